@@ -1,0 +1,14 @@
+"""Lets a bare `pytest` find the project's `platform` package.
+
+pytest imports the standard library's `platform` before it reads any of our files; giving that module object a
+`__path__` makes `import platform.plan` find our folder, while its own functions stay what they were.
+"""
+
+import platform
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent
+if str(_ROOT) not in sys.path:
+    sys.path.insert(0, str(_ROOT))
+platform.__path__ = [str(_ROOT / "platform")]

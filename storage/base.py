@@ -1,0 +1,42 @@
+"""The protocol that every backend follows. The contract suite in `tests/storage` runs over all of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+
+class Store(Protocol):
+    """A flat space of keys (`a/b/c`, ASCII letters, digits, `._-`) that hold bytes, each written once.
+
+    All methods raise `UnavailableError` when the store cannot be reached; a key that leaves the store's prefix
+    (`..`, absolute, empty part) is a `ValueError`.
+    """
+
+    @property
+    def uri(self) -> str:
+        """What opens this store again, also on another machine for remote ones. Holds no secret."""
+
+    def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
+        """Write `data` (bytes, or a local file that is streamed) atomically under `key`.
+
+        Readers see nothing or all of it. Raises `ExistsError` if the key holds something, unless `replace`.
+        """
+
+    def get(self, key: str) -> bytes:
+        """Return what `key` holds. Raises `NotFoundError`."""
+
+    def fetch(self, key: str, target: Path) -> Path:
+        """Return a local file with the bytes of `key`, to be read only.
+
+        A local store returns its own file, so that processes which memory-map it share one copy; others stream
+        the bytes to `target`, atomically. Raises `NotFoundError`.
+        """
+
+    def exists(self, key: str) -> bool:
+        """Tell whether `key` holds something."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield every key that starts with `prefix`, in lexical order."""
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; nothing happens if it holds nothing."""

@@ -1,0 +1,1 @@
+"""Everything a Ray worker imports: configs, stages, networks, losses, metrics and data sets."""

@@ -1,0 +1,131 @@
+"""The three decoders: what is built and how it is trained. Letters and numbers refer to the paper's equations."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainables.config.base import Config, Count, Dropout, Fraction, Natural, NonNegative, Positive
+from trainables.identity import CIRCUMSTANCE
+
+
+class SparsifyConfig(Config):
+    """fMRI augmentation: some voxels are chosen, and some of their values set to zero."""
+
+    voxel_fraction: Fraction = 0.2
+    zero_fraction: Fraction = 0.5
+    unit: Literal["voxels", "entries"] = "voxels"
+    """What is chosen: voxels for each batch (paper), or entries of the whole matrix (released code, B02)."""
+    refresh: Literal["step", "epoch"] = "step"
+    cumulative: bool = False
+    """Zeros pile up from epoch to epoch (released code, B01)."""
+    validation: bool = False
+    """Validation rows are sparsified too, once (released code's structure decoder, B03)."""
+
+
+class TrainConfig(Config):
+    """The optimiser and when to stop."""
+
+    epochs: Count = 30
+    batch_size: Count = 64
+    lr: Positive = 1e-3
+    warmup_steps: Natural = 50
+    schedule: Literal["constant", "exponential", "noam"] = "constant"
+    gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.999
+    """Per epoch, with `exponential`."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    """Decoupled (AdamW)."""
+    l1: NonNegative = 0.0
+    """L1 penalty on all parameters (released code, B10)."""
+    l1_decay: NonNegative = 0.0
+    """Rate r: at epoch e the penalty is l1 * exp(-r e (e-1) / 2) (released code, B10)."""
+    patience: Natural = 0
+    """Epochs without a better validation value after which training ends; 0 trains to the last epoch."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], CIRCUMSTANCE] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: Annotated[bool, CIRCUMSTANCE] = False
+
+
+class SemanticConfig(Config):
+    """fMRI to CLIP space and to the text condition (eq. 1-5)."""
+
+    loss: Literal["contrastive", "mse"] = "contrastive"
+    alpha: Fraction = 0.5
+    """Weight of fMRI-text against fMRI-video in the contrastive loss (eq. 2)."""
+    lambda_contrast: NonNegative = 0.01
+    lambda_projection: NonNegative = 0.5
+    trunk_blocks: Natural = 3
+    """Residual blocks after the input layer; -1 linear layers less than the trunk has."""
+    linear_trunk: bool = False
+    """One linear layer from voxels to CLIP space (the paper's Table 17 baseline)."""
+    hidden: Count = 256
+    head_hidden: tuple[Count, ...] = (256,)
+    dropout_input: Dropout = 0.3
+    dropout: Dropout = 0.15
+    image_augmentation: bool = True
+    text_augmentation: bool = True
+    sparsify: SparsifyConfig = SparsifyConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class StructureConfig(Config):
+    """fMRI to the first frame's latent (eq. 6)."""
+
+    hidden: Count = 256
+    residual_layers: Natural = 2
+    dropout: Dropout = 0.2
+    sparsify: SparsifyConfig = SparsifyConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class MotionConfig(Config):
+    """The Consistency Motion Generator (eq. 7-9, 11, 12), or the per-frame MLPs that stand in for it in Table 6."""
+
+    kind: Literal["cmg", "per_frame_mlp"] = "cmg"
+    patch_size: Count = 16
+    mask_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
+    """Hidden fraction of the visible past entries while training; nothing is hidden at inference."""
+    depth: Count = 2
+    width: Count = 256
+    """Token width; where a patch has just that many values it enters unprojected, as in the paper's flat model."""
+    attention_width: Count = 256
+    heads: Count = 4
+    ffn_width: Count = 512
+    dropout: Dropout = 0.2
+    attention_dropout: Dropout = 0.15
+    encoder_hidden: Count = 256
+    encoder_dropout: Dropout = 0.3
+    fmri_tokens: Count = 8
+    """Tokens that one fMRI pattern becomes; with 1, cross-attention no longer depends on its query (spec A.3)."""
+    spatial_fusion: Literal["cross", "self", "adaln"] = "cross"
+    temporal_fusion: Literal["none", "cross", "adaln"] = "none"
+    mask_means: Literal["hidden", "visible"] = "hidden"
+    """`visible` inverts the ratio, as the released code does (B04)."""
+    mask_refresh: Literal["step", "run"] = "step"
+    """`run` draws one mask for all steps, layers and heads (B07)."""
+    mask_diagonal: bool = False
+    """Whether a frame may be hidden from itself (B06); the first column and the first two rows are then spared."""
+    inference_mask: Literal["none", "first_frame_only"] = "none"
+    """`first_frame_only` lets later frames see nothing but the first at inference (B05)."""
+    mlp_hidden: Count = 256
+    """Hidden width of each MLP; only with `per_frame_mlp`."""
+    sparsify: SparsifyConfig = SparsifyConfig(voxel_fraction=0.0)
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.attention_width % self.heads != 0:
+            raise ValueError(f"heads must divide attention_width, but got {self.heads} and {self.attention_width}")
+        return self
+
+
+class NoopConfig(Config):
+    """A stage that computes nothing: for tests, and to measure what the platform itself costs."""
+
+    value: float = 0.0
+    epochs: Count = 1
+    sleep: Annotated[NonNegative, CIRCUMSTANCE] = 0.0
+    """Seconds per epoch."""
+    fail_at: Natural = 0
+    """Raise at this epoch; 0 never."""

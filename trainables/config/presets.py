@@ -1,0 +1,60 @@
+"""Defaults that come as a set: `preset` (sizes) and `profile` (paper's text or released code).
+
+The phantom preset and the paper profile are the defaults of the configs themselves. Sources: spec of the paper's
+Table 7 and appendix for `paper`, the authors' released code for `released_code`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PAPER_SIZES: Mapping[str, Any] = {
+    "voxels.lag_tr": 0,
+    "features.resolution": 512,
+    "features.latent_size": 64,
+    "semantic.hidden": 512,
+    "semantic.head_hidden": (2048, 4096),
+    "semantic.train.lr": 2e-4,
+    "semantic.train.epochs": 100,
+    "structure.hidden": 1024,
+    "structure.train.lr": 1e-6,
+    "structure.train.epochs": 100,
+    "motion.patch_size": 64,
+    "motion.width": 16384,
+    "motion.attention_width": 1024,
+    "motion.ffn_width": 768,
+    "motion.encoder_hidden": 768,
+    "motion.mlp_hidden": 1024,
+    "motion.train.lr": 4e-5,
+    "motion.train.epochs": 300,
+}
+
+RELEASED_CODE: Mapping[str, Any] = {
+    "voxels.normalise": "test_stats",
+    "features.latents": "sample",
+    "features.image_target": "single_frame",
+    "semantic.sparsify.unit": "entries",
+    "semantic.sparsify.refresh": "epoch",
+    "semantic.sparsify.cumulative": True,
+    "semantic.train.warmup_steps": 0,
+    "semantic.train.schedule": "exponential",
+    "structure.sparsify.unit": "entries",
+    "structure.sparsify.refresh": "epoch",
+    "structure.sparsify.cumulative": True,
+    "structure.sparsify.validation": True,
+    "structure.sparsify.voxel_fraction": 0.4,
+    "structure.train.warmup_steps": 0,
+    "structure.train.schedule": "exponential",
+    "structure.train.l1": 4e-6,
+    "motion.fmri_tokens": 1,
+    "motion.mask_means": "visible",
+    "motion.mask_refresh": "run",
+    "motion.mask_diagonal": True,
+    "motion.inference_mask": "first_frame_only",
+    "motion.train.schedule": "noam",
+    "motion.train.betas": (0.9, 0.98),
+    "motion.train.eps": 1e-9,
+    "motion.train.l1": 6e-7,
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {"phantom": {}, "paper": PAPER_SIZES}
+PROFILES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "released_code": RELEASED_CODE}

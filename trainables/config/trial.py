@@ -1,0 +1,89 @@
+"""The full config of one trial, and how it is put together from preset, profile and overrides."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from trainables.config.base import Config
+from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
+from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
+from trainables.config.features import BackbonesConfig, FeaturesConfig
+from trainables.config.presets import PRESETS, PROFILES
+
+
+class TrialConfig(Config):
+    """One section for each stage, and the two choices that set their defaults."""
+
+    preset: Literal["phantom", "paper"] = "phantom"
+    """Sizes: small enough for a laptop, or those of the paper."""
+    profile: Literal["paper", "released_code"] = "paper"
+    """What is done where the paper's text and its released code disagree."""
+    dataset: DatasetConfig = PhantomConfig()
+    voxels: VoxelsConfig = VoxelsConfig()
+    backbones: BackbonesConfig = BackbonesConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    semantic: SemanticConfig = SemanticConfig()
+    structure: StructureConfig = StructureConfig()
+    motion: MotionConfig = MotionConfig()
+    noop: NoopConfig = NoopConfig()
+
+    @model_validator(mode="after")
+    def _patches_tile_the_latent(self) -> Self:
+        side, patch = self.features.latent_size, self.motion.patch_size
+        if side % patch != 0:
+            divisors = [p for p in range(1, side + 1) if side % p == 0]
+            raise ValueError(
+                f"motion.patch_size must divide features.latent_size ({side}), but got {patch}; these would: {divisors}"
+            )
+        return self
+
+
+def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
+    """Return the config that dotted `overrides` ask for, over the defaults of the preset and profile they name.
+
+    Raises:
+        pydantic.ValidationError: A field is unknown, of a wrong type or out of range.
+    """
+    nested = nest(overrides)
+    layers = [
+        PRESETS.get(str(nested.get("preset", "phantom")), {}),
+        PROFILES.get(str(nested.get("profile", "paper")), {}),
+    ]
+    merged: dict[str, Any] = {}
+    for layer in (*map(nest, layers), nested):
+        merge_into(merged, layer)
+    return TrialConfig.model_validate(merged)
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn `{"a.b": 1, "a": {"c": 2}}` into `{"a": {"b": 1, "c": 2}}`."""
+    result: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, leaf = key.split(".")
+        branch: dict[str, Any] = {leaf: nest(value) if isinstance(value, Mapping) else value}
+        for parent in reversed(parents):
+            branch = {parent: branch}
+        merge_into(result, branch)
+    return result
+
+
+def merge_into(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    """Merge `source` into `target`, branch by branch; where both have a leaf, `source` wins."""
+    for key, value in source.items():
+        present = target.get(key)
+        if isinstance(value, Mapping) and isinstance(present, dict):
+            merge_into(present, value)
+        else:
+            target[key] = nest(value) if isinstance(value, Mapping) else value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn `{"a": {"b": 1}}` into `{"a.b": 1}`; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

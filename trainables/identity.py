@@ -1,0 +1,39 @@
+"""Identity: which fields of a config decide a result, and the hash of them."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+SCHEMA = 1
+"""Raised when the way identities are computed changes; every stored run then becomes unreachable."""
+
+
+class Circumstance:
+    """Marks, in `Annotated[type, CIRCUMSTANCE]`, a field that says how or where to run, never what comes out."""
+
+
+CIRCUMSTANCE = Circumstance()
+
+
+def identity_fields(model: BaseModel) -> dict[str, Any]:
+    """Return the fields of `model` that decide its result, as plain JSON values, nested models included."""
+    fields: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        if any(isinstance(mark, Circumstance) for mark in info.metadata):
+            continue
+        value = getattr(model, name)
+        is_model = isinstance(value, BaseModel)
+        fields[name] = identity_fields(value) if is_model else model.model_dump(mode="json", include={name})[name]
+    return fields
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of `value`: keys sorted, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any, *, length: int = 16) -> str:
+    """Return the first `length` hex digits of the SHA-256 of `canonical(value)`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]

@@ -1,0 +1,1 @@
+"""What is measured: the registry of metrics (light) and their pure functions."""

@@ -1,0 +1,79 @@
+"""Every metric: its goal, range, chance level, and the config fields on which its scale depends.
+
+A study may only optimise a metric whose scale stays the same over its search space. Importing this loads nothing heavy.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that a stage reports, named `stage.metric`."""
+
+    name: str
+    goal: Literal["min", "max"]
+    low: float
+    high: float
+    chance: str
+    """Its value for a decoder that knows nothing, in words where it depends on the data."""
+    scale_fields: tuple[str, ...]
+    """Config fields, or whole sections, that change its scale: values across them cannot be compared."""
+    source: str
+
+    @property
+    def stage(self) -> str:
+        """The stage that reports it."""
+        return self.name.partition(".")[0]
+
+    def scale_depends_on(self, field: str) -> bool:
+        """Tell whether sweeping the dotted `field` makes values of this metric incomparable."""
+        return any(field == scale or field.startswith(scale + ".") for scale in self.scale_fields)
+
+
+_DATA = ("dataset", "backbones", "features", "voxels.subject")
+_SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
+_MSE = {"goal": "min", "low": 0.0, "high": math.inf}
+_CHANCE_MSE = "see the mean-latent control beside it"
+
+
+def _retrieval(k: int, gallery: str) -> Metric:
+    name = f"semantic.retrieval_{gallery}_top{k}"
+    source = "paper Tables 5 and 17; spec C.2; gallery of held-out clips, ties by average rank"
+    return Metric(name, "max", 0.0, 1.0, f"{k} / clips in the gallery", _DATA, source)
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        *(_retrieval(k, gallery) for gallery in ("image", "text") for k in (1, 5, 10)),
+        Metric("semantic.projection_mse", chance="see projection_mse_mean beside it", scale_fields=_DATA, source="eq. 4", **_MSE),
+        Metric("semantic.align_mse", chance="none", scale_fields=_DATA, source="eq. 3", **_MSE),
+        Metric("semantic.loss", chance="none", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5", **_MSE),
+        Metric("structure.latent_mse", chance=_CHANCE_MSE, scale_fields=_DATA, source="eq. 6", **_MSE),
+        Metric("motion.rollout_mse", chance=_CHANCE_MSE, scale_fields=_DATA, source="eq. 9, greedy from the decoded first frame", **_MSE),
+        Metric(
+            "motion.teacher_forced_mse",
+            chance="none",
+            scale_fields=(*_DATA, "motion.kind", "motion.mask_means", "motion.inference_mask"),
+            source="eq. 9, true past frames given, nothing hidden",
+            **_MSE,
+        ),
+        Metric(
+            "motion.loss",
+            chance="none",
+            scale_fields=(*_DATA, "motion.kind", "motion.mask_ratio", "motion.mask_means", "motion.mask_refresh", "motion.dropout"),
+            source="eq. 9 while training, past entries hidden",
+            **_MSE,
+        ),
+        Metric("noop.value", "min", -math.inf, math.inf, "none", (), "the platform's own tests and benchmarks"),
+    )
+}
+
+
+def comparable(fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the metrics whose scale does not depend on any of the swept `fields`."""
+    swept = tuple(fields)
+    return tuple(name for name, metric in METRICS.items() if not any(map(metric.scale_depends_on, swept)))
