@@ -10,7 +10,8 @@ from typing import Any
 
 _path = os.path.join(os.path.dirname(os.__file__), "platform.py")
 _spec = importlib.util.spec_from_file_location("platform", _path)
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 _stdlib = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_stdlib)
 

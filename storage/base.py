@@ -6,15 +6,20 @@ from typing import Protocol
 
 
 class Store(Protocol):
-    """A flat space of keys (`a/b/c`, ASCII letters, digits, `._-`) that hold bytes, each written once.
+    """A flat space of keys that hold bytes, each written once. Safe to use from several threads and processes.
 
-    All methods raise `UnavailableError` when the store cannot be reached; a key that leaves the store's prefix
-    (`..`, absolute, empty part) is a `ValueError`.
+    A key is one or more parts joined by `/`; a part is what `storage.layout.checked` allows, so that no key leaves
+    the store's prefix; any other is a `ValueError`. No key may be the folder of another (`a` and `a/b`).
+    All methods raise `UnavailableError` when the store cannot be reached.
     """
 
     @property
     def uri(self) -> str:
         """What opens this store again, also on another machine for remote ones. Holds no secret."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls at a time pay off: 1 where a call is a system call, more where it crosses a network."""
 
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
         """Write `data` (bytes, or a local file that is streamed) atomically under `key`.
@@ -34,6 +39,9 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool:
         """Tell whether `key` holds something."""
+
+    def size(self, key: str) -> int:
+        """Return how many bytes `key` holds. Raises `NotFoundError`."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with `prefix`, in lexical order."""

@@ -1,11 +1,11 @@
 """The errors that every storage backend raises, whatever server stands behind it.
 
-    StoreError
-    |- NotFoundError       the key holds nothing
-    |- ExistsError         the key was written before (keys are written once)
-    |- IntegrityError      the bytes are not those that their digest or manifest promises
-    |- UnavailableError    the store cannot be reached or written now
-    `- LeaseHeldError      somebody else, still alive, holds the lease
+StoreError
+|- NotFoundError       the key holds nothing
+|- ExistsError         the key was written before (keys are written once)
+|- IntegrityError      the bytes are not those that their digest or manifest promises
+|- UnavailableError    the store cannot be reached or written now
+`- LeaseHeldError      somebody else, still alive, holds the lease
 """
 
 

@@ -3,6 +3,7 @@
 import re
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_START_OF_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})?")
 
 
 def checked(name: str) -> str:
@@ -12,19 +13,56 @@ def checked(name: str) -> str:
     return name
 
 
+def checked_key(key: str) -> str:
+    """Return `key` if each of its parts (between `/`) is a name, else raise `ValueError`: no key leaves its store."""
+    for part in key.split("/"):
+        checked(part)
+    return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return `prefix` if keys may start with it: empty, or a key cut off anywhere. Else raise `ValueError`."""
+    folder, slash, rest = prefix.rpartition("/")
+    if slash:
+        checked_key(folder)
+    if _START_OF_NAME.fullmatch(rest) is None or ".." in rest:
+        raise ValueError(f"no key of the store can start with {prefix!r}")
+    return prefix
+
+
 def blob(digest: str) -> str:
     """Content-addressed bytes, by their SHA-256 in hex."""
-    return f"blobs/sha256/{checked(digest)[:2]}/{digest}"
+    return f"{blobs()}{checked(digest)[:2]}/{digest}"
+
+
+def blobs() -> str:
+    """The prefix of all blobs."""
+    return "blobs/sha256/"
 
 
 def manifest(identity: str) -> str:
     """What a finished stage run made; written last, so its existence means that the run is complete."""
-    return f"stages/{checked(identity)}/manifest.json"
+    return f"{stages()}{checked(identity)}/manifest.json"
+
+
+def stages() -> str:
+    """The prefix of all finished stage runs."""
+    return "stages/"
 
 
 def checkpoint(identity: str, epoch: int) -> str:
     """The prefix of one checkpoint of an unfinished stage run."""
-    return f"checkpoints/{checked(identity)}/{epoch:06d}/"
+    return f"{checkpoints(identity)}{epoch:06d}/"
+
+
+def checkpoint_file(identity: str, epoch: int, name: str) -> str:
+    """One file of a checkpoint."""
+    return f"{checkpoint(identity, epoch)}files/{checked_key(name)}"
+
+
+def checkpoint_manifest(identity: str, epoch: int) -> str:
+    """The names and digests of a checkpoint's files; written last."""
+    return f"{checkpoint(identity, epoch)}manifest.json"
 
 
 def checkpoints(identity: str) -> str:
@@ -44,7 +82,7 @@ def studies() -> str:
 
 def event(study_name: str, trial: str, sequence: int) -> str:
     """One event of a trial, numbered from 0 without gaps."""
-    return f"studies/{checked(study_name)}/events/{checked(trial)}/{sequence:06d}.json"
+    return f"{events(study_name)}{checked(trial)}/{sequence:06d}.json"
 
 
 def events(study_name: str) -> str:
@@ -52,6 +90,11 @@ def events(study_name: str) -> str:
     return f"studies/{checked(study_name)}/events/"
 
 
-def lease(name: str) -> str:
-    """Who works on `name` now."""
-    return f"leases/{checked(name)}.json"
+def lease(name: str, generation: int) -> str:
+    """Who works on `name` now, if this generation is the highest."""
+    return f"{leases(name)}{generation:09d}.json"
+
+
+def leases(name: str) -> str:
+    """The prefix of all generations of a lease."""
+    return f"leases/{checked(name)}/"

@@ -1,20 +1,25 @@
 """Stage runs in a store: content-addressed blobs first, the manifest that names them last."""
 
+import difflib
+import hashlib
+import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from storage import layout
 from storage.base import Store
+from storage.checkpoints import Checkpoints
+from storage.content import File, fetch_verified, file_at, files_in, sealed, unsealed
+from storage.errors import ExistsError, IntegrityError, NotFoundError
+from storage.parallel import ordered
 
+__all__ = ["Artifacts", "Checkpoints", "File", "Manifest", "RunStore"]
 
-@dataclass(frozen=True)
-class File:
-    """One artifact of a stage run."""
-
-    digest: str
-    """SHA-256 in hex."""
-    size: int
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,70 +35,170 @@ class Manifest:
     metrics: Mapping[str, float]
     history: tuple[Mapping[str, float], ...]
     info: Mapping[str, str]
+    """Facts and environment (device, versions of Python and torch), for people; never compared."""
     created: float
     seconds: float
 
     @property
     def digest(self) -> str:
         """One digest of all files, the run's content (not its time or place)."""
-        raise NotImplementedError
+        named = [f"{file.digest}  {name}\n" for name, file in sorted(self.files.items())]
+        return hashlib.sha256("".join(named).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object that `from_json` reads back."""
+        return {**asdict(self), "history": [dict(row) for row in self.history]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Manifest":
+        """Read what `to_json` wrote. Raises `TypeError` or `ValueError` for anything else."""
+        files = {layout.checked_key(name): File(**file) for name, file in value["files"].items()}
+        return cls(**{**value, "files": files, "history": tuple(value["history"])})
+
+    def require_same_run(self, other: "Manifest") -> None:
+        """Raise `IntegrityError` with a diff if `other` has the same identity, but another config, seed or inputs."""
+        stored, wanted = (
+            json.dumps(
+                {"stage": m.stage, "seed": m.seed, "config": m.config, "inputs": m.inputs}, indent=1, sort_keys=True
+            )
+            for m in (self, other)
+        )
+        if stored != wanted:
+            diff = difflib.unified_diff(stored.splitlines(), wanted.splitlines(), "stored", "wanted", n=1, lineterm="")
+            raise IntegrityError(f"two configs share the identity {self.identity}:\n" + "\n".join(diff))
 
 
 class Artifacts:
     """Reads the artifacts of one finished stage run; every file is verified against its digest before it is used."""
 
     def __init__(self, store: Store, manifest: Manifest, *, cache: Path) -> None:
-        raise NotImplementedError
+        self._store = store
+        self._manifest = manifest
+        self._cache = cache
 
     @property
     def manifest(self) -> Manifest:
-        raise NotImplementedError
+        """What the run made."""
+        return self._manifest
 
     def path(self, name: str) -> Path:
-        """Return a local, verified file to read or memory-map. A local store gives its own file: all share one copy."""
-        raise NotImplementedError
+        """Return a local, verified file to read or memory-map. A local store gives its own file: all share one copy.
+
+        Raises `NotFoundError`, or `IntegrityError` that names key, expected and got.
+        """
+        file = self._manifest.files.get(name)
+        if file is None:
+            there = ", ".join(sorted(self._manifest.files))
+            raise NotFoundError(f"{self._manifest.identity} has no artifact {name!r}; it has: {there}")
+        key = layout.blob(file.digest)
+        return fetch_verified(self._store, key, file, self._cache / key)
 
     def json(self, name: str) -> Any:
         """Return the parsed JSON of artifact `name`."""
-        raise NotImplementedError
-
-
-class Checkpoints:
-    """The checkpoints of one unfinished stage run: a folder of safetensors and JSON for each epoch, manifest last."""
-
-    def __init__(self, store: Store, identity: str, *, cache: Path) -> None:
-        raise NotImplementedError
-
-    def save(self, epoch: int, folder: Path) -> None:
-        """Store all files of `folder` as the checkpoint of `epoch`, then remove older ones."""
-        raise NotImplementedError
-
-    def latest(self) -> tuple[int, Path] | None:
-        """Return the newest complete, intact checkpoint: its epoch and a local folder, or None."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """Remove all; called when the run is finished."""
-        raise NotImplementedError
+        return json.loads(self.path(name).read_bytes())
 
 
 class RunStore:
     """Finished stage runs, by identity."""
 
     def __init__(self, store: Store, *, cache: Path) -> None:
-        raise NotImplementedError
+        self._store = store
+        self._cache = cache
 
-    def find(self, identity: str) -> Manifest | None:
-        """Return the manifest of a finished run, or None; a damaged one counts as absent after a warning."""
-        raise NotImplementedError
+    def find(self, identity: str, *, deep: bool = False) -> Manifest | None:
+        """Return the manifest of a finished run, or None; a damaged one counts as absent after a warning.
+
+        Checks that every blob is there with the right size and, if `deep`, its content (once per process and file;
+        a remote blob is downloaded for it). Do so before the run is used as an input: one that turns out damaged
+        is then simply run again, and `commit` heals it.
+        """
+        try:
+            manifest = self._manifest(identity)
+            if manifest is None:
+                return None
+            if damages := self._damages(manifest, deep=deep):
+                raise IntegrityError("; ".join(damages))
+        except IntegrityError as error:
+            _log.warning("the stored run %s is not used: %s", identity, error)
+            return None
+        return manifest
 
     def open(self, identity: str) -> Artifacts:
         """Return the artifacts of a finished run. Raises `NotFoundError`."""
-        raise NotImplementedError
+        manifest = self.find(identity)
+        if manifest is None:
+            raise NotFoundError(f"{self._store.uri} holds no finished, intact run {identity}")
+        return Artifacts(self._store, manifest, cache=self._cache)
 
     def checkpoints(self, identity: str) -> Checkpoints:
-        raise NotImplementedError
+        """Return the checkpoints of an unfinished run."""
+        return Checkpoints(self._store, identity, cache=self._cache)
 
     def commit(self, manifest_without_files: Manifest, folder: Path) -> Manifest:
-        """Store every file of `folder` as blobs, then the manifest; if another finished it first, theirs is returned."""
-        raise NotImplementedError
+        """Store every file of `folder` as blobs, then the manifest; if another finished it first, theirs is returned.
+
+        A damaged manifest or blob under the same identity is replaced. Raises `IntegrityError` with a diff if the
+        stored run has another config, and `ValueError` for a metric or config that is not JSON (NaN, infinity).
+        """
+        paths = files_in(folder)
+        files = {name: file_at(path) for name, path in paths.items()}
+        manifest = replace(manifest_without_files, files=files)
+        data = sealed(manifest.to_json())
+        for _ in ordered(self._put_blob, [(paths[name], files[name]) for name in files], self._store.concurrency):
+            pass
+        key = layout.manifest(manifest.identity)
+        try:
+            self._store.put(key, data)
+        except ExistsError:
+            stored = self.find(manifest.identity, deep=True)
+            if stored is not None:
+                stored.require_same_run(manifest)
+                return stored
+            self._store.put(key, data, replace=True)
+        return manifest
+
+    def _manifest(self, identity: str) -> Manifest | None:
+        key = layout.manifest(identity)
+        try:
+            value = unsealed(key, self._store.get(key))
+            manifest = Manifest.from_json(value)
+        except NotFoundError:
+            return None
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise IntegrityError(f"{key} is not a manifest: {error}") from error
+        if manifest.identity != identity:
+            raise IntegrityError(f"{key} is the manifest of {manifest.identity}")
+        return manifest
+
+    def _damages(self, manifest: Manifest, *, deep: bool) -> list[str]:
+        """Return what is wrong with the blobs of a manifest, each with its name."""
+        files = sorted(manifest.files.items())
+        found = ordered(lambda entry: self._damage(entry[1], deep=deep), files, self._store.concurrency)
+        return [f"{name}: {damage}" for (name, _), damage in zip(files, found, strict=True) if damage is not None]
+
+    def _damage(self, file: File, *, deep: bool) -> str | None:
+        key = layout.blob(file.digest)
+        try:
+            if deep:
+                fetch_verified(self._store, key, file, self._cache / key)
+            elif (size := self._store.size(key)) != file.size:
+                return f"{key} has {size} bytes, expected {file.size}"
+        except NotFoundError:
+            return f"{key} is missing"
+        except IntegrityError as error:
+            return str(error)
+        return None
+
+    def _put_blob(self, entry: tuple[Path, File]) -> None:
+        path, file = entry
+        key = layout.blob(file.digest)
+        try:
+            self._store.put(key, path)
+        except ExistsError:
+            try:
+                with TemporaryDirectory(
+                    prefix="mindsweep-"
+                ) as folder:  # not the cache: the store's bytes are in question
+                    fetch_verified(self._store, key, file, Path(folder) / file.digest)
+            except IntegrityError:
+                self._store.put(key, path, replace=True)

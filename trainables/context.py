@@ -12,7 +12,8 @@ from trainables.config.trial import TrialConfig
 class Report(Protocol):
     """Receives the metrics of one epoch (names without the stage, epochs from 1)."""
 
-    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None: ...
+    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Take in one epoch."""
 
 
 def silent(epoch: int, metrics: Mapping[str, float]) -> None:

@@ -42,7 +42,9 @@ STAGES: Mapping[str, Stage] = {
         Stage("voxels", 1, ("voxels",), ("data",), "trainables.stages.voxels:run"),
         Stage("semantic", 1, ("semantic",), ("features", "voxels"), "trainables.stages.semantic:run", seeded=True),
         Stage("structure", 1, ("structure",), ("features", "voxels"), "trainables.stages.structure:run", seeded=True),
-        Stage("motion", 1, ("motion",), ("features", "voxels", "structure"), "trainables.stages.motion:run", seeded=True),
+        Stage(
+            "motion", 1, ("motion",), ("features", "voxels", "structure"), "trainables.stages.motion:run", seeded=True
+        ),
         Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", seeded=True),
     )
 }

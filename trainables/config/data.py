@@ -1,9 +1,10 @@
 """Data sets and how voxels are read from them."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainables.config.base import Config, Count, Natural, NonNegative
 from trainables.identity import CIRCUMSTANCE
@@ -23,7 +24,7 @@ class PhantomConfig(Config):
     voxels: Annotated[int, Field(ge=64)] = 900
     """Voxels per subject, shared out over the ROIs."""
     noise: NonNegative = 0.3
-    """Standard deviation of the autocorrelated noise, in units of the signal's own."""
+    """Standard deviation of the autocorrelated noise, in units of the signal's own at its peak."""
     repeats: Count = 2
     """How often validation and test clips are shown; training clips are shown once."""
     rest_tr: Natural = 3
@@ -32,20 +33,29 @@ class PhantomConfig(Config):
     """Clips per block; splits are made of whole blocks, so no neighbours fall on both sides of one."""
 
 
+def _absolute(path: Path) -> Path:
+    """Return where `path` points from here: workers run in other folders."""
+    return path.expanduser().absolute()
+
+
 class FolderConfig(Config):
     """Clips, captions and fMRI that a user brings (trainables/datasets/folder)."""
 
     kind: Literal["folder"] = "folder"
-    path: Annotated[Path, CIRCUMSTANCE]
-    """Holds the clips (GIF, MP4, or folders of PNG), the captions file and `fmri.npy`. Its content decides identity."""
+    path: Annotated[Path, AfterValidator(_absolute), CIRCUMSTANCE]
+    """Holds the captions, `fmri`, and the clips (GIF, MP4, or folders of PNG), these in its sub-folder `clips` if it
+    has one. Clips are taken in natural order of their names: `clip2` before `clip10`. Content decides identity."""
     captions: str = "captions.json"
+    """A file in `path`: JSON list or `{clip: caption}`, CSV with the columns `name` and `caption`, or TXT with one
+    caption per line. Lists and lines follow the order of the clips."""
     fmri: str = "fmri.npy"
+    """A file in `path`, float [clips, voxels] or [subjects, clips, voxels]: row i answers clip i."""
     simulate: bool = False
     """Run the phantom's forward model on these clips instead of reading `fmri`."""
     frames: Annotated[int, Field(ge=2)] = 8
     resolution: Annotated[int, Field(ge=32)] = 64
-    crop: Annotated[tuple[int, int, int, int], Field()] | None = None
-    """Top, bottom, left, right in pixels, cut from every frame before it is resized (side-by-side GIFs)."""
+    crop: tuple[Natural, Natural, Natural, Natural] | None = None
+    """Top, bottom, left, right in pixels: what is kept of every frame before it is resized (side-by-side GIFs)."""
     validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
     test_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
     block_clips: Count = 1
@@ -56,16 +66,35 @@ class FolderConfig(Config):
     noise: NonNegative = 0.3
     """As in the phantom; only with `simulate`."""
 
+    @model_validator(mode="after")
+    def _crop_keeps_something(self) -> Self:
+        if self.crop is not None and not (self.crop[0] < self.crop[1] and self.crop[2] < self.crop[3]):
+            raise ValueError(
+                f"crop must be [top, bottom, left, right] with top < bottom, left < right, but got {self.crop}"
+            )
+        return self
 
-DatasetConfig = Annotated[PhantomConfig | FolderConfig, Field(discriminator="kind")]
+
+def _phantom_unless_said(value: Any) -> Any:
+    return {"kind": "phantom", **value} if isinstance(value, Mapping) else value
+
+
+DatasetConfig = Annotated[
+    PhantomConfig | FolderConfig, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)
+]
 
 
 class VoxelsConfig(Config):
     """Which fMRI rows go with which clip, and how they are standardised."""
 
     subject: Natural = 0
-    lag_tr: Natural = 2
-    """Volumes between a clip's onset and the volume that answers it (phantom: 2 x 2 s; CC2017 as published: 0)."""
+    lag_tr: Natural | None = None
+    """Volumes between a clip's onset and the volume that answers it. None takes what the data set says: 2 (of 2 s) for
+    phantom and simulated fMRI, 0 for fMRI that comes with one row per clip, as CC2017 is published."""
+    detrend: bool = True
+    """Take slow drift out of each run: a polynomial of degree 1 + duration / 150 s, as AFNI does. fMRI that comes with
+    one row per clip has no runs and is left as it is."""
     normalise: Literal["train_stats", "test_stats"] = "train_stats"
     """`test_stats` standardises the test set by itself, as the released code does (spec B27)."""
     average_repeats: bool = True
+    """Average the answers to a clip that was shown several times; otherwise the first counts alone."""

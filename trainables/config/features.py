@@ -1,6 +1,8 @@
 """Backbones and the features that are read from them."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from trainables.config.base import Config, Count, Natural
 
@@ -21,7 +23,7 @@ class FeaturesConfig(Config):
     """Side in pixels of what the VAE sees; clips are resized to it."""
     latent_size: Count = 16
     """Side of the VAE's latent; checked against the VAE."""
-    condition_tokens: Count = 20
+    condition_tokens: Annotated[int, Field(ge=2)] = 20
     """Tokens of the text condition, the begin token included."""
     latents: Literal["mode", "sample"] = "mode"
     """The released code stores a random sample of the VAE's posterior (spec B19)."""
@@ -31,7 +33,7 @@ class FeaturesConfig(Config):
     """Randomly cropped views (one random frame each) of every training clip that augmentation draws from."""
     text_variants: Natural = 8
     """EDA variants (synonym, insert, swap, delete) of every training caption that augmentation draws from."""
-    crop_fraction: float = 0.78
+    crop_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.78
     """Side of the random crop over the side of the frame (400 of 512 in the paper)."""
     batch_size: Count = 64
     seed: Natural = 0

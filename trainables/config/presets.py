@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 PAPER_SIZES: Mapping[str, Any] = {
-    "voxels.lag_tr": 0,
     "features.resolution": 512,
     "features.latent_size": 64,
     "semantic.hidden": 512,
@@ -24,8 +23,14 @@ PAPER_SIZES: Mapping[str, Any] = {
     "motion.ffn_width": 768,
     "motion.encoder_hidden": 768,
     "motion.mlp_hidden": 1024,
+    "motion.attention_dropout": 0.15,
+    "motion.encoder_dropout": 0.3,
     "motion.train.lr": 4e-5,
     "motion.train.epochs": 300,
+    "motion.train.batch_size": 64,
+    "motion.train.schedule": "constant",
+    "motion.train.gamma": 0.999,
+    "motion.train.betas": (0.9, 0.999),
 }
 
 RELEASED_CODE: Mapping[str, Any] = {

@@ -47,6 +47,7 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
     """
     nested = nest(overrides)
     layers = [
+        {"dataset.kind": "phantom"},
         PRESETS.get(str(nested.get("preset", "phantom")), {}),
         PROFILES.get(str(nested.get("profile", "paper")), {}),
     ]

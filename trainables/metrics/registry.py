@@ -35,7 +35,6 @@ class Metric:
 
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
-_MSE = {"goal": "min", "low": 0.0, "high": math.inf}
 _CHANCE_MSE = "see the mean-latent control beside it"
 
 
@@ -45,28 +44,44 @@ def _retrieval(k: int, gallery: str) -> Metric:
     return Metric(name, "max", 0.0, 1.0, f"{k} / clips in the gallery", _DATA, source)
 
 
+def _error(name: str, *, chance: str = "none", scale_fields: tuple[str, ...], source: str) -> Metric:
+    return Metric(name, "min", 0.0, math.inf, chance, scale_fields, source)
+
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         *(_retrieval(k, gallery) for gallery in ("image", "text") for k in (1, 5, 10)),
-        Metric("semantic.projection_mse", chance="see projection_mse_mean beside it", scale_fields=_DATA, source="eq. 4", **_MSE),
-        Metric("semantic.align_mse", chance="none", scale_fields=_DATA, source="eq. 3", **_MSE),
-        Metric("semantic.loss", chance="none", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5", **_MSE),
-        Metric("structure.latent_mse", chance=_CHANCE_MSE, scale_fields=_DATA, source="eq. 6", **_MSE),
-        Metric("motion.rollout_mse", chance=_CHANCE_MSE, scale_fields=_DATA, source="eq. 9, greedy from the decoded first frame", **_MSE),
-        Metric(
+        _error(
+            "semantic.projection_mse", chance="see projection_mse_mean beside it", scale_fields=_DATA, source="eq. 4"
+        ),
+        _error("semantic.align_mse", scale_fields=_DATA, source="eq. 3"),
+        _error("semantic.validation_loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5, validation"),
+        _error("semantic.loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5"),
+        _error("structure.latent_mse", chance=_CHANCE_MSE, scale_fields=_DATA, source="eq. 6"),
+        _error("structure.loss", scale_fields=(*_DATA, "structure.dropout"), source="eq. 6 while training"),
+        _error(
+            "motion.rollout_mse",
+            chance=_CHANCE_MSE,
+            scale_fields=_DATA,
+            source="eq. 9, greedy from the decoded first frame",
+        ),
+        _error(
             "motion.teacher_forced_mse",
-            chance="none",
             scale_fields=(*_DATA, "motion.kind", "motion.mask_means", "motion.inference_mask"),
             source="eq. 9, true past frames given, nothing hidden",
-            **_MSE,
         ),
-        Metric(
+        _error(
             "motion.loss",
-            chance="none",
-            scale_fields=(*_DATA, "motion.kind", "motion.mask_ratio", "motion.mask_means", "motion.mask_refresh", "motion.dropout"),
+            scale_fields=(
+                *_DATA,
+                "motion.kind",
+                "motion.mask_ratio",
+                "motion.mask_means",
+                "motion.mask_refresh",
+                "motion.dropout",
+            ),
             source="eq. 9 while training, past entries hidden",
-            **_MSE,
         ),
         Metric("noop.value", "min", -math.inf, math.inf, "none", (), "the platform's own tests and benchmarks"),
     )

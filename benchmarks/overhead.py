@@ -1,0 +1,189 @@
+"""What the platform costs per trial: a study of trials that compute nothing, against three usual ways to do the same.
+
+    python -m benchmarks.overhead [--trials 40] [--wrapped-trials 4] [--repeats 3]
+
+All run on this machine, one after the other, each in a fresh process, each logging every trial into a fresh MLflow
+SQLite database. Ray is up before the clock starts; everything else, the last MLflow write included, is in the time.
+The first trials of each, which wait for worker processes to start, are part of it.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CPUS = 2
+
+
+def ours(trials: int, home: Path) -> float:
+    """Run a study as `python -m platform.sweep` does, all views included."""
+    import ray
+
+    from platform.cli import Options
+    from platform.driver import run_study
+    from platform.study_file import load_study
+    from platform.tracking_uri import default_tracking
+
+    file = home / "noop.yaml"
+    file.write_text(f"target: noop.value\ntrials: {trials}\nspace: {{noop.value: {{uniform: [0.0, 1.0]}}}}\n")
+    study = load_study(file)
+    options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
+    _start_ray(home)
+    started = time.perf_counter()
+    summary = run_study(study, options)
+    seconds = time.perf_counter() - started
+    assert summary.trials["completed"] == trials, summary
+    ray.shutdown()
+    return seconds
+
+
+def plain_tune(trials: int, home: Path) -> float:
+    """Run a Ray Tune function with Ray's own Optuna searcher and MLflow callback, as their documentation shows."""
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search.optuna import OptunaSearch
+
+    def objective(config: dict[str, float]) -> None:
+        tune.report({"value": config["value"]})
+
+    _start_ray(home)
+    started = time.perf_counter()
+    callback = MLflowLoggerCallback(tracking_uri=f"sqlite:///{home}/mlflow.db", experiment_name="noop")
+    tuner = tune.Tuner(
+        objective,
+        param_space={"value": tune.uniform(0.0, 1.0)},
+        tune_config=tune.TuneConfig(metric="value", mode="min", num_samples=trials, search_alg=OptunaSearch()),
+        run_config=tune.RunConfig(storage_path=str(home / "tune"), callbacks=[callback], verbose=0),
+    )
+    results = tuner.fit()
+    seconds = time.perf_counter() - started
+    assert len(results) == trials
+    assert results.num_errors == 0
+    return seconds
+
+
+def tune_over_train(trials: int, home: Path) -> float:
+    """Let every Tune trial drive a TorchTrainer with one worker: the pattern that Ray documents for tuning trainers."""
+    import ray.train
+    from ray import tune
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    def train(config: dict[str, float]) -> None:
+        ray.train.report({"value": config["value"]})
+
+    def drive(config: dict[str, float]) -> None:
+        from ray.train import RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        callback: Any = TuneReportCallback()  # type: ignore[no-untyped-call]
+        trainer = TorchTrainer(
+            train,
+            train_loop_config=config,
+            scaling_config=ScalingConfig(num_workers=1),
+            run_config=RunConfig(storage_path=str(home / "train"), callbacks=[callback]),
+        )
+        trainer.fit()
+
+    _start_ray(home)
+    started = time.perf_counter()
+    tuner = tune.Tuner(
+        tune.with_resources(drive, {"cpu": 0.01}),
+        param_space={"value": tune.uniform(0.0, 1.0)},
+        tune_config=tune.TuneConfig(metric="value", mode="min", num_samples=trials, max_concurrent_trials=CPUS),
+        run_config=tune.RunConfig(storage_path=str(home / "tune"), verbose=0),
+    )
+    results = tuner.fit()
+    seconds = time.perf_counter() - started
+    assert results.num_errors == 0
+    return seconds
+
+
+def plain_optuna(trials: int, home: Path) -> float:
+    """Run an Optuna study in a loop that logs each trial into MLflow; no processes, nothing in parallel."""
+    import mlflow
+    import optuna
+
+    def objective(trial: optuna.Trial) -> float:
+        with mlflow.start_run(nested=True):
+            value = trial.suggest_float("value", 0.0, 1.0)
+            mlflow.log_params(trial.params)
+            mlflow.log_metric("value", value, step=1)
+        return value
+
+    started = time.perf_counter()
+    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    mlflow.set_experiment("noop")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=f"sqlite:///{home}/optuna.db", study_name="noop")
+    with mlflow.start_run(run_name="noop"):
+        study.optimize(objective, n_trials=trials)
+    return time.perf_counter() - started
+
+
+WAYS: dict[str, tuple[str, Callable[[int, Path], float]]] = {
+    "ours": ("this platform: store, MLflow, Optuna journal, progress", ours),
+    "a": ("(a) Ray Tune function + OptunaSearch + MLflowLoggerCallback", plain_tune),
+    "b": ("(b) Ray Tune over TorchTrainer, one worker, no MLflow", tune_over_train),
+    "c": ("(c) Optuna + MLflow in a loop, one process", plain_optuna),
+}
+
+
+def _start_ray(home: Path) -> None:
+    import ray
+
+    ray.init(num_cpus=CPUS, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+
+
+def _measured(way: str, trials: int) -> float:
+    """Return the seconds of one way in a process of its own."""
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, **settings, "RAY_AIR_NEW_OUTPUT": "0", "RAY_TRAIN_V2_ENABLED": "1"}
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "benchmarks.overhead", "--way", way, "--trials", str(trials), "--home", home]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
+        if done.returncode != 0:
+            raise SystemExit(f"{way} failed:\n{done.stderr[-4000:]}")
+        return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(arguments.repeats):
+        for way in WAYS:
+            trials = arguments.wrapped_trials if way == "b" else arguments.trials
+            seconds[way].append(_measured(way, trials) / trials)
+            print(f"{way}: {seconds[way][-1]:.3f} s per trial", file=sys.stderr, flush=True)
+    middle = {way: statistics.median(values) for way, values in seconds.items()}
+    print(f"| way | seconds per trial (median of {arguments.repeats}) | range | against ours |\n|---|---|---|---|")
+    for way, (name, _) in WAYS.items():
+        low, high = min(seconds[way]), max(seconds[way])
+        print(f"| {name} | {middle[way]:.3f} | {low:.3f}-{high:.3f} | {middle[way] / middle['ours']:.2f} x |")
+
+
+def main() -> None:
+    """Print the table, or with `--way` the seconds of one way as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--wrapped-trials", type=int, default=4, help="of (b), each takes many seconds")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    arguments: Any = parser.parse_args()
+    if arguments.way is None:
+        _table(arguments)
+        return
+    result = WAYS[arguments.way][1](arguments.trials, arguments.home)
+    print(json.dumps({"seconds": result}))
+
+
+if __name__ == "__main__":
+    main()

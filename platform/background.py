@@ -1,0 +1,94 @@
+"""One thread that writes what others queue: in batches, in order, again after failures, so that nobody waits for it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+_log = logging.getLogger(__name__)
+
+
+class BackgroundWriter(Generic[Item]):
+    """Calls `write` with lists of queued items, in order.
+
+    `write` may be given items again after it raised, so writing twice must be the same as writing once.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[Item]], None],
+        *,
+        name: str,
+        pause: float = 0.3,
+        longest_pause: float = 30.0,
+        patience: float = 20.0,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            write: Writes items, or raises if it cannot now.
+            name: Of the destination, for messages.
+            pause: Seconds during which items gather to a batch; after a failure the first wait.
+            longest_pause: Seconds that waits grow to, twofold each time.
+            patience: Seconds that `close` gives a destination that fails.
+        """
+        self._write = write
+        self._name = name
+        self._pause, self._longest_pause, self._patience = pause, longest_pause, patience
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._pending: list[Item] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"{name}-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Queue `item` and return at once."""
+        self._queue.put(item)
+
+    def close(self) -> list[Item]:
+        """Write what is queued and return what could not be written within the patience."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join()
+        return self._pending
+
+    def _work(self) -> None:
+        failures = 0
+        give_up: float | None = None
+        while True:
+            self._gather(block=not self._pending)
+            if self._pending:
+                failures = 0 if self._attempt(first=failures == 0) else failures + 1
+            if not self._closing.is_set():
+                self._closing.wait(self._wait(failures))
+                continue
+            give_up = time.monotonic() + self._patience if give_up is None else give_up
+            if self._queue.empty() and (not self._pending or time.monotonic() >= give_up):
+                return
+            time.sleep(min(self._wait(failures), 2.0) if self._pending else 0.0)
+
+    def _gather(self, *, block: bool) -> None:
+        try:
+            item = self._queue.get(block=block)
+            while True:
+                if item is not None:
+                    self._pending.append(item)
+                item = self._queue.get_nowait()
+        except Empty:
+            return
+
+    def _attempt(self, *, first: bool) -> bool:
+        try:
+            self._write(list(self._pending))
+        except Exception as error:  # whatever the destination's client raises, the work itself must go on
+            if first:
+                _log.warning("%s does not answer; events are kept and sent again: %s", self._name, error)
+            return False
+        self._pending.clear()
+        return True
+
+    def _wait(self, failures: int) -> float:
+        return min(self._pause * 2.0**failures, self._longest_pause)

@@ -1,0 +1,124 @@
+"""The command line that all verbs share: options, their defaults, and the checks before anything starts."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from platform.errors import UserError
+from platform.tracking_uri import check_tracking, default_tracking, without_secrets
+
+from storage.base import Store
+from storage.errors import StoreError
+from storage.uri import check_store, open_store
+
+DEFAULT_HOME = "runs"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how a study runs. Nothing here changes what comes out."""
+
+    home: Path
+    """Absolute; everything that a run makes lies in it, unless `store` or `tracking` say otherwise."""
+    store: str
+    """URI of the object store."""
+    tracking: str
+    """URI of the MLflow server or database."""
+    address: str | None = None
+    """Ray cluster to join; None starts one here."""
+    max_concurrent: int | None = None
+    """Trials at a time; None takes what the cluster holds."""
+    fresh: bool = False
+    """Whether to begin the study anew, even if it was run before."""
+    dry_run: bool = False
+    as_json: bool = False
+    """One JSON object on stdout at the end, everything else on stderr."""
+
+
+def parser(verb: str, *, description: str, file_help: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb that runs the study in a file."""
+    made = argparse.ArgumentParser(prog=f"python -m platform.{verb}", description=description, allow_abbrev=False)
+    made.add_argument("file", metavar="FILE", type=Path, help=file_help)
+    made.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)
+    made.add_argument("--trials", metavar="N", help="points to try; short for --set trials=N")
+    made.add_argument("--seed", metavar="N", help="seed of the study; short for --set seed=N")
+    add_places(made)
+    made.add_argument("--address", help="Ray cluster to join, such as auto or HOST:PORT (default: start one here)")
+    made.add_argument("--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: as fits)")
+    made.add_argument("--fresh", action="store_true", help="begin anew instead of continuing an earlier run")
+    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
+    return made
+
+
+_SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
+
+
+def add_places(made: argparse.ArgumentParser) -> None:
+    """Add the options that say where things are kept."""
+    made.add_argument(
+        "--home", type=Path, help=f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
+    )
+    made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
+    made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, but got {number}")
+    return number
+
+
+def settings_of(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return what the command line changes in the file, as `key=value`."""
+    short = [f"{key}={value}" for key in ("trials", "seed") if (value := getattr(arguments, key)) is not None]
+    return (*arguments.settings, *short)
+
+
+def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
+    """Return the options, defaults filled in."""
+    home = home_of(arguments.home, environment=environment)
+    return Options(
+        home=home,
+        store=arguments.store if arguments.store is not None else (home / "store").as_uri(),
+        tracking=arguments.tracking if arguments.tracking is not None else default_tracking(home),
+        address=arguments.address,
+        max_concurrent=arguments.max_concurrent,
+        fresh=arguments.fresh,
+        dry_run=arguments.dry_run,
+        as_json=arguments.as_json,
+    )
+
+
+def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the absolute folder for all results: as given, or MINDSWEEP_HOME, or `runs` here."""
+    home = given if given is not None else Path(environment.get("MINDSWEEP_HOME", DEFAULT_HOME))
+    return home.expanduser().absolute()
+
+
+def open_readable(options: Options) -> Store:
+    """Return the store, touching neither disk nor network. Raises `UserError` for an unknown kind of URI."""
+    try:
+        return open_store(options.store)
+    except (ValueError, StoreError) as error:
+        raise UserError(f"--store: {without_secrets(str(error))}") from error
+
+
+def preflight(options: Options) -> Store:
+    """Check that results can be kept, before anything starts. Leaves nothing behind if they cannot.
+
+    Raises:
+        UserError: The home, the store or the tracking database cannot be reached or written.
+    """
+    store = open_readable(options)
+    holder = next(folder for folder in (options.home, *options.home.parents) if folder.exists())
+    if not holder.is_dir() or not os.access(holder, os.W_OK | os.X_OK):
+        raise UserError(f"--home: {options.home} cannot be written: {holder} is no folder of yours")
+    check_tracking(options.tracking)
+    try:
+        check_store(store)
+    except StoreError as error:
+        raise UserError(f"--store: {without_secrets(str(error))}") from error
+    return store

@@ -1,0 +1,139 @@
+"""Expressions between fields that a point must satisfy: `motion.width % motion.heads == 0`.
+
+Arithmetic, comparisons and `and`, `or`, `not` over dotted field names and constants; nothing else is evaluated.
+"""
+
+import ast
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_LENGTH = 200
+
+_BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda value, options: value in options,
+    ast.NotIn: lambda value, options: value not in options,
+}
+_UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {ast.Not: operator.not_, ast.USub: operator.neg}
+_GRAMMAR = "arithmetic (+ - * / // %), comparisons, `in`, and, or, not, numbers, 'words' and dotted fields may be used"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One expression; `parse_constraint` makes it."""
+
+    text: str
+    tree: ast.expr
+    fields: tuple[str, ...]
+    """The dotted fields that it names."""
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether it is true of a config's `values` (dotted field to value).
+
+        Raises:
+            ValueError: It cannot be computed: a division by zero, a comparison of a word with a number.
+        """
+        try:
+            return bool(_evaluate(self.tree, values))
+        except (ArithmeticError, TypeError) as error:
+            raise ValueError(f"`{self.text}` cannot be computed: {error}") from error
+
+
+def parse_constraint(text: str) -> Constraint:
+    """Read an expression. Raises `ValueError` that says what is wrong with it."""
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"must be at most {MAX_LENGTH} characters; split it at its `and`s")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"is no expression: {text!r}; {_GRAMMAR}") from error
+    fields: dict[str, None] = {}
+    _collect(tree, fields)
+    return Constraint(text, tree, tuple(fields))
+
+
+def _collect(node: ast.expr, fields: dict[str, None]) -> None:
+    """Note the fields that `node` names. Raises `ValueError` for what is not part of the small language."""
+    match node:
+        case ast.Name() | ast.Attribute():
+            fields.setdefault(_dotted(node))
+        case ast.Constant(value=bool() | int() | float() | str()):
+            pass
+        case ast.BoolOp(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                _collect(part, fields)
+        case ast.UnaryOp(operand=operand) if type(node.op) in _UNARY:
+            _collect(operand, fields)
+        case ast.BinOp(left=left, right=right) if type(node.op) in _BINARY:
+            _refuse_words(left, right)
+            _collect(left, fields)
+            _collect(right, fields)
+        case ast.Compare(left=left, comparators=rest) if all(type(op) in _COMPARE for op in node.ops):
+            for part in (left, *rest):
+                _collect(part, fields)
+        case _:
+            raise ValueError(f"`{ast.unparse(node)[:60]}` may not stand in a constraint; {_GRAMMAR}")
+
+
+def _refuse_words(*operands: ast.expr) -> None:
+    """Refuse arithmetic on words and lists: `'a' * 10 ** 9` would fill the memory."""
+    for operand in operands:
+        if isinstance(operand, ast.List | ast.Tuple) or (
+            isinstance(operand, ast.Constant) and isinstance(operand.value, str)
+        ):
+            raise ValueError(f"arithmetic needs numbers, but got `{ast.unparse(operand)[:60]}`")
+
+
+def _dotted(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            return f"{_dotted(value)}.{name}"
+        case _:
+            raise ValueError(f"`{ast.unparse(node)[:60]}` is no field; {_GRAMMAR}")
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, int | float):
+        raise TypeError(f"arithmetic needs numbers, but got {value!r}")
+    return value
+
+
+def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return tuple(_evaluate(part, values) for part in parts)
+        case ast.BoolOp(op=ast.And(), values=parts):
+            return all(_evaluate(part, values) for part in parts)
+        case ast.BoolOp(values=parts):
+            return any(_evaluate(part, values) for part in parts)
+        case ast.UnaryOp(op=op, operand=operand):
+            return _UNARY[type(op)](_evaluate(operand, values))
+        case ast.BinOp(left=left, op=op, right=right):
+            return _BINARY[type(op)](_number(_evaluate(left, values)), _number(_evaluate(right, values)))
+        case ast.Compare(left=left, ops=ops, comparators=rest):
+            sides = [_evaluate(side, values) for side in (left, *rest)]
+            return all(_COMPARE[type(op)](a, b) for op, a, b in zip(ops, sides, sides[1:], strict=False))
+        case _:
+            return values[_dotted(node)]

@@ -1,0 +1,176 @@
+"""Cut videos into short clips for `dataset: {kind: folder}`: `python -m platform.cut VIDEO... --out DIR`.
+
+DIR gets `clips/` with a folder of PNG per clip, and `captions.json`. Nobody has told what is to be seen, so captions
+name the video and what pixels alone tell: brightness, colour and motion. Write better ones where you can. VIDEO may
+also be `lavfi:SOURCE`, one of the moving patterns that FFmpeg draws itself, such as lavfi:mandelbrot=size=128x128.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from platform.errors import UserError
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from trainables.datasets.clips import VIDEO
+from trainables.datasets.phantom.drives import DIRECTIONS, SHAPES, drives
+
+Clip = NDArray[np.uint8]
+
+_WAYS = ("right", "up and right", "up", "up and left", "left", "down and left", "down", "down and right")
+_HUES = ("red", "orange", "yellow", "green", "green", "cyan", "blue", "blue", "purple", "pink")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Cut; return the exit code."""
+    options = _parser().parse_args(argv)
+    console = Console(highlight=False, markup=False)
+    try:
+        shape = (options.frames, options.side)
+        captions = cut(options.videos, options.out, shape=shape, seconds=options.seconds, most=options.most)
+    except UserError as error:
+        Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
+        return UserError.exit_code
+    console.print(f"{len(captions)} clips in {options.out}", soft_wrap=True)
+    return 0
+
+
+def cut(videos: Sequence[str], out: Path, *, shape: tuple[int, int], seconds: float, most: int) -> dict[str, str]:
+    """Cut `videos` into clips of `seconds`, up to `most` of each; write them, and return their captions by name.
+
+    `shape` is frames per clip and side in pixels; frames are squeezed into squares. What is left over at a video's end
+    and clips in which nothing at all changes are left out, and so are exact copies of earlier clips.
+
+    Raises:
+        UserError: A video cannot be read, none is long enough, or `out` holds something or cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out: {out} must be a new or empty folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:  # a failure leaves nothing that looks finished
+            captions = _cut_into(Path(scratch) / "cut", videos, _Form(*shape, seconds, most))
+            (Path(scratch) / "cut").replace(out)
+    except OSError as error:
+        raise UserError(f"--out: {out} cannot be written: {error}") from error
+    return captions
+
+
+@dataclass(frozen=True)
+class _Form:
+    frames: int
+    side: int
+    seconds: float
+    most: int
+
+
+def _cut_into(folder: Path, videos: Sequence[str], form: _Form) -> dict[str, str]:
+    captions: dict[str, str] = {}
+    seen: set[bytes] = set()
+    for number, video in enumerate(videos):
+        name = Path(video.removeprefix("lavfi:").partition("=")[0]).stem
+        for index, clip in enumerate(islice(_clips(video, form), form.most)):
+            content = hashlib.sha256(clip.tobytes()).digest()
+            if content in seen or (clip == clip[0]).all():
+                continue
+            seen.add(content)
+            key = f"{number:02d}_{name}_{index:04d}"
+            (folder / "clips" / key).mkdir(parents=True)
+            for frame, pixels in enumerate(clip):
+                Image.fromarray(pixels).save(folder / "clips" / key / f"{frame:03d}.png")
+            captions[key] = f"{name.replace('_', ' ')}, {describe(clip)}"
+    if not captions:
+        raise UserError(f"no video gives a clip of {form.seconds} s in which anything moves: {', '.join(videos)}")
+    (folder / "captions.json").write_text(json.dumps(captions, indent=1))
+    return captions
+
+
+def describe(clip: Clip) -> str:
+    """Say what the pixels of uint8 [F,H,W,3] tell: "dark blue, moving left"."""
+    red, green, blue = (clip.reshape(-1, 3).mean(axis=0) / 255).tolist()
+    value, spread = max(red, green, blue), max(red, green, blue) - min(red, green, blue)
+    angle = math.atan2(math.sqrt(3) * (green - blue), 2 * red - green - blue) / math.tau % 1.0
+    colour = "grey" if spread < 0.08 else _HUES[round(angle * len(_HUES)) % len(_HUES)]
+    light = "dark" if value < 0.35 else "bright" if value > 0.65 else "medium"
+    cells, channels = SHAPES["motion"]
+    answers = drives(clip[None], [""])["motion"].reshape(cells**2, DIRECTIONS, channels // DIRECTIONS).mean(axis=0)
+    ways = answers.sum(axis=1)
+    if ways.max() < 0.005:
+        return f"{light} {colour}, still"
+    clear = ways.max() > 1.5 * np.median(ways)
+    return f"{light} {colour}, moving {_WAYS[int(ways.argmax())] if clear else 'about'}"
+
+
+def _clips(video: str, form: _Form) -> Iterator[Clip]:
+    """Yield the clips of a video, uint8 [frames, side, side, 3], one after the other."""
+    kept: list[Clip] = []
+    taken = 0
+    for time, picture in _pictures(video):
+        while time >= taken * form.seconds / form.frames - 1e-6:
+            taken += 1
+            kept.append(np.asarray(picture.resize((form.side, form.side), Image.Resampling.BICUBIC)))
+            if len(kept) == form.frames:
+                yield np.stack(kept)
+                kept = []
+
+
+def _pictures(video: str) -> Iterator[tuple[float, Image.Image]]:
+    """Yield the seconds since the start, and the picture, of every frame."""
+    import av  # here, so that mistakes are answered without waiting for FFmpeg
+
+    source, kind = video.removeprefix("lavfi:"), "lavfi"
+    if source == video:
+        kind = "gif" if video.lower().endswith(".gif") else VIDEO.get(Path(video).suffix.lower(), "")
+    if kind == "":
+        raise UserError(f"{video}: must end in {', '.join((*VIDEO, '.gif'))}, or begin with lavfi:")
+    try:
+        with av.open(source, format=kind) as container:
+            start: float | None = None
+            for frame in container.decode(video=0):
+                time = float(frame.time) if frame.time is not None else 0.0
+                start = time if start is None else start
+                yield time - start, Image.fromarray(frame.to_ndarray(format="rgb24"))
+    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        raise UserError(f"{video}: cannot be read: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m platform.cut",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("videos", nargs="+", metavar="VIDEO")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--seconds", type=_positive, default=2.0, metavar="S", help="length of a clip (default: 2)")
+    parser.add_argument(
+        "--frames", type=int, default=8, choices=range(2, 65), metavar="N", help="per clip (default: 8)"
+    )
+    parser.add_argument(
+        "--side", type=int, default=64, choices=range(32, 1025), metavar="N", help="in pixels (default: 64)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=200, choices=range(1, 100_001), metavar="N", help="clips of a video (default: 200)"
+    )
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"must be above 0, but got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,284 @@
+"""What values a swept field may take: one model per kind of domain, with its fields named as in the YAML file."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Protocol, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from trainables.config.base import Config
+
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+"""One value of a field. Tuples are not swept: samplers and databases know scalars only."""
+
+Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
+Integer = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
+PositiveNumber = Annotated[float, Field(strict=True, gt=0.0, le=1e300)]
+PositiveInteger = Annotated[int, Field(strict=True, ge=1, le=2**53)]
+
+MAX_STEPS = 1_000_000
+MAX_PROBES = 64
+"""Ranges with at most so many values are checked value by value, larger ones at both ends and once between."""
+
+
+class Suggester(Protocol):
+    """Chooses values, one field at a time: a sampler, a fixed point, a random generator."""
+
+    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+        """Return one of `options`."""
+
+    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        """Return a number between `low` and `high` (both included), a whole number of `step` above `low` if given."""
+
+    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        """Return an integer between `low` and `high` (both included), a whole number of `step` above `low`."""
+
+
+def same(a: Scalar, b: Scalar) -> bool:
+    """Tell whether two values are the same to a config: `1` is `1.0`, but not `true`."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+class Domain(Config):
+    """The values of one field, and the condition under which it is swept at all."""
+
+    when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    """Other swept field to the value or values that it must have; otherwise this field stays as in `base`."""
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _one_value_is_a_list_of_one(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {field: allowed if isinstance(allowed, list | tuple) else (allowed,) for field, allowed in value.items()}
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the values are ordered numbers."""
+        return True
+
+    @property
+    @abstractmethod
+    def size(self) -> int | None:
+        """How many values there are; None if there is no end of them."""
+
+    @abstractmethod
+    def values(self) -> tuple[Scalar, ...]:
+        """Return all values of a domain that has a `size`."""
+
+    @abstractmethod
+    def bounds(self) -> tuple[Scalar, ...]:
+        """Return the outermost values: if they are right, those between are most likely too."""
+
+    @abstractmethod
+    def contains(self, value: Scalar) -> bool:
+        """Tell whether `value` is one of the values."""
+
+    @abstractmethod
+    def suggest(self, name: str, suggester: Suggester) -> Scalar:
+        """Let `suggester` choose a value for the field `name`."""
+
+    @abstractmethod
+    def probes(self) -> tuple[Scalar, ...]:
+        """Return the values by which the domain is checked against the config."""
+
+
+class Choice(Domain):
+    """`{choice: [a, b, c]}`: one of the listed values."""
+
+    choice: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+
+    @field_validator("choice", mode="after")
+    @classmethod
+    def _no_value_twice(cls, choice: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        for index, value in enumerate(choice):
+            if any(same(value, other) for other in choice[:index]):
+                raise ValueError(f"each value may stand there once, but {value!r} stands twice")
+        return choice
+
+    @property
+    def is_numeric(self) -> bool:
+        """False: samplers treat options as unordered, whatever they are."""
+        return False
+
+    @property
+    def size(self) -> int | None:
+        """The number of options."""
+        return len(self.choice)
+
+    def values(self) -> tuple[Scalar, ...]:
+        """Return the options, in the file's order."""
+        return self.choice
+
+    def bounds(self) -> tuple[Scalar, ...]:
+        """Return all options: none lies between others."""
+        return self.choice
+
+    def probes(self) -> tuple[Scalar, ...]:
+        """Return all options."""
+        return self.choice
+
+    def contains(self, value: Scalar) -> bool:
+        """Tell whether `value` is one of the options."""
+        return any(same(value, option) for option in self.choice)
+
+    def suggest(self, name: str, suggester: Suggester) -> Scalar:
+        """Let `suggester` choose one of the options."""
+        return suggester.choice(name, self.choice)
+
+
+class _Range(Domain):
+    """A range of numbers, both ends included."""
+
+    is_log: ClassVar[bool] = False
+    """Whether each order of magnitude is equally likely."""
+    is_whole: ClassVar[bool] = False
+    """Whether the numbers are integers."""
+    ends: tuple[Any, Any]
+    step: Any = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.ends
+        if not low < high:
+            raise ValueError(f"the lower end must be below the upper, but got [{low}, {high}]")
+        if self.step is not None:
+            _check_step(low, high, step=self.step, is_log=self.is_log)
+        return self
+
+    @property
+    def quantum(self) -> float | None:
+        """The distance between neighbouring values, if there are only some."""
+        return 1 if self.step is None and self.is_whole else self.step
+
+    @property
+    def size(self) -> int | None:
+        """The number of integers or steps."""
+        low, high = self.ends
+        return None if self.quantum is None else round((high - low) / self.quantum) + 1
+
+    def _at(self, index: int) -> float:
+        value = self.ends[0] + index * (1 if self.quantum is None else self.quantum)
+        return value if self.is_whole else float(f"{value:.12g}")  # 0.3, not 0.30000000000000004: another identity
+
+    def _nearest_step(self, value: float) -> float:
+        return value if self.quantum is None else self._at(round((value - self.ends[0]) / self.quantum))
+
+    def values(self) -> tuple[Scalar, ...]:
+        """Return every integer or step."""
+        assert self.size is not None
+        return tuple(self._at(index) for index in range(self.size))
+
+    def bounds(self) -> tuple[Scalar, ...]:
+        """Return both ends."""
+        return self.ends
+
+    def probes(self) -> tuple[Scalar, ...]:
+        """Return all values if they are few, else both ends and an uneven one between them."""
+        if self.size is not None and self.size <= MAX_PROBES:
+            return self.values()
+        low, high = self.ends
+        return (low, high, self._nearest_step(low + 0.382 * (high - low)))
+
+    def contains(self, value: Scalar) -> bool:
+        """Tell whether `value` is a number within the range and on a step."""
+        if isinstance(value, str | bool):
+            return False
+        low, high = self.ends
+        is_near = abs(self._nearest_step(value) - value) <= 1e-9 * max(abs(low), abs(high))
+        return bool(low <= value <= high and is_near)
+
+    def suggest(self, name: str, suggester: Suggester) -> Scalar:
+        """Let `suggester` choose a number, moved to the nearest step."""
+        low, high = self.ends
+        if self.is_whole:
+            return suggester.integer(name, low, high, log=self.is_log, step=int(1 if self.step is None else self.step))
+        return self._nearest_step(suggester.uniform(name, low, high, log=self.is_log, step=self.step))
+
+
+class Uniform(_Range):
+    """`{uniform: [lower, upper], step: s}`: any number in the range or, with a step, `lower + k s`."""
+
+    ends: tuple[Number, Number] = Field(alias="uniform")
+    step: PositiveNumber | None = None
+
+
+class LogUniform(_Range):
+    """`{log_uniform: [lower, upper]}`: any number in the range, each order of magnitude equally likely."""
+
+    is_log: ClassVar[bool] = True
+    ends: tuple[PositiveNumber, PositiveNumber] = Field(alias="log_uniform")
+
+
+class Integers(_Range):
+    """`{int: [lower, upper], step: s}`: any integer in the range or, with a step, `lower + k s`."""
+
+    is_whole: ClassVar[bool] = True
+    ends: tuple[Integer, Integer] = Field(alias="int")
+    step: PositiveInteger | None = None
+
+
+class LogIntegers(_Range):
+    """`{log_int: [lower, upper]}`: any integer in the range, each order of magnitude equally likely."""
+
+    is_whole: ClassVar[bool] = True
+    is_log: ClassVar[bool] = True
+    ends: tuple[PositiveInteger, PositiveInteger] = Field(alias="log_int")
+
+
+_MODELS: Mapping[str, type[Domain]] = {
+    "choice": Choice,
+    "uniform": Uniform,
+    "log_uniform": LogUniform,
+    "int": Integers,
+    "log_int": LogIntegers,
+}
+KINDS = tuple(_MODELS)
+
+
+def kind_of(domain: Domain) -> str:
+    """Return the key that names the kind of `domain` in the file."""
+    return next(kind for kind, model in _MODELS.items() if isinstance(domain, model))
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, Domain):
+        return kind_of(value)
+    named = [key for key in KINDS if isinstance(value, Mapping) and key in value]
+    return named[0] if len(named) == 1 else None
+
+
+AnyDomain = Annotated[
+    Annotated[Choice, Tag("choice")]
+    | Annotated[Uniform, Tag("uniform")]
+    | Annotated[LogUniform, Tag("log_uniform")]
+    | Annotated[Integers, Tag("int")]
+    | Annotated[LogIntegers, Tag("log_int")],
+    Discriminator(
+        _kind,
+        custom_error_type="no_domain",
+        custom_error_message="must be a domain with exactly one of the keys " + ", ".join(KINDS),
+    ),
+]
+
+
+def _check_step(low: float, high: float, *, step: float, is_log: bool) -> None:
+    """Refuse a step on a log scale, endless steps, and steps that do not end at the upper end."""
+    if is_log:
+        raise ValueError("a log domain takes no step (samplers would drop it silently); list the values with `choice`")
+    steps = (high - low) / step
+    if not steps <= MAX_STEPS:
+        raise ValueError(f"the step must divide the range into at most {MAX_STEPS} parts, but got {step}")
+    if abs(steps - round(steps)) > 1e-6:
+        last = float(f"{low + int(steps) * step:.12g}")
+        raise ValueError(f"steps of {step} from {low} must end at {high}, but the last ends at {last}; write that")

@@ -1,0 +1,205 @@
+"""Judge videos made anywhere: `python -m platform.evaluate FOLDER`.
+
+FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3]. Videos that show truth and reconstruction
+side by side with black padding are cut; for any other give the true videos by --truth. Pairs have one name. Several
+systems are judged at once with --system NAME=FOLDER, all at one size and frame count, on the same clips.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from platform.contest import Contest, Failure, System, arrange, survey
+from platform.errors import UserError
+from platform.judging import Judge, Value
+from platform.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from trainables.metrics.video import Network, Networks, Role
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the verb; 0: all is well, 1: some file failed, 2: the request makes no sense and nothing was computed."""
+    options = _parser().parse_args(arguments)
+    console = Console(stderr=options.json)
+    try:
+        systems = [survey(name, folder) for name, folder in _folders(options)]
+        truth = survey("truth", options.truth) if options.truth is not None else None
+        contest = arrange(systems, truth, size=options.resolution, frames=options.frames)
+        folder = _output(options, systems)
+    except UserError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
+        return UserError.exit_code
+    choice = _choice(contest, options)
+    console.print(choice, highlight=False, soft_wrap=True, markup=False)
+    networks, missing = _networks(options, frames=contest.frames)
+    judge = Judge(contest, networks, legacy_flow=options.legacy_epe, threads=len(os.sched_getaffinity(0)))
+    values, failures = judge.run(lambda names: track(names, console=console, disable=not console.is_terminal))
+    failures = [*contest.failures, *missing, *failures]
+    rows = summarise(values, judge.metrics)
+    table = sheet(rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values)))
+    report = _report(contest, rows, failures, folder)
+    _write(folder, table, report)
+    write_parquet(values, folder / "per_clip.parquet")
+    _show(console, table, failures, folder)
+    if options.json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    return 1 if failures and not options.allow_failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m platform.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("folder", nargs="?", type=Path, metavar="FOLDER", help="the reconstructions of one system, named as the folder")
+    add("--system", action="append", default=[], metavar="NAME=FOLDER", help="one more system; may be repeated")
+    add("--truth", type=Path, metavar="FOLDER", help="the true videos, named as the reconstructions")
+    add(
+        "--resolution",
+        type=_size,
+        metavar="N or HxW",
+        help="frame size for all; the smallest common native one by default",
+    )
+    add(
+        "--frames",
+        type=_count,
+        metavar="N",
+        help="frames per clip for all; the smallest common native count by default",
+    )
+    add("--legacy-epe", action="store_true", help="also EPE on frames made grey with the released code's weights")
+    for role, use in _SOURCES.items():
+        add(_flag(role), metavar="SOURCE", help=use)
+    add("--out", type=Path, metavar="DIR", help="where results go; <home>/evaluate/<systems> by default")
+    add("--allow-failures", action="store_true", help="exit with 0 although some files failed")
+    add("--json", action="store_true", help="one JSON object on standard output, all else on standard error")
+    return parser
+
+
+_SOURCES: Mapping[Role, str] = {
+    "image_classifier": "for 2-way-I: a folder or hub name, as google/vit-base-patch16-224",
+    "video_classifier": "for 2-way-V: a folder or hub name, as MCG-NJU/videomae-base-finetuned-kinetics",
+    "vifi": "for the VIFI-score: a CLIP model, as openai/clip-vit-base-patch16",
+    "clip": "for CLIP-pcc: a CLIP model, as openai/clip-vit-base-patch32",
+}
+
+
+def _flag(role: str) -> str:
+    return "--" + role.replace("_", "-")
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return _count(height), _count(width if width != "" else height)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
+    return int(text)
+
+
+def _folders(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    named = [] if options.folder is None else [(options.folder.resolve().name, options.folder)]
+    for text in options.system:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise UserError(f"--system {text}: NAME=FOLDER is needed")
+        named.append((name, Path(folder)))
+    names = [name for name, _ in named]
+    if not named:
+        raise UserError("give FOLDER, or --system NAME=FOLDER")
+    if len(set(names)) < len(names) or "truth" in names:
+        raise UserError(f"systems need different names, and none may be called truth: {', '.join(names)}")
+    return named
+
+
+def _networks(options: argparse.Namespace, *, frames: int) -> tuple[Networks, list[Failure]]:
+    """Load what was asked for; what cannot be loaded is a failure, and its metrics are left out."""
+    loaded: dict[str, Network] = {}
+    failures = []
+    for key in _SOURCES:
+        source = getattr(options, key)
+        if source is not None:
+            from trainables.metrics.networks import load_network  # torch, only where it is asked for
+
+            try:
+                loaded[key] = load_network(key, source, frames=frames)
+            except ValueError as error:
+                failures.append(Failure("", "", source, f"{_flag(key)}: {error}", False))
+    return Networks(**loaded), failures
+
+
+def _choice(contest: Contest, options: argparse.Namespace) -> str:
+    height, width = contest.size
+    size, count = (
+        "as asked" if given is not None else "the smallest usual native one"
+        for given in (options.resolution, options.frames)
+    )
+    native = "; ".join(f"{system.name} {_native(system)}" for system in contest.systems)
+    return f"All are judged at {height}x{width} ({size}), {contest.frames} frames ({count}). Native: {native}."
+
+
+def _native(system: System) -> str:
+    if not system.clips:
+        return "nothing readable"
+    (height, width), frames = system.native
+    return f"{height}x{width}, {frames} frames, {len(system.clips)} videos"
+
+
+def _notes(values: Sequence[Value]) -> Iterator[str]:
+    """Yield what must be known to read the table."""
+    yield "Means over clips, with 95% BCa bootstrap intervals over clips."
+    if share_clips(values):
+        yield "All systems are judged on the same clips: those on which the metric is defined for each."
+    else:
+        yield "THE SYSTEMS SHARE NO CLIP: each mean is over other clips, and differences between systems mean little."
+    yield "2-way accuracy counts three classes as right, so its chance is 0.75, not 0.5."
+    yield "First frame held: the system's own first frame as a still video, which does well in EPE."
+    yield "Other clip's truth: the same reconstructions against the truth of another clip, drawn at random: chance."
+
+
+def _output(options: argparse.Namespace, systems: Sequence[System]) -> Path:
+    """Make the folder for the results, before anything is computed."""
+    home = Path(os.environ.get("MINDSWEEP_HOME", "runs"))
+    folder: Path = options.out if options.out is not None else home / "evaluate" / "+".join(s.name for s in systems)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be made: {error}") from error
+    return folder
+
+
+def _report(contest: Contest, rows: Sequence[Row], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
+    systems = {system.name: {"folder": str(system.folder), "native": _native(system)} for system in contest.systems}
+    chosen = {"height": contest.size[0], "width": contest.size[1], "frames": contest.frames}
+    results = {"rows": [asdict(row) for row in rows], "failures": [asdict(failure) for failure in failures]}
+    return {"systems": systems, "chosen": chosen, **results, "out": str(folder)}
+
+
+def _write(folder: Path, table: Sheet, report: Mapping[str, Any]) -> None:
+    failures = [f"- {failure['file']}: {failure['reason']}" for failure in report["failures"]]
+    listed = "\n".join(["", "## Failures", "", *failures, ""]) if failures else ""
+    (folder / "scores.md").write_text(table.markdown() + listed, encoding="utf-8")
+    (folder / "scores.tex").write_text(table.latex(), encoding="utf-8")
+    (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: Path) -> None:
+    console.print(table.terminal())
+    for failure in failures:
+        kept = "evaluated all the same" if failure.evaluated else "not evaluated"
+        console.print(f"{failure.file}: {failure.reason} ({kept})", highlight=False, soft_wrap=True, markup=False)
+    if failures:
+        console.print(f"{len(failures)} failure(s), see above; --allow-failures exits with 0 nevertheless.")
+    console.print(f"Written to {folder}: scores.md, scores.tex, scores.json, per_clip.parquet", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

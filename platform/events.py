@@ -1,0 +1,49 @@
+"""What happens to trials, as events: the record from which every view (MLflow, Optuna, tables) is made.
+
+Events are written to the store before any view sees them, one object each, numbered from 0 within their trial.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+Kind = Literal["proposed", "started", "epochs", "finished"]
+Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
+
+
+@dataclass(frozen=True)
+class TrialEvent:
+    """One thing that happened to one trial. `body` holds plain JSON values, by kind.
+
+    proposed: point, repeat, seed, values (swept field to value), config (resolved), runs (StageRun JSON, inputs first)
+    started:  attempt (from 1)
+    epochs:   rows, a list of {stage, epoch, metrics, time}
+    finished: outcome, metrics ({stage.metric: value}), step (last epoch of the target's stage), error (traceback
+              or null), seconds, runs ({stage: {identity, reused, seconds}})
+    """
+
+    trial: str
+    sequence: int
+    kind: Kind
+    time: float
+    """Seconds since 1970; views use it as the time stamp, so that mirroring twice writes the same."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object that `from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "TrialEvent":
+        """Read what `to_json` wrote."""
+        return cls(**value)
+
+
+class View(Protocol):
+    """Anything that mirrors events. Seeing an event twice must change nothing."""
+
+    def see(self, event: TrialEvent) -> None:
+        """Take in one event, in order within its trial."""
+
+    def close(self) -> None:
+        """Write out what is pending. Called once, also after an error or Ctrl-C."""

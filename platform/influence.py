@@ -1,0 +1,25 @@
+"""What a swept field changes: config fields, and the stages whose runs then differ."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trainables.config.presets import PRESETS, PROFILES
+from trainables.graph import STAGES, ancestors
+
+_SETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"preset": PRESETS, "profile": PROFILES}
+
+
+def touched(field: str) -> frozenset[str]:
+    """Return the dotted config fields that change with `field`: itself, and what a preset or profile sets."""
+    return frozenset((field, *(name for table in _SETS.get(field, {}).values() for name in table)))
+
+
+def varying_stages(fields: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+    """Return those stages needed for the stages `targets` whose runs differ when `fields` do, inputs first."""
+    sections = {name.partition(".")[0] for field in fields for name in touched(field)}
+    varying: dict[str, None] = {}
+    for name in ancestors(targets):
+        stage = STAGES[name]
+        if sections.intersection(stage.sections) or any(needed in varying for needed in stage.inputs):
+            varying.setdefault(name)
+    return tuple(varying)

@@ -1,0 +1,155 @@
+"""What MLflow is to hold about a trial: its events turned into params, metrics, tags and texts, within MLflow's limits.
+
+Pure: the same events give the same entries, time stamps included, so that writing them twice changes nothing.
+"""
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from platform.events import TrialEvent
+from trainables.config.trial import flatten
+from trainables.graph import STAGES
+from trainables.identity import digest
+
+EPOCHS = "epochs/"
+"""Before the names of metrics per epoch, which MLflow then charts in a group of their own; final ones have none."""
+STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
+"""Our outcome to MLflow's run status. It has none for stopped early; the tag `outcome` keeps the difference."""
+_KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT = 250, 6000, 5000
+_NOT_ALLOWED = re.compile(r"[^/\w.\- :]")
+
+
+class Point(NamedTuple):
+    """One metric value."""
+
+    key: str
+    value: float
+    timestamp: int
+    """Milliseconds since 1970."""
+    step: int
+
+
+@dataclass
+class Entries:
+    """What some events of one trial add to its run."""
+
+    params: dict[str, str] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    """Artifact name to content."""
+    status: str | None = None
+    """Set when the trial ended."""
+    ended: int | None = None
+    dataset: tuple[str, str] | None = None
+    """Name, and the identity of the data stage's run as its digest."""
+
+
+class TrialMirror:
+    """Turns the events of one trial into entries.
+
+    Keeps the first value of each epoch, so that epochs done again after a crash add no second point to a chart.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, int], Point] = {}
+
+    def entries(self, events: Iterable[TrialEvent]) -> Entries:
+        """Return what `events` add; they come in order."""
+        entries = Entries()
+        for event in events:
+            if event.kind == "proposed":
+                self._proposed(entries, event.body)
+            elif event.kind == "epochs":
+                self._epochs(entries, event.body["rows"])
+            elif event.kind == "started":
+                entries.status, entries.tags["attempt"] = None, str(event.body["attempt"])
+            else:
+                self._finished(entries, event)
+        return entries
+
+    def _proposed(self, entries: Entries, body: Mapping[str, Any]) -> None:
+        runs = {run["stage"]: run["identity"] for run in body["runs"]}
+        config = body["config"]
+        entries.params.update(params(relevant(config, runs)))
+        entries.texts["config.json"] = json.dumps(config, indent=2)
+        entries.tags.update(
+            {name: str(body[name]) for name in ("condition", "point", "repeat", "seed") if name in body}
+        )
+        entries.tags.update({f"stage.{stage}": identity for stage, identity in runs.items()})
+        if "data" in runs:
+            entries.tags["data.digest"] = runs["data"]
+            entries.dataset = (config["dataset"]["kind"], runs["data"])
+
+    def _epochs(self, entries: Entries, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            step, stamp = row["epoch"], milliseconds(row["time"])
+            for name, value in row["metrics"].items():
+                metric = key(f"{EPOCHS}{row['stage']}.{name}")
+                point = Point(metric, float(value), stamp, step)
+                entries.points.append(self._first.setdefault((metric, step), point))
+
+    def _finished(self, entries: Entries, event: TrialEvent) -> None:
+        body, stamp = event.body, milliseconds(event.time)
+        runs = body["runs"]
+        # What a trial that was stopped had reached is in its curves; as a final value it would rank among whole ones.
+        final = {**(body["metrics"] if body["outcome"] == "COMPLETED" else {}), "seconds": body["seconds"]}
+        final.update({f"seconds.{stage}": run["seconds"] for stage, run in runs.items()})
+        # At step 0 alone: MLflow then charts them as bars, trial beside trial.
+        entries.points.extend(Point(key(name), float(value), stamp, 0) for name, value in final.items())
+        entries.tags["outcome"] = body["outcome"].lower()
+        entries.tags["reused"] = " ".join(stage for stage, run in runs.items() if run["reused"])
+        if body["error"] is not None:
+            entries.texts["error.txt"] = body["error"]
+            entries.tags["error"] = tag_value(body["error"].strip().rpartition("\n")[2])
+        entries.status, entries.ended = STATUS[body["outcome"]], stamp
+
+
+def relevant(config: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
+    """Return the parts of a resolved config that decide something in `stages`, and its preset and profile."""
+    sections = {section for stage in stages if stage in STAGES for section in STAGES[stage].sections}
+    return {name: value for name, value in config.items() if name in sections or not isinstance(value, Mapping)}
+
+
+def params(nested: Mapping[str, Any]) -> dict[str, str]:
+    """Return dotted names and readable values, as MLflow takes them; what is cut off says so."""
+    return {key(name): _cut(readable(value), _PARAM_LIMIT) for name, value in flatten(nested).items()}
+
+
+def readable(value: Any) -> str:
+    """Return `value` as a person writes it in YAML: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def key(name: str) -> str:
+    """Return `name` if MLflow takes it as a key, else the nearest it takes with a hash that keeps it unique."""
+    clean = _NOT_ALLOWED.sub("_", name)
+    if clean == name and len(name) <= _KEY_LIMIT and _is_plain_path(name):
+        return name
+    parts = [part for part in clean.split("/") if part.strip(".")]
+    return f"{'/'.join(parts)[: _KEY_LIMIT - 9]}-{digest(name, length=8)}"
+
+
+def tag_value(text: str) -> str:
+    """Return `text` as MLflow takes it for a tag; what is cut off says so."""
+    return _cut(text, _TAG_LIMIT)
+
+
+def milliseconds(seconds: float) -> int:
+    """Return MLflow's time stamp of `seconds` since 1970."""
+    return round(seconds * 1000)
+
+
+def _is_plain_path(name: str) -> bool:
+    return bool(name) and posixpath.normpath(name) == name and name != "." and not name.startswith(("..", "/"))
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    note = f"... (cut here; {len(text)} characters in full, which the store holds)"
+    return text[: limit - len(note)] + note

@@ -1,0 +1,180 @@
+"""Draws clips, captions and fMRI of a data set: a still sheet and a moving one."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from trainables import datasets
+from trainables.config.trial import TrialConfig
+from trainables.datasets.errors import DatasetError
+from trainables.stages.data import describe
+from trainables.stages.voxels import DROPPED, answers, detrend
+
+_INK, _PAPER, _FAINT = "#1d2433", "#ffffff", "#8a93a6"
+_COLOURS = "RdBu_r"
+_STRIP = 48
+"""Voxels drawn per ROI."""
+_RANGE = 2.5
+"""fMRI is coloured from minus to plus this many standard deviations."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is drawn."""
+
+    title: str
+    clips: NDArray[np.uint8]
+    """[K, F, H, W, 3]"""
+    captions: Sequence[str]
+    labels: Sequence[str]
+    """Split and name of each clip."""
+    strips: dict[str, NDArray[np.float32]]
+    """ROI to the clips' answers in some of its voxels, standardised, [K, up to `_STRIP`]."""
+    voxels: Sequence[int]
+    """Number of voxels of each ROI."""
+    course: NDArray[np.float32] | None
+    """Mean-free BOLD of the first run, volumes by ROI-sorted voxels; None where there are no runs."""
+    onsets: NDArray[np.int64]
+    """Volumes of the first run at which a clip begins."""
+    tr: float
+
+
+def gather(config: TrialConfig, *, count: int) -> View:
+    """Make or read the data set, and pick up to `count` clips, evenly over all splits. Raises `DatasetError`."""
+    data = datasets.load(config.dataset)
+    if config.voxels.subject >= len(data.subjects):
+        raise DatasetError(f"voxels.subject is {config.voxels.subject}, but there are {len(data.subjects)}, from 0")
+    subject, facts = data.subjects[config.voxels.subject], describe(data)
+    split, fmri, arrays = answers(subject.bold, facts, config.voxels)
+    usable = np.nonzero(split != DROPPED)[0]
+    chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
+    roi = subject.roi[arrays["voxel"]]
+    course, onsets = None, np.empty(0, np.int64)
+    if data.runs is not None:
+        end = data.runs[1] if len(data.runs) > 1 else len(subject.bold)
+        course = _sorted(detrend(subject.bold[:end, arrays["voxel"]], [(0, end)], tr=data.tr), roi)
+        onsets = data.onsets[(data.onsets[:, 0] >= 0) & (data.onsets[:, 0] < end), 0]
+    clips, volumes = data.stimuli.clips.shape, subject.bold.shape
+    return View(
+        title=f"{clips[0]} clips of {clips[1]} frames, {clips[2]} px   ·   {subject.name}: {volumes[1]} voxels, "
+        f"{volumes[0]} volumes",
+        clips=data.stimuli.clips[chosen],
+        captions=[data.stimuli.captions[index] for index in chosen],
+        labels=[f"{split[index]} · {data.stimuli.source[index]}" for index in chosen],
+        strips={name: fmri[chosen][:, roi == index][:, :_STRIP] for index, name in enumerate(data.roi_names)},
+        voxels=[int((roi == index).sum()) for index in range(len(data.roi_names))],
+        course=course,
+        onsets=onsets,
+        tr=data.tr,
+    )
+
+
+def _sorted(run: NDArray[np.float32], roi: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return BOLD [T,V] in standard deviations, voxels by ROI and then by what they have in common."""
+    run = run / run.std(axis=0)
+    common = np.zeros(run.shape[1])
+    for index in np.unique(roi):
+        common[roi == index] = np.linalg.svd(run[:, roi == index], full_matrices=False)[2][0]
+    return run[:, np.lexsort((common, roi))]
+
+
+def draw_sheet(view: View, path: Path) -> None:
+    """Write the still sheet: a row per clip with its frames, caption and fMRI, and below the first run's BOLD."""
+    rows, frames = view.clips.shape[:2]
+    width, course = 15.0, 3.2 if view.course is not None else 0.1
+    tall = 0.55 + 0.62 * width / frames  # a row holds its caption and its frames, which are square
+    height = 0.8 + rows * tall + course
+    figure = Figure(figsize=(width, height), facecolor=_PAPER, dpi=110)
+    figure.text(0.02, 1 - 0.3 / height, view.title, color=_INK, size=14, weight="bold", va="center")
+    key = f"one cell per voxel, from −{_RANGE} (blue) to {_RANGE} (red) sd"
+    figure.text(0.98, 1 - 0.3 / height, key, color=_FAINT, size=10, va="center", ha="right")
+    for row in range(rows):
+        top = 1 - (0.6 + row * tall) / height
+        caption = textwrap.shorten(view.captions[row], 110, placeholder=" ...")
+        figure.text(0.02, top - 0.16 / height, f"“{caption}”", color=_INK, size=12, va="center", parse_math=False)
+        figure.text(0.655, top - 0.16 / height, view.labels[row], color=_FAINT, size=10, va="center", parse_math=False)
+        low, room = top - (tall - 0.23) / height, (tall - 0.55) / height
+        _frames(figure.add_axes((0.02, low, 0.62, room)), view.clips[row])
+        _strips(figure.add_axes((0.70, low, 0.28, room)), view, row)
+    if view.course is not None:
+        _course(figure.add_axes((0.07, 0.55 / height, 0.91, (course - 1.0) / height)), view)
+    figure.savefig(path)
+
+
+def _frames(axes: Axes, clip: NDArray[np.uint8]) -> None:
+    gap = max(1, clip.shape[2] // 24)
+    spaced = np.pad(clip, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
+    axes.imshow(np.concatenate(list(spaced), axis=1)[:, :-gap], interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+
+
+def _strips(axes: Axes, view: View, row: int) -> None:
+    image = np.full((len(view.strips), _STRIP), np.nan)
+    for line, values in enumerate(view.strips.values()):
+        image[line, : values.shape[1]] = values[row]
+    axes.imshow(image, cmap=_COLOURS, vmin=-_RANGE, vmax=_RANGE, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(image)), list(view.strips), size=8, color=_INK)
+    axes.set_yticks(np.arange(0.5, len(image) - 1), minor=True)
+    axes.grid(which="minor", axis="y", color=_PAPER, linewidth=1.5)
+    axes.set_xticks([])
+    _bare(axes)
+
+
+def _course(axes: Axes, view: View) -> None:
+    """Draw the first run's BOLD: time to the right, voxels downwards, sorted by ROI."""
+    assert view.course is not None
+    volumes, voxels = view.course.shape
+    extent = (0.0, volumes * view.tr, voxels, 0)
+    axes.imshow(view.course.T, cmap=_COLOURS, vmin=-_RANGE, vmax=_RANGE, aspect="auto", extent=extent)
+    edges = np.concatenate([[0], np.cumsum(view.voxels)])
+    axes.set_yticks((edges[:-1] + edges[1:]) / 2, list(view.strips), size=8, color=_INK)
+    for edge in edges[1:-1]:
+        axes.axhline(edge, color=_PAPER, linewidth=1.5)
+    axes.plot(view.onsets * view.tr, np.zeros(len(view.onsets)), "v", color=_INK, markersize=6, clip_on=False)
+    axes.set_xlabel("seconds into the first run", color=_INK, size=9)
+    axes.set_title("BOLD of every voxel; a mark where a clip begins", color=_INK, size=10, loc="left", pad=8)
+    axes.tick_params(axis="x", labelsize=8, colors=_INK)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
+    axes.tick_params(which="both", length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def draw_motion(view: View, path: Path) -> None:
+    """Write the moving sheet: the clips side by side, each over its caption and its fMRI; two seconds, for ever."""
+    columns, side = min(3, len(view.clips)), 176
+    font, cell = ImageFont.load_default(13), (side + 24, side + 118)
+    rows = -(-len(view.clips) // columns)
+    still = Image.new("RGB", (columns * cell[0], rows * cell[1]), _PAPER)
+    places = [(12 + index % columns * cell[0], 12 + index // columns * cell[1]) for index in range(len(view.clips))]
+    for index, (left, top) in enumerate(places):
+        text = textwrap.fill(textwrap.shorten(view.captions[index], 84, placeholder=" ..."), 28)
+        ImageDraw.Draw(still).multiline_text((left, top + side + 44), text, fill=_INK, font=font, spacing=2)
+        still.paste(_barcode(view, index).resize((side, 36), Image.Resampling.NEAREST), (left, top + side + 4))
+    pictures = []
+    for frame in range(view.clips.shape[1]):
+        picture = still.copy()
+        for clip, place in zip(view.clips, places, strict=True):
+            picture.paste(Image.fromarray(clip[frame]).resize((side, side), Image.Resampling.BICUBIC), place)
+        pictures.append(picture)
+    duration = round(2000 / len(pictures))
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
+
+
+def _barcode(view: View, row: int) -> Image.Image:
+    """Return one clip's fMRI as pixels: a line per ROI, a column per voxel."""
+    width = min(values.shape[1] for values in view.strips.values())
+    values = np.stack([strip[row, :width] for strip in view.strips.values()])
+    coloured = matplotlib.colormaps[_COLOURS](values / (2 * _RANGE) + 0.5, bytes=True)
+    return Image.fromarray(coloured[..., :3])

@@ -1,0 +1,82 @@
+"""`python -m platform.sweep FILE`: run the search space in FILE, or continue it where it stopped."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from platform.cli import Options, open_readable, options_of, parser, preflight, settings_of
+from platform.errors import UserError
+from platform.failure import StudyError
+from platform.plan import make_plan
+from platform.plan_view import plan_json, render_plan
+from platform.study import Study
+from platform.study_file import load_study
+
+from rich.console import Console
+
+from storage import layout
+from storage.base import Store
+from storage.errors import StoreError
+
+_DESCRIPTION = "Run the search space in FILE, or continue it where it stopped: the same command does both."
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code: 0 done, 2 bad input and nothing was started, 1 failed later, 130 on Ctrl-C."""
+    made = parser("sweep", description=_DESCRIPTION, file_help="a search space, such as search_spaces/cmg.yaml")
+    arguments = made.parse_args(argv)
+    options = options_of(arguments)
+    try:
+        study = load_study(arguments.file, settings_of(arguments))
+        store = open_readable(options) if options.dry_run else preflight(options)
+        study = replace(study, attempt=attempt_of(study, store, fresh=options.fresh))
+        return _dry_run(study, store, options) if options.dry_run else _run(study, options)
+    except UserError as error:
+        return _failed(error, UserError.exit_code, options)
+    except (StudyError, StoreError) as error:
+        return _failed(error, StudyError.exit_code, options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _failed(error: Exception, code: int, options: Options) -> int:
+    """Tell the user, and with `--json` the program that called."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console.print(str(error))
+    if code == UserError.exit_code:
+        console.print("nothing was started", style="bold")
+    if options.as_json:
+        sys.stdout.write(json.dumps({"error": str(error), "exit_code": code}) + "\n")
+    return code
+
+
+def attempt_of(study: Study, store: Store, *, fresh: bool) -> int:
+    """Return which attempt at `study` to run: the latest that `store` knows, or the one after it if `fresh`."""
+    latest = 0
+    while store.exists(layout.study(replace(study, attempt=latest + 1).id)):
+        latest += 1
+    return latest + 1 if fresh else max(latest, 1)
+
+
+def _dry_run(study: Study, store: Store, options: Options) -> int:
+    plan = make_plan(study, store)
+    if options.as_json:
+        sys.stdout.write(json.dumps(plan_json(plan, study)) + "\n")
+    else:
+        render_plan(plan, study, console=Console(highlight=False, markup=False))
+    return 0
+
+
+def _run(study: Study, options: Options) -> int:
+    from platform.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+
+    summary = run_study(study, options)
+    if options.as_json:
+        sys.stdout.write(json.dumps(summary.to_json()) + "\n")
+    return summary.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""`python -m platform.ui`: opens the studies of a home folder in the MLflow UI."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from platform.cli import home_of
+from platform.errors import UserError
+from platform.saved_view import EXPERIMENTS, TAG, view_link
+from platform.tracking_uri import default_tracking, sqlite_path, without_secrets
+
+_LISTED = 5
+"""Most studies that are named with their links."""
+_HOST = "127.0.0.1"
+_START_LIMIT = 90.0
+"""Seconds that the server may take to answer."""
+_STOP_LIMIT = 10.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m platform.ui", description=__doc__)
+    home = Path(os.environ.get("MINDSWEEP_HOME", "runs"))
+    parser.add_argument(
+        "--home", type=Path, default=home, help="folder that studies were run in (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: %(default)s)")
+    parser.add_argument("--tracking", help="URI that studies were tracked to, if not the home folder's database")
+    options = parser.parse_args(arguments)
+    try:
+        home = home_of(options.home)
+        uri = options.tracking if options.tracking is not None else default_tracking(home)
+        return serve(uri, home=home, port=options.port, console=Console())
+    except UserError as error:
+        Console(stderr=True).print(str(error), markup=False, soft_wrap=True)
+        return error.exit_code
+
+
+def ui_command(home: Path, tracking: str) -> str:
+    """Return what opens the studies tracked to `tracking`, run from the project's folder."""
+    if tracking.startswith(("http://", "https://")):
+        return without_secrets(tracking)
+    if tracking != default_tracking(home):
+        return f"python -m platform.ui --tracking {without_secrets(tracking)}"
+    return "make ui" if home == home_of(None) else f"python -m platform.ui --home {home}"
+
+
+def serve(uri: str, *, home: Path, port: int, console: Console) -> int:
+    """Serve the database at `uri` on loopback until Ctrl-C or SIGTERM, or say where its server is.
+
+    Raises:
+        UserError: Nothing was tracked there, or the port is taken.
+    """
+    if uri.startswith(("http://", "https://")):
+        console.print(f"These studies are tracked by a server; open {without_secrets(uri)}", markup=False)
+        return 0
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        raise UserError(f"no study was tracked in {path}: run one (make sweep), or name its folder with --home")
+    _check_free(port)
+    address = f"http://{_HOST}:{port}"
+    with _server(uri, home=home, port=port) as process:
+        if not _answers(f"{address}/health", process):
+            raise UserError(f"the MLflow server did not start on port {port} (its messages stand above)")
+        console.print(f"MLflow UI: {address} (Ctrl-C ends it)", markup=False)
+        for study, link in _studies(address)[:_LISTED]:
+            console.print(f"  {study}: {address}{link}", markup=False, soft_wrap=True)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return 0
+
+
+def _studies(address: str) -> list[tuple[str, str]]:
+    """Return the studies that the server at `address` has, the latest first, with the path of each one's trials."""
+    query = json.dumps({"max_results": 1000}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}/api/2.0/mlflow/experiments/search", query, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            experiments = json.load(response).get("experiments", [])
+    except (OSError, ValueError):
+        return []
+    found = [
+        (json.loads(tag["value"])["createdAt"], tag["key"].removeprefix(TAG), experiment["experiment_id"])
+        for experiment in experiments
+        for tag in experiment.get("tags", [])
+        if experiment["name"].startswith(EXPERIMENTS) and tag["key"].startswith(TAG)
+    ]
+    return [(study, view_link(experiment, study)) for _, study, experiment in sorted(found, reverse=True)]
+
+
+def _check_free(port: int) -> None:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((_HOST, port))
+    except (OSError, OverflowError) as error:
+        raise UserError(f"port {port} cannot be used ({error}); name another with --port") from None
+
+
+@contextmanager
+def _server(uri: str, *, home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `mlflow server` in a process group of its own, and end all of it afterwards, also on SIGTERM."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += [
+        "--artifacts-destination",
+        str((home / "mlartifacts").resolve()),
+        "--uvicorn-opts",
+        "--log-level warning",
+    ]
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line, which all users of the machine can read
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONSAFEPATH": "1",  # the server needs the standard library's `platform`, not ours
+    }
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    stderr = 2
+    process = subprocess.Popen(command, env=environment, stdout=stderr, start_new_session=True)
+    try:
+        yield process
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        _end(process)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_STOP_LIMIT)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + _START_LIMIT
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+"""Stores by URI: `file:///folder`, `memory://`, `s3://bucket/prefix`."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+from storage.base import Store
+from storage.errors import ExistsError, UnavailableError
+from storage.local import LocalStore
+from storage.memory import MemoryStore
+
+
+def open_store(uri: str) -> Store:
+    """Return the store at `uri`. Touches neither disk nor network; `check_store` does.
+
+    Raises `ValueError` for anything but the known schemes. A relative `file://runs/store` is resolved from here.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        raise ValueError(f"a store is a URI such as {Path(uri).absolute().as_uri()}, but got {uri!r}")
+    if scheme not in _SCHEMES:
+        raise ValueError(f"unknown store scheme {scheme!r} in {uri!r}; known: {', '.join(sorted(_SCHEMES))}")
+    return _SCHEMES[scheme](rest)
+
+
+def check_store(store: Store) -> None:
+    """Raise `UnavailableError` unless `store` can be written and read now and keeps what was written first."""
+    key = f"probes/{uuid.uuid4().hex}"
+    store.put(key, b"first")
+    try:
+        store.put(key, b"second")
+    except ExistsError:
+        return
+    else:
+        raise UnavailableError(f"{store.uri} lets a key be written twice: its server ignores If-None-Match")
+    finally:
+        store.delete(key)
+
+
+def _open_file(rest: str) -> Store:
+    if not rest:
+        raise ValueError("a file store needs a folder: file:///folder")
+    return LocalStore(Path(unquote(rest)).expanduser())
+
+
+def _open_memory(rest: str) -> Store:
+    if rest:
+        raise ValueError(f"a memory store has no name: write memory:// without {rest!r}")
+    return MemoryStore()
+
+
+def _open_s3(rest: str) -> Store:
+    from storage.s3 import S3Store  # boto3 takes 0.2 s to import
+
+    bucket, _, prefix = rest.partition("/")
+    return S3Store(bucket, prefix.strip("/"))
+
+
+_SCHEMES: Mapping[str, Callable[[str], Store]] = {"file": _open_file, "memory": _open_memory, "s3": _open_s3}

@@ -1,0 +1,28 @@
+"""Search-space texts that tests read, and how they read them."""
+
+from platform import yaml_source
+from platform.errors import UserError
+from platform.study import Study
+from platform.study_file import build_study
+
+import pytest
+
+NOOP = """\
+target: noop.value
+trials: 4
+space:
+  noop.value: {uniform: [0, 1]}
+  noop.fail_at: {int: [0, 3]}
+"""
+"""The smallest study: it needs no data set."""
+
+
+def build(text: str, *settings: str, name: str = "test") -> Study:
+    return build_study(yaml_source.parse(text, path="test.yaml"), name=name, settings=settings)
+
+
+def complaints(text: str, *settings: str) -> list[str]:
+    """Return the lines of the `UserError` that `text` must raise."""
+    with pytest.raises(UserError) as caught:
+        build(text, *settings)
+    return str(caught.value).splitlines()

@@ -1,0 +1,182 @@
+"""The command itself, started as a user does: messages, exit codes, and nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from platform.cli import home_of, options_of, parser, preflight, settings_of
+from platform.errors import UserError
+
+import pytest
+from study_texts import NOOP
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "ray", "optuna", "mlflow", "numpy", "transformers")
+
+
+def sweep(*arguments: str, home: Path, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the verb from the project's root."""
+    start = ["-m", "platform.sweep"] if code is None else ["-c", code]
+    environment = {**os.environ, "MINDSWEEP_HOME": str(home)}
+    command = [sys.executable, *start, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(NOOP)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trials:", "trails:", ":2:1: trails: there is no such key; did you mean trials?"),
+        ("trials: 4", "trials: lots", ":2:1: trials: must be a valid integer, but got 'lots'"),
+        ("[0, 1]", "[1, 0]", ":4:3: space.noop.value: the lower end must be below the upper"),
+        ("noop.fail_at", "noop.fail", ":5:3: space.noop.fail: there is no such field; did you mean noop.fail_at"),
+        ("noop.value\n", "noop.valeu\n", ":1:1: target: there is no metric 'noop.valeu'; did you mean noop.value?"),
+        ("trials: 4", "trials: 4\ntrials: 5", ":3:1: trials: written twice"),
+        ("target", "\ttarget", ":1:1: not valid YAML"),
+    ],
+)
+def test_bad_input_exits_with_2_and_leaves_nothing(
+    old: str, new: str, message: str, tmp_path: Path, home: Path
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(NOOP.replace(old, new))
+    done = sweep(str(path), home=home)
+    assert done.returncode == 2
+    assert f"{path}{message}" in done.stderr
+    assert "nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not home.exists()
+
+
+def test_a_missing_file_exits_with_2(tmp_path: Path, home: Path) -> None:
+    done = sweep(str(tmp_path / "absent.yaml"), home=home)
+    assert done.returncode == 2
+    assert "there is no such file" in done.stderr
+    assert not home.exists()
+
+
+def test_a_store_that_cannot_be_written_exits_with_2(file: Path, tmp_path: Path, home: Path) -> None:
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    done = sweep(str(file), "--store", (tmp_path / "taken").as_uri(), home=home)
+    assert done.returncode == 2
+    assert "--store" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_tracking_server_that_does_not_answer_exits_with_2_and_keeps_the_secret(file: Path, home: Path) -> None:
+    done = sweep(str(file), "--tracking", "http://me:hunter2@127.0.0.1:1", home=home)
+    assert done.returncode == 2
+    assert "127.0.0.1:1" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+    assert not home.exists()
+
+
+def test_with_json_an_error_is_one_object_on_stdout(file: Path, home: Path) -> None:
+    done = sweep(str(file), "--json", "--set", "trials=0", home=home)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["exit_code"] == 2
+    assert "--set trials=0" in json.loads(done.stdout)["error"]
+
+
+def test_dry_run_prints_the_plan_and_leaves_nothing(file: Path, home: Path) -> None:
+    done = sweep(str(file), "--dry-run", "--trials", "7", home=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "points     7" in done.stdout
+    assert "<= 7" in done.stdout
+    assert not home.exists()
+
+
+def test_dry_run_as_json_is_one_object(file: Path, home: Path) -> None:
+    done = sweep(str(file), "--dry-run", "--json", "--seed", "3", home=home)
+    value = json.loads(done.stdout)
+    assert value["points"] == 4
+    assert value["definition"]["seed"] == 3
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], ["--set", "trials=0"]])
+def test_neither_a_plan_nor_a_mistake_imports_anything_heavy(arguments: list[str], file: Path, home: Path) -> None:
+    code = (
+        "import sys; from platform.sweep import main; main(sys.argv[1:]); "
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = sweep(str(file), *arguments, home=home, code=code)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_unknown_options_are_refused_not_guessed(file: Path, home: Path) -> None:
+    done = sweep(str(file), "--dry", home=home)
+    assert done.returncode == 2
+    assert "--dry" in done.stderr
+
+
+def test_home_is_the_option_or_the_environment_or_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert home_of(None, environment={}) == tmp_path / "runs"
+    assert home_of(None, environment={"MINDSWEEP_HOME": "there"}) == tmp_path / "there"
+    assert home_of(Path("here"), environment={"MINDSWEEP_HOME": "there"}) == tmp_path / "here"
+
+
+def test_store_and_tracking_lie_in_the_home_unless_told_otherwise(tmp_path: Path) -> None:
+    arguments = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path)])
+    options = options_of(arguments)
+    assert options.store == (tmp_path / "store").as_uri()
+    assert options.tracking == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_short_options_are_settings() -> None:
+    made = parser("sweep", description="", file_help="")
+    arguments = made.parse_args(["f.yaml", "--set", "motion.depth=2", "--trials", "9", "--seed", "0"])
+    assert settings_of(arguments) == ("motion.depth=2", "trials=9", "seed=0")
+
+
+def test_the_options_are_these() -> None:
+    """A new option is a decision: it is noted here and in the README."""
+    made = parser("sweep", description="", file_help="")
+    assert sorted(option for action in made._actions for option in action.option_strings) == [
+        *("--address", "--dry-run", "--fresh", "--help", "--home", "--json", "--max-concurrent", "--seed", "--set"),
+        *("--store", "--tracking", "--trials", "-h"),
+    ]
+
+
+def test_preflight_makes_the_store_and_nothing_else(tmp_path: Path) -> None:
+    arguments = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path / "home")])
+    store = preflight(options_of(arguments))
+    assert list(store.list("")) == []
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"store"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--store", "ftp://me:hunter2@x/y"], "--store: unknown store scheme 'ftp'"),
+        (["--store", "runs/store"], "--store: a store is a URI"),
+        (["--tracking", "redis://me:hunter2@x"], "--tracking: no tracking URI"),
+    ],
+)
+def test_preflight_refuses_places_of_unknown_kinds(arguments: list[str], message: str, tmp_path: Path) -> None:
+    parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path), *arguments])
+    with pytest.raises(UserError) as caught:
+        preflight(options_of(parsed))
+    assert message in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_preflight_refuses_a_home_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path / "home")])
+    with pytest.raises(UserError, match="--home"):
+        preflight(options_of(parsed))

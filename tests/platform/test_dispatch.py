@@ -1,0 +1,134 @@
+"""What is handed out when, without Ray: held-back duplicates, lost workers, prolonged studies, early stops."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from noop_studies import dispatcher, end, noop_study, play
+from ray.tune.schedulers import TrialScheduler
+
+from platform.claims import Claims
+from platform.domains import Choice
+from platform.schedulers import scheduler
+from platform.space import Space
+from platform.study import Study
+from storage.lease import Lease
+from storage.memory import MemoryStore
+from storage.runs import RunStore
+from trainables.config.trial import resolve
+from trainables.execute import execute
+from trainables.graph import stage_runs
+from trainables.on_ray import EPOCH, TARGET
+
+
+def duplicates(folder: Path, text: str = "") -> Study:
+    """Return a study in which all points are the same stage run."""
+    usual = noop_study(folder, f"sampler: grid\n{text}", space="space: {noop.epochs: {int: [1, 4]}}")
+    return replace(usual, trials=4, space=Space({"noop.sleep": Choice(choice=(0.1, 0.2, 0.3, 0.4))}))
+
+
+def test_a_run_that_is_being_made_is_not_made_a_second_time(tmp_path: Path) -> None:
+    running, _ = dispatcher(duplicates(tmp_path), [], tmp_path)
+    running.concurrent = 3
+    first = running.next()
+    assert first is not None
+    assert [running.next(), running.next()] == [None, None]
+    assert not running.done
+    running.started(first.trial)
+    running.ended(first.trial, end({}, "FAILED"))
+    second = running.next()
+    assert second is not None
+    assert second.trial != first.trial
+
+
+def test_what_is_held_back_lets_others_pass(tmp_path: Path) -> None:
+    running, _ = dispatcher(duplicates(tmp_path, "repeats: 2"), [], tmp_path)
+    running.concurrent = 4
+    handed = [running.next() for _ in range(4)]
+    assert [spec.trial for spec in handed if spec is not None] == ["t0000-s0", "t0000-s1"]
+
+
+def test_no_more_run_than_there_is_room_for(tmp_path: Path) -> None:
+    running, _ = dispatcher(noop_study(tmp_path, "trials: 9"), [], tmp_path)
+    running.concurrent = 3
+    assert sum(running.next() is not None for _ in range(9)) == 3
+
+
+def test_a_run_that_another_driver_makes_is_waited_for(tmp_path: Path) -> None:
+    store = MemoryStore()
+    (run,) = stage_runs(resolve({}), seed=0, targets=["noop"])
+    runs = RunStore(store, cache=tmp_path)
+    claims = Claims(store, runs)
+    other = Lease(store, f"run-{run.identity}")
+    other.acquire()
+    assert not claims.take("t0000", [run.identity])
+    execute(run, resolve({}), runs=runs, scratch=tmp_path)
+    assert claims.take("t0000", [run.identity]), "it is stored now, so there is nothing to wait for"
+    other.release()
+
+
+def test_claims_are_all_or_none(tmp_path: Path) -> None:
+    store = MemoryStore()
+    claims = Claims(store, RunStore(store, cache=tmp_path))
+    assert claims.take("a", ["noop-1", "noop-2"])
+    assert not claims.take("b", ["noop-3", "noop-2"])
+    assert claims.take("c", ["noop-3"])
+    claims.drop("a")
+    assert claims.take("b", ["noop-2"])
+    claims.close()
+    with Lease(store, "run-noop-2"):
+        pass
+
+
+def test_a_trial_whose_worker_was_lost_is_one_trial_with_another_attempt(tmp_path: Path) -> None:
+    running, heard = dispatcher(noop_study(tmp_path, "trials: 2"), [], tmp_path)
+    spec = running.next()
+    assert spec is not None
+    row = {"stage": "noop", "epoch": 1, "metrics": {"value": 0.5}, "time": 0.0}
+    running.started(spec.trial)
+    running.rows(spec.trial, [row])
+    running.started(spec.trial)
+    running.rows(spec.trial, [row, {**row, "epoch": 2}])
+    running.failed(spec.trial, "its worker was lost")
+    attempts = [event.body["attempt"] for event in heard.events if event.kind == "started"]
+    rows = [row["epoch"] for event in heard.events if event.kind == "epochs" for row in event.body["rows"]]
+    assert (attempts, rows) == ([1, 2], [1, 2])
+    assert heard.events[-1].body["error"] == "its worker was lost"
+    assert heard.events[-1].body["step"] == 2
+
+
+def test_a_study_can_be_prolonged(tmp_path: Path) -> None:
+    short, heard = dispatcher(noop_study(tmp_path, "trials: 3"), [], tmp_path)
+    assert len(list(play(short, 9))) == 3
+    assert not short.has_work()
+    longer, _ = dispatcher(noop_study(tmp_path, "trials: 5"), heard.events, tmp_path)
+    assert longer.has_work()
+    assert [trial["trial"] for trial in play(longer, 9)] == ["t0003", "t0004"]
+
+
+@pytest.mark.parametrize("text", ["{asha: {reduction_factor: 2}}", "{median: {min_trials: 2}}"])
+def test_a_scheduler_knows_the_trials_of_earlier_processes(text: str, tmp_path: Path) -> None:
+    study = noop_study(tmp_path, f"trials: 9\nscheduler: {text}\nbase: {{noop.epochs: 8}}")
+    good = {f"t{n:04d}": {epoch: 0.1 + n / 100 for epoch in range(1, 9)} for n in range(3)}
+
+    class Trial:
+        trial_id = "new"
+
+    def verdict(curves: dict[str, dict[int, float]]) -> str:
+        judge, trial = scheduler(study, curves), Trial()
+        judge.on_trial_add(None, trial)  # type: ignore[arg-type]
+        return judge.on_trial_result(None, trial, {EPOCH: 1, TARGET: 0.9})  # type: ignore[arg-type]
+
+    assert verdict({}) == TrialScheduler.CONTINUE
+    assert verdict(good) == TrialScheduler.STOP
+
+
+def test_reused_and_executed_stage_runs_are_counted(tmp_path: Path) -> None:
+    running, _ = dispatcher(noop_study(tmp_path, "trials: 2"), [], tmp_path)
+    for reused in (True, False):
+        spec = running.next()
+        assert spec is not None
+        running.started(spec.trial)
+        done = {"noop": {"identity": spec.runs[0].identity, "reused": reused, "seconds": 0.1}}
+        running.ended(spec.trial, {**end({"noop.value": 0.5}), "runs": done})
+    assert (running.reused, running.executed) == (1, 1)

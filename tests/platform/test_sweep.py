@@ -1,0 +1,87 @@
+"""How `python -m platform.sweep` answers what the driver reports."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from platform import sweep
+from platform.errors import UserError
+from platform.failure import StudyError
+from platform.records import Summary
+from platform.study import Study
+from typing import Any
+
+import pytest
+from study_texts import NOOP, build
+
+from storage import layout
+from storage.errors import UnavailableError
+from storage.uri import open_store
+
+DONE = Summary("test-1", {"completed": 4}, (), {"executed": 4, "reused": 0}, 1.0)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    path = tmp_path / "small.yaml"
+    path.write_text(NOOP)
+    return [str(path), "--home", str(tmp_path / "home")]
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, outcome: Summary | BaseException) -> list[Study]:
+    """Let the driver give `outcome`; return the list of studies it is called with."""
+    called: list[Study] = []
+
+    def run_study(study: Study, options: Any) -> Summary:
+        called.append(study)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("platform.driver.run_study", run_study)
+    return called
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (DONE, 0),
+        (replace(DONE, trials={"completed": 0}), 1),
+        (replace(DONE, interrupted=True), 130),
+        (KeyboardInterrupt(), 130),
+        (UserError("another driver"), 2),
+        (StudyError("all failed"), 1),
+        (UnavailableError("the store went away"), 1),
+    ],
+)
+def test_exit_codes(
+    outcome: Summary | BaseException, code: int, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = answer(monkeypatch, outcome)
+    assert sweep.main(command) == code
+    assert len(called) == 1
+
+
+def test_the_summary_is_one_json_object(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(monkeypatch, DONE)
+    sweep.main([*command, "--json"])
+    assert json.loads(capsys.readouterr().out)["study"] == "test-1"
+
+
+def test_fresh_begins_the_next_attempt_and_the_same_command_continues_the_latest(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called = answer(monkeypatch, DONE)
+    store = open_store((tmp_path / "home" / "store").as_uri())
+    for extra in ([], [], ["--fresh"], [], ["--fresh"]):
+        sweep.main([*command, *extra])
+        key = layout.study(called[-1].id)
+        if not store.exists(key):
+            store.put(key, b"{}")
+    first = called[0].id
+    assert [study.id for study in called] == [first, first, f"{first}.2", f"{first}.2", f"{first}.3"]
+
+
+def test_fresh_on_a_new_study_is_its_first_attempt() -> None:
+    assert sweep.attempt_of(build(NOOP), open_store("memory://"), fresh=True) == 1

@@ -1,0 +1,304 @@
+"""The MLflow view, against a real SQLite database."""
+
+import base64
+import json
+import logging
+import shutil
+import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
+
+from platform.events import TrialEvent
+from platform.study import Study
+from platform.tracking import Tracking, _client
+from platform.tracking_uri import check_tracking, default_tracking, without_secrets
+from storage.runs import File, Manifest
+
+mlflow = pytest.importorskip("mlflow")
+
+
+def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: Any) -> None:
+    tracking = Tracking(study, home=home, uri=default_tracking(home), store=f"file://{home}/store", **options)
+    for event in events:
+        tracking.see(event)
+    tracking.close()
+
+
+def runs_by_name(home: Path) -> dict[str, Any]:
+    client = mlflow.MlflowClient(tracking_uri=default_tracking(home))
+    experiments = [e.experiment_id for e in client.search_experiments() if e.name.startswith("mindsweep/")]
+    return {run.info.run_name: run for run in client.search_runs(experiments, max_results=1000)}
+
+
+def rows(home: Path) -> dict[str, list[Any]]:
+    """Return every row that could be doubled."""
+    with sqlite3.connect(home / "mlflow.db") as database:
+        return {
+            "runs": database.execute("select name, status, start_time, end_time from runs order by name").fetchall(),
+            "metrics": sorted(database.execute("select run_uuid, key, step, timestamp, value from metrics").fetchall()),
+            "params": sorted(database.execute("select run_uuid, key, value from params").fetchall()),
+            "inputs": database.execute("select count(*) from inputs").fetchall(),
+        }
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("database")
+    _client(default_tracking(folder))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder into which one whole study was mirrored."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copy(database, folder)
+    mirror(folder, made_up_study(), study_events(), find=_manifest)
+    return folder
+
+
+@pytest.fixture
+def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes home folders with nothing in them, where no figures are drawn."""
+    monkeypatch.setattr("platform.figures.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.interactive.page", lambda plot: "")
+
+    def make(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        shutil.copy(database, tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+def _manifest(identity: str) -> Manifest | None:
+    stage = identity.partition("-")[0]
+    files = {"model.safetensors": File("ab" * 32, 1234)}
+    return Manifest(identity, stage, {}, 0, {}, files, {}, (), {}, 0.0, 0.0)
+
+
+def test_study_is_a_parent_run_and_trials_its_children(home: Path) -> None:
+    runs = runs_by_name(home)
+    study = made_up_study()
+    assert set(runs) == {study.id, *(f"t{index:04d}" for index in range(12))}
+    parent = runs[study.id]
+    assert all(
+        run.data.tags["mlflow.parentRunId"] == parent.info.run_id for name, run in runs.items() if name != study.id
+    )
+    assert parent.info.status == "FINISHED"
+    assert {name: runs[name].info.status for name in ("t0000", "t0003", "t0004")} == {
+        "t0000": "FINISHED",
+        "t0003": "KILLED",
+        "t0004": "FAILED",
+    }
+
+
+def test_child_has_readable_params_tags_and_the_data_set(home: Path) -> None:
+    run = runs_by_name(home)["t0002"]
+    assert run.data.params["motion.patch_size"] == str(later(next(trial_events(2))).body["values"]["motion.patch_size"])
+    assert run.data.params["study.sampler"] == "tpe"
+    assert run.data.params["preset"] == "phantom"
+    assert not any(name.startswith(("semantic.", "noop.")) for name in run.data.params), "sections of stages not run"
+    tags = run.data.tags
+    assert tags["mindsweep.study"] == "cmg-1a2b3c4d"
+    assert (tags["point"], tags["repeat"], tags["seed"], tags["outcome"]) == ("2", "0", "0", "completed")
+    assert tags["stage.motion"].startswith("motion-")
+    assert tags["data.digest"] == "data-0000000000000007"
+    assert tags["version.mlflow"] == mlflow.__version__
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("phantom", "data-0000000000000007")
+
+
+def test_metrics_per_epoch_and_final_ones_are_apart(home: Path) -> None:
+    client = mlflow.MlflowClient(tracking_uri=default_tracking(home))
+    run = runs_by_name(home)["t0002"]
+    history = client.get_metric_history(run.info.run_id, "epochs/motion.rollout_mse")
+    assert [metric.step for metric in history] == list(range(1, EPOCHS + 1))
+    assert history[0].timestamp == round((BEGAN + 80 + 5 + 4) * 1000)
+    values = dict(next(trial_events(2)).body["values"])
+    assert run.data.metrics["motion.rollout_mse"] == pytest.approx(rollout_mse(values), abs=0)
+    assert run.info.start_time == round((BEGAN + 80 + 5) * 1000), "the trial's start, not its proposal"
+
+
+def test_trials_stopped_early_have_curves_but_no_final_value(home: Path) -> None:
+    metrics = runs_by_name(home)["t0003"].data.metrics
+    assert "epochs/motion.rollout_mse" in metrics
+    assert "motion.rollout_mse" not in metrics
+
+
+def test_the_experiment_has_a_view_of_the_trials_best_first(home: Path) -> None:
+    client = mlflow.MlflowClient(tracking_uri=default_tracking(home))
+    tags = client.get_experiment_by_name("mindsweep/cmg").tags
+    view = json.loads(tags["mlflow.sharedViewState.cmg-1a2b3c4d"])
+    state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`motion.rollout_mse`", True)
+    assert "params.`motion.train.lr`" in state["selectedColumns"]
+    found = client.search_runs(["1"], state["searchFilter"], order_by=[f"{state['orderByKey']} ASC"])
+    assert len(found) == 12
+    assert found[0].info.run_name == runs_by_name(home)["cmg-1a2b3c4d"].data.tags["best.trial"]
+
+
+def test_traceback_is_an_artifact_and_its_last_line_a_tag(home: Path) -> None:
+    run = runs_by_name(home)["t0004"]
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert (artifacts / "error.txt").read_text().endswith("ValueError: the loss is not finite")
+    assert run.data.tags["error"] == "ValueError: the loss is not finite"
+    assert json.loads((artifacts / "config.json").read_text())["motion"]["depth"] >= 2
+    assert artifacts.is_relative_to(home / "mlartifacts")
+
+
+def test_parent_holds_what_the_study_came_to(home: Path) -> None:
+    run = runs_by_name(home)[made_up_study().id]
+    values = {i: rollout_mse(next(trial_events(i)).body["values"]) for i in range(12) if i not in (3, 4, 5)}
+    best = min(values, key=values.__getitem__)
+    assert run.data.tags["best.trial"] == f"t{best:04d}"
+    assert run.data.metrics["best.motion.rollout_mse"] == pytest.approx(values[best], abs=0)
+    assert run.data.metrics["best.motion.rollout_mse_static"] == 0.62
+    assert (run.data.tags["trials.completed"], run.data.tags["trials.pruned"], run.data.tags["trials.failed"]) == (
+        "9",
+        "2",
+        "1",
+    )
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    names = {str(file.relative_to(artifacts)) for file in artifacts.rglob("*") if file.is_file()}
+    assert names >= {"summary.md", "summary.json", "figures.html", "study/cmg.yaml", "study/resolved.yaml"}
+    assert names >= {f"figures/{name}.png" for name in ("history", "importance", "slices", "parallel")}
+    assert f"t{best:04d}" in (artifacts / "summary.md").read_text()
+    model = json.loads((artifacts / "best_model.json").read_text())
+    assert model["uri"] == f"file://{home}/store/blobs/sha256/ab/{'ab' * 32}"
+    assert model["trial"] == f"t{best:04d}"
+    assert (artifacts / "study" / "cmg.yaml").read_text() == made_up_study().source
+
+
+def test_seeing_all_again_changes_nothing(home: Path) -> None:
+    before = rows(home)
+    mirror(home, made_up_study(), study_events(), find=_manifest)
+    assert rows(home) == before
+
+
+def test_a_study_interrupted_anywhere_ends_as_one_that_was_not(new_home: Callable[[str], Path]) -> None:
+    events = study_events(trials=3, pruned=0, failed=0)
+    whole, parts = new_home("whole"), new_home("parts")
+    study = made_up_study(trials=3)
+    mirror(whole, study, events)
+    for end in (1, 4, 11, len(events)):
+        mirror(parts, study, events[:end])
+    for table in ("runs", "inputs"):
+        assert rows(whole)[table] == rows(parts)[table]
+    names = [{run.info.run_id: name for name, run in runs_by_name(home).items()} for home in (whole, parts)]
+    for table in ("metrics", "params"):
+        first, second = (
+            sorted((name[row[0]], *row[1:]) for row in rows(home)[table] if not row[1].startswith("best."))
+            for home, name in zip((whole, parts), names, strict=True)
+        )
+        assert first == second
+
+
+def test_killed_between_batches_nothing_is_doubled(new_home: Callable[[str], Path]) -> None:
+    folder = new_home("home")
+    study, events = made_up_study(trials=1), list(trial_events(0))
+    tracking = Tracking(study, home=folder, uri=default_tracking(folder), store="file:///s")
+    for event in events[:4]:
+        tracking.see(event)
+    tracking._writer.close()  # as kill -9 leaves it: written so far, never concluded
+    mirror(folder, study, events)
+    metrics = rows(folder)["metrics"]
+    places = [row[:3] for row in metrics]
+    assert len(places) == len(set(places))
+    assert len([row for row in rows(folder)["runs"] if row[0] == "t0000"]) == 1
+
+
+def test_an_epoch_done_again_after_a_crash_adds_no_point(new_home: Callable[[str], Path]) -> None:
+    folder = new_home("home")
+    events = list(trial_events(0))
+    again = replace(later(events[3], rows=[{**events[3].body["rows"][0], "time": BEGAN + 500}]), sequence=4)
+    shifted = [replace(event, sequence=event.sequence + 1) for event in events[4:]]
+    mirror(folder, made_up_study(trials=1), [*events[:4], again, *shifted])
+    client = mlflow.MlflowClient(tracking_uri=default_tracking(folder))
+    history = client.get_metric_history(runs_by_name(folder)["t0000"].info.run_id, "epochs/motion.loss")
+    assert [metric.step for metric in history] == list(range(1, EPOCHS + 1))
+
+
+def test_long_values_odd_names_and_thousands_of_points(new_home: Callable[[str], Path]) -> None:
+    folder = new_home("home")
+    events = list(trial_events(0))
+    config = {**events[0].body["config"], "preset": "x" * 10_000, "odd=key?": 1, "odd?key=": 2}
+    epochs = range(1, 1301)
+    many = [
+        {"stage": "motion", "epoch": e, "metrics": {"loss": 1 / e, "at%": float("nan")}, "time": BEGAN + e}
+        for e in epochs
+    ]
+    changed = [later(events[0], config=config), events[1], later(events[2], rows=many), replace(events[-1], sequence=3)]
+    mirror(folder, made_up_study(trials=1), changed)
+    run = runs_by_name(folder)["t0000"]
+    assert len(run.data.params["preset"]) == 6000
+    assert "10000 characters" in run.data.params["preset"]
+    odd = {name: value for name, value in run.data.params.items() if name.startswith("odd_key_-")}
+    assert sorted(odd.values()) == ["1", "2"], "names that MLflow refuses stay apart"
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert json.loads((artifacts / "config.json").read_text())["preset"] == "x" * 10_000
+    points = [row for row in rows(folder)["metrics"] if row[1].startswith("epochs/")]
+    assert len(points) == 2 * 1300
+
+
+def test_repeats_and_unfinished_trials(new_home: Callable[[str], Path]) -> None:
+    folder = new_home("home")
+    study = made_up_study(trials=2, repeats=2)
+    events = study_events(trials=2, repeats=2, pruned=0, failed=0)
+    mirror(folder, study, events[:-1])
+    runs = runs_by_name(folder)
+    assert runs["t0001-s1"].info.status == "RUNNING"
+    assert runs[study.id].info.status == "KILLED", "trials are missing"
+    assert runs[study.id].data.tags["best.trial"] == "t0000-s0"
+    mirror(folder, study, events)
+    assert runs_by_name(folder)[study.id].info.status == "FINISHED"
+    assert runs_by_name(folder)["t0001-s1"].info.status == "FINISHED"
+
+
+def test_a_server_that_stays_away_is_told_once_and_written_later(
+    new_home: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = new_home("home")
+    study, events = made_up_study(trials=1), list(trial_events(0))
+    tracking = Tracking(study, home=folder, uri="http://someone:secret@127.0.0.1:1", store="file:///s")
+    tracking._writer._patience = 0.5
+    for event in events:
+        tracking.see(event)
+    with caplog.at_level(logging.WARNING):
+        tracking.close()
+    assert "secret" not in caplog.text
+    assert caplog.text.count("does not answer") == 1
+    assert f"MLflow lacks {len(events)} events of 1 trials" in caplog.text
+    assert "python -m platform.sweep search_spaces/cmg.yaml" in caplog.text
+    mirror(folder, study, events)
+    assert runs_by_name(folder)["t0000"].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("ftp://host/x", "these do: sqlite"),
+        ("mlruns", "these do: sqlite"),
+        ("http://user:secret@127.0.0.1:1", "does not answer"),
+        ("postgresql://user:secret@127.0.0.1:1/mlflow", "does not answer"),
+        (f"sqlite:///{__file__}/mlflow.db", "cannot be written"),
+        ("sqlite://", "names no file"),
+    ],
+)
+def test_a_tracking_uri_that_cannot_work_is_refused_at_once(uri: str, words: str) -> None:
+    with pytest.raises(Exception, match=words) as caught:
+        check_tracking(uri, timeout=1.0)
+    assert type(caught.value).__name__ == "UserError"
+    assert "secret" not in str(caught.value)
+
+
+def test_secrets_in_uris_are_dotted_out() -> None:
+    text = "cannot reach postgresql://me:pa55@db:5432/x nor https://tok@host/ but file:///a@b"
+    assert without_secrets(text) == "cannot reach postgresql://...@db:5432/x nor https://...@host/ but file:///a@b"

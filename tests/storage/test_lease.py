@@ -1,0 +1,261 @@
+"""Leases: a dead holder is replaced, a live one is respected, and never are there two."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from storage import layout, lease
+from storage.base import Store
+from storage.errors import LeaseHeldError, UnavailableError
+from storage.lease import Lease
+from storage.local import LocalStore
+from storage.memory import MemoryStore
+
+_HOLDER = """
+import sys, time
+from storage.lease import Lease
+from storage.uri import open_store
+with Lease(open_store(sys.argv[1]), "study", ttl=float(sys.argv[2])):
+    print("held", flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.fixture
+def holder(local: LocalStore) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a process that holds the lease `study` (with a password in its command)."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*, ttl: float = 30.0) -> subprocess.Popen[str]:
+        arguments = [local.uri, str(ttl), "--tracking=http://me:planted-secret@server"]
+        process = subprocess.Popen([sys.executable, "-c", _HOLDER, *arguments], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def records(store: Store) -> list[dict[str, Any]]:
+    return [json.loads(store.get(key)) for key in store.list(layout.leases("study"))]
+
+
+def rewrite(store: Store, **changes: Any) -> None:
+    """Change the record of the present holder."""
+    key = list(store.list(layout.leases("study")))[-1]
+    store.put(key, json.dumps({**json.loads(store.get(key)), **changes}).encode(), replace=True)
+
+
+def test_one_after_another(store: Store) -> None:
+    for _ in range(3):
+        with Lease(store, "study") as held:
+            assert not held.lost
+            with pytest.raises(LeaseHeldError):
+                Lease(store, "study").acquire()
+            with Lease(store, "another study"[:7]):
+                pass
+    assert len(records(store)) == 1
+
+
+def test_released_after_an_error(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), Lease(store, "study"):
+        _ = 1 / 0
+    with Lease(store, "study"):
+        pass
+
+
+def test_acquiring_twice_is_refused(store: Store) -> None:
+    held = Lease(store, "study")
+    with held, pytest.raises(LeaseHeldError):
+        held.acquire()
+    held.release()
+
+
+def test_a_live_holder_is_named(local: LocalStore, holder: Callable[..., subprocess.Popen[str]]) -> None:
+    process = holder()
+    start = time.monotonic()
+    with pytest.raises(
+        LeaseHeldError, match=rf"study in file://.* is held by process {process.pid} on .* since 20"
+    ) as it:
+        Lease(local, "study").acquire()
+    assert time.monotonic() - start < 2
+    assert "--tracking=http://***@server" in str(it.value)
+    assert b"planted-secret" not in b"".join(local.get(key) for key in local.list(""))
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_killed_holder_is_replaced_at_once(
+    local: LocalStore, holder: Callable[..., subprocess.Popen[str]], reaped: bool
+) -> None:
+    process = holder(ttl=30.0)
+    process.send_signal(signal.SIGKILL)
+    if reaped:
+        process.wait()
+    else:
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+    start = time.monotonic()
+    with Lease(local, "study") as held:
+        assert time.monotonic() - start < 2
+        assert not held.lost
+
+
+def test_a_stopped_holder_of_this_machine_still_holds(
+    local: LocalStore, holder: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = holder(ttl=0.3)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    with pytest.raises(LeaseHeldError):
+        Lease(local, "study", ttl=0.3).acquire()
+
+
+def elsewhere(store: Store, ttl: float) -> Lease:
+    """Return a holder that looks like one of another machine."""
+    held = Lease(store, "study", ttl=ttl)
+    held.acquire()
+    held._record.update(machine="other/boot/space", host="other")
+    rewrite(store, machine="other/boot/space", host="other")
+    return held
+
+
+def test_another_machine_that_beats_is_respected(store: Store) -> None:
+    held = elsewhere(store, ttl=0.6)
+    try:
+        with pytest.raises(LeaseHeldError, match="on other since"):
+            Lease(store, "study", ttl=5.0).acquire()
+        assert not held.lost
+    finally:
+        held.release()
+
+
+def test_another_machine_that_is_silent_is_replaced_after_the_time_to_live(store: Store) -> None:
+    silent = elsewhere(store, ttl=1.2)
+    silent._stop.set()
+    start = time.monotonic()
+    with Lease(store, "study", ttl=0.3) as held:
+        assert time.monotonic() - start >= 1.2
+        silent.release()
+        assert silent.lost
+        assert not held.lost
+        with pytest.raises(LeaseHeldError):
+            Lease(store, "study").acquire()
+
+
+def test_another_machine_that_releases_lets_us_in_before_the_time_to_live(store: Store) -> None:
+    held = elsewhere(store, ttl=30.0)
+    threading.Timer(0.3, held.release).start()
+    start = time.monotonic()
+    with Lease(store, "study", ttl=30.0):
+        assert time.monotonic() - start < 15
+
+
+def test_a_process_id_in_use_again_is_not_trusted_either_way(store: Store) -> None:
+    stale = Lease(store, "study", ttl=0.4)
+    stale.acquire()
+    stale._stop.set()
+    rewrite(store, started=psutil.Process().create_time() - 1000)
+    with Lease(store, "study", ttl=0.4) as held:
+        assert not held.lost
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"pid": 1}'])
+def test_a_damaged_record_is_replaced_after_the_time_to_live(store: Store, data: bytes) -> None:
+    store.put(layout.lease("study", 4), data)
+    with Lease(store, "study", ttl=0.2):
+        pass
+    assert list(store.list(layout.leases("study"))) == [layout.lease("study", 5)]
+
+
+def test_losing_is_noticed_at_the_next_heartbeat(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), Lease(store, "study", ttl=0.2) as held:
+        store.put(layout.lease("study", held._generation + 1), b"{}")
+        deadline = time.monotonic() + 10
+        while not held.lost and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert held.lost
+    assert "taken over" in caplog.text
+    assert store.get(layout.lease("study", 1)) == b"{}"  # releasing a lost lease leaves the winner's record alone
+
+
+def test_of_many_that_find_a_dead_holder_one_wins(store: Store) -> None:
+    for _ in range(3):
+        dead = Lease(store, "study")
+        dead.acquire()
+        dead._stop.set()
+        rewrite(store, pid=2**22 + 1)  # above the largest process id
+        barrier = threading.Barrier(6)
+
+        def contend(_: int, barrier: threading.Barrier = barrier) -> Lease | None:
+            lease = Lease(store, "study")
+            barrier.wait()
+            try:
+                lease.acquire()
+            except LeaseHeldError:
+                return None
+            return lease
+
+        with ThreadPoolExecutor(6) as pool:
+            winners = [winner for winner in pool.map(contend, range(6)) if winner is not None]
+        assert len(winners) == 1
+        winners[0].release()
+        assert not winners[0].lost
+
+
+def test_one_that_saw_an_old_state_does_not_win(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saw generation 0 released, slept, and meanwhile generations 1 (released) and 2 (held) came."""
+    with Lease(store, "study"):
+        pass
+    late = Lease(store, "study")
+    old = late._latest()
+    with Lease(store, "study"):
+        pass
+    with Lease(store, "study") as held:
+        answers = [old]
+        real = late._latest
+        monkeypatch.setattr(late, "_latest", lambda: answers.pop() if answers else real())
+        with pytest.raises(LeaseHeldError):
+            late.acquire()
+        assert not held._is_lost()
+        assert len(records(store)) == 1
+
+
+def test_an_outage_is_survived(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+
+    def unavailable(*_: object, **__: object) -> None:
+        raise UnavailableError("no network")
+
+    with Lease(store, "study", ttl=0.15) as held:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "put", unavailable)
+            time.sleep(0.3)
+        assert "no network" in caplog.text
+        before = held._record["beat"]
+        time.sleep(0.3)
+        assert json.loads(store.get(held._key()))["beat"] > before - 1
+        assert not held.lost
+        monkeypatch.setattr(store, "put", unavailable)
+    assert "could not be released" in caplog.text
+
+
+def test_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lease, "Path", lambda _: tmp_path / "missing")
+    assert lease._machine().endswith("//")

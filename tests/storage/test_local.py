@@ -1,0 +1,121 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from storage.errors import UnavailableError
+from storage.local import LocalStore
+from storage.uri import open_store
+
+
+def test_fetch_gives_the_stores_own_file(local: LocalStore, tmp_path: Path) -> None:
+    local.put("a", b"shared")
+    first, second = (local.fetch("a", tmp_path / name) for name in ("one", "two"))
+    assert first.stat().st_ino == second.stat().st_ino
+    assert not (tmp_path / "one").exists()
+
+
+def test_files_are_read_only_and_obey_the_umask(local: LocalStore, tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        local.put("a", b"")
+    finally:
+        os.umask(old)
+    assert local.fetch("a", tmp_path).stat().st_mode & 0o777 == 0o440
+
+
+@pytest.mark.parametrize("link", ["blobs", "key"])
+def test_a_symbolic_link_is_no_way_out(local: LocalStore, tmp_path: Path, link: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "key").write_bytes(b"private")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / link).symlink_to(outside if link == "blobs" else outside / "key")
+    key = "blobs/key" if link == "blobs" else "key"
+    for verb in (local.get, local.exists, local.size, local.delete):
+        with pytest.raises(ValueError, match="symbolic link"):
+            verb(key)
+    with pytest.raises(ValueError, match="symbolic link"):
+        local.put(key, b"", replace=True)
+    with pytest.raises(ValueError, match="symbolic link"):
+        local.fetch(key, tmp_path / "target")
+    assert list(local.list("")) == []
+    assert (outside / "key").read_bytes() == b"private"
+
+
+def test_the_root_may_be_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk")
+    LocalStore(tmp_path / "store").put("a/b", b"x")
+    assert (tmp_path / "disk" / "a" / "b").read_bytes() == b"x"
+
+
+def test_a_root_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = LocalStore(tmp_path / "file")
+    with pytest.raises(UnavailableError, match=r"a/b in file://.*/file: Not a directory"):
+        store.put("a/b", b"")
+    with pytest.raises(UnavailableError, match=r"/file"):
+        store.put("a", b"")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir(mode=0o500)
+    with pytest.raises(UnavailableError, match=r"file://.*/store: Permission denied"):
+        LocalStore(tmp_path / "store").put("a/b", b"")
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing(
+    local: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(UnavailableError, match=r"cannot write a/b in .*: No space left on device"):
+        local.put("a/b", b"data")
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_a_missing_source_is_not_a_missing_key(local: LocalStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        local.put("a", tmp_path / "missing")
+
+
+_WRITER = """
+import sys
+from storage.uri import open_store
+store, number = open_store(sys.argv[1]), 0
+while True:
+    store.put(f"n/{number:06d}", bytes([number % 256]) * 3_000_000)
+    store.put("replaced", bytes([number % 256]) * 3_000_000, replace=True)
+    number += 1
+"""
+
+
+def test_a_killed_writer_leaves_nothing_half(local: LocalStore, tmp_path: Path) -> None:
+    for delay in (0.05, 0.11, 0.17):
+        writer = subprocess.Popen([sys.executable, "-c", _WRITER, local.uri], stderr=subprocess.DEVNULL)
+        while not any(local.list("n/")):
+            time.sleep(0.01)
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        keys = list(local.list(""))
+        assert len(keys) > 1
+        for key in keys:
+            data = local.get(key)
+            assert len(data) == 3_000_000
+            assert len(set(data)) == 1
+            local.delete(key)
+
+
+def test_uri_round_trip(tmp_path: Path) -> None:
+    folder = tmp_path / "with space %41"
+    LocalStore(folder).put("a", b"x")
+    assert open_store(LocalStore(folder).uri).get("a") == b"x"

@@ -1,0 +1,142 @@
+"""Holds ARCHITECTURE.md's rules: imports, names, sizes, and that documents and search spaces are true."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("storage", "trainables", "platform")
+ENGINES = {
+    "ray": {"trainables/on_ray.py", "platform/searcher.py", "platform/schedulers.py", "platform/tune.py"},
+    "optuna": {"platform/proposer.py", "platform/optuna_view.py", "platform/importance.py"},
+    "mlflow": {"platform/tracking.py"},
+    "boto3": {"storage/s3.py"},
+}
+LIGHT = (
+    "trainables.config.trial",
+    "trainables.graph",
+    "trainables.metrics.registry",
+    "platform.study",
+    "platform.sweep",
+)
+HEAVY = ("torch", "ray", "optuna", "mlflow", "diffusers", "transformers")
+DOCUMENTS = sorted(path for path in ROOT.glob("*.md"))
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+
+
+def tops(tree: ast.AST) -> set[str]:
+    return {name.partition(".")[0] for name in imports(tree)}
+
+
+def test_imports_run_one_way() -> None:
+    forbidden = {"storage": {"trainables", "platform", "benchmarks"}, "trainables": {"platform", "benchmarks"}}
+    wrong = [
+        (path, sorted(tops(tree) & forbidden.get(path.split("/")[0], {"benchmarks", "tests"})))
+        for path, tree in sources()
+        if tops(tree) & forbidden.get(path.split("/")[0], {"benchmarks", "tests"})
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_engine_is_imported_where_it_belongs(engine: str) -> None:
+    users = {path for path, tree in sources() if engine in tops(tree)}
+    assert users <= ENGINES[engine]
+    assert users, f"nothing imports {engine}: the list above is out of date"
+
+
+def test_no_submodule_takes_a_name_of_the_standard_platform_module() -> None:
+    taken = {"version", "node", "system", "release", "machine", "processor", "platform", "uname", "architecture"}
+    assert {path.stem for path in (ROOT / "platform").iterdir()} & taken == set()
+
+
+def test_platform_package_imports_three_modules_and_defines_only_the_delegation() -> None:
+    tree = ast.parse((ROOT / "platform" / "__init__.py").read_text(encoding="utf-8"))
+    assert set(imports(tree)) == {"importlib.util", "os", "typing"}
+    assert [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)] == ["__getattr__"]
+
+
+def test_no_pickle_and_no_unsafe_load() -> None:
+    for path, tree in sources():
+        assert not tops(tree) & {"pickle", "dill", "cloudpickle", "joblib", "shelve"}, path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                called = ast.unparse(node.func)
+                assert called not in {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}, (path, called)
+                if called == "torch.load":
+                    assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+
+
+def test_light_modules_load_no_engine() -> None:
+    code = f"import sys, {', '.join(LIGHT)}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_platform_answers_as_the_standard_module_and_as_ours() -> None:
+    code = "import platform; print(platform.system(), platform.python_version()); import platform.events"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [os.uname().sysname, sys.version.split()[0]]
+
+
+def test_platform_answers_under_a_bare_pytest(tmp_path: Path) -> None:
+    test = ROOT / "tests" / "platform"
+    script = "import platform, platform.events\ndef test_it():\n    assert platform.system()\n"
+    probe = test / f"test_probe_{os.getpid()}.py"
+    probe.write_text(script, encoding="utf-8")
+    try:
+        for folder in (ROOT, ROOT / "tests"):
+            command = [str(Path(sys.executable).with_name("pytest")), str(probe), "-p", "no:cacheprovider"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        probe.unlink()
+
+
+def test_the_seven_folders_are_there() -> None:
+    for folder in ("platform", "trainables", "search_spaces", "ablations", "storage", "tests"):
+        assert (ROOT / folder).is_dir()
+    assert (ROOT / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_link_is_dead(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_documented_command_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for target in re.findall(r"`make ([a-z]+)", text) + re.findall(r"^(?:    )?make ([a-z]+)", text, re.MULTILINE):
+        assert target in targets, f"make {target}"
+    for module in re.findall(r"python -m ((?:platform|trainables|storage|benchmarks)[a-z_.]*)", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
+def test_documents_name_no_path_of_the_machine_they_were_written_on() -> None:
+    for document in DOCUMENTS:
+        assert not re.search(r"/work/|\.library|/root/", document.read_text(encoding="utf-8")), document.name

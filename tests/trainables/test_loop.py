@@ -1,0 +1,253 @@
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from storage.memory import MemoryStore
+from storage.runs import Checkpoints
+from trainables.augment import Sparsifier
+from trainables.config.decoders import SparsifyConfig, TrainConfig
+from trainables.context import Context, silent
+from trainables.loop import DivergedError, Forward, Job, Progress, add_l1_gradient, l1_weight, learning_rate, train
+from trainables.randomness import Streams, derived_seed
+
+CUMULATIVE = SparsifyConfig(unit="entries", refresh="epoch", cumulative=True)
+
+
+class ToyLearner:
+    """Regression with dropout, masks and state: all that a resumed run could get wrong."""
+
+    def __init__(self, values: list[float] | None = None, bad_step: int | None = None) -> None:
+        with Streams(0, "toy", epoch=0, device=torch.device("cpu")).as_default("init"):
+            self.model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2))
+            self.x = torch.randn(50, 6)
+            self.y = self.x[:, :2] + self.x[:, 2:4]
+        self.values, self.bad_step, self.steps = values, bad_step, 0
+        self.sparsifier = Sparsifier(CUMULATIVE, self.x)
+        self.evaluations = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.x)
+
+    def begin_epoch(self, streams: Streams) -> None:
+        self.sparsifier.begin_epoch(streams["sparsify"])
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        self.steps += 1
+        noise = torch.randn(len(rows), 6, generator=streams["noise"])
+        loss = (forward(self.sparsifier(rows, streams["x"]) + 0.1 * noise) - self.y[rows]).square().mean()
+        return torch.as_tensor(loss * math.nan if self.steps == self.bad_step else loss)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        assert not self.model.training
+        self.evaluations += 1
+        value = (self.model(self.x) - self.y).square().mean().item()
+        return {"error": value if self.values is None else self.values[self.evaluations - 1]}
+
+    def state(self) -> dict[str, Tensor]:
+        assert self.sparsifier.keep is not None
+        return {"keep": self.sparsifier.keep}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.sparsifier.keep = state["keep"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(MemoryStore(), "toy-0", cache=tmp_path / "cache")
+
+
+def job(saved: Checkpoints, report: Any = silent, *, goal: Any = "min", **config: Any) -> Job:
+    train_config = TrainConfig(**{"epochs": 5, "batch_size": 16, "warmup_steps": 4, "device": "cpu", **config})
+    context = Context(output=Path("unused"), checkpoints=saved, report=report)
+    return Job("toy", 3, train_config, width=16, monitor="error", goal=goal, context=context)
+
+
+def run(saved: Checkpoints, report: Any = silent, **config: Any) -> tuple[dict[str, Tensor], Progress]:
+    learner = ToyLearner()
+    progress = train(learner, job(saved, report, **config))
+    return learner.model.state_dict(), progress
+
+
+@pytest.mark.parametrize("interrupted_at", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("config", [{}, {"weight_decay": 0.1, "l1": 1e-3, "l1_decay": 0.1, "schedule": "noam"}])
+def test_a_resumed_run_is_bit_equal(tmp_path: Path, interrupted_at: int, config: dict[str, Any]) -> None:
+    weights, progress = run(checkpoints(tmp_path / "a"), **config)
+    saved, seen = checkpoints(tmp_path / "b"), []
+
+    def stop(epoch: int, metrics: Mapping[str, float]) -> None:
+        seen.append((epoch, metrics["error"]))
+        if epoch == interrupted_at:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(saved, stop, **config)
+    torch.manual_seed(999)  # another process has other default generators
+    resumed_weights, resumed = run(saved, lambda epoch, metrics: seen.append((epoch, metrics["error"])), **config)
+    assert resumed == progress
+    assert all(torch.equal(resumed_weights[name], weight) for name, weight in weights.items())
+    expected = [(epoch, metrics["error"]) for epoch, metrics in enumerate(progress.history, 1)]
+    assert sorted(set(seen)) == expected
+    # Only the last epoch, which needs no checkpoint, is ever trained twice.
+    assert [epoch for epoch, _ in seen] == ([1, 2, 3, 4, 5] if interrupted_at < 5 else [1, 2, 3, 4, 5, 5])
+
+
+def test_a_resumed_run_of_which_the_best_epoch_is_past_keeps_it(tmp_path: Path) -> None:
+    values = [5.0, 1.0, 2.0, 3.0, 4.0]
+    whole, saved = ToyLearner(values), checkpoints(tmp_path)
+    progress = train(whole, job(checkpoints(tmp_path / "other")))
+    assert (progress.best_epoch, progress.best_value) == (2, 1.0)
+
+    def stop(epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(ToyLearner(values), job(saved, stop))
+    resumed = ToyLearner(values[3:])
+    assert train(resumed, job(saved)) == progress
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], weight)
+
+
+def test_training_learns_and_depends_on_the_seed(tmp_path: Path) -> None:
+    weights, progress = run(checkpoints(tmp_path), epochs=10, lr=1e-2)
+    assert progress.history[-1]["error"] < 0.6 * progress.history[0]["error"]
+    other = Job(**{**job(checkpoints(tmp_path / "b"), epochs=10, lr=1e-2).__dict__, "seed": 4})
+    learner = ToyLearner()
+    train(learner, other)
+    assert not torch.equal(learner.model.state_dict()["0.weight"], weights["0.weight"])
+
+
+def test_default_generators_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(checkpoints(tmp_path))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(("goal", "values"), [("min", [3.0, 2.0, 2.5, 2.0, 9.0]), ("max", [1.0, 4.0, 3.0, 3.5, 0.0])])
+def test_patience_ends_training_with_the_best_weights(tmp_path: Path, goal: str, values: list[float]) -> None:
+    learner = ToyLearner(values)
+    progress = train(learner, job(checkpoints(tmp_path), goal=goal, patience=2, epochs=50))
+    assert (progress.epoch, progress.best_epoch) == (4, 2)
+    two = ToyLearner(values)
+    train(two, job(checkpoints(tmp_path / "b"), goal=goal, epochs=2))
+    assert torch.equal(learner.model.state_dict()["0.weight"], two.model.state_dict()["0.weight"])
+
+
+def test_a_nan_loss_names_stage_epoch_and_step(tmp_path: Path) -> None:
+    learner = ToyLearner(bad_step=4 + 3)  # four steps an epoch
+    with pytest.raises(DivergedError, match=r"toy: the loss is nan at epoch 2, step 3 of 4"):
+        train(learner, job(checkpoints(tmp_path)))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_metric_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
+    with pytest.raises(DivergedError, match=r"toy: error is (nan|inf) after epoch 2"):
+        train(ToyLearner([1.0, value]), job(checkpoints(tmp_path)))
+
+
+def test_report_comes_after_the_checkpoint_is_safe(tmp_path: Path) -> None:
+    saved, found = checkpoints(tmp_path), []
+
+    def look(epoch: int, metrics: Mapping[str, float]) -> None:
+        latest = saved.latest()
+        assert latest is not None
+        found.append((epoch, latest[0]))
+        assert {path.suffix for path in latest[1].iterdir()} <= {".safetensors", ".json"}
+
+    run(saved, look)
+    assert found == [(1, 1), (2, 2), (3, 3), (4, 4), (5, 4)]
+
+
+def test_best_weights_are_stored_only_where_they_are_not_the_latest(tmp_path: Path) -> None:
+    saved, files = checkpoints(tmp_path), []
+
+    def look(epoch: int, metrics: Mapping[str, float]) -> None:
+        latest = saved.latest()
+        assert latest is not None
+        files.append((latest[1] / "best.safetensors").exists())
+        with safe_open(latest[1] / "optimizer.safetensors", framework="pt") as file:
+            assert any(key.endswith("exp_avg_sq") for key in file.keys())  # noqa: SIM118
+
+    train(ToyLearner([3.0, 2.0, 2.5, 1.0, 1.0]), job(saved, look))
+    assert files[:4] == [False, False, True, False]
+
+
+def rates(**config: Any) -> list[float]:
+    train_config = TrainConfig(**{"lr": 0.5, "warmup_steps": 4, **config})
+    return [learning_rate(train_config, step=step, epoch=(step + 1) // 2, width=16384) for step in range(1, 9)]
+
+
+def test_schedules() -> None:
+    assert rates() == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert rates(warmup_steps=0) == pytest.approx([0.5] * 8)
+    decayed = rates(schedule="exponential", gamma=0.5, warmup_steps=0)
+    assert decayed == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625])
+    assert rates(schedule="noam", lr=0.1) == rates(schedule="noam", lr=0.9)
+
+
+def test_noam_has_the_released_code_s_peak() -> None:
+    """Spec B.1: peak 1.105e-3 at step 50; 1.17e-4 after 70 epochs of 63 steps; 5.7e-5 after 300."""
+    config = TrainConfig(schedule="noam", warmup_steps=50)
+
+    def rate(step: int) -> float:
+        return learning_rate(config, step=step, epoch=1, width=16384)
+
+    assert rate(50) == pytest.approx(1.105e-3, rel=1e-3)
+    assert max(map(rate, range(1, 500))) == rate(50)
+    assert rate(70 * 63) == pytest.approx(1.17e-4, rel=0.01)
+    assert rate(300 * 63) == pytest.approx(5.7e-5, rel=0.01)
+
+
+def test_l1_decay_compounds() -> None:
+    """The released code multiplies the weight by exp(-r e) after epoch e, counted from 0."""
+    config, weight = TrainConfig(l1=2.0, l1_decay=0.3), 2.0
+    for epoch in range(6):
+        assert l1_weight(config, epoch + 1) == pytest.approx(weight)
+        weight *= math.exp(-0.3 * epoch)
+
+
+def test_l1_gradient_equals_that_of_the_penalty() -> None:
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        layer.weight[0, 0] = 0.0
+    x = torch.randn(5, 4)
+    loss = layer(x).square().mean()
+    (loss + 0.1 * sum(p.abs().sum() for p in layer.parameters())).backward()
+    expected = [p.grad.clone() for p in layer.parameters() if p.grad is not None]
+    layer.zero_grad()
+    layer(x).square().mean().backward()
+    add_l1_gradient(list(layer.parameters()), 0.1)
+    for parameter, gradient in zip(layer.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_bf16_and_compile_are_switches(tmp_path: Path) -> None:
+    exact, _ = run(checkpoints(tmp_path / "a"), epochs=2)
+    rough, _ = run(checkpoints(tmp_path / "b"), epochs=2, precision="bf16")
+    assert not torch.equal(exact["0.weight"], rough["0.weight"])
+    torch.testing.assert_close(exact["0.weight"], rough["0.weight"], atol=0.02, rtol=0.1)
+    assert rough["0.weight"].dtype == torch.float32
+
+
+def test_seeds_depend_on_every_name_and_their_order() -> None:
+    seeds = {derived_seed(*names) for names in [(1, "a", 2), (1, "a", 3), (2, "a", 1), (1, "b", 2), (12, "a")]}
+    assert len(seeds) == 5
+    assert derived_seed(1, "a", 2) == derived_seed(1, "a", 2)
+    streams = Streams(0, "x", epoch=3, device=torch.device("cpu"))
+    later = Streams(0, "x", epoch=4, device=torch.device("cpu"))
+    assert torch.equal(torch.rand(3, generator=streams.lasting("m")), torch.rand(3, generator=later.lasting("m")))
+    assert not torch.equal(torch.rand(3, generator=streams["m"]), torch.rand(3, generator=later["m"]))

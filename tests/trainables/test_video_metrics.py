@@ -1,0 +1,74 @@
+"""The table of video metrics: every entry computes, knows its best value, and its still control is a still video."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainables.metrics.clip import UndefinedError
+from trainables.metrics.video import VIDEO_METRICS, Network, Networks, read
+
+Clip = NDArray[np.uint8]
+
+
+def clip(seed: int, *, frames: int = 4) -> Clip:
+    random = np.random.default_rng(seed)
+    blocks = random.integers(0, 200, (1, 8, 8, 3)) + random.integers(0, 56, (frames, 8, 8, 3))
+    return np.asarray(blocks.repeat(6, axis=1).repeat(6, axis=2), dtype=np.uint8)
+
+
+def fake(seed: int, outputs: int, *, per_frame: bool) -> Network:
+    weights = np.random.default_rng(seed).normal(size=(48 * 48 * 3, outputs))
+
+    def network(frames: Clip) -> NDArray[np.float64]:
+        values = (frames.reshape(len(frames), -1) / 255 - 0.5) @ weights
+        return values if per_frame else values.mean(0, keepdims=True)
+
+    return network
+
+
+NETWORKS = Networks(
+    image_classifier=fake(0, 20, per_frame=True),
+    video_classifier=fake(1, 20, per_frame=False),
+    vifi=fake(2, 16, per_frame=True),
+    clip=fake(3, 16, per_frame=True),
+)
+
+
+@pytest.mark.parametrize("name", VIDEO_METRICS)
+def test_every_metric_is_best_for_the_truth_itself(name: str) -> None:
+    metric = VIDEO_METRICS[name]
+    truth, other = (read(clip(seed), NETWORKS, legacy_flow=True) for seed in (0, 1))
+    best, worse = metric.score(truth, truth, threads=1), metric.score(truth, other, threads=1)
+    assert metric.low <= worse <= metric.high
+    if name != "clip_pcc":
+        assert best == pytest.approx(metric.high if metric.goal == "max" else metric.low)
+    assert worse < best if metric.goal == "max" else worse > best
+    assert metric.arrow == ("↑" if metric.goal == "max" else "↓")
+    assert metric.chance is None or metric.low < metric.chance < metric.high
+
+
+def test_the_still_control_is_what_reading_a_still_video_gives() -> None:
+    moving = clip(0)
+    still = read(moving, NETWORKS).still(NETWORKS)
+    direct = read(np.repeat(moving[:1], len(moving), axis=0), NETWORKS)
+    assert (still.frames == direct.frames).all()
+    assert {name: pytest.approx(value) for name, value in still.outputs.items()} == dict(direct.outputs)
+    assert (still.flow["rgb"] == 0).all()
+
+
+def test_metrics_need_what_they_say() -> None:
+    reading = read(clip(0), Networks())
+    for metric in VIDEO_METRICS.values():
+        able = all(map(Networks().has, metric.needs)) and metric.name != "epe_legacy"
+        if able:
+            metric.score(reading, reading, threads=1)
+        else:
+            with pytest.raises(KeyError):
+                metric.score(reading, reading, threads=1)
+
+
+def test_one_frame_has_no_end_point_error() -> None:
+    reading = read(clip(0, frames=1), Networks())
+    with pytest.raises(UndefinedError, match="one frame has no flow"):
+        VIDEO_METRICS["epe"].score(reading, reading, threads=1)
+    assert VIDEO_METRICS["ssim"].score(reading, reading, threads=1) == pytest.approx(1.0)

@@ -1,0 +1,89 @@
+"""Loads the classifiers that judge videos: images by a ViT or the like, clips by a VideoMAE or the like."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AutoModelForImageClassification, AutoModelForVideoClassification
+from transformers.utils.hub import cached_file
+
+from trainables.backbones.load import Preparation
+from trainables.backbones.sources import locate
+
+
+@dataclass(frozen=True)
+class ImageClassifier:
+    """Any transformers image classifier, as `google/vit-base-patch16-224`."""
+
+    model: Any
+    prepare: Preparation
+
+    @torch.no_grad()
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Return logits [F,C] of frames, uint8 [F,H,W,3], each squeezed to the model's square."""
+        pixels = self.prepare(_resized(frames, (self.prepare.size, self.prepare.size)))
+        return torch.as_tensor(self.model(pixel_values=pixels).logits)
+
+
+@dataclass(frozen=True)
+class VideoClassifier:
+    """Any transformers video classifier, as `MCG-NJU/videomae-base-finetuned-kinetics`."""
+
+    model: Any
+    prepare: Preparation
+
+    @torch.no_grad()
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Return logits [1,C] of one clip, uint8 [F,H,W,3]: shorter side resized, centre cut out."""
+        height, width = frames.shape[1:3]
+        scale = self.prepare.size / min(height, width)
+        pixels = self.prepare(_resized(frames, (round(height * scale), round(width * scale))))
+        return torch.as_tensor(self.model(pixel_values=pixels[None]).logits)
+
+
+def load_image_classifier(source: str) -> ImageClassifier:
+    """Load a folder or hub name. Raises `ValueError`."""
+    return ImageClassifier(*_load(AutoModelForImageClassification.from_pretrained, source, kind="image_classifier"))
+
+
+def load_video_classifier(source: str, *, frames: int) -> VideoClassifier:
+    """Load a folder or hub name for clips of `frames` frames; its positions are computed for that count.
+
+    Raises:
+        ValueError: It cannot be loaded, or `frames` is no multiple of its tubelet.
+    """
+    model, prepare = _load(
+        AutoModelForVideoClassification.from_pretrained, source, kind="video_classifier", num_frames=frames
+    )
+    tubelet = getattr(model.config, "tubelet_size", 1)
+    if frames % tubelet != 0:
+        raise ValueError(f"the video classifier {source} needs a multiple of {tubelet} frames, but clips have {frames}")
+    return VideoClassifier(model, prepare)
+
+
+def _resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize uint8 [F,H,W,3] as these models' preprocessors do: bilinear, antialiased, 8-bit."""
+    if tuple(frames.shape[1:3]) == size:
+        return frames
+    images = F.interpolate(frames.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True, align_corners=False)
+    return images.permute(0, 2, 3, 1)
+
+
+def _load(loader: Callable[..., Any], source: str, *, kind: str, **options: Any) -> tuple[Any, Preparation]:
+    place = locate(source, kind=kind)
+    revision = {} if place.revision is None else {"revision": place.revision}
+    try:
+        model = loader(place.place, dtype=torch.float32, **options, **revision)
+        file = str(cached_file(place.place, "preprocessor_config.json", **revision))
+        fields = json.loads(Path(file).read_text(encoding="utf-8"))
+        size = fields.get("crop_size", fields["size"])
+        side = size if isinstance(size, int) else next(iter(size.values()))
+        prepare = Preparation(int(side), tuple(fields["image_mean"]), tuple(fields["image_std"]))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {place.place}: {error}") from error
+    return model.eval().requires_grad_(False), prepare

@@ -1,0 +1,72 @@
+"""Measures the backbones on phantom clips that none was trained on: `python -m trainables.backbones.evaluate`."""
+
+import argparse
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from trainables.backbones.load import Clip, Vae, load_clip, load_vae
+from trainables.backbones.material import HELD_OUT, Material, draw, pixels
+from trainables.backbones.vae import psnr
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with what to hold it against."""
+
+    name: str
+    value: float
+    chance: str
+
+
+def main() -> None:
+    """Read the command line, measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stable-diffusion", default="phantom", help="phantom, a folder or a hub name")
+    parser.add_argument("--clip", default="phantom", help="phantom, a folder or a hub name")
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    vae, clip = load_vae(arguments.stable_diffusion), load_clip(arguments.clip)
+    table = Table("measure", "value", "for comparison", title=f"{arguments.clips} held-out phantom clips")
+    for score in evaluate(vae, clip, clips=arguments.clips, seed=arguments.seed):
+        table.add_row(score.name, f"{score.value:.3f}", score.chance)
+    Console().print(table)
+
+
+def evaluate(vae: Vae, clip: Clip, *, clips: int, seed: int) -> tuple[Score, ...]:
+    """Return reconstruction and retrieval scores on `clips` held-out clips with distinct captions."""
+    material = draw(HELD_OUT, seed=seed, count=clips, frames=8, distinct=True)
+    frames = pixels(material.clips[:, 0])
+    blurred = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(frames, 4), scale_factor=4.0)
+    error = (blurred - frames).square().mean(dim=(1, 2, 3))
+    coarse = float((10 * torch.log10(4 / error)).mean())
+    image, text = retrieval(clip, material)
+    guess = f"{1 / clips:.3f} by chance"
+    return (
+        Score("VAE: PSNR of first frames (dB)", psnr(vae.model, frames), f"{coarse:.3f} of 4x4 blocks"),
+        Score("VAE: standard deviation of scaled latents", float(vae.encode(frames).std()), "1 is meant"),
+        Score("CLIP: image to text, top 1", image, guess),
+        Score("CLIP: text to image, top 1", text, guess),
+    )
+
+
+def retrieval(clip: Clip, material: Material) -> tuple[float, float]:
+    """Return top-1 accuracy of image to text and of text to image, embeddings of images being means over frames."""
+    stacked = torch.from_numpy(material.clips)
+    images = torch.stack([clip.images(frames).mean(dim=0) for frames in stacked])
+    similarity = _unit(images) @ _unit(clip.texts(material.captions)).T
+    truth = torch.arange(len(similarity))
+    hits = [(similarity.argmax(dim=dim) == truth).float().mean().item() for dim in (1, 0)]
+    return hits[0], hits[1]
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors, dim=-1)
+
+
+if __name__ == "__main__":
+    main()

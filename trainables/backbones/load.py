@@ -1,0 +1,194 @@
+"""Loads the frozen networks by `from_pretrained`, whether they are the phantom's or the real ones, and wraps them."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
+from transformers.utils import cached_file
+
+from trainables.backbones.sources import Source, locate
+
+
+@dataclass(frozen=True)
+class Vae:
+    """A diffusers `AutoencoderKL`, whose latents are scaled to about unit variance."""
+
+    model: Any
+
+    @property
+    def scaling_factor(self) -> float:
+        """What latents are multiplied by; the inverse is applied before decoding."""
+        return float(self.model.config.scaling_factor)
+
+    def latent_size(self, resolution: int) -> int:
+        """Return the side of the latent of a square image with side `resolution`.
+
+        Raises:
+            ValueError: The side is no multiple of the factor by which this VAE shrinks.
+        """
+        factor = 2 ** (len(self.model.config.block_out_channels) - 1)
+        if resolution % factor != 0:
+            raise ValueError(f"features.resolution must be a multiple of {factor} for this VAE, but got {resolution}")
+        return int(resolution // factor)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return scaled latents [N,c,h,w] of images [N,3,H,W] (from -1 to 1): the mode, or a draw by `generator`."""
+        posterior = self.model.encode(images).latent_dist
+        if generator is None:
+            return torch.as_tensor(posterior.mode() * self.scaling_factor)
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean.device)
+        return torch.as_tensor((posterior.mean + posterior.std * noise) * self.scaling_factor)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return images [N,3,H,W], from -1 to 1, of scaled latents [N,c,h,w]."""
+        return torch.as_tensor(self.model.decode(latents / self.scaling_factor).sample.clamp(-1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Stable Diffusion's text encoder: captions to the condition of the diffusion model."""
+
+    model: Any
+    tokenizer: Any
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str], *, tokens: int) -> Tensor:
+        """Return the last hidden state [N,tokens,C] of `captions`, padded or cut to `tokens`, begin token first.
+
+        As in Stable Diffusion no attention mask is used, so padding carries content too.
+
+        Raises:
+            ValueError: The encoder has fewer positions than `tokens`.
+        """
+        limit = self.model.config.max_position_embeddings
+        if tokens > limit:
+            raise ValueError(
+                f"features.condition_tokens must be at most {limit} for this text encoder, but got {tokens}"
+            )
+        batch = self.tokenizer(
+            list(captions), padding="max_length", truncation=True, max_length=tokens, return_tensors="pt"
+        )
+        return torch.as_tensor(self.model(input_ids=batch.input_ids.to(self.model.device)).last_hidden_state)
+
+    def unknown(self, captions: Sequence[str]) -> float:
+        """Return the share of words in `captions` that the tokenizer does not know."""
+        ids = [i for one in self.tokenizer(list(captions), add_special_tokens=False).input_ids for i in one]
+        return ids.count(self.tokenizer.unk_token_id) / max(len(ids), 1)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What CLIP's preprocessor does to an image: resize the shorter side, cut out the centre, standardise."""
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Turn uint8 [N,H,W,3] into float [N,3,size,size]."""
+        images = frames.permute(0, 3, 1, 2).float() / 255.0
+        height, width = images.shape[-2:]
+        if min(height, width) != self.size:
+            scale = self.size / min(height, width)
+            side = (round(height * scale), round(width * scale))
+            images = F.interpolate(images, side, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
+        top, left = (images.shape[-2] - self.size) // 2, (images.shape[-1] - self.size) // 2
+        images = images[..., top : top + self.size, left : left + self.size]
+        mean, std = (torch.tensor(v, device=images.device)[:, None, None] for v in (self.mean, self.std))
+        return (images - mean) / std
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP model with its tokenizer and image preparation. Embeddings are not normalised."""
+
+    model: Any
+    tokenizer: Any
+    prepare: Preparation
+
+    @torch.no_grad()
+    def images(self, frames: Tensor) -> Tensor:
+        """Return embeddings [N,D] of frames, uint8 [N,H,W,3]."""
+        return torch.as_tensor(self.model.get_image_features(pixel_values=self.prepare(frames)).pooler_output)
+
+    @torch.no_grad()
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        """Return embeddings [N,D] of `captions`; what exceeds the model's positions is cut off."""
+        limit = self.model.config.text_config.max_position_embeddings
+        batch = self.tokenizer(list(captions), padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        batch = batch.to(self.model.device)
+        features = self.model.get_text_features(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        return torch.as_tensor(features.pooler_output)
+
+
+def load_vae(source: str, *, device: torch.device | None = None) -> Vae:
+    """Load the VAE of a Stable Diffusion `source`: `phantom`, a folder or a hub name. Raises `ValueError`."""
+    place = locate(source, kind="stable_diffusion")
+    options = {"subfolder": "vae", "torch_dtype": torch.float32, "use_safetensors": True, "low_cpu_mem_usage": False}
+    model = _load_model(AutoencoderKL, place, what="vae", **options)
+    return Vae(_frozen(model, device))
+
+
+def load_text_encoder(source: str, *, device: torch.device | None = None) -> TextEncoder:
+    """Load text encoder and tokenizer of a Stable Diffusion `source`. Raises `ValueError`."""
+    place = locate(source, kind="stable_diffusion")
+    options = {"subfolder": "text_encoder", "dtype": torch.float32}
+    model = _load_model(CLIPTextModel, place, what="text_encoder", **options)
+    tokenizer = _load(AutoTokenizer.from_pretrained, place, what="tokenizer", subfolder="tokenizer")
+    return TextEncoder(_frozen(model, device), tokenizer)
+
+
+def load_clip(source: str, *, device: torch.device | None = None) -> Clip:
+    """Load a CLIP model with all that belongs to it. Raises `ValueError`."""
+    place = locate(source, kind="clip")
+    model = _load_model(CLIPModel, place, what="CLIP model", dtype=torch.float32)
+    tokenizer = _load(AutoTokenizer.from_pretrained, place, what="tokenizer")
+    file = _load(cached_file, place, what="image preprocessing", filename="preprocessor_config.json")
+    return Clip(_frozen(model, device), tokenizer, _preparation(Path(file), place))
+
+
+def _load(loader: Callable[..., Any], source: Source, *, what: str, **options: Any) -> Any:
+    revision = {} if source.revision is None else {"revision": source.revision}
+    try:
+        return loader(source.place, **options, **revision)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        inside = f"/{options['subfolder']}" if "subfolder" in options else ""
+        folder, hub = (
+            "the folder lacks it or it is damaged",
+            "no such folder here, and the hub lacks it or cannot be reached",
+        )
+        why = folder if source.is_folder else hub
+        raise ValueError(f"cannot load the {what} from {source.place}{inside}: {why} ({error})") from error
+
+
+def _load_model(kind: Any, source: Source, *, what: str, **options: Any) -> Any:
+    model, report = _load(kind.from_pretrained, source, what=what, output_loading_info=True, **options)
+    missing = sorted(report["missing_keys"])
+    if missing:  # the libraries would only log it and leave these weights at random
+        raise ValueError(
+            f"the {what} in {source.place} lacks {len(missing)} weights that its config asks for: {missing[:3]}"
+        )
+    return model
+
+
+def _frozen(model: Any, device: torch.device | None) -> Any:
+    return model.to(device if device is not None else torch.device("cpu")).eval().requires_grad_(False)
+
+
+def _preparation(file: Path, source: Source) -> Preparation:
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        size = fields.get("crop_size", fields["size"])
+        side = size if isinstance(size, int) else next(iter(size.values()))
+        return Preparation(int(side), tuple(fields["image_mean"]), tuple(fields["image_std"]))
+    except (KeyError, TypeError, StopIteration) as error:
+        raise ValueError(f"{source.place}/preprocessor_config.json needs size, image_mean and image_std") from error

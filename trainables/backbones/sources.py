@@ -1,0 +1,55 @@
+"""Where a backbone comes from: `phantom` (shipped), a local folder, or a name on the Hugging Face hub."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PHANTOM = Path(__file__).parent / "phantom"
+_HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_WEIGHTS = (".json", ".txt", ".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that `from_pretrained` accepts."""
+
+    place: str
+    """A folder or a hub name."""
+    revision: str | None
+    """Only for hub names (`name@revision`)."""
+    is_folder: bool
+
+
+def locate(source: str, *, kind: str) -> Source:
+    """Return what the config's `source` means for backbone `kind` (`stable_diffusion` or `clip`).
+
+    Raises:
+        ValueError: It is neither `phantom`, nor an existing folder, nor formed like a hub name.
+    """
+    folder = PHANTOM / kind if source == "phantom" else Path(source).expanduser()
+    if folder.is_dir():
+        return Source(str(folder), None, True)
+    match = _HUB_NAME.fullmatch(source)
+    if source == "phantom" or match is None:
+        raise ValueError(
+            f"backbones.{kind}: {source!r} is no folder here ({folder}); give 'phantom', a folder, or a hub name "
+            "such as 'openai/clip-vit-base-patch32' (with @revision if need be)"
+        )
+    return Source(match["name"], match["revision"], False)
+
+
+def describe(source: Source, *, parts: Iterable[str] = (".",)) -> Any:
+    """Return JSON that changes when the weights do: a digest of a folder's `parts`, or the hub name and revision."""
+    if not source.is_folder:
+        return {"name": source.place, "revision": source.revision}
+    root = Path(source.place)
+    files = sorted(path for part in parts for path in (root / part).glob("*") if path.suffix in _WEIGHTS)
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        total.update(f"{path.relative_to(root).as_posix()} {digest}\n".encode())
+    return {"sha256": total.hexdigest()}

@@ -1,0 +1,45 @@
+"""Trains the phantom's backbones anew: `python -m trainables.backbones.train all --out DIR`.
+
+The folder that comes out is laid out as the shipped one. Everything follows from `--seed` and `--steps`: on one
+machine, the same two give the same weights.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from trainables.backbones.language import train_clip, train_text
+from trainables.backbones.vae import train_vae
+
+STEPS = {"vae": 2800, "clip": 1000, "text": 600}
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("which", choices=[*STEPS, "all"], nargs="?", default="all")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help=f"optimiser steps (default: {STEPS})")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)  # the sums of several threads come out differently from run to run
+    for name in STEPS if arguments.which == "all" else (arguments.which,):
+        steps = STEPS[name] if arguments.steps is None else arguments.steps
+        train(name, arguments.out, seed=arguments.seed, steps=steps)
+
+
+def train(name: str, out: Path, *, seed: int, steps: int) -> None:
+    """Train one of `vae`, `clip` and `text` into its sub-folder of `out`; `text` reads the `clip` that lies there."""
+    if name == "vae":
+        train_vae(out / "stable_diffusion" / "vae", seed=seed, steps=steps)
+    elif name == "clip":
+        train_clip(out / "clip", seed=seed, steps=steps)
+    else:
+        train_text(out / "stable_diffusion", out / "clip", seed=seed, steps=steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What is wrong with a data set, all of it at once. Light: the command line imports it."""
+
+from dataclasses import dataclass
+
+
+class DatasetError(ValueError):
+    """A data set cannot be used as it is; the message lists everything that was found."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that was found."""
+
+    where: str
+    """File, and row or column."""
+    what: str
+    right: str
+    """What would be right, or what is done about it."""
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{'error' if self.fatal else 'warning'}: {self.where}: {self.what}; {self.right}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found, errors and warnings."""
+
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What keeps the data set from being used."""
+        return tuple(problem for problem in self.problems if problem.fatal)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is worth knowing."""
+        return tuple(problem for problem in self.problems if not problem.fatal)
+
+    def raise_for_errors(self) -> None:
+        """Raise `DatasetError` if there is any error."""
+        if self.errors:
+            raise DatasetError(f"the data set cannot be used: {len(self.errors)} error(s)\n{self}")
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, (*self.errors, *self.warnings)))

@@ -1,0 +1,221 @@
+"""What the phantom shows: one shape that crosses a textured ground, drawn from named factors.
+
+Lengths are in units of 1/64 of the frame's side, so that factors mean the same at any resolution and number of
+frames: a clip lasts two seconds, which is eight steps of `SPEEDS` units.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+SIDE = 64.0
+STEPS = 8
+"""Steps of motion in a clip; the number of frames samples them more or less finely."""
+MARGIN = 1.0
+CONTRAST = 0.16
+"""How much brighter and darker than its mean a texture gets; more costs the VAE its capacity."""
+
+Distance = Callable[[Floats, Floats, Floats], Floats]
+
+
+def _disc(x: Floats, y: Floats, r: Floats) -> Floats:
+    return np.asarray(np.sqrt(x * x + y * y) - r, np.float32)
+
+
+def _square(x: Floats, y: Floats, r: Floats) -> Floats:
+    return np.asarray(np.maximum(np.abs(x), np.abs(y)) - 0.88 * r, np.float32)
+
+
+def _triangle(x: Floats, y: Floats, r: Floats) -> Floats:
+    slope = 1.85  # apex at -r, base at 0.85 r, half base r
+    side = (slope * np.abs(x) - (y + r)) / np.float32(np.hypot(slope, 1.0))
+    return np.maximum(y - 0.85 * r, side)
+
+
+def _cross(x: Floats, y: Floats, r: Floats) -> Floats:
+    x, y, arm = np.abs(x), np.abs(y), 0.36 * r
+    return np.asarray(np.minimum(np.maximum(x - arm, y - r), np.maximum(x - r, y - arm)), np.float32)
+
+
+SHAPES: Mapping[str, Distance] = {"disc": _disc, "square": _square, "triangle": _triangle, "cross": _cross}
+"""Name to a function that is negative inside the shape of radius r; none reaches beyond r on either axis."""
+COLOURS: Mapping[str, tuple[int, int, int]] = {
+    "red": (220, 40, 40),
+    "orange": (245, 140, 30),
+    "yellow": (245, 228, 60),
+    "green": (60, 205, 70),
+    "cyan": (60, 215, 225),
+    "blue": (50, 80, 230),
+    "purple": (160, 60, 205),
+    "white": (245, 245, 245),
+}
+SIZES: Mapping[str, float] = {"small": 9.0, "large": 14.0}
+"""Radius."""
+TEXTURES: Mapping[str, str] = {
+    "plain": "a plain {} background",
+    "stripes": "{} stripes",
+    "checkerboard": "a {} checkerboard",
+    "dots": "{} dots",
+}
+"""Name to how a caption says it."""
+BACKGROUNDS: Mapping[str, tuple[int, int, int]] = {
+    "grey": (112, 112, 112),
+    "brown": (116, 82, 52),
+    "green": (50, 100, 62),
+    "navy": (44, 56, 112),
+}
+DIRECTIONS: Mapping[str, float] = {
+    "right": 0.0,
+    "up and right": 45.0,
+    "up": 90.0,
+    "up and left": 135.0,
+    "left": 180.0,
+    "down and left": 225.0,
+    "down": 270.0,
+    "down and right": 315.0,
+}
+"""Degrees, counter-clockwise as seen."""
+SPEEDS: Mapping[str, float] = {"drifting": 1.2, "moving": 2.6}
+"""The caption's verb to units per step."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The causes of N clips. The first seven index the tables of this module, in their order."""
+
+    shape: Ints
+    colour: Ints
+    size: Ints
+    texture: Ints
+    background: Ints
+    direction: Ints
+    speed: Ints
+    start_x: Floats
+    """Centre of the object in the first frame, from the left."""
+    start_y: Floats
+    """From the top."""
+    phase_x: Floats
+    """Shift of the texture, in periods."""
+    phase_y: Floats
+
+    def __len__(self) -> int:
+        return len(self.shape)
+
+    def select(self, index: Ints | slice) -> "Factors":
+        """Return the clips at `index`."""
+        return Factors(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return name to N values."""
+        return {field.name: getattr(self, field.name).tolist() for field in fields(self)}
+
+    @property
+    def radius(self) -> Floats:
+        """Radius of each object, [N]."""
+        return np.array(list(SIZES.values()), np.float32)[self.size]
+
+    @property
+    def velocity(self) -> Floats:
+        """Units per step to the right and downwards, [N,2]."""
+        angle = np.deg2rad(np.array(list(DIRECTIONS.values())))[self.direction]
+        speed = np.array(list(SPEEDS.values()))[self.speed]
+        return np.stack([np.cos(angle) * speed, -np.sin(angle) * speed], axis=1).astype(np.float32)
+
+    def positions(self, frames: int) -> Floats:
+        """Return the object's centre (x, y) in every frame, [N,F,2]."""
+        time = np.arange(frames, dtype=np.float32) * (STEPS / frames)
+        start = np.stack([self.start_x, self.start_y], axis=1)
+        return start[:, None] + time[None, :, None] * self.velocity[:, None]
+
+
+def sample_factors(rng: np.random.Generator, count: int) -> Factors:
+    """Draw the factors of `count` clips, independently and uniformly, such that no object ever leaves the frame."""
+    tables = (SHAPES, COLOURS, SIZES, TEXTURES, BACKGROUNDS, DIRECTIONS, SPEEDS)
+    shape, colour, size, texture, background, direction, speed = (rng.integers(len(t), size=count) for t in tables)
+    phase = rng.random((2, count), dtype=np.float32)
+    nowhere = np.zeros(count, np.float32)
+    still = Factors(
+        shape, colour, size, texture, background, direction, speed, nowhere, nowhere, phase_x=phase[0], phase_y=phase[1]
+    )
+    way = still.velocity * STEPS
+    border = still.radius[:, None] + MARGIN
+    low, high = border - np.minimum(way, 0.0), SIDE - border - np.maximum(way, 0.0)
+    start = (low + rng.random((count, 2), dtype=np.float32) * (high - low)).astype(np.float32)
+    return replace(still, start_x=start[:, 0], start_y=start[:, 1])
+
+
+def render(factors: Factors, *, frames: int = STEPS, resolution: int = 64) -> Picture:
+    """Draw the clips, uint8 RGB [N,F,H,W,3]."""
+    clips = np.empty((len(factors), frames, resolution, resolution, 3), np.uint8)
+    colours = np.array(list(COLOURS.values()), np.float32)
+    for first in range(0, len(factors), 64):
+        rows = slice(first, first + 64)
+        some = factors.select(rows)
+        ground = _ground(some, resolution)[:, None]
+        cover = _cover(some, frames=frames, resolution=resolution)[..., None]
+        paint = colours[some.colour][:, None, None, None]
+        clips[rows] = ground + cover * (paint - ground) + 0.5
+    return clips
+
+
+def object_mask(factors: Factors, *, frames: int = STEPS, resolution: int = 64) -> NDArray[np.bool_]:
+    """Tell which pixels belong to the object, [N,F,H,W]."""
+    mask = np.empty((len(factors), frames, resolution, resolution), bool)
+    for first in range(0, len(factors), 64):
+        rows = slice(first, first + 64)
+        mask[rows] = _cover(factors.select(rows), frames=frames, resolution=resolution) >= 0.5
+    return mask
+
+
+def captions(factors: Factors) -> tuple[str, ...]:
+    """Say each clip in words: "a large red disc moving left over a green checkerboard"; 15 words at the most."""
+    shapes, colours, sizes, speeds = list(SHAPES), list(COLOURS), list(SIZES), list(SPEEDS)
+    directions, grounds, backgrounds = list(DIRECTIONS), list(TEXTURES.values()), list(BACKGROUNDS)
+    return tuple(
+        f"a {sizes[factors.size[i]]} {colours[factors.colour[i]]} {shapes[factors.shape[i]]} "
+        f"{speeds[factors.speed[i]]} {directions[factors.direction[i]]} "
+        f"over {grounds[factors.texture[i]].format(backgrounds[factors.background[i]])}"
+        for i in range(len(factors))
+    )
+
+
+def _pixels(resolution: int) -> Floats:
+    return (np.arange(resolution, dtype=np.float32) + np.float32(0.5)) * np.float32(SIDE / resolution)
+
+
+def _cover(factors: Factors, *, frames: int, resolution: int) -> Floats:
+    """Return how much of each pixel the object covers, from 0 to 1, [N,F,H,W]."""
+    pixel = _pixels(resolution)
+    centre = factors.positions(frames)
+    x = pixel - centre[..., 0, None, None]
+    y = pixel[:, None] - centre[..., 1, None, None]
+    r = factors.radius[:, None, None, None]
+    cover = np.empty((len(factors), frames, resolution, resolution), np.float32)
+    for index, distance in enumerate(SHAPES.values()):
+        rows = factors.shape == index
+        cover[rows] = distance(x[rows], y[rows], r[rows])
+    return np.clip(np.float32(0.5) - cover * np.float32(resolution / SIDE), 0.0, 1.0, out=cover)
+
+
+def _ground(factors: Factors, resolution: int) -> Floats:
+    """Return the backgrounds, [N,H,W,3]."""
+    pixel = _pixels(resolution)
+    x = 2 * np.pi * (pixel / 16.0 + factors.phase_x[:, None])[:, None, :]
+    y = 2 * np.pi * (pixel / 16.0 + factors.phase_y[:, None])[:, :, None]
+    waves = {
+        "plain": 0.0 * x + 0.0 * y,
+        "stripes": np.sin(x) + 0.0 * y,
+        "checkerboard": 1.5 * np.sin(x) * np.sin(y),
+        "dots": 1.5 * (np.cos(x) + np.cos(y)) - 1.0,
+    }
+    stacked = np.stack([waves[name] for name in TEXTURES])
+    # Clipping a steepened wave gives flat tones with edges about two pixels wide, whatever the resolution.
+    tone = np.clip(2.5 * stacked[factors.texture, np.arange(len(factors))], -1.0, 1.0)
+    base = np.array(list(BACKGROUNDS.values()), np.float32)[factors.background]
+    return (base[:, None, None] * (1.0 + CONTRAST * tone[..., None])).astype(np.float32)

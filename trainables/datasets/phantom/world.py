@@ -1,0 +1,59 @@
+"""The phantom as a data set, and its brains watching any clips."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainables.config.data import PhantomConfig
+from trainables.datasets.base import Dataset, Stimuli, Subject
+from trainables.datasets.phantom import stimuli
+from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, record
+from trainables.datasets.phantom.drives import DRIVES, drives
+from trainables.datasets.phantom.schedule import Schedule, schedule
+
+
+def build(config: PhantomConfig) -> Dataset:
+    """Make the phantom: the same bytes from the same config."""
+    counts = {"train": config.train_clips, "validation": config.validation_clips, "test": config.test_clips}
+    split = [name for name, count in counts.items() for _ in range(count)]
+    factors = stimuli.sample_factors(np.random.default_rng([config.seed, 0]), len(split))
+    plan = schedule(split, run_clips=config.block_clips, rest_tr=config.rest_tr, repeats=config.repeats)
+    shown = Stimuli(
+        clips=stimuli.render(factors, frames=config.frames, resolution=config.resolution),
+        captions=stimuli.captions(factors),
+        source=[f"phantom:{config.seed}:{index}" for index in range(len(split))],
+        split=split,
+        block=_blocks(plan),
+    )
+    names = [f"phantom{index + 1:02d}" for index in range(config.subjects)]
+    return Dataset(
+        stimuli=shown,
+        onsets=plan.onsets,
+        runs=plan.runs,
+        lag_tr=LAG_TR,
+        tr=TR,
+        roi_names=tuple(AREAS),
+        subjects=watch(shown, plan, names=names, voxels=config.voxels, noise=config.noise, seed=config.seed),
+        drives=DRIVES,
+        factors=factors.to_json(),
+    )
+
+
+def watch(
+    shown: Stimuli, plan: Schedule, *, names: Sequence[str], voxels: int, noise: float, seed: int
+) -> list[Subject]:
+    """Let the subjects `names` watch clips, and scan them. Subjects differ, and each follows from `seed`."""
+    driven = drives(shown.clips, shown.captions)
+    subjects = []
+    for index, name in enumerate(names):
+        scan = record(driven, plan, rng=np.random.default_rng([seed, 1, index]), voxels=voxels, noise=noise)
+        subjects.append(
+            Subject(name, scan.bold, scan.roi, {"share": scan.share, "place": scan.place, "delay": scan.delay})
+        )
+    return subjects
+
+
+def _blocks(plan: Schedule) -> list[int]:
+    """Return each clip's block: the run in which it was first shown, numbered without gaps."""
+    first_run = np.searchsorted(plan.runs, plan.onsets[:, 0], side="right")
+    return [int(block) for block in np.unique(first_run, return_inverse=True)[1]]

@@ -1,0 +1,265 @@
+"""The one training loop of all decoders: optimiser, schedule, early stopping, checkpoints, exact resume.
+
+On CPU a run that was interrupted after any epoch and resumed ends bit-equal to one that was not: batch order, masks,
+augmentation and dropout of an epoch come from its own random streams (`trainables.randomness`), and a checkpoint holds
+all else. Nothing is read back from the device within an epoch.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainables.config.decoders import TrainConfig
+from trainables.context import Context
+from trainables.randomness import Streams
+
+Forward = Callable[..., Any]
+History = list[dict[str, float]]
+
+
+class DivergedError(RuntimeError):
+    """A loss or the monitored metric became NaN or infinite."""
+
+
+class Learner(Protocol):
+    """What the loop trains: a network, its loss on some training rows, and its validation."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+
+    @property
+    def rows(self) -> int:
+        """The number of training rows."""
+
+    def begin_epoch(self, streams: Streams) -> None:
+        """Draw what lasts an epoch."""
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return the loss on training rows `rows` [batch]; call `forward` for the model, it may be compiled."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the validation metrics; the model is in evaluation mode."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what must survive an interruption beside the weights."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """How and for how long to train."""
+
+    stage: str
+    seed: int
+    config: TrainConfig
+    width: int
+    """Model size in the `noam` schedule."""
+    monitor: str
+    """The metric that decides which epoch's weights are kept and when to stop."""
+    goal: Literal["min", "max"]
+    context: Context
+
+    @property
+    def device(self) -> torch.device:
+        """Where to train."""
+        return pick_device(self.config.device)
+
+    def streams(self, epoch: int) -> Streams:
+        """Return the random streams of `epoch`, counted from 1; 0 is before the first."""
+        return Streams(self.seed, self.stage, epoch=epoch, device=self.device)
+
+
+@dataclass
+class Progress:
+    """What has been reached: all that a checkpoint holds beside tensors."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = math.nan
+    history: History = field(default_factory=list)
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that "auto", "cpu" or "cuda" means here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the autocast context of `config.precision`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def learning_rate(config: TrainConfig, *, step: int, epoch: int, width: int) -> float:
+    """Return the rate of `step` (from 1) in `epoch` (from 1)."""
+    if config.schedule == "noam":  # the released code's: `lr` has no effect (spec B08)
+        warmup = max(config.warmup_steps, 1)
+        return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
+    warm = min(1.0, step / config.warmup_steps) if config.warmup_steps > 0 else 1.0
+    decay = config.gamma ** (epoch - 1) if config.schedule == "exponential" else 1.0
+    return config.lr * warm * decay
+
+
+def l1_weight(config: TrainConfig, epoch: int) -> float:
+    """Return the L1 penalty's weight in `epoch` (from 1), which the released code lets decay ever faster (spec B10)."""
+    passed = epoch - 1
+    return config.l1 * math.exp(-config.l1_decay * passed * (passed - 1) / 2)
+
+
+def train(learner: Learner, job: Job) -> Progress:
+    """Train `learner.model`, which ends with the weights of its best epoch; continues from the latest checkpoint.
+
+    Raises:
+        DivergedError: A loss or the monitored metric is not finite.
+    """
+    loop = _Loop(learner, job)
+    loop.resume()
+    while not loop.finished():
+        loop.run_epoch()
+    learner.model.load_state_dict(loop.best)
+    return loop.progress
+
+
+class _Loop:
+    """The state of one training: learner, optimiser, progress, best weights."""
+
+    def __init__(self, learner: Learner, job: Job) -> None:
+        self.learner, self.job = learner, job
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        config, device = job.config, job.device
+        learner.model.to(device)
+        self.forward: Forward = torch.compile(learner.model) if config.compile else learner.model
+        self.parameters = [p for p in learner.model.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(self.parameters, config)
+        self.steps = math.ceil(learner.rows / config.batch_size)
+
+    def finished(self) -> bool:
+        """Tell whether the last epoch was reached or patience is at an end."""
+        progress, config = self.progress, self.job.config
+        waited = progress.epoch - progress.best_epoch
+        return progress.epoch >= config.epochs or (config.patience > 0 and waited >= config.patience)
+
+    def run_epoch(self) -> None:
+        """Train one epoch, validate, keep the best weights, save, then report."""
+        epoch = self.progress.epoch + 1
+        streams = self.job.streams(epoch)
+        self.learner.begin_epoch(streams)
+        self.learner.model.train()
+        order = torch.randperm(self.learner.rows, generator=streams["order"], device=self.job.device)
+        losses = torch.empty(self.steps, device=self.job.device)
+        with streams.as_default("dropout"):
+            for i, rows in enumerate(torch.split(order, self.job.config.batch_size)):
+                losses[i] = self._step(rows, streams, (epoch - 1) * self.steps + i + 1)
+        self._check(losses, epoch)
+        self.learner.model.eval()
+        metrics = {"loss": losses.mean().item(), **self.learner.evaluate()}
+        self._record(epoch, metrics)
+        if not self.finished():  # what follows the last epoch is cheaper done again than saved
+            self._save()
+        self.job.context.report(epoch, metrics)
+
+    def _step(self, rows: Tensor, streams: Streams, step: int) -> Tensor:
+        config, epoch = self.job.config, self.progress.epoch + 1
+        self.optimizer.zero_grad(set_to_none=True)
+        with precision(config, self.job.device):
+            loss = self.learner.loss(self.forward, rows, streams)
+        loss.backward()  # type: ignore[no-untyped-call]
+        add_l1_gradient(self.parameters, l1_weight(config, epoch))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, step=step, epoch=epoch, width=self.job.width)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _check(self, losses: Tensor, epoch: int) -> None:
+        finite = losses.isfinite()
+        if not finite.all():
+            step = int((~finite).int().argmax())
+            raise DivergedError(
+                f"{self.job.stage}: the loss is {losses[step].item()} at epoch {epoch}, "
+                f"step {step + 1} of {self.steps}; a smaller lr or a longer warm-up may help"
+            )
+
+    def _record(self, epoch: int, metrics: dict[str, float]) -> None:
+        progress, monitor = self.progress, self.job.monitor
+        value = metrics[monitor]
+        if not math.isfinite(value):
+            raise DivergedError(f"{self.job.stage}: {monitor} is {value} after epoch {epoch}")
+        progress.epoch = epoch
+        progress.history.append(metrics)
+        better = value < progress.best_value if self.job.goal == "min" else value > progress.best_value
+        if progress.best_epoch == 0 or better:
+            progress.best_epoch, progress.best_value = epoch, value
+            self.best = {name: tensor.clone() for name, tensor in self.learner.model.state_dict().items()}
+
+    def _save(self) -> None:
+        """Save a checkpoint: safetensors and JSON only. The best weights are left out where they are the latest."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            save_file(self.learner.model.state_dict(), folder / "model.safetensors")
+            if self.progress.best_epoch != self.progress.epoch:
+                save_file(self.best, folder / "best.safetensors")
+            save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
+            save_file(self.learner.state(), folder / "learner.safetensors")
+            (folder / "progress.json").write_text(json.dumps(self.progress.__dict__))
+            self.job.context.checkpoints.save(self.progress.epoch, folder)
+
+    def resume(self) -> None:
+        """Continue from the latest checkpoint, if there is one."""
+        found = self.job.context.checkpoints.latest()
+        if found is None:
+            return
+        _, folder = found
+        device = str(self.job.device)
+        self.learner.model.load_state_dict(load_file(folder / "model.safetensors", device=device))
+        best = folder / "best.safetensors"
+        self.best = load_file(best if best.exists() else folder / "model.safetensors", device=device)
+        self._restore_optimizer(load_file(folder / "optimizer.safetensors", device=device))
+        self.learner.restore(load_file(folder / "learner.safetensors", device=device))
+        self.progress = Progress(**json.loads((folder / "progress.json").read_text()))
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        states = self.optimizer.state_dict()["state"]
+        return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
+
+    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            index, _, name = key.partition(".")
+            states.setdefault(int(index), {})[name] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """Return Adam, with decoupled weight decay (AdamW) where one is set; the fused kernel runs on CPU and CUDA."""
+    kind = torch.optim.AdamW if config.weight_decay > 0 else torch.optim.Adam
+    return kind(
+        parameters,
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def add_l1_gradient(parameters: list[nn.Parameter], weight: float) -> None:
+    """Add the gradient of `weight` * sum |p| to all parameters: the penalty itself need not be computed."""
+    if weight > 0:
+        learned = [(p.detach(), p.grad) for p in parameters if p.grad is not None]
+        signs = torch._foreach_sign([p for p, _ in learned])
+        torch._foreach_add_([gradient for _, gradient in learned], signs, alpha=weight)

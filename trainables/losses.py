@@ -1,0 +1,55 @@
+"""The losses, eq. 1-6 and 9 of the paper.
+
+All squared errors are means over elements, as in the released code: the paper prints sums of squared norms, but its
+loss weights only make sense for means (spec A.1).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainables.config.decoders import SemanticConfig
+
+
+def info_nce(a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
+    """Return the bidirectional InfoNCE of paired rows `a` and `b`, both [B, D] (eq. 1).
+
+    Logits are cosines times exp(`logit_scale`).
+    """
+    logits = logit_scale.exp() * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+    pairs = torch.arange(len(a), device=a.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
+
+
+def tri_modal(fmri: Tensor, text: Tensor, image: Tensor, logit_scale: Tensor, *, alpha: float) -> Tensor:
+    """Return L_Semantic (eq. 2): `alpha` weighs fMRI-text against fMRI-image; all embeddings are [B, D]."""
+    return alpha * info_nce(fmri, text, logit_scale) + (1 - alpha) * info_nce(fmri, image, logit_scale)
+
+
+def semantic_loss(
+    config: SemanticConfig, prediction: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor, Tensor], scale: Tensor
+) -> Tensor:
+    """Return L_Combined (eq. 5): alignment (eq. 3) + lambda1 contrast (eq. 2) + lambda2 projection (eq. 4).
+
+    With loss "mse" (the paper's Table 17 baselines, which say no more than that) alignment and contrast give way to
+    alpha MSE(f, text) + (1 - alpha) MSE(f, image).
+
+    Args:
+        config: Gives kind and weights.
+        prediction: Embedding f [B, D] and condition [B, L-1, C].
+        target: CLIP text [B, D], CLIP image [B, D], condition without its begin token [B, L-1, C].
+        scale: The learned logarithm of the inverse temperature, a scalar.
+    """
+    embedding, condition = (x.float() for x in prediction)
+    text, image, true_condition = target
+    projection = config.lambda_projection * F.mse_loss(condition, true_condition)
+    if config.loss == "mse":
+        to_text, to_image = F.mse_loss(embedding, text), F.mse_loss(embedding, image)
+        return config.alpha * to_text + (1 - config.alpha) * to_image + projection
+    contrast = tri_modal(embedding, text, image, scale, alpha=config.alpha)
+    return F.mse_loss(embedding, text) + config.lambda_contrast * contrast + projection
+
+
+def latent_mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error of latents: eq. 6 on first frames, eq. 9 on frames 2 to F."""
+    return F.mse_loss(prediction.float(), target)

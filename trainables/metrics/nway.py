@@ -1,0 +1,124 @@
+"""N-way top-k accuracy: does a classifier see in the reconstruction what it sees in the truth (spec A.9)?
+
+The classes with the three highest logits of the truth are all right answers. A trial draws n-1 wrong classes at
+random and succeeds if a right class is among the k most likely of the draw. The released code draws 20 or 100 times
+(spec B35); the expectation over all draws has a closed form, without noise and far cheaper. Because three classes are
+right, chance at 2-way is 0.75, not 0.5, and several published numbers lie below it.
+
+Logits are `[..., C]`; a clip's value is the mean over its frames, taken by the caller. Only the order of logits
+matters, so no softmax is taken, which in half precision would make ties. Ties are broken at random, so logits that
+say nothing score chance.
+"""
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.metrics.clip import Floats, UndefinedError
+
+
+@dataclass(frozen=True)
+class NWay:
+    """One form of the test: `NWay()` is the paper's 2-way, `NWay(n=50)` its 50-way."""
+
+    n: int = 2
+    """Classes per trial: n-1 wrong ones and the right one."""
+    k: int = 1
+    """How many of the highest count as found."""
+    positives: int = 3
+    """How many classes are right."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.k < self.n and self.positives >= 1):
+            raise ValueError(
+                f"n={self.n}, k={self.k}, positives={self.positives}: 1 <= k < n and 1 <= positives are needed"
+            )
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of logits that say nothing: 1 - C(n-1, k) / C(n-1+positives, k).
+
+        That is 3/(n+2) for k=1 and three positives: 0.75 at 2-way, 0.0577 at 50-way.
+        """
+        return 1 - comb(self.n - 1, self.k) / comb(self.n - 1 + self.positives, self.k)
+
+    def exact(self, truth: Floats, prediction: Floats) -> NDArray[np.float64]:
+        """Return the expected accuracy `[...]` over all draws, from logits `[..., C]` of truth and reconstruction.
+
+        The best right class competes with n-1 of the C - positives wrong ones. If b of those beat it, the number of
+        winners in a draw is hypergeometric, and the accuracy is P(winners < k).
+        """
+        self._check(truth, prediction)
+        right = np.take_along_axis(prediction, self._right(truth), axis=-1)
+        best = right.max(axis=-1, keepdims=True)
+        better = (prediction > best).sum(axis=-1)
+        tied_right = (right == best).sum(axis=-1)
+        tied_wrong = (prediction == best).sum(axis=-1) - tied_right
+        table = self._accuracies(truth.shape[-1] - self.positives)
+        accuracy: NDArray[np.float64] = table[better]
+        for row in zip(*np.nonzero(tied_wrong), strict=True):
+            accuracy[row] = _over_ties(table[better[row] :], wrong=int(tied_wrong[row]), right=int(tied_right[row]))
+        return accuracy
+
+    def sampled(self, truth: Floats, prediction: Floats, *, trials: int = 100, seed: int = 0) -> NDArray[np.float64]:
+        """Return the accuracy `[...]` over `trials` random draws per row: Algorithm 2, for comparison.
+
+        Its expectation p is `exact`, its standard deviation sqrt(p(1-p)/trials). The released code takes 20 trials
+        for images, 100 for video, and no seed.
+        """
+        self._check(truth, prediction)
+        random = np.random.default_rng(seed)
+        right = self._right(truth).reshape(-1, self.positives)
+        rows = prediction.reshape(len(right), -1)
+        hits = [np.mean([self._trial(random, *pair) for _ in range(trials)]) for pair in zip(rows, right, strict=True)]
+        return np.array(hits).reshape(truth.shape[:-1])
+
+    def _trial(self, random: np.random.Generator, logits: Floats, right: NDArray[np.intp]) -> bool:
+        draw = random.choice(np.delete(logits, right), self.n - 1, replace=False)
+        is_right = np.arange(self.positives + self.n - 1) < self.positives
+        shuffle = random.permutation(len(is_right))
+        order = shuffle[np.argsort(-np.concatenate([logits[right], draw])[shuffle], kind="stable")]
+        return bool(is_right[order].argmax() < self.k)
+
+    def _right(self, truth: Floats) -> NDArray[np.intp]:
+        """Return the highest classes `[..., positives]`; which of equal ones are taken is fixed but arbitrary."""
+        order: NDArray[np.intp] = np.argpartition(truth, -self.positives, axis=-1)
+        return order[..., -self.positives :]
+
+    def _accuracies(self, wrong: int) -> NDArray[np.float64]:
+        """Return `[wrong + 1]`: P(fewer than k of b winners among `wrong` classes are drawn) for b = 0 .. wrong."""
+        draws = self.n - 1
+        logs = np.concatenate([[0.0], np.log(np.arange(1, wrong + 1)).cumsum()])
+        winners = np.arange(wrong + 1)
+        accuracy = np.zeros(wrong + 1)
+        for i in range(self.k):
+            possible = (winners >= i) & (wrong - winners >= draws - i)
+            b = winners[possible]
+            ways = _log_comb(logs, b, i) + _log_comb(logs, wrong - b, draws - i)
+            accuracy[possible] += np.exp(ways - _log_comb(logs, np.array(wrong), draws))
+        return accuracy
+
+    def _check(self, truth: Floats, prediction: Floats) -> None:
+        if truth.shape != prediction.shape or truth.ndim < 2:
+            raise ValueError(
+                f"logits [..., C] of one shape are needed, not {list(truth.shape)} and {list(prediction.shape)}"
+            )
+        if truth.shape[-1] < self.positives + self.n - 1:
+            raise ValueError(
+                f"{truth.shape[-1]} classes are too few for {self.positives} right and {self.n - 1} wrong ones"
+            )
+        if not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
+            raise UndefinedError("logits hold NaN or infinity")
+
+
+def _log_comb(logs: Floats, n: NDArray[np.intp], k: int) -> Floats:
+    """Return log C(n, k) from the logarithms of factorials."""
+    return np.asarray(logs[n] - logs[k] - logs[n - k])
+
+
+def _over_ties(accuracies: NDArray[np.float64], *, wrong: int, right: int) -> float:
+    """Average over random orders of tied classes; `accuracies[j]` holds if j wrong ones precede every right one."""
+    orders = comb(wrong + right, right)
+    return sum(comb(wrong - j + right - 1, right - 1) / orders * float(accuracies[j]) for j in range(wrong + 1))

@@ -1,0 +1,63 @@
+"""Attention, the adaptive layer norm, and the fixed position codes that the motion network is made of."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose inner width need not be that of the tokens (paper: tokens 16384, inner 1024)."""
+
+    def __init__(self, width: int, *, inner: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, inner)
+        self.key = nn.Linear(width, inner)
+        self.value = nn.Linear(width, inner)
+        self.out = nn.Linear(inner, width)
+
+    def forward(self, tokens: Tensor, source: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Let `tokens` [B, Q, W] attend to `source` [B, K, W], where the boolean `mask` [B or 1, Q, K] is true."""
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.query, tokens), (self.key, source), (self.value, source))
+        )
+        dropout = self.dropout if self.training else 0.0
+        heads_mask = None if mask is None else mask[:, None]
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=heads_mask, dropout_p=dropout)
+        mixed: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return mixed
+
+
+class AdaptiveNorm(nn.Module):
+    """Layer norm whose scale and shift are read from the fMRI (eq. 12); it starts as a plain layer norm."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, tokens: Tensor, fmri: Tensor) -> Tensor:
+        """Norm `tokens` [B, F, P, W] by what the `fmri` tokens [B, K, W] say on average."""
+        shift, scale = self.modulation(F.silu(fmri.mean(1)))[:, None, None].chunk(2, dim=-1)
+        adapted: Tensor = self.norm(tokens) * (1 + scale) + shift
+        return adapted
+
+
+def sinusoids(positions: int, width: int) -> Tensor:
+    """Return the fixed sine and cosine codes [positions, width] of Vaswani et al. (2017)."""
+    half = torch.arange(0, width, 2)
+    angles = torch.arange(positions)[:, None] * torch.exp(half * (-math.log(10_000.0) / width))
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :width]
+
+
+def patch_codes(side: int, width: int) -> Tensor:
+    """Return codes [side * side, width] of the patches of a frame: one half tells the row, the other the column."""
+    rows = sinusoids(side, width - width // 2).repeat_interleave(side, dim=0)
+    columns = sinusoids(side, width // 2).repeat(side, 1)
+    return torch.cat((rows, columns), dim=1)

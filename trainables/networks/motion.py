@@ -1,0 +1,194 @@
+"""The Consistency Motion Generator (spec A.3, A.5), and the per-frame MLPs that replace it in the paper's Table 6.
+
+One network serves all patch sizes. A latent frame [c, h, w] is cut into P = (h / p) (w / p) patches of c p p values
+each; with p = h a frame is one token. Patches of just the token width enter as they are, as in the paper's flat model.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config.decoders import MotionConfig
+from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
+from trainables.networks.masks import at_inference
+from trainables.networks.semantic import Residual, mlp_block
+from trainables.networks.structure import StructureDecoder
+
+
+class FmriEncoder(nn.Module):
+    """Emb(x) of eq. 7: fMRI to K tokens.
+
+    With one token this is the paper's encoder. Several share its layers; each weighs the hidden units by a learned gate
+    of its own first, so that keys differ and attention has something to choose from at a cost of K x hidden parameters.
+    """
+
+    def __init__(self, config: MotionConfig, voxels: int) -> None:
+        super().__init__()
+        hidden = config.encoder_hidden
+        self.layers = nn.Sequential(
+            mlp_block(voxels, hidden, config.encoder_dropout),
+            Residual(mlp_block(hidden, hidden, config.encoder_dropout)),
+        )
+        several = config.fmri_tokens > 1
+        self.gates = nn.Parameter(torch.randn(config.fmri_tokens, hidden)) if several else None
+        self.out = nn.Linear(hidden, config.width)
+
+    def forward(self, fmri: Tensor) -> Tensor:
+        """Turn fMRI [B, V] into tokens [B, K, W]."""
+        hidden = self.layers(fmri)[:, None]
+        tokens: Tensor = self.out(hidden if self.gates is None else hidden * self.gates)
+        return tokens
+
+
+class Sublayer(nn.Module):
+    """The paper's post-norm: x + LN(Dropout(update)), the norm adaptive (eq. 12) where the fMRI is to enter by it."""
+
+    def __init__(self, config: MotionConfig, *, adaptive: bool = False) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.adaptive = AdaptiveNorm(config.width) if adaptive else None
+        self.norm = None if adaptive else nn.LayerNorm(config.width)
+
+    def forward(self, x: Tensor, update: Tensor, fmri: Tensor) -> Tensor:
+        """Add `update` to `x`, both [B, F, P, W], under `fmri` [B, K, W]."""
+        dropped = self.dropout(update)
+        if self.norm is not None:
+            normed: Tensor = self.norm(dropped)
+            return x + normed
+        assert self.adaptive is not None
+        adapted: Tensor = self.adaptive(dropped, fmri)
+        return x + adapted
+
+
+class CmgBlock(nn.Module):
+    """Temporal module, spatial module, feed-forward (eq. 7, 8, 11, 12).
+
+    Temporal: self-attention over the frames of each patch position. `temporal_fusion` "cross" adds an attention from
+    frames to fMRI behind it (eq. 11), "adaln" makes its norm adaptive (eq. 12). Spatial: "cross" lets every token
+    attend to the fMRI (eq. 7), "self" to the patches of its frame (no fMRI guidance), "adaln" the same with an adaptive
+    norm. The figure with the paper's own variants cannot be recovered (spec A.5).
+    """
+
+    def __init__(self, config: MotionConfig) -> None:
+        super().__init__()
+        self.temporal = _attention(config)
+        self.temporal_add = Sublayer(config, adaptive=config.temporal_fusion == "adaln")
+        self.temporal_cross = _attention(config) if config.temporal_fusion == "cross" else None
+        self.temporal_cross_add = Sublayer(config) if config.temporal_fusion == "cross" else None
+        self.spatial = _attention(config)
+        self.spatial_from_fmri = config.spatial_fusion == "cross"
+        self.spatial_add = Sublayer(config, adaptive=config.spatial_fusion == "adaln")
+        self.ffn = nn.Sequential(
+            nn.Linear(config.width, config.ffn_width), nn.ReLU(), nn.Linear(config.ffn_width, config.width)
+        )
+        self.ffn_add = Sublayer(config)
+
+    def forward(self, z: Tensor, fmri: Tensor, mask: Tensor) -> Tensor:
+        """Transform tokens `z` [B, F, P, W] under `fmri` [B, K, W] and `mask` [B or 1, F, F]."""
+        z = self.temporal_add(z, self._over_frames(z, mask), fmri)
+        if self.temporal_cross is not None and self.temporal_cross_add is not None:
+            z = self.temporal_cross_add(z, _to_fmri(self.temporal_cross, z, fmri), fmri)
+        spatial = _to_fmri(self.spatial, z, fmri) if self.spatial_from_fmri else self._over_patches(z)
+        z = self.spatial_add(z, spatial, fmri)
+        out: Tensor = self.ffn_add(z, self.ffn(z), fmri)
+        return out
+
+    def _over_frames(self, z: Tensor, mask: Tensor) -> Tensor:
+        batch, _, patches, _ = z.shape
+        by_patch = z.transpose(1, 2).flatten(0, 1)
+        if mask.shape[0] != 1:
+            mask = mask.repeat_interleave(patches, dim=0)
+        attended: Tensor = self.temporal(by_patch, by_patch, mask)
+        return attended.view(batch, patches, *attended.shape[1:]).transpose(1, 2)
+
+    def _over_patches(self, z: Tensor) -> Tensor:
+        by_frame = z.flatten(0, 1)
+        attended: Tensor = self.spatial(by_frame, by_frame)
+        return attended.view_as(z)
+
+
+def _attention(config: MotionConfig) -> Attention:
+    return Attention(config.width, inner=config.attention_width, heads=config.heads, dropout=config.attention_dropout)
+
+
+def _to_fmri(attention: Attention, z: Tensor, fmri: Tensor) -> Tensor:
+    attended: Tensor = attention(z.flatten(1, 2), fmri)
+    return attended.view_as(z)
+
+
+class MotionGenerator(nn.Module):
+    """The CMG: from frames 1..t and the fMRI to frames 2..t+1."""
+
+    def __init__(self, config: MotionConfig, *, voxels: int, video: Sequence[int]) -> None:
+        """Build it for latent videos of shape `video`, [F, c, h, w] with h = w."""
+        super().__init__()
+        self.config = config
+        self.frames, *self.latent = video
+        channels, side, _ = self.latent
+        self.grid = side // config.patch_size
+        values = channels * config.patch_size**2
+        projected = values != config.width
+        self.encoder = FmriEncoder(config, voxels)
+        self.embed = nn.Linear(values, config.width) if projected else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(CmgBlock(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self.unembed = nn.Linear(config.width, values) if projected else nn.Identity()
+        codes = sinusoids(self.frames, config.width)[:, None]
+        if self.grid > 1:
+            codes = codes + patch_codes(self.grid, config.width)
+        self.register_buffer("codes", codes, persistent=False)
+
+    def forward(self, frames: Tensor, fmri: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Predict the next latent of each of `frames` [B, T, c, h, w] from fMRI [B, V]; `mask` as in `masks`."""
+        return self._next(frames, self.encoder(fmri), mask)
+
+    def roll_out(self, first: Tensor, fmri: Tensor) -> Tensor:
+        """Continue `first` [B, c, h, w] greedily to a video [B, F, c, h, w] that begins with it."""
+        tokens = self.encoder(fmri)
+        video = [first]
+        while len(video) < self.frames:
+            video.append(self._next(torch.stack(video, dim=1), tokens, None)[:, -1])
+        return torch.stack(video, dim=1)
+
+    def _next(self, frames: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is None:
+            mask = at_inference(self.config, frames=frames.shape[1], device=frames.device)
+        codes: Tensor = self.get_buffer("codes")[: frames.shape[1]]
+        z = self.dropout(self.embed(self._cut(frames)) + codes)
+        for block in self.blocks:
+            z = block(z, tokens, mask)
+        return self._join(self.unembed(self.norm(z)))
+
+    def _cut(self, frames: Tensor) -> Tensor:
+        batch, length, channels = frames.shape[:3]
+        grid, patch = self.grid, self.config.patch_size
+        cells = frames.reshape(batch, length, channels, grid, patch, grid, patch)
+        return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, length, grid * grid, -1)
+
+    def _join(self, patches: Tensor) -> Tensor:
+        batch, length = patches.shape[:2]
+        grid, patch = self.grid, self.config.patch_size
+        cells = patches.reshape(batch, length, grid, grid, -1, patch, patch)
+        return cells.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, length, *self.latent)
+
+
+class PerFrameMlps(nn.Module):
+    """Table 6's "w/o motion": independent MLPs, one for each frame, from fMRI to latent.
+
+    The paper leaves their architecture open; each is a structure decoder (spec X06).
+    """
+
+    def __init__(self, config: MotionConfig, *, voxels: int, video: Sequence[int]) -> None:
+        """Build it for latent videos of shape `video`, [F, c, h, w]."""
+        super().__init__()
+        frames, *latent = video
+        self.frames = nn.ModuleList(
+            StructureDecoder(voxels, latent, hidden=config.mlp_hidden, residual_layers=2, dropout=config.dropout)
+            for _ in range(frames)
+        )
+
+    def forward(self, fmri: Tensor) -> Tensor:
+        """Turn fMRI [B, V] into latents [B, F, c, h, w]."""
+        return torch.stack([decode(fmri) for decode in self.frames], dim=1)

@@ -1,0 +1,56 @@
+"""The semantic decoder: fMRI to CLIP space, and from there to the text condition (spec A.1)."""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config.decoders import SemanticConfig
+
+
+class Residual(nn.Module):
+    """Adds what a module makes of its input to that input."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x + layers(x)`, [B, width]."""
+        total: Tensor = x + self.layers(x)
+        return total
+
+
+def mlp_block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    """Return Linear, LayerNorm, GELU, Dropout: what the paper's encoders are made of."""
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout))
+
+
+class SemanticDecoder(nn.Module):
+    """A residual MLP from voxels to the CLIP embedding f, and an MLP from f to the text condition.
+
+    Where the hidden width is CLIP's own, as in the paper (512), the trunk ends in f; else a linear layer leads there.
+    """
+
+    def __init__(self, config: SemanticConfig, *, voxels: int, clip_dim: int, condition: tuple[int, int]) -> None:
+        """Build it for `condition` = (tokens, width), begin token not counted."""
+        super().__init__()
+        self.condition = condition
+        self.trunk = nn.Linear(voxels, clip_dim) if config.linear_trunk else _trunk(config, voxels, clip_dim)
+        widths = (clip_dim, *config.head_hidden, math.prod(condition))
+        layers = ((nn.LayerNorm(a), nn.GELU(), nn.Linear(a, b)) for a, b in itertools.pairwise(widths))
+        self.head = nn.Sequential(*itertools.chain.from_iterable(layers))
+        self.logit_scale = nn.Parameter(torch.full((), math.log(1 / 0.07)))
+        """Logarithm of the inverse temperature; one for both contrastive pairs."""
+
+    def forward(self, fmri: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn fMRI [B, V] into the embedding [B, D] and the condition [B, L-1, C]."""
+        embedding = self.trunk(fmri)
+        return embedding, self.head(embedding).unflatten(-1, self.condition)
+
+
+def _trunk(config: SemanticConfig, voxels: int, clip_dim: int) -> nn.Sequential:
+    blocks = (Residual(mlp_block(config.hidden, config.hidden, config.dropout)) for _ in range(config.trunk_blocks))
+    to_clip = nn.Identity() if config.hidden == clip_dim else nn.Linear(config.hidden, clip_dim)
+    return nn.Sequential(mlp_block(voxels, config.hidden, config.dropout_input), *blocks, to_clip)

@@ -1,0 +1,33 @@
+"""The structure decoder: fMRI to the first frame's latent (spec A.2)."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from trainables.networks.semantic import Residual
+
+
+class StructureDecoder(nn.Module):
+    """Linear residual layers, then LayerNorm, ReLU and a linear layer to the latent; also one MLP of Table 6."""
+
+    def __init__(
+        self, voxels: int, latent: Sequence[int], *, hidden: int, residual_layers: int, dropout: float
+    ) -> None:
+        """Build it for a latent of shape `latent`, [c, h, w]."""
+        super().__init__()
+        self.latent = tuple(latent)
+        residuals = (Residual(nn.Linear(hidden, hidden), nn.Dropout(dropout)) for _ in range(residual_layers))
+        self.layers = nn.Sequential(
+            nn.Linear(voxels, hidden),
+            nn.Dropout(dropout),
+            *residuals,
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, math.prod(latent)),
+        )
+
+    def forward(self, fmri: Tensor) -> Tensor:
+        """Turn fMRI [B, V] into latents [B, c, h, w]."""
+        latent: Tensor = self.layers(fmri).unflatten(-1, self.latent)
+        return latent

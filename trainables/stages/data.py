@@ -1,0 +1,63 @@
+"""The data stage: clips, captions and BOLD of the data set, made or read once and then shared by all trials."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from trainables import datasets
+from trainables.context import StageResult, StageTask
+from trainables.datasets.base import Dataset
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def run(task: StageTask) -> StageResult:
+    """Write `clips.safetensors`, `bold.safetensors`, `data.json` and, if brains are simulated, `planted.safetensors`.
+
+    clips: `clips` uint8 [N,F,H,W,3]. bold: for each subject s, `bold_<s>` float32 [T,V] and `roi_<s>` int16 [V].
+    planted: `share_<s>` float32 [V, drives], the share of each drive (`data.json`: drives) in the voxel's signal
+    variance, `place_<s>` float32 [V,2], the centre of its receptive field (from left and top, in frame sides), and
+    `delay_<s>` float32 [V], its haemodynamic delay in seconds.
+    """
+    data = datasets.load(task.config.dataset)
+    folder = task.context.output
+    _save({"clips": data.stimuli.clips}, folder / "clips.safetensors")
+    bold: Arrays = {}
+    planted: Arrays = {}
+    for index, subject in enumerate(data.subjects):
+        bold |= {f"bold_{index}": subject.bold, f"roi_{index}": subject.roi}
+        planted |= {f"{name}_{index}": values for name, values in subject.planted.items()}
+    _save(bold, folder / "bold.safetensors")
+    if planted:
+        _save(planted, folder / "planted.safetensors")
+    (folder / "data.json").write_text(json.dumps(describe(data)))
+    return StageResult(info={"clips": str(len(data.stimuli.clips)), "warnings": "\n".join(data.stimuli.warnings)})
+
+
+def _save(arrays: Arrays, path: Path) -> None:
+    # safetensors writes memory as it lies, whatever the strides say
+    save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, path)
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """Return what `data.json` holds."""
+    stimuli = data.stimuli
+    return {
+        "captions": list(stimuli.captions),
+        "source": list(stimuli.source),
+        "split": list(stimuli.split),
+        "block": list(stimuli.block),
+        "warnings": list(stimuli.warnings),
+        "clip_volume": data.onsets.tolist(),
+        "run_volume": None if data.runs is None else data.runs.tolist(),
+        "lag_tr": data.lag_tr,
+        "tr": data.tr,
+        "roi_names": list(data.roi_names),
+        "subjects": [subject.name for subject in data.subjects],
+        "drives": list(data.drives),
+        "factors": None if data.factors is None else dict(data.factors),
+    }

@@ -1,0 +1,148 @@
+"""The motion stage: from the decoded first frame and the fMRI to a video of latents.
+
+While training, the network sees the true past of every frame (teacher forcing); what counts is its roll-out from the
+structure decoder's first frame.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainables.config.decoders import MotionConfig
+from trainables.context import StageResult, StageTask
+from trainables.loop import Forward, Job, pick_device, train
+from trainables.losses import latent_mse
+from trainables.networks.masks import draw
+from trainables.networks.motion import MotionGenerator, PerFrameMlps
+from trainables.randomness import Streams
+from trainables.stages.decoding import (
+    DecoderLearner,
+    Rows,
+    finish,
+    held_out,
+    in_batches,
+    make_job,
+    read_rows,
+    read_tensors,
+)
+
+BATCH = 256
+"""Clips at a time when rolling out."""
+
+
+class _MotionLearner(DecoderLearner):
+    """What both kinds of motion decoder are measured by: latents of frames 2 to F."""
+
+    def video(self, rows: Rows) -> Tensor:
+        """Return the decoded videos of `rows`, [rows, F, c, h, w]."""
+        raise NotImplementedError
+
+    def teacher_forced(self, rows: Rows) -> Tensor:
+        """Return frames 2 to F of `rows`, each decoded with its true past given."""
+        raise NotImplementedError
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the metrics of the validation clips."""
+        return self.metrics(self.watched)
+
+    @torch.no_grad()
+    def metrics(self, rows: Rows) -> dict[str, float]:
+        """Return the errors of roll-out and of single steps on `rows`."""
+        target = rows.features["latents"][:, 1:]
+        return {
+            "rollout_mse": latent_mse(self.video(rows)[:, 1:], target).item(),
+            "teacher_forced_mse": latent_mse(self.teacher_forced(rows), target).item(),
+        }
+
+    def controls(self, rows: Rows) -> dict[str, float]:
+        """Return the errors of repeating the decoded first frame, and of the mean training video."""
+        target = rows.features["latents"][:, 1:]
+        mean = self.train.features["latents"][:, 1:].mean(0)
+        static = rows.features["decoded_first"][:, None]
+        return {
+            "rollout_mse_static": (target - static).square().mean().item(),
+            "rollout_mse_mean": (target - mean).square().mean().item(),
+        }
+
+
+class CmgLearner(_MotionLearner):
+    """Trains a `MotionGenerator` by eq. 9 under sparse causal masks."""
+
+    model: MotionGenerator
+
+    def __init__(self, config: MotionConfig, rows: Mapping[str, Rows], job: Job) -> None:
+        voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
+        with job.streams(0).as_default("init"):
+            model = MotionGenerator(config, voxels=voxels, video=video)
+        super().__init__(model, rows, config.sparsify, job)
+        self.config = config
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return eq. 9 on training rows: from frames 1 to F-1 to frames 2 to F."""
+        latents = self.train.features["latents"][rows]
+        inputs, target = latents[:, :-1], latents[:, 1:]
+        mask = self._mask(inputs, streams)
+        return latent_mse(forward(inputs, self.fmri(rows, streams), mask), target)
+
+    def video(self, rows: Rows) -> Tensor:
+        """Roll out from the decoded first frames of `rows`."""
+        return in_batches(self.model.roll_out, rows.features["decoded_first"], rows.fmri, size=BATCH)
+
+    def teacher_forced(self, rows: Rows) -> Tensor:
+        """Return one step from every true past of `rows`."""
+        return in_batches(self.model, rows.features["latents"][:, :-1], rows.fmri, size=BATCH)
+
+    def _mask(self, inputs: Tensor, streams: Streams) -> Tensor:
+        batch, frames = inputs.shape[:2]
+        if self.config.mask_refresh == "run":
+            return draw(self.config, frames=frames, batch=1, generator=streams.lasting("mask"))
+        return draw(self.config, frames=frames, batch=batch, generator=streams["mask"])
+
+
+class PerFrameLearner(_MotionLearner):
+    """Trains `PerFrameMlps`, which see neither each other nor the decoded first frame."""
+
+    def __init__(self, config: MotionConfig, rows: Mapping[str, Rows], job: Job) -> None:
+        voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
+        with job.streams(0).as_default("init"):
+            model = PerFrameMlps(config, voxels=voxels, video=video)
+        super().__init__(model, rows, config.sparsify, job)
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return the latent error of all frames on training rows."""
+        return latent_mse(forward(self.fmri(rows, streams)), self.train.features["latents"][rows])
+
+    def video(self, rows: Rows) -> Tensor:
+        """Decode every frame of `rows`."""
+        return in_batches(self.model, rows.fmri, size=BATCH)
+
+    def teacher_forced(self, rows: Rows) -> Tensor:
+        """Return the same as `video`: there is no past."""
+        return self.video(rows)[:, 1:]
+
+
+def _with_decoded_first(task: StageTask, rows: Rows) -> Rows:
+    """Add to held-out `rows` the first latents that the structure decoder read from their fMRI."""
+    decoded = read_tensors(task.inputs["structure"].path("predictions.safetensors"), ("first_latent", "index"))
+    position = {int(clip): i for i, clip in enumerate(decoded["index"])}
+    first = decoded["first_latent"][[position[int(clip)] for clip in rows.index]].to(rows.fmri.device)
+    return replace(rows, features={**rows.features, "decoded_first": first})
+
+
+def run(task: StageTask) -> StageResult:
+    """Train the motion decoder; roll out the held-out clips."""
+    config = task.config.motion
+    rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
+    rows |= {name: _with_decoded_first(task, rows[name]) for name in ("validation", "test")}
+    job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
+    kind = CmgLearner if config.kind == "cmg" else PerFrameLearner
+    learner = kind(config, rows, job)
+    progress = train(learner, job)
+    learner.model.eval()
+    metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
+    with torch.no_grad():
+        latents = torch.cat([learner.video(rows[name]) for name in ("validation", "test")])
+    index = torch.cat((rows["validation"].index, rows["test"].index))
+    return finish(task, learner, progress, metrics, {"latents": latents, "index": index})

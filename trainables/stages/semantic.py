@@ -1,0 +1,105 @@
+"""The semantic stage: fMRI to CLIP embedding and text condition."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainables.augment import pick_variant
+from trainables.config.decoders import SemanticConfig
+from trainables.context import StageResult, StageTask
+from trainables.loop import Forward, Job, pick_device, train
+from trainables.losses import semantic_loss
+from trainables.metrics.retrieval import ranks
+from trainables.networks.semantic import SemanticDecoder
+from trainables.randomness import Streams
+from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, read_rows
+
+TOP = (1, 5, 10)
+FEATURES = ("clip_image", "clip_text", "clip_image_variants", "clip_text_variants", "condition")
+
+
+class SemanticLearner(DecoderLearner):
+    """Trains a `SemanticDecoder` by eq. 5."""
+
+    model: SemanticDecoder
+
+    def __init__(self, config: SemanticConfig, rows: Mapping[str, Rows], job: Job) -> None:
+        train_rows = rows["train"]
+        _, clip_dim = train_rows.features["clip_text"].shape
+        tokens, width = train_rows.features["condition"].shape[1:]
+        voxels = train_rows.fmri.shape[1]
+        with job.streams(0).as_default("init"):
+            model = SemanticDecoder(config, voxels=voxels, clip_dim=clip_dim, condition=(tokens - 1, width))
+        super().__init__(model, rows, config.sparsify, job)
+        self.config = config
+        self.images = _candidates(train_rows.features, "clip_image", augmented=config.image_augmentation)
+        self.texts = _candidates(train_rows.features, "clip_text", augmented=config.text_augmentation)
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return eq. 5 on training rows, CLIP targets drawn from their cached variants."""
+        prediction = forward(self.fmri(rows, streams))
+        image = pick_variant(self.images, rows, streams["image"])
+        text = pick_variant(self.texts, rows, streams["text"])
+        target = text, image, self.train.features["condition"][rows, 1:]
+        return semantic_loss(self.config, prediction, target, self.model.logit_scale)
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the metrics of the validation clips."""
+        return self.metrics(self.watched)
+
+    @torch.no_grad()
+    def metrics(self, rows: Rows) -> dict[str, float]:
+        """Return retrieval, projection and alignment of `rows`, targets not augmented."""
+        embedding, condition = self.model(rows.fmri)
+        image, text = rows.features["clip_image"], rows.features["clip_text"]
+        true_condition = rows.features["condition"][:, 1:]
+        target = text, image, true_condition
+        loss = semantic_loss(self.config, (embedding, condition), target, self.model.logit_scale)
+        found = {"image": ranks(embedding, image), "text": ranks(embedding, text)}
+        hits = {
+            f"retrieval_{gallery}_top{k}": (rank <= k).double().mean().item()
+            for gallery, rank in found.items()
+            for k in TOP
+        }
+        return {
+            **hits,
+            "projection_mse": F.mse_loss(condition, true_condition).item(),
+            "align_mse": F.mse_loss(embedding, text).item(),
+            "validation_loss": loss.item(),
+        }
+
+    def controls(self, rows: Rows) -> dict[str, float]:
+        """Return what knowing nothing of `rows` would score."""
+        mean = self.train.features["condition"][:, 1:].mean(0)
+        chance = {f"retrieval_chance_top{k}": min(k / len(rows), 1.0) for k in TOP}
+        return {**chance, "projection_mse_mean": (rows.features["condition"][:, 1:] - mean).square().mean().item()}
+
+
+def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -> Tensor:
+    """Return what a clip's CLIP target is drawn from, [N, K, D].
+
+    An image target is one of the random crops, a caption one of its variants or itself (spec B.1).
+    """
+    itself, variants = features[name][:, None], features[f"{name}_variants"]
+    if not augmented or variants.shape[1] == 0:
+        return itself
+    return variants if name == "clip_image" else torch.cat((itself, variants), dim=1)
+
+
+def run(task: StageTask) -> StageResult:
+    """Train the semantic decoder; predict the held-out clips."""
+    config = task.config.semantic
+    rows = read_rows(task, FEATURES, device=pick_device(config.train.device))
+    job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)
+    learner = SemanticLearner(config, rows, job)
+    progress = train(learner, job)
+    learner.model.eval()
+    metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
+    held_fmri = torch.cat((rows["validation"].fmri, rows["test"].fmri))
+    with torch.no_grad():
+        embedding, condition = learner.model(held_fmri)
+    index = torch.cat((rows["validation"].index, rows["test"].index))
+    predictions = {"embedding": embedding, "condition": condition, "index": index}
+    return finish(task, learner, progress, metrics, predictions)

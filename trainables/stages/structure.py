@@ -1,0 +1,68 @@
+"""The structure stage: fMRI to the latent of the first frame."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from trainables.config.decoders import StructureConfig
+from trainables.context import StageResult, StageTask
+from trainables.loop import Forward, Job, pick_device, train
+from trainables.losses import latent_mse
+from trainables.networks.structure import StructureDecoder
+from trainables.randomness import Streams
+from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, read_rows
+
+
+class StructureLearner(DecoderLearner):
+    """Trains a `StructureDecoder` by eq. 6."""
+
+    def __init__(self, config: StructureConfig, rows: Mapping[str, Rows], job: Job) -> None:
+        train_rows = rows["train"]
+        with job.streams(0).as_default("init"):
+            model = StructureDecoder(
+                train_rows.fmri.shape[1],
+                _first(train_rows).shape[1:],
+                hidden=config.hidden,
+                residual_layers=config.residual_layers,
+                dropout=config.dropout,
+            )
+        super().__init__(model, rows, config.sparsify, job)
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return eq. 6 on training rows."""
+        return latent_mse(forward(self.fmri(rows, streams)), _first(self.train)[rows])
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the metrics of the validation clips."""
+        return self.metrics(self.watched)
+
+    @torch.no_grad()
+    def metrics(self, rows: Rows) -> dict[str, float]:
+        """Return the latent error of `rows`."""
+        return {"latent_mse": latent_mse(self.model(rows.fmri), _first(rows)).item()}
+
+    def controls(self, rows: Rows) -> dict[str, float]:
+        """Return what predicting the mean of the training latents would score."""
+        mean = _first(self.train).mean(0)
+        return {"latent_mse_mean": (_first(rows) - mean).square().mean().item()}
+
+
+def _first(rows: Rows) -> Tensor:
+    return rows.features["latents"][:, 0]
+
+
+def run(task: StageTask) -> StageResult:
+    """Train the structure decoder; predict the held-out clips."""
+    config = task.config.structure
+    rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
+    job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)
+    learner = StructureLearner(config, rows, job)
+    progress = train(learner, job)
+    learner.model.eval()
+    metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
+    held_fmri = torch.cat((rows["validation"].fmri, rows["test"].fmri))
+    with torch.no_grad():
+        latents = learner.model(held_fmri)
+    index = torch.cat((rows["validation"].index, rows["test"].index))
+    return finish(task, learner, progress, metrics, {"first_latent": latents, "index": index})
