@@ -4,11 +4,13 @@ pytest imports the standard library's `platform` before it reads any of our file
 `__path__` makes `import platform.plan` find our folder, while its own functions stay what they were.
 """
 
-import platform
 import sys
 from pathlib import Path
+
+import platform
 
 _ROOT = Path(__file__).resolve().parent
 if str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
 platform.__path__ = [str(_ROOT / "platform")]
+pytest_plugins = ("tests.clusters", "tests.stores")

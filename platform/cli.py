@@ -5,9 +5,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from platform.errors import UserError
-from platform.tracking_uri import check_tracking, default_tracking, without_secrets
 
+from platform.errors import UserError
+from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.base import Store
 from storage.errors import StoreError
 from storage.uri import check_store, open_store

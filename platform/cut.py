@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from platform.errors import UserError
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
+from platform.errors import UserError
 from trainables.datasets.clips import VIDEO
 from trainables.datasets.phantom.drives import DIRECTIONS, SHAPES, drives
 

@@ -12,15 +12,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from platform.contest import Contest, Failure, System, arrange, survey
-from platform.errors import UserError
-from platform.judging import Judge, Value
-from platform.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
+from platform.errors import UserError
+from platform.judging.contest import Contest, Failure, System, arrange, survey
+from platform.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
+from platform.judging.scoring import Judge, Value
 from trainables.metrics.video import Network, Networks, Role
 
 

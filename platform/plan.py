@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from math import prod
 from pathlib import Path
-from platform.influence import varying_stages
-from platform.study import Study
 from statistics import median
 from typing import Any
 
+from platform.definition.influence import varying_stages
+from platform.definition.study import Study
 from storage import layout
 from storage.base import Store
 from storage.events import EventLog

@@ -1,14 +1,15 @@
 """A plan as a table for people and as JSON for programs."""
 
 from dataclasses import asdict
-from platform.domains import Domain, kind_of
-from platform.plan import Plan
-from platform.study import SAMPLERS, Study
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from platform.definition.domains import Domain, kind_of
+from platform.definition.study import SAMPLERS, Study
+from platform.plan import Plan
 
 
 def plan_json(plan: Plan, study: Study) -> dict[str, Any]:

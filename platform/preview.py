@@ -6,15 +6,15 @@ Writes a picture (PNG) of some clips with captions and fMRI, and the same clips 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from platform.cli import home_of
-from platform.config_errors import config_field, config_fields, explain
-from platform.errors import UserError
-from platform.yaml_source import parse_value
 from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
 
+from platform.cli import home_of
+from platform.definition.config_errors import config_field, config_fields, explain
+from platform.definition.yaml_source import parse_value
+from platform.errors import UserError
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.errors import DatasetError

@@ -4,16 +4,16 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from platform.cli import Options, open_readable, options_of, parser, preflight, settings_of
-from platform.errors import UserError
-from platform.failure import StudyError
-from platform.plan import make_plan
-from platform.plan_view import plan_json, render_plan
-from platform.study import Study
-from platform.study_file import load_study
 
 from rich.console import Console
 
+from platform.cli import Options, open_readable, options_of, parser, preflight, settings_of
+from platform.definition.study import Study
+from platform.definition.study_file import load_study
+from platform.errors import UserError
+from platform.plan import make_plan
+from platform.plan_view import plan_json, render_plan
+from platform.running.failure import StudyError
 from storage import layout
 from storage.base import Store
 from storage.errors import StoreError
@@ -70,7 +70,7 @@ def _dry_run(study: Study, store: Store, options: Options) -> int:
 
 
 def _run(study: Study, options: Options) -> int:
-    from platform.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+    from platform.running.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     summary = run_study(study, options)
     if options.as_json:

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from platform.cli import home_of
 from platform.errors import UserError
-from platform.saved_view import EXPERIMENTS, TAG, view_link
-from platform.tracking_uri import default_tracking, sqlite_path, without_secrets
+from platform.views.saved_view import EXPERIMENTS, TAG, view_link
+from platform.views.tracking_uri import default_tracking, sqlite_path, without_secrets
 
 _LISTED = 5
 """Most studies that are named with their links."""

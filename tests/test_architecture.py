@@ -13,16 +13,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("storage", "trainables", "platform")
 ENGINES = {
-    "ray": {"trainables/on_ray.py", "platform/searcher.py", "platform/schedulers.py", "platform/tune.py"},
-    "optuna": {"platform/proposer.py", "platform/optuna_view.py", "platform/importance.py"},
-    "mlflow": {"platform/tracking.py"},
+    "ray": {
+        "trainables/on_ray.py",
+        "platform/running/searcher.py",
+        "platform/running/schedulers.py",
+        "platform/running/tune.py",
+    },
+    "optuna": {"platform/running/proposer.py", "platform/views/optuna_view.py", "platform/views/importance.py"},
+    "mlflow": {"platform/views/tracking.py"},
     "boto3": {"storage/s3.py"},
 }
 LIGHT = (
     "trainables.config.trial",
     "trainables.graph",
     "trainables.metrics.registry",
-    "platform.study",
+    "platform.definition.study",
     "platform.sweep",
 )
 HEAVY = ("torch", "ray", "optuna", "mlflow", "diffusers", "transformers")

@@ -23,6 +23,8 @@ class Stage:
     inputs: tuple[str, ...]
     implementation: str
     seeded: bool = False
+    cores: int = 1
+    """CPUs that a shared run is granted where the cluster has them. Only where they change no bit of the result."""
     fingerprint: str | None = None
     """Names a function from `TrialConfig` to JSON values, for what decides the result beside the config (files)."""
 
@@ -37,6 +39,7 @@ STAGES: Mapping[str, Stage] = {
             ("features", "backbones"),
             ("data",),
             "trainables.stages.features:run",
+            cores=2,
             fingerprint="trainables.backbones:fingerprint",
         ),
         Stage("voxels", 1, ("voxels",), ("data",), "trainables.stages.voxels:run"),

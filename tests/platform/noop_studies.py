@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from platform.claims import Claims
-from platform.dispatch import Dispatcher, Tools
+from platform.definition.study import Study
+from platform.definition.study_file import load_study
 from platform.events import TrialEvent
-from platform.proposer import Proposer
-from platform.records import Records
-from platform.study import Study
-from platform.study_file import load_study
+from platform.running.claims import Claims
+from platform.running.dispatch import Dispatcher, Tools
+from platform.running.proposer import Proposer
+from platform.running.records import Records
 from storage.memory import MemoryStore
 from storage.runs import RunStore
 

@@ -1,11 +1,11 @@
 """Search-space texts that tests read, and how they read them."""
 
-from platform import yaml_source
-from platform.errors import UserError
-from platform.study import Study
-from platform.study_file import build_study
-
 import pytest
+
+from platform.definition import yaml_source
+from platform.definition.study import Study
+from platform.definition.study_file import build_study
+from platform.errors import UserError
 
 NOOP = """\
 target: noop.value

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from platform.background import BackgroundWriter
+from platform.views.background import BackgroundWriter
 
 
 def test_items_arrive_once_in_order_and_in_batches() -> None:

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from platform.cli import home_of, options_of, parser, preflight, settings_of
-from platform.errors import UserError
 
 import pytest
 from study_texts import NOOP
+
+from platform.cli import home_of, options_of, parser, preflight, settings_of
+from platform.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "ray", "optuna", "mlflow", "numpy", "transformers")

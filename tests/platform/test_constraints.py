@@ -1,6 +1,6 @@
-from platform.constraints import parse_constraint
-
 import pytest
+
+from platform.definition.constraints import parse_constraint
 
 VALUES = {"a.width": 8, "a.heads": 3, "b": 0.5, "kind": "cmg", "flag": True}
 

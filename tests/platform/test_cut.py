@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
-from platform.cut import describe, main
 
 import av
 import numpy as np
 import pytest
 
+from platform.cut import describe, main
 from trainables import datasets
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli

@@ -7,11 +7,11 @@ import pytest
 from noop_studies import dispatcher, end, noop_study, play
 from ray.tune.schedulers import TrialScheduler
 
-from platform.claims import Claims
-from platform.domains import Choice
-from platform.schedulers import scheduler
-from platform.space import Space
-from platform.study import Study
+from platform.definition.domains import Choice
+from platform.definition.space import Space
+from platform.definition.study import Study
+from platform.running.claims import Claims
+from platform.running.schedulers import scheduler
 from storage.lease import Lease
 from storage.memory import MemoryStore
 from storage.runs import RunStore

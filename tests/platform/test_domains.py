@@ -1,8 +1,9 @@
-from platform.domains import AnyDomain, Choice, Integers, LogIntegers, LogUniform, Uniform, kind_of
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+
+from platform.definition.domains import AnyDomain, Choice, Integers, LogIntegers, LogUniform, Uniform, kind_of
 
 READ: TypeAdapter[AnyDomain] = TypeAdapter(AnyDomain)
 

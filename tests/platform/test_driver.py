@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,14 +19,14 @@ from noop_studies import noop_study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from platform.domains import Choice
-from platform.driver import run_study
+from platform.definition.domains import Choice
+from platform.definition.space import Space
+from platform.definition.study import Study
 from platform.errors import UserError
 from platform.events import TrialEvent
-from platform.failure import StudyError
-from platform.optuna_view import OptunaView
-from platform.space import Space
-from platform.study import Study
+from platform.running.driver import run_study
+from platform.running.failure import StudyError
+from platform.views.optuna_view import OptunaView
 from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
@@ -33,9 +35,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from platform.driver import run_study
-from platform.optuna_view import OptunaView
-from platform.study_file import load_study
+from platform.running.driver import run_study
+from platform.views.optuna_view import OptunaView
+from platform.definition.study_file import load_study
 from types import SimpleNamespace
 
 path, home, address = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -100,20 +102,30 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
 
 
 @pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start drivers as processes of their own; whatever is left of them ends with the test."""
     started: list[subprocess.Popen[str]] = []
+    folder = tempfile.mkdtemp(prefix="ms-")  # a killed driver leaves Ray's files in the temporary folder
 
     def start(study: Study, home: Path, address: str = "") -> subprocess.Popen[str]:
         command = [sys.executable, "-c", SCRIPT, study.path, str(home), address]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes))
+        process = subprocess.Popen(
+            command,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": folder},
+            start_new_session=True,
+        )
+        started.append(process)
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
         process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from platform.evaluate import main
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
+from platform.evaluate import main
 from trainables.metrics.video import VIDEO_METRICS
 
 Clip = NDArray[np.uint8]

@@ -8,12 +8,12 @@ import pytest
 from made_up_study import made_up_study, study_events
 from PIL import Image
 
-from platform import figures, interactive
-from platform.axes import axis
-from platform.conclusion import scales
-from platform.figure_data import StudyPlot, study_plot
-from platform.importance import importances
-from platform.results import Result, collect
+from platform.views import figures, interactive
+from platform.views.axes import axis
+from platform.views.conclusion import scales
+from platform.views.figure_data import StudyPlot, study_plot
+from platform.views.importance import importances
+from platform.views.results import Result, collect
 
 TARGET = made_up_study().targets[0]
 

@@ -2,10 +2,6 @@
 
 from contextlib import suppress
 from pathlib import Path
-from platform import yaml_source
-from platform.errors import UserError
-from platform.study import Study
-from platform.study_file import build_study
 from typing import Any
 
 import pytest
@@ -13,6 +9,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from study_texts import NOOP
+
+from platform.definition import yaml_source
+from platform.definition.study import Study
+from platform.definition.study_file import build_study
+from platform.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 TEXTS = [NOOP, *(path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.yaml")))]

@@ -9,11 +9,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from platform.definition.study import Study
 from platform.errors import UserError
 from platform.events import TrialEvent
-from platform.optuna_view import OptunaView
-from platform.records import Records
-from platform.study import Study
+from platform.running.records import Records
+from platform.views.optuna_view import OptunaView
 
 SPACE = """
 space:

@@ -2,14 +2,14 @@ import json
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
-from platform.plan import FIRST_GUESSES, Plan, make_plan, shared_runs
-from platform.plan_view import duration, plan_json, render_plan, size
-from platform.study import Study
 
 import pytest
 from rich.console import Console
 from study_texts import NOOP, build
 
+from platform.definition.study import Study
+from platform.plan import FIRST_GUESSES, Plan, make_plan, shared_runs
+from platform.plan_view import duration, plan_json, render_plan, size
 from storage.base import Store
 from storage.events import EventLog
 from storage.runs import Manifest, RunStore

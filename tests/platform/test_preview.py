@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
-from platform.preview import main
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from platform.preview import main
 
 TINY = ["--set", "dataset.train_clips=12", "--set", "dataset.validation_clips=4", "--set", "dataset.test_clips=4"]
 

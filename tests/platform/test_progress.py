@@ -10,8 +10,8 @@ from made_up_study import made_up_study, study_events, trial_events
 from rich.console import Console
 
 from platform.events import TrialEvent
-from platform.final_table import duration, short_names
-from platform.progress import Progress
+from platform.views.final_table import duration, short_names
+from platform.views.progress import Progress
 
 
 def shown(events: Iterable[TrialEvent], *, terminal: bool = False, trials: int = 4) -> str:

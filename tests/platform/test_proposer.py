@@ -7,10 +7,10 @@ import optuna
 import pytest
 from noop_studies import dispatcher, noop_study, play
 
+from platform.definition.study import Study
 from platform.errors import UserError
-from platform.proposer import Proposer
-from platform.records import PointResult
-from platform.study import Study
+from platform.running.proposer import Proposer
+from platform.running.records import PointResult
 
 TWO = "space: {noop.value: {uniform: [0.0, 1.0]}, noop.epochs: {int: [1, 50]}}"
 

@@ -7,7 +7,7 @@ import pytest
 from noop_studies import end, noop_study
 
 from platform.events import TrialEvent
-from platform.records import Recorder, Records, summarise
+from platform.running.records import Recorder, Records, summarise
 from storage.errors import UnavailableError
 
 

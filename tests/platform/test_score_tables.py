@@ -1,12 +1,11 @@
 """Means with their intervals, over which clips they are taken, and how they are written."""
 
-from platform.judging import Value
-from platform.score_tables import mean_and_interval, sheet, summarise
-
 import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from platform.judging.score_tables import mean_and_interval, sheet, summarise
+from platform.judging.scoring import Value
 from trainables.metrics.video import VIDEO_METRICS
 
 SSIM, HUE = VIDEO_METRICS["ssim"], VIDEO_METRICS["hue_pcc"]

@@ -1,12 +1,12 @@
 """Every file in search_spaces/ is a study that can be planned, short, and explained key by key."""
 
 from pathlib import Path
-from platform.plan import make_plan
-from platform.study_file import load_study
-from platform.yaml_source import read
 
 import pytest
 
+from platform.definition.study_file import load_study
+from platform.definition.yaml_source import read
+from platform.plan import make_plan
 from storage.uri import open_store
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"

@@ -1,7 +1,8 @@
 import random
-from platform.constraints import parse_constraint
-from platform.domains import Choice, Integers, Scalar, Uniform
-from platform.space import RandomSuggester, Space
+
+from platform.definition.constraints import parse_constraint
+from platform.definition.domains import Choice, Integers, Scalar, Uniform
+from platform.definition.space import RandomSuggester, Space
 
 CONDITIONAL = Space(
     {

@@ -1,12 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
-from platform.errors import UserError
-from platform.study import AshaOptions, FifoOptions, MedianOptions
-from platform.study_file import load_study
 
 import pytest
 from study_texts import NOOP, build
 
+from platform.definition.study import AshaOptions, FifoOptions, MedianOptions
+from platform.definition.study_file import load_study
+from platform.errors import UserError
 from trainables.config.trial import resolve
 from trainables.graph import stage_runs
 

@@ -3,16 +3,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from platform import sweep
-from platform.errors import UserError
-from platform.failure import StudyError
-from platform.records import Summary
-from platform.study import Study
 from typing import Any
 
 import pytest
 from study_texts import NOOP, build
 
+from platform import sweep
+from platform.definition.study import Study
+from platform.errors import UserError
+from platform.running.failure import StudyError
+from platform.running.records import Summary
 from storage import layout
 from storage.errors import UnavailableError
 from storage.uri import open_store
@@ -37,7 +37,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, outcome: Summary | BaseException) ->
             raise outcome
         return outcome
 
-    monkeypatch.setattr("platform.driver.run_study", run_study)
+    monkeypatch.setattr("platform.running.driver.run_study", run_study)
     return called
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
 
+from platform.definition.study import Study
 from platform.events import TrialEvent
-from platform.study import Study
-from platform.tracking import Tracking, _client
-from platform.tracking_uri import check_tracking, default_tracking, without_secrets
+from platform.views.tracking import Tracking, _client
+from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.runs import File, Manifest
 
 mlflow = pytest.importorskip("mlflow")
@@ -67,8 +67,8 @@ def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Makes home folders with nothing in them, where no figures are drawn."""
-    monkeypatch.setattr("platform.figures.draw_all", lambda plot, folder: ())
-    monkeypatch.setattr("platform.interactive.page", lambda plot: "")
+    monkeypatch.setattr("platform.views.figures.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.views.interactive.page", lambda plot: "")
 
     def make(name: str) -> Path:
         (tmp_path / name).mkdir()

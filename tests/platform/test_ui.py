@@ -16,8 +16,8 @@ import pytest
 from made_up_study import made_up_study, trial_events
 
 from platform import ui
-from platform.tracking import Tracking
-from platform.tracking_uri import default_tracking
+from platform.views.tracking import Tracking
+from platform.views.tracking_uri import default_tracking
 
 pytest.importorskip("mlflow")
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("platform.figures.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.views.figures.draw_all", lambda plot, folder: ())
     tracking = Tracking(made_up_study(trials=1), home=tmp_path, uri=default_tracking(tmp_path), store="file:///s")
     for event in trial_events(0):
         tracking.see(event)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+
 from platform.__main__ import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,9 +1,10 @@
 from pathlib import Path
-from platform.errors import UserError
-from platform.yaml_source import parse, parse_value, read
 from typing import Any
 
 import pytest
+
+from platform.definition.yaml_source import parse, parse_value, read
+from platform.errors import UserError
 
 
 def value(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What every backend promises. Runs over each entry of `conftest.STORES`."""
+"""What every backend promises. Runs over each entry of `tests/stores.py's STORES`."""
 
 import os
 import threading

@@ -26,7 +26,7 @@ def unet() -> UNet2DConditionModel:
 
 def run(unet: UNet2DConditionModel, latents: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return unet(latents, 100, encoder_hidden_states=context).sample
+        return torch.as_tensor(unet(latents, 100, encoder_hidden_states=context).sample)
 
 
 def test_a_still_clip_is_drawn_as_the_image_model_draws_its_frame(unet: UNet2DConditionModel) -> None:
@@ -37,7 +37,7 @@ def test_a_still_clip_is_drawn_as_the_image_model_draws_its_frame(unet: UNet2DCo
     image = run(unet, frame, context)
     video = run(
         inflate(unet, frames=FRAMES), frame.repeat_interleave(FRAMES, 0), context.repeat_interleave(FRAMES, 0)
-    ).unflatten(0, (2, FRAMES))
+    ).view(2, FRAMES, *image.shape[1:])
     for index in range(FRAMES):
         torch.testing.assert_close(video[:, index], image, atol=1e-5, rtol=1e-4)
 

@@ -43,7 +43,7 @@ class AdaptiveNorm(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, tokens: Tensor, fmri: Tensor) -> Tensor:
-        """Norm `tokens` [B, F, P, W] by what the `fmri` tokens [B, K, W] say on average."""
+        """Norm `tokens` [B, P, F, W] by what the `fmri` tokens [B, K, W] say on average."""
         shift, scale = self.modulation(F.silu(fmri.mean(1)))[:, None, None].chunk(2, dim=-1)
         adapted: Tensor = self.norm(tokens) * (1 + scale) + shift
         return adapted

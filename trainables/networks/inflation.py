@@ -55,7 +55,7 @@ def inflate(unet: UNet2DConditionModel, *, frames: int) -> UNet2DConditionModel:
 
     Text cross-attention stays per frame. Undone by `unet.set_default_attn_processor()`.
     """
-    own, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()  # type: ignore[no-untyped-call]
-    names = unet.attn_processors  # type: ignore[attr-defined]
-    unet.set_attn_processor({n: own if ".attn1." in n else plain for n in names})  # type: ignore[attr-defined]
+    own, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()
+    names = unet.attn_processors
+    unet.set_attn_processor({n: own if ".attn1." in n else plain for n in names})
     return unet

@@ -51,7 +51,7 @@ class Sublayer(nn.Module):
         self.norm = None if adaptive else nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor, update: Tensor, fmri: Tensor) -> Tensor:
-        """Add `update` to `x`, both [B, F, P, W], under `fmri` [B, K, W]."""
+        """Add `update` to `x`, both [B, P, F, W], under `fmri` [B, K, W]."""
         dropped = self.dropout(update)
         if self.norm is not None:
             normed: Tensor = self.norm(dropped)
@@ -85,7 +85,7 @@ class CmgBlock(nn.Module):
         self.ffn_add = Sublayer(config)
 
     def forward(self, z: Tensor, fmri: Tensor, mask: Tensor) -> Tensor:
-        """Transform tokens `z` [B, F, P, W] under `fmri` [B, K, W] and `mask` [B or 1, F, F]."""
+        """Transform tokens `z` [B, P, F, W] under `fmri` [B, K, W] and `mask` [B or 1, F, F]."""
         z = self.temporal_add(z, self._over_frames(z, mask), fmri)
         if self.temporal_cross is not None and self.temporal_cross_add is not None:
             z = self.temporal_cross_add(z, _to_fmri(self.temporal_cross, z, fmri), fmri)
@@ -95,17 +95,17 @@ class CmgBlock(nn.Module):
         return out
 
     def _over_frames(self, z: Tensor, mask: Tensor) -> Tensor:
-        batch, _, patches, _ = z.shape
-        by_patch = z.transpose(1, 2).flatten(0, 1)
+        by_patch = z.flatten(0, 1)
         if mask.shape[0] != 1:
-            mask = mask.repeat_interleave(patches, dim=0)
+            mask = mask.repeat_interleave(z.shape[1], dim=0)
         attended: Tensor = self.temporal(by_patch, by_patch, mask)
-        return attended.view(batch, patches, *attended.shape[1:]).transpose(1, 2)
+        return attended.view_as(z)
 
     def _over_patches(self, z: Tensor) -> Tensor:
-        by_frame = z.flatten(0, 1)
-        attended: Tensor = self.spatial(by_frame, by_frame)
-        return attended.view_as(z)
+        by_frame = z.transpose(1, 2)
+        flat = by_frame.flatten(0, 1)
+        attended: Tensor = self.spatial(flat, flat)
+        return attended.view(by_frame.shape).transpose(1, 2)
 
 
 def _attention(config: MotionConfig) -> Attention:
@@ -135,9 +135,9 @@ class MotionGenerator(nn.Module):
         self.blocks = nn.ModuleList(CmgBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.unembed = nn.Linear(config.width, values) if projected else nn.Identity()
-        codes = sinusoids(self.frames, config.width)[:, None]
+        codes = sinusoids(self.frames, config.width)
         if self.grid > 1:
-            codes = codes + patch_codes(self.grid, config.width)
+            codes = codes + patch_codes(self.grid, config.width)[:, None]
         self.register_buffer("codes", codes, persistent=False)
 
     def forward(self, frames: Tensor, fmri: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -155,23 +155,25 @@ class MotionGenerator(nn.Module):
     def _next(self, frames: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
         if mask is None:
             mask = at_inference(self.config, frames=frames.shape[1], device=frames.device)
-        codes: Tensor = self.get_buffer("codes")[: frames.shape[1]]
+        codes: Tensor = self.get_buffer("codes")[..., : frames.shape[1], :]
         z = self.dropout(self.embed(self._cut(frames)) + codes)
         for block in self.blocks:
             z = block(z, tokens, mask)
         return self._join(self.unembed(self.norm(z)))
 
     def _cut(self, frames: Tensor) -> Tensor:
+        """Turn frames [B, T, c, h, w] into patches [B, P, T, values]."""
         batch, length, channels = frames.shape[:3]
         grid, patch = self.grid, self.config.patch_size
         cells = frames.reshape(batch, length, channels, grid, patch, grid, patch)
-        return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, length, grid * grid, -1)
+        return cells.permute(0, 3, 5, 1, 2, 4, 6).reshape(batch, grid * grid, length, -1)
 
     def _join(self, patches: Tensor) -> Tensor:
-        batch, length = patches.shape[:2]
+        """Undo `_cut`."""
+        batch, _, length, _ = patches.shape
         grid, patch = self.grid, self.config.patch_size
-        cells = patches.reshape(batch, length, grid, grid, -1, patch, patch)
-        return cells.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, length, *self.latent)
+        cells = patches.reshape(batch, grid, grid, length, -1, patch, patch)
+        return cells.permute(0, 3, 4, 1, 5, 2, 6).reshape(batch, length, *self.latent)
 
 
 class PerFrameMlps(nn.Module):

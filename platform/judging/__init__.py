@@ -1,0 +1,1 @@
+"""Judges videos of any system against the truth."""

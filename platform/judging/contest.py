@@ -1,0 +1,157 @@
+"""Finds the videos of several systems in their folders, pairs them with the truth, and settles on one size for all."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from platform.errors import UserError
+from trainables.datasets.clips import ClipError
+from trainables.datasets.video_io import read_video, split_pair, videos_in
+from trainables.metrics.pixels import WINDOW
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that is wrong with one file."""
+
+    system: str
+    clip: str
+    file: str
+    reason: str
+    evaluated: bool
+    """Whether its values stand in the tables all the same."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One readable video."""
+
+    path: Path
+    frames: int
+    size: tuple[int, int]
+    """Height and width of one half if it shows truth and reconstruction side by side."""
+    seconds: float | None
+    side_by_side: bool
+
+
+@dataclass(frozen=True)
+class System:
+    """One folder of videos, by name without extension."""
+
+    name: str
+    folder: Path
+    clips: Mapping[str, Found]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def native(self) -> tuple[tuple[int, int], int]:
+        """The most frequent size and the most frequent frame count."""
+        sizes = Counter(found.size for found in self.clips.values())
+        counts = Counter(found.frames for found in self.clips.values())
+        return sizes.most_common(1)[0][0], counts.most_common(1)[0][0]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who is judged, on which clips, at which size."""
+
+    systems: tuple[System, ...]
+    truths: Mapping[str, Found]
+    size: tuple[int, int]
+    frames: int
+    failures: tuple[Failure, ...] = ()
+    """What was wrong with files before any was judged."""
+
+
+def survey(name: str, folder: Path) -> System:
+    """Read every video of `folder` once, to learn its size and whether it is whole.
+
+    Raises:
+        UserError: there is no such folder, or no video in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    paths = videos_in(folder)
+    if not paths:
+        raise UserError(
+            f"{folder}: holds no video; GIF, MP4, folders of PNG or .npy [frames, height, width, 3] are needed"
+        )
+    twice = {stem for stem, count in Counter(_stem(path) for path in paths).items() if count > 1}
+    clips: dict[str, Found] = {}
+    failures = []
+    for path in paths:
+        try:
+            if _stem(path) in twice:
+                raise ClipError("several files have this name; keep one")
+            clips[_stem(path)] = _inspect(path)
+        except ClipError as error:
+            failures.append(Failure(name, _stem(path), str(path), str(error), False))
+    return System(name, folder, clips, tuple(failures))
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+def _inspect(path: Path) -> Found:
+    video = read_video(path)
+    halves = split_pair(video.frames)
+    shown = halves[1] if halves is not None else video.frames
+    height, width = shown.shape[1:3]
+    return Found(path, len(shown), (height, width), video.seconds, halves is not None)
+
+
+def arrange(
+    systems: Sequence[System], truth: System | None, *, size: tuple[int, int] | None, frames: int | None
+) -> Contest:
+    """Pair reconstructions with truths, and choose one size and frame count for all.
+
+    Where they are not given, they are the smallest of the folders' most frequent native ones: nobody's frames are
+    enlarged, and one odd file decides nothing.
+
+    Raises:
+        UserError: no reconstruction has a truth, or the frames are too small for SSIM.
+    """
+    truths = dict(truth.clips) if truth is not None else _left_halves(systems)
+    everyone = (*systems, truth) if truth is not None else tuple(systems)
+    readable = [system.native for system in everyone if system.clips]
+    if not any(set(system.clips) & set(truths) for system in systems):
+        raise UserError(_no_pair(systems, truth))
+    chosen = size if size is not None else min((native[0] for native in readable), key=lambda s: s[0] * s[1])
+    count = frames if frames is not None else min(native[1] for native in readable)
+    if min(chosen) < WINDOW:
+        raise UserError(
+            f"--resolution: {chosen[0]}x{chosen[1]} is too small; SSIM needs {WINDOW}x{WINDOW} pixels or more"
+        )
+    failures = tuple(failure for system in everyone for failure in system.failures)
+    contest = Contest(tuple(systems), truths, chosen, count, failures)
+    return replace(contest, failures=(*failures, *_unpaired(contest, truth)))
+
+
+def _left_halves(systems: Sequence[System]) -> dict[str, Found]:
+    truths: dict[str, Found] = {}
+    for system in systems:
+        for name, found in system.clips.items():
+            if found.side_by_side:
+                truths.setdefault(name, found)
+    return truths
+
+
+def _no_pair(systems: Sequence[System], truth: System | None) -> str:
+    where = ", ".join(str(system.folder) for system in systems)
+    if truth is None:
+        return f"{where}: no video shows truth and reconstruction side by side with black padding; give --truth FOLDER"
+    here, there = (min(system.clips, default="nothing readable") for system in (systems[0], truth))
+    return f"{where}: pairs have one name, but none here is in {truth.folder}; first here: {here}, there: {there}"
+
+
+def _unpaired(contest: Contest, truth: System | None) -> Iterator[Failure]:
+    shared = truth is not None or bool(set.intersection(*(set(system.clips) for system in contest.systems)))
+    known = {name for system in contest.systems for name in system.clips} if truth is None else set(contest.truths)
+    for system in contest.systems:
+        broken = {failure.clip for failure in system.failures}
+        for name in sorted(set(system.clips) - set(contest.truths)):
+            yield Failure(system.name, name, str(system.clips[name].path), "there is no truth of this name", False)
+        for name in sorted((known if shared else set()) - set(system.clips) - broken):
+            yield Failure(system.name, name, str(system.folder), "there is no reconstruction of this name", False)

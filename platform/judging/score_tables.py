@@ -1,0 +1,175 @@
+"""What scores say: one summary as terminal table, Markdown and LaTeX, and the values of every clip as Parquet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+from scipy.stats import bootstrap
+
+from platform.judging.scoring import CONTROLS, Control, Value
+from trainables.metrics.video import VideoMetric
+
+_RESAMPLES = 4999
+_SEED = 0
+_COLUMNS: Mapping[Control, str] = {"": "", "still": "first frame held", "mismatched": "other clip's truth"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The mean of one metric over clips, with its 95% interval; None where no clip has a value."""
+
+    system: str
+    control: Control
+    metric: str
+    clips: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return "undefined"
+        interval = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None else ""
+        return f"{self.mean:.3f}{interval}"
+
+
+def share_clips(values: Sequence[Value]) -> bool:
+    """Tell whether all systems have some clip in common."""
+    clips = _clips_by_system([value for value in values if value.control == ""])
+    return bool(clips) and bool(set.intersection(*clips.values()))
+
+
+def summarise(values: Sequence[Value], metrics: Sequence[VideoMetric]) -> list[Row]:
+    """Return the mean of every metric, system and control.
+
+    Over the clips on which the metric is defined for all systems, so that nobody gains by failing on a hard clip;
+    if the systems share no clips at all, over the clips of each.
+    """
+    systems = sorted({value.system for value in values})
+    rows = []
+    for metric in metrics:
+        mine = [value for value in values if value.metric == metric.name and value.value is not None]
+        clips = _clips_by_system([value for value in mine if value.control == ""])
+        common = set.intersection(*(clips.get(system, set()) for system in systems)) if share_clips(values) else None
+        for system, control in product(systems, CONTROLS):
+            found = [value for value in mine if (value.system, value.control) == (system, control)]
+            numbers = [
+                value.value for value in found if value.value is not None and (common is None or value.clip in common)
+            ]
+            rows.append(Row(system, control, metric.name, len(numbers), *mean_and_interval(numbers)))
+    return rows
+
+
+def _clips_by_system(values: Sequence[Value]) -> dict[str, set[str]]:
+    clips: dict[str, set[str]] = {value.system: set() for value in values}
+    for value in values:
+        clips[value.system].add(value.clip)
+    return clips
+
+
+def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+    """Return mean and 95% BCa bootstrap interval over clips; no interval from fewer than three clips."""
+    sample = np.array(values)
+    if len(sample) == 0:
+        return None, None, None
+    mean = float(sample.mean())
+    if len(sample) < 3:
+        return mean, None, None
+    if np.ptp(sample) == 0:
+        return mean, mean, mean
+    batch = max(1, 2_000_000 // len(sample))
+    options = {"n_resamples": _RESAMPLES, "batch": batch, "method": "BCa", "rng": np.random.default_rng(_SEED)}
+    interval = bootstrap((sample,), np.mean, vectorized=True, **options).confidence_interval
+    return mean, float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts with what must be known to read it."""
+
+    title: str
+    header: tuple[str, ...]
+    body: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    def terminal(self) -> Table:
+        """Return it for rich; the notes are its caption."""
+        table = Table(title=self.title, caption="\n".join(self.notes), caption_justify="left", title_justify="left")
+        for index, name in enumerate(self.header):
+            table.add_column(name, justify="left" if index == 0 else "right")
+        for line in self.body:
+            table.add_row(*line)
+        return table
+
+    def markdown(self) -> str:
+        """Return it as Markdown."""
+        lines = [self.header, tuple("---" if i == 0 else "---:" for i in range(len(self.header))), *self.body]
+        table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+        return "\n\n".join([f"## {self.title}", table, "\n".join(f"- {note}" for note in self.notes)]) + "\n"
+
+    def latex(self) -> str:
+        """Return it as a LaTeX table; needs the package booktabs."""
+        rows = [" & ".join(map(_escaped, line)) + r" \\" for line in (self.header, *self.body)]
+        lines = [
+            "% needs \\usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escaped(self.title)}. {_escaped(' '.join(self.notes))}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+_LATEX = str.maketrans(
+    {sign: "\\" + sign for sign in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+    }
+)
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def sheet(rows: Sequence[Row], metrics: Sequence[VideoMetric], *, title: str, notes: Sequence[str]) -> Sheet:
+    """Lay out a summary: a line per metric, with chance, and a column per system and control."""
+    kinds = dict.fromkeys((row.system, row.control) for row in rows if row.clips > 0)
+    cells = {(row.metric, row.system, row.control): row for row in rows}
+    header = [
+        "metric",
+        "chance",
+        "clips",
+        *(system if control == "" else f"{system}: {_COLUMNS[control]}" for system, control in kinds),
+    ]
+    body = []
+    for metric in metrics:
+        mine = [cells[metric.name, *kind] for kind in kinds]
+        counts = list(dict.fromkeys(row.clips for row in mine if row.control == ""))
+        chance = f"{metric.chance:.3g}" if metric.chance is not None else "see right"
+        body.append((f"{metric.title} {metric.arrow}", chance, "/".join(map(str, counts)), *map(str, mine)))
+    return Sheet(title, tuple(header), tuple(body), tuple(notes))
+
+
+def write_parquet(values: Sequence[Value], path: Path) -> None:
+    """Write one row per system, control, clip and metric; the value is null, with the reason, where undefined."""
+    names = ("system", "control", "clip", "metric", "value", "reason")
+    schema = pa.schema([(name, pa.float64() if name == "value" else pa.string()) for name in names])
+    columns = {name: [getattr(value, name) for value in values] for name in names}
+    pq.write_table(pa.table(columns, schema=schema), path)

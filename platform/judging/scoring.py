@@ -1,0 +1,141 @@
+"""Scores every pair of a contest, and two controls of each: its first frame held, and another clip's truth."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from platform.judging.contest import Contest, Failure, Found
+from trainables.datasets.clips import ClipError, natural
+from trainables.datasets.video_io import is_black, read_video, resample, split_pair
+from trainables.metrics.clip import Clip, UndefinedError
+from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, VideoMetric, read
+
+Control: TypeAlias = Literal["", "still", "mismatched"]
+CONTROLS: Mapping[Control, str] = {
+    "": "the system",
+    "still": "its first frame held: what does its motion add?",
+    "mismatched": "its videos against other clips' truths: what does chance give?",
+}
+_ASPECT_TOLERANCE = 0.01
+_LENGTH_TOLERANCE = 0.05
+_ORDER_SEED = 0
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one clip; None with the reason where it is undefined."""
+
+    system: str
+    control: Control
+    clip: str
+    metric: str
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores a contest with the networks at hand."""
+
+    contest: Contest
+    networks: Networks
+    legacy_flow: bool = False
+    """Also compute `epe_legacy`, which doubles the time."""
+    threads: int = 1
+
+    @property
+    def metrics(self) -> tuple[VideoMetric, ...]:
+        """The metrics that can be had."""
+        able = (metric for metric in VIDEO_METRICS.values() if all(map(self.networks.has, metric.needs)))
+        return tuple(metric for metric in able if self.legacy_flow or metric.name != "epe_legacy")
+
+    def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:
+        """Return the values of all systems, controls, clips and metrics, and what was wrong with clips.
+
+        Clips come in a random (seeded) order, and each is also held against the truth before it: its neighbour in its
+        film would look too much like it to show what chance gives.
+        """
+        names = sorted(
+            {name for system in self.contest.systems for name in system.clips if name in self.contest.truths},
+            key=natural,
+        )
+        random.Random(_ORDER_SEED).shuffle(names)
+        other = self._truth(names[-1]) if len(names) > 1 else None
+        outcomes: list[Value | Failure] = []
+        for name in progress(names):
+            truth = self._truth(name)
+            outcomes.extend([truth] if isinstance(truth, Failure) else self._of_clip(name, truth, other))
+            other = truth
+        values = [outcome for outcome in outcomes if isinstance(outcome, Value)]
+        return values, [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+
+    def _truth(self, name: str) -> Reading | Failure:
+        found = self.contest.truths[name]
+        try:
+            return self._read(self._fitted(load(found)[0]))
+        except ClipError as error:
+            return Failure("truth", name, str(found.path), str(error), False)
+
+    def _of_clip(self, name: str, truth: Reading, other: Reading | Failure | None) -> Iterator[Value | Failure]:
+        for system in self.contest.systems:
+            found = system.clips.get(name)
+            if found is None:
+                continue
+            try:
+                prediction = self._read(self._fitted(load(found)[1]))
+            except ClipError as error:
+                yield Failure(system.name, name, str(found.path), str(error), False)
+                continue
+            values = list(self._compare(system.name, "", name, truth, prediction))
+            remarks = (*self._remarks(name, found, prediction.frames), *map(_undefined, values))
+            yield from (Failure(system.name, name, str(found.path), remark, True) for remark in remarks if remark != "")
+            yield from values
+            yield from self._compare(system.name, "still", name, truth, prediction.still(self.networks))
+            if isinstance(other, Reading):
+                yield from self._compare(system.name, "mismatched", name, other, prediction)
+
+    def _compare(
+        self, system: str, control: Control, clip: str, truth: Reading, prediction: Reading
+    ) -> Iterator[Value]:
+        for metric in self.metrics:
+            try:
+                yield Value(system, control, clip, metric.name, metric.score(truth, prediction, threads=self.threads))
+            except UndefinedError as error:
+                yield Value(system, control, clip, metric.name, None, str(error))
+
+    def _read(self, clip: Clip) -> Reading:
+        return read(clip, self.networks, legacy_flow=self.legacy_flow, threads=self.threads)
+
+    def _remarks(self, name: str, found: Found, clip: Clip) -> Iterator[str]:
+        """Yield what is odd about a reconstruction that is evaluated all the same."""
+        if is_black(clip):
+            yield "the reconstruction is black all over"
+        truth = self.contest.truths[name]
+        if (
+            found.seconds is not None
+            and truth.seconds is not None
+            and abs(found.seconds / truth.seconds - 1) > _LENGTH_TOLERANCE
+        ):
+            yield f"lasts {found.seconds:.2f} s, its truth {truth.seconds:.2f} s; frames were paired all the same"
+
+    def _fitted(self, frames: Clip) -> Clip:
+        """Bring `frames` to the contest's size and count. Raises `ClipError` where that would distort or invent."""
+        (height, width), (own_height, own_width) = self.contest.size, frames.shape[1:3]
+        if abs(own_width * height / (own_height * width) - 1) > _ASPECT_TOLERANCE:
+            raise ClipError(f"{own_height}x{own_width} has other proportions than the chosen {height}x{width}")
+        if len(frames) < self.contest.frames:
+            hint = "; a GIF cannot hold a still video, since writers merge equal frames" if len(frames) == 1 else ""
+            raise ClipError(f"has {len(frames)} frame(s), but {self.contest.frames} were chosen for all{hint}")
+        return resample(frames, frames=self.contest.frames, size=self.contest.size)
+
+
+def _undefined(value: Value) -> str:
+    return "" if value.value is not None else f"{VIDEO_METRICS[value.metric].title} is undefined: {value.reason}"
+
+
+def load(found: Found) -> tuple[Clip, Clip]:
+    """Return truth and reconstruction of a side-by-side video; any other is returned for both."""
+    frames = read_video(found.path).frames
+    halves = split_pair(frames)
+    return halves if halves is not None else (frames, frames)

@@ -1,0 +1,203 @@
+"""Runs a study from wherever it stands to its end: records, views, shared stage runs, trials.
+
+Ray and Optuna are imported only when there is something to run: a study that is complete answers at once.
+"""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from platform.definition.study import Study
+from platform.errors import UserError
+from platform.events import TrialEvent, View
+from platform.plan import shared_runs
+from platform.running.claims import Claims
+from platform.running.failure import StudyError
+from platform.running.interrupt import Interrupt
+from platform.running.records import Recorder, Records, Summary, summarise
+from storage.base import Store
+from storage.errors import ExistsError, LeaseHeldError, StoreError
+from storage.events import EventLog
+from storage.lease import Lease
+from storage.runs import RunStore
+from storage.studies import save_study
+from storage.uri import check_store, open_store
+from trainables.graph import StageRun
+
+if TYPE_CHECKING:
+    from platform.running.dispatch import Dispatcher
+
+
+class RunOptions(Protocol):
+    """Where and how to run: what the command line's options say."""
+
+    @property
+    def home(self) -> Path:
+        """Folder of everything local: databases, scratch."""
+
+    @property
+    def store(self) -> str:
+        """URI of the object store."""
+
+    @property
+    def tracking(self) -> str:
+        """URI of the MLflow server or database."""
+
+    @property
+    def address(self) -> str | None:
+        """Of a Ray cluster; None starts one on this machine."""
+
+    @property
+    def max_concurrent(self) -> int | None:
+        """Most trials at a time; None leaves it to the cluster's size."""
+
+
+SharedState = Literal["waiting", "running", "done", "cached", "failed"]
+
+
+@runtime_checkable
+class SharedView(Protocol):
+    """A view that also shows how far the shared stage runs are; these are no trials, so there are no events of them."""
+
+    def shared(self, stage: str, identity: str, state: SharedState) -> None:
+        """Show the state of one of them."""
+
+
+def run_study(study: Study, options: RunOptions, *, views: Sequence[View] | None = None) -> Summary:
+    """Run what is left to do of `study` and return how it stands; the same call continues after any interruption.
+
+    Args:
+        study: What to run.
+        options: Where and how.
+        views: Mirror the events; by default MLflow, an Optuna journal, and progress on the terminal.
+
+    Raises:
+        UserError: The store cannot be used, or another driver works on the study. Nothing was started.
+        StudyError: The store was lost, or a stage run that all trials need failed.
+    """
+    interrupt = Interrupt()
+    with interrupt.listening():
+        store = _opened(options.store)
+        lease = Lease(store, f"study-{study.id}")
+        try:
+            lease.acquire()
+        except LeaseHeldError as error:
+            raise UserError(f"another driver works on study {study.id}: {error}") from None
+        try:
+            chosen = default_views(study, options, store) if views is None else views
+            return _Run(study, options, store, interrupt, chosen).to_end()
+        except StoreError as error:
+            raise StudyError(f"study {study.id} cannot go on: {error}") from error
+        finally:
+            lease.release()
+
+
+def default_views(study: Study, options: RunOptions, store: Store) -> list[View]:
+    """Return the Optuna journal, MLflow, and progress on the terminal, which has the last word."""
+    from platform.ui import ui_command
+    from platform.views.optuna_view import OptunaView
+    from platform.views.progress import Progress
+    from platform.views.tracking import Tracking
+
+    home = options.home
+    runs = RunStore(store, cache=home / "scratch" / "cache")
+    journal = OptunaView(study, home=home)
+    mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, find=runs.find)
+    return [journal, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
+
+
+def _opened(uri: str) -> Store:
+    """Return the store at `uri`, found to be writable. Raises `UserError`."""
+    try:
+        store = open_store(uri)
+        check_store(store)
+    except (StoreError, ValueError) as error:
+        raise UserError(f"--store {uri}: {error}") from error
+    return store
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call of `run_study`, under the study's lease."""
+
+    study: Study
+    options: RunOptions
+    store: Store
+    interrupt: Interrupt
+    views: Sequence[View]
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What a worker is told: the store, a folder that dies with this call, and one for what is downloaded."""
+        scratch = self.options.home.absolute() / "scratch"
+        return {"store": self.store.uri, "scratch": str(scratch / self.study.id), "cache": str(scratch / "cache")}
+
+    @property
+    def runs(self) -> RunStore:
+        return RunStore(self.store, cache=Path(self.place["cache"]))
+
+    def to_end(self) -> Summary:
+        """Run what is left to do, with views that have seen all that was done before."""
+        started = time.monotonic()
+        self._save_definition()
+        log = EventLog(self.store, self.study.id)
+        records = Records(self.study, map(TrialEvent.from_json, log.read()))
+        recorder = Recorder(log, self.views)
+        recorder.replay(records.events)
+        counts = {"executed": 0, "reused": 0}
+        interrupted, message = False, None
+        try:
+            if len(records.finished()) < self.study.trial_count:
+                message = self._work(records, recorder, counts)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            recorder.close()
+        summary = summarise(self.study, records, stage_runs=counts, seconds=time.monotonic() - started)
+        return replace(summary, interrupted=interrupted, message=message)
+
+    def _work(self, records: Records, recorder: Recorder, counts: dict[str, int]) -> str | None:
+        """Propose and run trials; return why there were fewer than asked for, if so."""
+        from platform.running.dispatch import Dispatcher, Tools
+        from platform.running.proposer import Proposer
+
+        claims = Claims(self.store, self.runs)
+        dispatcher = Dispatcher(self.study, Tools(Proposer(self.study), records, recorder, claims))
+        scratch = Path(self.place["scratch"])
+        shutil.rmtree(scratch, ignore_errors=True)  # what a killed driver left; nobody else has this study's lease
+        try:
+            if dispatcher.has_work():
+                counts["executed"] += self._on_ray(dispatcher, records)
+            return dispatcher.exhausted
+        finally:
+            counts["executed"] += dispatcher.executed
+            counts["reused"] += dispatcher.reused
+            claims.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
+        """Run all trials; return how many shared stage runs were executed before."""
+        from platform.running import tune
+
+        curves = {name: record.curve for name, record in records.finished().items()}
+        with tune.cluster(self.options.address), self.interrupt.listening():
+            grant = tune.grant(self.options.max_concurrent)
+            work = tune.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt)
+            executed = tune.run_shared(work, shared_runs(self.study), self._tell)
+            tune.run_trials(work, dispatcher, curves)
+        return executed
+
+    def _tell(self, run: StageRun, state: SharedState) -> None:
+        for view in self.views:
+            if isinstance(view, SharedView):
+                view.shared(run.stage, run.identity, state)
+
+    def _save_definition(self) -> None:
+        definition: Mapping[str, object] = {"id": self.study.id, "definition": self.study.definition}
+        try:
+            save_study(self.store, self.study.id, definition)
+        except ExistsError as error:
+            raise UserError(f"{error}; --fresh begins a new one") from error

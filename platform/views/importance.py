@@ -1,0 +1,52 @@
+"""How much each swept field matters for a target, by fANOVA over the study's results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from platform.views.axes import Axis
+from platform.views.results import Result
+from trainables.metrics.registry import Metric
+
+ENOUGH = 4
+"""Completed points below which no importance is computed: a forest over fewer says nothing."""
+
+
+def importances(results: Sequence[Result], target: Metric, axes: Mapping[str, Axis]) -> dict[str, float]:
+    """Return each field's share of the target's variance (fANOVA, Hutter et al. 2014), the largest first.
+
+    Only fields that every completed point has and that take several values; empty if these or the points are too few.
+    """
+    usable = [result for result in results if result.value(target) is not None]
+    shared = [name for name in axes if all(name in result.values for result in usable) and _varies(name, usable)]
+    if len(usable) < ENOUGH or not shared or len({result.value(target) for result in usable}) < 2:
+        return {}
+    import optuna
+
+    from platform.running.proposer import in_memory, quiet
+
+    study = in_memory([target])
+    distributions = {name: _distribution(axes[name]) for name in shared}
+    for result in usable:
+        values = {name: _value(axes[name], result.values) for name in shared}
+        study.add_trial(optuna.create_trial(params=values, distributions=distributions, value=result.value(target)))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    with quiet():
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def _varies(name: str, results: Sequence[Result]) -> bool:
+    return len({repr(result.values[name]) for result in results}) > 1
+
+
+def _distribution(axis: Axis) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if axis.kind == "category":
+        return CategoricalDistribution(axis.labels)
+    return FloatDistribution(axis.low, axis.high, log=axis.kind == "log")
+
+
+def _value(axis: Axis, values: Mapping[str, Any]) -> str | float:
+    position = axis.position(values)
+    assert position is not None
+    return axis.labels[int(position)] if axis.kind == "category" else position

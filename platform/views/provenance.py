@@ -1,0 +1,48 @@
+"""Where a study's code came from: the git commit and the versions of what it runs on."""
+
+import getpass
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("torch", "ray", "optuna", "mlflow")
+
+
+def git_tags(root: Path = _ROOT) -> dict[str, str]:
+    """Return commit and dirty flag of the checkout at `root`; empty outside git or where git is missing."""
+    commit = _git(root, "rev-parse", "HEAD")
+    status = _git(root, "status", "--porcelain")
+    if commit is None or status is None:
+        return {}
+    return {"git.commit": commit, "git.dirty": str(bool(status)).lower()}
+
+
+def version_tags(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of the installed `packages`, without importing them."""
+    tags = {"version.python": ".".join(map(str, sys.version_info[:3]))}
+    for package in packages:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    return tags
+
+
+def user() -> str:
+    """Return who runs this, as far as the system knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without an entry
+        return "unknown"
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,55 @@
+"""A saved view of the MLflow UI: a study's trials, best first, with the columns that one looks for.
+
+The UI keeps such views as tags of the experiment, compressed as its "Save as new view" does it (MLflow 3.17). A later
+MLflow that reads them otherwise lacks the view and nothing else.
+"""
+
+import base64
+import json
+import zlib
+from urllib.parse import quote
+
+from platform.definition.study import Study
+from platform.views.mirror import key
+
+EXPERIMENTS = "mindsweep/"
+"""Before the names of the experiments that hold studies."""
+TAG = "mlflow.sharedViewState."
+"""Before the key of each saved view, in the names of an experiment's tags."""
+
+
+def saved_view(study: Study, *, began: float) -> tuple[str, str]:
+    """Return the name and value of the tag that holds the view of `study`, which began at `began` seconds."""
+    target = study.targets[0]
+    columns = [f"metrics.`{key(one.name)}`" for one in study.targets]
+    columns += [f"params.`{key(name)}`" for name in study.space.fields]
+    state = {
+        "searchFilter": f"tags.`mindsweep.study` = '{study.id}' and tags.`mindsweep.kind` = 'trial'",
+        "orderByKey": f"metrics.`{key(target.name)}`",
+        "orderByAsc": target.goal == "min",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [*columns, "tags.`outcome`"],
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "FIRST_20_RUNS",
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": False,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    stamp = round(began * 1000)
+    view = {"name": f"Trials of {study.id}, best first", "createdAt": stamp, "updatedAt": stamp}
+    return TAG + study.id, json.dumps({**view, "state": f"deflate;{packed}"})
+
+
+def view_link(experiment: str, study: str) -> str:
+    """Return the path of the view of `study` on an MLflow server."""
+    return f"/#/experiments/{experiment}/runs?viewStateShareKey={quote(study)}"
