@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
 
@@ -19,8 +20,6 @@ from platform.events import TrialEvent
 from platform.views.tracking import Tracking, _client
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.runs import File, Manifest
-
-mlflow = pytest.importorskip("mlflow")
 
 
 def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: Any) -> None:

@@ -19,7 +19,6 @@ from platform import ui
 from platform.views.tracking import Tracking
 from platform.views.tracking_uri import default_tracking
 
-pytest.importorskip("mlflow")
 ROOT = Path(__file__).resolve().parents[2]
 
 

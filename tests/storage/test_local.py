@@ -2,7 +2,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,11 +66,23 @@ def test_a_root_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
         store.put("a", b"")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_unavailable(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir(mode=0o500)
-    with pytest.raises(UnavailableError, match=r"file://.*/store: Permission denied"):
-        LocalStore(tmp_path / "store").put("a/b", b"")
+@contextmanager
+def _without_root_rights() -> Iterator[None]:
+    """Root may write everywhere: for a while, be nobody."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_read_only_folder_is_unavailable() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o555)
+        with _without_root_rights(), pytest.raises(UnavailableError, match=r"file://.*: Permission denied"):
+            LocalStore(Path(name)).put("a/b", b"")
 
 
 def test_a_full_disk_is_unavailable_and_leaves_nothing(

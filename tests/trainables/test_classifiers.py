@@ -12,7 +12,6 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConf
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from trainables.backbones.classifiers import load_image_classifier
-from trainables.backbones.sources import PHANTOM
 from trainables.metrics.networks import load_network
 
 SMALL: Any = {
@@ -80,7 +79,6 @@ def test_missing_weights_are_named(vit: Path, tmp_path: Path) -> None:
         load_network("video_classifier", str(vit), frames=4)
 
 
-@pytest.mark.skipif(not (PHANTOM / "clip").is_dir(), reason="the phantom's CLIP is not there")
 def test_the_phantoms_clip_embeds_every_frame() -> None:
     embeddings = load_network("clip", "phantom", frames=4)(clip(size=64))
     assert len(embeddings) == 4
