@@ -25,6 +25,7 @@ check: $(VENV)/installed ## format, lint and types
 bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.overhead
 	$(PY) -m benchmarks.train
+	$(PY) -m benchmarks.metrics
 
 ui: $(VENV)/installed ## open the studies of ./runs in the MLflow UI (loopback only)
 	$(PY) -m platform.ui

@@ -134,8 +134,9 @@ def test_trials_stopped_early_have_curves_but_no_final_value(home: Path) -> None
 
 def test_the_experiment_has_a_view_of_the_trials_best_first(home: Path) -> None:
     client = mlflow.MlflowClient(tracking_uri=default_tracking(home))
-    tags = client.get_experiment_by_name("mindsweep/cmg").tags
-    view = json.loads(tags["mlflow.sharedViewState.cmg-1a2b3c4d"])
+    experiment = client.get_experiment_by_name("mindsweep/cmg")
+    assert experiment is not None
+    view = json.loads(experiment.tags["mlflow.sharedViewState.cmg-1a2b3c4d"])
     state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`motion.rollout_mse`", True)
     assert "params.`motion.train.lr`" in state["selectedColumns"]
