@@ -66,21 +66,19 @@ class Proposer:
         """Return the next point, or None when there is none.
 
         Raises:
-            UserError: No draw satisfies the constraints.
+            UserError: No draw for the first point satisfies the constraints.
         """
         point = next(number for number in count() if number not in self._trials)
         if point >= self._study.trials or self.exhausted is not None:
             return None
         values = self._draw(point)
-        if values is None:
-            self.exhausted = f"the space holds no more than {point} different points"
-            return None
-        return Proposal(point, values)
+        return None if values is None else Proposal(point, values)
 
     def restore(self, point: int, values: Mapping[str, Any]) -> None:
         """Note that the next point was proposed as `values` before this process started."""
         if self._study.sampler in _REMEMBERING and self._draw(point) == values:
             return
+        self.exhausted = None  # that was asked for the past's sake alone
         self._optuna.sampler = optuna.samplers.RandomSampler()
         self._accept(point, *self._sample(values))
 
@@ -94,7 +92,7 @@ class Proposer:
             self._optuna.tell(trial, result.values if result.outcome == "COMPLETED" else None, STATES[result.outcome])
 
     def _draw(self, point: int) -> dict[str, Any] | None:
-        """Propose `point`; return its values, or None if all draws have been proposed before."""
+        """Propose `point`; return its values, or None, with the reason in `exhausted`, if none is to be had."""
         seed = int(digest([self._study.seed, point], length=8), 16)
         fixed = self._known[point] if point < len(self._known) else {}
         self._optuna.sampler = _SAMPLERS[self._study.sampler](seed)
@@ -110,10 +108,11 @@ class Proposer:
                 return values
             repeated = repeated or violated is None
             self._optuna.tell(trial, state=TrialState.FAIL)
-        if not repeated:
-            raise UserError(
-                f"no point satisfies the constraints: {TRIES} draws were tried, the last violates {violated}"
-            )
+        unsatisfied = f"satisfies the constraints: {TRIES} draws were tried, the last violates {violated}"
+        if not repeated and point == 0:
+            raise UserError(f"no point {unsatisfied}")
+        many = f"the space holds no more than {point} different points"
+        self.exhausted = many if repeated else f"no point beyond the first {point} {unsatisfied}"
         return None
 
     def _sample(self, fixed: Mapping[str, Any]) -> tuple[Trial, dict[str, Any]]:

@@ -77,6 +77,17 @@ def test_a_space_that_is_exhausted_ends_the_study_with_a_reason(tmp_path: Path) 
     assert "4 different points" in proposer.exhausted
 
 
+def test_constraints_that_fail_later_end_the_study_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposer = Proposer(noop_study(tmp_path, "trials: 3"))
+    assert proposer.ask() is not None
+    monkeypatch.setattr("platform.definition.space.Space.violated", lambda space, values: "noop.value == 0.5")
+    assert proposer.ask() is None
+    assert proposer.exhausted is not None
+    assert "no point beyond the first 1 satisfies the constraints" in proposer.exhausted
+
+
 def test_a_grid_is_tried_as_a_whole(tmp_path: Path) -> None:
     space = "space: {noop.epochs: {choice: [1, 2, 5]}, noop.value: {uniform: [0.0, 1.0], step: 0.5}}"
     proposed, _ = drain(noop_study(tmp_path, "sampler: grid", space=space))
