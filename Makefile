@@ -38,6 +38,7 @@ clean: ## empty ./runs, where everything that a run makes lies
 $(VENV)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say PYTHON=... (found: $$($(PYTHON) -V))"; exit 1; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing $$(wc -l < requirements.lock) packages into $(VENV); this takes some minutes"
 	@for try in 1 2 3; do \
 	  $(PIP) $$(grep '^torch==' requirements.lock) && $(PIP) -r requirements.lock && exit 0; \
 	  echo "install attempt $$try failed"; sleep 5; \

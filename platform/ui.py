@@ -131,13 +131,15 @@ def _server(uri: str, *, home: Path, port: int) -> Iterator[subprocess.Popen[byt
         "PYTHONWARNINGS": "ignore",
         "PYTHONSAFEPATH": "1",  # the server needs the standard library's `platform`, not ours
     }
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell that starts us in the background has it ignored, and would leave no way to end us in order.
+    previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     stderr = 2
     process = subprocess.Popen(command, env=environment, stdout=stderr, start_new_session=True)
     try:
         yield process
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         _end(process)
 
 

@@ -55,9 +55,19 @@ def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) 
         index = torch.tensor([i for i, member in enumerate(split) if member == name], dtype=torch.int64)
         if len(index) == 0:
             raise ValueError(f"the {name} split has no clip with an answering volume; splits hold {len(split)} clips")
-        picked = {key: tensor[index].to(device) for key, tensor in features.items()}
-        rows[name] = Rows(index, fmri[index].to(device), picked)
+        picked = {key: pick(tensor, index).to(device) for key, tensor in features.items()}
+        rows[name] = Rows(index, pick(fmri, index).to(device), picked)
     return rows
+
+
+def pick(tensor: Tensor, index: Tensor) -> Tensor:
+    """Return the rows `index` of `tensor`: where they follow one another, a view and no copy.
+
+    So on CPU all trials of a machine share the one memory-mapped copy of a data set whose splits lie in order.
+    """
+    first, count = int(index[0]), len(index)
+    in_order = torch.equal(index, torch.arange(first, first + count))
+    return tensor[first : first + count] if in_order else tensor[index]
 
 
 def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, width: int) -> Job:
