@@ -73,6 +73,8 @@ def _run(study: Study, options: Options) -> int:
     from platform.running.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     summary = run_study(study, options)
+    if summary.interrupted:
+        Console(stderr=True).print("interrupted in order; the same command goes on from here", markup=False)
     if options.as_json:
         sys.stdout.write(json.dumps(summary.to_json()) + "\n")
     return summary.exit_code

@@ -14,10 +14,9 @@ from trainables.datasets.captions import read_captions
 from trainables.datasets.clips import ClipError, Frames, files, is_clip, natural, read_clip
 from trainables.datasets.errors import Problem, Report
 from trainables.datasets.fmri import read_fmri
-from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR
-from trainables.datasets.phantom.drives import DRIVES
+from trainables.datasets.phantom.bold import TR
 from trainables.datasets.phantom.schedule import schedule
-from trainables.datasets.phantom.world import watch
+from trainables.datasets.phantom.world import watched
 from trainables.datasets.splits import duplicates, split_blocks
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
@@ -102,16 +101,7 @@ def _simulated(stimuli: Stimuli, config: FolderConfig) -> Dataset:
     """Let one of the phantom's brains watch the clips."""
     run_clips = max(RUN_CLIPS, config.block_clips)
     plan = schedule(stimuli.split, run_clips=run_clips, rest_tr=REST_TR, repeats=REPEATS)
-    return Dataset(
-        stimuli=stimuli,
-        onsets=plan.onsets,
-        runs=plan.runs,
-        lag_tr=LAG_TR,
-        tr=TR,
-        roi_names=tuple(AREAS),
-        subjects=watch(stimuli, plan, names=["simulated"], voxels=config.voxels, noise=config.noise, seed=config.seed),
-        drives=DRIVES,
-    )
+    return watched(stimuli, plan, names=["simulated"], config=config)
 
 
 def _sources(config: FolderConfig) -> list[Path]:

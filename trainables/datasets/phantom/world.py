@@ -1,10 +1,11 @@
 """The phantom as a data set, and its brains watching any clips."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from trainables.config.data import PhantomConfig
+from trainables.config.data import FolderConfig, PhantomConfig
 from trainables.datasets.base import Dataset, Stimuli, Subject
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, record
@@ -26,6 +27,11 @@ def build(config: PhantomConfig) -> Dataset:
         block=_blocks(plan),
     )
     names = [f"phantom{index + 1:02d}" for index in range(config.subjects)]
+    return replace(watched(shown, plan, names=names, config=config), factors=factors.to_json())
+
+
+def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: PhantomConfig | FolderConfig) -> Dataset:
+    """Let the phantom's brains, one for each of `names`, watch any clips as `plan` says."""
     return Dataset(
         stimuli=shown,
         onsets=plan.onsets,
@@ -35,7 +41,6 @@ def build(config: PhantomConfig) -> Dataset:
         roi_names=tuple(AREAS),
         subjects=watch(shown, plan, names=names, voxels=config.voxels, noise=config.noise, seed=config.seed),
         drives=DRIVES,
-        factors=factors.to_json(),
     )
 
 
