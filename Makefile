@@ -4,15 +4,19 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 180
 SPACE ?= search_spaces/cmg.yaml
+ABLATION ?= ablations/table6.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check bench ui clean
+.PHONY: help sweep ablate test check bench ui clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 sweep: $(VENV)/installed ## set up and run search_spaces/cmg.yaml on the phantom (another: make sweep SPACE=FILE)
 	$(PY) -m platform.sweep $(SPACE)
+
+ablate: $(VENV)/installed ## set up and run ablations/table6.yaml on the phantom (another: make ablate ABLATION=FILE)
+	$(PY) -m platform.ablate $(ABLATION)
 
 test: $(VENV)/installed ## set up and run the tests
 	$(PY) -m pytest

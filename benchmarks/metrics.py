@@ -20,7 +20,7 @@ from scipy.special import softmax
 from skimage import metrics as skimage_metrics
 
 from trainables.metrics.nway import NWay
-from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, read
+from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, read_all
 
 Clip = NDArray[np.uint8]
 cv2: Any = opencv
@@ -56,7 +56,10 @@ def main() -> None:
     options = parser.parse_args()
     threads = len(os.sched_getaffinity(0))
     pair = moving(0, options.frames, options.size), moving(1, options.frames, options.size)
-    print(f"{options.frames} frames of {options.size}x{options.size}, {threads} CPU, best of {options.rounds} rounds\n")
+    setting = (
+        f"{options.frames} frames of {options.size}x{options.size}, {threads} CPU, best of {options.rounds} rounds"
+    )
+    print(f"{setting}; load of the machine before: {os.getloadavg()[0]:.1f}\n")
     print("| metrics | plain loop, clips/s | ours, clips/s | ratio | aim | largest difference |")
     print("|---|---:|---:|---:|---:|---:|")
     print(race_videos("SSIM, PSNR, hue x 3, EPE", pair, flow=True, threads=threads, rounds=options.rounds))
@@ -79,10 +82,7 @@ def race_videos(name: str, pair: tuple[Clip, Clip], *, flow: bool, threads: int,
     chosen = (*PIXELS, "epe") if flow else PIXELS
 
     def ours() -> list[float]:
-        if flow:
-            readings = [read(clip, Networks(), threads=threads) for clip in pair]
-        else:
-            readings = [Reading(clip, {}, {}) for clip in pair]
+        readings = read_all(pair, Networks(), threads=threads) if flow else [Reading(clip, {}, {}) for clip in pair]
         return [VIDEO_METRICS[metric].score(*readings, threads=threads) for metric in chosen]
 
     times, values = compete((lambda: plain(*pair, flow=flow), ours), rounds)

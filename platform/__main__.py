@@ -7,9 +7,12 @@ from rich.console import Console
 
 VERBS: Mapping[str, str] = {
     "sweep": "run the search space in a file, or continue it where it stopped",
+    "ablate": "run the ablation in a file, or continue it where it stopped",
+    "report": "make the report of an ablation again, from its records",
     "preview": "draw a data set (clips, captions, fMRI) as a picture",
     "cut": "cut videos into clips for a data set of kind folder",
     "evaluate": "judge videos made anywhere against the true ones",
+    "reproduce": "run recorded trials again and say whether the same comes out",
     "ui": "open the studies in the MLflow UI",
 }
 

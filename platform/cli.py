@@ -40,16 +40,21 @@ def parser(verb: str, *, description: str, file_help: str) -> argparse.ArgumentP
     """Return the parser of a verb that runs the study in a file."""
     made = argparse.ArgumentParser(prog=f"python -m platform.{verb}", description=description, allow_abbrev=False)
     made.add_argument("file", metavar="FILE", type=Path, help=file_help)
-    made.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
-    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)
     made.add_argument("--trials", metavar="N", help="points to try; short for --set trials=N")
     made.add_argument("--seed", metavar="N", help="seed of the study; short for --set seed=N")
+    made.add_argument("--fresh", action="store_true", help="begin anew instead of continuing an earlier run")
+    add_running(made)
+    return made
+
+
+def add_running(made: argparse.ArgumentParser) -> None:
+    """Add the options of every verb that runs a study."""
+    made.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)
     add_places(made)
     made.add_argument("--address", help="Ray cluster to join, such as auto or HOST:PORT (default: start one here)")
-    made.add_argument("--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: as fits)")
-    made.add_argument("--fresh", action="store_true", help="begin anew instead of continuing an earlier run")
+    made.add_argument("--max-concurrent", type=positive, metavar="N", help="trials at a time (default: as fits)")
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
-    return made
 
 
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
@@ -64,7 +69,8 @@ def add_places(made: argparse.ArgumentParser) -> None:
     made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, but got {number}")

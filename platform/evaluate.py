@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +18,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from platform.cli import home_of
 from platform.errors import UserError
 from platform.judging.contest import Contest, Failure, System, arrange, survey
-from platform.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
-from platform.judging.scoring import Judge, Value
+from platform.judging.page import write_contest_page
+from platform.judging.scoring import Judge
+from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
+from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
+from trainables.judging.scoring import Value
 from trainables.metrics.video import Network, Networks, Role
 
 
@@ -32,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         systems = [survey(name, folder) for name, folder in _folders(options)]
         truth = survey("truth", options.truth) if options.truth is not None else None
         contest = arrange(systems, truth, size=options.resolution, frames=options.frames)
+        tracking = _tracking(options)
         folder = _output(options, systems)
     except UserError as error:
         Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
@@ -47,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = _report(contest, rows, failures, folder)
     _write(folder, table, report)
     write_parquet(values, folder / "per_clip.parquet")
+    write_contest_page(judge, values, rows, failures, folder)
+    if tracking is not None:
+        _record(rows, report, options, uri=tracking)
     _show(console, table, failures, folder)
     if options.json:
         sys.stdout.write(json.dumps(report) + "\n")
@@ -57,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m platform.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.set_defaults(began=time.time())
     add = parser.add_argument
     add("folder", nargs="?", type=Path, metavar="FOLDER", help="the reconstructions of one system, named as the folder")
     add("--system", action="append", default=[], metavar="NAME=FOLDER", help="one more system; may be repeated")
@@ -77,16 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     for role, use in _SOURCES.items():
         add(_flag(role), metavar="SOURCE", help=use)
     add("--out", type=Path, metavar="DIR", help="where results go; <home>/evaluate/<systems> by default")
+    add("--tracking", metavar="URI", help="MLflow (default: sqlite:///<home>/mlflow.db, which `make ui` shows)")
+    add("--no-tracking", action="store_true", help="make no MLflow run")
     add("--allow-failures", action="store_true", help="exit with 0 although some files failed")
     add("--json", action="store_true", help="one JSON object on standard output, all else on standard error")
     return parser
 
 
+FILES = ("scores.md", "scores.tex", "scores.json", "per_clip.parquet", "page.html", "contact.png")
 _SOURCES: Mapping[Role, str] = {
-    "image_classifier": "for 2-way-I: a folder or hub name, as google/vit-base-patch16-224",
-    "video_classifier": "for 2-way-V: a folder or hub name, as MCG-NJU/videomae-base-finetuned-kinetics",
-    "vifi": "for the VIFI-score: a CLIP model, as openai/clip-vit-base-patch16",
-    "clip": "for CLIP-pcc: a CLIP model, as openai/clip-vit-base-patch32",
+    "image_classifier": "for 2-way-I: phantom, a folder or a hub name, as google/vit-base-patch16-224",
+    "video_classifier": "for 2-way-V: phantom, a folder or a hub name, as MCG-NJU/videomae-base-finetuned-kinetics",
+    "vifi": "for the VIFI-score: phantom or another CLIP model, as openai/clip-vit-base-patch16",
+    "clip": "for CLIP-pcc: phantom or another CLIP model, as openai/clip-vit-base-patch32",
 }
 
 
@@ -130,8 +143,11 @@ def _networks(options: argparse.Namespace, *, frames: int) -> tuple[Networks, li
             from trainables.metrics.networks import load_network  # torch, only where it is asked for
 
             try:
-                loaded[key] = load_network(key, source, frames=frames)
-            except ValueError as error:
+                if key == "clip" and source == options.vifi and "vifi" in loaded:
+                    loaded[key] = loaded["vifi"]  # and `read` runs it once
+                else:
+                    loaded[key] = load_network(key, source, frames=frames)
+            except Exception as error:  # loaders raise whatever they like on damaged weights
                 failures.append(Failure("", "", source, f"{_flag(key)}: {error}", False))
     return Networks(**loaded), failures
 
@@ -167,13 +183,23 @@ def _notes(values: Sequence[Value]) -> Iterator[str]:
 
 def _output(options: argparse.Namespace, systems: Sequence[System]) -> Path:
     """Make the folder for the results, before anything is computed."""
-    home = Path(os.environ.get("MINDSWEEP_HOME", "runs"))
-    folder: Path = options.out if options.out is not None else home / "evaluate" / "+".join(s.name for s in systems)
+    folder: Path = (
+        options.out if options.out is not None else home_of(None) / "evaluate" / "+".join(s.name for s in systems)
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be made: {error}") from error
     return folder
+
+
+def _tracking(options: argparse.Namespace) -> str | None:
+    """Return where the MLflow run goes, before anything is computed. Raises `UserError`."""
+    if options.no_tracking:
+        return None
+    uri: str = options.tracking if options.tracking is not None else default_tracking(home_of(None))
+    check_tracking(uri)
+    return uri
 
 
 def _report(contest: Contest, rows: Sequence[Row], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
@@ -191,6 +217,26 @@ def _write(folder: Path, table: Sheet, report: Mapping[str, Any]) -> None:
     (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
+def _facts(options: argparse.Namespace, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an MLflow run has as parameters."""
+    networks = {role: getattr(options, role) for role in _SOURCES if getattr(options, role) is not None}
+    folders = {name: system["folder"] for name, system in report["systems"].items()}
+    truth = {} if options.truth is None else {"truth": str(options.truth)}
+    return {"folder": {**folders, **truth}, **report["chosen"], "failures": len(report["failures"]), **networks}
+
+
+def _record(rows: Sequence[Row], report: Mapping[str, Any], options: argparse.Namespace, *, uri: str) -> None:
+    """Make the MLflow run; the files are written already, so what goes wrong here is only told."""
+    from platform.views.evaluation import Evaluation, record  # MLflow takes seconds to import
+
+    files = [Path(report["out"]) / name for name in FILES]
+    try:
+        record(Evaluation(rows, _facts(options, report), files, options.began), uri=uri, home=home_of(None))
+    except Exception as error:
+        told = f"MLflow lacks this evaluation: {without_secrets(str(error))}"
+        Console(stderr=True).print(told, soft_wrap=True, highlight=False, markup=False)
+
+
 def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: Path) -> None:
     console.print(table.terminal())
     for failure in failures:
@@ -198,7 +244,7 @@ def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: P
         console.print(f"{failure.file}: {failure.reason} ({kept})", highlight=False, soft_wrap=True, markup=False)
     if failures:
         console.print(f"{len(failures)} failure(s), see above; --allow-failures exits with 0 nevertheless.")
-    console.print(f"Written to {folder}: scores.md, scores.tex, scores.json, per_clip.parquet", soft_wrap=True)
+    console.print(f"Written to {folder}: {', '.join(FILES)}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
 class TrialEvent:
     """One thing that happened to one trial. `body` holds plain JSON values, by kind.
 
-    proposed: point, repeat, seed, values (swept field to value), config (resolved), runs (StageRun JSON, inputs first)
+    proposed: point, repeat, seed, values (swept field to value), config (resolved), runs (StageRun JSON, inputs first),
+              labels (of an ablation: condition, subject, seed, block)
     started:  attempt (from 1)
     epochs:   rows, a list of {stage, epoch, metrics, time}
     finished: outcome, metrics ({stage.metric: value}), step (last epoch of the target's stage), error (traceback

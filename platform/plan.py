@@ -15,7 +15,7 @@ from storage import layout
 from storage.base import Store
 from storage.events import EventLog
 from storage.runs import RunStore
-from trainables.graph import STAGES, StageRun, ancestors, stage_runs
+from trainables.graph import STAGES, StageRun, ancestors
 
 MAX_LISTED = 1000
 """Points of a grid whose stage runs are told apart one by one; of larger grids the rest is counted as distinct."""
@@ -29,6 +29,10 @@ FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
     "semantic": (10.0, 4_000_000),
     "structure": (8.0, 6_000_000),
     "motion": (15.0, 10_000_000),
+    "controls": (60.0, 12_000_000),
+    "reconstruct": (60.0, 12_000_000),
+    "evaluate": (30.0, 4_000_000),
+    "importance": (60.0, 200_000),
     "noop": (0.05, 1_000),
 }
 """Seconds and bytes of one run with the phantom preset on two CPU cores, until the store knows better."""
@@ -101,14 +105,14 @@ def make_plan(study: Study, store: Store) -> Plan:
     Raises:
         storage.errors.UnavailableError: The store cannot be read.
     """
-    shared, past = shared_runs(study), _past(study, store)
+    shared, past = study.shared_runs(), _past(study, store)
     known = {run.identity: run for run in (*shared, *past.runs)}
     points = (study.space.grid() if study.sampler == "grid" else list(study.space.points))[: study.trials]
     listed = {point: values for point, values in enumerate(points[:MAX_LISTED]) if point not in past.points}
     for point, values in listed.items():
         for repeat in range(study.repeats):
             known.update((run.identity, run) for run in study.spec(point, repeat, values).runs)
-    stored = {stage: _stored(store, stage) for stage in ancestors(study.stages)}
+    stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages)}
     private = varying_stages(study.space.fields, study.stages)
     ended = {run.identity for run in past.runs if run.identity in past.ended and run.stage in private}
     cached = frozenset(name for name, run in known.items() if name in stored[run.stage] or name in ended)
@@ -124,7 +128,7 @@ def make_plan(study: Study, store: Store) -> Plan:
             runs=min(len(identities) + more, limit),
             exact=more == 0,
             cached=sum(identity in cached for identity in identities),
-            forecast=_forecast(store, stage, stored[stage]),
+            forecast=forecast(store, stage, stored[stage]),
         )
         stages.append(plan)
     return Plan(shared, tuple(stages), study.trial_count, past.trials, cached)
@@ -161,18 +165,6 @@ def _past(study: Study, store: Store) -> _Past:
     )
 
 
-def shared_runs(study: Study) -> tuple[StageRun, ...]:
-    """Return the stage runs that no swept field changes, one for each seed where it matters, inputs first."""
-    config = study.space.config({})
-    private = varying_stages(study.space.fields, study.stages)
-    runs: dict[str, StageRun] = {}
-    for seed in study.seeds():
-        for run in stage_runs(config, seed=seed, targets=study.stages):
-            if run.stage not in private:
-                runs.setdefault(run.identity, run)
-    return tuple(runs.values())
-
-
 def _most_runs(study: Study, stage: str, *, points: int) -> int:
     """Return how many distinct runs of `stage` that many points can have."""
     seeds = study.repeats if any(STAGES[name].seeded for name in ancestors([stage])) else 1
@@ -183,13 +175,14 @@ def _most_runs(study: Study, stage: str, *, points: int) -> int:
     return seeds * min(points, prod(sizes))  # + 1 above: a condition that fails leaves the field as in base
 
 
-def _stored(store: Store, stage: str) -> frozenset[str]:
+def stored_runs(store: Store, stage: str) -> frozenset[str]:
     """Return the identities of the finished runs of `stage`."""
     keys = store.list(f"{layout.stages()}{stage}-")
     return frozenset(key.split("/")[1] for key in keys if key.endswith("/manifest.json"))
 
 
-def _forecast(store: Store, stage: str, stored: Iterable[str]) -> Forecast:
+def forecast(store: Store, stage: str, stored: Iterable[str]) -> Forecast:
+    """Return what a run of `stage` is expected to take, by those that are `stored`."""
     runs = RunStore(store, cache=Path())  # only manifests are read, nothing is cached
     found = [runs.find(identity) for identity in islice(sorted(stored), _SAMPLE)]
     manifests = [manifest for manifest in found if manifest is not None]

@@ -34,14 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         study = replace(study, attempt=attempt_of(study, store, fresh=options.fresh))
         return _dry_run(study, store, options) if options.dry_run else _run(study, options)
     except UserError as error:
-        return _failed(error, UserError.exit_code, options)
+        return failed(error, UserError.exit_code, options)
     except (StudyError, StoreError) as error:
-        return _failed(error, StudyError.exit_code, options)
+        return failed(error, StudyError.exit_code, options)
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _failed(error: Exception, code: int, options: Options) -> int:
+def failed(error: Exception, code: int, options: Options) -> int:
     """Tell the user, and with `--json` the program that called."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     console.print(str(error))

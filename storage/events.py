@@ -1,7 +1,8 @@
 """The append-only log of a study's trials: one sealed JSON object per event."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from storage import layout
@@ -45,7 +46,22 @@ class EventLog:
         The last events of a trial are left out with a warning if they are damaged (a power cut; the trial goes on from
         there). Raises `IntegrityError` for a damaged event that intact ones follow: that is no accident of writing.
         """
-        keys = tuple(self._store.list(layout.events(self._study)))
+        yield from self._intact(list(self._store.list(layout.events(self._study))))
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """Yield the first and the last event of every trial, as `read` would: what it is, and how it stands.
+
+        However many epochs a trial reported, two events of it are read.
+        """
+        found = groupby(self._store.list(layout.events(self._study)), key=self._trial)
+        yield from self._intact([key for _, group in found for key in _outer(group)])
+
+    def trials(self) -> tuple[str, ...]:
+        """Return the trials that have events, in lexical order."""
+        return tuple(dict.fromkeys(map(self._trial, self._store.list(layout.events(self._study)))))
+
+    def _intact(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the events under `keys`, which are in order; see `read` for what becomes of damaged ones."""
         damaged: dict[str, IntegrityError] = {}
         for key, event in zip(keys, ordered(self._load, keys, self._store.concurrency), strict=True):
             trial = self._trial(key)
@@ -57,10 +73,6 @@ class EventLog:
             else:
                 yield event
 
-    def trials(self) -> tuple[str, ...]:
-        """Return the trials that have events, in lexical order."""
-        return tuple(dict.fromkeys(map(self._trial, self._store.list(layout.events(self._study)))))
-
     def _trial(self, key: str) -> str:
         return key.removeprefix(layout.events(self._study)).partition("/")[0]
 
@@ -69,3 +81,10 @@ class EventLog:
             return unsealed(key, self._store.get(key))
         except IntegrityError as error:
             return error
+
+
+def _outer(keys: Iterable[str]) -> Iterator[str]:
+    """Yield the first and, if it is another, the last of `keys`."""
+    first, *rest = keys
+    yield first
+    yield from rest[-1:]

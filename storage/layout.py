@@ -90,6 +90,16 @@ def events(study_name: str) -> str:
     return f"studies/{checked(study_name)}/events/"
 
 
+def amendment(study_name: str, number: int) -> str:
+    """One change of a study's plan, numbered from 1, made after it was frozen."""
+    return f"{amendments(study_name)}{number:06d}.json"
+
+
+def amendments(study_name: str) -> str:
+    """The prefix of all amendments of a study."""
+    return f"studies/{checked(study_name)}/amendments/"
+
+
 def lease(name: str, generation: int) -> str:
     """Who works on `name` now, if this generation is the highest."""
     return f"{leases(name)}{generation:09d}.json"

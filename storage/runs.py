@@ -123,6 +123,14 @@ class RunStore:
             return None
         return manifest
 
+    def examine(self, identity: str) -> tuple[Manifest | None, tuple[str, ...]]:
+        """Return the manifest, where it can be read, and all that is damaged of the run, every byte checked."""
+        try:
+            manifest = self._manifest(identity)
+        except IntegrityError as error:
+            return None, (str(error),)
+        return manifest, () if manifest is None else tuple(self._damages(manifest, deep=True))
+
     def open(self, identity: str) -> Artifacts:
         """Return the artifacts of a finished run. Raises `NotFoundError`."""
         manifest = self.find(identity)

@@ -1,4 +1,4 @@
-"""The frozen definitions of studies."""
+"""The frozen definitions of studies, and what was amended later."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,3 +23,13 @@ def load_study(store: Store, name: str) -> dict[str, Any]:
     """Return the definition of study `name`. Raises `NotFoundError`, or `IntegrityError` if it is damaged."""
     key = layout.study(name)
     return unsealed(key, store.get(key))
+
+
+def save_amendment(store: Store, name: str, number: int, value: Mapping[str, Any]) -> None:
+    """Store amendment `number` (from 1) of study `name`. Raises `ExistsError` if there is one."""
+    store.put(layout.amendment(name, number), sealed(value))
+
+
+def load_amendments(store: Store, name: str) -> tuple[dict[str, Any], ...]:
+    """Return the amendments of study `name` in order. Raises `IntegrityError` for a damaged one."""
+    return tuple(unsealed(key, store.get(key)) for key in store.list(layout.amendments(name)))

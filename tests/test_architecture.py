@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from platform.ablation.design_file import load_ablation
+from platform.ablation.plan import plan_ablation
+from platform.definition import yaml_source
+from storage.uri import open_store
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("storage", "trainables", "platform")
 ENGINES = {
@@ -29,8 +34,10 @@ LIGHT = (
     "trainables.metrics.registry",
     "platform.definition.study",
     "platform.sweep",
+    "platform.ablate",
 )
 HEAVY = ("torch", "ray", "optuna", "mlflow", "diffusers", "transformers")
+ABLATIONS = sorted((ROOT / "ablations").glob("*.yaml"))
 DOCUMENTS = sorted(path for path in ROOT.glob("*.md"))
 
 
@@ -140,6 +147,25 @@ def test_every_documented_command_exists(document: Path) -> None:
     for module in re.findall(r"python -m ((?:platform|trainables|storage|benchmarks)[a-z_.]*)", text):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_every_ablation_loads_plans_and_is_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 60
+    study = load_ablation(path)
+    plan = plan_ablation(study, open_store("memory://"))
+    assert plan.trials == len(study.design.names) * len(study.design.subjects) * study.design.seeds
+    assert 0 < plan.seconds < plan.seconds_alone, "sharing saves something in each of them"
+    lines = text.splitlines()
+    for key, place in yaml_source.read(path).places.items():
+        assert len(key) > 1 or lines[place.line - 2].startswith("#"), f"{path.name}: nothing explains {key[0]}"
+
+
+def test_every_experiment_of_the_paper_has_its_ablation() -> None:
+    tables = {f"table{number}" for number in (6, 8, 9, 10, 11, 12, 13, 17)}
+    others = {"fig6", "fig7", "fig10", "fig11", "fig13", "released_code", "null_check"}
+    assert {path.stem for path in ABLATIONS} >= tables | others
 
 
 def test_documents_name_no_path_of_the_machine_they_were_written_on() -> None:

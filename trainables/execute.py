@@ -18,6 +18,7 @@ from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig
 from trainables.context import Context, Report, StageFunction, StageResult, StageTask, silent
 from trainables.graph import STAGES, StageRun, resolve_reference
+from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
 
 Row = dict[str, Any]
@@ -154,8 +155,12 @@ def environment() -> dict[str, str]:
         "host": uname.nodename,
         "cores": str(os.cpu_count()),
     }
+    for library in ("numpy", "torch"):
+        if library in sys.modules:
+            facts[library] = str(sys.modules[library].__version__)
     torch = sys.modules.get("torch")
-    return facts if torch is None else {**facts, "torch": str(torch.__version__)}
+    threads = {} if torch is None else {"threads": str(torch.get_num_threads())}
+    return {**facts, **threads, **code_facts()}
 
 
 def _limit_threads() -> None:

@@ -43,10 +43,42 @@ STAGES: Mapping[str, Stage] = {
             fingerprint="trainables.backbones:fingerprint",
         ),
         Stage("voxels", 1, ("voxels",), ("data",), "trainables.stages.voxels:run"),
-        Stage("semantic", 1, ("semantic",), ("features", "voxels"), "trainables.stages.semantic:run", seeded=True),
+        Stage("semantic", 2, ("semantic",), ("features", "voxels"), "trainables.stages.semantic:run", seeded=True),
         Stage("structure", 1, ("structure",), ("features", "voxels"), "trainables.stages.structure:run", seeded=True),
         Stage(
             "motion", 1, ("motion",), ("features", "voxels", "structure"), "trainables.stages.motion:run", seeded=True
+        ),
+        Stage(
+            "controls",
+            1,
+            ("generator", "backbones"),
+            ("features", "voxels"),
+            "trainables.stages.controls:run",
+            fingerprint="trainables.backbones:generator_fingerprint",
+        ),
+        Stage(
+            "reconstruct",
+            1,
+            ("reconstruct", "generator", "backbones"),
+            ("features", "voxels", "semantic", "structure", "motion"),
+            "trainables.stages.reconstruct:run",
+            seeded=True,
+            fingerprint="trainables.backbones:generator_fingerprint",
+        ),
+        Stage(
+            "evaluate",
+            1,
+            ("evaluate",),
+            ("data", "voxels", "reconstruct", "controls"),
+            "trainables.stages.evaluate:run",
+            fingerprint="trainables.backbones:judges_fingerprint",
+        ),
+        Stage(
+            "importance",
+            1,
+            ("importance",),
+            ("data", "features", "voxels", "semantic", "structure", "motion"),
+            "trainables.stages.importance:run",
         ),
         Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", seeded=True),
     )

@@ -1,16 +1,17 @@
 """A study: what is searched, for which targets, by which sampler and scheduler, and the trials it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from platform.definition.influence import varying_stages
 from platform.definition.space import Point, Space
 from trainables.config.base import Config, Count
-from trainables.config.trial import flatten
-from trainables.graph import stage_runs
+from trainables.config.trial import TrialConfig, flatten
+from trainables.graph import StageRun, stage_runs
 from trainables.identity import digest, identity_fields
 from trainables.metrics.registry import Metric
 from trainables.spec import TrialSpec
@@ -85,6 +86,9 @@ class SchedulerConfig:
 class Study:
     """A search space with everything that decides which trials are run; made by `study_file.load_study`."""
 
+    searches: ClassVar[bool] = True
+    """Whether results decide what is tried next; `platform.ablation.study` has all its trials beforehand."""
+
     name: str
     """The file's stem."""
     space: Space
@@ -154,6 +158,42 @@ class Study:
         """Return the training seed of each repeat. Equal for all points, so that repeats are paired."""
         return tuple(range(self.seed, self.seed + self.repeats))
 
+    def training_seed(self, repeat: int, values: Point) -> int:
+        """Return the seed of one trial."""
+        return self.seeds()[repeat]
+
+    def shared_runs(self) -> tuple[StageRun, ...]:
+        """Return the stage runs that no swept field changes, one for each seed where it matters, inputs first."""
+        config = self.space.config({})
+        private = varying_stages(self.space.fields, self.stages)
+        runs: dict[str, StageRun] = {}
+        for seed in self.seeds():
+            for run in stage_runs(config, seed=seed, targets=self.stages):
+                if run.stage not in private:
+                    runs.setdefault(run.identity, run)
+        return tuple(runs.values())
+
+    def config_of(self, run: StageRun) -> TrialConfig:
+        """Return the config under which to execute `run`, one of `shared_runs`."""
+        return self.space.config({})
+
+    def is_needed_by_all(self, run: StageRun) -> bool:
+        """Tell whether the study is void if `run`, one of `shared_runs`, fails."""
+        return True
+
+    def labels(self, repeat: int, values: Point) -> dict[str, str]:
+        """Return what every view shows beside a trial's values, so that trials can be grouped by it."""
+        return {}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What stands on the study's own page in MLflow before its first trial."""
+        return {}
+
+    def summary(self, results: Iterable[tuple[Point, Mapping[str, float]]]) -> dict[str, float]:
+        """Return numbers for the study's own page, from the values and metrics of its completed trials."""
+        return {}
+
     def trial_name(self, point: int, repeat: int) -> str:
         """Return `t0007`, or `t0007-s1` where points are repeated."""
         return f"t{point:04d}" if self.repeats == 1 else f"t{point:04d}-s{repeat}"
@@ -165,7 +205,7 @@ class Study:
             pydantic.ValidationError: The values make no config (`space.violated` tells beforehand).
         """
         config = self.space.config(values)
-        seed = self.seeds()[repeat]
+        seed = self.training_seed(repeat, values)
         return TrialSpec(
             study=self.id,
             trial=self.trial_name(point, repeat),

@@ -1,37 +1,20 @@
 """Scores every pair of a contest, and two controls of each: its first frame held, and another clip's truth."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from platform.judging.contest import Contest, Failure, Found
 from trainables.datasets.clips import ClipError, natural
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
-from trainables.metrics.clip import Clip, UndefinedError
-from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, VideoMetric, read
+from trainables.judging.scoring import Control, Value, available, compare
+from trainables.metrics.clip import Clip
+from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, VideoMetric, read_all
 
-Control: TypeAlias = Literal["", "still", "mismatched"]
-CONTROLS: Mapping[Control, str] = {
-    "": "the system",
-    "still": "its first frame held: what does its motion add?",
-    "mismatched": "its videos against other clips' truths: what does chance give?",
-}
 _ASPECT_TOLERANCE = 0.01
 _LENGTH_TOLERANCE = 0.05
 _ORDER_SEED = 0
-
-
-@dataclass(frozen=True)
-class Value:
-    """One metric of one clip; None with the reason where it is undefined."""
-
-    system: str
-    control: Control
-    clip: str
-    metric: str
-    value: float | None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,8 +30,7 @@ class Judge:
     @property
     def metrics(self) -> tuple[VideoMetric, ...]:
         """The metrics that can be had."""
-        able = (metric for metric in VIDEO_METRICS.values() if all(map(self.networks.has, metric.needs)))
-        return tuple(metric for metric in able if self.legacy_flow or metric.name != "epe_legacy")
+        return available(self.networks, legacy_flow=self.legacy_flow)
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:
         """Return the values of all systems, controls, clips and metrics, and what was wrong with clips.
@@ -70,23 +52,36 @@ class Judge:
         values = [outcome for outcome in outcomes if isinstance(outcome, Value)]
         return values, [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 
+    def shown(self, name: str) -> dict[str, Clip]:
+        """Return what was judged under `name`, for people to look at: the truth, then each system that could be."""
+        halves = {"truth": (self.contest.truths[name], 0)}
+        halves |= {system.name: (system.clips[name], 1) for system in self.contest.systems if name in system.clips}
+        videos = {}
+        for label, (found, half) in halves.items():
+            with suppress(ClipError):
+                videos[label] = self._fitted(load(found)[half])
+        return videos
+
     def _truth(self, name: str) -> Reading | Failure:
         found = self.contest.truths[name]
         try:
-            return self._read(self._fitted(load(found)[0]))
+            return self._read(self._fitted(load(found)[0]))[0]
         except ClipError as error:
             return Failure("truth", name, str(found.path), str(error), False)
 
     def _of_clip(self, name: str, truth: Reading, other: Reading | Failure | None) -> Iterator[Value | Failure]:
+        clips: dict[str, Clip] = {}
         for system in self.contest.systems:
-            found = system.clips.get(name)
-            if found is None:
+            if name in system.clips:
+                try:
+                    clips[system.name] = self._fitted(load(system.clips[name])[1])
+                except ClipError as error:
+                    yield Failure(system.name, name, str(system.clips[name].path), str(error), False)
+        readings = dict(zip(clips, self._read(*clips.values()), strict=True))
+        for system in self.contest.systems:
+            if system.name not in readings:
                 continue
-            try:
-                prediction = self._read(self._fitted(load(found)[1]))
-            except ClipError as error:
-                yield Failure(system.name, name, str(found.path), str(error), False)
-                continue
+            found, prediction = system.clips[name], readings[system.name]
             values = list(self._compare(system.name, "", name, truth, prediction))
             remarks = (*self._remarks(name, found, prediction.frames), *map(_undefined, values))
             yield from (Failure(system.name, name, str(found.path), remark, True) for remark in remarks if remark != "")
@@ -98,14 +93,11 @@ class Judge:
     def _compare(
         self, system: str, control: Control, clip: str, truth: Reading, prediction: Reading
     ) -> Iterator[Value]:
-        for metric in self.metrics:
-            try:
-                yield Value(system, control, clip, metric.name, metric.score(truth, prediction, threads=self.threads))
-            except UndefinedError as error:
-                yield Value(system, control, clip, metric.name, None, str(error))
+        for outcome in compare(self.metrics, truth, prediction, threads=self.threads):
+            yield Value(system, control, clip, *outcome)
 
-    def _read(self, clip: Clip) -> Reading:
-        return read(clip, self.networks, legacy_flow=self.legacy_flow, threads=self.threads)
+    def _read(self, *clips: Clip) -> list[Reading]:
+        return read_all(clips, self.networks, legacy_flow=self.legacy_flow, threads=self.threads)
 
     def _remarks(self, name: str, found: Found, clip: Clip) -> Iterator[str]:
         """Yield what is odd about a reconstruction that is evaluated all the same."""

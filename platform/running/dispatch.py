@@ -138,7 +138,8 @@ class Dispatcher:
             known = self._tools.records.trials.get(spec.trial)
             if known is not None and known.finished is not None:
                 continue
-            body = proposed_body(spec, point=point, repeat=repeat, values=values)
+            labels = self._study.labels(repeat, dict(values))
+            body = proposed_body(spec, point=point, repeat=repeat, values=values, labels=labels)
             if known is None or known.proposed != body:
                 self._record(spec.trial, "proposed", body)
             specs.append(spec)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 from platform.definition.study import Study
 from platform.errors import UserError
 from platform.events import TrialEvent, View
-from platform.plan import shared_runs
 from platform.running.claims import Claims
 from platform.running.failure import StudyError
 from platform.running.interrupt import Interrupt
@@ -96,7 +95,7 @@ def run_study(study: Study, options: RunOptions, *, views: Sequence[View] | None
 
 
 def default_views(study: Study, options: RunOptions, store: Store) -> list[View]:
-    """Return the Optuna journal, MLflow, and progress on the terminal, which has the last word."""
+    """Return the Optuna journal of a search, MLflow, and progress on the terminal, which has the last word."""
     from platform.ui import ui_command
     from platform.views.optuna_view import OptunaView
     from platform.views.progress import Progress
@@ -104,9 +103,9 @@ def default_views(study: Study, options: RunOptions, store: Store) -> list[View]
 
     home = options.home
     runs = RunStore(store, cache=home / "scratch" / "cache")
-    journal = OptunaView(study, home=home)
-    mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, find=runs.find)
-    return [journal, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
+    journal: list[View] = [OptunaView(study, home=home)] if study.searches else []
+    mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
+    return [*journal, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
 
 
 def _opened(uri: str) -> Store:
@@ -186,7 +185,7 @@ class _Run:
         with tune.cluster(self.options.address), self.interrupt.listening():
             grant = tune.grant(self.options.max_concurrent)
             work = tune.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt)
-            executed = tune.run_shared(work, shared_runs(self.study), self._tell)
+            executed = tune.run_shared(work, self.study.shared_runs(), self._tell)
             tune.run_trials(work, dispatcher, curves)
         return executed
 

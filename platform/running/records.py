@@ -128,9 +128,12 @@ class Records:
                 record.curve[row["epoch"]] = row["metrics"][metric]
 
 
-def proposed_body(spec: TrialSpec, *, point: int, repeat: int, values: Mapping[str, Any]) -> dict[str, Any]:
+def proposed_body(
+    spec: TrialSpec, *, point: int, repeat: int, values: Mapping[str, Any], labels: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the body of a `proposed` event."""
     runs = [run.to_json() for run in spec.runs]
+    labelled = {"labels": dict(labels)} if labels else {}
     return {
         "point": point,
         "repeat": repeat,
@@ -138,6 +141,7 @@ def proposed_body(spec: TrialSpec, *, point: int, repeat: int, values: Mapping[s
         "values": dict(values),
         "config": dict(spec.config),
         "runs": runs,
+        **labelled,
     }
 
 

@@ -27,6 +27,7 @@ from trainables.execute import missing
 from trainables.graph import STAGES, StageRun
 from trainables.on_ray import shared_run, trial_function
 
+_log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -109,24 +110,25 @@ Tell = Callable[[StageRun, State], object]
 
 
 def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
-    """Run those of the `shared` stage runs (inputs first) that the store lacks; return how many, when all are stored.
+    """Run those of the `shared` stage runs (inputs first) that the store lacks; return how many were executed.
 
     Each waits as a Ray task for the tasks that make its inputs. One that another driver is making is waited for here,
-    in the driver, so that no worker is held up by it.
+    in the driver, so that no worker is held up by it. One that fails and that only some trials need is left to them:
+    their records then tell why.
 
     Raises:
-        StudyError: One failed.
+        StudyError: One failed that all trials need.
     """
     absent = missing(shared, RunStore(open_store(work.place["store"]), cache=Path(work.place["cache"])))
     for run in shared:
         tell(run, "waiting" if run.identity in absent else "cached")
     task = ray.remote(shared_run)
     most = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-    config = work.study.space.config({}).model_dump(mode="json")
     waiting = {run.identity: run for run in shared if run.identity in absent}
     tasks: dict[str, Any] = {}
     running: dict[Any, StageRun] = {}
     begun: set[str] = set()
+    executed = 0
     while waiting or running:
         work.interrupt.check()
         for run in tuple(waiting.values()):
@@ -135,6 +137,7 @@ def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
             needed = [tasks[identity] for identity in run.inputs.values() if identity in tasks]
             cpus = max(1, min(STAGES[run.stage].cores, most))
             granted = task.options(num_cpus=cpus, num_gpus=work.grant.gpus)
+            config = work.study.config_of(run).model_dump(mode="json")
             tasks[run.identity] = granted.remote(run.to_json(), config, work.place, *needed)
             running[tasks[run.identity]] = waiting.pop(run.identity)
         unmade = {run.identity for run in running.values()}
@@ -142,15 +145,16 @@ def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
             if run.identity not in begun and not unmade & set(run.inputs.values()):
                 begun.add(run.identity)
                 tell(run, "running")
-        _take_finished(work, running, tell)
-    return len(absent)
+        executed += _take_finished(work, running, tell)
+    return executed
 
 
-def _take_finished(work: Work, running: dict[Any, StageRun], tell: Tell) -> None:
-    """Wait a moment and take what has finished out of `running`."""
+def _take_finished(work: Work, running: dict[Any, StageRun], tell: Tell) -> int:
+    """Wait a moment and take what has finished out of `running`; return how many of these did not fail."""
     if not running:
         time.sleep(_POLL)
-        return
+        return 0
+    done = 0
     for reference in ray.wait(list(running), timeout=_POLL)[0]:
         run = running.pop(reference)
         work.claims.drop(run.identity)
@@ -158,8 +162,14 @@ def _take_finished(work: Work, running: dict[Any, StageRun], tell: Tell) -> None
             ray.get(reference)
         except ray.exceptions.RayError as error:
             tell(run, "failed")
-            raise StudyError(f"stage {run.stage} ({run.identity}), which all trials need, failed:\n{error}") from None
+            what = f"stage {run.stage} ({run.identity})"
+            if work.study.is_needed_by_all(run):
+                raise StudyError(f"{what}, which all trials need, failed:\n{error}") from None
+            _log.warning("%s failed; the trials that need it will tell why", what)
+            continue
         tell(run, "done")
+        done += 1
+    return done
 
 
 def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[int, float]]) -> None:

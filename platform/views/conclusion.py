@@ -59,7 +59,10 @@ def conclude(
     complete = sum(counts.values()) - counts["unfinished"] >= study.trial_count
     status = "KILLED" if not complete else "FINISHED" if counts["completed"] else "FAILED"
     ended = milliseconds(max(result.finished for result in results)) if complete else None
-    return Conclusion(status, ended, _best_points(study, results, order), tags)
+    completed = [(dict(one.values), one.metrics) for one in results if one.outcome == "COMPLETED"]
+    last = milliseconds(max((one.finished for one in results), default=0.0))
+    summary = [Point(key(name), value, last, 0) for name, value in study.summary(completed).items()]
+    return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags)
 
 
 def scales(study: Study) -> dict[str, Kind]:

@@ -77,9 +77,10 @@ class TrialMirror:
         config = body["config"]
         entries.params.update(params(relevant(config, runs)))
         entries.texts["config.json"] = json.dumps(config, indent=2)
-        entries.tags.update(
-            {name: str(body[name]) for name in ("condition", "point", "repeat", "seed") if name in body}
-        )
+        entries.tags.update({name: str(body[name]) for name in ("point", "repeat", "seed") if name in body})
+        labels = body.get("labels", {})  # as both: MLflow groups runs by params, and filters by tags
+        entries.tags.update(labels)
+        entries.params.update(labels)
         entries.tags.update({f"stage.{stage}": identity for stage, identity in runs.items()})
         if "data" in runs:
             entries.tags["data.digest"] = runs["data"]

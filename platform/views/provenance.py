@@ -1,20 +1,20 @@
 """Where a study's code came from: the git commit and the versions of what it runs on."""
 
 import getpass
-import subprocess
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+from trainables.provenance import ROOT, git
+
 _PACKAGES = ("torch", "ray", "optuna", "mlflow")
 
 
-def git_tags(root: Path = _ROOT) -> dict[str, str]:
+def git_tags(root: Path = ROOT) -> dict[str, str]:
     """Return commit and dirty flag of the checkout at `root`; empty outside git or where git is missing."""
-    commit = _git(root, "rev-parse", "HEAD")
-    status = _git(root, "status", "--porcelain")
+    commit = git(root, "rev-parse", "HEAD")
+    status = git(root, "status", "--porcelain")
     if commit is None or status is None:
         return {}
     return {"git.commit": commit, "git.dirty": str(bool(status)).lower()}
@@ -37,12 +37,3 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without an entry
         return "unknown"
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -11,7 +11,7 @@ from typing import Any
 from platform.events import Outcome, TrialEvent
 from trainables.metrics.registry import Metric
 
-_RETRIEVAL = re.compile(r"retrieval_[a-z]+_top")
+_RETRIEVAL = re.compile(r"retrieval_(image|text)_")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def controls(result: Result, target: Metric) -> dict[str, float]:
     beside = {
         name: name.removeprefix(f"{target.name}_") for name in result.metrics if name.startswith(f"{target.name}_")
     }
-    chance = _RETRIEVAL.sub("retrieval_chance_top", target.name)
+    chance = _RETRIEVAL.sub("retrieval_chance_", target.name)
     if chance != target.name and chance in result.metrics:
         beside[chance] = "chance"
     return {label: result.metrics[name] for name, label in beside.items()}

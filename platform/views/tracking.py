@@ -11,9 +11,11 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,8 @@ from platform.views.results import Result, absorb
 from platform.views.saved_view import EXPERIMENTS, saved_view
 from platform.views.tracking_uri import sqlite_path, without_secrets
 from storage import layout
-from storage.runs import Manifest
+from storage.errors import StoreError
+from storage.runs import RunStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,6 +46,8 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 """Quiet, and failing soon: events wait with us, not in MLflow's own retries."""
+_PAGES = ("page.html", "contact.png")
+"""What an evaluate stage run leaves for people to look at."""
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 """MLflow's error codes that sending again would not change."""
 _LARGE = 100_000
@@ -59,9 +64,7 @@ _NOTE = (
 class Tracking:
     """Mirrors the events of one study into MLflow. On resume it must be given all stored events again."""
 
-    def __init__(
-        self, study: Study, *, home: Path, uri: str, store: str, find: Callable[[str], Manifest | None] = lambda _: None
-    ) -> None:
+    def __init__(self, study: Study, *, home: Path, uri: str, store: str, stage_runs: RunStore | None = None) -> None:
         """Return at once; MLflow is imported and reached by a thread.
 
         Args:
@@ -69,11 +72,9 @@ class Tracking:
             home: Where a local database's artifacts lie.
             uri: Of the tracking server or database.
             store: URI of the object store, named as the source of data and models.
-            find: Returns the manifest of a stage run, or None.
+            stage_runs: Those of the store; without them no model and no page is named.
         """
-        for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
-        self._study, self._home, self._uri, self._store, self._find = study, home, uri, store, find
+        self._study, self._home, self._uri, self._store, self._stage_runs = study, home, uri, store, stage_runs
         self._runs: _StudyRuns | None = None
         self._mirrors: dict[str, TrialMirror] = defaultdict(TrialMirror)
         self._results: dict[str, Result] = {}
@@ -117,15 +118,27 @@ class Tracking:
         try:
             runs = self._connected()
             for trial, seen in by_trial.items():
-                runs.write(trial, seen, self._mirrors[trial])
+                runs.write(trial, seen, self._mirrors[trial], partial(self._pages, trial))
         except Exception as error:
             self._runs = None  # a run may have been made whose answer was lost: look for it before making another
             raise ConnectionError(without_secrets(f"{type(error).__name__}: {error}")) from None
 
+    def _pages(self, trial: str, folder: Path) -> None:
+        """Put the pages of a trial's evaluate stage run, if it has one, into `folder`."""
+        identity = self._results[trial].identities.get("evaluate")
+        if identity is None or self._stage_runs is None or self._stage_runs.find(identity) is None:
+            return
+        try:
+            artifacts = self._stage_runs.open(identity)
+            for name in artifacts.manifest.files.keys() & set(_PAGES):
+                shutil.copyfile(artifacts.path(name), folder / name)
+        except StoreError as error:
+            _log.warning("MLflow lacks the page of trial %s: %s", trial, without_secrets(str(error)))
+
     def _connected(self) -> _StudyRuns:
         if self._runs is None:
-            client = _client(self._uri)
-            artifacts = None if sqlite_path(self._uri) is None else (self._home / "mlartifacts").resolve().as_uri()
+            client = connected(self._uri)
+            artifacts = artifact_folder(self._uri, home=self._home)
             self._runs = _StudyRuns(client, self._study, artifacts=artifacts, store=self._store, began=self._began)
         return self._runs
 
@@ -137,7 +150,8 @@ class Tracking:
             return
         results = tuple(self._results[trial] for trial in sorted(self._results))
         with tempfile.TemporaryDirectory() as folder:
-            conclusion = conclude(self._study, results, folder=Path(folder), store=self._store, find=self._find)
+            find = self._stage_runs.find if self._stage_runs is not None else lambda _: None
+            conclusion = conclude(self._study, results, folder=Path(folder), store=self._store, find=find)
             conclusion.tags[_EVENTS] = str(self._seen)
             runs.conclude(conclusion, Path(folder))
 
@@ -158,7 +172,7 @@ class _StudyRuns:
         }
         if "git.commit" in commit:
             self._common["mlflow.source.git.commit"] = commit["git.commit"]
-        self._experiment = self._find_experiment(f"{EXPERIMENTS}{study.name}", artifacts)
+        self._experiment = find_experiment(client, study.name, artifacts=artifacts, note=_NOTE)
         self._parent: str | None = None
         self.concluded = 0
         """How many events the summary on the study's run was made from."""
@@ -173,8 +187,13 @@ class _StudyRuns:
                 self._complete[tags[_TRIAL]] = int(tags.get(_EVENTS, 0))
         self._open = False
 
-    def write(self, trial: str, events: Sequence[TrialEvent], mirror: TrialMirror) -> None:
-        """Write events of one trial; what its run has already stays as it is."""
+    def write(
+        self, trial: str, events: Sequence[TrialEvent], mirror: TrialMirror, pages: Callable[[Path], None]
+    ) -> None:
+        """Write events of one trial; what its run has already stays as it is.
+
+        `pages` puts into a folder what there is to look at once the trial is finished.
+        """
         fresh = [event for event in events if event.sequence >= self._complete.get(trial, 0)]
         if not fresh:
             return
@@ -189,14 +208,19 @@ class _StudyRuns:
             entries.params.update(params({"study": self._shared()}))
         if entries.status is not None:
             entries.tags[_EVENTS] = str(fresh[-1].sequence + 1)
-        self._log(self._children[trial], entries)
+            with tempfile.TemporaryDirectory() as folder:
+                pages(Path(folder))
+                for page in sorted(Path(folder).iterdir()):
+                    self._client.log_artifact(self._children[trial], str(page))
+        log(self._client, self._children[trial], entries, store=self._store)
 
     def conclude(self, conclusion: Conclusion, folder: Path) -> None:
         """Write what the whole study came to onto its run."""
         parent = self._open_parent()
         self._client.log_artifacts(parent, str(folder))
         points, tags = list(conclusion.points), conclusion.tags
-        self._log(parent, Entries(points=points, tags=tags, status=conclusion.status, ended=conclusion.ended))
+        entries = Entries(points=points, tags=tags, status=conclusion.status, ended=conclusion.ended)
+        log(self._client, parent, entries)
 
     def _open_parent(self) -> str:
         """Return the study's run, made or opened again for more trials."""
@@ -208,62 +232,16 @@ class _StudyRuns:
             self._client.update_run(self._parent, status="RUNNING")
             self._client.set_experiment_tag(self._experiment, *saved_view(self._study, began=self._began))
             definition = {name: value for name, value in self._study.definition.items() if name not in self._shared()}
-            space = {name: readable(domain) for name, domain in definition.pop("space").items()}
-            self._log(self._parent, Entries(params=params({"study": self._shared(), "space": space, **definition})))
+            space = {name: readable(domain) for name, domain in definition.pop("space", {}).items()}
+            written = params({"study": self._shared(), "space": space, **definition})
+            log(self._client, self._parent, Entries(params=written, tags=dict(self._study.tags)))
             self._open = True
         return self._parent
 
     def _shared(self) -> dict[str, Any]:
         """Return the parameters of the study that every trial gets too: MLflow's filters do not look at parents."""
-        return {name: self._study.definition[name] for name in ("targets", "sampler", "scheduler", "seed", "repeats")}
-
-    def _log(self, run_id: str, entries: Entries) -> None:
-        """Write `entries`, the status last. What MLflow will never take is reported and left out."""
-        from mlflow.entities import Metric, Param, RunTag
-        from mlflow.exceptions import MlflowException
-
-        metrics = [Metric(*point) for point in entries.points]
-        tags = [RunTag(name, value) for name, value in entries.tags.items()]
-        parameters = [Param(name, value) for name, value in entries.params.items()]
-        try:
-            if sum(map(len, entries.params.values())) > _LARGE:  # a request may have 1 MB
-                self._client.log_batch(run_id, params=parameters)
-                parameters = []
-            self._client.log_batch(run_id, metrics, parameters, tags)
-            for name, text in entries.texts.items():
-                self._client.log_text(run_id, text, name)
-            if entries.dataset is not None:
-                self._log_dataset(run_id, *entries.dataset)
-            if entries.status is not None:
-                self._client.set_terminated(run_id, entries.status, entries.ended)
-        except MlflowException as error:
-            if error.error_code not in _REFUSED:
-                raise
-            _log.warning("MLflow refuses entries of run %s: %s", run_id, without_secrets(str(error)))
-
-    def _log_dataset(self, run_id: str, name: str, identity: str) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        source = json.dumps({"uri": f"{self._store.rstrip('/')}/{layout.manifest(identity)}"})
-        dataset = Dataset(name=name, digest=identity[:36], source_type="mindsweep", source=source)
-        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-
-    def _find_experiment(self, name: str, artifacts: str | None) -> str:
-        from mlflow.exceptions import MlflowException
-
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                place = None if artifacts is None else f"{artifacts}/{self._study.name}"
-                tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": _NOTE}
-                return self._client.create_experiment(name, artifact_location=place, tags=tags)
-            except MlflowException:  # another driver made it meanwhile, or else this raises again
-                found = self._client.get_experiment_by_name(name)
-                if found is None:
-                    raise
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        return found.experiment_id
+        names = ("targets", "sampler", "scheduler", "seed", "repeats")
+        return {name: self._study.definition[name] for name in names if name in self._study.definition}
 
     def _search(self) -> Iterator[Run]:
         token: str | None = None
@@ -276,8 +254,66 @@ class _StudyRuns:
                 return
 
 
-def _client(uri: str) -> MlflowClient:
+def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "") -> None:
+    """Write `entries`, the status last. What MLflow will never take is reported and left out.
+
+    `store` is the URI of the object store that holds the data set.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
+
+    metrics = [Metric(*point) for point in entries.points]
+    tags = [RunTag(name, value) for name, value in entries.tags.items()]
+    parameters = [Param(name, value) for name, value in entries.params.items()]
+    try:
+        if sum(map(len, entries.params.values())) > _LARGE:  # a request may have 1 MB
+            client.log_batch(run_id, params=parameters)
+            parameters = []
+        client.log_batch(run_id, metrics, parameters, tags)
+        for name, text in entries.texts.items():
+            client.log_text(run_id, text, name)
+        if entries.dataset is not None:
+            name, identity = entries.dataset
+            source = json.dumps({"uri": f"{store.rstrip('/')}/{layout.manifest(identity)}"})
+            dataset = Dataset(name=name, digest=identity[:36], source_type="mindsweep", source=source)
+            client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        if entries.status is not None:
+            client.set_terminated(run_id, entries.status, entries.ended)
+    except MlflowException as error:
+        if error.error_code not in _REFUSED:
+            raise
+        _log.warning("MLflow refuses entries of run %s: %s", run_id, without_secrets(str(error)))
+
+
+def find_experiment(client: MlflowClient, name: str, *, artifacts: str | None, note: str) -> str:
+    """Return the ID of our experiment `name`, made or restored if need be; `note` tells people how to read it."""
+    from mlflow.exceptions import MlflowException
+
+    full = f"{EXPERIMENTS}{name}"
+    found = client.get_experiment_by_name(full)
+    if found is None:
+        try:
+            place = None if artifacts is None else f"{artifacts}/{name}"
+            tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
+            return client.create_experiment(full, artifact_location=place, tags=tags)
+        except MlflowException:  # another driver made it meanwhile, or else this raises again
+            found = client.get_experiment_by_name(full)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def artifact_folder(uri: str, *, home: Path) -> str | None:
+    """Return where the artifacts of a local database lie, as URI; None where a server decides."""
+    return None if sqlite_path(uri) is None else (home / "mlartifacts").resolve().as_uri()
+
+
+def connected(uri: str) -> MlflowClient:
     """Import mlflow and return a client whose database, if it is a local file, has its tables."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):  # a library that imported them earlier decided otherwise

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from platform.evaluate import main
+from trainables.backbones.sources import PHANTOM
 from trainables.metrics.video import VIDEO_METRICS
 
 Clip = NDArray[np.uint8]
@@ -61,7 +63,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def evaluate(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
-    code = main([*map(str, arguments), "--json"])
+    code = main([*map(str, arguments), "--json", "--no-tracking"])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -100,7 +102,8 @@ def test_published_clips_have_their_reference_values(
 def test_every_output_is_written(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(folders[1]), "--truth", str(folders[0]), "--out", str(tmp_path / "out")]) == 0
+    arguments = [folders[1], "--truth", folders[0], "--out", tmp_path / "out", "--no-tracking"]
+    assert main(list(map(str, arguments))) == 0
     shown = capsys.readouterr().out
     assert "32x32 (the smallest usual native one), 6 frames" in " ".join(shown.split())
     assert "SSIM" in shown
@@ -110,6 +113,12 @@ def test_every_output_is_written(
     latex = (tmp_path / "out" / "scores.tex").read_text()
     assert r"\toprule" in latex
     assert not re.search(r"(?<!\\)[_%#]", latex.replace("% needs", ""))
+    page = (tmp_path / "out" / "page.html").read_text()
+    assert page.count("<article>") == 3
+    assert page.count('alt="truth, clip') == page.count('alt="ours, clip') == 3
+    assert "ours: first frame held" in page
+    assert "chance is 0.75, not 0.5" in page
+    assert Image.open(tmp_path / "out" / "contact.png").size[1] > 2 * 64
     table = pq.read_table(tmp_path / "out" / "per_clip.parquet").to_pylist()
     assert {(row["system"], row["control"], row["clip"]) for row in table} == {
         ("ours", control, f"clip{seed}") for control in ("", "still", "mismatched") for seed in range(3)
@@ -166,7 +175,8 @@ def test_systems_without_a_common_clip_are_told_apart_loudly(
             pair = np.zeros((6, 36, 70, 3), np.uint8)
             pair[:, 2:34, 2:34], pair[:, 2:34, 36:68] = moving(seed), moving(seed + 5)
             save(tmp_path / system, f"{system}{seed}", pair)
-    assert main([str(tmp_path / "a"), "--system", f"b={tmp_path / 'b'}", "--out", str(tmp_path / "out")]) == 0
+    arguments = [tmp_path / "a", "--system", f"b={tmp_path / 'b'}", "--out", tmp_path / "out", "--no-tracking"]
+    assert main(list(map(str, arguments))) == 0
     assert "THE SYSTEMS SHARE NO CLIP" in " ".join(capsys.readouterr().out.split())
 
 
@@ -333,9 +343,70 @@ def test_a_classifier_gives_two_way_accuracy_and_missing_weights_are_a_failure(
     assert "--clip: " in report["failures"][0]["reason"]
 
 
+def test_damaged_weights_are_a_failure_too(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(PHANTOM / "clip", tmp_path / "clip")
+    (tmp_path / "clip" / "model.safetensors").write_bytes(b"no weights at all")
+    code, report = judged(capsys, *folders, "--vifi", tmp_path / "clip", "--clip", "phantom")
+    assert code == 1
+    assert [f["file"] for f in report["failures"]] == [str(tmp_path / "clip")]
+    assert report["failures"][0]["reason"].startswith("--vifi: ")
+    assert means(report)["ssim"]["clips"] == 3
+    assert "vifi" not in means(report)
+
+
+def test_the_phantoms_networks_judge(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = judged(capsys, *folders, "--vifi", "phantom", "--clip", "phantom")
+    assert (code, report["failures"]) == (0, [])
+    assert means(report)["vifi"]["mean"] > means(report, control="mismatched")["vifi"]["mean"]
+
+
+def test_a_single_video_is_judged_without_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "truth", "only", moving(0))
+    save(tmp_path / "ours", "only", moving(0) // 2 + moving(10) // 2)
+    code, report = judged(capsys, tmp_path / "truth", tmp_path / "ours")
+    assert code == 0
+    row = means(report)["ssim"]
+    assert (row["clips"], row["low"], row["high"]) == (1, None, None)
+    assert "mismatched" not in {row["control"] for row in report["rows"] if row["clips"] > 0}
+
+
+def test_where_nothing_can_be_judged_all_is_written_all_the_same(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(3):
+        save(folders[1], f"clip{seed}", moving(seed)[:, :24])
+    code, report = judged(capsys, *folders, "--resolution", 32)
+    assert code == 1
+    assert {failure["clip"] for failure in report["failures"]} == {"clip0", "clip1", "clip2"}
+    assert report["rows"] == []
+    assert "other proportions" in Path(report["out"], "page.html").read_text()
+
+
+def test_stills_have_no_motion_to_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        save(tmp_path / "truth", f"clip{seed}", moving(seed, frames=1))
+        save(tmp_path / "ours", f"clip{seed}", moving(seed, frames=1))
+    code, report = judged(capsys, tmp_path / "truth", tmp_path / "ours")
+    assert code == 1
+    assert {failure["reason"] for failure in report["failures"]} == {"EPE (px) is undefined: one frame has no flow"}
+    assert means(report)["epe"]["mean"] is None
+    assert means(report)["ssim"]["mean"] == 1
+
+
+def test_a_tracking_server_that_does_not_answer_is_told_before_anything_is_computed(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [folders[1], "--truth", folders[0], "--out", tmp_path / "out", "--tracking", "http://127.0.0.1:1"]
+    assert main(list(map(str, arguments))) == 2
+    assert "--tracking: http://127.0.0.1:1 does not answer" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_output_folder_that_cannot_be_made_is_told_before_anything_is_computed(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = folders[0] / "clip0.npy"
-    assert main([str(folders[1]), "--truth", str(folders[0]), "--out", str(file)]) == 2
+    assert main([str(folders[1]), "--truth", str(folders[0]), "--out", str(file), "--no-tracking"]) == 2
     assert f"--out {file}: cannot be made" in capsys.readouterr().err

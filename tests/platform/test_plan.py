@@ -8,7 +8,7 @@ from rich.console import Console
 from study_texts import NOOP, build
 
 from platform.definition.study import Study
-from platform.plan import FIRST_GUESSES, Plan, make_plan, shared_runs
+from platform.plan import FIRST_GUESSES, Plan, make_plan
 from platform.plan_view import duration, plan_json, render_plan, size
 from storage.base import Store
 from storage.events import EventLog
@@ -93,7 +93,7 @@ def test_repeats_share_what_is_not_seeded(store: Store) -> None:
         "motion": (18, False, 0),
     }
     assert plan.trials == 18
-    assert [run.stage for run in shared_runs(study)] == [
+    assert [run.stage for run in study.shared_runs()] == [
         "data",
         "features",
         "voxels",

@@ -9,17 +9,21 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlflow
+import numpy as np
 import pytest
 from made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
 
 from platform.definition.study import Study
+from platform.evaluate import FILES
+from platform.evaluate import main as evaluate
 from platform.events import TrialEvent
-from platform.views.tracking import Tracking, _client
+from platform.views.tracking import Tracking, connected
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
-from storage.runs import File, Manifest
+from storage.local import LocalStore
+from storage.runs import File, Manifest, RunStore
 
 
 def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: Any) -> None:
@@ -50,7 +54,7 @@ def rows(home: Path) -> dict[str, list[Any]]:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing in them: making one takes seconds."""
     folder = tmp_path_factory.mktemp("database")
-    _client(default_tracking(folder))
+    connected(default_tracking(folder))
     return folder / "mlflow.db"
 
 
@@ -59,7 +63,7 @@ def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder into which one whole study was mirrored."""
     folder = tmp_path_factory.mktemp("home")
     shutil.copy(database, folder)
-    mirror(folder, made_up_study(), study_events(), find=_manifest)
+    mirror(folder, made_up_study(), study_events(), stage_runs=STAGE_RUNS)
     return folder
 
 
@@ -77,10 +81,17 @@ def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return make
 
 
-def _manifest(identity: str) -> Manifest | None:
-    stage = identity.partition("-")[0]
-    files = {"model.safetensors": File("ab" * 32, 1234)}
-    return Manifest(identity, stage, {}, 0, {}, files, {}, (), {}, 0.0, 0.0)
+class StageRuns:
+    """Stands in for a store that holds whatever run it is asked for."""
+
+    @staticmethod
+    def find(identity: str) -> Manifest | None:
+        stage = identity.partition("-")[0]
+        files = {"model.safetensors": File("ab" * 32, 1234)}
+        return Manifest(identity, stage, {}, 0, {}, files, {}, (), {}, 0.0, 0.0)
+
+
+STAGE_RUNS = cast(RunStore, StageRuns())
 
 
 def test_study_is_a_parent_run_and_trials_its_children(home: Path) -> None:
@@ -179,7 +190,7 @@ def test_parent_holds_what_the_study_came_to(home: Path) -> None:
 
 def test_seeing_all_again_changes_nothing(home: Path) -> None:
     before = rows(home)
-    mirror(home, made_up_study(), study_events(), find=_manifest)
+    mirror(home, made_up_study(), study_events(), stage_runs=STAGE_RUNS)
     assert rows(home) == before
 
 
@@ -224,6 +235,59 @@ def test_an_epoch_done_again_after_a_crash_adds_no_point(new_home: Callable[[str
     client = mlflow.MlflowClient(tracking_uri=default_tracking(folder))
     history = client.get_metric_history(runs_by_name(folder)["t0000"].info.run_id, "epochs/motion.loss")
     assert [metric.step for metric in history] == list(range(1, EPOCHS + 1))
+
+
+def test_the_page_of_the_evaluate_stage_run_becomes_an_artifact(
+    new_home: Callable[[str], Path], tmp_path: Path
+) -> None:
+    runs = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path / "cache")
+    (tmp_path / "made").mkdir()
+    for name in ("page.html", "contact.png", "per_clip.parquet"):
+        (tmp_path / "made" / name).write_text(f"this is {name}")
+    there, absent = ("evaluate-0123456789abcdef", "evaluate-ffffffffffffffff")
+    runs.commit(Manifest(there, "evaluate", {}, 0, {}, {}, {}, (), {}, 0.0, 0.0), tmp_path / "made")
+    folder, study, events = new_home("home"), made_up_study(trials=2), []
+    for index, identity in enumerate((there, absent)):
+        first, *rest = trial_events(index)
+        run = {**first.body["runs"][-1], "stage": "evaluate", "identity": identity}
+        events += [later(first, runs=[*first.body["runs"], run]), *rest]
+    for _ in range(2):
+        mirror(folder, study, events, stage_runs=runs)
+    artifacts = {
+        name: Path(run.info.artifact_uri.removeprefix("file://")) for name, run in runs_by_name(folder).items()
+    }
+    assert {path.name for path in artifacts["t0000"].iterdir()} == {"config.json", "page.html", "contact.png"}
+    assert (artifacts["t0000"] / "page.html").read_text() == "this is page.html"
+    assert {path.name for path in artifacts["t0001"].iterdir()} == {"config.json"}
+
+
+def test_an_evaluation_becomes_a_run_with_its_means_and_files(
+    new_home: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = new_home("home")
+    monkeypatch.setenv("MINDSWEEP_HOME", str(home))
+    draw = np.random.default_rng(0)
+    for folder in ("truth", "ours"):
+        (tmp_path / folder).mkdir()
+        for name in ("a", "b"):
+            clip = draw.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+            np.save(tmp_path / folder / f"{name}.npy", clip, allow_pickle=False)
+    arguments = [tmp_path / "ours", "--truth", tmp_path / "truth", "--json"]
+    for _ in range(2):
+        assert evaluate(list(map(str, arguments))) == 0
+    client = mlflow.MlflowClient(tracking_uri=default_tracking(home))
+    experiment = client.get_experiment_by_name("mindsweep/evaluate")
+    assert experiment is not None
+    run, _ = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_name, run.info.status) == ("ours", "FINISHED")
+    report = json.loads((home / "evaluate" / "ours" / "scores.json").read_text())
+    means = {(row["metric"], row["control"]): row["mean"] for row in report["rows"]}
+    assert run.data.metrics["ours/ssim"] == pytest.approx(means["ssim", ""])
+    assert run.data.metrics["ours/epe_still"] == pytest.approx(means["epe", "still"])
+    assert run.data.params["folder.ours"] == str(tmp_path / "ours")
+    assert (run.data.params["frames"], run.data.params["height"]) == ("3", "16")
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert {path.name for path in artifacts.iterdir()} == set(FILES)
 
 
 def test_long_values_odd_names_and_thousands_of_points(new_home: Callable[[str], Path]) -> None:

@@ -29,6 +29,32 @@ def test_reads_back_in_order(store: Store) -> None:
     assert log.trials() == ("t0000", "t0001", "t0002")
 
 
+def test_the_ends_of_each_trial_are_read_alone(store: Store) -> None:
+    log = EventLog(store, "cmg-1")
+    assert list(log.ends()) == []
+    for trial, count in (("t0000", 1), ("t0001", 2), ("t0002", 12)):
+        for number in range(count):
+            log.append(trial, number, {"trial": trial, "sequence": number})
+    found = [(event["trial"], event["sequence"]) for event in log.ends()]
+    assert found == [("t0000", 0), ("t0001", 0), ("t0001", 1), ("t0002", 0), ("t0002", 11)]
+
+
+def test_a_damaged_last_event_is_left_out_and_a_damaged_first_one_is_told(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = EventLog(store, "s")
+    for number in range(3):
+        log.append("t", number, {"number": number})
+    store.put(layout.event("s", "t", 2), b"cut", replace=True)
+    assert list(log.ends()) == [{"number": 0}]
+    assert "is left out" in caplog.text
+    log.append("whole", 0, {"number": 0})
+    log.append("whole", 1, {"number": 1})
+    store.put(layout.event("s", "whole", 0), b"cut", replace=True)
+    with pytest.raises(IntegrityError):
+        list(log.ends())
+
+
 def test_values_survive(store: Store) -> None:
     value = {"text": "ä\n\u2028", "nested": {"none": None, "float": 0.1 + 0.2, "big": 2**63}, "keys": {"10": 1, "9": 2}}
     EventLog(store, "s").append("t", 0, value)

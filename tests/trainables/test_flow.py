@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trainables.metrics import flow
-from trainables.metrics.clip import UndefinedError
+from trainables.metrics.clip import UndefinedError, spread
 from trainables.metrics.shuffle import reorder
 
 Clip = NDArray[np.uint8]
@@ -98,3 +98,19 @@ def test_transition_errors_give_the_error_of_every_order_of_frames() -> None:
     assert reorder(table[None], orders)[0] == pytest.approx(direct, abs=1e-6)
     still = flow.still_error(flow.farneback(truth))
     assert table[:, 1, 1].mean() == pytest.approx(still, abs=1e-6)
+
+
+def test_flows_of_several_clips_are_those_of_each() -> None:
+    clips = [moving((1, 2)), moving((0, 1), frames=3, seed=1)]
+    for one, other in zip(flow.farneback_all(clips, threads=2), map(flow.farneback, clips), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(UndefinedError, match="one frame has no flow"):
+        flow.farneback_all([clips[0], clips[0][:1]])
+
+
+def test_threads_of_ours_leave_those_of_opencv_as_they_were() -> None:
+    before = cv2.getNumThreads()
+    assert spread(lambda _: cv2.getNumThreads(), range(3), threads=2) == [1, 1, 1]
+    with pytest.raises(ZeroDivisionError):
+        spread(lambda item: 1 // item, range(3), threads=2)
+    assert cv2.getNumThreads() == before

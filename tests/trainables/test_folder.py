@@ -133,6 +133,22 @@ def test_frames_are_taken_evenly_from_first_to_last(tmp_path: Path) -> None:
     assert read_clip(tmp_path / "short", frames=5, resolution=32)[:, 0, 0, 0].tolist() == [0, 0, 10, 20, 20]
 
 
+def test_frames_that_the_gif_writer_merged_count_in_the_data_set_too(tmp_path: Path) -> None:
+    clip = moving(3, frames=8)
+    clip[2] = clip[3] = clip[4] = clip[1]
+    write_gif(tmp_path / "a.gif", clip)
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert getattr(animation, "n_frames", 0) == 5
+    np.testing.assert_array_equal(read_clip(tmp_path / "a.gif", frames=8, resolution=40), clip)
+
+
+def test_a_clip_of_too_many_frames_is_refused(tmp_path: Path) -> None:
+    pictures = [Image.new("L", (8, 8), index % 2) for index in range(1002)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=10)
+    with pytest.raises(ClipError, match="more than 1000 frames; cut it"):
+        read_clip(tmp_path / "a.gif", frames=8, resolution=8)
+
+
 def test_crop_and_its_bounds(tmp_path: Path) -> None:
     clip = moving(0, side=80)
     write_png(tmp_path / "a", clip)

@@ -132,6 +132,21 @@ def test_truncated_and_corrupt_files_are_refused(tmp_path: Path) -> None:
             read_video(tmp_path / name)
 
 
+def test_frames_that_last_unlike_times_are_refused(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in clip()]
+    times = [10, 7010, 10, 7010, 10, 10]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=times)
+    with pytest.raises(ClipError, match="last 10 to 7010 ms; an even frame rate is needed"):
+        read_video(tmp_path / "a.gif")
+
+
+def test_an_archive_under_the_name_of_an_array_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.savez(file, clip=clip())
+    with pytest.raises(ClipError, match="is an archive of arrays"):
+        read_video(tmp_path / "a.npy")
+
+
 def test_frames_of_different_sizes_are_refused(tmp_path: Path) -> None:
     folder = write_png(tmp_path / "a", clip())
     Image.fromarray(clip(height=16)[0]).save(folder / "3.png")

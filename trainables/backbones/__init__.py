@@ -6,6 +6,7 @@ from trainables.backbones.sources import describe, locate
 from trainables.config.trial import TrialConfig
 
 STABLE_DIFFUSION_PARTS = ("vae", "text_encoder", "tokenizer")
+GENERATOR_PARTS = (*STABLE_DIFFUSION_PARTS, "unet", "scheduler")
 
 
 def fingerprint(config: TrialConfig) -> Any:
@@ -17,3 +18,19 @@ def fingerprint(config: TrialConfig) -> Any:
     diffusion = locate(config.backbones.stable_diffusion, kind="stable_diffusion")
     clip = locate(config.backbones.clip, kind="clip")
     return {"stable_diffusion": describe(diffusion, parts=STABLE_DIFFUSION_PARTS), "clip": describe(clip)}
+
+
+def generator_fingerprint(config: TrialConfig) -> Any:
+    """Return what identifies the weights that video is made with. Raises `ValueError` as `fingerprint`."""
+    return describe(locate(config.backbones.stable_diffusion, kind="stable_diffusion"), parts=GENERATOR_PARTS)
+
+
+def judges_fingerprint(config: TrialConfig) -> Any:
+    """Return what identifies the weights that video is judged by. Raises `ValueError` as `fingerprint`."""
+    sources = {
+        "image_classifier": (config.evaluate.image_classifier, "image_classifier"),
+        "video_classifier": (config.evaluate.video_classifier, "video_classifier"),
+        "vifi": (config.evaluate.vifi, "clip"),
+        "clip": (config.evaluate.clip, "clip"),
+    }
+    return {role: describe(locate(source, kind=kind)) for role, (source, kind) in sources.items()}

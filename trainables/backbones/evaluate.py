@@ -3,11 +3,14 @@
 import argparse
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from trainables.backbones.classifiers import load_image_classifier, load_video_classifier
+from trainables.backbones.judges import IMAGE, VIDEO, Judge, coded_frames
 from trainables.backbones.load import Clip, Vae, load_clip, load_vae
 from trainables.backbones.material import HELD_OUT, Material, draw, pixels
 from trainables.backbones.vae import psnr
@@ -27,12 +30,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stable-diffusion", default="phantom", help="phantom, a folder or a hub name")
     parser.add_argument("--clip", default="phantom", help="phantom, a folder or a hub name")
+    parser.add_argument("--image-classifier", default="phantom", help="phantom, or a folder with the same classes")
+    parser.add_argument("--video-classifier", default="phantom", help="phantom, or a folder with the same classes")
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     vae, clip = load_vae(arguments.stable_diffusion), load_clip(arguments.clip)
+    judges = arguments.image_classifier, arguments.video_classifier
+    scores = (
+        *evaluate(vae, clip, clips=arguments.clips, seed=arguments.seed),
+        *evaluate_judges(vae, *judges, clips=arguments.clips, seed=arguments.seed),
+    )
     table = Table("measure", "value", "for comparison", title=f"{arguments.clips} held-out phantom clips")
-    for score in evaluate(vae, clip, clips=arguments.clips, seed=arguments.seed):
+    for score in scores:
         table.add_row(score.name, f"{score.value:.3f}", score.chance)
     Console().print(table)
 
@@ -52,6 +62,29 @@ def evaluate(vae: Vae, clip: Clip, *, clips: int, seed: int) -> tuple[Score, ...
         Score("CLIP: image to text, top 1", image, guess),
         Score("CLIP: text to image, top 1", text, guess),
     )
+
+
+def evaluate_judges(vae: Vae, image: str, video: str, *, clips: int, seed: int) -> tuple[Score, ...]:
+    """Return how often the two classifiers name held-out clips rightly, as they are and after the VAE."""
+    material = draw(HELD_OUT, seed=seed, count=clips, frames=8)
+    frames, whole = load_image_classifier(image), load_video_classifier(video, frames=8)
+    scores = []
+    for state, shown in (
+        ("", material.clips),
+        (", after the VAE", np.stack([coded_frames(vae, c) for c in material.clips])),
+    ):
+        stacked = torch.from_numpy(shown)
+        named = torch.stack([frames(clip) for clip in stacked]).argmax(dim=-1)
+        scores.append(_accuracy(f"image classifier: accuracy{state}", named, IMAGE, material))
+        named = torch.cat([whole(clip) for clip in stacked]).argmax(dim=-1)[:, None]
+        scores.append(_accuracy(f"video classifier: accuracy{state}", named, VIDEO, material))
+    return tuple(scores)
+
+
+def _accuracy(name: str, named: Tensor, judge: Judge, material: Material) -> Score:
+    """Return the share of right answers among `named` [clips, answers]."""
+    right = named == torch.from_numpy(judge.truth(material.factors))[:, None]
+    return Score(name, right.float().mean().item(), f"{1 / len(judge.labels):.3f} by chance")
 
 
 def retrieval(clip: Clip, material: Material) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Loads the frozen networks by `from_pretrained`, whether they are the phantom's or the real ones, and wraps them."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.sources import Source, locate
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,11 @@ class Vae:
         return torch.as_tensor((posterior.mean + posterior.std * noise) * self.scaling_factor).contiguous()
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return images [N,3,H,W], from -1 to 1, of scaled latents [N,c,h,w]."""
+    def decode(self, latents: Tensor, *, at_once: int = 8) -> Tensor:
+        """Return images [N,3,H,W], from -1 to 1, of scaled latents [N,c,h,w], `at_once` at a time to bound memory."""
         scaled = (latents / self.scaling_factor).contiguous(memory_format=torch.channels_last)
-        return torch.as_tensor(self.model.decode(scaled).sample.clamp(-1.0, 1.0))
+        images = [self.model.decode(part).sample.clamp(-1.0, 1.0) for part in torch.split(scaled, at_once)]
+        return torch.cat(images)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,34 @@ class TextEncoder:
         """Return the share of words in `captions` that the tokenizer does not know."""
         ids = [i for one in self.tokenizer(list(captions), add_special_tokens=False).input_ids for i in one]
         return ids.count(self.tokenizer.unk_token_id) / max(len(ids), 1)
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Stable Diffusion's network, which sees noise in latents under a text condition, and its noise schedule."""
+
+    unet: Any
+    schedule: Any
+    """A `DDIMScheduler`, whatever kind the source names: all kinds share the betas."""
+
+    def check(self, *, condition: int, channels: int, side: int) -> None:
+        """Check that conditions of width `condition` and latents [channels, side, side] fit; warn of another size.
+
+        Raises:
+            ValueError: The network takes another width or another number of channels.
+        """
+        config = self.unet.config
+        for what, wanted, got in (
+            ("conditions of width", config.cross_attention_dim, condition),
+            ("latents with a number of channels of", config.in_channels, channels),
+        ):
+            if wanted != got:
+                raise ValueError(
+                    f"backbones.stable_diffusion: the UNet takes {what} {wanted}, but the features have {got}; "
+                    "vae, text_encoder and unet must be of one model"
+                )
+        if config.sample_size != side:
+            logger.warning("the UNet was trained on latents of side %s, but gets %d", config.sample_size, side)
 
 
 @dataclass(frozen=True)
@@ -147,6 +181,20 @@ def load_text_encoder(source: str, *, device: torch.device | None = None) -> Tex
     model = _load_model(CLIPTextModel, place, what="text_encoder", **options)
     tokenizer = _load(AutoTokenizer.from_pretrained, place, what="tokenizer", subfolder="tokenizer")
     return TextEncoder(_frozen(model, device), tokenizer)
+
+
+def load_generator(source: str, *, precision: str = "fp32", device: torch.device | None = None) -> Diffusion:
+    """Load the UNet, in one of `DTYPES`, and the noise schedule of a Stable Diffusion `source`. Raises `ValueError`."""
+    place = locate(source, kind="stable_diffusion")
+    options = {
+        "subfolder": "unet",
+        "torch_dtype": DTYPES[precision],
+        "use_safetensors": True,
+        "low_cpu_mem_usage": False,
+    }
+    unet = _load_model(UNet2DConditionModel, place, what="unet", **options)
+    schedule = _load(DDIMScheduler.from_pretrained, place, what="scheduler", subfolder="scheduler")
+    return Diffusion(_frozen(unet, device), schedule)
 
 
 def load_clip(source: str, *, device: torch.device | None = None) -> Clip:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storage.content import settled_file_at
+
 PHANTOM = Path(__file__).parent / "phantom"
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _WEIGHTS = (".json", ".txt", ".safetensors", ".bin")
@@ -49,7 +51,6 @@ def describe(source: Source, *, parts: Iterable[str] = (".",)) -> Any:
     files = sorted(path for part in parts for path in (root / part).glob("*") if path.suffix in _WEIGHTS)
     total = hashlib.sha256()
     for path in files:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = settled_file_at(path).digest  # hashed once per process: a study asks for each of its trials
         total.update(f"{path.relative_to(root).as_posix()} {digest}\n".encode())
     return {"sha256": total.hexdigest()}

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import torch
 
+from trainables.backbones.diffusion import train_unet
+from trainables.backbones.judges import train_image_classifier, train_video_classifier
 from trainables.backbones.language import train_clip, train_text
 from trainables.backbones.vae import train_vae
 
-STEPS = {"vae": 2800, "clip": 1000, "text": 600}
+STEPS = {"vae": 2800, "clip": 1000, "text": 600, "unet": 3600, "image_classifier": 1600, "video_classifier": 2000}
+"""Optimiser steps of each, in the order in which they need one another."""
 
 
 def main() -> None:
@@ -32,13 +35,20 @@ def main() -> None:
 
 
 def train(name: str, out: Path, *, seed: int, steps: int) -> None:
-    """Train one of `vae`, `clip` and `text` into its sub-folder of `out`; `text` reads the `clip` that lies there."""
+    """Train one of `STEPS` into its sub-folder of `out`, where the ones before it lie."""
+    diffusion = out / "stable_diffusion"
     if name == "vae":
-        train_vae(out / "stable_diffusion" / "vae", seed=seed, steps=steps)
+        train_vae(diffusion / "vae", seed=seed, steps=steps)
     elif name == "clip":
         train_clip(out / "clip", seed=seed, steps=steps)
+    elif name == "text":
+        train_text(diffusion, out / "clip", seed=seed, steps=steps)
+    elif name == "unet":
+        train_unet(diffusion, seed=seed, steps=steps)
+    elif name == "image_classifier":
+        train_image_classifier(out / name, diffusion, seed=seed, steps=steps)
     else:
-        train_text(out / "stable_diffusion", out / "clip", seed=seed, steps=steps)
+        train_video_classifier(out / name, diffusion, seed=seed, steps=steps)
 
 
 if __name__ == "__main__":

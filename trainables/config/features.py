@@ -11,7 +11,7 @@ class BackbonesConfig(Config):
     """Where the frozen models come from: `phantom` (shipped), a folder, or a hub name."""
 
     stable_diffusion: str = "phantom"
-    """Has the sub-folders vae, text_encoder and tokenizer, as `stable-diffusion-v1-5` has."""
+    """Has the sub-folders vae, text_encoder, tokenizer, unet and scheduler, as `stable-diffusion-v1-5` has."""
     clip: str = "phantom"
     """A CLIP model, as `openai/clip-vit-base-patch32`."""
 

@@ -61,5 +61,16 @@ RELEASED_CODE: Mapping[str, Any] = {
     "motion.train.l1": 6e-7,
 }
 
+GENTLE: Mapping[str, Any] = {
+    "generator.procedure": "img2img",
+    "generator.noise_timestep": 400,
+    "generator.steps": 20,
+    "generator.guidance": 3.0,
+    "generator.negative_prompt": "",
+    "generator.noise": "shared",
+}
+"""The paper's procedure leaves a small model too free: objects dissolve, and static video wins (EXPERIMENTS.md)."""
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {"phantom": {}, "paper": PAPER_SIZES}
 PROFILES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "released_code": RELEASED_CODE}
+GENERATIONS: Mapping[str, Mapping[str, Any]] = {"gentle": GENTLE, "paper": {}}

@@ -1,24 +1,28 @@
-"""The full config of one trial, and how it is put together from preset, profile and overrides."""
+"""The full config of one trial, and how it is put together from named sets of defaults and overrides."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from trainables.config.analysis import ImportanceConfig
 from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
-from trainables.config.presets import PRESETS, PROFILES
+from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
+from trainables.config.video import EvaluateConfig, GeneratorConfig, ReconstructConfig
 
 
 class TrialConfig(Config):
-    """One section for each stage, and the two choices that set their defaults."""
+    """One section for each stage, and the three choices that set their defaults."""
 
     preset: Literal["phantom", "paper"] = "phantom"
     """Sizes: small enough for a laptop, or those of the paper."""
     profile: Literal["paper", "released_code"] = "paper"
     """What is done where the paper's text and its released code disagree."""
+    generation: Literal["gentle", "paper"] = "gentle"
+    """How features become video: the paper's procedure, or one that suits the phantom's small diffusion model."""
     dataset: DatasetConfig = PhantomConfig()
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -26,6 +30,10 @@ class TrialConfig(Config):
     semantic: SemanticConfig = SemanticConfig()
     structure: StructureConfig = StructureConfig()
     motion: MotionConfig = MotionConfig()
+    reconstruct: ReconstructConfig = ReconstructConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    importance: ImportanceConfig = ImportanceConfig()
     noop: NoopConfig = NoopConfig()
 
     @model_validator(mode="after")
@@ -40,15 +48,18 @@ class TrialConfig(Config):
 
 
 def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
-    """Return the config that dotted `overrides` ask for, over the defaults of the preset and profile they name.
+    """Return the config that dotted `overrides` ask for, over the defaults of the named sets they choose.
 
     Raises:
         pydantic.ValidationError: A field is unknown, of a wrong type or out of range.
     """
     nested = nest(overrides)
+    preset = str(nested.get("preset", "phantom"))
+    generation = str(nested.get("generation", "paper" if preset == "paper" else "gentle"))
     layers = [
-        {"dataset.kind": "phantom"},
-        PRESETS.get(str(nested.get("preset", "phantom")), {}),
+        {"dataset.kind": "phantom", "generation": generation},
+        PRESETS.get(preset, {}),
+        GENERATIONS.get(generation, {}),
         PROFILES.get(str(nested.get("profile", "paper")), {}),
     ]
     merged: dict[str, Any] = {}

@@ -1,7 +1,9 @@
-"""Reads one clip, whatever its format, as a fixed number of small RGB frames."""
+"""Decodes clips of every format, and reads one as a fixed number of small RGB frames."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +50,7 @@ def read_clip(path: Path, *, frames: int, resolution: int, crop: Crop | None = N
     Raises:
         ClipError: It cannot be decoded, ends early, has one frame or over `LONGEST`, or is smaller than `crop`.
     """
-    seen: list[Frames] = []
-    try:
-        for picture in _pictures(path):
-            seen.append(_fit(picture, resolution, crop))
-            if len(seen) > LONGEST:
-                raise ClipError(f"more than {LONGEST} frames; cut it into clips of about two seconds")
-    except ClipError:
-        raise
-    except Exception as error:  # decoders raise whatever they like on damaged input
-        raise ClipError(f"cannot be decoded after {len(seen)} frame(s): {error}") from error
+    seen, _ = decode(path, lambda picture, _: _fit(picture, resolution, crop), missing=0.1)
     if len(seen) < 2:
         raise ClipError(f"{len(seen)} frame(s), but a clip needs at least two")
     chosen = np.linspace(0, len(seen) - 1, frames).round().astype(int)
@@ -65,6 +58,7 @@ def read_clip(path: Path, *, frames: int, resolution: int, crop: Crop | None = N
 
 
 def _fit(picture: Image.Image, resolution: int, crop: Crop | None) -> Frames:
+    picture = picture.convert("RGB")
     if crop is not None:
         top, bottom, left, right = crop
         if bottom > picture.height or right > picture.width:
@@ -73,30 +67,76 @@ def _fit(picture: Image.Image, resolution: int, crop: Crop | None) -> Frames:
     return np.asarray(picture.resize((resolution, resolution), Image.Resampling.BICUBIC))
 
 
-def _pictures(path: Path) -> Iterator[Image.Image]:
+def decode(
+    path: Path, keep: Callable[[Image.Image, int], Frames], *, missing: float = 0.0
+) -> tuple[list[Frames], float | None]:
+    """Return what `keep` makes of every frame that `path` shows, and its length in seconds if the file tells it.
+
+    The only decoder of GIF, video and folders of PNG. Neighbouring frames that the writer of a GIF merged into one
+    long frame are there again.
+
+    Args:
+        path: of a clip, as `is_clip` has it.
+        keep: takes a picture as it lies in the file (palette and alpha included) and its index; nothing else of the
+            picture stays in memory.
+        missing: share of the frames a video's header promises that may be absent, as where an edit list hides some.
+
+    Raises:
+        ClipError: it cannot be decoded, ends early, or has over `LONGEST` frames.
+    """
+    kept: list[Frames] = []
+    times: list[Fraction] = []
+    try:
+        for picture, time in _pictures(path, missing):
+            kept.append(keep(picture, len(kept)))
+            times.append(time)
+            if len(kept) > LONGEST:
+                raise ClipError(f"more than {LONGEST} frames; cut it into clips of about two seconds")
+    except ClipError:
+        raise
+    except Exception as error:  # decoders raise whatever they like on damaged input
+        raise ClipError(f"cannot be decoded after {len(kept)} frame(s): {type(error).__name__}: {error}") from error
+    return _unmerged(kept, times), float(sum(times)) if any(times) else None
+
+
+def _unmerged(frames: list[Frames], times: list[Fraction]) -> list[Frames]:
+    """Repeat frames that are shown longer than others: writers of GIF merge equal neighbours into one long frame."""
+    milliseconds = [round(1000 * time) for time in times]
+    unit = gcd(*milliseconds)
+    if unit == 0 or len(set(times)) == 1:
+        return frames
+    if sum(milliseconds) // unit > LONGEST:
+        raise ClipError(f"its frames last {min(milliseconds)} to {max(milliseconds)} ms; an even frame rate is needed")
+    return [frame for frame, time in zip(frames, milliseconds, strict=True) for _ in range(max(1, time // unit))]
+
+
+def _pictures(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fraction]]:
+    """Yield each picture as it lies in the file, and for how many seconds it is shown; 0 if the file does not say."""
     if path.suffix.lower() in VIDEO and not path.is_dir():
-        yield from _video(path)
+        yield from _video(path, missing)
     elif path.is_dir():
         for file in files(path):
             with Image.open(file) as picture:
-                yield picture.convert("RGB")
+                yield picture, Fraction(0)
     elif not path.read_bytes().rstrip(b"\0").endswith(b";"):
-        raise ClipError("no GIF, or one that ends before its trailer")
+        raise ClipError("ends before its trailer: truncated, or no GIF")
     else:
         with Image.open(path, formats=["GIF"]) as animation:
-            yield from (frame.convert("RGB") for frame in ImageSequence.Iterator(animation))
+            for shown in ImageSequence.Iterator(animation):
+                yield shown, Fraction(round(shown.info.get("duration", 0)), 1000)
 
 
-def _video(path: Path) -> Iterator[Image.Image]:
+def _video(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fraction]]:
     import av  # here, so that the command line starts without FFmpeg
 
     with av.open(str(path), format=VIDEO[path.suffix.lower()]) as container:
         if not container.streams.video:
             raise ClipError("has no video stream")
         stream = container.streams.video[0]
+        time = 1 / Fraction(stream.average_rate) if stream.average_rate else Fraction(0)
         count = 0
         for frame in container.decode(stream):
             count += 1
-            yield Image.fromarray(frame.to_ndarray(format="rgb24"))
-        if count < 0.9 * stream.frames:
+            yield Image.fromarray(frame.to_ndarray(format="rgb24")), time
+        if count < (1 - missing) * stream.frames:
             raise ClipError(f"{count} of {stream.frames} frames can be decoded: truncated or damaged")

@@ -4,21 +4,18 @@
 holds (its size, frame count, padding, alpha) decides how systems can be compared.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence
+from PIL import Image
 
-from trainables.datasets.clips import VIDEO, ClipError, files, is_clip
+from trainables.datasets.clips import ClipError, decode, is_clip
 from trainables.metrics.clip import Clip
 
 WIDEST_PADDING = 32
-_LONGEST = 1000
 _BLACK = 8
 """Largest value of a pixel that passes as black: lossy coding leaves a little."""
 
@@ -50,21 +47,20 @@ def read_video(path: Path) -> Video:
     Raises:
         ClipError: it cannot be decoded or ends early, its frames differ in size, or it has transparent pixels.
     """
-    try:
-        if path.suffix.lower() == ".npy":
-            return Video(_array(path), None)
-        if path.suffix.lower() in VIDEO and not path.is_dir():
-            return _film(path)
-        return _pictures(path)
-    except ClipError:
-        raise
-    except Exception as error:  # decoders raise whatever they like on damaged input
-        raise ClipError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+    if path.suffix.lower() == ".npy":
+        return Video(_array(path), None)
+    frames, seconds = decode(path, _opaque)
+    return Video(_stack(frames), seconds)
 
 
 def _array(path: Path) -> Clip:
-    array = np.load(path, allow_pickle=False)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:  # as with any other damaged file
+        raise ClipError(f"cannot be decoded: {type(error).__name__}: {error}") from error
     right = "[frames, height, width, 3] as uint8, or as floats from 0 to 1, is needed"
+    if not isinstance(array, np.ndarray):
+        raise ClipError(f"is an archive of arrays; {right}")
     if array.ndim != 4 or array.shape[-1] != 3 or array.size == 0:
         raise ClipError(f"holds {array.dtype} {list(array.shape)}; {right}")
     if array.dtype == np.uint8:
@@ -74,57 +70,12 @@ def _array(path: Path) -> Clip:
     return np.asarray(np.round(array * 255), dtype=np.uint8)
 
 
-def _pictures(path: Path) -> Video:
-    frames: list[Clip] = []
-    milliseconds: list[int] = []
-    for picture in _opened(path):
-        frames.append(_opaque(picture, len(frames)))
-        milliseconds.append(round(picture.info.get("duration", 0)))
-    return Video(_stack(_unmerged(frames, milliseconds)), sum(milliseconds) / 1000 if any(milliseconds) else None)
-
-
-def _unmerged(frames: list[Clip], milliseconds: list[int]) -> list[Clip]:
-    """Repeat frames that are shown longer than others: writers of GIF merge equal neighbours into one long frame."""
-    unit = gcd(*milliseconds)
-    if unit == 0 or len(set(milliseconds)) == 1:
-        return frames
-    if sum(milliseconds) // unit > _LONGEST:
-        raise ClipError(f"its frames last {min(milliseconds)} to {max(milliseconds)} ms; an even frame rate is needed")
-    return [frame for frame, time in zip(frames, milliseconds, strict=True) for _ in range(time // unit)]
-
-
-def _opened(path: Path) -> Iterator[Image.Image]:
-    if path.is_dir():
-        for file in files(path):
-            with Image.open(file) as picture:
-                yield picture
-        return
-    if not path.read_bytes().rstrip(b"\0").endswith(b";"):
-        raise ClipError("ends before its GIF trailer: truncated")
-    with Image.open(path, formats=["GIF"]) as animation:
-        yield from ImageSequence.Iterator(animation)
-
-
 def _opaque(picture: Image.Image, index: int) -> Clip:
     if picture.has_transparency_data:
         lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
         if lowest != 255:
             raise ClipError(f"frame {index} has transparent pixels; put it on a background first")
     return np.asarray(picture.convert("RGB"))
-
-
-def _film(path: Path) -> Video:
-    import av  # here, so that judging GIFs needs no FFmpeg
-
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise ClipError("has no video stream")
-        stream = container.streams.video[0]
-        frames = [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in container.decode(stream)]
-        if len(frames) < stream.frames:
-            raise ClipError(f"{len(frames)} of {stream.frames} frames can be decoded: truncated or damaged")
-        rate = stream.average_rate
-    return Video(_stack(frames), len(frames) / float(rate) if rate else None)
 
 
 def _stack(frames: list[Clip]) -> Clip:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,8 +33,16 @@ def check_pair(truth: Clip, prediction: Clip) -> None:
 
 
 def spread(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> list[_Result]:
-    """Map over `items`, on a pool when `threads` is above 1. OpenCV releases the interpreter, so threads pay."""
+    """Map over `items`, on a pool when `threads` is above 1. OpenCV releases the interpreter, so threads pay.
+
+    OpenCV's own threads rest meanwhile: they would split small images among cores that all have work.
+    """
     if threads <= 1:
         return list(map(function, items))
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
+    own = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, items))
+    finally:
+        cv2.setNumThreads(own)

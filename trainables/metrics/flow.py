@@ -5,7 +5,8 @@ twice the size is twice the error. A still prediction scores the mean length of 
 reconstructions beat: never report EPE without that control (`still_error`).
 """
 
-from itertools import pairwise, product
+from collections.abc import Sequence
+from itertools import islice, pairwise, product
 from typing import Literal, TypeAlias
 
 import cv2
@@ -28,10 +29,16 @@ def farneback(clip: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
     Raises:
         UndefinedError: the clip has one frame.
     """
-    frames = grey_frames(clip, grey=grey)
-    if len(frames) < 2:
+    return farneback_all([clip], grey=grey, threads=threads)[0]
+
+
+def farneback_all(clips: Sequence[Clip], *, grey: Grey = "rgb", threads: int = 1) -> list[Floats]:
+    """Return the flows of several clips, as `farneback` does; no thread idles between one clip and the next."""
+    if any(len(clip) < 2 for clip in clips):
         raise UndefinedError("one frame has no flow")
-    return np.stack(spread(_flow, pairwise(frames), threads=threads))
+    pairs = [pair for clip in clips for pair in pairwise(grey_frames(clip, grey=grey))]
+    flows = iter(spread(_flow, pairs, threads=threads))
+    return [np.stack(list(islice(flows, len(clip) - 1))) for clip in clips]
 
 
 def grey_frames(clip: Clip, *, grey: Grey) -> list[NDArray[np.uint8]]:
@@ -84,7 +91,7 @@ def epe(truth: Clip, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) 
         UndefinedError: the clips have one frame.
     """
     check_pair(truth, prediction)
-    return flow_error(*(farneback(clip, grey=grey, threads=threads) for clip in (truth, prediction)))
+    return flow_error(*farneback_all((truth, prediction), grey=grey, threads=threads))
 
 
 def still_error(truth: Floats, *, mask: Bools | None = None) -> float:
@@ -99,7 +106,11 @@ def transition_errors(truth: Clip, prediction: Clip, *, grey: Grey = "rgb", thre
     F(F-1) flows between all pairs of frames, and nothing more. The diagonal is a pair that does not move.
     """
     check_pair(truth, prediction)
-    flows = farneback(truth, grey=grey, threads=threads)
+    return transition_errors_of(farneback(truth, grey=grey, threads=threads), prediction, grey=grey, threads=threads)
+
+
+def transition_errors_of(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
+    """Return `transition_errors` where the true clip's flows `[F-1, H, W, 2]` are known."""
     frames = grey_frames(prediction, grey=grey)
 
     def errors(pair: tuple[int, ...]) -> list[float]:

@@ -1,6 +1,6 @@
 """Networks that judge videos, as functions of numpy clips; loading them loads torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from trainables.backbones.classifiers import load_image_classifier, load_video_classifier
 from trainables.backbones.load import load_clip
 from trainables.metrics.clip import Clip, Floats
-from trainables.metrics.video import Network, Role
+from trainables.metrics.video import Network, Networks, Role
 
 
 def load_network(role: Role, source: str, *, frames: int) -> Network:
@@ -28,6 +28,22 @@ def load_network(role: Role, source: str, *, frames: int) -> Network:
     if role == "video_classifier":
         return _on_arrays(load_video_classifier(source, frames=frames))
     return _on_arrays(load_clip(source).images)
+
+
+def load_networks(sources: Mapping[Role, str], *, frames: int) -> Networks:
+    """Load the networks of several roles. Two roles with the same CLIP share it, so that `read` runs it once.
+
+    Raises:
+        ValueError: as `load_network`.
+    """
+    loaded: dict[tuple[str, str], Network] = {}
+    chosen: dict[str, Network] = {}
+    for role, source in sources.items():
+        key = ("clip" if role == "vifi" else role, source)
+        if key not in loaded:
+            loaded[key] = load_network(role, source, frames=frames)
+        chosen[role] = loaded[key]
+    return Networks(**chosen)
 
 
 def _on_arrays(network: Callable[[Tensor], Tensor]) -> Network:

@@ -35,13 +35,27 @@ class Metric:
 
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
+_VIDEO = ("dataset", "features.resolution", "voxels.subject", "evaluate", "generator.validation_clips")
+"""How videos are made is no scale: it may be tuned for a metric of video."""
+_CHANCE_VIDEO = "see random_clip and shuffled_fmri beside it"
 _CHANCE_MSE = "see the mean-latent control beside it"
 
 
-def _retrieval(k: int, gallery: str) -> Metric:
-    name = f"semantic.retrieval_{gallery}_top{k}"
-    source = "paper Tables 5 and 17; spec C.2; gallery of held-out clips, ties by average rank"
+def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Metric:
+    name = f"semantic.retrieval_{gallery}_{size}top{k}"
+    clips = "held-out and training clips" if size == "large_" else "held-out clips"
+    source = f"paper Tables 5 and 17; spec C.2; gallery of {clips}, ties by average rank"
     return Metric(name, "max", 0.0, 1.0, f"{k} / clips in the gallery", _DATA, source)
+
+
+def _video(name: str, goal: Literal["min", "max"], low: float, high: float, *, chance: str = _CHANCE_VIDEO) -> Metric:
+    return Metric(f"evaluate.{name}", goal, low, high, chance, _VIDEO, "spec C; validation clips, mean over clips")
+
+
+def _importance(decoder: str, method: str, unit: str) -> Metric:
+    name = f"importance.{decoder}_{method}_{unit}"
+    fields = ("dataset", "voxels.subject", "importance")
+    return Metric(name, "max", -1.0, 1.0, "0", fields, f"spec C.4; Spearman with the planted map, over {unit}")
 
 
 def _error(name: str, *, chance: str = "none", scale_fields: tuple[str, ...], source: str) -> Metric:
@@ -52,6 +66,7 @@ METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         *(_retrieval(k, gallery) for gallery in ("image", "text") for k in (1, 5, 10)),
+        *(_retrieval(k, gallery, size="large_") for gallery in ("image", "text") for k in (10, 100)),
         _error(
             "semantic.projection_mse", chance="see projection_mse_mean beside it", scale_fields=_DATA, source="eq. 4"
         ),
@@ -83,6 +98,29 @@ METRICS: Mapping[str, Metric] = {
             ),
             source="eq. 9 while training, past entries hidden",
         ),
+        *(
+            _importance(decoder, method, unit)
+            for decoder in ("semantic", "structure", "motion")
+            for method in ("weight_product", "gradient", "permutation")
+            for unit in ("voxels", "regions")
+        ),
+        _video("two_way_i", "max", 0.0, 1.0, chance="0.75: three classes are right"),
+        _video("two_way_v", "max", 0.0, 1.0, chance="0.75: three classes are right"),
+        _video("vifi", "max", -1.0, 1.0),
+        _video("ssim", "max", -1.0, 1.0),
+        _video("psnr", "max", 0.0, 100.0),
+        _video("hue_cos_legacy", "max", 0.0, 1.0),
+        _video("hue_cos", "max", 0.0, 1.0),
+        _video("hue_pcc", "max", -1.0, 1.0, chance="0"),
+        _video("hue_circular", "max", -1.0, 1.0),
+        _video("clip_pcc", "max", -1.0, 1.0),
+        _video("epe", "min", 0.0, math.inf),
+        _video("object_ssim", "max", -1.0, 1.0),
+        _video("object_epe", "min", 0.0, math.inf),
+        _video("shape_accuracy", "max", 0.0, 1.0, chance="0.25 on the phantom"),
+        _video("colour_accuracy", "max", 0.0, 1.0, chance="0.125 on the phantom"),
+        _video("shuffle_p_epe", "min", 0.0, 1.0, chance="0.5"),
+        _video("shuffle_p_clip_pcc", "min", 0.0, 1.0, chance="0.5"),
         Metric("noop.value", "min", -math.inf, math.inf, "none", (), "the platform's own tests and benchmarks"),
     )
 }

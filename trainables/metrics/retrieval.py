@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def ranks(query: Tensor, gallery: Tensor) -> Tensor:
-    """Return the rank (from 1) of row i of `gallery` [N, D] for row i of `query` [N, D], by cosine: [N].
+    """Return the rank (from 1) of row i of `gallery` [N, D] for row i of `query` [n, D], n <= N, by cosine: [n].
 
     Entries that tie, such as clips with the same caption, share the average of their ranks. Cosines are taken to the
     distinct rows of the gallery, so that identical rows tie exactly.

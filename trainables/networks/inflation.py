@@ -53,7 +53,7 @@ class FirstAndPreviousFrame:
 def inflate(unet: UNet2DConditionModel, *, frames: int) -> UNet2DConditionModel:
     """Let `unet` see clips of `frames` frames, as rows [clips * frames, channels, h, w]; its weights stay as they are.
 
-    Text cross-attention stays per frame. Undone by `unet.set_default_attn_processor()`.
+    Text cross-attention stays per frame. Undone by `unet.set_attn_processor(AttnProcessor2_0())`.
     """
     own, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()
     names = unet.attn_processors

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -16,7 +17,8 @@ from trainables.loop import Job, Progress
 from trainables.metrics.registry import METRICS
 from trainables.randomness import Streams
 
-SPLITS = ("train", "validation", "test")
+HELD_OUT = ("validation", "test")
+SPLITS = ("train", *HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,13 @@ def finish(
         "device": str(next(learner.model.parameters()).device),
     }
     return StageResult({"loss": best["loss"], **metrics}, tuple(progress.history), info)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, rows: Mapping[str, Rows]) -> tuple[Any, Tensor]:
+    """Return what `model` reads from the fMRI of validation and test clips, and their indices in the data set."""
+    fmri, index = (torch.cat([getattr(rows[name], part) for name in HELD_OUT]) for part in ("fmri", "index"))
+    return model(fmri), index
 
 
 def held_out(metrics: Callable[[Rows], Mapping[str, float]], rows: Mapping[str, Rows]) -> dict[str, float]:

@@ -14,9 +14,12 @@ from trainables.losses import semantic_loss
 from trainables.metrics.retrieval import ranks
 from trainables.networks.semantic import SemanticDecoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, read_rows
+from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, predict, read_rows
 
 TOP = (1, 5, 10)
+"""Ranks counted in the gallery of held-out clips."""
+LARGE_TOP = (10, 100)
+"""Ranks counted where the training clips are in the gallery too (spec C.2), as far as it is larger than that."""
 FEATURES = ("clip_image", "clip_text", "clip_image_variants", "clip_text_variants", "condition")
 
 
@@ -57,11 +60,12 @@ class SemanticLearner(DecoderLearner):
         true_condition = rows.features["condition"][:, 1:]
         target = text, image, true_condition
         loss = semantic_loss(self.config, (embedding, condition), target, self.model.logit_scale)
-        found = {"image": ranks(embedding, image), "text": ranks(embedding, text)}
         hits = {
-            f"retrieval_{gallery}_top{k}": (rank <= k).double().mean().item()
-            for gallery, rank in found.items()
-            for k in TOP
+            f"retrieval_{gallery}_{size}top{k}": (rank <= k).double().mean().item()
+            for gallery, own in (("image", image), ("text", text))
+            for size, more, top in self._galleries(gallery, len(rows))
+            for rank in [ranks(embedding, torch.cat((own, more)))]
+            for k in top
         }
         return {
             **hits,
@@ -73,8 +77,18 @@ class SemanticLearner(DecoderLearner):
     def controls(self, rows: Rows) -> dict[str, float]:
         """Return what knowing nothing of `rows` would score."""
         mean = self.train.features["condition"][:, 1:].mean(0)
-        chance = {f"retrieval_chance_top{k}": min(k / len(rows), 1.0) for k in TOP}
+        chance = {
+            f"retrieval_chance_{size}top{k}": min(k / (len(rows) + len(more)), 1.0)
+            for size, more, top in self._galleries("image", len(rows))
+            for k in top
+        }
         return {**chance, "projection_mse_mean": (rows.features["condition"][:, 1:] - mean).square().mean().item()}
+
+    def _galleries(self, kind: str, held_out: int) -> tuple[tuple[str, Tensor, tuple[int, ...]], ...]:
+        """Return the small and the large gallery: part of the metric's name, what joins the held-out clips, ranks."""
+        training = self.train.features[f"clip_{kind}"]
+        large = tuple(k for k in LARGE_TOP if k < held_out + len(training))
+        return ("", training[:0], TOP), ("large_", training, large)
 
 
 def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -> Tensor:
@@ -97,9 +111,6 @@ def run(task: StageTask) -> StageResult:
     progress = train(learner, job)
     learner.model.eval()
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
-    held_fmri = torch.cat((rows["validation"].fmri, rows["test"].fmri))
-    with torch.no_grad():
-        embedding, condition = learner.model(held_fmri)
-    index = torch.cat((rows["validation"].index, rows["test"].index))
+    (embedding, condition), index = predict(learner.model, rows)
     predictions = {"embedding": embedding, "condition": condition, "index": index}
     return finish(task, learner, progress, metrics, predictions)

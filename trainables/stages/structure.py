@@ -11,7 +11,7 @@ from trainables.loop import Forward, Job, pick_device, train
 from trainables.losses import latent_mse
 from trainables.networks.structure import StructureDecoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, read_rows
+from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, predict, read_rows
 
 
 class StructureLearner(DecoderLearner):
@@ -61,8 +61,5 @@ def run(task: StageTask) -> StageResult:
     progress = train(learner, job)
     learner.model.eval()
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
-    held_fmri = torch.cat((rows["validation"].fmri, rows["test"].fmri))
-    with torch.no_grad():
-        latents = learner.model(held_fmri)
-    index = torch.cat((rows["validation"].index, rows["test"].index))
+    latents, index = predict(learner.model, rows)
     return finish(task, learner, progress, metrics, {"first_latent": latents, "index": index})

@@ -111,6 +111,15 @@ class Factors:
         """Return the clips at `index`."""
         return Factors(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
+    def join(self, other: "Factors") -> "Factors":
+        """Return these clips, and then the `other` ones."""
+        return Factors(
+            **{
+                field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
+                for field in fields(self)
+            }
+        )
+
     def to_json(self) -> dict[str, list[float]]:
         """Return name to N values."""
         return {field.name: getattr(self, field.name).tolist() for field in fields(self)}

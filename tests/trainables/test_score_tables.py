@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from platform.judging.score_tables import mean_and_interval, sheet, summarise
-from platform.judging.scoring import Value
+from trainables.judging.score_tables import mean_and_interval, sheet, summarise
+from trainables.judging.scoring import Value
 from trainables.metrics.video import VIDEO_METRICS
 
 SSIM, HUE = VIDEO_METRICS["ssim"], VIDEO_METRICS["hue_pcc"]

@@ -1,21 +1,26 @@
 """What scores say: one summary as terminal table, Markdown and LaTeX, and the values of every clip as Parquet."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 
-from platform.judging.scoring import CONTROLS, Control, Value
+from trainables.judging.scoring import CONTROLS, Control, Value
+from trainables.metrics.clip import Floats
 from trainables.metrics.video import VideoMetric
 
 _RESAMPLES = 4999
 _SEED = 0
+_EQUAL = 1e-12
+"""Values that differ by less, relative to their mean, differ by rounding."""
 _COLUMNS: Mapping[Control, str] = {"": "", "still": "first frame held", "mismatched": "other clip's truth"}
 
 
@@ -47,15 +52,15 @@ def share_clips(values: Sequence[Value]) -> bool:
 def summarise(values: Sequence[Value], metrics: Sequence[VideoMetric]) -> list[Row]:
     """Return the mean of every metric, system and control.
 
-    Over the clips on which the metric is defined for all systems, so that nobody gains by failing on a hard clip;
-    if the systems share no clips at all, over the clips of each.
+    Over the clips on which the metric is defined for all systems that have it on some clip, so that nobody gains by
+    failing on a hard one; if the systems share no clips at all, over the clips of each.
     """
     systems = sorted({value.system for value in values})
     rows = []
     for metric in metrics:
         mine = [value for value in values if value.metric == metric.name and value.value is not None]
         clips = _clips_by_system([value for value in mine if value.control == ""])
-        common = set.intersection(*(clips.get(system, set()) for system in systems)) if share_clips(values) else None
+        common = set.intersection(*clips.values()) if clips and share_clips(values) else None
         for system, control in product(systems, CONTROLS):
             found = [value for value in mine if (value.system, value.control) == (system, control)]
             numbers = [
@@ -80,12 +85,21 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | No
     mean = float(sample.mean())
     if len(sample) < 3:
         return mean, None, None
-    if np.ptp(sample) == 0:
+    if np.ptp(sample) <= _EQUAL * abs(mean):
         return mean, mean, mean
+    low, high = _interval(sample, "BCa")
+    if not np.isfinite([low, high]).all():  # so few distinct values that the correction has no value
+        low, high = _interval(sample, "percentile")
+    return mean, low, high
+
+
+def _interval(sample: Floats, method: Literal["BCa", "percentile"]) -> tuple[float, float]:
     batch = max(1, 2_000_000 // len(sample))
-    options = {"n_resamples": _RESAMPLES, "batch": batch, "method": "BCa", "rng": np.random.default_rng(_SEED)}
-    interval = bootstrap((sample,), np.mean, vectorized=True, **options).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    options = {"n_resamples": _RESAMPLES, "batch": batch, "rng": np.random.default_rng(_SEED)}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        interval = bootstrap((sample,), np.mean, vectorized=True, method=method, **options).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,11 @@ def _escaped(text: str) -> str:
     return text.translate(_LATEX)
 
 
+def column(system: str, control: Control) -> str:
+    """Return the heading over the values of a system or of one of its controls."""
+    return system if control == "" else f"{system}: {_COLUMNS[control]}"
+
+
 def sheet(rows: Sequence[Row], metrics: Sequence[VideoMetric], *, title: str, notes: Sequence[str]) -> Sheet:
     """Lay out a summary: a line per metric, with chance, and a column per system and control."""
     kinds = dict.fromkeys((row.system, row.control) for row in rows if row.clips > 0)
@@ -156,7 +175,7 @@ def sheet(rows: Sequence[Row], metrics: Sequence[VideoMetric], *, title: str, no
         "metric",
         "chance",
         "clips",
-        *(system if control == "" else f"{system}: {_COLUMNS[control]}" for system, control in kinds),
+        *(column(system, control) for system, control in kinds),
     ]
     body = []
     for metric in metrics:

@@ -1,0 +1,182 @@
+"""`python -m platform.ablate FILE`: run the ablation in FILE, or continue it where it stopped."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from platform.ablation.design_file import ABLATIONS, load_ablation
+from platform.ablation.plan import ablation_json, plan_ablation, render_ablation
+from platform.ablation.registration import Amendment, amend, difference, registered, seeds_of
+from platform.ablation.study import AblationStudy
+from platform.cli import Options, add_running, open_readable, options_of, positive, preflight
+from platform.errors import UserError
+from platform.plan_view import duration
+from platform.running.failure import StudyError
+from platform.sweep import INTERRUPTED, failed
+from storage import layout
+from storage.base import Store
+from storage.errors import LeaseHeldError, StoreError
+from storage.events import EventLog
+from storage.lease import Lease
+
+_DESCRIPTION = "Run the ablation in FILE, or continue it where it stopped: the same command does both."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code: 0 done, 2 bad input and nothing was started, 1 failed later, 130 on Ctrl-C."""
+    made = _parser()
+    arguments = made.parse_args(argv)
+    options = options_of(arguments)
+    if arguments.file is None and not arguments.list:
+        made.error("FILE is missing; --list shows the project's own")
+    try:
+        if arguments.list:
+            return _list(options)
+        study = load_ablation(arguments.file, arguments.settings)
+        store = open_readable(options) if options.dry_run else preflight(options)
+        study = standing(study, store, fork=arguments.fork)
+        if arguments.power is not None:
+            return _power(study, store, arguments.power, options)
+        if arguments.add_seeds is not None:
+            study = prolonged(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
+        return _dry_run(study, store, options) if options.dry_run else _run(study, options)
+    except UserError as error:
+        return failed(error, UserError.exit_code, options)
+    except (StudyError, StoreError) as error:
+        return failed(error, StudyError.exit_code, options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m platform.ablate", description=_DESCRIPTION, allow_abbrev=False)
+    made.add_argument("file", metavar="FILE", type=Path, nargs="?", help="an ablation, such as ablations/table6.yaml")
+    made.add_argument("--list", action="store_true", help=f"show those of {ABLATIONS}/ with what they would cost")
+    made.add_argument("--fork", action="store_true", help="begin anew under the next number, beside what is registered")
+    more = "give a finished ablation N more seeds, re-using all; stays on record as an amendment"
+    made.add_argument("--add-seeds", type=positive, metavar="N", help=more)
+    effect = "tell how many seeds an effect of that size needs, by the trials there are; starts nothing"
+    made.add_argument("--power", metavar="METRIC=EFFECT", help=effect)
+    add_running(made)
+    made.set_defaults(fresh=False)
+    return made
+
+
+def standing(study: AblationStudy, store: Store, *, fork: bool) -> AblationStudy:
+    """Return `study` as the one on record that has its design, amendments included, or as a new one.
+
+    Raises:
+        UserError: Only other designs are registered under its name, and it is to be no `fork`; says what differs.
+    """
+    attempts: list[AblationStudy] = []
+    while store.exists(layout.study(replace(study, attempt=len(attempts) + 1).id)):
+        attempts.append(replace(study, attempt=len(attempts) + 1))
+    if fork or not attempts:
+        return replace(study, attempt=len(attempts) + 1)
+    for attempt in reversed(attempts):
+        registration, amendments = registered(store, attempt.id)
+        if registration.sha256 == study.definition["sha256"]:
+            seeds = seeds_of(registration.design, amendments)
+            return replace(attempt, amendments=amendments, repeats=seeds)
+    registration, _ = registered(store, attempts[-1].id)
+    before = {"design": registration.design.model_dump(mode="json"), "baseline": dict(registration.baseline)}
+    raise UserError(
+        f"{study.path}: {attempts[-1].id} was registered with another design:\n"
+        f"{difference(before, study.definition)}\n"
+        "take the change back, or run it as a new ablation with --fork; more seeds come with --add-seeds"
+    )
+
+
+def prolonged(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -> AblationStudy:
+    """Return `study` with `more` seeds, put on record as an amendment unless it is a dry run.
+
+    Raises:
+        UserError: It is not finished, or another driver works on it.
+    """
+    ended = {event["trial"] for event in EventLog(store, study.id).read() if event["kind"] == "finished"}
+    open_trials = [spec.trial for spec in study.specs if spec.trial not in ended]
+    if open_trials:
+        left = f"{len(open_trials)} of {len(study.specs)} trials of {study.id} are not finished"
+        raise UserError(f"--add-seeds: {left}; finish it first, with the same command without --add-seeds")
+    amendment = Amendment(study.repeats, study.repeats + more, time.time())
+    if not dry_run:
+        try:
+            with Lease(store, f"study-{study.id}"):
+                amend(store, study.id, amendment)
+        except LeaseHeldError as error:
+            raise UserError(f"another driver works on study {study.id}: {error}") from None
+    return replace(study, repeats=amendment.seeds, amendments=(*study.amendments, amendment))
+
+
+def _power(study: AblationStudy, store: Store, stated: str, options: Options) -> int:
+    from platform.ablation.collect import collect
+    from platform.ablation.power import power_table
+
+    if not store.exists(layout.study(study.id)):
+        raise UserError(f"--power: there are no trials of {study.id} yet to judge by; run it first, with a few seeds")
+    result = collect(store, study.id, cache=options.home / "scratch" / "cache")
+    console = Console(highlight=False, markup=False)
+    console.print(power_table(result, stated))
+    console.print(
+        f"seeds for a power of 0.8 at alpha {study.design.alpha:g} after Holm; cautious allows for a small pilot"
+    )
+    return 0
+
+
+def _dry_run(study: AblationStudy, store: Store, options: Options) -> int:
+    plan = plan_ablation(study, store)
+    if options.as_json:
+        sys.stdout.write(json.dumps(ablation_json(plan, study)) + "\n")
+    else:
+        render_ablation(plan, study, console=Console(highlight=False, markup=False))
+    return 0
+
+
+def _run(study: AblationStudy, options: Options) -> int:
+    from platform.running.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    for note in study.notes:
+        console.print(note, soft_wrap=True)
+    summary = run_study(study, options)
+    if summary.interrupted:
+        console.print("interrupted in order; the same command goes on from here")
+    if options.as_json:
+        sys.stdout.write(json.dumps(summary.to_json()) + "\n")
+    return summary.exit_code
+
+
+def _list(options: Options) -> int:
+    """Show the project's own ablations, each as if it were run alone."""
+    store = open_readable(options)
+    table = Table("file", "arms", "subjects", "seeds", "trials", "runs", "compute", "saved", box=box.SIMPLE)
+    table.columns[0].no_wrap = True
+    rows = []
+    for path in sorted(ABLATIONS.glob("*.yaml")):
+        study = load_ablation(path)
+        plan = plan_ablation(replace(study, attempt=1), store)
+        counts = (len(study.design.names), len(study.design.subjects), study.repeats, plan.trials)
+        distinct = sum(use.distinct for use in plan.stages)
+        costs = (duration(plan.seconds_shared), duration(plan.saved))
+        table.add_row(path.stem, *map(str, counts), str(distinct), *costs)
+        rows.append({"file": str(path), "trials": plan.trials, "stage_runs": distinct, "seconds": plan.seconds_shared})
+    if options.as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return 0
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print(f"those of {ABLATIONS}/: distinct stage runs and compute from nothing, and what sharing saves;")
+    console.print("--dry-run FILE tells what the store already holds")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

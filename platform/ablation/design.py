@@ -1,0 +1,134 @@
+"""The design of an ablation: what is compared with what, on which subjects and seeds, and what was declared beforehand.
+
+Plain data: the frozen design lies in the store, and whoever judges the trials reads it from there.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trainables.config.base import Config, Count, Natural
+
+BASELINE = "baseline"
+"""The name of the condition that overrides nothing."""
+
+COLUMNS: Mapping[str, str] = {
+    "evaluate.test_two_way_i": "two_way_i",
+    "evaluate.test_two_way_v": "two_way_v",
+    "evaluate.test_vifi": "vifi_score",
+    "evaluate.test_ssim": "ssim",
+    "evaluate.test_psnr": "psnr",
+    "evaluate.test_hue_cos_legacy": "hue_pcc",
+    "evaluate.test_clip_pcc": "clip_pcc",
+    "evaluate.test_epe": "epe",
+}
+"""Our metrics to the columns of the paper's tables. What these call hue-pcc is no correlation (spec B31)."""
+
+Unit = Literal["clips", "seeds", "both"]
+
+
+class Condition(Config):
+    """One arm of the ablation, as it differs from the baseline."""
+
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Dotted field to value, on top of the baseline."""
+    seed_offset: Natural = 0
+    """Added to every seed; other than 0 only where chance alone is to differ (null checks)."""
+    origin: str = "conditions"
+    """Which key of the file it comes from."""
+
+
+class Comparison(Config):
+    """A condition against the baseline in one metric."""
+
+    condition: str
+    metric: str
+
+
+class Published(Config):
+    """Which rows and columns of a published table our conditions and metrics stand beside."""
+
+    table: str
+    """A file in `ablations/published`."""
+    key: str | None = None
+    """The column that names the rows; by default the first one."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Column to value: which rows of the table are meant at all."""
+    conditions: dict[str, str] = Field(default_factory=dict)
+    """Our condition to the table's row."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Our metric to the table's column; by default those of `COLUMNS` that the table has."""
+    scale: float = 1.0
+    """What our values are multiplied by to have the table's unit: 100 for percent."""
+    other_data: bool = True
+    """Whether the table was measured on other data than ours, as it is on the phantom."""
+
+
+class Factorial(Config):
+    """What a factorial design consists of."""
+
+    fields: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    """Dotted field to its levels."""
+    generators: tuple[str, ...] = ()
+    """Of a fraction, as `D=ABC`: the letters stand for the fields in their order."""
+    cells: dict[str, str] = Field(default_factory=dict)
+    """Levels in words to the condition (perhaps the baseline) that has them."""
+    aliases: tuple[str, ...] = ()
+    """Of a fraction: which effects cannot be told apart."""
+
+
+class Design(Config):
+    """A whole ablation, generated conditions included."""
+
+    baseline: dict[str, Any]
+    """Dotted overrides that hold for every trial."""
+    conditions: Annotated[dict[str, Condition], Field(min_length=1)]
+    """By name, without the baseline, in the order of tables and figures."""
+    subjects: tuple[Natural, ...]
+    seeds: Count
+    """How many seeds each condition and subject was registered with."""
+    seed: Natural
+    """The first one; the others follow it. Equal in all conditions, so that what is compared is paired."""
+    primary: tuple[str, ...]
+    """Metrics (`stage.metric`) that the ablation is about."""
+    family: tuple[Comparison, ...]
+    """The declared comparisons; all others are exploratory."""
+    unit: Unit
+    """Over what a comparison must hold: clips, seeds, or both."""
+    alpha: float
+    """Level of the whole family, after Holm."""
+    margins: dict[str, float]
+    """Metric to the largest difference that counts as none (TOST)."""
+    tolerance: float
+    """Fraction of a published number by which ours may miss it and still agree in size."""
+    published: tuple[Published, ...] = ()
+    factorial: Factorial | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All conditions, the baseline first."""
+        return (BASELINE, *self.conditions)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics that a comparison or a table is about."""
+        return self.primary
+
+    def is_declared(self, condition: str, metric: str) -> bool:
+        """Tell whether the comparison is of the frozen family; all others are exploratory."""
+        return Comparison(condition=condition, metric=metric) in self.family
+
+    def overrides(self, condition: str, subject: int) -> dict[str, Any]:
+        """Return the dotted overrides that make the config of `condition` for `subject`."""
+        extra = {} if condition == BASELINE else self.conditions[condition].overrides
+        return {**self.baseline, **extra, "voxels.subject": subject}
+
+    def seed_offset(self, condition: str) -> int:
+        """Return what `condition` adds to every seed."""
+        return 0 if condition == BASELINE else self.conditions[condition].seed_offset
+
+
+def trial_name(condition: str, subject: int, seed: int) -> str:
+    """Return the name of a trial."""
+    return f"{condition}-u{subject}-s{seed}"

@@ -1,0 +1,66 @@
+"""The page of a contest: the same as a trial's, with the systems as columns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from platform.judging.contest import Failure
+from platform.judging.scoring import Judge
+from trainables.datasets.clips import natural
+from trainables.judging.score_tables import Row, column
+from trainables.judging.scoring import CONTROLS, Value
+from trainables.metrics.video import VIDEO_METRICS
+from trainables.report.exhibits import Exhibit, Section, choose
+from trainables.report.trial_page import write_sections
+
+_RANKED_BY = VIDEO_METRICS["ssim"]
+
+
+def write_contest_page(
+    judge: Judge, values: Sequence[Value], rows: Sequence[Row], failures: Sequence[Failure], folder: Path
+) -> None:
+    """Write `page.html` and `contact.png` into `folder`; clips are chosen by the first system's SSIM."""
+    contest = judge.contest
+    order = [system.name for system in contest.systems]
+    present = {(row.system, row.control) for row in rows if row.clips > 0}
+    kinds = [(name, control) for control in CONTROLS for name in order if control == "" or (name, control) in present]
+    size = f"{contest.size[0]}x{contest.size[1]}, {contest.frames} frames"
+    facts = [*((system.name, str(system.folder)) for system in contest.systems), ("judged at", size)]
+    facts += [("failure", f"{failure.file}: {failure.reason}") for failure in failures]
+    section = Section(
+        title="Judged videos",
+        clips=len(_ranked(values, order[0])),
+        systems={column(name, control): CONTROLS[control] for name, control in kinds},
+        metrics=judge.metrics,
+        rows=tuple(replace(row, system=column(row.system, row.control), control="") for row in rows),
+        ranked_by=_RANKED_BY,
+        exhibits=_exhibits(judge, values, order[0]),
+    )
+    write_sections("Reconstructed video against its truth", facts, [section], folder)
+
+
+def _ranked(values: Sequence[Value], system: str) -> dict[str, float]:
+    """Return the clips of `system` and their values of the metric that ranks them, in natural order of names."""
+    found = {
+        value.clip: value.value
+        for value in values
+        if (value.system, value.control, value.metric) == (system, "", _RANKED_BY.name) and value.value is not None
+    }
+    return {name: found[name] for name in sorted(found, key=natural)}
+
+
+def _exhibits(judge: Judge, values: Sequence[Value], system: str) -> tuple[Exhibit, ...]:
+    ranked = _ranked(values, system)
+    names = list(ranked)
+    scores = {(v.clip, v.system): v.value for v in values if v.control == "" and v.metric == _RANKED_BY.name}
+    return tuple(
+        Exhibit(
+            group=group,
+            place=place,
+            name=names[index],
+            caption="",
+            videos=judge.shown(names[index]),
+            scores={one.name: scores.get((names[index], one.name)) for one in judge.contest.systems},
+        )
+        for group, place, index in choose(list(ranked.values()), _RANKED_BY)
+    )

@@ -1,0 +1,88 @@
+"""`python -m platform.report STUDY`: makes the report of an ablation from its records, without running anything."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from platform.cli import add_places, home_of, open_readable, options_of
+from platform.errors import UserError, nearest
+from platform.views.tracking_uri import without_secrets
+from storage import layout
+from storage.base import Store
+from storage.errors import StoreError
+
+_DESCRIPTION = "Make the report of an ablation from its records: HTML, Markdown, LaTeX, CSV, Parquet and figures."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code: 0 done, 2 bad input, 1 the records cannot be read."""
+    made = argparse.ArgumentParser(prog="python -m platform.report", description=_DESCRIPTION, allow_abbrev=False)
+    made.add_argument("study", metavar="STUDY", help="name of an ablation that was run, such as table6")
+    made.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: HOME/reports/STUDY)")
+    add_places(made)
+    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
+    made.set_defaults(address=None, max_concurrent=None, fresh=False, dry_run=True)
+    arguments = made.parse_args(argv)
+    console = Console(stderr=True, markup=False, highlight=False)
+    # What was run may be named by its file, too.
+    study = Path(arguments.study).stem if arguments.study.endswith(".yaml") else arguments.study
+    out = arguments.out if arguments.out is not None else home_of(arguments.home) / "reports" / study
+    try:
+        path = write_report(open_readable(options_of(arguments)), study, out)
+    except UserError as error:
+        console.print(str(error), soft_wrap=True)
+        return UserError.exit_code
+    except StoreError as error:
+        console.print(without_secrets(str(error)), soft_wrap=True)
+        return 1
+    if arguments.as_json:
+        sys.stdout.write(json.dumps({"study": study, "report": str(path)}) + "\n")
+    else:
+        Console(markup=False, highlight=False).print(str(path), soft_wrap=True)
+    return 0
+
+
+def write_report(store: Store, study_id: str, folder: Path) -> Path:
+    """Write the report of ablation `study_id` into `folder` and return its page.
+
+    Raises:
+        UserError: There is no such study, it is no ablation, or `folder` cannot be written; says what would do.
+        StoreError: The records are damaged or cannot be read.
+    """
+    _check(store, study_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {folder} cannot be written: {error}") from error
+    # pyarrow and scipy take seconds to import: mistakes come first
+    from platform.ablation.collect import collect
+    from platform.reporting.contents import build
+    from platform.reporting.files import write_files
+
+    with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache:
+        try:
+            result = collect(store, study_id, cache=Path(cache))
+        except ValueError as error:
+            raise UserError(f"{error}: its report is `python -m platform.ui`") from error
+        return write_files(build(result, store=without_secrets(store.uri)), folder)
+
+
+def _check(store: Store, study: str) -> None:
+    """Raise `UserError` unless the store holds `study`."""
+    try:
+        known = store.exists(layout.study(study))
+    except ValueError:
+        known = False
+    if not known:
+        found = {key.removeprefix(layout.studies()).partition("/")[0] for key in store.list(layout.studies())}
+        names = nearest(study, found) if found else "it holds none yet; run one with python -m platform.ablate FILE"
+        raise UserError(f"{without_secrets(store.uri)} holds no study {study}; {names}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What a report consists of, in its order: the same for every format."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from platform.ablation.collect import AblationResult
+from platform.ablation.design import BASELINE
+from platform.reporting.charts import figures
+from platform.reporting.cost import cost_table, costs, trial_table
+from platform.reporting.drawing import Drawing
+from platform.reporting.findings import Findings, find
+from platform.reporting.grid import Grid, Tone
+from platform.reporting.importance import RegionMap, region_maps
+from platform.reporting.methods import methods, provenance
+from platform.reporting.published import Agreement, agreements, published_table
+from platform.reporting.sentences import answers, declared_as, status
+from platform.reporting.tables import (
+    TONES,
+    bounds_table,
+    comparison_table,
+    main_table,
+    missing_table,
+    other_table,
+    subject_table,
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report."""
+
+    title: str
+    lead: str = ""
+    grids: tuple[Grid, ...] = ()
+    panels: tuple[Drawing, ...] = ()
+    folded: bool = False
+    """Whether a page shows it only when asked."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it."""
+
+    title: str
+    alerts: tuple[str, ...]
+    """What must be known before anything else."""
+    answers: tuple[tuple[Tone, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    methods: str
+    provenance: tuple[tuple[str, str], ...]
+    findings: Findings
+    agreements: tuple[Agreement, ...]
+    maps: tuple[RegionMap, ...]
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """All tables, in order."""
+        return tuple(grid for section in self.sections for grid in section.grids)
+
+    @property
+    def panels(self) -> tuple[Drawing, ...]:
+        """All figures, in order."""
+        return tuple(panel for section in self.sections for panel in section.panels)
+
+
+def build(result: AblationResult, *, store: str) -> Report:
+    """Return the report on `result`; `store` is the URI it was read from, without secrets.
+
+    Raises:
+        UserError: The study was registered with a metric that this version does not know.
+    """
+    findings = find(result)
+    maps = region_maps(result)
+    beside = agreements(findings)
+    drawn = figures(findings, maps)
+    return Report(
+        title=f"Ablation {result.study}",
+        alerts=tuple(status(findings)),
+        answers=tuple((TONES[one.verdict], text) for one, text in answers(findings)),
+        facts=tuple(declared_as(findings)),
+        sections=tuple(_sections(findings, beside, drawn)),
+        methods=methods(findings),
+        provenance=provenance(findings, store),
+        findings=findings,
+        agreements=beside,
+        maps=maps,
+    )
+
+
+def _sections(
+    findings: Findings, beside: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
+) -> Iterator[Section]:
+    yield Section("Conditions and metrics", grids=(main_table(findings),))
+    lead = "Filled: declared beforehand. Ring: exploratory. Small dots: seeds. Shaded: counts as no difference."
+    declared = comparison_table(findings.declared, findings, title="Declared comparisons")
+    yield Section("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
+    if beside and any(one.cells for one in beside):
+        grids = tuple(published_table(one, findings) for one in beside if one.cells)
+        yield Section("Published numbers beside ours", grids=grids)
+    if "seeds" in drawn:
+        yield Section("Seeds", "Each line is one seed of one subject, a mean over clips.", panels=tuple(drawn["seeds"]))
+    if "subjects" in drawn:
+        yield Section("Subjects", grids=(subject_table(findings),), panels=tuple(drawn["subjects"]))
+    if findings.exploratory:
+        grid = comparison_table(findings.exploratory, findings, title="Exploratory comparisons")
+        lead = (
+            "Outside the declared family: not adjusted, no stars. They suggest what to declare next, and prove nothing."
+        )
+        yield Section("Exploratory comparisons", lead, (grid,), folded=True)
+    if findings.others:
+        yield Section("Other metrics", grids=(other_table(findings),), folded=True)
+    if "importance" in drawn:
+        lead = (
+            "Upper bar: planted share of a region. Lower bar: importance to the decoder, both relative to the largest."
+        )
+        yield Section("Importance of regions", lead, panels=tuple(drawn["importance"]))
+    if findings.result.unusable:
+        bounds = bounds_table(findings)
+        yield Section("Missing and failed", grids=(missing_table(findings), *((bounds,) if bounds is not None else ())))
+    found = costs(findings.result)
+    if found:
+        yield Section("Cost", grids=(cost_table(found), trial_table(findings.result, (BASELINE, *findings.conditions))))

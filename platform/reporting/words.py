@@ -1,0 +1,62 @@
+"""Numbers as text: as many digits as an interval justifies."""
+
+import math
+from datetime import UTC, datetime
+
+MINUS = "−"
+DASH = "–"
+
+
+def decimals(low: float, high: float, *, of: float = 0.0) -> int:
+    """Return how many decimals show two digits of the interval's half width; without one, three digits of `of`."""
+    half = (high - low) / 2
+    if math.isfinite(half) and half > 0:
+        return min(6, max(0, 1 - math.floor(math.log10(half))))
+    if not math.isfinite(of) or of == 0:
+        return 3
+    return min(6, max(0, 2 - math.floor(math.log10(abs(of)))))
+
+
+def number(value: float, places: int, *, signed: bool = False) -> str:
+    """Return `value` with a true minus sign; a dash if it is not finite."""
+    if not math.isfinite(value):
+        return DASH
+    text = f"{abs(value):.{places}f}"
+    if float(text) == 0:
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def bracket(low: float, high: float, places: int) -> str:
+    """Return `[low, high]`, or nothing where there is no interval."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{number(low, places)}, {number(high, places)}]"
+
+
+def p_text(p: float | None) -> str:
+    """Return `= 0.012` or `< 0.0001`; `= –` where no test could be made."""
+    if p is None or not math.isfinite(p):
+        return f"= {DASH}"
+    return "< 0.0001" if p < 0.0001 else f"= {p:.2g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 seed`, `2 seeds`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(parts: list[str]) -> str:
+    """Return `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else "none"
+
+
+def moment(seconds: float) -> str:
+    """Return a time stamp (seconds since 1970) as UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def first_line(error: str | None) -> str:
+    """Return the line of a traceback that says what went wrong: the last one."""
+    lines = [line for line in (error or "").strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else "no error recorded"

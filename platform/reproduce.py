@@ -1,0 +1,252 @@
+"""`python -m platform.reproduce STUDY|TRIAL`: run recorded trials again and say whether the same comes out."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from platform.cli import Options, home_of, open_readable, positive
+from platform.errors import UserError, nearest
+from platform.plan_view import duration
+from platform.reproduction.chosen import Chosen, RecordedTrial, choose
+from platform.reproduction.comparing import Tolerance
+from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
+from platform.reproduction.restoring import Restoration, restore
+from platform.sweep import INTERRUPTED, failed
+from storage.base import Store
+from storage.errors import StoreError
+from storage.local import LocalStore
+from storage.runs import RunStore
+from trainables.graph import StageRun
+
+_DESCRIPTION = """\
+Say what of a recorded trial can be restored (code, lock, data, config, seeds, hardware), run its stage runs again into
+a store of their own, and compare: bit-equal, within tolerance, or which is the first that differs. Of a sweep the best
+trial is taken, of an ablation one trial for each condition; the records alone are needed, and stay as they are."""
+_EXIT = "exit code: 0 reproduced (with --dry-run: can be restored), 1 not, 2 bad input and nothing was run"
+_STYLES = {
+    "restored": "green",
+    "differs": "red",
+    "unknown": "yellow",
+    "bit-equal": "green",
+    "within tolerance": "green",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says beside the name."""
+
+    dry_run: bool
+    from_inputs: bool
+    stages: frozenset[str]
+    """Only these are repeated; empty for all."""
+    tolerance: Tolerance
+    keep: Path | None
+    """Folder for the repetition's store."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one trial."""
+
+    trial: RecordedTrial
+    restoration: Restoration
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether it could be restored and, as far as it was run again, came out the same."""
+        restored = self.restoration.config is not None and self.restoration.intact
+        return restored and all(outcome.verdict in GOOD for outcome in self.outcomes)
+
+    @property
+    def finding(self) -> str | None:
+        """Why it is not good."""
+        if self.good:
+            return None
+        for outcome in self.outcomes:
+            if outcome.verdict not in GOOD:
+                return f"{outcome.stage} ({outcome.identity}) {outcome.verdict}: {outcome.text}"
+        what = "records" if self.restoration.config is not None else "config, identities"
+        facts = [fact for fact in self.restoration.facts if fact.what in what and fact.state == "differs"]
+        return "; ".join(f"{fact.what}: {fact.text}" for fact in facts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        facts = [asdict(fact) for fact in self.restoration.facts]
+        stages = [outcome.to_json() for outcome in self.outcomes]
+        return {"trial": self.trial.name, "facts": facts, "stages": stages, "finding": self.finding}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code: 0 reproduced, 1 not, 2 bad input and nothing was run, 130 on Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    home = home_of(arguments.home)
+    uri = arguments.store if arguments.store is not None else (home / "store").as_uri()
+    options = Options(home=home, store=uri, tracking="", as_json=arguments.as_json)
+    try:
+        asked = _asked(arguments)
+        store = open_readable(options)
+        chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
+        return _reproduce(chosen, store, asked, options)
+    except UserError as error:
+        return failed(error, UserError.exit_code, options)
+    except StoreError as error:
+        return failed(error, 1, options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m platform.reproduce", description=_DESCRIPTION, epilog=_EXIT, allow_abbrev=False
+    )
+    made.add_argument("name", metavar="STUDY|TRIAL", help="a study, study/trial, or a trial whose name only one has")
+    several = made.add_mutually_exclusive_group()
+    several.add_argument("--trials", type=positive, metavar="N", help="so many trials of the study, the best first")
+    several.add_argument("--all", action="store_true", help="every completed trial of the study")
+    made.add_argument("--dry-run", action="store_true", help="only say what can be restored")
+    made.add_argument("--from-inputs", action="store_true", help="let each stage run read the inputs that are recorded")
+    made.add_argument("--stage", action="append", default=[], metavar="NAME", help="with --from-inputs: only this one")
+    usual = Tolerance()
+    made.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
+    made.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
+    made.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder")
+    made.add_argument("--home", type=Path, help="folder of the results (default: $MINDSWEEP_HOME or ./runs)")
+    made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
+    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
+    return made
+
+
+def _share(text: str) -> float:
+    """Read a number of 0 or more, for argparse."""
+    number = float(text)
+    if not 0.0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more and finite, but got {text}")
+    return number
+
+
+def _asked(arguments: argparse.Namespace) -> Asked:
+    keep: Path | None = arguments.keep
+    if arguments.stage and not arguments.from_inputs:
+        raise UserError("--stage needs --from-inputs: without it the inputs are run again too")
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise UserError(f"--keep: {keep} is not an empty folder; what is in it would be taken for the repetition")
+    tolerance = Tolerance(arguments.rtol, arguments.atol)
+    return Asked(arguments.dry_run, arguments.from_inputs, frozenset(arguments.stage), tolerance, keep)
+
+
+def _reproduce(chosen: Chosen, store: Store, asked: Asked, options: Options) -> int:
+    console = Console(stderr=options.as_json, highlight=False, markup=False, soft_wrap=True)
+    stages = [run.stage for trial in chosen.trials for run in trial.runs]
+    for name in sorted(asked.stages - set(stages)):
+        raise UserError(f"--stage {name}: no chosen trial has it; {nearest(name, stages)}")
+    console.print(f"{', '.join(trial.name for trial in chosen.trials)} ({chosen.why})", style="bold")
+    with _scratch(asked, options.home) as scratch:
+        places = Places(store, LocalStore(scratch / "store" if asked.keep is None else asked.keep.absolute()), scratch)
+        answers = list(_answers(chosen.trials, places, asked, console))
+    good = all(answer.good for answer in answers)
+    _conclude(answers, asked, console)
+    if options.as_json:
+        value = {"why": chosen.why, "reproduced": good and not asked.dry_run, "exit_code": 0 if good else 1}
+        tolerance = asdict(asked.tolerance)
+        sys.stdout.write(json.dumps({**value, **tolerance, "trials": [answer.to_json() for answer in answers]}) + "\n")
+    return 0 if good else 1
+
+
+@contextmanager
+def _scratch(asked: Asked, home: Path) -> Iterator[Path]:
+    """Give a folder that ends with the block; among the results, where there is room, unless nothing is to be made."""
+    beside = None if asked.dry_run else home / "scratch"
+    if beside is not None:
+        beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=beside) as folder:
+        yield Path(folder)
+
+
+def _answers(trials: Sequence[RecordedTrial], places: Places, asked: Asked, console: Console) -> Iterator[Answer]:
+    repetition = Repetition(places, asked.tolerance, from_inputs=asked.from_inputs)
+    recorded = RunStore(places.recorded, cache=places.scratch / "cache")
+    for trial in trials:
+        restoration = restore(trial, recorded)
+        _show(trial, restoration, console)
+        outcomes: tuple[Outcome, ...] = ()
+        if restoration.config is not None and not asked.dry_run:
+            runs = [run for run in trial.runs if not asked.stages or run.stage in asked.stages]
+            outcomes = tuple(_repeat(runs, restoration, repetition, console))
+        yield Answer(trial, restoration, outcomes)
+
+
+def _show(trial: RecordedTrial, restoration: Restoration, console: Console) -> None:
+    """Print what can be restored of `trial`."""
+    table = Table(title=f"what can be restored of {trial.name}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("", "", ""):
+        table.add_column(column, overflow="fold")
+    for fact in restoration.facts:
+        table.add_row(fact.what, Text(fact.state, _STYLES[fact.state]), fact.text)
+    console.print(table)
+
+
+def _repeat(
+    runs: Sequence[StageRun], restoration: Restoration, repetition: Repetition, console: Console
+) -> Iterator[Outcome]:
+    """Run `runs` again in order, telling how each comes out."""
+    config, manifests = restoration.config, restoration.manifests
+    assert config is not None
+    expected = sum(manifests[run.stage].seconds for run in runs if run.stage in manifests)
+    console.print(f"{len(runs)} stage runs, {duration(expected)} when they were recorded")
+    for run in runs:
+        recorded = manifests.get(run.stage)
+        about = "" if recorded is None else f", {duration(recorded.seconds)} when recorded"
+        with console.status(f"{run.stage}{about}") as status:
+            epochs = _Epochs(status, f"{run.stage}{about}")
+            outcome = repetition.repeat(run, config, recorded, report=epochs)
+        now = "" if outcome.verdict == "skipped" else f" in {duration(outcome.seconds)}{about}"
+        console.print(
+            f"  {run.stage:12} ", Text(outcome.verdict, _STYLES.get(outcome.verdict, "red")), f"{now}: ", end=""
+        )
+        console.print(outcome.text)
+        yield outcome
+
+
+class _Epochs:
+    """Shows how far a stage run is."""
+
+    def __init__(self, status: Status, text: str) -> None:
+        self._status, self._text = status, text
+
+    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._status.update(f"{self._text}: epoch {epoch}")
+
+
+def _conclude(answers: Sequence[Answer], asked: Asked, console: Console) -> None:
+    """Print what it all came to."""
+    for answer in answers:
+        if answer.finding is not None:
+            console.print(f"{answer.trial.name}: not reproduced: {answer.finding}", style="red")
+    if asked.dry_run:
+        console.print("nothing was run: --dry-run")
+        return
+    verdicts = {outcome.identity: outcome.verdict for answer in answers for outcome in answer.outcomes}
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in Counter(verdicts.values()).items())
+    console.print(f"{len(verdicts)} stage runs: {counts or 'none was run again'}", style="bold")
+    if "within tolerance" in counts:
+        console.print(
+            f"tolerance: {asked.tolerance.atol:g} + {asked.tolerance.rtol:g} * |recorded|; one level of uint8"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Runs recorded trials again and compares: which ones, what can be restored, the repetition, the comparison."""

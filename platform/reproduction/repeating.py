@@ -1,0 +1,119 @@
+"""Runs stage runs again, into a store of their own, and compares each with what is recorded."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from platform.reproduction.comparing import Tolerance, compare
+from platform.reproduction.restoring import threads_of
+from storage.base import Store
+from storage.runs import Artifacts, Manifest, RunStore
+from trainables.config.trial import TrialConfig
+from trainables.context import Report, silent
+from trainables.execute import execute
+from trainables.graph import StageRun
+
+Verdict = Literal["bit-equal", "within tolerance", "differs", "failed", "skipped", "not recorded"]
+GOOD: tuple[Verdict, ...] = ("bit-equal", "within tolerance")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of running one stage run again."""
+
+    stage: str
+    identity: str
+    verdict: Verdict
+    text: str
+    seconds: float = 0.0
+    recorded_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is read, and where the repetition is kept."""
+
+    recorded: Store
+    """Only read."""
+    again: Store
+    """Empty at first."""
+    scratch: Path
+
+
+class Repetition:
+    """Runs stage runs again, in this process, each identity once however many trials have it."""
+
+    def __init__(self, places: Places, tolerance: Tolerance, *, from_inputs: bool = False) -> None:
+        """With `from_inputs` each reads the recorded inputs, so that a difference stays with the stage that makes it.
+
+        Otherwise inputs are run again too, and what follows a difference is skipped: it would only inherit it.
+        """
+        self._places, self._tolerance, self._from_inputs = places, tolerance, from_inputs
+        cache = places.scratch / "cache"
+        self._made = RunStore(places.again, cache=cache)
+        inputs = RunStore(places.recorded, cache=cache) if from_inputs else self._made
+        self._runs = _OnInputs(places.again, cache=cache, inputs=inputs)
+        self._outcomes: dict[str, Outcome] = {}
+
+    def repeat(
+        self, run: StageRun, config: TrialConfig, recorded: Manifest | None, *, report: Report = silent
+    ) -> Outcome:
+        """Return what comes of `run`; inputs must have been repeated before, unless recorded ones are read."""
+        if run.identity not in self._outcomes:
+            self._outcomes[run.identity] = self._anew(run, config, recorded, report)
+        return self._outcomes[run.identity]
+
+    def _anew(self, run: StageRun, config: TrialConfig, recorded: Manifest | None, report: Report) -> Outcome:
+        lost = [] if self._from_inputs else [name for name, identity in run.inputs.items() if self._is_bad(identity)]
+        if lost:
+            return Outcome(run.stage, run.identity, "skipped", f"it reads {', '.join(lost)}")
+        try:
+            with _environment(_circumstances(recorded)):
+                made = execute(run, config, runs=self._runs, scratch=self._places.scratch, report=report)
+        except Exception as error:  # whatever a stage meets is the answer
+            return Outcome(run.stage, run.identity, "failed", f"{type(error).__name__}: {error}")
+        if recorded is None:
+            return Outcome(run.stage, run.identity, "not recorded", "there is nothing to compare with", made.seconds)
+        then = Artifacts(self._places.recorded, recorded, cache=self._places.scratch / "cache")
+        comparison = compare(then, self._made.open(run.identity), self._tolerance)
+        return Outcome(run.stage, run.identity, comparison.verdict, comparison.text, made.seconds, recorded.seconds)
+
+    def _is_bad(self, identity: str) -> bool:
+        return identity in self._outcomes and self._outcomes[identity].verdict in ("differs", "failed", "skipped")
+
+
+class _OnInputs(RunStore):
+    """Keeps stage runs in one store and reads inputs from another."""
+
+    def __init__(self, store: Store, *, cache: Path, inputs: RunStore) -> None:
+        super().__init__(store, cache=cache)
+        self._inputs = inputs
+
+    def open(self, identity: str) -> Artifacts:
+        """Return an input's artifacts."""
+        return self._inputs.open(identity)
+
+
+def _circumstances(recorded: Manifest | None) -> dict[str, str]:
+    """Return environment variables: a stage's threads, on which rounding depends, and no GPU where it had none."""
+    threads = {"OMP_NUM_THREADS": str(threads_of(recorded))}
+    on_cpu = recorded is not None and recorded.info.get("device") == "cpu"
+    return {**threads, "CUDA_VISIBLE_DEVICES": ""} if on_cpu else threads
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

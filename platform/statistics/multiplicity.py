@@ -1,0 +1,33 @@
+"""Several comparisons at once: Holm's adjustment over the declared family, and the stars.
+
+One comparison in twenty is "significant" at 0.05 when nothing differs. Holm (1979) keeps the chance of even one false
+star in the whole declared family at alpha, whatever the dependence between its tests: the smallest of m p values is
+multiplied by m, the next by m - 1, and so on, never below the one before. A comparison that could not be made still
+counts towards m.
+
+Tests of difference and tests of equivalence are adjusted as two families, each at alpha.
+"""
+
+import math
+from collections.abc import Sequence
+
+STARS = ((50, "***"), (5, "**"), (1, "*"))
+"""Share of alpha (0.05: 0.001, 0.01, 0.05) and what a p at most as large earns."""
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjust the p values of a family; NaN, where a test could not be made, counts as 1 and stays NaN."""
+    family = len(p_values)
+    order = sorted(range(family), key=lambda i: 1.0 if math.isnan(p_values[i]) else p_values[i])
+    adjusted = [math.nan] * family
+    largest = 0.0
+    for rank, i in enumerate(order):
+        if not math.isnan(p_values[i]):
+            largest = max(largest, min(1.0, (family - rank) * p_values[i]))
+            adjusted[i] = largest
+    return tuple(adjusted)
+
+
+def stars(p_adjusted: float, *, alpha: float) -> str:
+    """Return the stars of an adjusted p, at a level of alpha, alpha / 5 and alpha / 50; none for NaN."""
+    return next((mark for part, mark in STARS if p_adjusted <= alpha / part), "")

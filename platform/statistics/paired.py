@@ -1,0 +1,166 @@
+"""Two conditions side by side: the values of one metric for the same subjects, seeds and clips.
+
+Everything that is said about a comparison starts from this table. A cell without a value (the trial failed, the
+metric is undefined for that clip) is NaN and keeps its reason. Differences are always condition minus baseline, in
+the metric's own unit; whether that is better or worse is for the metric's goal to say.
+
+Listwise rule: only what both conditions have is compared, and the same clips under the same seeds for every subject,
+so that each mean is over the same things. In this order: a subject is left out if it has no seed under which both
+trials yielded anything; then a seed, if either trial failed for any subject that is left; then a clip, if it has no
+value anywhere in what is left. `platform.statistics.missing` tells what that left out and how much it could matter.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.metrics.registry import Metric
+
+Values: TypeAlias = NDArray[np.float64]
+Mask: TypeAlias = NDArray[np.bool_]
+Arm: TypeAlias = Literal["baseline", "condition"]
+TrialValues: TypeAlias = Mapping[int, float | str] | str
+"""Clip to its value or to the reason why it has none; for a trial that failed, the reason alone."""
+NOT_RECORDED = "no reason recorded"
+ROUNDING = 1e-6
+"""By so much may a value lie outside its metric's range, relative to the range's larger end: float32 arithmetic."""
+
+
+class Cell(NamedTuple):
+    """Where a value belongs, by position."""
+
+    arm: Arm
+    subject: int
+    seed: int
+    clip: int
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """One comparison in one metric. All arrays are [subjects, seeds, clips]."""
+
+    name: str
+    metric: Metric
+    baseline: Values
+    condition: Values
+    subjects: tuple[str, ...]
+    seeds: tuple[int, ...]
+    """The blocks: both conditions were trained under each of them."""
+    clips: tuple[int, ...]
+    reasons: Mapping[Cell, str] = field(default_factory=dict)
+    """Why a cell is NaN; one that is not listed has no recorded reason."""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.subjects), len(self.seeds), len(self.clips))
+        for arm, values in (("baseline", self.baseline), ("condition", self.condition)):
+            where = f"{self.name}, {self.metric.name}, {arm}"
+            if values.shape != shape:
+                raise ValueError(f"{where}: shape {values.shape}, but {shape} subjects, seeds and clips are named")
+            if np.isinf(values).any():
+                raise ValueError(f"{where}: an infinite value; write NaN and a reason where a metric is undefined")
+            self._check_range(where, values)
+
+    def _check_range(self, where: str, values: Values) -> None:
+        ends = [abs(end) for end in (self.metric.low, self.metric.high) if math.isfinite(end)]
+        slack = ROUNDING * max(ends, default=0.0)
+        outside = (values < self.metric.low - slack) | (values > self.metric.high + slack)
+        if outside.any():
+            wrong = values[outside][0]
+            raise ValueError(
+                f"{where}: {wrong} lies outside the metric's range {self.metric.low} to {self.metric.high}"
+            )
+
+    @property
+    def sign(self) -> int:
+        """1 where a positive difference is better, -1 where it is worse."""
+        return 1 if self.metric.goal == "max" else -1
+
+    def of_subject(self, position: int) -> "Paired":
+        """Return the same comparison for one subject alone."""
+        kept = slice(position, position + 1)
+        reasons = {cell._replace(subject=0): why for cell, why in self.reasons.items() if cell.subject == position}
+        arms = (self.baseline[kept], self.condition[kept])
+        return Paired(self.name, self.metric, *arms, self.subjects[kept], self.seeds, self.clips, reasons)
+
+
+@dataclass(frozen=True, eq=False)
+class Complete:
+    """What the listwise rule leaves of a table: finite values [subjects, seeds, clips] of both conditions."""
+
+    baseline: Values
+    condition: Values
+    subjects: tuple[str, ...]
+    seeds: tuple[int, ...]
+    clips: tuple[int, ...]
+
+    @property
+    def differences(self) -> Values:
+        """Condition minus baseline, [seeds, clips]: the mean over subjects, who share seeds and clips."""
+        return np.asarray((self.condition - self.baseline).mean(axis=0))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to compare."""
+        return self.baseline.size == 0
+
+
+def pair(
+    name: str,
+    metric: Metric,
+    *,
+    baseline: Mapping[tuple[str, int], TrialValues],
+    condition: Mapping[tuple[str, int], TrialValues],
+) -> Paired:
+    """Lay the trials of two conditions side by side.
+
+    Args:
+        name: What is compared.
+        metric: The metric of all values.
+        baseline: (subject, seed) to the trial's values. Where the conditions ran under different seeds, number the
+            blocks and give those numbers instead.
+        condition: The same for the other condition. A trial that only one of them names is missing in the other.
+    """
+    keys = {*baseline, *condition}
+    subjects = tuple(sorted({subject for subject, _ in keys}))
+    seeds = tuple(sorted({seed for _, seed in keys}))
+    trials = (*baseline.values(), *condition.values())
+    clips = tuple(sorted({clip for trial in trials if not isinstance(trial, str) for clip in trial}))
+    reasons: dict[Cell, str] = {}
+    tables: dict[Arm, Values] = {}
+    arms: tuple[tuple[Arm, Mapping[tuple[str, int], TrialValues]], ...] = (
+        ("baseline", baseline),
+        ("condition", condition),
+    )
+    for arm, given in arms:
+        tables[arm] = np.full((len(subjects), len(seeds), len(clips)), np.nan)
+        for u, subject in enumerate(subjects):
+            for s, seed in enumerate(seeds):
+                trial = given.get((subject, seed), "no such trial")
+                for c, clip in enumerate(clips):
+                    value = trial if isinstance(trial, str) else trial.get(clip, "no such clip in the trial")
+                    if isinstance(value, str):
+                        reasons[Cell(arm, u, s, c)] = value
+                    else:
+                        tables[arm][u, s, c] = value
+    return Paired(name, metric, tables["baseline"], tables["condition"], subjects, seeds, clips, reasons)
+
+
+def complete(paired: Paired) -> Complete:
+    """Apply the listwise rule of this module."""
+    defined = np.isfinite(paired.baseline) & np.isfinite(paired.condition)
+    trials: Mask = np.asarray(defined.any(axis=2))
+    subjects: Mask = np.asarray(trials.any(axis=1))
+    seeds: Mask = np.asarray(trials[subjects].all(axis=0)) & bool(subjects.any())
+    clips: Mask = np.asarray(defined[np.ix_(subjects, seeds)].all(axis=(0, 1))) & bool(seeds.any())
+    kept = np.ix_(subjects, seeds, clips)
+    return Complete(
+        paired.baseline[kept],
+        paired.condition[kept],
+        tuple(np.array(paired.subjects, dtype=object)[subjects]),
+        tuple(int(seed) for seed in np.array(paired.seeds)[seeds]),
+        tuple(int(clip) for clip in np.array(paired.clips)[clips]),
+    )

@@ -1,0 +1,209 @@
+"""The report of made-up ablations: the verb, its files, and that what is planted is what is said."""
+
+import csv
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
+
+from platform.errors import UserError
+from platform.report import main, write_report
+from storage.local import LocalStore
+from storage.memory import MemoryStore
+from storage.studies import save_study
+
+ROOT = Path(__file__).resolve().parents[3]
+FULL = MadeUp(subjects=(0, 1), seeds=9, clips=10, importance=True, failed=frozenset({"wo_motion-u0-s3"}))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one finished ablation whose report was written by the verb."""
+    folder = tmp_path_factory.mktemp("home")
+    write_study(LocalStore(folder / "store"), folder / "scratch", FULL)
+    assert main([STUDY, "--home", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(home: Path) -> Path:
+    return home / "reports" / STUDY
+
+
+def test_planted_effects_are_said_in_sentences(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert re.search(
+        r"^- Without structure, SSIM worsens by 0\.1\d+ \[.*p \(Holm\) = 0\.016, 9 seeds, 2 subjects", text, re.M
+    )
+    assert re.search(
+        r"^- Without motion, EPE worsens by 0\.[34]\d* px .*8 seeds.* 1 trial missing: at worst", text, re.M
+    )
+    assert re.search(r"^- Under renamed, SSIM is the same to within the declared 0\.03", text, re.M)
+    assert "No trial is missing" not in text
+
+
+def test_the_answer_comes_before_any_table(report: Path) -> None:
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert page.index("worsens by") < page.index("<table>")
+
+
+def test_the_page_needs_no_network_and_is_well_formed(report: Path) -> None:
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert not re.search(r"<script|<link|<img|url\(|@import|https?://", page)
+    checker = _Nesting()
+    checker.feed(page)
+    assert checker.open == []
+    assert checker.wrong == []
+
+
+def test_comparisons_file_holds_what_is_planted(report: Path) -> None:
+    rows = {(row["condition"], row["metric"]): row for row in pq.read_table(report / "comparisons.parquet").to_pylist()}
+    assert rows["wo_structure", SSIM]["difference"] == pytest.approx(-0.14, abs=0.005)
+    assert rows["wo_motion", EPE]["verdict"] == "worse"
+    assert rows["wo_motion", EPE]["seeds"] == 8
+    declared = {pair for pair, row in rows.items() if row["declared"]}
+    assert declared == set(FULL.family)
+    assert all(row["stars"] == "" and row["p_holm"] is None for pair, row in rows.items() if pair not in declared)
+    with (report / "comparisons.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(rows) == 12
+
+
+def test_every_planned_trial_is_in_the_trials_file(report: Path) -> None:
+    rows = pq.read_table(report / "trials.parquet").to_pylist()
+    failed = [row for row in rows if row["outcome"] == "FAILED"]
+    assert len(rows) == 5 * 2 * 9
+    assert [(row["trial"], row["error"]) for row in failed] == [("wo_motion-u0-s3", "RuntimeError: out of memory")]
+
+
+def test_published_numbers_stand_beside_ours(report: Path) -> None:
+    rows = {(row["condition"], row["metric"]): row for row in pq.read_table(report / "published.parquet").to_pylist()}
+    assert rows["wo_structure", SSIM]["published"] == 0.184
+    assert rows["wo_structure", SSIM]["direction"] == "agrees"
+    assert rows["wo_structure", SSIM]["within"]
+    assert rows["wo_structure", EPE]["direction"] == "unclear"  # nothing is planted there
+    assert rows["baseline", SSIM]["direction"] == ""
+    assert "other data" in (report / "report.md").read_text(encoding="utf-8")
+
+
+def test_controls_and_chance_stand_in_the_main_table(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    table = text[text.index("## Conditions and metrics") : text.index("## Declared comparisons")]
+    for row in ("first frame held", "another clip's fMRI", "random training clip", "true features (ceiling)"):
+        assert f"| {row} |" in table
+    assert "| chance | 0.75 |" in table
+
+
+def test_every_figure_is_a_file_that_can_be_drawn_alone(report: Path) -> None:
+    names = {path.name for path in (report / "figures").iterdir()}
+    assert {"effects-in-ssim.svg", "seeds-in-ssim.svg", "subjects-in-ssim.svg"} <= names
+    assert "importance-motion-gradient.svg" in names
+    for path in (report / "figures").iterdir():
+        assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_latex_tables_hold_no_sign_that_needs_another_engine(report: Path) -> None:
+    text = (report / "report.tex").read_text(encoding="utf-8")
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == text.count(r"\toprule") >= 5
+    assert not re.search(r"[−–Δτδ×°≤▲▼✓✗“”↑↓]|(?<!\$)<", text)
+
+
+def test_importance_is_beside_the_planted_regions_with_chance(report: Path) -> None:
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "rank agreement 0.80 (chance 0; random below 0.6" in page
+
+
+def test_a_half_finished_study_says_what_is_missing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    waiting = frozenset(f"wo_motion-u0-s{seed}" for seed in range(3))
+    write_study(store, tmp_path, MadeUp(seeds=3, clips=3, waiting=waiting, published=False))
+    write_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Not finished: 3 of 15 trials have no result yet" in text
+    assert "Without motion, EPE cannot be compared: not finished." in text
+    assert "| wo_motion-u0-s0 | waiting | not finished |" in text
+
+
+def test_three_seeds_earn_no_star_and_are_told_so(tmp_path: Path) -> None:
+    store = MemoryStore()
+    write_study(store, tmp_path, MadeUp(seeds=3, clips=6))
+    write_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "no star can be earned" in text
+    assert "Nothing could have been shown: these units allow no p below 0.25" in text
+    assert "worsens" not in text
+
+
+def test_seeds_added_later_are_an_amendment_and_the_registered_ones_stand_beside(tmp_path: Path) -> None:
+    store = MemoryStore()
+    write_study(store, tmp_path, MadeUp(seeds=3, clips=10), added=6)
+    write_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Amended after results were known: seeds 3 -> 9" in text
+    assert re.search(r"SSIM worsens by .* Under the 3 registered seeds alone: inconclusive", text)
+
+
+def test_before_the_first_trial_has_ended_there_is_a_report(tmp_path: Path) -> None:
+    store = MemoryStore()
+    conditions = ("baseline", "wo_semantic", "wo_structure", "wo_motion", "renamed")
+    waiting = frozenset(f"{name}-u0-s{seed}" for name in conditions for seed in range(7))
+    write_study(store, tmp_path, MadeUp(waiting=waiting))
+    page = write_report(store, STUDY, tmp_path / "report").read_text(encoding="utf-8")
+    assert "SSIM cannot be compared: no trial has ended." in page
+
+
+def test_an_unknown_study_is_answered_with_the_nearest(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["made_upp", "--home", str(home)]) == 2
+    assert "did you mean made_up?" in capsys.readouterr().err
+    assert main(["ablations/made_upp.yaml", "--home", str(home)]) == 2  # a study may be named by its file
+    assert "no study made_upp; did you mean made_up?" in capsys.readouterr().err
+    assert main(["no/such", "--home", str(home / "empty")]) == 2
+    assert "it holds none yet" in capsys.readouterr().err
+
+
+def test_a_sweep_is_refused(tmp_path: Path) -> None:
+    store = MemoryStore()
+    save_study(store, "cmg-1234", {"id": "cmg-1234", "definition": {"targets": ["noop.value"]}})
+    with pytest.raises(UserError, match="cmg-1234 is a sweep, not an ablation"):
+        write_report(store, "cmg-1234", tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out: .*file cannot be written"):
+        write_report(LocalStore(home / "store"), STUDY, tmp_path / "file")
+
+
+def test_no_engine_is_loaded() -> None:
+    modules = "platform.report, platform.reporting.files, platform.ablation.collect"
+    code = f"import sys, {modules}; print([m for m in ('ray', 'mlflow', 'optuna') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+class _Nesting(HTMLParser):
+    """Finds tags that are closed in the wrong order or never."""
+
+    VOID = ("meta", "wbr", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)

@@ -1,0 +1,110 @@
+"""The parts of a report by themselves: numbers in words, axes, tables, chance."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
+
+from platform.ablation.collect import collect
+from platform.reporting.cost import costs
+from platform.reporting.drawing import scale
+from platform.reporting.findings import Findings, find
+from platform.reporting.grid import Cell, Grid
+from platform.reporting.importance import agreement_by_chance
+from platform.reporting.measures import find_measure, measure
+from platform.reporting.published import agreements
+from platform.reporting.sentences import label, sentence
+from platform.reporting.words import bracket, decimals, first_line, number, p_text
+from storage.memory import MemoryStore
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    """Of a study in which the planted effect on SSIM goes against the paper's."""
+    store, folder = MemoryStore(), tmp_path_factory.mktemp("parts")
+    effects = {"wo_semantic": {}, "wo_structure": {SSIM: 0.1}, "wo_motion": {EPE: 0.4}, "renamed": {}}
+    write_study(store, folder, MadeUp(seeds=7, clips=9, effects=effects, family=(("wo_motion", EPE),)))
+    return find(collect(store, STUDY, cache=folder / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "of", "places"),
+    [(0.18, 0.25, 0.2, 3), (-2.0, 2.0, 1.0, 1), (-20.0, 20.0, 1.0, 0), (0.1, 0.1, 0.1234, 3), (0, math.nan, 0, 3)],
+)
+def test_as_many_decimals_as_the_interval_justifies(low: float, high: float, of: float, places: int) -> None:
+    assert decimals(low, high, of=of) == places
+
+
+def test_numbers_in_words() -> None:
+    assert number(-0.125, 2, signed=True) == "−0.12"
+    assert number(0.5, 1, signed=True) == "+0.5"
+    assert number(-0.001, 2) == "0.00"
+    assert number(math.nan, 2) == "–"
+    assert bracket(math.nan, 1.0, 2) == ""
+    assert [p_text(0.00001), p_text(0.0123), p_text(None)] == ["< 0.0001", "= 0.012", "= –"]
+    assert first_line("Traceback\n  File x\nValueError: why\n") == "ValueError: why"
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0], [-0.15, 0.03], [2.1, 2.5], [5.0, 5.0], [math.nan]])
+def test_an_axis_has_two_to_six_round_ticks_within_it(values: list[float]) -> None:
+    axis = scale(values, start=0, end=100)
+    assert 2 <= len(axis.ticks) <= 6
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert all(0 <= axis(value) <= 100 for value in values if math.isfinite(value))
+
+
+def test_conditions_begin_sentences() -> None:
+    assert [label(name) for name in ("wo_motion", "only_semantic", "alpha-0.5")] == [
+        "Without motion",
+        "With semantic alone",
+        "Under alpha-0.5",
+    ]
+
+
+def test_metrics_have_titles_units_and_chance() -> None:
+    assert measure(EPE).heading == "EPE (px) ↓"
+    assert measure("evaluate.test_two_way_i").chance == "0.75"
+    assert measure("evaluate.ssim").title == "SSIM (validation)"
+    assert find_measure("semantic.no_such_thing") is None
+
+
+def test_random_orders_agree_less_than_the_level_says() -> None:
+    assert agreement_by_chance(8) == pytest.approx(0.643, abs=0.03)  # the tabled critical value of Spearman's rho
+
+
+def test_html_is_escaped_and_latex_too() -> None:
+    grid = Grid("a & b", ("x", "y"), ((Cell("<b>"), Cell("1_2", ("[−1, 2]",), "worse")), (Cell("g", tone="group"),)))
+    assert "<b>" not in grid.html()
+    assert 'colspan="2"' in grid.html()
+    assert r"a \& b" in grid.latex()
+    assert "$<$b$>$ & 1\\_2; [$-$1, 2]" in grid.latex()
+
+
+def test_what_goes_against_the_paper_is_called_opposite(findings: Findings) -> None:
+    (table,) = agreements(findings)
+    cells = {(cell.condition, cell.metric): cell for cell in table.cells}
+    assert cells["wo_structure", SSIM].direction == "opposite"
+    assert cells["wo_motion", EPE].direction == "agrees"
+    ranking = next(one for one in table.rankings if one.metric == SSIM)
+    assert ranking.conditions == 4
+    assert ranking.tau < 1.0
+
+
+def test_outside_the_family_nothing_is_adjusted_or_starred(findings: Findings) -> None:
+    one = findings.comparisons["wo_structure", SSIM]
+    assert not findings.is_declared(("wo_structure", SSIM))
+    assert (one.stars, one.p_holm, one.verdict) == ("", None, "better")
+    assert "improves by 0.1" in sentence(one, measure(SSIM))
+    assert "p (not adjusted) = 0.016, 7 seeds, 9 clips" in sentence(one, measure(SSIM))
+
+
+def test_inconclusive_is_not_called_no_difference(findings: Findings) -> None:
+    one = replace(findings.declared[0], verdict="inconclusive", p_holm=0.2, smallest_p=0.001)
+    assert sentence(one, measure(EPE)).endswith("This is inconclusive, which is not the same as no difference.")
+
+
+def test_a_shared_stage_run_is_counted_once(findings: Findings) -> None:
+    data, evaluate = costs(findings.result)
+    assert (data.needed, data.distinct, data.seconds, data.alone) == (35, 1, 10.0, 350.0)
+    assert (evaluate.needed, evaluate.distinct) == (35, 35)

@@ -1,0 +1,202 @@
+"""The evaluate stage on a few phantom clips, judged by tiny networks: what it writes is what metrics say."""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTForImageClassification
+
+from storage.memory import MemoryStore
+from storage.runs import Artifacts, Manifest, RunStore
+from trainables.backbones.judges import IMAGE, VIDEO
+from trainables.config.trial import resolve
+from trainables.context import Context, StageResult, StageTask
+from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
+from trainables.judging.judged import SYSTEMS
+from trainables.metrics import flow, pixels
+from trainables.metrics.registry import METRICS
+from trainables.stages.evaluate import run
+
+SPLIT = ["train"] * 5 + ["dropped"] + ["validation"] * 3 + ["test"] * 4
+INDEX = [6, 7, 8, 9, 10, 11, 12]
+FRAMES = 4
+FACTORS = sample_factors(np.random.default_rng(0), len(SPLIT))
+CLIPS = render(FACTORS, frames=FRAMES)
+GREY = 10
+Values = dict[tuple[int, str, str], tuple[float | None, str]]
+
+
+def noisy(clips: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(scale=20.0, size=clips.shape)
+    return np.clip(clips + noise, 0, 255).astype(np.uint8)
+
+
+def made() -> dict[str, Any]:
+    truth = CLIPS[INDEX]
+    videos = noisy(truth, 0)
+    videos[INDEX.index(GREY)] = 90
+    return {
+        "data": {
+            "clips.safetensors": {"clips": CLIPS},
+            "data.json": {
+                "captions": captions(FACTORS),
+                "source": [f"film {i}" for i in range(len(SPLIT))],
+                "factors": FACTORS.to_json(),
+            },
+        },
+        "voxels": {"voxels.json": {"split": SPLIT, "subject": "one"}},
+        "reconstruct": {
+            "videos.safetensors": {"videos": videos, "plain": noisy(truth, 1), "index": np.array(INDEX)},
+        },
+        "controls": {
+            "videos.safetensors": {
+                "ceiling": truth,
+                "ceiling_plain": truth,
+                "mean_latent": CLIPS[0],
+                "index": np.array(INDEX),
+            }
+        },
+    }
+
+
+def commit(runs: RunStore, stage: str, files: dict[str, Any], folder: Path) -> Artifacts:
+    folder.mkdir()
+    for name, content in files.items():
+        if name.endswith(".json"):
+            (folder / name).write_text(json.dumps(content))
+        else:
+            save_file({key: np.ascontiguousarray(values) for key, values in content.items()}, folder / name)
+    config = {"reconstruct": {"motion": "decoded"}, "generator": {"steps": 20}}
+    runs.commit(Manifest(f"{stage}-0", stage, config, 0, {}, {}, {}, (), {}, 0.0, 0.0), folder)
+    return runs.open(f"{stage}-0")
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("judges")
+    torch.manual_seed(0)
+    small: Any = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    image = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=len(IMAGE.labels), **small))
+    video = VideoMAEForVideoClassification(
+        VideoMAEConfig(image_size=32, patch_size=16, num_frames=FRAMES, num_labels=len(VIDEO.labels), **small)
+    )
+    preparation = {"size": 32, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    for name, model in (("image_classifier", image), ("video_classifier", video)):
+        model.save_pretrained(folder / name)
+        (folder / name / "preprocessor_config.json").write_text(json.dumps(preparation))
+    return {f"evaluate.{name}": str(folder / name) for name in ("image_classifier", "video_classifier")}
+
+
+def evaluate(
+    judges: dict[str, str], folder: Path, inputs: dict[str, Any], *, resolution: int | None = None
+) -> tuple[StageResult, Path]:
+    folder.mkdir(exist_ok=True)
+    runs = RunStore(MemoryStore(), cache=folder / "cache")
+    artifacts = {stage: commit(runs, stage, files, folder / stage) for stage, files in inputs.items()}
+    output = folder / "out"
+    output.mkdir()
+    config = resolve({**judges, "evaluate.shuffles": 20, "evaluate.resolution": resolution})
+    return run(StageTask(config, 0, artifacts, Context(output, runs.checkpoints("x")))), output
+
+
+@pytest.fixture(scope="module")
+def result(judges: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[StageResult, Path]:
+    return evaluate(judges, tmp_path_factory.mktemp("evaluate"), made())
+
+
+def read_values(folder: Path) -> Values:
+    rows = pq.read_table(folder / "per_clip.parquet").to_pylist()
+    assert all(row["split"] == SPLIT[row["clip"]] and row["name"] == f"film {row['clip']}" for row in rows)
+    return {(row["clip"], row["system"], row["metric"]): (row["value"], row["reason"]) for row in rows}
+
+
+def test_every_clip_system_and_metric_has_a_row_and_every_mean_a_metric(result: tuple[StageResult, Path]) -> None:
+    stage, folder = result
+    values = read_values(folder)
+    registered = {name.removeprefix("evaluate.") for name in METRICS if name.startswith("evaluate.")}
+    assert values.keys() == set(product(INDEX, SYSTEMS, registered))
+    assert registered <= stage.metrics.keys()
+    for split, prefix in (("validation", ""), ("test", "test_")):
+        for system, suffix in (("system", ""), ("plain", "_plain"), ("random_clip", "_random_clip")):
+            own = [values[clip, system, "ssim"][0] for clip in INDEX if SPLIT[clip] == split]
+            assert stage.metrics[f"{prefix}ssim{suffix}"] == pytest.approx(np.mean([v for v in own if v is not None]))
+    json.dumps(dict(stage.metrics), allow_nan=False)
+
+
+def test_controls_are_what_they_say(result: tuple[StageResult, Path]) -> None:
+    values = read_values(result[1])
+    systems = dict(zip(INDEX, made()["reconstruct"]["videos.safetensors"]["videos"], strict=True))
+    masks = object_mask(FACTORS, frames=FRAMES)
+    taken = []
+    for clip in INDEX:
+        truth = CLIPS[clip]
+        own = {name: values[clip, name, "ssim"][0] for name in SYSTEMS}
+        held = np.repeat(systems[clip][:1], FRAMES, axis=0)
+        assert own["static"] == pixels.ssim(truth, held)
+        assert values[clip, "static", "epe"][0] == pytest.approx(flow.still_error(flow.farneback(truth)))
+        assert own["mean_latent"] == pixels.ssim(truth, CLIPS[0])
+        assert own["random_clip"] in [pixels.ssim(truth, CLIPS[other]) for other in range(5)]
+        others = [i for i in INDEX if SPLIT[i] == SPLIT[clip] and i != clip]
+        taken += [i for i in others if own["shuffled_fmri"] == pixels.ssim(truth, systems[i])]
+        assert (own["ceiling"], values[clip, "ceiling", "epe"][0]) == (1.0, 0.0)
+        assert values[clip, "ceiling", "two_way_i"][0] == values[clip, "ceiling", "two_way_v"][0] == 1.0
+        assert values[clip, "plain", "object_ssim"][0] == pixels.ssim(
+            truth, noisy(CLIPS[INDEX], 1)[INDEX.index(clip)], mask=masks[clip]
+        )
+    assert sorted(taken) == INDEX
+
+
+def test_what_is_undefined_is_null_with_its_reason(result: tuple[StageResult, Path]) -> None:
+    folder = result[1]
+    values = read_values(folder)
+    value, reason = values[GREY, "system", "hue_pcc"]
+    assert value is None
+    assert "hue" in reason
+    assert all((value is None) == (reason != "") for value, reason in values.values())
+    assert not any(value is not None and np.isnan(value) for value, _ in values.values())
+    summary = json.loads((folder / "summary.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    rows = {(r["system"], r["metric"]): r for r in summary["splits"]["test"]["rows"]}
+    # grey for the clip itself, for its static control, and for the clip that got it as another's
+    assert rows["ceiling", "hue_pcc"]["clips"] == 2
+    assert rows["ceiling", "ssim"]["clips"] == 4
+    assert rows["system", "ssim"]["low"] < rows["system", "ssim"]["mean"] < rows["system", "ssim"]["high"]
+    assert summary["metrics"]["two_way_i"]["chance"] == 0.75
+    assert (folder / "page.html").stat().st_size > 0
+    assert (folder / "contact.png").stat().st_size > 0
+
+
+def test_frames_in_order_are_told_from_shuffled_ones(result: tuple[StageResult, Path]) -> None:
+    stage, folder = result
+    shuffle = json.loads((folder / "summary.json").read_text())["splits"]["test"]["shuffle"]
+    assert shuffle["ceiling"]["epe"]["group_p"] == stage.metrics["test_shuffle_p_epe_ceiling"] == 0.0
+    assert len(shuffle["system"]["clip_pcc"]["group_p_repeats"]) == 5
+    assert stage.metrics["test_shuffle_clips_epe_ceiling"] == shuffle["ceiling"]["epe"]["clips_below_0.05"]
+
+
+def test_one_test_clip_without_factors_at_another_resolution(judges: dict[str, str], tmp_path: Path) -> None:
+    inputs = made()
+    inputs["data"]["data.json"]["factors"] = None
+    for name in ("reconstruct", "controls"):
+        tensors = inputs[name]["videos.safetensors"]
+        inputs[name]["videos.safetensors"] = {k: v if k == "mean_latent" else v[3:4] for k, v in tensors.items()}
+    stage, folder = evaluate(judges, tmp_path, inputs, resolution=32)
+    values = read_values(folder)
+    assert {system for _, system, _ in values} == SYSTEMS.keys() - {"shuffled_fmri"}
+    assert not any(metric.startswith("object") for _, _, metric in values)
+    assert "ssim" not in stage.metrics
+    assert stage.metrics["test_ssim_ceiling"] == 1.0
+    assert stage.metrics["test_epe_static"] < flow.still_error(flow.farneback(CLIPS[9]))
+
+
+def test_other_clips_in_the_controls_are_an_error(judges: dict[str, str], tmp_path: Path) -> None:
+    inputs = made()
+    inputs["controls"]["videos.safetensors"]["index"] = np.arange(7)
+    with pytest.raises(ValueError, match="both need the same clips"):
+        evaluate(judges, tmp_path, inputs)

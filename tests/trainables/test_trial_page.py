@@ -1,0 +1,150 @@
+"""The page of a trial: which clips it shows, that it needs nothing from outside, and that it says what must be said."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
+from trainables.judging.score_tables import Row
+from trainables.metrics.video import VIDEO_METRICS
+from trainables.report import trial_page
+from trainables.report.document import verdict_on
+from trainables.report.exhibits import choose
+
+METRICS = tuple(VIDEO_METRICS[name] for name in ("two_way_i", "ssim", "epe"))
+SIDE, FRAMES = 16, 4
+
+
+def judged(clips: int = 14, *, caption: str = "a red disc") -> JudgedTrial:
+    """Flat clips whose brightness tells which they are; the first clip has the worst SSIM, the last the best."""
+    grey = np.linspace(30, 220, clips).astype(np.uint8)[:, None, None, None, None]
+    shape = (clips, FRAMES, SIDE, SIDE, 3)
+    videos = {name: np.broadcast_to(grey + np.uint8(i), shape) for i, name in enumerate((TRUTH, *SYSTEMS))}
+    values = {
+        (system, metric.name): tuple(i / 20 + place / 100 for place in range(clips))
+        for i, system in enumerate(SYSTEMS)
+        for metric in METRICS
+    }
+    rows = [
+        Row(system, "", m.name, clips, 0.5 + i, 0.4 + i, 0.6 + i) for i, system in enumerate(SYSTEMS) for m in METRICS
+    ]
+    rows[1] = Row("system", "", "ssim", 0, None, None, None)
+    names = tuple(f"clip{place}" for place in range(clips))
+    split = JudgedSplit("test", tuple(range(clips)), names, (caption,) * clips, videos, values, tuple(rows))
+    return JudgedTrial((split,), METRICS, (("reconstruct", "reconstruct-01<2"),))
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset") and value is not None]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_best_the_median_and_the_worst_by_value() -> None:
+    values = [0.3, None, 0.9, 0.1, 0.5, 0.7, 0.2]
+    assert choose(values, VIDEO_METRICS["ssim"], shown=1) == [("best", 1, 2), ("median", 3, 4), ("worst", 6, 3)]
+    assert choose(values, VIDEO_METRICS["epe"], shown=1) == [("best", 1, 3), ("median", 3, 0), ("worst", 6, 2)]
+
+
+@pytest.mark.parametrize("count", range(20))
+def test_no_clip_is_shown_twice_and_places_are_in_order(count: int) -> None:
+    chosen = choose([float(value) for value in range(count)], VIDEO_METRICS["ssim"])
+    places = [place for _, place, _ in chosen]
+    assert places == sorted(set(places))
+    assert [count - place for place in places] == [index for _, _, index in chosen]
+    assert len(chosen) == min(count, 12 if count >= 12 else max(count // 3, 1) * 3)
+
+
+def test_a_page_needs_nothing_from_outside(tmp_path: Path) -> None:
+    trial_page.write_page(judged(caption="<script>alert(1)</script> & more"), tmp_path)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert all(link.startswith("data:image/webp;base64,") for link in page.links)
+    assert not re.search(r"url\(|@import|https?:", text)
+    assert "default-src 'none'" in text
+    assert "<script>alert(1)</script> & more" in page.text
+    assert "prefers-color-scheme: dark" in text
+    assert "prefers-reduced-motion" in text
+
+
+def test_every_control_stands_beside_the_system_with_chance_and_interval(tmp_path: Path) -> None:
+    trial_page.write_page(judged(), tmp_path)
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.tags.count("article") == 12
+    assert page.tags.count("img") == 12 * (1 + len(SYSTEMS))
+    for told in (
+        "chance is 0.75, not 0.5",
+        "None is picked by hand",
+        "the best 4, the 4 in the middle and the worst 4",
+    ):
+        assert told in page.text
+    for name, meaning in SYSTEMS.items():
+        assert name.replace("_", " ") in page.text
+        assert meaning in page.text
+    for told in ("0.4000.600", "0.75", "undefined", "place 1 of 14", "SSIM 0.130", "reconstruct-01<2"):
+        assert told in page.text.replace(" to ", "")
+    assert [page.text.index(group) for group in ("Best", "Median", "Worst")] == sorted(
+        page.text.index(group) for group in ("Best", "Median", "Worst")
+    )
+
+
+def decoded(link: str) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(link.partition(",")[2]))).convert("RGB"))
+
+
+def test_strips_hold_all_frames_of_the_clip(tmp_path: Path) -> None:
+    trial = judged()
+    trial_page.write_page(trial, tmp_path)
+    first = decoded(Page((tmp_path / "page.html").read_text(encoding="utf-8")).links[0])
+    best = trial.splits[0].videos[TRUTH][13]
+    assert first.shape == (SIDE, SIDE * FRAMES, 3)
+    assert np.abs(first.astype(int) - np.concatenate(list(best), axis=1)).max() <= 2
+
+
+def test_a_page_stays_below_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = judged(3)
+    noise = np.random.default_rng(0).integers(0, 256, (3, FRAMES, 160, 120, 3), dtype=np.uint8)
+    trial.splits[0].videos.update(dict.fromkeys((TRUTH, *SYSTEMS), noise))  # type: ignore[attr-defined]
+    monkeypatch.setattr(trial_page, "LIMIT", 200_000)
+    trial_page.write_page(trial, tmp_path)
+    assert (tmp_path / "page.html").stat().st_size < 200_000
+    assert decoded(Page((tmp_path / "page.html").read_text(encoding="utf-8")).links[0]).shape[0] < 128
+
+
+def test_the_contact_sheet_has_a_row_for_each_and_a_column_for_each_clip(tmp_path: Path) -> None:
+    trial_page.write_page(judged(), tmp_path)
+    sheet = np.asarray(Image.open(tmp_path / "contact.png").convert("L")).astype(int)
+    assert sheet.shape[0] > 64 * (1 + len(SYSTEMS))
+    assert sheet.shape[1] > 12 * 3 * SIDE
+
+
+def test_intervals_that_do_not_touch_are_told(tmp_path: Path) -> None:
+    def row(low: float, high: float) -> Row:
+        return Row("x", "", "ssim", 9, (low + high) / 2, low, high)
+
+    ssim, epe = VIDEO_METRICS["ssim"], VIDEO_METRICS["epe"]
+    assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), ssim) == "better"
+    assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), epe) == "worse"
+    assert verdict_on(row(0.1, 0.15), row(0.2, 0.4), ssim) == "worse"
+    assert verdict_on(row(0.4, 0.6), row(0.2, 0.4), ssim) is None
+    assert verdict_on(row(0.4, 0.6), Row("x", "", "ssim", 1, 0.1, None, None), ssim) is None

@@ -1,0 +1,1 @@
+"""Judging videos against the truth: for the evaluate stage, and for the verb that judges any system's videos."""

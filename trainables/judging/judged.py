@@ -1,0 +1,51 @@
+"""What is known of a trial once its videos are judged: all that its page shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainables.judging.score_tables import Row
+from trainables.metrics.clip import Clip
+from trainables.metrics.video import VideoMetric
+
+TRUTH = "truth"
+SYSTEMS: Mapping[str, str] = {
+    "system": "what was reconstructed from fMRI",
+    "static": "its first frame held: what does its motion add?",
+    "plain": "the decoded features by the VAE alone: what does the diffusion model add?",
+    "mean_latent": "mean training latents and condition through the generator: one video for all clips",
+    "random_clip": "a random training clip",
+    "shuffled_fmri": "what was reconstructed from another clip's fMRI",
+    "ceiling": "the noise ceiling: the clip's true features through the generator, as by perfect decoding",
+    "ceiling_plain": "the clip's true latents by the VAE alone",
+}
+"""The system and its controls, in the order of tables, and what each tells."""
+
+
+@dataclass(frozen=True)
+class JudgedSplit:
+    """The n clips of one split."""
+
+    split: str
+    """`validation` or `test`."""
+    clips: tuple[int, ...]
+    """Their numbers in the data set."""
+    names: tuple[str, ...]
+    captions: tuple[str, ...]
+    videos: Mapping[str, Clip]
+    """uint8 [n,F,H,W,3] of `truth` and each of `SYSTEMS`, all of one size."""
+    values: Mapping[tuple[str, str], tuple[float | None, ...]]
+    """(system, metric) to n values; None where undefined."""
+    rows: tuple[Row, ...]
+    """Mean and 95% interval of each system and metric; `control` is empty throughout."""
+
+
+@dataclass(frozen=True)
+class JudgedTrial:
+    """One trial's videos with what metrics say of them."""
+
+    splits: tuple[JudgedSplit, ...]
+    """Those that have clips."""
+    metrics: tuple[VideoMetric, ...]
+    """With title, goal and chance, in the order of tables."""
+    facts: tuple[tuple[str, str], ...]
+    """Labels and texts: which stage runs, settings and judges."""

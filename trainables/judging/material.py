@@ -1,0 +1,120 @@
+"""What a trial's videos are judged on: true clips beside what was made of them, at one size."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from trainables.context import StageTask
+from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, Factors, object_mask
+from trainables.datasets.video_io import resample
+from trainables.metrics.clip import Clip
+from trainables.metrics.objects import KnownObject
+
+Tensors = Mapping[str, NDArray[Any]]
+_MADE = {"system": "videos", "plain": "plain"}
+_CONTROLS = {"ceiling": "ceiling", "ceiling_plain": "ceiling_plain"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """The n clips of one split, each system's videos of one shape."""
+
+    split: str
+    clips: tuple[int, ...]
+    """Their numbers in the data set."""
+    names: tuple[str, ...]
+    captions: tuple[str, ...]
+    videos: Mapping[str, Clip]
+    """uint8 [n,F,H,W,3] of `truth` and of what was made for each clip; shuffled and static videos follow from them."""
+    mean_latent: Clip
+    """[F,H,W,3], the same for all clips."""
+    known: tuple[KnownObject | None, ...]
+
+
+def read_material(task: StageTask) -> Iterator[Material]:
+    """Yield the splits of which videos were made.
+
+    Raises:
+        ValueError: Reconstructions and controls are of different clips.
+    """
+    facts, split = task.inputs["data"].json("data.json"), task.inputs["voxels"].json("voxels.json")["split"]
+    made, controls = (_tensors(task.inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
+    index = made["index"].tolist()
+    if index != controls["index"].tolist():
+        raise ValueError(f"reconstruct made videos of {len(index)} clips, controls of others; both need the same clips")
+    training = [clip for clip, member in enumerate(split) if member == "train"]
+    rng = np.random.default_rng(task.config.evaluate.seed)
+    clips = task.inputs["data"].path("clips.safetensors")
+    for name in ("validation", "test"):
+        rows = [row for row, clip in enumerate(index) if split[clip] == name]
+        if not rows:
+            continue
+        chosen = [index[row] for row in rows]
+        random = rng.choice(training, size=len(rows)).tolist()
+        raw = {
+            "truth": _clips(clips, chosen),
+            "random_clip": _clips(clips, random),
+            **{system: made[key][rows] for system, key in _MADE.items()},
+            **{system: controls[key][rows] for system, key in _CONTROLS.items()},
+        }
+        yield _material(name, chosen, raw, controls["mean_latent"], facts, side=task.config.evaluate.resolution)
+
+
+def _material(
+    split: str,
+    chosen: list[int],
+    raw: Mapping[str, Clip],
+    mean_latent: Clip,
+    facts: Mapping[str, Any],
+    *,
+    side: int | None,
+) -> Material:
+    truth = raw["truth"]
+    size = (side, side) if side is not None else (truth.shape[2], truth.shape[3])
+    frames = min(truth.shape[1], mean_latent.shape[0])
+    videos = {
+        name: np.stack([resample(clip, frames=frames, size=size) for clip in clips]) for name, clips in raw.items()
+    }
+    return Material(
+        split,
+        tuple(chosen),
+        tuple(str(facts["source"][clip]) for clip in chosen),
+        tuple(facts["captions"][clip] for clip in chosen),
+        videos,
+        resample(mean_latent, frames=frames, size=size),
+        tuple(_known(facts["factors"], chosen, frames=frames, resolution=size[0])),
+    )
+
+
+def _tensors(path: Path) -> Tensors:
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+
+
+def _clips(path: Path, rows: list[int]) -> Clip:
+    """Return some true clips, and read no others."""
+    with safe_open(path, framework="numpy") as file:
+        stored = file.get_slice("clips")
+        return np.concatenate([stored[row : row + 1] for row in rows])
+
+
+def _known(
+    factors: Mapping[str, Any] | None, chosen: list[int], *, frames: int, resolution: int
+) -> Iterator[KnownObject | None]:
+    """Yield what was planted in each clip, if the data set was drawn from factors."""
+    if factors is None:
+        yield from [None] * len(chosen)
+        return
+    types = {"int64": np.int64, "float64": np.float32}  # as they were drawn, before JSON
+    columns: dict[str, Any] = {name: np.array(values) for name, values in factors.items()}
+    planted = Factors(**{name: values.astype(types[str(values.dtype)]) for name, values in columns.items()}).select(
+        np.array(chosen)
+    )
+    masks = object_mask(planted, frames=frames, resolution=resolution)
+    for mask, shape, colour in zip(masks, planted.shape, planted.colour, strict=True):
+        yield KnownObject(mask, int(shape), int(colour), (len(SHAPES), len(COLOURS)))

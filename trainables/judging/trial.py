@@ -1,0 +1,146 @@
+"""Judges one split of a trial: the system and all its controls on every metric, and whether frames are in order."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit
+from trainables.judging.material import Material
+from trainables.judging.score_tables import summarise
+from trainables.judging.scoring import Value, compare
+from trainables.metrics.clip import Clip, Floats, UndefinedError
+from trainables.metrics.flow import transition_errors_of
+from trainables.metrics.shuffle import Goal, shuffle_test
+from trainables.metrics.video import Networks, Reading, VideoMetric, read
+from trainables.metrics.video_semantics import transition_similarities
+
+Progress = Callable[[Sequence[int]], Iterator[int]]
+SHUFFLED = ("system", "ceiling")
+"""Whose frames are put out of order."""
+_ORDERED: Mapping[str, Goal] = {"epe": "min", "clip_pcc": "max"}
+"""What depends on the order of frames. CLIP-pcc is taken without its gate, which does not."""
+_ALPHA = 0.05
+_LEAST_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Who judges a split."""
+
+    networks: Networks
+    metrics: tuple[VideoMetric, ...]
+    shuffles: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that is found out about one split."""
+
+    judged: JudgedSplit
+    values: tuple[Value, ...]
+    """`clip` is the clip's number in the data set."""
+    shuffle: Mapping[str, Mapping[str, Any]]
+    """System to metric (`epe`, `clip_pcc`) to the outcome of the shuffle test; empty for fewer than three frames."""
+
+
+@dataclass
+class _Notes:
+    values: list[Value] = field(default_factory=list)
+    tables: dict[tuple[str, str], list[Floats]] = field(default_factory=dict)
+    partner: dict[int, int] = field(default_factory=dict)
+
+
+def judge(material: Material, bench: Bench, *, progress: Progress = iter) -> Verdict:
+    """Return what `bench` says of the clips of `material`.
+
+    Clips are visited in a random order; `shuffled_fmri` is what was reconstructed for the clip before, so nobody keeps
+    his own and every video is read once. A split of one clip has no such control.
+    """
+    order = np.random.default_rng(bench.seed).permutation(len(material.clips)).tolist()
+    notes, system = _Notes(), material.videos["system"]
+    constant = read(material.mean_latent, bench.networks)
+    before = order[-1] if len(order) > 1 else None
+    other = read(system[before], bench.networks) if before is not None else None
+    for row in progress(order):
+        readings = _readings(material, row, bench.networks)
+        readings |= {"mean_latent": constant} | ({"shuffled_fmri": other} if other is not None else {})
+        truth = replace(readings.pop(TRUTH), known=material.known[row])
+        for name, reading in readings.items():
+            outcomes = compare(bench.metrics, truth, reading)
+            notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)
+        _note_order(notes, truth, readings)
+        if before is not None:
+            notes.partner[row], before, other = before, row, readings["system"]
+    return Verdict(_judged(material, notes, bench.metrics), tuple(notes.values), _shuffle(notes, bench))
+
+
+def _readings(material: Material, row: int, networks: Networks) -> dict[str, Reading]:
+    readings = {name: read(videos[row], networks) for name, videos in material.videos.items()}
+    return readings | {"static": readings["system"].still(networks)}
+
+
+def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading]) -> None:
+    if len(truth.frames) < _LEAST_FRAMES:
+        return
+    for name in SHUFFLED:
+        errors = transition_errors_of(truth.flow["rgb"], readings[name].frames)
+        notes.tables.setdefault((name, "epe"), []).append(errors)
+        if "clip" in readings[name].outputs:
+            try:
+                alike = transition_similarities(readings[name].outputs["clip"])
+            except UndefinedError:
+                continue  # per_clip.parquet says so under clip_pcc
+            notes.tables.setdefault((name, "clip_pcc"), []).append(alike)
+
+
+def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
+    """Return the group form's P (mean over repeats, and each), and in how many clips the order matters at p <= 0.05."""
+    found: dict[str, dict[str, Any]] = {}
+    for (system, metric), tables in notes.tables.items():
+        test = shuffle_test(np.stack(tables), goal=_ORDERED[metric], shuffles=bench.shuffles, seed=bench.seed)
+        found.setdefault(system, {})[metric] = {
+            "group_p": float(test.group.mean()),
+            "group_p_repeats": test.group.tolist(),
+            "clips": len(tables),
+            "clips_below_0.05": float((test.per_clip <= _ALPHA).mean()),
+            "median_clip_p": float(np.median(test.per_clip)),
+        }
+    return found
+
+
+def _judged(material: Material, notes: _Notes, metrics: tuple[VideoMetric, ...]) -> JudgedSplit:
+    numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
+    there = {value.system for value in notes.values}
+    rows = summarise(notes.values, metrics)
+    return JudgedSplit(
+        split=material.split,
+        clips=material.clips,
+        names=material.names,
+        captions=material.captions,
+        videos=_videos(material, notes.partner),
+        values={
+            (system, metric.name): tuple(numbers[system, metric.name, str(clip)] for clip in material.clips)
+            for system in SYSTEMS
+            if system in there
+            for metric in metrics
+        },
+        rows=tuple(row for name in SYSTEMS for row in rows if (row.system, row.control) == (name, "")),
+    )
+
+
+def _videos(material: Material, partner: Mapping[int, int]) -> dict[str, Clip]:
+    """Return the videos of the truth and of all systems, in the order of tables."""
+    made = dict(material.videos)
+    made["static"] = np.broadcast_to(made["system"][:, :1], made["system"].shape)
+    made["mean_latent"] = np.broadcast_to(material.mean_latent, made["system"].shape)
+    if partner:
+        made["shuffled_fmri"] = made["system"][[partner[row] for row in range(len(material.clips))]]
+    return {name: made[name] for name in (TRUTH, *SYSTEMS) if name in made}
+
+
+def row_json(split: JudgedSplit) -> list[dict[str, Any]]:
+    """Return the rows of a split's summary as JSON objects."""
+    return [{key: value for key, value in asdict(row).items() if key != "control"} for row in split.rows]

@@ -1,0 +1,121 @@
+"""From decoded latents and a text condition to a video of latents: the inflated diffusion model at work (spec A.4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DDIMInverseScheduler
+from torch import Tensor
+
+from trainables.config.video import GeneratorConfig
+from trainables.networks.inflation import inflate
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The two conditions that are the same for all clips."""
+
+    empty: Tensor
+    """[T,C], for the inversion; as long as the text encoder allows, as in the released code."""
+    negative: Tensor
+    """[L,C], as long as the clips' own conditions."""
+
+
+class VideoGenerator:
+    """Draws latent videos with an image diffusion model, a batch of clips at a time.
+
+    The state of the diffusion is float32 whatever the network's dtype. The conditional and the unconditional half of
+    guidance are two passes of clips x frames rows each, which bounds memory; a half without weight is not computed.
+    """
+
+    def __init__(self, unet: Any, schedule: Any, config: GeneratorConfig, *, prompts: Prompts, frames: int) -> None:
+        """Inflate `unet` and take it into use.
+
+        Args:
+            unet: A diffusers `UNet2DConditionModel`; its attention processors and memory format are changed.
+            schedule: Its `DDIMScheduler`.
+            config: The procedure.
+            prompts: Conditions of the empty and the negative prompt.
+            frames: Of every clip.
+        """
+        self.config, self.schedule = config, schedule
+        weight = next(unet.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
+        self.unet = unet.to(memory_format=torch.channels_last)
+        if config.attention == "first_and_previous":
+            inflate(self.unet, frames=frames)
+        self.inverse = DDIMInverseScheduler.from_config(schedule.config)
+        self.inverse.set_timesteps(config.inversion_steps)
+        self.schedule.set_timesteps(config.steps)
+        self.prompts = prompts
+
+    @property
+    def times(self) -> list[int]:
+        """The times of the denoising steps, falling: all, or with `img2img` those up to `noise_timestep`."""
+        times: list[int] = self.schedule.timesteps.tolist()
+        if self.config.procedure == "inversion":
+            return times
+        return [time for time in times if time <= self.config.noise_timestep]
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor, conditions: Tensor, *, seeds: Sequence[int]) -> Tensor:
+        """Return denoised latents [n,F,c,h,w] of `latents` [n,F,c,h,w] under `conditions` [n,L,C].
+
+        All noise of a clip comes from its own one of `seeds`, drawn on the CPU: it is the same on every device and in
+        every batch. With `img2img` noise is added for the first step's time, so that state and step agree; where no
+        step lies at or below `noise_timestep`, latents return as they are.
+        """
+        frames = latents.shape[1]
+        noise = _Noise(seeds, latents.shape[1:], shared=self.config.noise == "shared")
+        state = latents.flatten(0, 1).to(self.device, torch.float32)
+        told = conditions.to(self.device, self.dtype).repeat_interleave(frames, dim=0)
+        start = max(self.times, default=0)
+        if self.config.procedure == "inversion":
+            state, start = self._inverted(state), self.config.noise_timestep
+        if self.times:
+            state = self.schedule.add_noise(state, noise.draw().to(state), torch.tensor(start, device=self.device))
+        for time in self.times:
+            variance = noise.draw().to(state) if self.config.eta > 0 else None
+            predicted = self._guided(state, time, told)
+            step = self.schedule.step(predicted, time, state, eta=self.config.eta, variance_noise=variance)
+            state = torch.as_tensor(step.prev_sample)
+        return state.reshape(latents.shape)
+
+    def _inverted(self, state: Tensor) -> Tensor:
+        """Return the noise from which DDIM under the empty prompt would draw `state`."""
+        empty = self._for_all(self.prompts.empty, state)
+        for time in self.inverse.timesteps.tolist():
+            state = self.inverse.step(self._predicted(state, time, empty), time, state).prev_sample
+        return state
+
+    def _guided(self, state: Tensor, time: int, told: Tensor) -> Tensor:
+        """Return the noise that the network sees in `state` at `time`, by classifier-free guidance."""
+        scale = self.config.guidance
+        if scale == 1:
+            return self._predicted(state, time, told)
+        untold = self._predicted(state, time, self._for_all(self.prompts.negative, state))
+        return untold if scale == 0 else torch.lerp(untold, self._predicted(state, time, told), scale)
+
+    def _for_all(self, prompt: Tensor, state: Tensor) -> Tensor:
+        return prompt.to(self.device, self.dtype).expand(len(state), -1, -1)
+
+    def _predicted(self, state: Tensor, time: int, context: Tensor) -> Tensor:
+        rows = state.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        seen = self.unet(rows, torch.tensor(time, device=self.device), encoder_hidden_states=context).sample
+        return torch.as_tensor(seen).float()
+
+
+class _Noise:
+    """Standard normal noise for the frames of some clips, each clip's from a generator of its own."""
+
+    def __init__(self, seeds: Sequence[int], video: Sequence[int], *, shared: bool) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._frames, *self._latent = video
+        self._shared = shared
+
+    def draw(self) -> Tensor:
+        """Return the next noise, [clips * F, c, h, w]."""
+        drawn = 1 if self._shared else self._frames
+        clips = [torch.randn(drawn, *self._latent, generator=g) for g in self._generators]
+        return torch.stack(clips).expand(-1, self._frames, *self._latent).flatten(0, 1)

@@ -1,0 +1,120 @@
+"""The evaluate stage: reconstructed video and all its controls, judged as the paper judges."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.context import StageResult, StageTask
+from trainables.identity import identity_fields
+from trainables.judging.judged import SYSTEMS, JudgedTrial
+from trainables.judging.material import read_material
+from trainables.judging.scoring import available
+from trainables.judging.trial import Bench, Verdict, judge, row_json
+from trainables.metrics.networks import load_networks
+from trainables.metrics.video import Role, VideoMetric
+from trainables.report.trial_page import write_page
+
+_SCHEMA = pa.schema(
+    [
+        ("split", pa.string()),
+        ("clip", pa.int64()),
+        ("name", pa.string()),
+        ("system", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def run(task: StageTask) -> StageResult:
+    """Write `per_clip.parquet`, `summary.json`, `page.html` and `contact.png`; see `trainables.judging`.
+
+    Metrics are means over the validation clips, and over the test clips under the prefix `test_`; those of a control
+    end in its name, as `test_ssim_static`. What is undefined on every clip is left out.
+
+    Raises:
+        ValueError: A judge cannot be loaded, or reconstructions and controls are of different clips.
+    """
+    config = task.config.evaluate
+    materials = list(read_material(task))
+    sources: dict[Role, str] = {
+        "image_classifier": config.image_classifier,
+        "video_classifier": config.video_classifier,
+        "vifi": config.vifi,
+        "clip": config.clip,
+    }
+    networks = load_networks(sources, frames=len(materials[0].mean_latent))
+    known = materials[0].known[0] is not None
+    bench = Bench(networks, available(networks, objects=known), config.shuffles, config.seed)
+    verdicts = [judge(material, bench) for material in materials]
+    judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, tuple(_facts(task)))
+    _write_clips(verdicts, task.context.output / "per_clip.parquet")
+    summary = _summary(verdicts, bench.metrics, sources)
+    (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_page(judged, task.context.output)
+    counts = ", ".join(f"{len(split.clips)} {split.split}" for split in judged.splits)
+    return StageResult(metrics=dict(_metrics(verdicts)), info={"clips": counts})
+
+
+def _metrics(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, float]]:
+    for verdict in verdicts:
+        prefix = "" if verdict.judged.split == "validation" else f"{verdict.judged.split}_"
+        for row in verdict.judged.rows:
+            if row.mean is not None:
+                yield f"{prefix}{row.metric}{_suffix(row.system)}", row.mean
+        for system, outcomes in verdict.shuffle.items():
+            for metric, outcome in outcomes.items():
+                yield f"{prefix}shuffle_p_{metric}{_suffix(system)}", outcome["group_p"]
+                yield f"{prefix}shuffle_clips_{metric}{_suffix(system)}", outcome["clips_below_0.05"]
+
+
+def _suffix(system: str) -> str:
+    return "" if system == "system" else f"_{system}"
+
+
+def _summary(
+    verdicts: Sequence[Verdict], metrics: Sequence[VideoMetric], sources: Mapping[Role, str]
+) -> dict[str, Any]:
+    """Return `summary.json`. Means are over the clips on which a metric is defined for all systems that have it."""
+    described = {
+        metric.name: {"title": metric.title, "goal": metric.goal, "chance": metric.chance, "source": metric.source}
+        for metric in metrics
+    }
+    splits = {
+        verdict.judged.split: {
+            "clips": len(verdict.judged.clips),
+            "rows": row_json(verdict.judged),
+            "shuffle": verdict.shuffle,
+        }
+        for verdict in verdicts
+    }
+    return {"systems": dict(SYSTEMS), "metrics": described, "judges": dict(sources), "splits": splits}
+
+
+def _write_clips(verdicts: Sequence[Verdict], path: Path) -> None:
+    """Write one row per split, clip, system and metric; the value is null, with the reason, where undefined."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
+    for verdict in verdicts:
+        name = dict(zip(verdict.judged.clips, verdict.judged.names, strict=True))
+        for value in verdict.values:
+            clip = int(value.clip)
+            cells = (verdict.judged.split, clip, name[clip], value.system, value.metric, value.value, value.reason)
+            for column, cell in zip(columns.values(), cells, strict=True):
+                column.append(cell)
+    pq.write_table(pa.table(columns, schema=_SCHEMA), path)
+
+
+def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
+    """Yield what the page says of how the videos came about: identities and settings."""
+    made = task.inputs["reconstruct"].manifest
+    yield "reconstruct", f"{made.identity}, seed {made.seed}"
+    yield "controls", task.inputs["controls"].manifest.identity
+    yield "subject", str(task.inputs["voxels"].json("voxels.json")["subject"])
+    settings = {name: made.config[name] for name in ("reconstruct", "generator")}
+    for section, fields in {**settings, "judges": identity_fields(task.config.evaluate)}.items():
+        yield section, ", ".join(f"{field} {value}" for field, value in fields.items())

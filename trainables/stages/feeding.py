@@ -1,0 +1,154 @@
+"""What the generator is fed: features decoded from fMRI, or what stands in for them in an ablation.
+
+One partner, drawn per clip from its own split, is the other clip of everything `shuffled`: with all three features
+shuffled a clip gets, but for noise, the video that its partner would get.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainables.config.video import GeneratorConfig
+from trainables.context import StageTask
+from trainables.networks.motion import MotionGenerator
+from trainables.randomness import derived_seed
+from trainables.stages.decoding import HELD_OUT, Rows, in_batches, pick, read_rows, read_tensors
+from trainables.stages.trained import motion_decoder
+
+BATCH = 256
+"""Clips at a time when rolling out."""
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What the generator is given for each of n videos."""
+
+    conditions: Tensor
+    """[n,L,C], begin token first."""
+    latents: Tensor
+    """[n,F,c,h,w]"""
+    seeds: tuple[int, ...]
+    """Of the generator's noise."""
+
+
+def noise_seeds(task: StageTask, index: Tensor) -> tuple[int, ...]:
+    """Return the generator's seed for each of the clips `index`: it depends on trial and clip alone."""
+    return tuple(derived_seed(task.seed, "generator", int(clip)) for clip in index)
+
+
+def chosen(rows: Mapping[str, Rows], config: GeneratorConfig) -> Rows:
+    """Return the clips that are made into video: the first of the validation split, then the first of the test split.
+
+    Raises:
+        ValueError: No clip is asked for.
+    """
+    counts = {"validation": config.validation_clips, "test": config.test_clips}
+    firsts = [(rows[name], slice(count)) for name, count in counts.items() if count > 0]
+    if not firsts:
+        raise ValueError("generator.validation_clips and generator.test_clips are both 0; one must be at least 1")
+    index, fmri = (torch.cat([getattr(split, name)[part] for split, part in firsts]) for name in ("index", "fmri"))
+    names = rows["test"].features
+    features = {name: torch.cat([split.features[name][part] for split, part in firsts]) for name in names}
+    return Rows(index, fmri, features)
+
+
+def partners(index: Tensor, *, seed: int) -> dict[int, int]:
+    """Return another clip for each of `index`, no two the same: their cyclic neighbours in a random order.
+
+    Raises:
+        ValueError: There is but one clip.
+    """
+    if len(index) < 2:
+        raise ValueError("reconstruct: 'shuffled' needs at least two clips in each split that is made into video")
+    order = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))
+    clips = index[order].tolist()
+    return dict(zip(clips, [*clips[1:], clips[0]], strict=True))
+
+
+def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed, Tensor]:
+    """Return what the config asks to feed for each chosen clip, and the clips' indices in the data set, int64 [n].
+
+    `nothing` is the empty prompt's condition, [L,C]. Raises `ValueError` as `chosen` and `partners`.
+    """
+    rows = read_rows(task, ("condition", "latents"), device=torch.device("cpu"))
+    feeder = _Feeder(task, rows, device=device)
+    fed = Fed(feeder.conditions(nothing), feeder.videos(), noise_seeds(task, feeder.clips.index))
+    return fed, feeder.clips.index
+
+
+class _Feeder:
+    """The features of the chosen clips, one after the other."""
+
+    def __init__(self, task: StageTask, rows: Mapping[str, Rows], *, device: torch.device) -> None:
+        self.task, self.config, self.device = task, task.config.reconstruct, device
+        self.clips = chosen(rows, task.config.generator)
+        self.begin = rows["train"].features["condition"][0, 0]
+        """The begin token's state: constant, since in CLIP's text encoder no token sees a later one."""
+        self.rows = rows
+
+    def conditions(self, nothing: Tensor) -> Tensor:
+        """Return the text conditions, [n,L,C]; decoders predict all tokens but the first."""
+        kind, true = self.config.semantic, self.clips.features["condition"]
+        if kind == "true":
+            return true
+        if kind == "null":
+            return nothing.cpu().expand_as(true)
+        told = self._noise(true[:, 1:], "semantic") if kind == "noise" else self._decoded("semantic", "condition", kind)
+        return torch.cat((self.begin.expand_as(true[:, :1]), told), dim=1)
+
+    def videos(self) -> Tensor:
+        """Return the latent videos, [n,F,c,h,w]."""
+        kind, true = self.config.motion, self.clips.features["latents"]
+        if kind == "decoded" and self.config.structure == "decoded":
+            return self._decoded("motion", "latents", kind)
+        first = self._first()[:, None]
+        if kind == "static":
+            return first.expand_as(true).contiguous()
+        if kind in ("true", "noise"):
+            rest = true[:, 1:] if kind == "true" else self._noise(true[:, 1:], "motion")
+            return torch.cat((first, rest), dim=1)
+        return self._rolled_out(first, self._source(kind))
+
+    def _first(self) -> Tensor:
+        kind, true = self.config.structure, self.clips.features["latents"][:, 0]
+        if kind == "true":
+            return true
+        return self._noise(true, "structure") if kind == "noise" else self._decoded("structure", "first_latent", kind)
+
+    def _rolled_out(self, first: Tensor, source: Tensor) -> Tensor:
+        """Return `first` [n,1,c,h,w] continued under the fMRI of clips `source`; per-frame MLPs do not look at it."""
+        fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self.device)
+        model = motion_decoder(self.task, Rows(self.clips.index, fmri, self.clips.features))
+        with torch.no_grad():
+            if isinstance(model, MotionGenerator):
+                return in_batches(model.roll_out, first[:, 0].to(self.device), fmri, size=BATCH).cpu()
+            return torch.cat((first, in_batches(model, fmri, size=BATCH).cpu()[:, 1:]), dim=1)
+
+    def _decoded(self, stage: str, name: str, kind: str) -> Tensor:
+        """Return the prediction `name` of `stage` for the chosen clips, or for their partners."""
+        stored = read_tensors(self._path(stage, "predictions.safetensors"), (name, "index"))
+        position = {clip: i for i, clip in enumerate(stored["index"].tolist())}
+        return pick(stored[name], torch.tensor([position[clip] for clip in self._source(kind).tolist()]))
+
+    def _source(self, kind: str) -> Tensor:
+        """Return the clips whose fMRI is read: the chosen ones, or their partners."""
+        index = self.clips.index
+        if kind != "shuffled":
+            return index
+        other: dict[int, int] = {}
+        for name in HELD_OUT:
+            split = self.rows[name].index
+            if torch.isin(split, index).any():
+                other |= partners(split, seed=derived_seed(self.task.seed, "partners", name))
+        return torch.tensor([other[clip] for clip in index.tolist()])
+
+    def _noise(self, like: Tensor, what: str) -> Tensor:
+        """Return standard normal noise of the shape of `like`, each clip's from a seed of its own."""
+        seeds = [derived_seed(self.task.seed, what, clip) for clip in self.clips.index.tolist()]
+        return torch.stack([torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds])
+
+    def _path(self, stage: str, name: str) -> Path:
+        return self.task.inputs[stage].path(name)

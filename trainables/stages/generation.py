@@ -1,0 +1,105 @@
+"""What reconstructions and controls share: the frozen networks, the generator's run over clips, frames as pixels."""
+
+import logging
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.backbones.load import Vae, load_generator, load_text_encoder, load_vae
+from trainables.context import StageTask
+from trainables.networks.generator import Prompts, VideoGenerator
+from trainables.stages.feeding import Fed
+
+logger = logging.getLogger(__name__)
+
+
+class NotFiniteError(RuntimeError):
+    """The generator made NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Denoised latents, and what was reported on the way."""
+
+    latents: Tensor
+    """[n,F,c,h,w], on the CPU."""
+    history: tuple[dict[str, float], ...]
+
+
+def read_prompts(task: StageTask, *, device: torch.device) -> tuple[Prompts, Tensor]:
+    """Return the generator's own conditions, and that of the empty prompt at the length of the clips', [L,C]."""
+    encoder = load_text_encoder(task.config.backbones.stable_diffusion, device=device)
+    tokens: int = task.inputs["features"].json("features.json")["condition_tokens"]
+    empty = encoder.encode([""], tokens=encoder.model.config.max_position_embeddings)[0]
+    negative, nothing = encoder.encode([task.config.generator.negative_prompt, ""], tokens=tokens)
+    return Prompts(empty, negative), nothing
+
+
+def generate(task: StageTask, fed: Fed, *, prompts: Prompts, device: torch.device) -> Made:
+    """Run the generator over all videos of `fed`, `batch_clips` at a time; continues where an earlier run was cut off.
+
+    Raises:
+        ValueError: The UNet cannot be loaded or does not fit the features.
+        NotFiniteError: A video holds NaN or infinity.
+    """
+    config, total = task.config.generator, len(fed.seeds)
+    diffusion = load_generator(task.config.backbones.stable_diffusion, precision=config.precision, device=device)
+    frames, channels, side = fed.latents.shape[1:4]
+    diffusion.check(condition=fed.conditions.shape[-1], channels=channels, side=side)
+    draw = VideoGenerator(diffusion.unet, diffusion.schedule, config, prompts=prompts, frames=frames)
+    parts = _resumed(task)
+    before, started = sum(map(len, parts)), time.monotonic()
+    for first in range(before, total, config.batch_clips):
+        rows = slice(first, min(first + config.batch_clips, total))
+        parts.append(draw(fed.latents[rows], fed.conditions[rows], seeds=fed.seeds[rows]).cpu())
+        _check(parts[-1], first=first, precision=config.precision)
+        left = (time.monotonic() - started) / (rows.stop - before) * (total - rows.stop)
+        logger.info("%d of %d clips, %.0f s left", rows.stop, total, left)
+        epoch = -(-rows.stop // config.batch_clips)
+        if rows.stop < total:
+            _save(task, epoch, parts)
+        task.context.report(epoch, {"clips": float(rows.stop)})
+    ends = [*range(config.batch_clips, total, config.batch_clips), total]
+    return Made(torch.cat(parts), tuple({"clips": float(end)} for end in ends))
+
+
+def render(vae: Vae, latents: Tensor) -> Tensor:
+    """Return videos uint8 [n,F,H,W,3] of latents [n,F,c,h,w], decoded clip by clip."""
+    device = next(vae.model.parameters()).device
+    videos = []
+    for clip in latents:
+        images = vae.decode(clip.to(device)).movedim(1, -1)
+        videos.append(((images + 1.0) * 127.5).round().to(torch.uint8).cpu())
+    return torch.stack(videos)
+
+
+def load_decoder(task: StageTask, *, device: torch.device) -> Vae:
+    """Return the VAE of the trial's Stable Diffusion."""
+    return load_vae(task.config.backbones.stable_diffusion, device=device)
+
+
+def _check(latents: Tensor, *, first: int, precision: str) -> None:
+    finite = latents.flatten(1).isfinite().all(dim=1)
+    if not finite.all():
+        clip = first + int((~finite).int().argmax())
+        raise NotFiniteError(
+            f"video {clip + 1} holds NaN or infinity with generator.precision {precision}"
+            + ("; bf16 or fp32 reach further" if precision == "fp16" else "; are its decoded features finite?")
+        )
+
+
+def _resumed(task: StageTask) -> list[Tensor]:
+    found = task.context.checkpoints.latest()
+    return [] if found is None else [load_file(found[1] / "latents.safetensors")["latents"]]
+
+
+def _save(task: StageTask, epoch: int, parts: list[Tensor]) -> None:
+    """Save what is finished: latents, a small part of what the decoded frames would take."""
+    with tempfile.TemporaryDirectory() as scratch:
+        save_file({"latents": torch.cat(parts)}, Path(scratch) / "latents.safetensors")
+        task.context.checkpoints.save(epoch, Path(scratch))

@@ -1,0 +1,174 @@
+"""The importance stage: which voxels and regions each decoder relies on, and whether those are the planted ones."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors import safe_open
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from trainables.context import StageResult, StageTask
+from trainables.loop import pick_device
+from trainables.metrics.importance import (
+    Errors,
+    Floats,
+    by_region,
+    gradient,
+    permutation,
+    share_of_range,
+    weight_product,
+)
+from trainables.networks.motion import MotionGenerator
+from trainables.stages.decoding import Rows, read_rows, read_tensors
+from trainables.stages.trained import motion_decoder, semantic_decoder, structure_decoder
+
+CARRIES: Mapping[str, tuple[str, ...]] = {
+    "semantic": ("words",),
+    "structure": ("image", "contrast"),
+    "motion": ("motion",),
+}
+"""The planted drives that carry what a decoder is after: captions, the first frame, how things move."""
+METHODS = ("weight_product", "gradient", "permutation")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A trained decoder as importance sees it."""
+
+    name: str
+    errors: Errors
+    layers: tuple[nn.Linear, ...]
+    """Those whose weights the paper multiplies."""
+
+
+@dataclass(frozen=True)
+class Brain:
+    """What is known of the voxels."""
+
+    voxel: NDArray[np.int32]
+    roi: NDArray[np.int16]
+    roi_names: tuple[str, ...]
+    planted: Mapping[str, Floats]
+    """Decoder to the share of each voxel's signal that carries what the decoder is after; empty if unknown."""
+
+
+def run(task: StageTask) -> StageResult:
+    """Write `voxels.parquet` (voxel, roi, decoder, method, importance from 0 to 1) and `regions.json`.
+
+    regions: decoder to method to region to mean importance of its voxels (permutation: of shuffling the region as a
+    whole), and to `planted`, the mean planted share. Metrics: Spearman's rank correlation of importance with the
+    planted shares, over voxels and over regions; chance is 0. Raises `ValueError` as `read_rows`.
+    """
+    config = task.config.importance
+    device = pick_device("auto")
+    rows = read_rows(task, ("clip_text", "condition", "latents"), device=device)["validation"]
+    rows = Rows(rows.index[: config.clips], rows.fmri[: config.clips], _first(rows.features, config.clips))
+    brain = _brain(task)
+    table: list[Mapping[str, Any]] = []
+    regions: dict[str, dict[str, list[float]]] = {}
+    metrics: dict[str, float] = {}
+    for decoder in _decoders(task, rows):
+        maps, areas = _importance(task, decoder, rows.fmri, brain)
+        regions[decoder.name] = {method: values.tolist() for method, values in areas.items()}
+        planted = brain.planted.get(decoder.name)
+        if planted is not None:
+            mean_share = by_region(planted, brain.roi, regions=len(brain.roi_names))
+            regions[decoder.name]["planted"] = mean_share.tolist()
+            total_share = mean_share * np.bincount(brain.roi, minlength=len(mean_share))
+            for method in METHODS:
+                # Shuffling a region as a whole takes away all that its voxels know: its counterpart is the sum.
+                share = total_share if method == "permutation" else mean_share
+                metrics[f"{decoder.name}_{method}_voxels"] = _agreement(maps[method], planted)
+                metrics[f"{decoder.name}_{method}_regions"] = _agreement(areas[method], share)
+        table.extend(_lines(decoder.name, maps, brain))
+    pq.write_table(pa.Table.from_pylist(list(table)), task.context.output / "voxels.parquet")
+    facts = {"regions": list(brain.roi_names), "importance": regions, "carries": CARRIES}
+    (task.context.output / "regions.json").write_text(json.dumps(facts), encoding="utf-8")
+    return StageResult(metrics, info={"device": str(device), "clips": str(len(rows))})
+
+
+def _first(features: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    return {name: tensor[:count] for name, tensor in features.items()}
+
+
+def _decoders(task: StageTask, rows: Rows) -> Iterator[Decoder]:
+    condition, latents = rows.features["condition"][:, 1:], rows.features["latents"]
+    semantic = semantic_decoder(task, rows)
+    head = [layer for layer in semantic.modules() if isinstance(layer, nn.Linear)]
+    yield Decoder("semantic", lambda fmri: _mse(semantic(fmri)[1], condition), tuple(head))
+    structure = structure_decoder(task, rows)
+    # Only the first layer, as in the released code (spec C.4).
+    yield Decoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
+    motion = motion_decoder(task, rows)
+    if isinstance(motion, MotionGenerator):
+        # The true first frame is given: what is asked of the fMRI is how it goes on.
+        rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
+        yield Decoder("motion", rolled, _linears(motion.encoder))
+    else:
+        yield Decoder("motion", lambda fmri: _mse(motion(fmri)[:, 1:], latents[:, 1:]), _linears(motion.frames[1])[:1])
+
+
+def _linears(module: nn.Module) -> tuple[nn.Linear, ...]:
+    return tuple(layer for layer in module.modules() if isinstance(layer, nn.Linear))
+
+
+def _mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the error of each row of `prediction`, which holds the clips of `target` once or several times."""
+    return (prediction - _again(target, prediction)).square().flatten(1).mean(dim=1)
+
+
+def _again(clips: Tensor, rows: Tensor) -> Tensor:
+    """Repeat `clips` until there are as many as `rows`."""
+    return clips.repeat(len(rows) // len(clips), *(1 for _ in clips.shape[1:]))
+
+
+def _importance(
+    task: StageTask, decoder: Decoder, fmri: Tensor, brain: Brain
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return the importance of voxels and of regions, each by method."""
+    config = task.config.importance
+    shuffles = {"shuffles": config.shuffles, "seed": config.seed}
+    each = [np.array([voxel]) for voxel in range(fmri.shape[1])]
+    maps = {
+        "weight_product": weight_product(decoder.layers),
+        "gradient": gradient(decoder.errors, fmri),
+        "permutation": permutation(decoder.errors, fmri, each, **shuffles),
+    }
+    count = len(brain.roi_names)
+    areas = {method: by_region(values, brain.roi, regions=count) for method, values in maps.items()}
+    members = [np.nonzero(brain.roi == region)[0] for region in range(count)]
+    areas["permutation"] = permutation(decoder.errors, fmri, members, **shuffles)
+    return maps, areas
+
+
+def _brain(task: StageTask) -> Brain:
+    voxels = task.inputs["voxels"]
+    arrays = read_tensors(voxels.path("voxels.safetensors"), ("voxel", "roi"))
+    voxel, roi = arrays["voxel"].numpy(), arrays["roi"].numpy()
+    names = tuple(voxels.json("voxels.json")["roi_names"])
+    drives = task.inputs["data"].json("data.json")["drives"]
+    planted: dict[str, Floats] = {}
+    if drives:
+        name = f"share_{task.config.voxels.subject}"
+        with safe_open(task.inputs["data"].path("planted.safetensors"), framework="numpy") as file:
+            share = file.get_tensor(name)[voxel].astype(np.float64)
+        planted = {decoder: share[:, [drives.index(d) for d in wanted]].sum(1) for decoder, wanted in CARRIES.items()}
+    return Brain(voxel, roi, names, planted)
+
+
+def _agreement(importance: Floats, planted: Floats) -> float:
+    known = np.isfinite(importance) & np.isfinite(planted)
+    return float(spearmanr(importance[known], planted[known]).statistic)
+
+
+def _lines(decoder: str, maps: Mapping[str, Floats], brain: Brain) -> Iterator[Mapping[str, Any]]:
+    for method, values in maps.items():
+        for voxel, roi, value in zip(brain.voxel, brain.roi, share_of_range(values), strict=True):
+            region = brain.roi_names[roi]
+            yield {"voxel": int(voxel), "roi": region, "decoder": decoder, "method": method, "importance": float(value)}

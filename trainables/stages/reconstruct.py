@@ -1,0 +1,27 @@
+"""The reconstruct stage: decoded features to video."""
+
+from safetensors.torch import save_file
+
+from trainables.context import StageResult, StageTask
+from trainables.loop import pick_device
+from trainables.stages.feeding import feed
+from trainables.stages.generation import generate, load_decoder, read_prompts, render
+
+
+def run(task: StageTask) -> StageResult:
+    """Write `videos.safetensors`: `videos` and `plain` uint8 [n,F,H,W,3], `index` int64 [n].
+
+    `plain` are the same latents decoded by the VAE alone; `index` counts clips in the data set, validation first.
+
+    Raises:
+        ValueError: A backbone cannot be loaded or does not fit the features, or no clip is asked for.
+        NotFiniteError: The generator made NaN or infinity.
+    """
+    device = pick_device("auto")
+    prompts, nothing = read_prompts(task, device=device)
+    fed, index = feed(task, nothing=nothing, device=device)
+    made = generate(task, fed, prompts=prompts, device=device)
+    vae = load_decoder(task, device=device)
+    tensors = {"videos": render(vae, made.latents), "plain": render(vae, fed.latents), "index": index}
+    save_file(tensors, task.context.output / "videos.safetensors")
+    return StageResult(history=made.history, info={"device": str(device), "clips": str(len(index))})

@@ -1,0 +1,52 @@
+"""Brings back the decoders that other stage runs have trained."""
+
+from typing import TypeVar
+
+from safetensors.torch import load_file
+from torch import nn
+
+from trainables.context import StageTask
+from trainables.networks.motion import MotionGenerator, PerFrameMlps
+from trainables.networks.semantic import SemanticDecoder
+from trainables.networks.structure import StructureDecoder
+from trainables.stages.decoding import Rows
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def semantic_decoder(task: StageTask, rows: Rows) -> SemanticDecoder:
+    """Return the trained semantic decoder; `rows` with `clip_text` and `condition` tell its shapes."""
+    tokens, width = rows.features["condition"].shape[1:]
+    model = SemanticDecoder(
+        task.config.semantic,
+        voxels=rows.fmri.shape[1],
+        clip_dim=rows.features["clip_text"].shape[1],
+        condition=(tokens - 1, width),
+    )
+    return _filled(model, task, "semantic", rows)
+
+
+def structure_decoder(task: StageTask, rows: Rows) -> StructureDecoder:
+    """Return the trained structure decoder; `rows` with `latents` tell its shapes."""
+    config = task.config.structure
+    model = StructureDecoder(
+        rows.fmri.shape[1],
+        rows.features["latents"].shape[2:],
+        hidden=config.hidden,
+        residual_layers=config.residual_layers,
+        dropout=config.dropout,
+    )
+    return _filled(model, task, "structure", rows)
+
+
+def motion_decoder(task: StageTask, rows: Rows) -> MotionGenerator | PerFrameMlps:
+    """Return the trained motion decoder; `rows` with `latents` tell its shapes."""
+    config, video = task.config.motion, rows.features["latents"].shape[1:]
+    kind = MotionGenerator if config.kind == "cmg" else PerFrameMlps
+    return _filled(kind(config, voxels=rows.fmri.shape[1], video=video), task, "motion", rows)
+
+
+def _filled(model: Model, task: StageTask, stage: str, rows: Rows) -> Model:
+    model.load_state_dict(load_file(task.inputs[stage].path("model.safetensors")))
+    model.to(rows.fmri.device).eval()
+    return model.requires_grad_(False)
