@@ -4,9 +4,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -21,6 +22,7 @@ from platform.errors import UserError
 from platform.plan_view import duration
 from platform.running.failure import StudyError
 from platform.sweep import INTERRUPTED, failed
+from platform.views.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
 from storage.errors import LeaseHeldError, StoreError
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _power(study, store, arguments.power, options)
         if arguments.add_seeds is not None:
             study = prolonged(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
-        return _dry_run(study, store, options) if options.dry_run else _run(study, options)
+        return _dry_run(study, store, options) if options.dry_run else _run(study, store, options)
     except UserError as error:
         return failed(error, UserError.exit_code, options)
     except (StudyError, StoreError) as error:
@@ -140,18 +142,44 @@ def _dry_run(study: AblationStudy, store: Store, options: Options) -> int:
     return 0
 
 
-def _run(study: AblationStudy, options: Options) -> int:
+def _run(study: AblationStudy, store: Store, options: Options) -> int:
     from platform.running.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     console = Console(stderr=True, markup=False, highlight=False)
     for note in study.notes:
         console.print(note, soft_wrap=True)
-    summary = run_study(study, options)
+    try:
+        summary = run_study(study, options)
+    except StudyError:
+        _report(study, store, options)  # on what there is
+        raise
     if summary.interrupted:
         console.print("interrupted in order; the same command goes on from here")
+    reported = _report(study, store, options)
     if options.as_json:
-        sys.stdout.write(json.dumps(summary.to_json()) + "\n")
-    return summary.exit_code
+        sys.stdout.write(json.dumps({**summary.to_json(), **reported}) + "\n")
+    return summary.exit_code if "report" in reported else max(summary.exit_code, StudyError.exit_code)
+
+
+def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str, Any]:
+    """Write the report, tell its answers, and make it artifacts of the study's run; return what `--json` says of it."""
+    from platform.report import make_report
+    from platform.views.tracking import attach_report
+
+    console = Console(stderr=options.as_json, markup=False, highlight=False, soft_wrap=True)
+    try:
+        page, report = make_report(store, study.id, options.home / "reports" / study.id)
+    except Exception as error:  # the results are in the store: what is wrong with their report must not hide them
+        why = without_secrets(f"{type(error).__name__}: {error}")
+        Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(
+            f"the results are stored, but their report could not be made: {why}\n"
+            f"make it again: python -m platform.report {study.id}"
+        )
+        return {"report_error": why}
+    answers = [text for _, text in report.answers]
+    console.print("\n".join([*report.alerts, *(f"- {text}" for text in answers), f"report: {page}"]))
+    attach_report(page.parent, study, uri=options.tracking)
+    return {"report": str(page), "alerts": list(report.alerts), "answers": answers}
 
 
 def _list(options: Options) -> int:

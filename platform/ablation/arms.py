@@ -82,9 +82,10 @@ def expand(file: "AblationFile", source: Source, *, baseline: Mapping[str, Any])
             what = f"the condition {arm.name} is there already: {source.place(seen[arm.name].path)}"
             made.problems.append(source.problem(arm.path, what))
         seen.setdefault(arm.name, arm)
-    if not made.arms and not made.problems:
+    if not made.arms and not made.problems and source.data.get("conditions") != {}:
         keys = ", ".join(makers)
-        made.problems.append(source.problem(("conditions",), f"there is none; name one under one of: {keys}"))
+        what = f"there is none; name one under one of: {keys}; `conditions: {{}}` replicates the baseline alone"
+        made.problems.append(source.problem(("conditions",), what))
     if len(made.arms) > MAX_ARMS:
         made.problems.append(source.problem(made.arms[-1].path, f"{len(made.arms)} conditions; {MAX_ARMS} at most"))
     return made

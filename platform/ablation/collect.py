@@ -10,6 +10,7 @@
 NaN stands where a trial is missing or failed, and where a metric is undefined for a clip.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,9 +19,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from platform.ablation.design import Design, trial_name
+from platform.ablation.per_clip import Floats, PerClip, read_per_clip
 from platform.ablation.registration import Amendment, Registration, registered, seeds_of
 from platform.events import Outcome, TrialEvent
 from storage.base import Store
@@ -28,7 +29,6 @@ from storage.errors import StoreError
 from storage.events import EventLog
 from storage.runs import RunStore
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Key: TypeAlias = tuple[str, int, int]
 """Condition, subject, seed. The seed is the block's: a condition's own offset is not in it."""
 
@@ -149,33 +149,34 @@ class AblationResult:
         if not self.has_clips(metric):
             raise ValueError(f"{metric} has no values per clip; `scalars` has it per trial")
         split, name = split_of(metric)
-        found = {key: table.get((split, system, name), {}) for key, table in self._tables.items()}
-        names = {clip: cell.name for cells in found.values() for clip, cell in cells.items()}
-        order = tuple(sorted(names))
+        wanted = {key: table.rows(split, system, name) for key, table in self._tables.items()}
+        found = {key: rows for key, rows in wanted.items() if rows is not None}
+        values = {condition: self._empty(0) for condition in self.conditions}
+        if not found:
+            return ClipValues(metric, system, (), (), values)
+        clips = np.concatenate([rows.clips for rows in found.values()])
+        order, first = np.unique(clips, return_index=True)
+        names = np.concatenate([rows.names for rows in found.values()])[first]
         values = {condition: self._empty(len(order)) for condition in self.conditions}
-        reasons: dict[str, int] = {}
-        for (condition, subject, seed), cells in found.items():
+        reasons: Counter[str] = Counter()
+        for (condition, subject, seed), rows in found.items():
             row = values[condition][self.subjects.index(subject), self.seeds.index(seed)]
-            for index, clip in enumerate(order):
-                cell = cells.get(clip)
-                if cell is not None and cell.value is not None:
-                    row[index] = cell.value
-                elif cell is not None:
-                    reasons[cell.reason] = reasons.get(cell.reason, 0) + 1
-        return ClipValues(metric, system, order, tuple(names[clip] for clip in order), values, reasons)
+            row[np.searchsorted(order, rows.clips)] = rows.values
+            reasons.update(rows.reasons[np.isnan(rows.values)].tolist())
+        return ClipValues(metric, system, tuple(order.tolist()), tuple(names.tolist()), values, dict(reasons))
 
     def systems(self) -> tuple[str, ...]:
         """Return the systems that were judged, `system` first, then the controls."""
-        seen = {system for table in self._tables.values() for _, system, _ in table}
+        seen = {system for table in self._tables.values() for _, system, _ in table.groups}
         return tuple(sorted(seen, key=lambda name: (name != SYSTEM, name)))
 
     def clip_metrics(self) -> tuple[str, ...]:
         """Return every test metric that was measured clip by clip, declared or not, as `evaluate.test_...`."""
-        seen = {metric for table in self._tables.values() for split, _, metric in table if split == "test"}
+        seen = {metric for table in self._tables.values() for split, _, metric in table.groups if split == "test"}
         return tuple(f"{EVALUATE}.test_{metric}" for metric in sorted(seen))
 
     @cached_property
-    def _tables(self) -> dict[Key, "_Table"]:
+    def _tables(self) -> dict[Key, PerClip]:
         """Per-clip values of every trial whose evaluation the store holds, each file read once."""
         wanted = {key: trial.identities[EVALUATE] for key, trial in self.trials.items() if EVALUATE in trial.identities}
         distinct = tuple(dict.fromkeys(wanted.values()))
@@ -183,7 +184,7 @@ class AblationResult:
             tables = dict(zip(distinct, pool.map(self._read, distinct), strict=True))
         return {key: table for key, identity in wanted.items() if (table := tables[identity]) is not None}
 
-    def _read(self, identity: str) -> "_Table | None":
+    def _read(self, identity: str) -> PerClip | None:
         try:
             return read_per_clip(self.runs.open(identity).path(PER_CLIP))
         except StoreError:
@@ -199,19 +200,6 @@ class AblationResult:
 
     def _empty(self, *more: int) -> Floats:
         return np.full((len(self.subjects), len(self.seeds), *more), np.nan)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row of per_clip.parquet."""
-
-    name: str
-    value: float | None
-    reason: str
-
-
-_Table: TypeAlias = Mapping[tuple[str, str, str], Mapping[int, Cell]]
-"""(split, system, metric) to clip to cell."""
 
 
 def collect(store: Store, study: str, *, cache: Path) -> AblationResult:
@@ -239,19 +227,6 @@ def split_of(metric: str) -> tuple[str, str]:
     """Return the split and the name of an `evaluate` metric in per_clip.parquet."""
     name = metric.removeprefix(f"{EVALUATE}.")
     return ("test", name.removeprefix("test_")) if name.startswith("test_") else ("validation", name)
-
-
-def read_per_clip(path: Path) -> _Table:
-    """Read the per-clip values of one evaluation."""
-    import pyarrow.parquet as pq
-
-    columns = ["split", "clip", "name", "system", "metric", "value", "reason"]
-    rows = pq.read_table(path, columns=columns, use_threads=False).to_pydict()
-    table: dict[tuple[str, str, str], dict[int, Cell]] = {}
-    for split, clip, name, system, metric, value, reason in zip(*(rows[column] for column in columns), strict=True):
-        finite = value if value is not None and np.isfinite(value) else None
-        table.setdefault((split, system, metric), {})[clip] = Cell(name, finite, reason if reason is not None else "")
-    return table
 
 
 def _trials(events: Iterable[TrialEvent]) -> dict[str, AblationTrial]:

@@ -4,9 +4,9 @@ Plain data: the frozen design lies in the store, and whoever judges the trials r
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainables.config.base import Config, Count, Natural
 
@@ -26,6 +26,8 @@ COLUMNS: Mapping[str, str] = {
 """Our metrics to the columns of the paper's tables. What these call hue-pcc is no correlation (spec B31)."""
 
 Unit = Literal["clips", "seeds", "both"]
+Figure = Literal["embedding_map"]
+"""`embedding_map`: the CLIP embeddings that the semantic decoder predicts, in two dimensions (Fig. 21)."""
 
 
 class Condition(Config):
@@ -83,8 +85,10 @@ class Design(Config):
 
     baseline: dict[str, Any]
     """Dotted overrides that hold for every trial."""
-    conditions: Annotated[dict[str, Condition], Field(min_length=1)]
-    """By name, without the baseline, in the order of tables and figures."""
+    conditions: dict[str, Condition]
+    """By name, without the baseline; empty where the baseline is merely replicated over subjects and seeds."""
+    order: tuple[str, ...] = ()
+    """The conditions in the order of tables and figures, by default as they stand: records keep no order of keys."""
     subjects: tuple[Natural, ...]
     seeds: Count
     """How many seeds each condition and subject was registered with."""
@@ -104,11 +108,24 @@ class Design(Config):
     """Fraction of a published number by which ours may miss it and still agree in size."""
     published: tuple[Published, ...] = ()
     factorial: Factorial | None = None
+    figures: tuple[Figure, ...] = ()
+    """What the report draws beside its usual figures."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_they_stand(cls, value: Any) -> Any:
+        return {"order": tuple(value.get("conditions", ())), **value} if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _order_names_all(self) -> Self:
+        if sorted(self.order) != sorted(self.conditions):
+            raise ValueError(f"order must name each condition once, but got {', '.join(self.order)}")
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All conditions, the baseline first."""
-        return (BASELINE, *self.conditions)
+        """All conditions in order, the baseline first."""
+        return (BASELINE, *self.order)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from platform.definition.space_checks import misread
 from platform.definition.yaml_source import KeyPath, Source
 from platform.errors import Problem, nearest
 from trainables.config.trial import TrialConfig, flatten, resolve
-from trainables.graph import stage_runs
+from trainables.graph import ancestors, stage_runs
 from trainables.metrics.registry import METRICS, Metric
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
@@ -134,6 +134,9 @@ def check_design(standing: Standing, design: Design, metrics: Sequence[Metric]) 
     for index, subject in enumerate(design.subjects):
         if subject in design.subjects[:index]:
             yield source.problem(("subjects", index), f"{subject} is listed twice")
+    if "embedding_map" in design.figures and "semantic" not in ancestors(standing.stages):
+        what = f"embedding_map needs the stage semantic, which {', '.join(standing.stages)} does not"
+        yield source.problem(("figures",), what)
     yield from _scales(standing, design, metrics)
     yield from _enough(standing, design)
     for index, table in enumerate(design.published):
@@ -157,6 +160,8 @@ def _enough(standing: Standing, design: Design) -> Iterator[Problem]:
     """Refuse a design under which no comparison of the family could ever be significant."""
     from platform.statistics.difference import unattainable
 
+    if not design.conditions:
+        return  # a replication compares nothing
     config = resolve(standing.baseline)
     clips = config.generator.test_clips if "evaluate" in standing.stages else 10**6
     if not design.family:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictStr, ValidationError, field_validator
 
 from platform.ablation import arms, design_checks
-from platform.ablation.design import BASELINE, Comparison, Design, Factorial, Published, Unit
+from platform.ablation.design import BASELINE, Comparison, Design, Factorial, Figure, Published, Unit
 from platform.ablation.study import AblationStudy, ablation_study
 from platform.definition.config_errors import config_problems, explain
 from platform.definition.input_checks import check_inputs
@@ -62,6 +62,8 @@ class AblationFile(Config):
     margins: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     tolerance: Annotated[float, Field(gt=0.0)] = 0.1
     published: tuple[Published, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    """What the report draws beside its usual figures."""
 
     @field_validator("published", mode="before")
     @classmethod
@@ -120,7 +122,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
     return ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
 
 
-_PLAIN = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance"}
+_PLAIN = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
 
 
 def _resolved(source: Source, written: Mapping[str, Written], problems: list[Problem]) -> TrialConfig | None:

@@ -1,6 +1,6 @@
 """Checks what a search-space file asks for as a whole: targets, sampler, scheduler, number of trials."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -68,6 +68,16 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
     if name not in ("fifo", *REFUSED_SCHEDULERS) and len(draft.target) > 1:
         what = f"{name} stops trials by one target, but there are {len(draft.target)}; use fifo"
         yield draft.problem("scheduler", what=what)
+    elif name in SCHEDULERS and name != "fifo" and not _told_by_epoch(draft.target[0]):
+        what = f"{name} stops trials by their epochs, but {draft.target[0]} is known only at the end; use fifo"
+        yield draft.problem("scheduler", what=what)
+
+
+def _told_by_epoch(target: str) -> bool:
+    """Tell whether the stage of `target` trains, so that it reports every epoch; true for what is no stage."""
+    section = TrialConfig.model_fields.get(target.partition(".")[0])
+    fields: Mapping[str, object] = getattr(section.annotation, "model_fields", {}) if section is not None else {}
+    return section is None or "train" in fields or "epochs" in fields
 
 
 def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -> Parts:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from platform.ablation.collect import Floats
 from platform.reporting.drawing import Drawing, Scale, scale
+from platform.reporting.embedding import EmbeddingMap
 from platform.reporting.findings import Findings, by_seed
 from platform.reporting.importance import RegionMap, bars
 from platform.reporting.measures import Measure
@@ -37,7 +38,9 @@ class _Effect:
     dots: tuple[float, ...] = ()
 
 
-def figures(findings: Findings, maps: Sequence[RegionMap]) -> Mapping[str, list[Drawing]]:
+def figures(
+    findings: Findings, maps: Sequence[RegionMap], embedded: Sequence[EmbeddingMap]
+) -> Mapping[str, list[Drawing]]:
     """Return every figure that there is something for: name to panels."""
     several = len(findings.result.subjects) > 1
     made = {
@@ -47,6 +50,7 @@ def figures(findings: Findings, maps: Sequence[RegionMap]) -> Mapping[str, list[
         if several
         else [],
         "importance": [_regions(one) for one in maps],
+        "embedding": [_scatter(one) for one in embedded],
     }
     return {name: kept for name, panels in made.items() if (kept := [panel for panel in panels if panel.height > 0])}
 
@@ -157,6 +161,25 @@ def _regions(one: RegionMap) -> Drawing:
             drawing.box((axis(0), top), (axis(planted) - axis(0), 5), "planted")
         drawing.box((axis(0), top + 6), (axis(share) - axis(0), 7), "found")
     drawing.height = _HEAD + 22 * len(one.regions) + 4
+    return drawing
+
+
+def _scatter(one: EmbeddingMap) -> Drawing:
+    """Every test clip as a dot, coloured by its shape, one scale for both directions."""
+    drawing = Drawing(f"Embedding map of {one.condition}", WIDTH)
+    _title(drawing, f"{one.condition} ({one.trial})", one.told)
+    shapes = list(dict.fromkeys(sorted(one.shapes)))
+    for index, shape in enumerate(shapes):
+        drawing.dot(_LEFT + 6 + 90 * index, _HEAD + 2, 4, f"kind{index}")
+        drawing.text(_LEFT + 14 + 90 * index, _HEAD + 6, shape, "tick")
+    low, high = one.places.min(axis=0), one.places.max(axis=0)
+    span = max(float((high - low).max()), 1e-9)
+    axis = Scale(-span / 2, span / 2, _LEFT + 4, _RIGHT - 4)
+    top = _HEAD + 14
+    for number_of_clip, (x, y) in enumerate((one.places - (low + high) / 2).tolist()):
+        style = f"kind{shapes.index(one.shapes[number_of_clip])}" if shapes else "seed"
+        drawing.dot(axis(x), top + axis(y) - _LEFT, 3, style)
+    drawing.height = top + _RIGHT - _LEFT + 4
     return drawing
 
 

@@ -8,12 +8,13 @@ from platform.ablation.design import BASELINE
 from platform.reporting.charts import figures
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.drawing import Drawing
+from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
 from platform.reporting.findings import Findings, find
 from platform.reporting.grid import Grid, Tone
 from platform.reporting.importance import RegionMap, region_maps
 from platform.reporting.methods import methods, provenance
 from platform.reporting.published import Agreement, agreements, published_table
-from platform.reporting.sentences import answers, declared_as, status
+from platform.reporting.sentences import answers, declared_as, replicated, status
 from platform.reporting.tables import (
     TONES,
     bounds_table,
@@ -73,13 +74,16 @@ def build(result: AblationResult, *, store: str) -> Report:
     findings = find(result)
     maps = region_maps(result)
     beside = agreements(findings)
-    drawn = figures(findings, maps)
+    embedded = embedding_maps(result)
+    drawn = figures(findings, maps, embedded)
+    told: list[tuple[Tone, str]] = [(TONES[one.verdict], text) for one, text in answers(findings)]
+    told += [("", text) for text in replicated(findings)]
     return Report(
         title=f"Ablation {result.study}",
         alerts=tuple(status(findings)),
-        answers=tuple((TONES[one.verdict], text) for one, text in answers(findings)),
+        answers=tuple(told),
         facts=tuple(declared_as(findings)),
-        sections=tuple(_sections(findings, beside, drawn)),
+        sections=(*_sections(findings, beside, drawn), *_last(findings, drawn, embedded)),
         methods=methods(findings),
         provenance=provenance(findings, store),
         findings=findings,
@@ -92,9 +96,10 @@ def _sections(
     findings: Findings, beside: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
 ) -> Iterator[Section]:
     yield Section("Conditions and metrics", grids=(main_table(findings),))
-    lead = "Filled: declared beforehand. Ring: exploratory. Small dots: seeds. Shaded: counts as no difference."
-    declared = comparison_table(findings.declared, findings, title="Declared comparisons")
-    yield Section("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
+    if findings.declared:
+        lead = "Filled: declared beforehand. Ring: exploratory. Small dots: seeds. Shaded: counts as no difference."
+        declared = comparison_table(findings.declared, findings, title="Declared comparisons")
+        yield Section("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
     if beside and any(one.cells for one in beside):
         grids = tuple(published_table(one, findings) for one in beside if one.cells)
         yield Section("Published numbers beside ours", grids=grids)
@@ -110,11 +115,19 @@ def _sections(
         yield Section("Exploratory comparisons", lead, (grid,), folded=True)
     if findings.others:
         yield Section("Other metrics", grids=(other_table(findings),), folded=True)
+
+
+def _last(
+    findings: Findings, drawn: Mapping[str, Sequence[Drawing]], embedded: tuple[EmbeddingMap, ...]
+) -> Iterator[Section]:
     if "importance" in drawn:
         lead = (
             "Upper bar: planted share of a region. Lower bar: importance to the decoder, both relative to the largest."
         )
         yield Section("Importance of regions", lead, panels=tuple(drawn["importance"]))
+    if "embedding" in drawn:
+        lead = "t-SNE of what the semantic decoder predicts for the test clips: neighbours count, distances do not."
+        yield Section("Embedding map", lead, (embedding_table(embedded),), tuple(drawn["embedding"]))
     if findings.result.unusable:
         bounds = bounds_table(findings)
         yield Section("Missing and failed", grids=(missing_table(findings), *((bounds,) if bounds is not None else ())))

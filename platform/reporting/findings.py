@@ -70,7 +70,7 @@ class Findings:
     @cached_property
     def conditions(self) -> tuple[str, ...]:
         """All but the baseline, in the order of tables and figures."""
-        return in_order(self.result.design)
+        return self.result.design.order
 
     def is_declared(self, pair: Pair) -> bool:
         """Tell whether a comparison is of the frozen family."""
@@ -115,7 +115,7 @@ def find(result: AblationResult) -> Findings:
     family = [(one.condition, one.metric) for one in design.family]
     plan = _plan(result, [tables[metric].unit for _, metric in family])
     pairs = [paired(result, tables[metric], condition) for condition, metric in family]
-    rest = [(c, m.name) for c in in_order(design) for m in measures if (c, m.name) not in family]
+    rest = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
     before = [first_seeds(one, design.seeds) for one in pairs] if result.amendments else []
     exploratory = tuple(compare(paired(result, tables[metric], c), plans[metric]) for c, metric in rest)
     declared = compare_family(pairs, plan)
@@ -136,11 +136,6 @@ def find(result: AblationResult) -> Findings:
         controls=tuple(dict.fromkeys(control for values in tables.values() for control in values.controls)),
         tables=tables,
     )
-
-
-def in_order(design: Design) -> tuple[str, ...]:
-    """Return the conditions as the family first names them, then by name: records keep no order of keys."""
-    return tuple(dict.fromkeys((*(one.condition for one in design.family), *sorted(design.conditions))))
 
 
 def _plan(result: AblationResult, units: Sequence[Unit]) -> Plan:

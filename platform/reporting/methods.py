@@ -29,29 +29,34 @@ def _sentences(findings: Findings) -> Iterator[str]:
     first = _first(result)
     data = f" on the data set {first.config['dataset']['kind']}" if first is not None else ""
     subjects = counted(len(result.subjects), "subject")
-    yield (
-        f"We compared {counted(len(design.conditions), 'condition')} with a baseline{data}: "
-        f"{listed(list(findings.conditions))}. Each was run for {subjects} under {counted(len(result.seeds), 'seed')}, "
-        f"the same ones in every condition ({counted(len(result.trials), 'trial')})."
-    )
+    seeds, trials = counted(len(result.seeds), "seed"), counted(len(result.trials), "trial")
     primary = listed([one.title for one in findings.measures])
-    yield (
-        f"Before the first trial, {counted(len(design.family), 'comparison')} in {primary}, the number of seeds "
-        f"({design.seeds}) and the level ({design.alpha:g}) were registered "
-        f"(SHA-256 {result.registration.sha256[:16]})."
-    )
+    hashed = f"(SHA-256 {result.registration.sha256[:16]})"
+    if findings.conditions:
+        yield (
+            f"We compared {counted(len(design.conditions), 'condition')} with a baseline{data}: "
+            f"{listed(list(findings.conditions))}. Each was run for {subjects} under {seeds}, "
+            f"the same ones in every condition ({trials})."
+        )
+        yield (
+            f"Before the first trial, {counted(len(design.family), 'comparison')} in {primary}, the number of seeds "
+            f"({design.seeds}) and the level ({design.alpha:g}) were registered {hashed}."
+        )
+    else:
+        yield f"We ran one configuration{data} for {subjects} under {seeds} ({trials}), comparing it with no other."
+        yield f"Before the first trial, {primary} and the number of seeds ({design.seeds}) were registered {hashed}."
     if result.amendments:
         changes = "; ".join(f"{one.text} on {moment(one.time)}" for one in result.amendments)
         yield f"Later the plan was amended: {changes}."
     if findings.declared:
         yield _tested(findings.declared[0])
-    yield "Declared comparisons were adjusted after Holm; all others are exploratory and were not adjusted."
+        yield "Declared comparisons were adjusted after Holm; all others are exploratory and were not adjusted."
+        yield "Effect sizes are Hedges' g and the paired Cliff's delta."
     if design.margins:
         margins = ", ".join(
             f"{one.title} {design.margins[one.name]:g}" for one in findings.measures if one.name in design.margins
         )
         yield f"Equivalence was tested by two one-sided tests within margins declared beforehand ({margins})."
-    yield "Effect sizes are Hedges' g and the paired Cliff's delta."
     gone = len(result.unusable)
     yield (
         "No trial is missing."

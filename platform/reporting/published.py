@@ -144,7 +144,8 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
         ranks = {one.metric: one for one in agreement.rankings}
         rows.append((Cell("order of conditions"), *(_rank_cell(ranks.get(one.name)) for one in metrics)))
     name_of_table = re.sub(r"^table(\d)", r"Table \1", table.table.removesuffix(".csv")).replace("_", " ")
-    title = f"Published {name_of_table} beside ours"
+    part = f", {', '.join(table.where.values())}" if table.where else ""
+    title = f"Published {name_of_table}{part} beside ours"
     if table.other_data:
         title += f" ({OTHER_DATA})"
     header = ("condition", *(_heading(one, table.scale) for one in metrics))

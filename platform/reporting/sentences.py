@@ -2,6 +2,7 @@
 
 import math
 
+from platform.ablation.design import BASELINE
 from platform.reporting.findings import Findings
 from platform.reporting.measures import Measure
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
@@ -92,6 +93,25 @@ def answers(findings: Findings) -> list[tuple[Comparison, str]]:
     return told
 
 
+def replicated(findings: Findings) -> list[str]:
+    """Return the mean of each primary metric with its interval, where there is no condition to compare."""
+    if findings.conditions:
+        return []
+    ended = sum(trial.outcome == "COMPLETED" for trial in findings.result.trials.values())
+    told = []
+    for one in findings.measures:
+        mean = findings.means[BASELINE, one.name]
+        chance = f"; chance: {one.chance}" if one.chance else ""
+        if math.isfinite(mean.value):
+            places = decimals(mean.low, mean.high, of=mean.value)
+            interval = bracket(mean.low, mean.high, places)
+            size = " ".join(part for part in (number(mean.value, places), one.unit, interval) if part)
+            told.append(f"{one.title} is {size} over {counted(ended, 'trial')}{chance}.")
+        else:
+            told.append(f"{one.title} is not known: no trial has ended.")
+    return told
+
+
 def status(findings: Findings) -> list[str]:
     """Return what a reader must know before the answer; empty where all went as planned."""
     result = findings.result
@@ -122,12 +142,15 @@ def declared_as(findings: Findings) -> list[tuple[str, str]]:
     """Return what was frozen before the first trial and what came later, as labels and texts."""
     result, design = findings.result, findings.result.design
     ended = sum(trial.outcome is not None for trial in result.trials.values())
-    family = counted(len(design.family), "comparison")
-    facts = [
-        ("registered", f"SHA-256 {result.registration.sha256[:16]}{_first_proposed(findings)}"),
-        ("family", f"{family}, level {design.alpha:g} after Holm"),
-        ("holds for", "; ".join(sorted({one.generalises_over for one in findings.declared}))),
-        ("exploratory", f"{counted(len(findings.exploratory), 'other comparison')} in primary metrics"),
+    facts = [("registered", f"SHA-256 {result.registration.sha256[:16]}{_first_proposed(findings)}")]
+    if findings.conditions:
+        family = counted(len(design.family), "comparison")
+        facts += [
+            ("family", f"{family}, level {design.alpha:g} after Holm"),
+            ("holds for", "; ".join(sorted({one.generalises_over for one in findings.declared}))),
+            ("exploratory", f"{counted(len(findings.exploratory), 'other comparison')} in primary metrics"),
+        ]
+    facts += [
         ("primary", listed([one.title for one in findings.measures])),
         ("planned", f"{counted(len(design.subjects), 'subject')}, {counted(design.seeds, 'seed')}"),
         ("trials", f"{ended:,} of {len(result.trials):,} ended"),

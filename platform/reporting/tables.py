@@ -86,6 +86,8 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
     design = findings.result.design
     level = f"{1 - design.alpha:.0%}"
     levels = ", ".join(f"{mark} {design.alpha / part:g}" for part, mark in reversed(STARS))
+    if not findings.conditions:
+        return (f"Means with {level} intervals.",)
     notes = [
         f"Means with {level} intervals; Δ is the difference to the baseline, paired, with its interval. Stars are p "
         f"after Holm over the {counted(len(design.family), 'declared comparison')}: {levels}.",

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from platform.events import Outcome, TrialEvent
-from trainables.metrics.registry import Metric
+from trainables.metrics.registry import METRICS, Metric
 
 _RETRIEVAL = re.compile(r"retrieval_(image|text)_")
 
@@ -90,8 +90,13 @@ def controls(result: Result, target: Metric) -> dict[str, float]:
 
     `motion.rollout_mse` has `rollout_mse_static` and `rollout_mse_mean` beside it, retrieval its chance level.
     """
+    start = f"{target.name}_"
+    # `hue_cos_legacy` and its controls are none of `hue_cos`
+    others = tuple(name for name in METRICS if name.startswith(start))
     beside = {
-        name: name.removeprefix(f"{target.name}_") for name in result.metrics if name.startswith(f"{target.name}_")
+        name: name.removeprefix(start)
+        for name in result.metrics
+        if name.startswith(start) and not name.startswith(others)
     }
     chance = _RETRIEVAL.sub("retrieval_chance_", target.name)
     if chance != target.name and chance in result.metrics:

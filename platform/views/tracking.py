@@ -46,6 +46,8 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 """Quiet, and failing soon: events wait with us, not in MLflow's own retries."""
+_REPORT = "report"
+"""Folder of an ablation's report among the artifacts of its run."""
 _PAGES = ("page.html", "contact.png")
 """What an evaluate stage run leaves for people to look at."""
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
@@ -283,6 +285,20 @@ def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "")
         if error.error_code not in _REFUSED:
             raise
         _log.warning("MLflow refuses entries of run %s: %s", run_id, without_secrets(str(error)))
+
+
+def attach_report(folder: Path, study: Study, *, uri: str) -> None:
+    """Make the files of `folder` artifacts of the study's run, under `report`; what prevents it is only told."""
+    try:
+        client = connected(uri)
+        experiment = client.get_experiment_by_name(f"{EXPERIMENTS}{study.name}")
+        if experiment is None:
+            raise LookupError(f"there is no experiment {EXPERIMENTS}{study.name}")
+        query = f"tags.`{_STUDY}` = '{study.id}' and tags.`{_KIND}` = 'study'"
+        for run in client.search_runs([experiment.experiment_id], query, max_results=1):
+            client.log_artifacts(run.info.run_id, str(folder), _REPORT)
+    except Exception as error:  # a view must not fail a study whose results are in the store
+        _log.warning("MLflow lacks the report %s: %s", folder, without_secrets(str(error)))
 
 
 def find_experiment(client: MlflowClient, name: str, *, artifacts: str | None, note: str) -> str:

@@ -66,6 +66,15 @@ def test_controls_of_a_metric_and_chance_of_retrieval() -> None:
     assert controls(Result("t1", metrics=metrics), MSE) == {"static": 2.0, "mean": 3.0}
     metrics = {TOP1.name: 0.3, "semantic.retrieval_image_top10": 0.9, "semantic.retrieval_chance_top1": 0.01}
     assert controls(Result("t1", metrics=metrics), TOP1) == {"chance": 0.01}
+    large = METRICS["semantic.retrieval_text_large_top100"]
+    metrics = {large.name: 0.3, "semantic.retrieval_chance_large_top100": 0.05}
+    assert controls(Result("t1", metrics=metrics), large) == {"chance": 0.05}
+
+
+def test_a_metric_whose_name_goes_on_is_no_control() -> None:
+    names = ("hue_cos", "hue_cos_static", "hue_cos_legacy", "hue_cos_legacy_static")
+    metrics = {f"evaluate.{name}": float(i) for i, name in enumerate(names)}
+    assert controls(Result("t1", metrics=metrics), METRICS["evaluate.hue_cos"]) == {"static": 1.0}
 
 
 def test_outcomes_are_counted() -> None:

@@ -272,6 +272,11 @@ def test_several_targets_exclude_early_stopping_and_cmaes() -> None:
     assert "nsga2" in line
 
 
+def test_early_stopping_wants_a_target_that_is_told_by_epoch() -> None:
+    text = MOTION.replace("motion.rollout_mse", "evaluate.epe")
+    assert "evaluate.epe is known only at the end; use fifo" in complaints(text + "scheduler: median\n")[0]
+
+
 def test_cmaes_wants_numbers_that_are_always_there() -> None:
     text = (
         MOTION

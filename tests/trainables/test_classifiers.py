@@ -12,7 +12,8 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConf
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from trainables.backbones.classifiers import load_image_classifier
-from trainables.metrics.networks import load_network
+from trainables.metrics.networks import load_network, load_networks
+from trainables.metrics.video import read
 
 SMALL: Any = {
     "hidden_size": 16,
@@ -84,3 +85,12 @@ def test_the_phantoms_clip_embeds_every_frame() -> None:
     assert len(embeddings) == 4
     assert np.isfinite(embeddings).all()
     assert np.ptp(embeddings, axis=0).max() > 0
+
+
+def test_one_clip_model_serves_two_metrics_and_runs_once() -> None:
+    networks = load_networks({"vifi": "phantom", "clip": "phantom"}, frames=4)
+    assert networks.vifi is networks.clip
+    assert networks.image_classifier is None
+    outputs = read(clip(), networks).outputs
+    assert outputs.keys() == {"vifi", "clip"}
+    assert outputs["vifi"] is outputs["clip"]

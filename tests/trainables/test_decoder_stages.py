@@ -156,6 +156,12 @@ def test_metrics_are_those_of_the_written_predictions(world: World) -> None:
     mean_error = (target[TEST] - target[TRAIN].mean(0)).square().mean().item()
     assert semantic.metrics["test_projection_mse_mean"] == pytest.approx(mean_error)
     assert semantic.metrics["retrieval_chance_top5"] == 0.5
+    assert semantic.metrics["retrieval_chance_large_top10"] == pytest.approx(10 / 210)
+    embedding = load_file(folder / "predictions.safetensors")["embedding"][:10]
+    gallery = torch.cat((truth["clip_image"][VALIDATION], truth["clip_image"][TRAIN]))
+    cosines = torch.nn.functional.normalize(embedding, dim=1) @ torch.nn.functional.normalize(gallery, dim=1).T
+    found = (cosines.topk(100).indices == torch.arange(10)[:, None]).any(dim=1).float().mean().item()
+    assert semantic.metrics["retrieval_image_large_top100"] == pytest.approx(found)
 
     structure, folder = world.run("structure", tiny())
     first = load_file(folder / "predictions.safetensors")["first_latent"]

@@ -21,6 +21,14 @@ def test_ranks_equal_a_plain_loop() -> None:
     assert top_k(torch.tensor(query), torch.tensor(gallery), k=5) == np.mean([rank <= 5 for rank in expected])
 
 
+def test_a_large_gallery_holds_more_than_what_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    gallery = rng.normal(size=(90, 6))
+    query = gallery[:20] + rng.normal(size=(20, 6))
+    expected = [plain_rank(query[i], gallery, i) for i in range(20)]
+    assert ranks(torch.tensor(query), torch.tensor(gallery)).tolist() == expected
+
+
 def test_equal_entries_share_their_average_rank() -> None:
     gallery = torch.randn(30, 8, generator=torch.Generator().manual_seed(0)).repeat(3, 1)
     query = gallery + 0.01

@@ -21,13 +21,15 @@ from trainables.datasets.splits import duplicates, split_blocks
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
 """How simulated brains watch: as in the phantom's defaults."""
+_DECODER = 2
+"""Raised when the same files decode to other frames: since 2, frames that a GIF's writer merged are restored."""
 
 
 def fingerprint(config: FolderConfig) -> dict[str, object]:
     """Return the SHA-256 digests of what the folder holds, so that identity follows content, wherever it lies."""
     sources = [[_digest(file) for file in files(clip)] for clip in _sources(config)]
     fmri = {} if config.simulate else {"fmri": _digest(config.path / config.fmri)}
-    return {"clips": sources, "captions": _digest(config.path / config.captions), **fmri}
+    return {"clips": sources, "captions": _digest(config.path / config.captions), "decoder": _DECODER, **fmri}
 
 
 def check(config: FolderConfig) -> tuple[Report, int]:

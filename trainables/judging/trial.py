@@ -1,6 +1,6 @@
 """Judges one split of a trial: the system and all its controls on every metric, and whether frames are in order."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from trainables.metrics.shuffle import Goal, shuffle_test
 from trainables.metrics.video import Networks, Reading, VideoMetric, read
 from trainables.metrics.video_semantics import transition_similarities
 
-Progress = Callable[[Sequence[int]], Iterator[int]]
 SHUFFLED = ("system", "ceiling")
 """Whose frames are put out of order."""
 _ORDERED: Mapping[str, Goal] = {"epe": "min", "clip_pcc": "max"}
@@ -53,18 +52,18 @@ class _Notes:
     partner: dict[int, int] = field(default_factory=dict)
 
 
-def judge(material: Material, bench: Bench, *, progress: Progress = iter) -> Verdict:
+def judge(material: Material, bench: Bench) -> Verdict:
     """Return what `bench` says of the clips of `material`.
 
-    Clips are visited in a random order; `shuffled_fmri` is what was reconstructed for the clip before, so nobody keeps
-    his own and every video is read once. A split of one clip has no such control.
+    Clips are visited in a random order; `shuffled_fmri` is what was reconstructed for the clip before (and has just
+    been read), so no clip keeps its own. A split of one clip has no such control.
     """
     order = np.random.default_rng(bench.seed).permutation(len(material.clips)).tolist()
     notes, system = _Notes(), material.videos["system"]
     constant = read(material.mean_latent, bench.networks)
     before = order[-1] if len(order) > 1 else None
     other = read(system[before], bench.networks) if before is not None else None
-    for row in progress(order):
+    for row in order:
         readings = _readings(material, row, bench.networks)
         readings |= {"mean_latent": constant} | ({"shuffled_fmri": other} if other is not None else {})
         truth = replace(readings.pop(TRUTH), known=material.known[row])

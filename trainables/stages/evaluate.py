@@ -55,7 +55,7 @@ def run(task: StageTask) -> StageResult:
     judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, tuple(_facts(task)))
     _write_clips(verdicts, task.context.output / "per_clip.parquet")
     summary = _summary(verdicts, bench.metrics, sources)
-    (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
     write_page(judged, task.context.output)
     counts = ", ".join(f"{len(split.clips)} {split.split}" for split in judged.splits)
     return StageResult(metrics=dict(_metrics(verdicts)), info={"clips": counts})

@@ -1,0 +1,76 @@
+"""Reads per_clip.parquet of an evaluation column by column: thousands of rows in a few milliseconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Integers: TypeAlias = npt.NDArray[np.int64]
+Texts: TypeAlias = npt.NDArray[np.object_]
+
+_GROUP = ("split", "system", "metric")
+_TEXTS = (*_GROUP, "name", "reason")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One metric of one system in one split."""
+
+    clips: Integers
+    """Numbers of the clips in the data set."""
+    values: Floats
+    """NaN where undefined."""
+    names: Texts
+    reasons: Texts
+    """Why a value is undefined; empty where it is not."""
+
+
+@dataclass(frozen=True)
+class PerClip:
+    """All of one file, its rows sorted by group."""
+
+    groups: Mapping[tuple[str, str, str], slice]
+    """(split, system, metric) to its rows."""
+    clips: Integers
+    values: Floats
+    names: Texts
+    reasons: Texts
+
+    def rows(self, split: str, system: str, metric: str) -> Rows | None:
+        """Return the rows of a group, or None where there is none."""
+        part = self.groups.get((split, system, metric))
+        return None if part is None else Rows(*(a[part] for a in (self.clips, self.values, self.names, self.reasons)))
+
+
+def read_per_clip(path: Path) -> PerClip:
+    """Read the per-clip values of one evaluation."""
+    import pyarrow.parquet as pq
+
+    # Of texts only the few distinct ones are made into Python objects.
+    with pq.ParquetFile(path, read_dictionary=list(_TEXTS)) as file:
+        table = file.read(columns=[*_TEXTS, "clip", "value"], use_threads=False).unify_dictionaries()
+    texts = {name: _coded(table.column(name).combine_chunks()) for name in _TEXTS}
+    group = np.zeros(len(table), np.int64)
+    for name in _GROUP:
+        codes, words = texts[name]
+        group = group * len(words) + codes
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    ends = [*starts[1:].tolist(), len(order)][: len(starts)]
+    firsts = [texts[name][1][texts[name][0][order[starts]]].tolist() for name in _GROUP]
+    groups = dict(zip(zip(*firsts, strict=True), map(slice, starts.tolist(), ends), strict=True))
+    values = np.array(table.column("value").to_numpy(), np.float64)[order]
+    values[~np.isfinite(values)] = np.nan
+    names, reasons = (texts[name][1][texts[name][0][order]] for name in ("name", "reason"))
+    return PerClip(groups, table.column("clip").to_numpy()[order], values, names, reasons)
+
+
+def _coded(column: Any) -> tuple[Integers, Texts]:
+    """Return the number of each row's word, and the words; the last one is empty and stands for null."""
+    words = np.array([*column.dictionary.to_pylist(), ""], dtype=object)
+    codes = column.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, words
