@@ -30,6 +30,8 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.overhead
 	$(PY) -m benchmarks.train
 	$(PY) -m benchmarks.metrics
+	$(PY) -m benchmarks.reconstruct
+	$(PY) -m benchmarks.reuse --scale small
 
 ui: $(VENV)/installed ## open the studies of ./runs in the MLflow UI (loopback only)
 	$(PY) -m platform.ui

@@ -23,9 +23,9 @@ _SAMPLE = 25
 """Stored runs of a stage from which time and bytes are forecast."""
 
 FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
-    "data": (15.0, 160_000_000),
-    "features": (60.0, 120_000_000),
-    "voxels": (3.0, 6_000_000),
+    "data": (25.0, 300_000_000),
+    "features": (130.0, 220_000_000),
+    "voxels": (4.0, 11_000_000),
     "semantic": (10.0, 4_000_000),
     "structure": (8.0, 6_000_000),
     "motion": (15.0, 10_000_000),

@@ -43,7 +43,9 @@ class PerClip:
     def rows(self, split: str, system: str, metric: str) -> Rows | None:
         """Return the rows of a group, or None where there is none."""
         part = self.groups.get((split, system, metric))
-        return None if part is None else Rows(*(a[part] for a in (self.clips, self.values, self.names, self.reasons)))
+        if part is None:
+            return None
+        return Rows(self.clips[part], self.values[part], self.names[part], self.reasons[part])
 
 
 def read_per_clip(path: Path) -> PerClip:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform.ablation.collect import Floats
+from platform.ablation.per_clip import Floats
 from platform.reporting.drawing import Drawing, Scale, scale
 from platform.reporting.embedding import EmbeddingMap
 from platform.reporting.findings import Findings, by_seed

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from platform.ablation.collect import AblationResult, AblationTrial, Floats
+from platform.ablation.collect import AblationResult, AblationTrial
+from platform.ablation.per_clip import Floats
 from platform.reporting.grid import Cell, Grid
 from platform.reporting.words import DASH, number
 from storage.errors import StoreError
@@ -117,7 +118,9 @@ def _by_chance(shapes: npt.NDArray[np.int64]) -> float:
 def _laid_out(vectors: Floats) -> Floats:
     """Return t-SNE of `vectors` [clips, width] as [clips, 2], the same every time."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
-    perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
-    places = TSNE(2, perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(vectors)
+    tsne = TSNE(2, perplexity=min(_PERPLEXITY, (len(vectors) - 1) / 3), init="pca", random_state=0)
+    with threadpool_limits(1):  # its threads wait for each other a thousand times; on busy cores that takes minutes
+        places = tsne.fit_transform(vectors)
     return np.asarray(places, np.float64)

@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from platform.ablation.collect import SYSTEM, AblationResult, ClipValues, Floats
-from platform.ablation.design import BASELINE, Design
+from platform.ablation.collect import SYSTEM, AblationResult, ClipValues
+from platform.ablation.design import BASELINE
+from platform.ablation.per_clip import Floats
 from platform.reporting.measures import Measure, find_measure, measure
 from platform.reporting.words import first_line
 from platform.statistics.compare import Comparison, Plan, compare, compare_family

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platform.ablation.collect import AblationResult, Floats
+from platform.ablation.collect import AblationResult
 from platform.ablation.design import BASELINE
+from platform.ablation.per_clip import Floats
 from storage.errors import StoreError
 
 STAGE = "importance"

@@ -20,7 +20,7 @@ from platform.definition.study import Study
 from platform.evaluate import FILES
 from platform.evaluate import main as evaluate
 from platform.events import TrialEvent
-from platform.views.tracking import Tracking, connected
+from platform.views.tracking import Tracking, attach_report, connected
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.local import LocalStore
 from storage.runs import File, Manifest, RunStore
@@ -259,6 +259,24 @@ def test_the_page_of_the_evaluate_stage_run_becomes_an_artifact(
     assert {path.name for path in artifacts["t0000"].iterdir()} == {"config.json", "page.html", "contact.png"}
     assert (artifacts["t0000"] / "page.html").read_text() == "this is page.html"
     assert {path.name for path in artifacts["t0001"].iterdir()} == {"config.json"}
+
+
+def test_a_report_becomes_artifacts_of_the_study(
+    new_home: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home, study, folder = new_home("reported"), made_up_study(), tmp_path / "report"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "report.html").write_text("first")
+    attach_report(folder, study, uri=default_tracking(home))
+    assert "MLflow lacks the report" in caplog.text
+    mirror(home, study, study_events()[:3])
+    for text in ("second", "third"):
+        (folder / "report.html").write_text(text)
+        (folder / "figures" / "effects.svg").write_text("<svg/>")
+        attach_report(folder, study, uri=default_tracking(home))
+    place = Path(runs_by_name(home)[study.id].info.artifact_uri.removeprefix("file://")) / "report"
+    assert (place / "report.html").read_text() == "third"
+    assert (place / "figures" / "effects.svg").is_file()
 
 
 def test_an_evaluation_becomes_a_run_with_its_means_and_files(

@@ -6,29 +6,40 @@ import pytest
 
 from trainables.config.base import Config
 from trainables.config.trial import resolve
+from trainables.config.video import GeneratorConfig
 from trainables.graph import STAGES, stage_runs
 from trainables.identity import CIRCUMSTANCE, canonical, digest, identity_fields
 
 GOLDEN = {
     "phantom": {
-        "data": "data-0d146e2173d07751",
-        "features": "features-7130da2cdcb723f7",
-        "voxels": "voxels-99ecee1e35ad1ac6",
-        "semantic": "semantic-c65716bf3a06fbe3",
-        "structure": "structure-c162a4104ea20a30",
-        "motion": "motion-5efa4715d87ef8e9",
+        "data": "data-f378f90b484721f2",
+        "features": "features-200c4c990e7081bb",
+        "voxels": "voxels-9b353d0b6afdcdcc",
+        "semantic": "semantic-ca9a8f536d9c2ca5",
+        "structure": "structure-208264b1e0326762",
+        "motion": "motion-42b56d0c46061a86",
+        "controls": "controls-d463e9a18d77c474",
+        "reconstruct": "reconstruct-8f63c21f5fae481f",
+        "evaluate": "evaluate-37a033e0f195257c",
+        "importance": "importance-5528cf2b79747500",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
-        "data": "data-0d146e2173d07751",
-        "features": "features-b759594d3b385fa2",
-        "voxels": "voxels-99ecee1e35ad1ac6",
-        "semantic": "semantic-b2c936b44727b52f",
-        "structure": "structure-30eaa66765eb7a1a",
-        "motion": "motion-9702e2d8a42c1d49",
+        "data": "data-f378f90b484721f2",
+        "features": "features-dcde9e3d2d0b29a3",
+        "voxels": "voxels-9b353d0b6afdcdcc",
+        "semantic": "semantic-f143ac1ef73e705d",
+        "structure": "structure-a6ef9a2fa23e41cb",
+        "motion": "motion-a69e026e0fcd5e49",
+        "controls": "controls-e1d8943f8bd94592",
+        "reconstruct": "reconstruct-ba9c4c46ec3eef69",
+        "evaluate": "evaluate-5f43dfc32d849456",
+        "importance": "importance-2eaf5eaa4b9c8431",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }
+
+EVERYTHING = {*STAGES} - {"noop"}
 
 
 def identities(overrides: dict[str, object], seed: int = 0) -> dict[str, str]:
@@ -47,14 +58,28 @@ def test_golden_identities(preset: str) -> None:
 
 
 def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
-    assert changed({"motion.mask_ratio": 0.5}) == {"motion"}
-    assert changed({"structure.dropout": 0.3}) == {"structure", "motion"}
-    assert changed({"voxels.subject": 1}) == {"voxels", "semantic", "structure", "motion"}
-    assert changed({"dataset.noise": 0.5}) == {"data", "features", "voxels", "semantic", "structure", "motion"}
+    assert changed({"motion.mask_ratio": 0.5}) == {"motion", "reconstruct", "evaluate", "importance"}
+    assert changed({"structure.dropout": 0.3}) == {"structure", "motion", "reconstruct", "evaluate", "importance"}
+    assert changed({"voxels.subject": 1}) == EVERYTHING - {"data", "features"}
+    assert changed({"dataset.noise": 0.5}) == EVERYTHING
+
+
+def test_an_ablated_feature_retrains_nothing() -> None:
+    assert changed({"reconstruct.semantic": "noise"}) == {"reconstruct", "evaluate"}
+    assert changed({"generator.guidance": 1.0}) == {"controls", "reconstruct", "evaluate"}
+    assert changed({"evaluate.shuffles": 10}) == {"evaluate"}
+
+
+def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
+    assert changed({"generation": "paper"}) == {"controls", "reconstruct", "evaluate"}
+    assert identities({"generation": "paper"}) == identities(
+        {f"generator.{name}": value for name, value in GeneratorConfig().model_dump().items()}
+    )
 
 
 def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
-    assert changed({}, seed=1) == {"semantic", "structure", "motion", "noop"}
+    trained = {"semantic", "structure", "motion", "noop"}
+    assert changed({}, seed=1) == {*trained, "reconstruct", "evaluate", "importance"}
 
 
 def test_a_default_written_out_changes_nothing() -> None:

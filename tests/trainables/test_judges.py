@@ -23,11 +23,12 @@ def test_all_that_is_shipped_is_small() -> None:
 
 
 def test_they_name_what_held_out_clips_show() -> None:
+    # 400 clips gave 0.979, 0.897, 0.958 and 0.885; floors lie three standard errors of 64 clips below.
     scores = {s.name: s.value for s in evaluate_judges(load_vae("phantom"), "phantom", "phantom", clips=64, seed=1)}
-    assert scores["image classifier: accuracy"] >= 0.95
-    assert scores["video classifier: accuracy"] >= 0.9
-    assert scores["image classifier: accuracy, after the VAE"] >= 0.9
-    assert scores["video classifier: accuracy, after the VAE"] >= 0.8
+    assert scores["image classifier: accuracy"] >= 0.92
+    assert scores["video classifier: accuracy"] >= 0.78
+    assert scores["image classifier: accuracy, after the VAE"] >= 0.88
+    assert scores["video classifier: accuracy, after the VAE"] >= 0.76
 
 
 def test_classes_are_named_as_captions_name_them() -> None:

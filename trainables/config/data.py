@@ -15,7 +15,7 @@ class PhantomConfig(Config):
 
     kind: Literal["phantom"] = "phantom"
     seed: Natural = 0
-    train_clips: Count = 1200
+    train_clips: Count = 2400
     validation_clips: Count = 120
     test_clips: Count = 120
     frames: Annotated[int, Field(ge=2)] = 8

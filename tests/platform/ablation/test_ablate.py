@@ -34,6 +34,7 @@ def driven(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[AblationStudy]:
         return Summary(study.id, {"completed": study.trial_count}, (), {"executed": 1, "reused": 0}, 1.0)
 
     monkeypatch.setattr("platform.running.driver.run_study", run_study)
+    monkeypatch.setattr("platform.views.tracking.attach_report", lambda folder, study, *, uri: None)
     return called
 
 
@@ -120,6 +121,54 @@ def test_mistakes_start_nothing(tmp_path: Path, home: Path, capsys: pytest.Captu
     assert run(tmp_path / "smal.yaml", home) == 2
     assert "did you mean" in capsys.readouterr().err
     assert not home.exists()
+
+
+def test_the_end_of_a_run_is_its_report(
+    tmp_path: Path,
+    home: Path,
+    driven: list[AblationStudy],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attached: list[Path] = []
+    monkeypatch.setattr("platform.views.tracking.attach_report", lambda folder, study, *, uri: attached.append(folder))
+    assert run(written(tmp_path), home, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert Path(said["report"]) == home / "reports" / "small" / "report.html"
+    assert Path(said["report"]).is_file()
+    (answer,) = said["answers"]
+    assert answer.startswith("Under half, noop: value")
+    assert attached == [home / "reports" / "small"]
+    assert run(written(tmp_path), home) == 0
+    output = capsys.readouterr().out
+    assert answer in output
+    assert output.endswith(f"report: {said['report']}\n")
+
+
+def test_an_interrupted_run_leaves_a_report_on_what_there_is(
+    tmp_path: Path, home: Path, driven: list[AblationStudy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_study(study: AblationStudy, options: Any) -> Summary:
+        register(study, LocalStore(home / "store"))
+        return Summary(study.id, {"completed": 0}, (), {"executed": 0, "reused": 0}, 1.0, interrupted=True)
+
+    monkeypatch.setattr("platform.running.driver.run_study", run_study)
+    assert run(written(tmp_path), home) == 130
+    report = (home / "reports" / "small" / "report.md").read_text(encoding="utf-8")
+    assert "Not finished: 12 of 12 trials have no result yet" in report
+
+
+def test_a_report_that_fails_is_told_and_hides_no_result(
+    tmp_path: Path, home: Path, driven: list[AblationStudy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.mkdir()
+    (home / "reports").write_text("no folder")
+    assert run(written(tmp_path), home, "--json") == 1
+    captured = capsys.readouterr()
+    assert "their report could not be made" in captured.err
+    assert "python -m platform.report small" in captured.err
+    assert "cannot be written" in json.loads(captured.out)["report_error"]
+    assert json.loads(captured.out)["trials"] == {"completed": 12}
 
 
 def test_without_a_file_there_is_nothing_to_do() -> None:

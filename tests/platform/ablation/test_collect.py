@@ -124,6 +124,13 @@ def test_the_design_is_the_registered_one_and_amendments_stay_visible(tmp_path: 
     assert {trial.outcome for trial in found.trials.values()} == {None}
 
 
+def test_conditions_keep_the_order_of_the_file_through_the_store(tmp_path: Path) -> None:
+    text = NOOP + "  zero: {noop.epochs: 2}\n  all: {noop.value: 0.7}\n"
+    store, study = MemoryStore(), build(text, "seeds=8")
+    register(study, store)
+    assert collect(store, study.id, cache=tmp_path).conditions == ("baseline", "half", "zero", "all")
+
+
 def test_what_is_no_ablation(tmp_path: Path) -> None:
     store, study = MemoryStore(), build()
     with pytest.raises(NotFoundError):

@@ -2,6 +2,7 @@
 
 import pytest
 from noop_ablations import NOOP, build, complaints
+from pydantic import ValidationError
 
 from platform.ablation.design import BASELINE, Comparison, Design
 
@@ -44,6 +45,19 @@ def test_the_family_is_all_unless_it_is_declared() -> None:
     assert design.family == (Comparison(condition="wo_motion", metric="motion.rollout_mse"),)
     assert design.is_declared("wo_motion", "motion.rollout_mse")
     assert not design.is_declared("wo_motion", "structure.latent_mse")
+
+
+def test_a_replication_has_no_conditions_on_purpose() -> None:
+    study = build("primary: [noop.value]\nseeds: 2\nunit: seeds\nconditions: {}\n")
+    assert study.design.names == (BASELINE,)
+    assert study.design.family == ()
+    assert [spec.trial for spec in study.specs] == ["baseline-u0-s0", "baseline-u0-s1"]
+
+
+def test_a_design_whose_order_forgets_a_condition_is_none() -> None:
+    design = build(NOOP).design.model_dump(mode="json")
+    with pytest.raises(ValidationError, match="order must name each condition once"):
+        Design.model_validate({**design, "order": []})
 
 
 def test_a_level_that_the_baseline_has_is_no_condition() -> None:
@@ -114,6 +128,16 @@ def test_one_at_a_time_takes_a_named_set() -> None:
             "test.yaml:4:10: family.half: noop.v is none of the p",
         ),
         ("unit: seeds", "unit: seeds\nfamily: {}", "test.yaml:4:1: family: declares no comparison"),
+        (
+            "unit: seeds",
+            "unit: seeds\nfigures: [embedding_map]",
+            "test.yaml:4:1: figures: embedding_map needs the stage semantic, which noop does not",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nfigures: [embeding_map]",
+            "test.yaml:4:11: figures[0]: there is no 'embeding_map'; did you mean embedding_map",
+        ),
         (
             "unit: seeds",
             "unit: seeds\nmargins: {noop.v: 1}",
