@@ -67,20 +67,28 @@ def cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     # Under the system's own temporary folder, not under the home: the sockets' paths have at most 107 characters.
     folder = tempfile.mkdtemp(prefix="mindsweep-ray-") if address is None else None
+    try:
+        _connect(address, folder)
+        yield
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str | None, folder: str | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if folder is not None:
             ray.init(num_cpus=os.cpu_count(), include_dashboard=False, _temp_dir=folder, **quiet)
         else:
             code = {"working_dir": str(ROOT), "excludes": ["/runs", "/.venv", "/.git"], "env_vars": SETTINGS}
             ray.init(address=address, runtime_env=code, **quiet)
-        yield
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+    except Exception as error:  # Ray raises a bare Exception where a busy machine keeps it from starting in time
+        where = "on this machine" if address is None else f"at {address}"
+        raise StudyError(f"no Ray cluster {where}: {error} Nothing was run; the same command tries again.") from error
 
 
 def grant(max_concurrent: int | None) -> Grant:
