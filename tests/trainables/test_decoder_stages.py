@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -95,8 +96,7 @@ class World:
         context = Context(output, self.runs.checkpoints(identity or output.name), report)
         run = resolve_reference(f"trainables.stages.{stage}:run")
         result = run(StageTask(config=config, seed=seed, inputs=self.inputs, context=context))
-        if stage == "structure":
-            self.inputs["structure"] = self.commit(stage, output)
+        self.inputs[stage] = self.commit(stage, output)
         return result, output
 
 
@@ -267,3 +267,43 @@ def test_features_and_voxels_must_have_as_many_rows(world: World) -> None:
     world.add("voxels", {"voxels.safetensors": fmri, "voxels.json": {"split": SPLIT}})
     with pytest.raises(ValueError, match=r"one row for each clip.*'fmri': 219.*'latents': 220"):
         world.run("structure", tiny())
+
+
+def test_importance_finds_the_voxels_that_were_planted(world: World) -> None:
+    noise = torch.randn(CLIPS, VOXELS // 2, generator=torch.Generator().manual_seed(1))
+    roi = torch.arange(VOXELS, dtype=torch.int16) // 5  # V1 and MT answer to the clips, LO and TPOJ to nothing
+    fmri = torch.cat((world.truth["fmri"][:, : VOXELS // 2], noise), dim=1)
+    drives = ["image", "contrast", "colour", "motion", "words"]
+    voxels = {"fmri": fmri, "roi": roi, "voxel": torch.arange(VOXELS, dtype=torch.int32)}
+    world.add("voxels", {"voxels.safetensors": voxels, "voxels.json": {"split": SPLIT, "roi_names": list("ABCD")}})
+    share = (roi < 2).float()[:, None].repeat(1, len(drives))
+    world.add("data", {"planted.safetensors": {"share_0": share}, "data.json": {"drives": drives}})
+    config = tiny(importance__clips=8, **{f"{stage}__train__epochs": 20 for stage in STAGES})
+    for stage in STAGES:
+        world.run(stage, config)
+    result, output = world.run("importance", config)
+    assert {f"importance.{name}" for name in result.metrics} == {name for name in METRICS if name[:11] == "importance."}
+    for decoder in STAGES:
+        assert result.metrics[f"{decoder}_gradient_voxels"] > 0.5
+        assert result.metrics[f"{decoder}_permutation_regions"] > 0.5
+    maps = json.loads((output / "regions.json").read_text())["importance"]
+    assert maps["semantic"]["planted"] == pytest.approx([1.0, 1.0, 0.0, 0.0])
+    table = pq.read_table(output / "voxels.parquet")
+    assert table.num_rows == len(STAGES) * 3 * VOXELS
+    assert table.column_names == ["voxel", "roi", "decoder", "method", "importance"]
+
+
+def test_importance_without_a_planted_map_has_maps_and_no_agreement(world: World) -> None:
+    voxels = {
+        "fmri": world.truth["fmri"],
+        "roi": torch.zeros(VOXELS, dtype=torch.int16),
+        "voxel": torch.arange(VOXELS, dtype=torch.int32),
+    }
+    world.add("voxels", {"voxels.safetensors": voxels, "voxels.json": {"split": SPLIT, "roi_names": ["all"]}})
+    world.add("data", {"data.json": {"drives": []}})
+    config = tiny(motion__kind="per_frame_mlp")
+    for stage in STAGES:
+        world.run(stage, config)
+    result, output = world.run("importance", config)
+    assert result.metrics == {}
+    assert "planted" not in json.loads((output / "regions.json").read_text())["importance"]["motion"]
