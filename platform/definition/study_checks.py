@@ -88,6 +88,7 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     targets = tuple(METRICS[name] for name in draft.target if name in METRICS)
     problems += [problem for metric in targets for problem in _check_comparable(draft, metric)]
     problems += _check_influence(draft, targets)
+    problems += _check_clips(draft, config)
     problems += _check_sampler(draft) if draft.sampler in SAMPLERS else ()
     refuse(problems)
     space = Space(space_checks.ordered(draft.domains), base=draft.base, constraints=tuple(constraints))
@@ -101,6 +102,15 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
         trials = size if trials is None else min(trials, size)
     assert trials is not None
     return Parts(space, targets, SchedulerConfig(name, SCHEDULERS[name].model_validate(options)), trials)
+
+
+def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
+    """Refuse to judge videos on validation clips of which none is made."""
+    field = "generator.validation_clips"
+    judged = [name for name in draft.target if name in METRICS and METRICS[name].stage == "evaluate"]
+    if judged and config.generator.validation_clips == 0 and field not in draft.domains:
+        what = f"{judged[0]} is measured on validation clips, but {field} is 0; set it under base, to 24 or so"
+        yield draft.problem("target", what=what)
 
 
 def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from study_texts import NOOP, complaints
+from study_texts import NOOP, build, complaints
 
 MOTION = """\
 target: motion.rollout_mse
@@ -274,7 +274,17 @@ def test_several_targets_exclude_early_stopping_and_cmaes() -> None:
 
 def test_early_stopping_wants_a_target_that_is_told_by_epoch() -> None:
     text = MOTION.replace("motion.rollout_mse", "evaluate.epe")
-    assert "evaluate.epe is known only at the end; use fifo" in complaints(text + "scheduler: median\n")[0]
+    lines = complaints(text + "scheduler: median\n", "generator.validation_clips=4")
+    assert lines == [
+        "test.yaml:7:1: scheduler: median stops trials by their epochs, but evaluate.epe is known only at the end; use fifo"
+    ]
+
+
+def test_videos_are_judged_on_clips_that_are_made() -> None:
+    text = MOTION.replace("motion.rollout_mse", "evaluate.epe")
+    (line,) = complaints(text)
+    assert "generator.validation_clips is 0" in line
+    build(text, "generator.validation_clips=4")
 
 
 def test_cmaes_wants_numbers_that_are_always_there() -> None:
