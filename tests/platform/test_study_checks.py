@@ -275,9 +275,8 @@ def test_several_targets_exclude_early_stopping_and_cmaes() -> None:
 def test_early_stopping_wants_a_target_that_is_told_by_epoch() -> None:
     text = MOTION.replace("motion.rollout_mse", "evaluate.epe")
     lines = complaints(text + "scheduler: median\n", "generator.validation_clips=4")
-    assert lines == [
-        "test.yaml:7:1: scheduler: median stops trials by their epochs, but evaluate.epe is known only at the end; use fifo"
-    ]
+    what = "median stops trials by their epochs, but evaluate.epe is known only at the end; use fifo"
+    assert lines == [f"test.yaml:7:1: scheduler: {what}"]
 
 
 def test_videos_are_judged_on_clips_that_are_made() -> None:
