@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
+from trainables.backbones.diffusion import scheduler
 from trainables.backbones.load import DTYPES
 from trainables.config.video import GeneratorConfig
 from trainables.loop import pick_device
@@ -64,18 +65,6 @@ def build(size: Size, device: torch.device) -> Any:
         sample_size=size.latent, block_out_channels=size.channels, cross_attention_dim=size.width
     )
     return unet.eval().requires_grad_(False).to(device)
-
-
-def build_schedule() -> Any:
-    """Return the noise schedule of v1-5."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
 
 
 def random_material(size: Size, clips: int) -> Material:
@@ -201,7 +190,7 @@ def measure(
     size: Size, config: GeneratorConfig, options: argparse.Namespace, *, precision: str, device: torch.device
 ) -> None:
     """Time both sides, ours once in float32 on the plain loop's clips for the difference, and print the table."""
-    unet, schedule = build(size, device), build_schedule()
+    unet, schedule = build(size, device), scheduler()
     few, many = random_material(size, options.plain_clips), random_material(size, options.clips)
     short = config.model_copy(update={"inversion_steps": 2, "steps": 2})
     fast = copy.deepcopy(unet).to(DTYPES[precision])
