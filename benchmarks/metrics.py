@@ -9,7 +9,7 @@ that what else runs on the machine disturbs all of them alike.
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ Clip = NDArray[np.uint8]
 cv2: Any = opencv
 structural_similarity: Any = skimage_metrics.structural_similarity
 peak_signal_noise_ratio: Any = skimage_metrics.peak_signal_noise_ratio
+SYSTEMS = 4
+"""The system and its controls that have a flow of their own are four or more for every true clip."""
 PIXELS = ("ssim", "psnr", "hue_cos_legacy", "hue_cos", "hue_pcc")
 
 
@@ -55,15 +57,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     threads = len(os.sched_getaffinity(0))
-    pair = moving(0, options.frames, options.size), moving(1, options.frames, options.size)
+    clips = [moving(seed, options.frames, options.size) for seed in range(1 + SYSTEMS)]
     setting = (
         f"{options.frames} frames of {options.size}x{options.size}, {threads} CPU, best of {options.rounds} rounds"
     )
     print(f"{setting}; load of the machine before: {os.getloadavg()[0]:.1f}\n")
     print("| metrics | plain loop, clips/s | ours, clips/s | ratio | aim | largest difference |")
     print("|---|---:|---:|---:|---:|---:|")
-    print(race_videos("SSIM, PSNR, hue x 3, EPE", pair, flow=True, threads=threads, rounds=options.rounds))
-    print(race_videos("the same without EPE", pair, flow=False, threads=threads, rounds=options.rounds))
+    every = "SSIM, PSNR, hue x 3, EPE"
+    for name, judged, flow in (
+        (f"{every}; {SYSTEMS} systems of one truth", clips, True),
+        (f"{every}; one system", clips[:2], True),
+        ("the same without EPE", clips[:2], False),
+    ):
+        print(race_videos(name, judged, flow=flow, threads=threads, rounds=options.rounds))
     for test in (NWay(), NWay(n=50)):
         print(race_nway(test, 2 * options.rounds))
 
@@ -77,16 +84,17 @@ def moving(seed: int, frames: int, size: int) -> Clip:
     return np.stack([cv2.add(np.roll(picture, (t, 2 * t), (0, 1)), grain[t]) for t in range(frames)])
 
 
-def race_videos(name: str, pair: tuple[Clip, Clip], *, flow: bool, threads: int, rounds: int) -> Race:
-    """Score one pair of clips by the plain loop and by ours."""
+def race_videos(name: str, clips: Sequence[Clip], *, flow: bool, threads: int, rounds: int) -> Race:
+    """Score all but the first of `clips` against it, by the plain loop and by ours."""
     chosen = (*PIXELS, "epe") if flow else PIXELS
 
-    def ours() -> list[float]:
-        readings = read_all(pair, Networks(), threads=threads) if flow else [Reading(clip, {}, {}) for clip in pair]
-        return [VIDEO_METRICS[metric].score(*readings, threads=threads) for metric in chosen]
+    def ours() -> list[list[float]]:
+        readings = read_all(clips, Networks(), threads=threads) if flow else [Reading(clip, {}, {}) for clip in clips]
+        truth, *systems = readings
+        return [[VIDEO_METRICS[name].score(truth, one, threads=threads) for name in chosen] for one in systems]
 
-    times, values = compete((lambda: plain(*pair, flow=flow), ours), rounds)
-    return Race(name, times, 1, float(np.abs(np.subtract(*values)).max()), 3)
+    times, values = compete((lambda: [plain(clips[0], one, flow=flow) for one in clips[1:]], ours), rounds)
+    return Race(name, times, len(clips) - 1, float(np.abs(np.subtract(*values)).max()), 3)
 
 
 def plain(truth: Clip, prediction: Clip, *, flow: bool) -> list[float]:

@@ -13,6 +13,7 @@ from storage.errors import StoreError
 from storage.uri import check_store, open_store
 
 DEFAULT_HOME = "runs"
+HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config f
 
 def add_places(made: argparse.ArgumentParser) -> None:
     """Add the options that say where things are kept."""
-    made.add_argument(
-        "--home", type=Path, help=f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
-    )
+    made.add_argument("--home", type=Path, help=HOME_HELP)
     made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
     made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
 

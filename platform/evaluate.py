@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from platform.cli import home_of
+from platform.cli import HOME_HELP, home_of
 from platform.errors import UserError
 from platform.judging.contest import Contest, Failure, System, arrange, survey
 from platform.judging.page import write_contest_page
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     for role, use in _SOURCES.items():
         add(_flag(role), metavar="SOURCE", help=use)
     add("--out", type=Path, metavar="DIR", help="where results go; <home>/evaluate/<systems> by default")
+    add("--home", type=Path, help=HOME_HELP)
     add("--tracking", metavar="URI", help="MLflow (default: sqlite:///<home>/mlflow.db, which `make ui` shows)")
     add("--no-tracking", action="store_true", help="make no MLflow run")
     add("--allow-failures", action="store_true", help="exit with 0 although some files failed")
@@ -140,8 +141,11 @@ def _networks(options: argparse.Namespace, *, frames: int) -> tuple[Networks, li
     for key in _SOURCES:
         source = getattr(options, key)
         if source is not None:
+            from transformers.utils.logging import disable_progress_bar
+
             from trainables.metrics.networks import load_network  # torch, only where it is asked for
 
+            disable_progress_bar()  # of loading small files
             try:
                 if key == "clip" and source == options.vifi and "vifi" in loaded:
                     loaded[key] = loaded["vifi"]  # and `read` runs it once
@@ -184,7 +188,9 @@ def _notes(values: Sequence[Value]) -> Iterator[str]:
 def _output(options: argparse.Namespace, systems: Sequence[System]) -> Path:
     """Make the folder for the results, before anything is computed."""
     folder: Path = (
-        options.out if options.out is not None else home_of(None) / "evaluate" / "+".join(s.name for s in systems)
+        options.out
+        if options.out is not None
+        else home_of(options.home) / "evaluate" / "+".join(s.name for s in systems)
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +203,7 @@ def _tracking(options: argparse.Namespace) -> str | None:
     """Return where the MLflow run goes, before anything is computed. Raises `UserError`."""
     if options.no_tracking:
         return None
-    uri: str = options.tracking if options.tracking is not None else default_tracking(home_of(None))
+    uri: str = options.tracking if options.tracking is not None else default_tracking(home_of(options.home))
     check_tracking(uri)
     return uri
 
@@ -231,14 +237,14 @@ def _record(rows: Sequence[Row], report: Mapping[str, Any], options: argparse.Na
 
     files = [Path(report["out"]) / name for name in FILES]
     try:
-        record(Evaluation(rows, _facts(options, report), files, options.began), uri=uri, home=home_of(None))
+        record(Evaluation(rows, _facts(options, report), files, options.began), uri=uri, home=home_of(options.home))
     except Exception as error:
         told = f"MLflow lacks this evaluation: {without_secrets(str(error))}"
         Console(stderr=True).print(told, soft_wrap=True, highlight=False, markup=False)
 
 
 def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: Path) -> None:
-    console.print(table.terminal())
+    console.print(table.terminal(width=console.width))
     for failure in failures:
         kept = "evaluated all the same" if failure.evaluated else "not evaluated"
         console.print(f"{failure.file}: {failure.reason} ({kept})", highlight=False, soft_wrap=True, markup=False)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from platform.cli import home_of
+from platform.cli import HOME_HELP, home_of
 from platform.definition.config_errors import config_field, config_fields, explain
 from platform.definition.yaml_source import parse_value
 from platform.errors import UserError
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     for one in (phantom, folder):
         add = one.add_argument
         add("--out", type=Path, metavar="DIR", help="where the pictures go (default: HOME/preview)")
-        add("--home", type=Path, help="folder for all results (default: $MINDSWEEP_HOME or ./runs)")
+        add("--home", type=Path, help=HOME_HELP)
         add("--clips", type=int, default=6, choices=range(1, 25), metavar="N", help="clips to draw (default: 6)")
         add(
             "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="such as dataset.noise=0.5"

@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from platform.cli import Options, home_of, open_readable, positive
+from platform.cli import HOME_HELP, Options, home_of, open_readable, positive
 from platform.errors import UserError, nearest
 from platform.plan_view import duration
 from platform.reproduction.chosen import Chosen, RecordedTrial, choose
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
     made.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
     made.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder")
-    made.add_argument("--home", type=Path, help="folder of the results (default: $MINDSWEEP_HOME or ./runs)")
+    made.add_argument("--home", type=Path, help=HOME_HELP)
     made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     return made

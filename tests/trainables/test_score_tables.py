@@ -1,7 +1,10 @@
 """Means with their intervals, over which clips they are taken, and how they are written."""
 
+from io import StringIO
+
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import t as student
 
 from trainables.judging.score_tables import mean_and_interval, sheet, summarise
@@ -67,3 +70,19 @@ def test_a_metric_undefined_everywhere_is_said_so_in_the_table() -> None:
     values = [value("ours", "a", None, metric="hue_pcc"), value("ours", "a", 0.5)]
     rows = summarise(values, [HUE, SSIM])
     assert [str(row) for row in rows if row.control == ""] == ["undefined", "0.500"]
+
+
+def test_on_a_narrow_terminal_no_number_is_cut() -> None:
+    numbers = [
+        value(system, str(clip), 0.1 * clip) for system in ("a", "b", "c", "d", "e", "f", "g") for clip in range(9)
+    ]
+    table = sheet(summarise(numbers, [SSIM]), [SSIM], title="scores", notes=["a note"])
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(table.terminal(width=80))
+    shown = console.export_text()
+    words = {word for cell in table.body[0] for word in cell.split(" ")}
+    assert "a note" in shown
+    assert all(word in shown for word in words)
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert sum(line.startswith("┏") for line in shown.splitlines()) == 2

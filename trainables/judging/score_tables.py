@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Group
 from rich.table import Table
 from scipy.stats import DegenerateDataWarning, bootstrap
 
@@ -21,6 +22,10 @@ _RESAMPLES = 4999
 _SEED = 0
 _EQUAL = 1e-12
 """Values that differ by less, relative to their mean, differ by rounding."""
+_FIXED = 3
+"""Columns that say what a line is: metric, chance, clips."""
+_FRAME = 3
+"""What a column takes on the terminal beside its words."""
 _COLUMNS: Mapping[Control, str] = {"": "", "still": "first frame held", "mismatched": "other clip's truth"}
 
 
@@ -111,14 +116,20 @@ class Sheet:
     body: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
-    def terminal(self) -> Table:
-        """Return it for rich; the notes are its caption."""
-        table = Table(title=self.title, caption="\n".join(self.notes), caption_justify="left", title_justify="left")
-        for index, name in enumerate(self.header):
-            table.add_column(name, justify="left" if index == 0 else "right")
-        for line in self.body:
-            table.add_row(*line)
-        return table
+    def terminal(self, *, width: int) -> Group:
+        """Return it for rich, side by side as far as `width` characters keep every word of a cell whole."""
+        lines = (self.header, *self.body)
+        words = [max(map(len, " ".join(line[i] for line in lines).split(" "))) for i in range(len(self.header))]
+        words[1] = max(len(line[1]) for line in lines)  # rich leaves room for all of these first
+        tables: list[Table] = []
+        for columns in _parts(words, width=width):
+            table = Table(title=None if tables else self.title, title_justify="left")
+            for index in columns:
+                table.add_column(self.header[index], justify="right" if index else "left", min_width=words[index])
+            for line in self.body:
+                table.add_row(*(line[index] for index in columns))
+            tables.append(table)
+        return Group(*tables, *self.notes)
 
     def markdown(self) -> str:
         """Return it as Markdown."""
@@ -144,6 +155,17 @@ class Sheet:
             r"\end{table}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _parts(words: Sequence[int], *, width: int) -> list[list[int]]:
+    """Return the columns of each table, given each one's longest word; the first ones stand in all of them."""
+    parts = [list(range(_FIXED))]
+    for index in range(_FIXED, len(words)):
+        together = (*parts[-1], index)
+        if len(parts[-1]) > _FIXED and 1 + sum(words[i] + _FRAME for i in together) > width:
+            parts.append(list(range(_FIXED)))
+        parts[-1].append(index)
+    return parts
 
 
 _LATEX = str.maketrans(
