@@ -32,6 +32,9 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.metrics
 	$(PY) -m benchmarks.reconstruct
 	$(PY) -m benchmarks.reuse --scale small
+	$(PY) -m benchmarks.store --scale small
+	$(PY) -m benchmarks.tracking --scale small
+	$(PY) -m benchmarks.scale --scale small
 
 ui: $(VENV)/installed ## open the studies of ./runs in the MLflow UI (loopback only)
 	$(PY) -m platform.ui

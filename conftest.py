@@ -13,4 +13,12 @@ _ROOT = Path(__file__).resolve().parent
 if str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
 platform.__path__ = [str(_ROOT / "platform")]
-pytest_plugins = ("tests.clusters", "tests.stores")
+pytest_plugins = (
+    "tests.clusters",
+    "tests.platform.made_up_videos",
+    "tests.servers.ceph",
+    "tests.stores",
+    "tests.servers.postgres",
+    "tests.servers.mlflow",
+    "tests.servers.browser",
+)

@@ -23,7 +23,8 @@ from storage.runs import Checkpoints
 from trainables.config.decoders import TrainConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context
-from trainables.loop import Forward, Job, pick_device, train
+from trainables.distributed import Forward
+from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse, semantic_loss
 from trainables.networks.attention import Attention
 from trainables.randomness import Streams
@@ -208,7 +209,7 @@ def spelled_out(attention: Attention) -> Callable[..., Tensor]:
         scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None], -1e9)
-        weights = torch.dropout(scores.softmax(-1), attention.dropout, attention.training)
+        weights = attention.dropout(scores.softmax(-1))
         out: Tensor = attention.out((weights @ value).transpose(1, 2).flatten(2))
         return out
 

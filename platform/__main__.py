@@ -8,11 +8,16 @@ from rich.console import Console
 VERBS: Mapping[str, str] = {
     "sweep": "run the search space in a file, or continue it where it stopped",
     "ablate": "run the ablation in a file, or continue it where it stopped",
+    "status": "show how far a study is, from another terminal",
     "report": "make the report of an ablation again, from its records",
     "preview": "draw a data set (clips, captions, fMRI) as a picture",
     "cut": "cut videos into clips for a data set of kind folder",
     "evaluate": "judge videos made anywhere against the true ones",
     "reproduce": "run recorded trials again and say whether the same comes out",
+    "compact": "write the records of studies as Parquet tables for pandas, DuckDB and pyarrow",
+    "rebuild": "make MLflow and the Optuna study anew, from the store's records",
+    "export": "write a study as one self-contained folder",
+    "import": "take such a folder into a store, after checking every byte",
     "ui": "open the studies in the MLflow UI",
 }
 

@@ -20,6 +20,7 @@ from platform.ablation.study import AblationStudy
 from platform.cli import Options, add_running, open_readable, options_of, positive, preflight
 from platform.errors import UserError
 from platform.plan_view import duration
+from platform.running.admission import refuse_here
 from platform.running.failure import StudyError
 from platform.sweep import INTERRUPTED, failed
 from platform.views.tracking_uri import without_secrets
@@ -135,6 +136,8 @@ def _power(study: AblationStudy, store: Store, stated: str, options: Options) ->
 
 def _dry_run(study: AblationStudy, store: Store, options: Options) -> int:
     plan = plan_ablation(study, store)
+    if plan.ended < plan.trials:
+        refuse_here(study, options.address)
     if options.as_json:
         sys.stdout.write(json.dumps(ablation_json(plan, study)) + "\n")
     else:

@@ -3,14 +3,14 @@
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platform.errors import UserError
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.base import Store
 from storage.errors import StoreError
-from storage.uri import check_store, open_store
+from storage.uri import FIRST_LOOK, check_store, open_store
 
 DEFAULT_HOME = "runs"
 HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
@@ -30,6 +30,8 @@ class Options:
     """Ray cluster to join; None starts one here."""
     max_concurrent: int | None = None
     """Trials at a time; None takes what the cluster holds."""
+    stage_deadline: float | None = None
+    """Seconds without an epoch or a new stage after which a trial counts as hanging; None waits for ever."""
     fresh: bool = False
     """Whether to begin the study anew, even if it was run before."""
     dry_run: bool = False
@@ -53,19 +55,28 @@ def add_running(made: argparse.ArgumentParser) -> None:
     made.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)
     add_places(made)
-    made.add_argument("--address", help="Ray cluster to join, such as auto or HOST:PORT (default: start one here)")
+    made.add_argument(
+        "--address", help="Ray cluster to join, such as auto or HOST:PORT (default: $RAY_ADDRESS, or start one here)"
+    )
     made.add_argument("--max-concurrent", type=positive, metavar="N", help="trials at a time (default: as fits)")
+    made.add_argument("--stage-deadline", type=positive, metavar="SECONDS", help=_DEADLINE_HELP)
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
 
 
+_DEADLINE_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
 
 
 def add_places(made: argparse.ArgumentParser) -> None:
     """Add the options that say where things are kept."""
+    add_store(made)
+    made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
+
+
+def add_store(made: argparse.ArgumentParser) -> None:
+    """Add the options that say where records are kept."""
     made.add_argument("--home", type=Path, help=HOME_HELP)
     made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
-    made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
 
 
 def positive(text: str) -> int:
@@ -84,17 +95,23 @@ def settings_of(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
     """Return the options, defaults filled in."""
-    home = home_of(arguments.home, environment=environment)
-    return Options(
-        home=home,
-        store=arguments.store if arguments.store is not None else (home / "store").as_uri(),
-        tracking=arguments.tracking if arguments.tracking is not None else default_tracking(home),
-        address=arguments.address,
+    options = records_of(arguments, environment=environment)
+    return replace(
+        options,
+        tracking=arguments.tracking if arguments.tracking is not None else default_tracking(options.home),
+        address=arguments.address if arguments.address is not None else environment.get("RAY_ADDRESS"),
         max_concurrent=arguments.max_concurrent,
+        stage_deadline=arguments.stage_deadline,
         fresh=arguments.fresh,
         dry_run=arguments.dry_run,
-        as_json=arguments.as_json,
     )
+
+
+def records_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
+    """Return the options of a verb that has `add_store` only: it works on records."""
+    home = home_of(arguments.home, environment=environment)
+    store = arguments.store if arguments.store is not None else (home / "store").as_uri()
+    return Options(home=home, store=store, tracking="", as_json=arguments.as_json)
 
 
 def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
@@ -123,7 +140,7 @@ def preflight(options: Options) -> Store:
         raise UserError(f"--home: {options.home} cannot be written: {holder} is no folder of yours")
     check_tracking(options.tracking)
     try:
-        check_store(store)
+        check_store(open_store(options.store, patience=FIRST_LOOK))
     except StoreError as error:
         raise UserError(f"--store: {without_secrets(str(error))}") from error
     return store

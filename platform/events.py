@@ -17,10 +17,12 @@ class TrialEvent:
 
     proposed: point, repeat, seed, values (swept field to value), config (resolved), runs (StageRun JSON, inputs first),
               labels (of an ablation: condition, subject, seed, block)
-    started:  attempt (from 1)
-    epochs:   rows, a list of {stage, epoch, metrics, time}
+    started:  attempt (from 1), after ({cause, error} of the attempt before, if that is why there is another)
+    epochs:   rows, a list of {stage, epoch, metrics, time}; samples, a list of {time, metrics} of what the worker used
     finished: outcome, metrics ({stage.metric: value}), step (last epoch of the target's stage), error (traceback
-              or null), seconds, runs ({stage: {identity, reused, seconds}})
+              or null), cause (of a failure, `trainables.failure.Cause`), seconds, runs ({stage: {identity, reused,
+              seconds}}), time (seconds by what they were spent on: queue, data, checkpoint, report, compute), samples,
+              warnings, attempts, retries ({cause: count})
     """
 
     trial: str

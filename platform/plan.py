@@ -17,8 +17,8 @@ from storage.events import EventLog
 from storage.runs import RunStore
 from trainables.graph import STAGES, StageRun, ancestors
 
-MAX_LISTED = 1000
-"""Points of a grid whose stage runs are told apart one by one; of larger grids the rest is counted as distinct."""
+MAX_LISTED = 10_000
+"""Trials of a grid whose stage runs are told apart one by one; of larger grids the rest is counted as distinct."""
 _SAMPLE = 25
 """Stored runs of a stage from which time and bytes are forecast."""
 
@@ -108,7 +108,9 @@ def make_plan(study: Study, store: Store) -> Plan:
     shared, past = study.shared_runs(), _past(study, store)
     known = {run.identity: run for run in (*shared, *past.runs)}
     points = (study.space.grid() if study.sampler == "grid" else list(study.space.points))[: study.trials]
-    listed = {point: values for point, values in enumerate(points[:MAX_LISTED]) if point not in past.points}
+    listed = {
+        point: values for point, values in enumerate(points[: MAX_LISTED // study.repeats]) if point not in past.points
+    }
     for point, values in listed.items():
         for repeat in range(study.repeats):
             known.update((run.identity, run) for run in study.spec(point, repeat, values).runs)

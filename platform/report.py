@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: HOME/reports/STUDY)")
     add_places(made)
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
-    made.set_defaults(address=None, max_concurrent=None, fresh=False, dry_run=True)
+    made.set_defaults(address=None, max_concurrent=None, stage_deadline=None, fresh=False, dry_run=True)
     arguments = made.parse_args(argv)
     console = Console(stderr=True, markup=False, highlight=False)
     # What was run may be named by its file, too.

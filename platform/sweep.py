@@ -13,6 +13,7 @@ from platform.definition.study_file import load_study
 from platform.errors import UserError
 from platform.plan import make_plan
 from platform.plan_view import plan_json, render_plan
+from platform.running.admission import refuse_here
 from platform.running.failure import StudyError
 from storage import layout
 from storage.base import Store
@@ -62,6 +63,8 @@ def attempt_of(study: Study, store: Store, *, fresh: bool) -> int:
 
 def _dry_run(study: Study, store: Store, options: Options) -> int:
     plan = make_plan(study, store)
+    if plan.ended < plan.trials:
+        refuse_here(study, options.address)
     if options.as_json:
         sys.stdout.write(json.dumps(plan_json(plan, study)) + "\n")
     else:

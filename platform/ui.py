@@ -6,9 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,14 +17,11 @@ from rich.console import Console
 from platform.cli import home_of
 from platform.errors import UserError
 from platform.views.saved_view import EXPERIMENTS, TAG, view_link
-from platform.views.tracking_uri import default_tracking, sqlite_path, without_secrets
+from platform.views.server import HOST, answers, end_server, start_server
+from platform.views.tracking_uri import default_tracking, is_server, sqlite_path, without_secrets
 
 _LISTED = 5
 """Most studies that are named with their links."""
-_HOST = "127.0.0.1"
-_START_LIMIT = 90.0
-"""Seconds that the server may take to answer."""
-_STOP_LIMIT = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def ui_command(home: Path, tracking: str) -> str:
     """Return what opens the studies tracked to `tracking`, run from the project's folder."""
-    if tracking.startswith(("http://", "https://")):
+    if is_server(tracking):
         return without_secrets(tracking)
     if tracking != default_tracking(home):
         return f"python -m platform.ui --tracking {without_secrets(tracking)}"
@@ -64,16 +58,16 @@ def serve(uri: str, *, home: Path, port: int, console: Console) -> int:
     Raises:
         UserError: Nothing was tracked there, or the port is taken.
     """
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         console.print(f"These studies are tracked by a server; open {without_secrets(uri)}", markup=False)
         return 0
     path = sqlite_path(uri)
     if path is not None and not path.exists():
         raise UserError(f"no study was tracked in {path}: run one (make sweep), or name its folder with --home")
     _check_free(port)
-    address = f"http://{_HOST}:{port}"
+    address = f"http://{HOST}:{port}"
     with _server(uri, home=home, port=port) as process:
-        if not _answers(f"{address}/health", process):
+        if not answers(port, process):
             raise UserError(f"the MLflow server did not start on port {port} (its messages stand above)")
         console.print(f"MLflow UI: {address} (Ctrl-C ends it)", markup=False)
         for study, link in _studies(address)[:_LISTED]:
@@ -107,66 +101,28 @@ def _check_free(port: int) -> None:
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((_HOST, port))
+            probe.bind((HOST, port))
     except (OSError, OverflowError) as error:
         raise UserError(f"port {port} cannot be used ({error}); name another with --port") from None
 
 
 @contextmanager
 def _server(uri: str, *, home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `mlflow server` in a process group of its own, and end all of it afterwards, also on SIGTERM."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
-    command += [
-        "--artifacts-destination",
-        str((home / "mlartifacts").resolve()),
-        "--uvicorn-opts",
-        "--log-level warning",
-    ]
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line, which all users of the machine can read
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
-        "PYTHONWARNINGS": "ignore",
-        "PYTHONSAFEPATH": "1",  # the server needs the standard library's `platform`, not ours
-    }
+    """Run the MLflow server, and end all of it afterwards, also on SIGTERM."""
     # SIGINT too: a shell that starts us in the background has it ignored, and would leave no way to end us in order.
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     stderr = 2
-    process = subprocess.Popen(command, env=environment, stdout=stderr, start_new_session=True)
+    process = start_server(uri, artifacts=str((home / "mlartifacts").resolve()), port=port, messages=stderr)
     try:
         yield process
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        _end(process)
+        end_server(process)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(_STOP_LIMIT)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + _START_LIMIT
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    return False
 
 
 if __name__ == "__main__":

@@ -1,8 +1,35 @@
 """The protocol that every backend follows. The contract suite in `tests/storage` runs over all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key with what is known of it without reading it."""
+
+    key: str
+    size: int
+    """In bytes."""
+    age: float
+    """Seconds since it was written, by the server's clock."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What a writer that was interrupted left: it lies under no key and will lie there for ever."""
+
+    name: str
+    size: int
+    """In bytes."""
+    age: float
+    """Seconds since it was begun (uploads) or last written (files)."""
+    remove: Callable[[], None]
 
 
 class Store(Protocol):
@@ -24,7 +51,8 @@ class Store(Protocol):
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
         """Write `data` (bytes, or a local file that is streamed) atomically under `key`.
 
-        Readers see nothing or all of it. Raises `ExistsError` if the key holds something, unless `replace`.
+        Readers see nothing or all of it. Raises `ExistsError` if the key holds something, unless `replace`. Of several
+        writers at a time one succeeds; only for large files on some S3 servers (see `storage.s3`) may more than one.
         """
 
     def get(self, key: str) -> bytes:
@@ -46,5 +74,17 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with `prefix`, in lexical order."""
 
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield what `list` does, with sizes and ages."""
+
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens if it holds nothing."""
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield what interrupted, or still working, writers have written under no key yet."""
+
+    def arrow(self) -> "tuple[FileSystem, str]":
+        """Return a pyarrow file system and the folder in it that is this store, to read tables column by column.
+
+        For reading only: what is written goes through `put`. A memory store gives a copy of what it holds now.
+        """

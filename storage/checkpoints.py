@@ -8,7 +8,8 @@ from pathlib import Path
 
 from storage import layout
 from storage.base import Store
-from storage.content import File, fetch_verified, file_at, files_in, sealed, unsealed
+from storage.cache import Cache
+from storage.content import File, file_at, files_in, sealed, unsealed
 from storage.errors import IntegrityError, NotFoundError
 
 _log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ class Checkpoints:
     def __init__(self, store: Store, identity: str, *, cache: Path) -> None:
         self._store = store
         self._identity = layout.checked(identity)
-        self._cache = cache / "checkpoints" / identity
+        self._cache = Cache(cache)
+        self._copies = cache / layout.checkpoints(identity)
 
     def save(self, epoch: int, folder: Path) -> None:
         """Store all files of `folder` as the checkpoint of `epoch`, then remove older ones."""
@@ -58,17 +60,16 @@ class Checkpoints:
         """Remove all; called when the run is finished."""
         for epoch in self._epochs():
             self._remove(epoch)
-        shutil.rmtree(self._cache, ignore_errors=True)
+        shutil.rmtree(self._copies, ignore_errors=True)
 
     def _load(self, epoch: int) -> Path:
         key = layout.checkpoint_manifest(self._identity, epoch)
         manifest = unsealed(key, self._store.get(key))
         files = {layout.checked_key(name): File(**file) for name, file in manifest["files"].items()}
-        folder = self._cache / f"{epoch:06d}"
         for name, file in files.items():
             key = layout.checkpoint_file(self._identity, epoch, name)
             try:
-                path = fetch_verified(self._store, key, file, folder / name)
+                path = self._cache.fetch(self._store, key, file)
             except NotFoundError as error:
                 raise IntegrityError(f"{key} is missing") from error
         return path.parents[name.count("/")]
@@ -87,4 +88,4 @@ class Checkpoints:
         self._store.delete(layout.checkpoint_manifest(self._identity, epoch))
         for key in tuple(self._store.list(layout.checkpoint(self._identity, epoch))):
             self._store.delete(key)
-        shutil.rmtree(self._cache / f"{epoch:06d}", ignore_errors=True)
+        shutil.rmtree(self._copies / f"{epoch:06d}", ignore_errors=True)

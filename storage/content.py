@@ -103,12 +103,19 @@ def sealed(value: Mapping[str, Any]) -> bytes:
 
 
 def unsealed(key: str, data: bytes) -> dict[str, Any]:
-    """Return what `sealed` wrote. Raises `IntegrityError`, naming `key`, if any byte is missing or changed."""
+    """Return what `sealed` wrote. Raises `IntegrityError`, naming `key`, if any byte is missing or changed.
+
+    A seal that fits is no proof of who made it: text that is no JSON object, or nested without end, is refused too.
+    """
     body = data[_BODY:-1]
     if data != _seal(body):
         raise IntegrityError(f"{key} is damaged: its {len(data)} bytes do not match the SHA-256 that they carry")
-    value = json.loads(body)
-    assert isinstance(value, dict)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{key} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise IntegrityError(f"{key} is no JSON object, but begins with {body[:20]!r}")
     return value
 
 

@@ -40,6 +40,11 @@ class EventLog:
                 raise
             self._store.put(key, data, replace=True)
 
+    def get(self, trial: str, sequence: int) -> dict[str, Any]:
+        """Return one event. Raises `NotFoundError`, or `IntegrityError` if it is damaged."""
+        key = layout.event(self._study, trial, sequence)
+        return unsealed(key, self._store.get(key))
+
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield all events in order of (trial, sequence).
 

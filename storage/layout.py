@@ -100,6 +100,31 @@ def amendments(study_name: str) -> str:
     return f"studies/{checked(study_name)}/amendments/"
 
 
+def call(study_name: str, number: int) -> str:
+    """What a driver was asked to do for a study, numbered from 1."""
+    return f"{calls(study_name)}{number:06d}.json"
+
+
+def calls(study_name: str) -> str:
+    """The prefix of all calls of a study."""
+    return f"studies/{checked(study_name)}/calls/"
+
+
+def record(study_name: str, name: str) -> str:
+    """A table made of a study's events; it can be made again."""
+    return f"studies/{checked(study_name)}/records/{checked(name)}"
+
+
+def pulse(study_name: str, name: str) -> str:
+    """The last sign of life of the worker on a trial, or on a shared stage run; gone when the work is over."""
+    return f"{pulses(study_name)}{checked(name)}.json"
+
+
+def pulses(study_name: str) -> str:
+    """The prefix of all signs of life in a study."""
+    return f"studies/{checked(study_name)}/pulses/"
+
+
 def lease(name: str, generation: int) -> str:
     """Who works on `name` now, if this generation is the highest."""
     return f"{leases(name)}{generation:09d}.json"

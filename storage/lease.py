@@ -5,9 +5,11 @@ several that find a dead holder exactly one succeeds, and nobody ever removes a 
 stays as a small record, from which the next generation counts on.
 
 Whether a holder lives is judged without comparing clocks: on the holder's own machine by its process, elsewhere by
-watching its record for `ttl` seconds of our own monotonic clock. The limits: a holder that is stopped for longer than
-`ttl` (a suspended laptop, an unreachable store) can be taken over by another machine, and works on until its next
-heartbeat notices (`lost`). What it writes is put-once and content-addressed, so the work is done twice, not damaged.
+watching its record for `ttl` seconds of our own monotonic clock. So no clock need be right, nor two of them agree; all
+that is trusted is that a second takes about as long on both machines (heartbeats come three times in a `ttl`). Times in
+a record are for people. The limits: a holder that is stopped for longer than `ttl` (a suspended laptop, an unreachable
+store) can be taken over by another machine, and works on until its next heartbeat notices (`lost`). What it writes is
+put-once and content-addressed, so the work is done twice, not damaged.
 """
 
 import json
@@ -43,6 +45,8 @@ class Lease:
         self._generation = -1
         self._record: dict[str, Any] = {}
         self._lost = False
+        self._seen: tuple[int, bytes, float] | None = None
+        """A record of another machine, by its generation, and since when we see it unchanged."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -57,10 +61,22 @@ class Lease:
         Raises `LeaseHeldError`, naming the holder, as soon as it is seen alive: at once on this machine, at its next
         heartbeat on another. One of another machine that stays silent for `ttl` is taken over after that time.
         """
+        told = False
+        while not self.attempt():
+            if not told and self._seen is not None:
+                holder, told = _described(_decoded(self._seen[1])), True
+                _log.warning("%s is held by %s; waiting for a sign of life", self._name, holder)
+            time.sleep(min(1.0, self._ttl / 10))
+
+    def attempt(self) -> bool:
+        """Become the holder if that needs no waiting, and tell whether we are; to be called again later if not.
+
+        Raises `LeaseHeldError` if the holder is alive, as `acquire` does. False means that only time can tell.
+        """
         while True:
             generation, data = self._latest()
             if data is not None and not self._is_free(generation, data):
-                continue
+                return False
             self._generation = generation + 1
             self._record = {"token": uuid.uuid4().hex, "beat": 0, "released": False, "ttl": self._ttl, **_myself()}
             try:
@@ -71,10 +87,11 @@ class Lease:
                 break
             self._store.delete(self._key())  # what we saw was old: later generations came and cleaned up
         self._remove_older()
-        self._lost = False
+        self._lost, self._seen = False, None
         self._stop.clear()
         self._thread = threading.Thread(target=self._beat, name=f"lease-{self._name}", daemon=True)
         self._thread.start()
+        return True
 
     def release(self) -> None:
         """Let the next one in. Nothing happens if we are not the holder (any more)."""
@@ -115,28 +132,19 @@ class Lease:
         return self._lost
 
     def _is_free(self, generation: int, data: bytes) -> bool:
-        """Return True if the lease may be taken, False to look again. Raises `LeaseHeldError`."""
+        """Return True if the lease may be taken, False while that is unknown. Raises `LeaseHeldError`."""
         record = _decoded(data)
         state = _state(record)
         if state == "unknown":
-            now = self._watch(generation, data, max(self._ttl, float(record.get("ttl", 0.0))))
-            if now == (generation, data):
-                return True
-            if now[1] is None or _state(_decoded(now[1])) == "free":
+            now = time.monotonic()
+            if self._seen is not None and self._seen[:2] == (generation, data):
+                return now - self._seen[2] >= max(self._ttl, float(record.get("ttl", 0.0)))
+            changed, self._seen = self._seen is not None, (generation, data, now)
+            if not changed:
                 return False
-            record, state = _decoded(now[1]), "alive"
-        if state == "alive":
-            raise LeaseHeldError(f"{self._name} in {self._store.uri} is held by {_described(record)}")
-        return True
-
-    def _watch(self, generation: int, data: bytes, seconds: float) -> tuple[int, bytes | None]:
-        """Return what the lease holds after `seconds`, or as soon as that differs from (`generation`, `data`)."""
-        deadline = time.monotonic() + seconds
-        now: tuple[int, bytes | None] = (generation, data)
-        while now == (generation, data) and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, 1.0, seconds / 10))
-            now = self._latest()
-        return now
+        elif state == "free":
+            return True
+        raise LeaseHeldError(f"{self._name} in {self._store.uri} is held by {_described(record)}")
 
     def _latest(self) -> tuple[int, bytes | None]:
         """Return the highest generation and its record, or (-1, None)."""
@@ -160,6 +168,17 @@ class Lease:
 
     def _encoded(self) -> bytes:
         return json.dumps(self._record, sort_keys=True).encode()
+
+
+def holder(store: Store, name: str) -> dict[str, Any] | None:
+    """Return who holds the lease `name`, without waiting: host, pid, since, command; None if nobody does.
+
+    Its `state` is `alive` on this machine, and `unknown` on another: only its next heartbeat can tell.
+    """
+    record = _decoded(Lease(store, name)._latest()[1] or b'{"released": true}')
+    state = _state(record)
+    told = {key: record.get(key) for key in ("host", "pid", "since", "command")}
+    return None if state == "free" else {**told, "state": state}
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

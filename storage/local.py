@@ -8,18 +8,24 @@ the newest keys can be missing or short; reads are verified against digests, so 
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.base import Store
+from storage.base import Entry, Leftover, Store
 from storage.errors import ExistsError, NotFoundError, StoreError, UnavailableError
 from storage.layout import checked_key, checked_prefix
 
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
 _CHUNK = 1 << 20
+_TEMPORARY = ".tmp-"
 _READING: Mapping[type[OSError], type[StoreError]] = {
     FileNotFoundError: NotFoundError,
     NotADirectoryError: NotFoundError,
@@ -47,7 +53,7 @@ class LocalStore:
         path = self._path(key)
         if not replace and os.path.lexists(path):
             raise ExistsError(f"{key} in {self.uri} was written before")
-        temporary = os.path.join(os.path.dirname(path), f".tmp-{uuid.uuid4().hex}")
+        temporary = os.path.join(os.path.dirname(path), f"{_TEMPORARY}{uuid.uuid4().hex}")
         with open(data, "rb") if isinstance(data, Path) else BytesIO(data) as source:
             with self._translated("make the folder of", key, _OTHER), suppress(FileExistsError):
                 os.makedirs(os.path.dirname(path))
@@ -90,11 +96,36 @@ class LocalStore:
         with self._translated("list", prefix, _OTHER):
             yield from _walk(path, folder + slash, start)
 
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield keys with what the file system knows of them; see `Store.entries`."""
+        for key in self.list(prefix):
+            with suppress(FileNotFoundError):  # removed since it was listed
+                stat = os.stat(self._path(key))
+                yield Entry(key, stat.st_size, time.time() - stat.st_mtime)
+
     def delete(self, key: str) -> None:
         """Remove the file; see `Store.delete`."""
         path = self._path(key)
         with self._translated("remove", key, _OTHER), suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield the temporary files; see `Store.leftovers`."""
+        for folder, _, names in os.walk(self._root):
+            for name in sorted(name for name in names if name.startswith(_TEMPORARY)):
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # became a key, or was given up
+                    stat = path.stat()
+                    where = path.relative_to(self._root).as_posix()
+                    yield Leftover(
+                        where, stat.st_size, time.time() - stat.st_mtime, partial(path.unlink, missing_ok=True)
+                    )
+
+    def arrow(self) -> "tuple[FileSystem, str]":
+        """Return the local file system and the folder; see `Store.arrow`."""
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem(), self._root
 
     def _path(self, key: str) -> str:
         path = self._root

@@ -1,14 +1,18 @@
 """`memory://`: a dictionary, for tests and for trying things out. It lives as long as the object and its process."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.base import Store
+from storage.base import Entry, Leftover, Store
 from storage.content import write_file
 from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 
 class MemoryStore:
@@ -19,6 +23,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._held: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
@@ -28,6 +33,7 @@ class MemoryStore:
             if checked_key(key) in self._held and not replace:
                 raise ExistsError(f"{key} in {self.uri} was written before")
             self._held[key] = held
+            self._written[key] = time.monotonic()
 
     def get(self, key: str) -> bytes:
         """Return the bytes; see `Store.get`."""
@@ -58,10 +64,34 @@ class MemoryStore:
             keys = sorted(key for key in self._held if key.startswith(prefix))
         yield from keys
 
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield keys with their sizes and ages; see `Store.entries`."""
+        for key in self.list(prefix):
+            with self._lock:
+                held, written = self._held.get(key), self._written.get(key, 0.0)
+            if held is not None:
+                yield Entry(key, len(held), time.monotonic() - written)
+
     def delete(self, key: str) -> None:
         """Forget `key`; see `Store.delete`."""
         with self._lock:
             self._held.pop(checked_key(key), None)
+            self._written.pop(key, None)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield nothing: what is interrupted is gone with its process."""
+        yield from ()
+
+    def arrow(self) -> "tuple[FileSystem, str]":
+        """Return a file system in memory that holds a copy; see `Store.arrow`."""
+        from pyarrow.fs import _MockFileSystem
+
+        copy = _MockFileSystem()
+        for key in self.list(""):
+            copy.create_dir(f"store/{key}".rpartition("/")[0], recursive=True)
+            with copy.open_output_stream(f"store/{key}") as file:
+                file.write(self.get(key))
+        return copy, "store"
 
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Any
 
 from storage import layout
 from storage.base import Store
+from storage.cache import Cache
 from storage.checkpoints import Checkpoints
 from storage.content import File, fetch_verified, file_at, files_in, sealed, unsealed
 from storage.errors import ExistsError, IntegrityError, NotFoundError
@@ -71,7 +72,7 @@ class Manifest:
 class Artifacts:
     """Reads the artifacts of one finished stage run; every file is verified against its digest before it is used."""
 
-    def __init__(self, store: Store, manifest: Manifest, *, cache: Path) -> None:
+    def __init__(self, store: Store, manifest: Manifest, *, cache: Cache) -> None:
         self._store = store
         self._manifest = manifest
         self._cache = cache
@@ -91,7 +92,7 @@ class Artifacts:
             there = ", ".join(sorted(self._manifest.files))
             raise NotFoundError(f"{self._manifest.identity} has no artifact {name!r}; it has: {there}")
         key = layout.blob(file.digest)
-        return fetch_verified(self._store, key, file, self._cache / key)
+        return self._cache.fetch(self._store, key, file)
 
     def json(self, name: str) -> Any:
         """Return the parsed JSON of artifact `name`."""
@@ -103,7 +104,8 @@ class RunStore:
 
     def __init__(self, store: Store, *, cache: Path) -> None:
         self._store = store
-        self._cache = cache
+        self._folder = cache
+        self._cache = Cache(cache)
 
     def find(self, identity: str, *, deep: bool = False) -> Manifest | None:
         """Return the manifest of a finished run, or None; a damaged one counts as absent after a warning.
@@ -140,7 +142,7 @@ class RunStore:
 
     def checkpoints(self, identity: str) -> Checkpoints:
         """Return the checkpoints of an unfinished run."""
-        return Checkpoints(self._store, identity, cache=self._cache)
+        return Checkpoints(self._store, identity, cache=self._folder)
 
     def commit(self, manifest_without_files: Manifest, folder: Path) -> Manifest:
         """Store every file of `folder` as blobs, then the manifest; if another finished it first, theirs is returned.
@@ -149,11 +151,10 @@ class RunStore:
         stored run has another config, and `ValueError` for a metric or config that is not JSON (NaN, infinity).
         """
         paths = files_in(folder)
-        files = {name: file_at(path) for name, path in paths.items()}
-        manifest = replace(manifest_without_files, files=files)
+        sealed(manifest_without_files.to_json())  # what is no JSON leaves no blobs
+        files = ordered(self._put_blob, paths.values(), self._store.concurrency)  # one is hashed while others travel
+        manifest = replace(manifest_without_files, files=dict(zip(paths, files, strict=True)))
         data = sealed(manifest.to_json())
-        for _ in ordered(self._put_blob, [(paths[name], files[name]) for name in files], self._store.concurrency):
-            pass
         key = layout.manifest(manifest.identity)
         try:
             self._store.put(key, data)
@@ -188,7 +189,7 @@ class RunStore:
         key = layout.blob(file.digest)
         try:
             if deep:
-                fetch_verified(self._store, key, file, self._cache / key)
+                self._cache.fetch(self._store, key, file)
             elif (size := self._store.size(key)) != file.size:
                 return f"{key} has {size} bytes, expected {file.size}"
         except NotFoundError:
@@ -197,8 +198,9 @@ class RunStore:
             return str(error)
         return None
 
-    def _put_blob(self, entry: tuple[Path, File]) -> None:
-        path, file = entry
+    def _put_blob(self, path: Path) -> File:
+        """Store a file under its digest and return both facts; a damaged blob that lies there is replaced."""
+        file = file_at(path)
         key = layout.blob(file.digest)
         try:
             self._store.put(key, path)
@@ -210,3 +212,4 @@ class RunStore:
                     fetch_verified(self._store, key, file, Path(folder) / file.digest)
             except IntegrityError:
                 self._store.put(key, path, replace=True)
+        return file

@@ -1,57 +1,42 @@
 """`s3://bucket/prefix`: any server that speaks S3, found and signed in to by the standard AWS chain.
 
 The endpoint comes from `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT_URL_S3`, or the profile), credentials from environment,
-profile or machine; none of them is in the URI. A put-once is `If-None-Match: *`. Where the server does not know that
-header (501), and for files above 16 MB (sent in parts, whose completion some servers do not make conditional), it is a
-look before the write instead: two writers may then both win, which harms no content-addressed key.
-`storage.uri.check_store` finds servers that silently ignore the header.
+profile or machine; none of them is in the URI. A put-once is `If-None-Match: *`, for files above 16 MB (sent in
+parts) a look before and at the completion of the upload. Some servers (Ceph 16) ignore the header at a completion:
+there, of two that complete one key within the same milliseconds both may succeed, and the later one stays.
+That harms no blob, whose key is its content's digest; manifests, events and leases go in one request each. A server
+that does not know the header at all (501) is asked before each write instead; `storage.uri.check_store` finds those
+that silently ignore it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3.session
-from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
-from botocore.exceptions import ConnectionError as AwsConnectionError
+from botocore.exceptions import ClientError
 
-from storage.base import Store
+from storage.base import Entry, Leftover, Store
 from storage.content import write_file
-from storage.errors import ExistsError, NotFoundError, StoreError, UnavailableError
+from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
 from storage.retry import Retry
+from storage.s3_parts import PART, fetch_parts, put_parts, unfinished
+from storage.s3_requests import Bucket, code, seconds_since
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
-_PART = 16 << 20
-_TRANSFER = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=8)
-# Requests are tried twice by botocore, which repeats only the part that failed; `Retry` then repeats the whole call.
+# One attempt: `storage.retry` holds the only loop. What is read is compared with its SHA-256, which is more than a CRC.
 _CONFIG = Config(
     connect_timeout=5,
-    read_timeout=60,
+    read_timeout=30,
     max_pool_connections=32,
-    retries={"mode": "standard", "total_max_attempts": 2},
-)
-_ERRORS: Mapping[str, type[StoreError]] = {
-    "404": NotFoundError,
-    "NotFound": NotFoundError,
-    "NoSuchKey": NotFoundError,
-    "412": ExistsError,
-    "PreconditionFailed": ExistsError,
-}
-_TRANSIENT = frozenset(
-    (
-        "SlowDown",
-        "RequestTimeout",
-        "Throttling",
-        "ThrottlingException",
-        "ConditionalRequestConflict",
-        "OperationAborted",
-    )
+    retries={"total_max_attempts": 1},
+    response_checksum_validation="when_required",
 )
 
 
@@ -63,39 +48,38 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str = "", *, retry: Retry | None = None) -> None:
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", bucket) is None:
             raise ValueError(
-                f"an S3 store is s3://bucket/prefix without credentials or port, but got bucket {bucket!r}"
+                f"an S3 store is s3://bucket/prefix without credentials or port, but got {bucket.rpartition('@')[2]!r}"
             )
-        self._bucket = bucket
-        self._prefix = f"{checked_key(prefix)}/" if prefix else ""
-        self._retry = Retry() if retry is None else retry
-        self._client: Any = boto3.session.Session().client("s3", config=_CONFIG)
+        self._session = boto3.session.Session()
+        client: Any = self._session.client("s3", config=_CONFIG)
+        if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore names the endpoint in its errors
+            raise ValueError("the S3 endpoint must name no user or password: the standard AWS chain finds credentials")
+        folder = f"{checked_key(prefix)}/" if prefix else ""
+        self._bucket = Bucket(client, bucket, folder, retry=Retry() if retry is None else retry)
 
     @property
     def uri(self) -> str:
         """Bucket and prefix; the endpoint and credentials are the environment's."""
-        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        return self._bucket.uri
 
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
         """Write in one request, or in parallel parts if large; see `Store.put`."""
-        if isinstance(data, Path) and data.stat().st_size > _PART:
-            if not replace and self.exists(key):
-                raise ExistsError(f"{key} in {self.uri} was written before")
-            where = (str(data), self._bucket, self._full(key))
-            self._call("write", key, lambda _: self._client.upload_file(*where, Config=_TRANSFER))
+        if isinstance(data, Path) and data.stat().st_size > PART:
+            put_parts(self._bucket, key, data, once=not replace)
         else:
-            self._call("write", key, lambda attempt: self._put_object(key, data, replace=replace, attempt=attempt))
+            body = data.read_bytes() if isinstance(data, Path) else data
+            self._bucket.call("write", key, lambda attempt: self._put(key, body, replace=replace, attempt=attempt))
 
     def get(self, key: str) -> bytes:
         """Return the bytes; see `Store.get`."""
-        where = {"Bucket": self._bucket, "Key": self._full(key)}
-        data: bytes = self._call("read", key, lambda _: self._client.get_object(**where)["Body"].read())
+        where = self._bucket.where(key)
+        data: bytes = self._bucket.call("read", key, lambda _: self._bucket.client.get_object(**where)["Body"].read())
         return data
 
     def fetch(self, key: str, target: Path) -> Path:
         """Stream to `target`, large objects in parallel parts; see `Store.fetch`."""
         with write_file(target) as temporary:
-            where = (self._bucket, self._full(key), str(temporary))
-            self._call("read", key, lambda _: self._client.download_file(*where, Config=_TRANSFER))
+            fetch_parts(self._bucket, key, temporary)
         return target
 
     def exists(self, key: str) -> bool:
@@ -108,67 +92,62 @@ class S3Store:
 
     def size(self, key: str) -> int:
         """Return the length in bytes; see `Store.size`."""
-        where = {"Bucket": self._bucket, "Key": self._full(key)}
-        return int(self._call("read", key, lambda _: self._client.head_object(**where)["ContentLength"]))
+        where = self._bucket.where(key)
+        return int(self._bucket.call("read", key, lambda _: self._bucket.client.head_object(**where)["ContentLength"]))
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield keys in lexical order, a page at a time; see `Store.list`."""
-        where = {"Bucket": self._bucket, "Prefix": self._prefix + checked_prefix(prefix)}
-        while True:
-            page = self._call("list", prefix, lambda _: self._client.list_objects_v2(**where))
-            for entry in page.get("Contents", ()):
-                if not entry["Key"].endswith("/"):  # what consoles leave to show an empty folder
-                    yield entry["Key"].removeprefix(self._prefix)
-            if not page["IsTruncated"]:
-                return
-            where["ContinuationToken"] = page["NextContinuationToken"]
+        for entry in self.entries(prefix):
+            yield entry.key
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield what the pages of a listing say; see `Store.entries`."""
+        for page in self._bucket.pages("list_objects_v2", prefix, Prefix=self._bucket.prefix + checked_prefix(prefix)):
+            for found in page.get("Contents", ()):
+                if not found["Key"].endswith("/"):  # what consoles leave to show an empty folder
+                    key = found["Key"].removeprefix(self._bucket.prefix)
+                    yield Entry(key, found["Size"], seconds_since(found["LastModified"], page))
 
     def delete(self, key: str) -> None:
         """Remove the object; see `Store.delete`."""
-        where = {"Bucket": self._bucket, "Key": self._full(key)}
-        self._call("remove", key, lambda _: self._client.delete_object(**where))
+        where = self._bucket.where(key)
+        self._bucket.call("remove", key, lambda _: self._bucket.client.delete_object(**where))
 
-    def _full(self, key: str) -> str:
-        return self._prefix + checked_key(key)
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield the uploads that were not completed; see `Store.leftovers`."""
+        return unfinished(self._bucket)
 
-    def _put_object(self, key: str, data: bytes | Path, *, replace: bool, attempt: int) -> None:
-        where = {"Bucket": self._bucket, "Key": self._full(key)}
+    def arrow(self) -> "tuple[FileSystem, str]":
+        """Return pyarrow's own S3 client, for the same server and account; see `Store.arrow`."""
+        from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+        found = self._session.get_credentials()
+        keys = None if found is None else found.get_frozen_credentials()
+        files = S3FileSystem(
+            access_key=None if keys is None else keys.access_key,
+            secret_key=None if keys is None else keys.secret_key,
+            session_token=None if keys is None else keys.token,
+            endpoint_override=self._bucket.client.meta.endpoint_url,
+            region=self._bucket.client.meta.region_name,
+            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=8),
+        )
+        return files, f"{self._bucket.name}/{self._bucket.prefix}".rstrip("/")
+
+    def _put(self, key: str, body: bytes, *, replace: bool, attempt: int) -> None:
+        where = self._bucket.where(key)
         condition = {} if replace else {"IfNoneMatch": "*"}
-        body = data.read_bytes() if isinstance(data, Path) else data
         try:
-            self._client.put_object(Body=body, **where, **condition)
+            self._bucket.client.put_object(Body=body, **where, **condition)
         except ClientError as error:
-            if _code(error) == "NotImplemented" and condition:
+            if code(error) == "NotImplemented" and condition:
                 if self.exists(key):
                     raise ExistsError(f"{key} in {self.uri} was written before") from error
-                self._client.put_object(Body=body, **where)
+                self._bucket.client.put_object(Body=body, **where)
                 return
             # A request whose answer was lost finds its own work when it is repeated.
-            repeated = attempt > 0 or error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
-            if _code(error) in ("412", "PreconditionFailed") and repeated and self.get(key) == body:
+            if code(error) in ("412", "PreconditionFailed") and attempt > 0 and self.get(key) == body:
                 return
             raise
-
-    def _call(self, action: str, key: str, request: Callable[[int], Result]) -> Result:
-        try:
-            return self._retry.call(request, transient=_is_transient)
-        except (ClientError, BotoCoreError, Boto3Error) as error:
-            kind = _ERRORS.get(_code(error), UnavailableError)
-            raise kind(f"cannot {action} {key} in {self.uri}: {error}") from error
-
-
-def _code(error: Exception) -> str:
-    """Return the server's error code, also of an error that boto3's transfers have wrapped; empty without one."""
-    cause = error if isinstance(error, ClientError) else error.__context__
-    return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else ""
-
-
-def _is_transient(error: Exception) -> bool:
-    cause = error.__context__ if isinstance(error, Boto3Error) and error.__context__ is not None else error
-    if isinstance(cause, ClientError):
-        status = int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return _code(cause) in _TRANSIENT or (status >= 500 and status != 501)
-    return isinstance(cause, AwsConnectionError | HTTPClientError | IncompleteReadError)
 
 
 if TYPE_CHECKING:

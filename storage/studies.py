@@ -1,4 +1,4 @@
-"""The frozen definitions of studies, and what was amended later."""
+"""The frozen definitions of studies, what was amended later, and what each driver was asked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,3 +33,28 @@ def save_amendment(store: Store, name: str, number: int, value: Mapping[str, Any
 def load_amendments(store: Store, name: str) -> tuple[dict[str, Any], ...]:
     """Return the amendments of study `name` in order. Raises `IntegrityError` for a damaged one."""
     return tuple(unsealed(key, store.get(key)) for key in store.list(layout.amendments(name)))
+
+
+def save_call(store: Store, name: str, value: Mapping[str, Any], *, time: float) -> None:
+    """Put on record what a driver was asked for study `name` at `time` (seconds since 1970), unless the last was too.
+
+    Only for the holder of the study's lease: of two that write at once one meets `ExistsError`.
+    """
+    keys = list(store.list(layout.calls(name)))
+    data = sealed({**value, "time": time})
+    if keys:
+        last = unsealed(keys[-1], store.get(keys[-1]))
+        if sealed({**last, "time": time}) == data:
+            return
+    store.put(layout.call(name, len(keys) + 1), data)
+
+
+def load_calls(store: Store, name: str) -> tuple[dict[str, Any], ...]:
+    """Return what drivers were asked for study `name`, in order. Raises `IntegrityError` for a damaged one."""
+    return tuple(unsealed(key, store.get(key)) for key in store.list(layout.calls(name)))
+
+
+def list_studies(store: Store) -> tuple[str, ...]:
+    """Return the names of all studies, in lexical order."""
+    parts = (key.removeprefix(layout.studies()).partition("/") for key in store.list(layout.studies()))
+    return tuple(name for name, _, rest in parts if rest == "study.json")

@@ -9,19 +9,24 @@ from storage.base import Store
 from storage.errors import ExistsError, UnavailableError
 from storage.local import LocalStore
 from storage.memory import MemoryStore
+from storage.retry import Retry
+
+FIRST_LOOK = 5.0
+"""Seconds of patience for the first look at a store, where a wrong address is likelier than an outage."""
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, *, patience: float = 60.0) -> Store:
     """Return the store at `uri`. Touches neither disk nor network; `check_store` does.
 
-    Raises `ValueError` for anything but the known schemes. A relative `file://runs/store` is resolved from here.
+    A remote store bridges outages of up to `patience` seconds. A relative `file://runs/store` is resolved from here.
+    Raises `ValueError` for anything but the known schemes.
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
         raise ValueError(f"a store is a URI such as {Path(uri).absolute().as_uri()}, but got {uri!r}")
     if scheme not in _SCHEMES:
         raise ValueError(f"unknown store scheme {scheme!r} in {uri!r}; known: {', '.join(sorted(_SCHEMES))}")
-    return _SCHEMES[scheme](rest)
+    return _SCHEMES[scheme](rest, patience)
 
 
 def check_store(store: Store) -> None:
@@ -38,23 +43,23 @@ def check_store(store: Store) -> None:
         store.delete(key)
 
 
-def _open_file(rest: str) -> Store:
+def _open_file(rest: str, _: float) -> Store:
     if not rest:
         raise ValueError("a file store needs a folder: file:///folder")
     return LocalStore(Path(unquote(rest)).expanduser())
 
 
-def _open_memory(rest: str) -> Store:
+def _open_memory(rest: str, _: float) -> Store:
     if rest:
         raise ValueError(f"a memory store has no name: write memory:// without {rest!r}")
     return MemoryStore()
 
 
-def _open_s3(rest: str) -> Store:
+def _open_s3(rest: str, patience: float) -> Store:
     from storage.s3 import S3Store  # boto3 takes 0.2 s to import
 
     bucket, _, prefix = rest.partition("/")
-    return S3Store(bucket, prefix.strip("/"))
+    return S3Store(bucket, prefix.strip("/"), retry=Retry(patience))
 
 
-_SCHEMES: Mapping[str, Callable[[str], Store]] = {"file": _open_file, "memory": _open_memory, "s3": _open_s3}
+_SCHEMES: Mapping[str, Callable[[str, float], Store]] = {"file": _open_file, "memory": _open_memory, "s3": _open_s3}

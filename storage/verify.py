@@ -15,6 +15,7 @@ from storage import layout
 from storage.base import Store
 from storage.content import File, file_at, unsealed
 from storage.errors import IntegrityError, NotFoundError, StoreError
+from storage.formats import check_format
 from storage.parallel import ordered
 from storage.runs import Manifest
 from storage.uri import open_store
@@ -28,9 +29,18 @@ class Damage:
     what: str
 
 
-def promises(store: Store, keys: Sequence[str]) -> tuple[dict[str, File], list[Damage]]:
+@dataclass(frozen=True)
+class Promise:
+    """What a file must be."""
+
+    file: File
+    name: str = ""
+    """What a manifest calls it; empty for a blob that no manifest names."""
+
+
+def promises(store: Store, keys: Sequence[str]) -> tuple[dict[str, Promise], list[Damage]]:
     """Read every sealed JSON object; return which files manifests and blob names promise, and the damaged objects."""
-    promised = {key: File(key.rpartition("/")[2], 0) for key in keys if key.startswith(layout.blobs())}
+    promised = {key: Promise(File(key.rpartition("/")[2], 0)) for key in keys if key.startswith(layout.blobs())}
     damages = []
     documents = [key for key in keys if _is_document(key)]
     for found in ordered(lambda key: _promised(store, key), documents, store.concurrency):
@@ -41,18 +51,28 @@ def promises(store: Store, keys: Sequence[str]) -> tuple[dict[str, File], list[D
     return promised, damages
 
 
-def check(store: Store, key: str, promised: File) -> Damage | None:
-    """Hash one object anew, without keeping a copy of a remote one."""
+def check(store: Store, key: str, promised: Promise) -> Damage | None:
+    """Hash one object anew, without keeping a copy of a remote one, and look whether it is what its name says."""
     with tempfile.TemporaryDirectory(prefix="mindsweep-verify-") as folder:
         try:
-            got = file_at(store.fetch(key, Path(folder) / "object"))
+            path = store.fetch(key, Path(folder) / "object")
+            got = file_at(path)
+            if got.digest == promised.file.digest:
+                check_format(path, promised.name)
+                return None
+        except IntegrityError as error:
+            return Damage(key, str(error))
         except NotFoundError:
-            return Damage(key, "missing")
-    if got.digest == promised.digest:
-        return None
-    if got.size < promised.size:
-        return Damage(key, f"truncated: {got.size} of {promised.size} bytes")
-    return Damage(key, f"changed: expected SHA-256 {promised.digest}, got {got.digest}")
+            return None if _is_outdated(store, key) else Damage(key, "missing")
+    if got.size < promised.file.size:
+        return Damage(key, f"truncated: {got.size} of {promised.file.size} bytes")
+    return Damage(key, f"changed: expected SHA-256 {promised.file.digest}, got {got.digest}")
+
+
+def _is_outdated(store: Store, key: str) -> bool:
+    """Tell whether a running study has removed the checkpoint of this file since its manifest was read."""
+    checkpoint, files, _ = key.partition("/files/")
+    return bool(files) and not store.exists(f"{checkpoint}/manifest.json")
 
 
 def event_gaps(keys: Sequence[str]) -> Iterator[Damage]:
@@ -68,20 +88,26 @@ def event_gaps(keys: Sequence[str]) -> Iterator[Damage]:
 
 
 def _is_document(key: str) -> bool:
-    """Tell whether a key holds sealed JSON: not blobs, not leases (replaced all the time), not a checkpoint's files."""
+    """Tell whether a key holds sealed JSON: not blobs, leases and pulses (signs of life), or a checkpoint's files."""
     in_checkpoint = key.startswith("checkpoints/") and "/files/" in key
-    return key.endswith(".json") and not in_checkpoint and not key.startswith("leases/")
+    return key.endswith(".json") and not in_checkpoint and not key.startswith("leases/") and "/pulses/" not in key
 
 
-def _promised(store: Store, key: str) -> dict[str, File] | Damage:
+def _promised(store: Store, key: str) -> dict[str, Promise] | Damage:
     """Return the files that one JSON object promises, by key; events and definitions promise none."""
     try:
         value = unsealed(key, store.get(key))
         if key.startswith(layout.stages()):
-            return {layout.blob(file.digest): file for file in Manifest.from_json(value).files.values()}
+            files = Manifest.from_json(value).files
+            return {layout.blob(file.digest): Promise(file, name) for name, file in files.items()}
         if key.startswith("checkpoints/"):
             folder = key.removesuffix("manifest.json")
-            return {f"{folder}files/{layout.checked_key(name)}": File(**file) for name, file in value["files"].items()}
+            return {
+                f"{folder}files/{layout.checked_key(name)}": Promise(File(**file), name)
+                for name, file in value["files"].items()
+            }
+    except NotFoundError:
+        return {}  # removed by a running study since it was listed
     except (IntegrityError, TypeError, ValueError, KeyError, AttributeError) as error:
         return Damage(key, f"half-written or changed: {error}")
     return {}

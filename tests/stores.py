@@ -11,6 +11,7 @@ from storage.base import Store
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.retry import Retry
+from tests.servers.ceph import Ceph
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +46,16 @@ def s3_store(s3_endpoint: str) -> Store:
     from storage.s3 import S3Store
 
     with _aws_environment(s3_endpoint):
-        return S3Store("mindsweep", "tests/contract", retry=Retry(sleep=lambda _: None))
+        return S3Store("mindsweep", "tests/contract", retry=Retry(patience=1.0, first_wait=0.01))
+
+
+@pytest.fixture(scope="session")
+def ceph_store(ceph: Ceph) -> Store:
+    """The same on a real server."""
+    from storage.s3 import S3Store
+
+    with _aws_environment(ceph.endpoint):
+        return S3Store("mindsweep", "tests/contract")
 
 
 def _emptied(store: Store) -> Store:
@@ -54,13 +64,14 @@ def _emptied(store: Store) -> Store:
     return store
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def aws() -> Callable[[str], AbstractContextManager[None]]:
     """Sets the environment for an S3 endpoint: `with aws(endpoint): ...`."""
     return _aws_environment
 
 
 STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
+    "ceph": lambda request: _emptied(request.getfixturevalue("ceph_store")),
     "file": lambda request: LocalStore(request.getfixturevalue("tmp_path") / "store"),
     "memory": lambda _: MemoryStore(),
     "s3": lambda request: _emptied(request.getfixturevalue("s3_store")),

@@ -20,12 +20,15 @@ FOLDERS = ("storage", "trainables", "platform")
 ENGINES = {
     "ray": {
         "trainables/on_ray.py",
+        "trainables/on_workers.py",
+        "platform/running/nodes.py",
         "platform/running/searcher.py",
+        "platform/running/shared.py",
         "platform/running/schedulers.py",
         "platform/running/tune.py",
     },
     "optuna": {"platform/running/proposer.py", "platform/views/optuna_view.py", "platform/views/importance.py"},
-    "mlflow": {"platform/views/tracking.py"},
+    "mlflow": {"platform/views/mlflow_client.py"},
     "boto3": {"storage/s3.py"},
 }
 LIGHT = (

@@ -1,12 +1,18 @@
 """What a stage sees while it runs: its config, its inputs, and the small context a training loop is written against."""
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from storage.runs import Artifacts, Checkpoints
+from storage.errors import StoreError
+from storage.runs import Artifacts
 from trainables.config.trial import TrialConfig
+from trainables.failure import cause_of
+from trainables.keeping import CheckpointKeeper, lost_checkpoint
+from trainables.telemetry import Telemetry
 
 
 class Report(Protocol):
@@ -21,6 +27,16 @@ def silent(epoch: int, metrics: Mapping[str, float]) -> None:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which of the processes that execute a stage run together this one is, and whom it tells about epochs."""
+
+    report: Report = silent
+    rank: int = 0
+    world_size: int = 1
+    telemetry: Telemetry = field(default_factory=Telemetry)
+
+
+@dataclass(frozen=True)
 class Context:
     """Where and for whom a stage runs. Nothing in it may change what comes out.
 
@@ -29,10 +45,27 @@ class Context:
 
     output: Path
     """An empty folder; what lies in it when the stage returns becomes the run's artifacts."""
-    checkpoints: Checkpoints
+    checkpoints: CheckpointKeeper
     report: Report = silent
     rank: int = 0
     world_size: int = 1
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    """Is told where the time goes."""
+
+    @contextmanager
+    def checkpoint(self, epoch: int) -> Iterator[Path]:
+        """Yield an empty folder; the files that are put into it are kept as the checkpoint of `epoch`.
+
+        A full disk or an absent store costs the checkpoint, with a warning, not the training.
+        """
+        with self.telemetry.spending("checkpoint"), tempfile.TemporaryDirectory(prefix="mindsweep-") as folder:
+            try:
+                yield Path(folder)
+                self.checkpoints.save(epoch, Path(folder))
+            except Exception as error:
+                if not isinstance(error, StoreError) and cause_of(error) != "DISK_FULL":
+                    raise
+                self.telemetry.warn(lost_checkpoint(epoch, error))
 
 
 @dataclass(frozen=True)

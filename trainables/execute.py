@@ -16,10 +16,12 @@ from typing import Any, Protocol
 
 from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig
-from trainables.context import Context, Report, StageFunction, StageResult, StageTask, silent
+from trainables.context import Context, Part, Report, StageFunction, StageResult, StageTask, silent
 from trainables.graph import STAGES, StageRun, resolve_reference
+from trainables.keeping import BackgroundCheckpoints
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
+from trainables.telemetry import Telemetry
 
 Row = dict[str, Any]
 """The metrics of one epoch of one stage: {stage, epoch, metrics, time}, plain JSON values."""
@@ -30,6 +32,13 @@ class RowReport(Protocol):
 
     def __call__(self, row: Row, *, live: bool) -> None:
         """Take in one row."""
+
+
+class Maker(Protocol):
+    """Executes a stage run that the store does not hold, and returns its manifest."""
+
+    def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
+        """Execute `run`, telling `part.report` about its epochs."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +58,64 @@ def execute(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path
         IntegrityError: The store holds another config under this identity.
         NotFoundError: An input is not in the store.
     """
-    stored = _stored(run, runs, deep=True)
-    return stored or _execute_anew(run, config, runs=runs, scratch=scratch, report=report)
+    return find_intact(run, runs) or execute_anew(run, config, runs=runs, scratch=scratch, part=Part(report))
 
 
-def execute_trial(spec: TrialSpec, *, runs: RunStore, scratch: Path, report: RowReport) -> TrialResult:
-    """Run the stages of `spec` in order; `report` sees every epoch of every stage once, read-back ones included."""
+def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
+    """Execute `run`, or take part in that as one of several processes; the first of them commits what it made.
+
+    Returns:
+        The manifest; that of another process than the first is not stored, and says nothing of files.
+    """
+    function: StageFunction = resolve_reference(STAGES[run.stage].implementation)
+    _limit_threads()
+    part.telemetry.begins(run.stage)
+    with part.telemetry.spending("data"):
+        inputs = {name: runs.open(identity) for name, identity in run.inputs.items()}
+    checkpoints = runs.checkpoints(run.identity)
+    scratch.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{run.identity}-") as folder:
+        kept = BackgroundCheckpoints(checkpoints, part.telemetry.warn)
+        context = Context(Path(folder), kept, part.report, part.rank, part.world_size, part.telemetry)
+        try:
+            result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
+        finally:  # whoever goes on with this run, be it at once, finds all of its last checkpoint
+            with part.telemetry.spending("checkpoint"):
+                kept.drain()
+        manifest = _manifest(run, result, time.monotonic() - started)
+        if part.rank > 0:
+            return manifest
+        manifest = runs.commit(manifest, Path(folder))
+    checkpoints.clear()
+    return manifest
+
+
+def execute_trial(
+    spec: TrialSpec,
+    *,
+    runs: RunStore,
+    scratch: Path,
+    report: RowReport,
+    make: Maker = execute_anew,
+    telemetry: Telemetry | None = None,
+) -> TrialResult:
+    """Run the stages of `spec` in order; `report` sees every epoch of every stage once, read-back ones included.
+
+    `make` executes those that the store lacks; `telemetry` is told how far it is and where the time goes.
+    """
+    told = telemetry if telemetry is not None else Telemetry()
     config = TrialConfig.model_validate(spec.config)
-    absent = missing(spec.runs, runs)
+    with told.spending("data"):
+        absent = missing(spec.runs, runs)
     metrics: dict[str, float] = {}
     done: dict[str, dict[str, Any]] = {}
     for run in spec.runs:
-        live = _LiveRows(run.stage, report)
-        reused = None if run.identity in absent else _stored(run, runs)
-        manifest = reused or _execute_anew(run, config, runs=runs, scratch=scratch, report=live)
+        live = _LiveRows(run.stage, report, told)
+        with told.spending("data"):
+            reused = None if run.identity in absent else _stored(run, runs)
+        part = Part(live, telemetry=told)
+        manifest = reused or make(run, config, runs=runs, scratch=scratch, part=part)
         for epoch, values in enumerate(manifest.history, start=1):
             if epoch not in live.seen:
                 report(row(run.stage, epoch, values), live=False)
@@ -85,26 +138,20 @@ def missing(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
     return frozenset(absent)
 
 
+def find_intact(run: StageRun, runs: RunStore) -> Manifest | None:
+    """Return the manifest of `run` if the store holds it and, byte by byte, what it made.
+
+    Raises:
+        IntegrityError: The store holds another config under this identity.
+    """
+    return _stored(run, runs, deep=True)
+
+
 def _stored(run: StageRun, runs: RunStore, *, deep: bool = False) -> Manifest | None:
     stored = runs.find(run.identity, deep=deep)
     if stored is not None:
         stored.require_same_run(replace(stored, config=run.config, seed=run.seed, inputs=run.inputs))
     return stored
-
-
-def _execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, report: Report) -> Manifest:
-    function: StageFunction = resolve_reference(STAGES[run.stage].implementation)
-    _limit_threads()
-    inputs = {name: runs.open(identity) for name, identity in run.inputs.items()}
-    checkpoints = runs.checkpoints(run.identity)
-    scratch.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{run.identity}-") as folder:
-        context = Context(output=Path(folder), checkpoints=checkpoints, report=report)
-        result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
-        manifest = runs.commit(_manifest(run, result, time.monotonic() - started), Path(folder))
-    checkpoints.clear()
-    return manifest
 
 
 def _manifest(run: StageRun, result: StageResult, seconds: float) -> Manifest:
@@ -126,14 +173,17 @@ def _manifest(run: StageRun, result: StageResult, seconds: float) -> Manifest:
 class _LiveRows:
     """Passes the epochs of a running stage on as rows, and remembers which."""
 
-    def __init__(self, stage: str, report: RowReport) -> None:
+    def __init__(self, stage: str, report: RowReport, telemetry: Telemetry) -> None:
         self._stage = stage
         self._report = report
+        self.telemetry = telemetry
         self.seen: set[int] = set()
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self.seen.add(epoch)
-        self._report(row(self._stage, epoch, metrics), live=True)
+        self.telemetry.reached(epoch, finite(metrics))
+        with self.telemetry.spending("report"):
+            self._report(row(self._stage, epoch, metrics), live=True)
 
 
 def row(stage: str, epoch: int, metrics: Mapping[str, float]) -> Row:

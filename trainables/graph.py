@@ -26,7 +26,8 @@ class Stage:
     cores: int = 1
     """CPUs that a shared run is granted where the cluster has them. Only where they change no bit of the result."""
     fingerprint: str | None = None
-    """Names a function from `TrialConfig` to JSON values, for what decides the result beside the config (files)."""
+    """Names a function from `TrialConfig` to JSON values, for what decides the result beside the config (files).
+    It reads the stage's own sections only."""
 
 
 STAGES: Mapping[str, Stage] = {
@@ -107,6 +108,12 @@ class StageRun:
         return cls(**value)
 
 
+def workers_of(config: TrialConfig, stage: str) -> int:
+    """Return how many processes are to execute a run of `stage` together."""
+    section = getattr(config, stage, None)
+    return int(getattr(getattr(section, "train", section), "workers", 1))
+
+
 def resolve_reference(reference: str) -> Any:
     """Import what `package.module:name` names."""
     module, _, name = reference.partition(":")
@@ -127,16 +134,35 @@ def ancestors(targets: Iterable[str]) -> tuple[str, ...]:
     return tuple(ordered)
 
 
-def stage_runs(config: TrialConfig, *, seed: int, targets: Iterable[str]) -> tuple[StageRun, ...]:
-    """Return the stage runs that `targets` need under `config`, inputs first. A pure function, but for fingerprints."""
+Memory = dict[tuple[Any, ...], dict[str, Any]]
+"""A stage's name and config sections to what decides its result, for `stage_runs` of many configs."""
+
+
+def stage_runs(
+    config: TrialConfig, *, seed: int, targets: Iterable[str], memory: Memory | None = None
+) -> tuple[StageRun, ...]:
+    """Return the stage runs that `targets` need under `config`, inputs first. A pure function, but for fingerprints.
+
+    With a `memory` that several calls share, what configs have in common is described, and its files are looked at,
+    once: at the first of these calls.
+    """
     runs: dict[str, StageRun] = {}
+    known: Memory = {} if memory is None else memory
     for name in ancestors(targets):
         stage = STAGES[name]
-        fields = {section: identity_fields(getattr(config, section)) for section in stage.sections}
-        if stage.fingerprint is not None:
-            fields["fingerprint"] = resolve_reference(stage.fingerprint)(config)
+        decisive = (name, *(getattr(config, section) for section in stage.sections))
+        if decisive not in known:
+            known[decisive] = _fields(stage, config)
+        fields = known[decisive]
         inputs = {needed: runs[needed].identity for needed in stage.inputs}
         run_seed = seed if stage.seeded else 0
         key = [SCHEMA, name, stage.version, fields, run_seed, inputs]
         runs[name] = StageRun(name, f"{name}-{digest(key)}", run_seed, fields, inputs)
     return tuple(runs.values())
+
+
+def _fields(stage: Stage, config: TrialConfig) -> dict[str, Any]:
+    fields = {section: identity_fields(getattr(config, section)) for section in stage.sections}
+    if stage.fingerprint is not None:
+        fields["fingerprint"] = resolve_reference(stage.fingerprint)(config)
+    return fields

@@ -20,12 +20,12 @@ CIRCUMSTANCE = Circumstance()
 def identity_fields(model: BaseModel) -> dict[str, Any]:
     """Return the fields of `model` that decide its result, as plain JSON values, nested models included."""
     fields: dict[str, Any] = {}
+    plain = model.model_dump(mode="json")
     for name, info in type(model).model_fields.items():
         if any(isinstance(mark, Circumstance) for mark in info.metadata):
             continue
         value = getattr(model, name)
-        is_model = isinstance(value, BaseModel)
-        fields[name] = identity_fields(value) if is_model else model.model_dump(mode="json", include={name})[name]
+        fields[name] = identity_fields(value) if isinstance(value, BaseModel) else plain[name]
     return fields
 
 

@@ -3,15 +3,16 @@
 On CPU a run that was interrupted after any epoch and resumed ends bit-equal to one that was not: batch order, masks,
 augmentation and dropout of an epoch come from its own random streams (`trainables.randomness`), and a checkpoint holds
 all else. Nothing is read back from the device within an epoch.
+
+Several processes can run one loop together, in step (`trainables.distributed`): what they train is the same up to
+rounding, so a checkpoint made by one of them is continued by any number.
 """
 
 import json
 import math
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -20,9 +21,9 @@ from torch import Tensor, nn
 
 from trainables.config.decoders import TrainConfig
 from trainables.context import Context
+from trainables.distributed import Forward, Team
 from trainables.randomness import Streams
 
-Forward = Callable[..., Any]
 History = list[dict[str, float]]
 
 
@@ -45,7 +46,10 @@ class Learner(Protocol):
         """Draw what lasts an epoch."""
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
-        """Return the loss on training rows `rows` [batch]; call `forward` for the model, it may be compiled."""
+        """Return the loss on training rows `rows` [batch]; call `forward` for the model, once, with whole batches.
+
+        It may be compiled, or computed by several processes.
+        """
 
     def evaluate(self) -> dict[str, float]:
         """Return the validation metrics; the model is in evaluation mode."""
@@ -76,6 +80,11 @@ class Job:
         """Where to train."""
         return pick_device(self.config.device)
 
+    @property
+    def team(self) -> Team:
+        """The processes that train together."""
+        return Team(self.context.rank, self.context.world_size, self.device)
+
     def streams(self, epoch: int) -> Streams:
         """Return the random streams of `epoch`, counted from 1; 0 is before the first."""
         return Streams(self.seed, self.stage, epoch=epoch, device=self.device)
@@ -95,7 +104,8 @@ def pick_device(name: str) -> torch.device:
     """Return the device that "auto", "cpu" or "cuda" means here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    # By its number: where several workers share a machine each has chosen its own (safetensors would take the first).
+    return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 def precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
@@ -137,12 +147,13 @@ class _Loop:
     """The state of one training: learner, optimiser, progress, best weights."""
 
     def __init__(self, learner: Learner, job: Job) -> None:
-        self.learner, self.job = learner, job
+        self.learner, self.job, self.team = learner, job, job.team
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         config, device = job.config, job.device
         learner.model.to(device)
-        self.forward: Forward = torch.compile(learner.model) if config.compile else learner.model
+        forward: Forward = torch.compile(learner.model) if config.compile else learner.model
+        self.forward = self.team.spread(forward, learner.model)
         self.parameters = [p for p in learner.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.parameters, config)
         self.steps = math.ceil(learner.rows / config.batch_size)
@@ -166,9 +177,10 @@ class _Loop:
                 losses[i] = self._step(rows, streams, (epoch - 1) * self.steps + i + 1)
         self._check(losses, epoch)
         self.learner.model.eval()
-        metrics = {"loss": losses.mean().item(), **self.learner.evaluate()}
+        metrics = {"loss": losses.mean().item(), **self.learner.evaluate()} if self.team.leads else {}
+        metrics = self.team.told(metrics)
         self._record(epoch, metrics)
-        if not self.finished():  # what follows the last epoch is cheaper done again than saved
+        if self.team.leads and not self.finished():  # what follows the last epoch is cheaper done again than saved
             self._save()
         self.job.context.report(epoch, metrics)
 
@@ -178,6 +190,7 @@ class _Loop:
         with precision(config, self.job.device):
             loss = self.learner.loss(self.forward, rows, streams)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.team.average_gradients(self.parameters)
         add_l1_gradient(self.parameters, l1_weight(config, epoch))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, step=step, epoch=epoch, width=self.job.width)
@@ -207,18 +220,30 @@ class _Loop:
 
     def _save(self) -> None:
         """Save a checkpoint: safetensors and JSON only. The best weights are left out where they are the latest."""
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
+        with self.job.context.checkpoint(self.progress.epoch) as folder:
             save_file(self.learner.model.state_dict(), folder / "model.safetensors")
             if self.progress.best_epoch != self.progress.epoch:
                 save_file(self.best, folder / "best.safetensors")
             save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
             save_file(self.learner.state(), folder / "learner.safetensors")
             (folder / "progress.json").write_text(json.dumps(self.progress.__dict__))
-            self.job.context.checkpoints.save(self.progress.epoch, folder)
 
     def resume(self) -> None:
-        """Continue from the latest checkpoint, if there is one."""
+        """Continue from the latest checkpoint, if there is one.
+
+        Raises:
+            RuntimeError: Not all processes that train together see the same one.
+        """
+        self._restore()
+        self.team.equalise(self.learner.model)
+        first = self.team.told({"epoch": self.progress.epoch})["epoch"]
+        if first != self.progress.epoch:
+            raise RuntimeError(
+                f"{self.job.stage}: worker 0 continues after epoch {first}, worker {self.team.rank} after "
+                f"{self.progress.epoch}; all nodes must reach the same store"
+            )
+
+    def _restore(self) -> None:
         found = self.job.context.checkpoints.latest()
         if found is None:
             return

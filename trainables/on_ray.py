@@ -4,20 +4,26 @@ A failing trial does not raise: its traceback is part of its last result, so the
 """
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 
-from storage.runs import RunStore
+from storage.errors import StoreError
+from storage.runs import Manifest, RunStore
 from storage.uri import open_store
 from trainables.config.trial import TrialConfig
-from trainables.execute import Row, execute, execute_trial
-from trainables.graph import StageRun
+from trainables.context import Part
+from trainables.execute import Row, execute_anew, execute_trial, find_intact
+from trainables.failure import cause_of
+from trainables.graph import StageRun, workers_of
 from trainables.spec import TrialSpec
+from trainables.telemetry import PERIOD, Telemetry
 
 EPOCH = "epoch"
 """In a result: the epoch of the target's stage that a scheduler decides on."""
@@ -25,8 +31,13 @@ TARGET = "target"
 """In a result: the target's value at that epoch."""
 ROWS = "rows"
 """In a result: the rows since the last one, as JSON text, so that Tune does not walk through them."""
+SAMPLES = "samples"
+"""In a result: what the worker used since the last one (`trainables.telemetry`), as JSON text."""
 ENDED = "ended"
-"""In a trial's last result: {outcome, metrics, runs, error, seconds} as JSON text."""
+"""In a trial's last result: the body of its `finished` event, as far as the worker knows it, as JSON text."""
+
+SCRATCH_VARIABLE = "MINDSWEEP_SCRATCH"
+"""A node whose environment has it keeps scratch and cache there, on its own disk, not where the driver's home is."""
 
 _PERIOD = 1.0
 """Seconds between two results that no scheduler waits for: each result costs the driver some milliseconds."""
@@ -39,19 +50,32 @@ def trial_function(config: Mapping[str, Any]) -> None:
     stop, but not the last one: what is trained to the end is also kept. Other rows go out about every second.
     """
     spec = TrialSpec.from_json(json.loads(config["spec"]))
-    rows = _Rows(spec.targets[0], decisions=_epochs(spec) - 1 if config["scheduled"] else 0)
     started = time.monotonic()
-    try:
-        result = execute_trial(spec, runs=_runs(config), scratch=_scratch(config), report=rows)
-        ended: dict[str, Any] = {"outcome": "COMPLETED", "metrics": result.metrics, "runs": result.runs, "error": None}
-        absent = [target for target in spec.targets if target not in result.metrics]
-        if absent:
-            ended |= {"outcome": "FAILED", "error": f"no finite value was reported for {', '.join(absent)}"}
-    except Exception:
-        ended = {"outcome": "FAILED", "metrics": {}, "runs": {}, "error": traceback.format_exc()}
+    with _telemetry(config, spec.trial) as telemetry:
+        rows = _Rows(spec.targets[0], telemetry, decisions=_epochs(spec) - 1 if config["scheduled"] else 0)
+        ended = _ended(spec, config, rows, telemetry)
     ended["seconds"] = time.monotonic() - started
     # `done` spares Tune one more round trip in which it would find out that the function has returned.
-    tune.report({ROWS: rows.take(), ENDED: json.dumps(ended), "done": True})
+    tune.report({**rows.take(), ENDED: json.dumps(ended), "done": True})
+
+
+def _ended(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry: Telemetry) -> dict[str, Any]:
+    """Run the trial and return what is to be recorded of it: a failure is told, not raised."""
+    ended: dict[str, Any]
+    try:
+        runs, scratch = _runs(config), _scratch(config)
+        make = _Maker(config)
+        result = execute_trial(spec, runs=runs, scratch=scratch, report=rows, make=make, telemetry=telemetry)
+        ended = {"outcome": "COMPLETED", "metrics": result.metrics, "runs": result.runs, "error": None}
+        absent = [target for target in spec.targets if target not in result.metrics]
+        if absent:
+            lack = f"no finite value was reported for {', '.join(absent)}"
+            ended |= {"outcome": "FAILED", "error": lack, "cause": "DIVERGED"}
+    except Exception as error:
+        told = {"error": traceback.format_exc(), "cause": cause_of(error)}
+        ended = {"outcome": "FAILED", "metrics": {}, "runs": {}, **told}
+    warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
+    return {**ended, "time": telemetry.split(), **warnings}
 
 
 def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping[str, Any], *inputs: str) -> str:
@@ -60,8 +84,67 @@ def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping
     `inputs` are the answers of the tasks that make its inputs: passing them is what orders the tasks.
     """
     stage_run = StageRun.from_json(run)
-    manifest = execute(stage_run, TrialConfig.model_validate(config), runs=_runs(place), scratch=_scratch(place))
-    return manifest.identity
+    runs = _runs(place)
+    with _telemetry(place, stage_run.identity) as telemetry:
+        if find_intact(stage_run, runs) is None:
+            part = Part(telemetry.reached, telemetry=telemetry)
+            whole = TrialConfig.model_validate(config)
+            _Maker(place)(stage_run, whole, runs=runs, scratch=_scratch(place), part=part)
+    return stage_run.identity
+
+
+class SharedRun:
+    """An actor that does the same for a run on several workers: Ray Train's controller must be in one."""
+
+    def run(self, *arguments: Any) -> str:
+        """Call `shared_run`."""
+        return shared_run(*arguments)
+
+
+class _Maker:
+    """Executes stage runs on as many workers as their config asks for, or as were granted if these are fewer."""
+
+    def __init__(self, place: Mapping[str, Any]) -> None:
+        self._place = {name: place[name] for name in ("store", "scratch", "cache")}
+
+    def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
+        """Execute `run`."""
+        granted = _bundles()
+        workers = min(workers_of(config, run.stage), max(1, len(granted)))
+        # Beside workers with GPUs this process has none: what needs no company then goes to one of them, too.
+        if workers == 1 and not any(bundle.get("GPU", 0) > 0 for bundle in granted):
+            return execute_anew(run, config, runs=runs, scratch=scratch, part=part)
+        from trainables.on_workers import run_on_workers  # takes a second or two to import
+
+        part.telemetry.begins(run.stage)
+        settings = {"run": run.to_json(), "config": config.model_dump(mode="json"), "place": self._place}
+        run_on_workers(_take_part, settings, granted[:workers], part.report)
+        manifest = runs.find(run.identity)
+        assert manifest is not None, "the first worker has committed it"
+        return manifest
+
+
+def _bundles() -> list[dict[str, float]]:
+    """Return what was reserved for each worker beside this process; nothing if none was."""
+    group = ray.util.get_current_placement_group()
+    return [] if group is None or group.bundle_count < 2 else list(group.bundle_specs)
+
+
+def _take_part(settings: dict[str, Any]) -> None:
+    """Execute a stage run together with other workers."""
+    from trainables.on_workers import part_of_worker
+
+    run, config = StageRun.from_json(settings["run"]), TrialConfig.model_validate(settings["config"])
+    place = settings["place"]
+    execute_anew(run, config, runs=_runs(place), scratch=_scratch(place), part=part_of_worker())
+
+
+def unseen(place: Mapping[str, Any], key: str) -> str | None:
+    """Return why this node does not find `key` in the store at `place`; None if it does."""
+    try:
+        return None if open_store(place["store"]).exists(key) else f"it holds no {key} there"
+    except (StoreError, ValueError) as error:
+        return str(error)
 
 
 class _Rows:
@@ -70,8 +153,9 @@ class _Rows:
     Rows that were read back carry no epoch for the scheduler: what is already paid for is not stopped.
     """
 
-    def __init__(self, target: str, *, decisions: int) -> None:
+    def __init__(self, target: str, telemetry: Telemetry, *, decisions: int) -> None:
         self._stage, _, self._metric = target.partition(".")
+        self._telemetry = telemetry
         self._decisions = decisions
         self._rows: list[Row] = []
         self._sent = time.monotonic()
@@ -84,13 +168,13 @@ class _Rows:
         elif time.monotonic() - self._sent >= _PERIOD:
             self._send({})
 
-    def take(self) -> str:
-        """Return the rows that were not sent, as JSON text, and forget them."""
+    def take(self) -> dict[str, str]:
+        """Return the rows and samples that were not sent, as JSON texts, and forget them."""
         rows, self._rows = self._rows, []
-        return json.dumps(rows)
+        return {ROWS: json.dumps(rows), SAMPLES: json.dumps(self._telemetry.take())}
 
     def _send(self, decision: Mapping[str, Any]) -> None:
-        tune.report({ROWS: self.take(), **decision})
+        tune.report({**self.take(), **decision})
         self._sent = time.monotonic()
 
 
@@ -100,9 +184,20 @@ def _epochs(spec: TrialSpec) -> int:
     return int(section.get("train", section)["epochs"])
 
 
+def _telemetry(place: Mapping[str, Any], name: str) -> Telemetry:
+    period, node = min(PERIOD, float(place["pulse"])), ray.get_runtime_context().get_node_id()
+    return Telemetry(open_store(place["store"]), study=place["study"], name=name, node=node, period=period)
+
+
 def _runs(place: Mapping[str, Any]) -> RunStore:
-    return RunStore(open_store(place["store"]), cache=Path(place["cache"]))
+    return RunStore(open_store(place["store"]), cache=_here(place["cache"]))
 
 
 def _scratch(place: Mapping[str, Any]) -> Path:
-    return Path(place["scratch"])
+    return _here(place["scratch"])
+
+
+def _here(folder: str) -> Path:
+    """Return where this node keeps what the driver keeps in `folder`: there too, unless the node names a disk."""
+    disk = os.environ.get(SCRATCH_VARIABLE)
+    return Path(folder) if disk is None else Path(disk) / Path(folder).name

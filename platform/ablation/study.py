@@ -18,7 +18,7 @@ from platform.definition.domains import Choice
 from platform.definition.space import Point, Space
 from platform.definition.study import FifoOptions, SchedulerConfig, Study
 from trainables.config.trial import TrialConfig, resolve
-from trainables.graph import StageRun, stage_runs
+from trainables.graph import StageRun
 from trainables.metrics.registry import Metric
 from trainables.spec import TrialSpec
 
@@ -58,7 +58,7 @@ class AblationStudy(Study):
     def definition(self) -> dict[str, Any]:
         """What is frozen before the first trial. Seeds that are added later are amendments, not part of it."""
         config = self.space.config({})
-        runs = stage_runs(config, seed=self.design.seed, targets=self.stages)
+        runs = self.runs(config, seed=self.design.seed)
         plain = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
         return {**plain, **frozen(self.design, {run.stage: run.identity for run in runs})}
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -54,9 +55,10 @@ class Space:
     def violated(self, values: Mapping[str, Scalar]) -> str | None:
         """Return what forbids a point, the text of a constraint or of the config's own check, or None."""
         try:
-            known = flatten(self.config(values).model_dump())
+            config = self.config(values)
         except ValidationError as error:
             return "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        known = flatten(config.model_dump()) if self.constraints else {}
         for constraint in self.constraints:
             try:
                 holds = constraint.holds(known)
@@ -77,11 +79,15 @@ class Space:
 
     def grid(self) -> list[Point]:
         """Return every allowed point of a space whose `size` is not None: those to try first, then the others."""
+        return list(self._grid)
+
+    @cached_property
+    def _grid(self) -> tuple[Point, ...]:
         points: list[Point] = [{}]
         for name, domain in self.domains.items():
             points = [extended for point in points for extended in self._extend(point, name, domain)]
         rest = [point for point in points if point not in self.points and self.violated(point) is None]
-        return [*self.points, *rest]
+        return (*self.points, *rest)
 
     def _extend(self, point: Point, name: str, domain: Domain) -> Iterator[Point]:
         if not self.is_active(name, point):

@@ -11,7 +11,7 @@ from platform.definition.influence import varying_stages
 from platform.definition.space import Point, Space
 from trainables.config.base import Config, Count
 from trainables.config.trial import TrialConfig, flatten
-from trainables.graph import StageRun, stage_runs
+from trainables.graph import Memory, StageRun, stage_runs
 from trainables.identity import digest, identity_fields
 from trainables.metrics.registry import Metric
 from trainables.spec import TrialSpec
@@ -132,7 +132,7 @@ class Study:
         """
         config = self.space.config({})
         decisive = flatten(identity_fields(config))
-        runs = {run.stage: run.identity for run in stage_runs(config, seed=self.seed, targets=self.stages)}
+        runs = {run.stage: run.identity for run in self.runs(config, seed=self.seed)}
         return {
             "base": {name: value for name, value in decisive.items() if name in self.base},
             "space": {
@@ -162,13 +162,25 @@ class Study:
         """Return the seed of one trial."""
         return self.seeds()[repeat]
 
+    @cached_property
+    def _memory(self) -> Memory:
+        return {}
+
+    def runs(self, config: TrialConfig, *, seed: int) -> tuple[StageRun, ...]:
+        """Return the stage runs that the targets need under `config`, inputs first.
+
+        Outside content (a folder's files, weights) counts as it was when the study first looked: its trials are about
+        the same data, whatever happens to the files while it runs.
+        """
+        return stage_runs(config, seed=seed, targets=self.stages, memory=self._memory)
+
     def shared_runs(self) -> tuple[StageRun, ...]:
         """Return the stage runs that no swept field changes, one for each seed where it matters, inputs first."""
         config = self.space.config({})
         private = varying_stages(self.space.fields, self.stages)
         runs: dict[str, StageRun] = {}
         for seed in self.seeds():
-            for run in stage_runs(config, seed=seed, targets=self.stages):
+            for run in self.runs(config, seed=seed):
                 if run.stage not in private:
                     runs.setdefault(run.identity, run)
         return tuple(runs.values())
@@ -211,7 +223,7 @@ class Study:
             trial=self.trial_name(point, repeat),
             config=config.model_dump(mode="json"),
             seed=seed,
-            runs=stage_runs(config, seed=seed, targets=self.stages),
+            runs=self.runs(config, seed=seed),
             targets=tuple(metric.name for metric in self.targets),
         )
 

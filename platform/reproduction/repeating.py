@@ -10,6 +10,7 @@ from typing import Any, Literal
 from platform.reproduction.comparing import Tolerance, compare
 from platform.reproduction.restoring import threads_of
 from storage.base import Store
+from storage.cache import Cache
 from storage.runs import Artifacts, Manifest, RunStore
 from trainables.config.trial import TrialConfig
 from trainables.context import Report, silent
@@ -81,7 +82,7 @@ class Repetition:
             return Outcome(run.stage, run.identity, "failed", f"{type(error).__name__}: {error}")
         if recorded is None:
             return Outcome(run.stage, run.identity, "not recorded", "there is nothing to compare with", made.seconds)
-        then = Artifacts(self._places.recorded, recorded, cache=self._places.scratch / "cache")
+        then = Artifacts(self._places.recorded, recorded, cache=Cache(self._places.scratch / "cache"))
         comparison = compare(then, self._made.open(run.identity), self._tolerance)
         return Outcome(run.stage, run.identity, comparison.verdict, comparison.text, made.seconds, recorded.seconds)
 

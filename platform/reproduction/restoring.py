@@ -222,6 +222,10 @@ def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
         known = ", ".join(f"{stage} {number}" for stage, number in threads.items() if number is not None)
         parts = [*([known] if known else []), *([f"not recorded, 1 is taken: {', '.join(unknown)}"] if unknown else [])]
         yield Fact("threads", "unknown" if unknown else "restored", "; ".join(parts))
+    workers = [f"{stage} {m.info['workers']}" for stage, m in manifests.items() if m.info.get("workers", "1") != "1"]
+    if workers:
+        one = "the repetition has one worker: expect agreement within tolerance, not of bits"
+        yield Fact("workers", "differs", f"{', '.join(workers)}; {one}")
     hosts = {(m.info.get("host"), m.info.get("system")) for m in manifests.values()}
     if hosts:
         yield Fact("machine", "unknown", ", ".join(f"{host} ({system})" for host, system in sorted(hosts, key=str)))

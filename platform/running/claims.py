@@ -19,6 +19,8 @@ class Claims:
         self._runs = runs
         self._held: dict[str, dict[str, Lease]] = {}
         self._stored: set[str] = set()
+        self._watched: dict[str, Lease] = {}
+        """Runs that others make, with what was seen of them: whether these live shows from one call to the next."""
 
     def take(self, owner: str, identities: Iterable[str]) -> bool:
         """Claim all `identities` that are not stored yet for `owner`; claim none and return False if one is taken."""
@@ -27,17 +29,19 @@ class Claims:
         for identity in identities:
             if self._is_stored(identity):
                 continue
-            lease = Lease(self._store, f"run-{identity}")
-            try:
-                if not self._is_ours(identity):
-                    lease.acquire()
-                    mine[identity] = lease
-                    continue
-            except LeaseHeldError:
-                pass
+            if not self._is_ours(identity) and self._attempt(identity):
+                mine[identity] = self._watched.pop(identity)
+                continue
             self.drop(owner)
             return False
         return True
+
+    def _attempt(self, identity: str) -> bool:
+        """Tell whether the lease of a run is ours now, without waiting for it."""
+        try:
+            return self._watched.setdefault(identity, Lease(self._store, f"run-{identity}")).attempt()
+        except LeaseHeldError:
+            return False
 
     def drop(self, owner: str) -> None:
         """Give back what `owner` claimed."""

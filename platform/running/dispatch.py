@@ -5,15 +5,18 @@ finished trials stay as they are, the others are handed out again under their ol
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from platform.definition.study import Study
 from platform.events import Kind
 from platform.running.claims import Claims
+from platform.running.failure import RETRIES
 from platform.running.proposer import Proposer
 from platform.running.records import Recorder, Records, proposed_body
+from trainables.failure import Cause
 from trainables.spec import TrialSpec
 
 
@@ -27,6 +30,15 @@ class Tools:
     claims: Claims
 
 
+@dataclass
+class _Turn:
+    """A trial that was handed out."""
+
+    spec: TrialSpec
+    began: float
+    """By the monotonic clock: when it was handed out, then when a worker began."""
+
+
 class Dispatcher:
     """Hands out trials and takes in what they report. Used from one thread."""
 
@@ -36,7 +48,13 @@ class Dispatcher:
         self._tools = tools
         self.concurrent = 1
         """Most trials at a time."""
-        self._running: dict[str, float] = {}
+        self._running: dict[str, _Turn] = {}
+        self._due: dict[str, float] = {}
+        """Since when a trial could have been handed out, by the monotonic clock."""
+        self._queued: dict[str, float] = defaultdict(float)
+        """Seconds that a trial waited, over all its attempts."""
+        self._failures: dict[str, Mapping[str, Any]] = {}
+        """Why a trial is to be started once more."""
         self.reused = 0
         """Stage runs that finished trials of this process found in the store."""
         self.executed = 0
@@ -75,22 +93,31 @@ class Dispatcher:
         return not self._running and not self._waiting
 
     def started(self, trial: str) -> None:
-        """Note that a worker begins with `trial`, for the first time or again after a worker was lost."""
-        self._running[trial] = time.monotonic()
+        """Note that a worker begins with `trial`, for the first time or once more."""
+        now = time.monotonic()
+        self._running[trial].began = now
+        self._queued[trial] += now - self._due.pop(trial, now)
         attempts = self._tools.records.trials[trial].attempts
-        self._record(trial, "started", {"attempt": attempts + 1})
+        after = {"after": self._failures.pop(trial)} if trial in self._failures else {}
+        self._record(trial, "started", {"attempt": attempts + 1, **after})
 
-    def rows(self, trial: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take in metrics per epoch; those that are recorded already are left out."""
+    def rows(self, trial: str, rows: Iterable[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Take in metrics per epoch, and what the worker used meanwhile; rows that are recorded are left out."""
         new = self._tools.records.unrecorded(trial, rows)
-        if new:
-            self._record(trial, "epochs", {"rows": new})
+        if new or samples:
+            used = {"samples": list(samples)} if samples else {}
+            self._record(trial, "epochs", {"rows": new, **used})
 
     def ended(self, trial: str, end: Mapping[str, Any]) -> None:
-        """Take in the end of `trial`: its outcome, metrics, runs, error and seconds."""
-        self._running.pop(trial, None)
+        """Take in the end of `trial`: outcome, metrics, runs, error, seconds. Some failures earn another attempt."""
+        turn = self._running.pop(trial)
         self._tools.claims.drop(trial)
-        self._record(trial, "finished", {**end, "step": max(self._tools.records.trials[trial].curve, default=None)})
+        if self._again(turn.spec, end):
+            return
+        record = self._tools.records.trials[trial]
+        times = {"queue": self._queued.pop(trial, 0.0), **end.get("time", {})}
+        tried = {"attempts": record.attempts, **({"retries": dict(record.retries)} if record.retries else {})}
+        self._record(trial, "finished", {**end, "step": max(record.curve, default=None), "time": times, **tried})
         reused = sum(run["reused"] for run in end["runs"].values())
         self.reused += reused
         self.executed += len(end["runs"]) - reused
@@ -106,18 +133,28 @@ class Dispatcher:
         metrics = {f"{stage}.{name}": value for stage, row in last.items() for name, value in row.items()}
         self.ended(trial, self._end(trial, "PRUNED", metrics, None))
 
-    def failed(self, trial: str, error: str) -> None:
-        """Take in that `trial` was lost with its worker, for good."""
-        self.ended(trial, self._end(trial, "FAILED", {}, error))
+    def failed(self, trial: str, error: str, cause: Cause) -> None:
+        """Take in that the worker on `trial` came to an end without a word."""
+        self.ended(trial, {**self._end(trial, "FAILED", {}, error), "cause": cause})
 
     def _end(self, trial: str, outcome: str, metrics: Mapping[str, float], error: str | None) -> dict[str, Any]:
-        seconds = time.monotonic() - self._running.get(trial, time.monotonic())
+        seconds = time.monotonic() - self._running[trial].began
         return {"outcome": outcome, "metrics": metrics, "runs": {}, "error": error, "seconds": seconds}
+
+    def _again(self, spec: TrialSpec, end: Mapping[str, Any]) -> bool:
+        """Put a failed trial first in the queue if its cause allows for one more attempt."""
+        cause = end.get("cause")
+        if cause is None or self._tools.records.trials[spec.trial].retries[cause] >= RETRIES.get(cause, 0):
+            return False
+        self._failures[spec.trial] = {"cause": cause, "error": end["error"]}
+        self._due[spec.trial] = time.monotonic()
+        self._waiting.insert(0, spec)
+        return True
 
     def _claim(self, spec: TrialSpec) -> bool:
         claimed = self._tools.claims.take(spec.trial, (run.identity for run in spec.runs))
         if claimed:
-            self._running[spec.trial] = time.monotonic()
+            self._running[spec.trial] = _Turn(spec, time.monotonic())
         return claimed
 
     def _propose(self) -> bool:
@@ -142,6 +179,7 @@ class Dispatcher:
             body = proposed_body(spec, point=point, repeat=repeat, values=values, labels=labels)
             if known is None or known.proposed != body:
                 self._record(spec.trial, "proposed", body)
+            self._due[spec.trial] = time.monotonic()
             specs.append(spec)
         return specs
 

@@ -3,6 +3,8 @@
 Ray and Optuna are imported only when there is something to run: a study that is complete answers at once.
 """
 
+import math
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -16,15 +18,21 @@ from platform.events import TrialEvent, View
 from platform.running.claims import Claims
 from platform.running.failure import StudyError
 from platform.running.interrupt import Interrupt
+from platform.running.recorded import call_of
 from platform.running.records import Recorder, Records, Summary, summarise
+from platform.running.spool import Spool
+from platform.running.watch import Watch
+from platform.views.tracking_uri import without_secrets
+from storage import layout
 from storage.base import Store
 from storage.errors import ExistsError, LeaseHeldError, StoreError
 from storage.events import EventLog
 from storage.lease import Lease
 from storage.runs import RunStore
-from storage.studies import save_study
-from storage.uri import check_store, open_store
+from storage.studies import save_call, save_study
+from storage.uri import FIRST_LOOK, check_store, open_store
 from trainables.graph import StageRun
+from trainables.telemetry import forget_pulses
 
 if TYPE_CHECKING:
     from platform.running.dispatch import Dispatcher
@@ -53,6 +61,10 @@ class RunOptions(Protocol):
     def max_concurrent(self) -> int | None:
         """Most trials at a time; None leaves it to the cluster's size."""
 
+    @property
+    def stage_deadline(self) -> float | None:
+        """Seconds without an epoch or a new stage after which a trial is ended; None waits for ever."""
+
 
 SharedState = Literal["waiting", "running", "done", "cached", "failed"]
 
@@ -77,45 +89,68 @@ def run_study(study: Study, options: RunOptions, *, views: Sequence[View] | None
         UserError: The store cannot be used, or another driver works on the study. Nothing was started.
         StudyError: The store was lost, or a stage run that all trials need failed.
     """
-    interrupt = Interrupt()
+    store = _opened(options.store)
+    lease = Lease(store, f"study-{study.id}")
+    spool = Spool(options.home, study.id, store=store.uri)
+    interrupt = Interrupt(lambda: _require_held(lease, study))
     with interrupt.listening():
-        store = _opened(options.store)
-        lease = Lease(store, f"study-{study.id}")
         try:
             lease.acquire()
         except LeaseHeldError as error:
             raise UserError(f"another driver works on study {study.id}: {error}") from None
         try:
             chosen = default_views(study, options, store) if views is None else views
-            return _Run(study, options, store, interrupt, chosen).to_end()
+            return _Run(study, options, store, interrupt, chosen, spool).to_end()
         except StoreError as error:
-            raise StudyError(f"study {study.id} cannot go on: {error}") from error
+            _require_held(lease, study)
+            raise StudyError(f"study {study.id} cannot go on: {error}\n{_way_on(study, options, spool)}") from error
         finally:
             lease.release()
 
 
+def _way_on(study: Study, options: RunOptions, spool: Spool) -> str:
+    """Tell where the events are that the store lacks, and which command delivers them and continues the study."""
+    verb = "sweep" if study.searches else "ablate"
+    places = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
+    told = [text for name, place in places.items() for text in (f"--{name}", place)]
+    told += [text for setting in study.settings for text in ("--set", setting)]
+    command = shlex.join(["python", "-m", f"platform.{verb}", study.path, *told])
+    kept = f"{spool.waiting} events wait in {spool.path}; " if spool.waiting else ""
+    return f"{kept}once the store is back, this goes on from here: {command}"
+
+
+def _require_held(lease: Lease, study: Study) -> None:
+    """Raise `StudyError` if another driver took the study over, as it may after a silence of this one."""
+    if lease.lost:
+        raise StudyError(
+            f"another driver has taken over study {study.id}, since this one was silent for too long (stopped, or cut "
+            "off from the store); it goes on there, and this one has ended. Events are written once: none is doubled"
+        )
+
+
 def default_views(study: Study, options: RunOptions, store: Store) -> list[View]:
-    """Return the Optuna journal of a search, MLflow, and progress on the terminal, which has the last word."""
+    """Return the Optuna journal of a search, tables, MLflow, and progress on the terminal, which has the last word."""
     from platform.ui import ui_command
     from platform.views.optuna_view import OptunaView
     from platform.views.progress import Progress
+    from platform.views.record_tables import RecordTables
     from platform.views.tracking import Tracking
 
     home = options.home
     runs = RunStore(store, cache=home / "scratch" / "cache")
     journal: list[View] = [OptunaView(study, home=home)] if study.searches else []
     mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
-    return [*journal, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
+    tables = RecordTables(store, study.id)
+    return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
 
 
 def _opened(uri: str) -> Store:
     """Return the store at `uri`, found to be writable. Raises `UserError`."""
     try:
-        store = open_store(uri)
-        check_store(store)
+        check_store(open_store(uri, patience=FIRST_LOOK))
     except (StoreError, ValueError) as error:
         raise UserError(f"--store {uri}: {error}") from error
-    return store
+    return open_store(uri)
 
 
 @dataclass(frozen=True)
@@ -127,12 +162,17 @@ class _Run:
     store: Store
     interrupt: Interrupt
     views: Sequence[View]
+    spool: Spool
 
     @property
     def place(self) -> dict[str, str]:
         """What a worker is told: the store, a folder that dies with this call, and one for what is downloaded."""
         scratch = self.options.home.absolute() / "scratch"
-        return {"store": self.store.uri, "scratch": str(scratch / self.study.id), "cache": str(scratch / "cache")}
+        folders = {"scratch": str(scratch / self.study.id), "cache": str(scratch / "cache")}
+        deadline = self.options.stage_deadline
+        # Of a beat that comes late by a period no deadline must take notice.
+        pulse = math.inf if deadline is None else deadline / 4
+        return {"store": self.store.uri, "study": self.study.id, "pulse": str(pulse), **folders}
 
     @property
     def runs(self) -> RunStore:
@@ -143,8 +183,9 @@ class _Run:
         started = time.monotonic()
         self._save_definition()
         log = EventLog(self.store, self.study.id)
+        self.spool.deliver(log)
         records = Records(self.study, map(TrialEvent.from_json, log.read()))
-        recorder = Recorder(log, self.views)
+        recorder = Recorder(log, self.views, self.spool)
         recorder.replay(records.events)
         counts = {"executed": 0, "reused": 0}
         interrupted, message = False, None
@@ -180,12 +221,17 @@ class _Run:
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
         """Run all trials; return how many shared stage runs were executed before."""
         from platform.running import tune
+        from platform.running.nodes import check_nodes
+        from platform.running.shared import run_shared
 
         curves = {name: record.curve for name, record in records.finished().items()}
         with tune.cluster(self.options.address), self.interrupt.listening():
-            grant = tune.grant(self.options.max_concurrent)
-            work = tune.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt)
-            executed = tune.run_shared(work, self.study.shared_runs(), self._tell)
+            check_nodes(self.place, layout.study(self.study.id))
+            grant = tune.grant(self.study, self.options.max_concurrent)
+            forget_pulses(self.store, self.study.id)
+            watch = Watch(self.store, self.study.id, self.options.stage_deadline)
+            work = tune.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt, watch)
+            executed = run_shared(work, self.study.shared_runs(), self._tell)
             tune.run_trials(work, dispatcher, curves)
         return executed
 
@@ -200,3 +246,4 @@ class _Run:
             save_study(self.store, self.study.id, definition)
         except ExistsError as error:
             raise UserError(f"{error}; --fresh begins a new one") from error
+        save_call(self.store, self.study.id, call_of(self.study), time=time.time())

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -10,11 +10,14 @@ from types import FrameType
 class Interrupt:
     """Remembers that the user wants to stop. A second Ctrl-C does not wait for a safe place."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuse: Callable[[], None] = lambda: None) -> None:
+        """Ask `refuse` at each safe place: it raises what else forbids to go on."""
         self.requested = False
+        self._refuse = refuse
 
     def check(self) -> None:
         """Raise `KeyboardInterrupt` if a stop was requested. Called where stopping is safe."""
+        self._refuse()
         if self.requested:
             raise KeyboardInterrupt
 

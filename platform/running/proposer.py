@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import optuna
@@ -58,6 +57,8 @@ class Proposer:
         self._optuna = in_memory(study.targets)
         self._known = _planned(study)
         self._trials: dict[int, Trial] = {}
+        self._next = 0
+        """No point below it is left to propose."""
         self._seen: set[str] = set()
         self.exhausted: str | None = None
         """Why fewer points come than were asked for, once that is so."""
@@ -68,7 +69,9 @@ class Proposer:
         Raises:
             UserError: No draw for the first point satisfies the constraints.
         """
-        point = next(number for number in count() if number not in self._trials)
+        while self._next in self._trials:
+            self._next += 1
+        point = self._next
         if point >= self._study.trials or self.exhausted is not None:
             return None
         values = self._draw(point)

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
@@ -11,12 +12,15 @@ from typing import Any
 
 from platform.definition.study import Study
 from platform.events import Kind, Outcome, TrialEvent, View
+from platform.running.spool import Spool
 from platform.views.results import averaged, collect, outcomes, ranked
 from storage.errors import StoreError
 from storage.events import EventLog
 from trainables.spec import TrialSpec
 
 _log = logging.getLogger(__name__)
+_SLOW = 1.0
+"""Seconds after which a store counts as one that does not answer."""
 BEST = 5
 """How many of the best points a summary names."""
 
@@ -30,6 +34,8 @@ class TrialRecord:
     """Body of its last `proposed` event."""
     events: int = 0
     attempts: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    """Cause to how often it was started again because of it."""
     rows: set[tuple[str, int]] = field(default_factory=set)
     """(stage, epoch) that are recorded."""
     curve: dict[int, float] = field(default_factory=dict)
@@ -76,6 +82,8 @@ class Records:
             record.proposed = event.body
         elif event.kind == "started":
             record.attempts = event.body["attempt"]
+            if "after" in event.body:
+                record.retries[event.body["after"]["cause"]] += 1
         elif event.kind == "epochs":
             self._absorb_rows(record, event.body["rows"])
         elif event.kind == "finished":
@@ -106,17 +114,18 @@ class Records:
 
     def result(self, point: int) -> PointResult | None:
         """Return what came of `point`, or None while a repeat of it is not finished."""
-        repeats = [record for record in self.trials.values() if record.proposed and record.proposed["point"] == point]
+        names = (self._study.trial_name(point, repeat) for repeat in range(self._study.repeats))
+        repeats = [self.trials[name] for name in names if name in self.trials]  # not all trials are gone through
         done = [record.finished for record in repeats if record.finished is not None]
         if len(done) < self._study.repeats:
             return None
         seen = {body["outcome"] for body in done}
         outcome: Outcome = "FAILED" if "FAILED" in seen else "PRUNED" if "PRUNED" in seen else "COMPLETED"
-        names = [target.name for target in self._study.targets] if outcome == "COMPLETED" else []
-        values = tuple(fmean(body["metrics"][name] for body in done) for name in names)
+        targets = [target.name for target in self._study.targets] if outcome == "COMPLETED" else []
+        values = tuple(fmean(body["metrics"][name] for body in done) for name in targets)
         reached = set.intersection(*(set(record.curve) for record in repeats))
         curve = {epoch: fmean(record.curve[epoch] for record in repeats) for epoch in sorted(reached)}
-        assert repeats[0].proposed is not None
+        assert repeats[0].proposed is not None, "a trial is proposed before it can finish"
         return PointResult(point, repeats[0].proposed["values"], outcome, values, curve)
 
     def _absorb_rows(self, record: TrialRecord, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -148,9 +157,13 @@ def proposed_body(
 class Recorder:
     """Writes events in one thread: each to the store, and only then to the views."""
 
-    def __init__(self, log: EventLog, views: Sequence[View]) -> None:
+    def __init__(self, log: EventLog, views: Sequence[View], spool: Spool) -> None:
+        """Start the thread; what the log has not taken yet waits in the `spool`."""
         self._log = log
         self._views = list(views)
+        self._spool = spool
+        self._asked: float | None = None
+        """Since when the log has not answered, by the monotonic clock."""
         self._queue: SimpleQueue[TrialEvent | None] = SimpleQueue()
         self._error: StoreError | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
@@ -162,7 +175,10 @@ class Recorder:
             self._show(event)
 
     def put(self, event: TrialEvent) -> None:
-        """Queue an event. Raises the `StoreError` that an earlier one met."""
+        """Queue an event. Raises the `StoreError` that an earlier one met; the event is kept all the same."""
+        self._spool.add(event)
+        if self._asked is not None and time.monotonic() - self._asked > _SLOW:
+            self._spool.secure()
         if self._error is not None:
             raise self._error
         self._queue.put(event)
@@ -171,6 +187,7 @@ class Recorder:
         """Write what is queued and close the views. Raises the `StoreError` that an event met."""
         self._queue.put(None)
         self._thread.join()
+        self._spool.close()
         for view in self._views:
             view.close()
         if self._error is not None:
@@ -180,11 +197,15 @@ class Recorder:
         while (event := self._queue.get()) is not None:
             if self._error is not None:
                 continue
+            self._asked = time.monotonic()
             try:
                 self._log.append(event.trial, event.sequence, event.to_json())
             except StoreError as error:
                 self._error = error
+                self._spool.secure()
                 continue
+            self._asked = None
+            self._spool.delivered()
             self._show(event)
 
     def _show(self, event: TrialEvent) -> None:

@@ -1,15 +1,42 @@
-"""The study as Ray Tune sees it: a searcher that hands out trials, and a callback that hears of starts and losses."""
+"""The study as Ray Tune sees it: a searcher that hands out trials, and a callback that hears of starts and losses.
+
+Each attempt at a trial is a trial to Tune: what is tried again, and how often, the dispatcher decides.
+"""
 
 import json
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import ray
+from ray.exceptions import RayActorError
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from platform.running.dispatch import Dispatcher
 from platform.running.interrupt import Interrupt
-from trainables.on_ray import ENDED, ROWS
+from platform.running.watch import Watch
+from trainables.failure import cause_of
+from trainables.on_ray import ENDED, ROWS, SAMPLES
+
+_ANSWER = 1.0
+"""Seconds that a node may take to answer."""
+_TRACEBACK = "Traceback (most recent call last)"
+"""In an error that code raised; of a process that died there is none."""
+
+
+def _is_gone(node_id: str | None) -> bool:
+    """Tell whether a node of the cluster is dead, or its Ray does not answer."""
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["NodeID"] == node_id:
+            try:
+                address = (node["NodeManagerAddress"], node["NodeManagerPort"])
+                socket.create_connection(address, timeout=_ANSWER).close()
+            except OSError:
+                return True
+            return not node["Alive"]
+    return False
 
 
 class StudySearcher(Searcher):
@@ -36,8 +63,9 @@ class StudySearcher(Searcher):
         return {"trial": spec.trial, "spec": json.dumps(spec.to_json()), **self._config}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record the rows that came."""
-        self._dispatcher.rows(self.trials[trial_id], json.loads(result.get(ROWS, "[]")))
+        """Record the rows that came, and what the worker used."""
+        rows, samples = (json.loads(result.get(name, "[]")) for name in (ROWS, SAMPLES))
+        self._dispatcher.rows(self.trials[trial_id], rows, samples)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the end; without one of its own the trial was stopped early. Losses come through the callback."""
@@ -58,22 +86,56 @@ class StudySearcher(Searcher):
 
 
 class Steps(Callback):
-    """Tells the dispatcher when a worker begins with a trial and when one is lost for good; lets the user stop."""
+    """Tells the dispatcher when a worker begins with a trial and when one is lost; ends those that hang.
 
-    def __init__(self, dispatcher: Dispatcher, trials: Mapping[str, str], interrupt: Interrupt) -> None:
+    Also lets the user stop.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, trials: Mapping[str, str], watch: Watch, interrupt: Interrupt) -> None:
         """Name trials by `trials`, which maps Tune's id to ours and grows."""
         self._dispatcher = dispatcher
         self._trials = trials
+        self._watch = watch
         self._interrupt = interrupt
+        self._running: dict[str, Any] = {}
+        self._late: set[str] = set()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Stop here if the user asked for it: Tune comes by about every tenth of a second."""
+        """Stop here if the user asked for it: Tune comes by about every tenth of a second. End what hangs."""
         self._interrupt.check()
+        for name in self._watch.late():
+            self._late.add(name)
+            ray.kill(self._running[name].temporary_state.ray_actor)  # its process, even one that is stopped
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record the start."""
-        self._dispatcher.started(self._trials[trial.trial_id])
+        name = self._trials[trial.trial_id]
+        self._running[name] = trial
+        self._watch.begins(name)
+        self._dispatcher.started(name)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no more."""
+        self._forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record the loss."""
-        self._dispatcher.failed(self._trials[trial.trial_id], f"its worker was lost: {trial.get_error()}")
+        name = self._forget(trial)
+        if name in self._late:
+            self._late.remove(name)
+            text = f"it made no progress for {self._watch.deadline:g} s and was ended (--stage-deadline)"
+            self._dispatcher.failed(name, text, "DEADLINE")
+            return
+        # Tune's own `get_error` looks where the text is copied to later.
+        text = Path(trial.error_file).read_text(encoding="utf-8")
+        cause = cause_of(RuntimeError(text) if _TRACEBACK in text else RayActorError(error_msg=text))
+        # Ray tells that a worker is gone seconds before it knows that its node is.
+        if cause == "WORKER_LOST" and _is_gone(self._watch.node(name)):
+            cause = "NODE_LOST"
+        self._dispatcher.failed(name, f"its worker was lost: {text.strip()}", cause)
+
+    def _forget(self, trial: Any) -> str:
+        name = self._trials[trial.trial_id]
+        self._running.pop(name, None)
+        self._watch.ends(name)
+        return name

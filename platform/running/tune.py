@@ -1,60 +1,61 @@
-"""Ray: the cluster, the shared stage runs as its tasks, and the trials through Ray Tune."""
+"""Ray: the cluster, and the trials through Ray Tune."""
 
 import logging
 import os
+import shlex
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import psutil
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from platform.definition.study import Study
+from platform.running.admission import Grant, Node, share_out
 from platform.running.claims import Claims
 from platform.running.dispatch import Dispatcher
 from platform.running.failure import StudyError
+from platform.running.folders import make_folder
 from platform.running.interrupt import Interrupt
 from platform.running.schedulers import scheduler
 from platform.running.searcher import Steps, StudySearcher
-from storage.runs import RunStore
-from storage.uri import open_store
-from trainables.execute import missing
-from trainables.graph import STAGES, StageRun
-from trainables.on_ray import shared_run, trial_function
+from platform.running.shipping import runtime_environment
+from platform.running.watch import Watch
+from platform.views.tracking_uri import without_secrets
+from trainables.on_ray import trial_function
 
 _log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""No telemetry, no result files, no state files: the store has it all, and Tune's own cost about a second per trial."""
-LOST_WORKERS = 2
-"""How often a trial whose worker was lost (out of memory, a node gone) is started again before it counts as failed."""
-_POLL = 0.2
-"""Seconds between two looks at what tasks, and other drivers, have finished."""
+"""No telemetry, no result files, no state files: the store has it all, and Tune's own cost about a second per trial.
 
-
-@dataclass(frozen=True)
-class Grant:
-    """What each trial and task gets, and how many run at a time."""
-
-    concurrent: int
-    gpus: float
-    cpus: int = 1
+Ray Train looks after reports as often as it looks after its workers' health.
+"""
 
 
 @contextmanager
@@ -64,11 +65,12 @@ def cluster(address: str | None) -> Iterator[None]:
     A cluster that this process is connected to already is used, and left alone.
     """
     os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
+    _keep_secrets()
     if ray.is_initialized():
         yield
         return
     # Under the system's own temporary folder, not under the home: the sockets' paths have at most 107 characters.
-    folder = tempfile.mkdtemp(prefix="mindsweep-ray-") if address is None else None
+    folder = str(make_folder("mindsweep-ray-")) if address is None else None
     try:
         _connect(address, folder)
         yield
@@ -84,20 +86,37 @@ def _connect(address: str | None, folder: str | None) -> None:
         if folder is not None:
             ray.init(num_cpus=os.cpu_count(), include_dashboard=False, _temp_dir=folder, **quiet)
         else:
-            code = {"working_dir": str(ROOT), "excludes": ["/runs", "/.venv", "/.git"], "env_vars": SETTINGS}
-            ray.init(address=address, runtime_env=code, **quiet)
+            ray.init(address=address, runtime_env=runtime_environment(SETTINGS), **quiet)
     except Exception as error:  # Ray raises a bare Exception where a busy machine keeps it from starting in time
         where = "on this machine" if address is None else f"at {address}"
         raise StudyError(f"no Ray cluster {where}: {error} Nothing was run; the same command tries again.") from error
 
 
-def grant(max_concurrent: int | None) -> Grant:
-    """Share out the cluster: one CPU for each trial and, where there are GPUs, a whole one unless more are to run."""
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    wanted = max_concurrent if max_concurrent is not None else (min(cpus, gpus) if gpus > 0 else cpus)
-    concurrent = max(1, min(wanted, cpus))
-    return Grant(concurrent=concurrent, gpus=min(1.0, gpus / concurrent))
+def _keep_secrets() -> None:
+    """Keep from Ray's logs and job table, which all users of a cluster read, what opens the store and databases.
+
+    Tune would copy AWS credentials into the runtime environment of every trial, and Ray keeps the driver's command
+    line. Workers have the credentials of their node: its environment, profile or role.
+    """
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+        {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+    )
+    command = without_secrets(shlex.join(psutil.Process().cmdline()))
+    ray._private.utils.get_entrypoint_name = lambda: command
+
+
+def grant(study: Study, max_concurrent: int | None) -> Grant:
+    """Share out the cluster among the trials of `study`. Raises `UserError` if it can never hold one."""
+    return share_out(study, nodes(), max_concurrent)
+
+
+def nodes() -> list[Node]:
+    """Return the machines of the cluster."""
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [
+        Node(node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+        for node in alive
+    ]
 
 
 @dataclass(frozen=True)
@@ -110,74 +129,7 @@ class Work:
     claims: Claims
     grant: Grant
     interrupt: Interrupt
-
-
-State = Literal["waiting", "running", "done", "cached", "failed"]
-Tell = Callable[[StageRun, State], object]
-"""Is told how far each shared stage run is."""
-
-
-def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
-    """Run those of the `shared` stage runs (inputs first) that the store lacks; return how many were executed.
-
-    Each waits as a Ray task for the tasks that make its inputs. One that another driver is making is waited for here,
-    in the driver, so that no worker is held up by it. One that fails and that only some trials need is left to them:
-    their records then tell why.
-
-    Raises:
-        StudyError: One failed that all trials need.
-    """
-    absent = missing(shared, RunStore(open_store(work.place["store"]), cache=Path(work.place["cache"])))
-    for run in shared:
-        tell(run, "waiting" if run.identity in absent else "cached")
-    task = ray.remote(shared_run)
-    most = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-    waiting = {run.identity: run for run in shared if run.identity in absent}
-    tasks: dict[str, Any] = {}
-    running: dict[Any, StageRun] = {}
-    begun: set[str] = set()
-    executed = 0
-    while waiting or running:
-        work.interrupt.check()
-        for run in tuple(waiting.values()):
-            if waiting.keys() & run.inputs.values() or not work.claims.take(run.identity, [run.identity]):
-                continue
-            needed = [tasks[identity] for identity in run.inputs.values() if identity in tasks]
-            cpus = max(1, min(STAGES[run.stage].cores, most))
-            granted = task.options(num_cpus=cpus, num_gpus=work.grant.gpus)
-            config = work.study.config_of(run).model_dump(mode="json")
-            tasks[run.identity] = granted.remote(run.to_json(), config, work.place, *needed)
-            running[tasks[run.identity]] = waiting.pop(run.identity)
-        unmade = {run.identity for run in running.values()}
-        for run in running.values():
-            if run.identity not in begun and not unmade & set(run.inputs.values()):
-                begun.add(run.identity)
-                tell(run, "running")
-        executed += _take_finished(work, running, tell)
-    return executed
-
-
-def _take_finished(work: Work, running: dict[Any, StageRun], tell: Tell) -> int:
-    """Wait a moment and take what has finished out of `running`; return how many of these did not fail."""
-    if not running:
-        time.sleep(_POLL)
-        return 0
-    done = 0
-    for reference in ray.wait(list(running), timeout=_POLL)[0]:
-        run = running.pop(reference)
-        work.claims.drop(run.identity)
-        try:
-            ray.get(reference)
-        except ray.exceptions.RayError as error:
-            tell(run, "failed")
-            what = f"stage {run.stage} ({run.identity})"
-            if work.study.is_needed_by_all(run):
-                raise StudyError(f"{what}, which all trials need, failed:\n{error}") from None
-            _log.warning("%s failed; the trials that need it will tell why", what)
-            continue
-        tell(run, "done")
-        done += 1
-    return done
+    watch: Watch
 
 
 def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[int, float]]) -> None:
@@ -189,24 +141,64 @@ def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[
     searcher = StudySearcher(dispatcher, {**work.place, "scheduled": study.scheduler.name != "fifo"})
     scratch = Path(work.place["scratch"])
     scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="tune-") as folder:
+    places = _Places(work.grant)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="tune-") as folder, places:
         tune.run(
             trial_function,
             name="trials",
             storage_path=folder,
-            resources_per_trial={"cpu": work.grant.cpus, "gpu": work.grant.gpus},
+            resources_per_trial=places,
             num_samples=-1,
             search_alg=searcher,
             scheduler=scheduler(study, curves),
-            callbacks=[Steps(dispatcher, searcher.trials, work.interrupt)],
-            max_failures=LOST_WORKERS,
+            callbacks=[Steps(dispatcher, searcher.trials, work.watch, work.interrupt)],
             raise_on_failed_trial=False,
             reuse_actors=True,
             trial_name_creator=_name,
-            trial_dirname_creator=_name,
+            trial_dirname_creator=_folder,
             verbose=0,
         )
 
 
+class _Places(tune.PlacementGroupFactory):
+    """What is reserved for each trial: one place, or those of its workers beside it.
+
+    As a context manager it takes back, in the end, what Tune has not: an interrupted one leaves that to the end of the
+    driver's process, on a cluster that may be others' too.
+    """
+
+    def __init__(self, grant: Grant) -> None:
+        coordinator: list[dict[str, float]] = [{}] if grant.workers > 1 else []
+        self._plain = tune.PlacementGroupFactory(coordinator + [grant.bundle] * grant.workers)
+        super().__init__(coordinator + [grant.bundle] * grant.workers)
+        self._made: list[PlacementGroup] = []
+
+    def __deepcopy__(self, memo: object) -> "_Places":
+        """Return itself: Tune copies it for each trial, and all groups are to be known in one place."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Reach workers as Tune's own class: they do not know this module."""
+        return copy, (self._plain,)
+
+    def to_placement_group(self) -> PlacementGroup:
+        """Reserve what one trial needs."""
+        made: PlacementGroup = super().to_placement_group()  # type: ignore[no-untyped-call]
+        self._made.append(made)
+        return made
+
+    def __enter__(self) -> "_Places":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for group in self._made:
+            remove_placement_group(group)
+
+
 def _name(trial: Any) -> str:
     return str(trial.config["trial"])
+
+
+def _folder(trial: Any) -> str:
+    """Return a name of its own for each attempt: Tune puts the errors of one into its folder."""
+    return f"{_name(trial)}-{trial.trial_id}"

@@ -15,10 +15,12 @@ from platform.views.axes import Kind, label
 from platform.views.figure_data import study_plot
 from platform.views.mirror import Point, key, milliseconds, readable, tag_value
 from platform.views.results import Result, averaged, best_so_far, controls, outcomes, ranked
+from platform.views.saved_view import NOTE
 from storage import layout
 from storage.runs import Manifest
 
-MODEL = "model.safetensors"
+MODEL = "model.safetensors"  # as in `trainables.saved`, which loads torch
+FIGURES = "figures.html"
 BEST = 10
 """How many of the best points the tables hold."""
 
@@ -33,6 +35,8 @@ class Conclusion:
     """Milliseconds since 1970; None while trials are missing."""
     points: Sequence[Point] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    best: Result | None = None
+    """The best trial of the best point."""
 
 
 def conclude(
@@ -46,13 +50,14 @@ def conclude(
     if plot.ended:
         (folder / "figures").mkdir()
         figures.draw_all(plot, folder / "figures")
-        (folder / "figures.html").write_text(interactive.page(plot), encoding="utf-8")
+        (folder / FIGURES).write_text(interactive.page(plot), encoding="utf-8")
     counts = outcomes(results)
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
-    tags["mlflow.note.content"] = tag_value(summary_table(study, results, order))
-    if order:
+    tags[NOTE] = tag_value(summary_table(study, results, order))
+    best = best_trial(study, results, order[0]) if order else None
+    if best is not None:
         tags |= _best_tags(study, order[0])
-        model = best_model(study, results, order[0], store=store, find=find)
+        model = best_model(study, best, store=store, find=find)
         if model is not None:
             (folder / "best_model.json").write_text(json.dumps(model, indent=2), encoding="utf-8")
             tags["best.model"] = model["uri"]
@@ -62,7 +67,7 @@ def conclude(
     completed = [(dict(one.values), one.metrics) for one in results if one.outcome == "COMPLETED"]
     last = milliseconds(max((one.finished for one in results), default=0.0))
     summary = [Point(key(name), value, last, 0) for name, value in study.summary(completed).items()]
-    return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags)
+    return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags, best)
 
 
 def scales(study: Study) -> dict[str, Kind]:
@@ -90,18 +95,17 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
     return "\n".join(lines)
 
 
+def best_trial(study: Study, results: Sequence[Result], point: Result) -> Result:
+    """Return the best of the trials of a point."""
+    return ranked([result for result in results if result.point == point.point], study.targets)[0]
+
+
 def best_model(
-    study: Study,
-    results: Sequence[Result],
-    best: Result,
-    *,
-    store: str,
-    find: Callable[[str], Manifest | None],
+    study: Study, best: Result, *, store: str, find: Callable[[str], Manifest | None]
 ) -> dict[str, Any] | None:
-    """Return where the model of the best point's best trial lies in the store, or None if there is no model."""
-    repeats = ranked([result for result in results if result.point == best.point], study.targets)
+    """Return where the model of the best trial lies in the store, or None if there is no model."""
     stage = study.targets[0].stage
-    identity = repeats[0].identities.get(stage)
+    identity = best.identities.get(stage)
     manifest = None if identity is None else find(identity)
     if manifest is None or MODEL not in manifest.files:
         return None
@@ -109,7 +113,7 @@ def best_model(
     blob = layout.blob(file.digest)
     uri = f"{store.rstrip('/')}/{blob}"
     place = {"uri": uri, "blob": blob, "sha256": file.digest, "size": file.size}
-    return {"trial": repeats[0].trial, "stage": stage, "identity": identity, "file": MODEL, **place}
+    return {"trial": best.trial, "stage": stage, "identity": identity, "file": MODEL, **place}
 
 
 def _best_tags(study: Study, best: Result) -> dict[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from platform.views.mirror import Entries, Point, key, milliseconds, params
+from platform.views.mlflow_client import artifact_folder, connected, find_experiment, log
 from platform.views.provenance import git_tags, user, version_tags
-from platform.views.tracking import artifact_folder, connected, find_experiment, log
 from trainables.judging.score_tables import Row
 
 EXPERIMENT = "evaluate"

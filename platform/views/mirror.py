@@ -19,7 +19,7 @@ EPOCHS = "epochs/"
 """Before the names of metrics per epoch, which MLflow then charts in a group of their own; final ones have none."""
 STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """Our outcome to MLflow's run status. It has none for stopped early; the tag `outcome` keeps the difference."""
-_KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT = 250, 6000, 5000
+_KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36
 _NOT_ALLOWED = re.compile(r"[^/\w.\- :]")
 
 
@@ -31,6 +31,19 @@ class Point(NamedTuple):
     timestamp: int
     """Milliseconds since 1970."""
     step: int
+
+
+class DataSet(NamedTuple):
+    """What a trial was trained on and judged by."""
+
+    name: str
+    identity: str
+    """Of the data stage's run."""
+
+    @property
+    def digest(self) -> str:
+        """The identity as far as MLflow takes it for a digest."""
+        return self.identity[:_DIGEST_LIMIT]
 
 
 @dataclass
@@ -45,8 +58,7 @@ class Entries:
     status: str | None = None
     """Set when the trial ended."""
     ended: int | None = None
-    dataset: tuple[str, str] | None = None
-    """Name, and the identity of the data stage's run as its digest."""
+    dataset: DataSet | None = None
 
 
 class TrialMirror:
@@ -57,6 +69,8 @@ class TrialMirror:
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, int], Point] = {}
+        self._began: float | None = None
+        """When the first attempt started, in seconds since 1970."""
 
     def entries(self, events: Iterable[TrialEvent]) -> Entries:
         """Return what `events` add; they come in order."""
@@ -66,8 +80,10 @@ class TrialMirror:
                 self._proposed(entries, event.body)
             elif event.kind == "epochs":
                 self._epochs(entries, event.body["rows"])
+                self._samples(entries, event.body.get("samples", ()))
             elif event.kind == "started":
                 entries.status, entries.tags["attempt"] = None, str(event.body["attempt"])
+                self._began = event.time if self._began is None else self._began
             else:
                 self._finished(entries, event)
         return entries
@@ -84,7 +100,7 @@ class TrialMirror:
         entries.tags.update({f"stage.{stage}": identity for stage, identity in runs.items()})
         if "data" in runs:
             entries.tags["data.digest"] = runs["data"]
-            entries.dataset = (config["dataset"]["kind"], runs["data"])
+            entries.dataset = DataSet(config["dataset"]["kind"], runs["data"])
 
     def _epochs(self, entries: Entries, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
@@ -94,16 +110,26 @@ class TrialMirror:
                 point = Point(metric, float(value), stamp, step)
                 entries.points.append(self._first.setdefault((metric, step), point))
 
+    def _samples(self, entries: Entries, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Add what the worker used meanwhile, named `system/...`, at the seconds since the trial began."""
+        for sample in samples:
+            step = round(sample["time"] - (sample["time"] if self._began is None else self._began))
+            stamp = milliseconds(sample["time"])
+            entries.points.extend(Point(key(name), value, stamp, step) for name, value in sample["metrics"].items())
+
     def _finished(self, entries: Entries, event: TrialEvent) -> None:
         body, stamp = event.body, milliseconds(event.time)
         runs = body["runs"]
         # What a trial that was stopped had reached is in its curves; as a final value it would rank among whole ones.
         final = {**(body["metrics"] if body["outcome"] == "COMPLETED" else {}), "seconds": body["seconds"]}
         final.update({f"seconds.{stage}": run["seconds"] for stage, run in runs.items()})
+        final.update({f"time/{part}": seconds for part, seconds in body.get("time", {}).items()})
         # At step 0 alone: MLflow then charts them as bars, trial beside trial.
         entries.points.extend(Point(key(name), float(value), stamp, 0) for name, value in final.items())
         entries.tags["outcome"] = body["outcome"].lower()
         entries.tags["reused"] = " ".join(stage for stage, run in runs.items() if run["reused"])
+        if body.get("cause") is not None:
+            entries.tags["cause"] = body["cause"].lower()
         if body["error"] is not None:
             entries.texts["error.txt"] = body["error"]
             entries.tags["error"] = tag_value(body["error"].strip().rpartition("\n")[2])
@@ -122,8 +148,8 @@ def params(nested: Mapping[str, Any]) -> dict[str, str]:
 
 
 def readable(value: Any) -> str:
-    """Return `value` as a person writes it in YAML: text as it is, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    """Return `value` as a person writes it in YAML: text as it is, all else as JSON, by which records sort keys too."""
+    return value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
 
 
 def key(name: str) -> str:

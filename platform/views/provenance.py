@@ -11,6 +11,13 @@ from trainables.provenance import ROOT, git
 _PACKAGES = ("torch", "ray", "optuna", "mlflow")
 
 
+def tags_here() -> dict[str, str]:
+    """Return what a run in MLflow says of who made it from which code, on this machine now."""
+    commit = git_tags()
+    source = {"mlflow.source.git.commit": commit["git.commit"]} if commit else {}
+    return {"mlflow.user": user(), **commit, **version_tags(), **source}
+
+
 def git_tags(root: Path = ROOT) -> dict[str, str]:
     """Return commit and dirty flag of the checkout at `root`; empty outside git or where git is missing."""
     commit = git(root, "rev-parse", "HEAD")

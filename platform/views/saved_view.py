@@ -17,6 +17,12 @@ EXPERIMENTS = "mindsweep/"
 TAG = "mlflow.sharedViewState."
 """Before the key of each saved view, in the names of an experiment's tags."""
 
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's or experiment's description, in Markdown."""
+_CONDITION = "condition"
+_BY_CONDITION = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": _CONDITION}]}
+"""An ablation's trials are shown as their means in each condition, the trials themselves one click away."""
+
 
 def saved_view(study: Study, *, began: float) -> tuple[str, str]:
     """Return the name and value of the tag that holds the view of `study`, which began at `began` seconds."""
@@ -40,7 +46,7 @@ def saved_view(study: Study, *, began: float) -> tuple[str, str]:
         "isAccordionReordered": False,
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
-        "groupBy": None,
+        "groupBy": _BY_CONDITION if _CONDITION in study.space.fields else None,
         "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
@@ -48,6 +54,11 @@ def saved_view(study: Study, *, began: float) -> tuple[str, str]:
     stamp = round(began * 1000)
     view = {"name": f"Trials of {study.id}, best first", "createdAt": stamp, "updatedAt": stamp}
     return TAG + study.id, json.dumps({**view, "state": f"deflate;{packed}"})
+
+
+def run_link(experiment: str, run: str, artifact: str = "") -> str:
+    """Return the fragment of a run's page, or of one of its artifacts, as links in descriptions have it."""
+    return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
 def view_link(experiment: str, study: str) -> str:

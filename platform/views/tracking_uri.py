@@ -5,12 +5,15 @@ import re
 import socket
 import urllib.error
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from platform.errors import UserError
 
 _DATABASES = {"postgresql": 5432, "mysql": 3306}
+_DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb"}
+"""What speaks to a database whose URI does not say, as in `postgresql+psycopg://`."""
 _KNOWN = "sqlite:///FILE, http://HOST:PORT, https://HOST, postgresql://HOST/NAME, mysql://HOST/NAME"
 _SECRET = re.compile(r"(?<=://)[^/@\s]*@")
 
@@ -37,9 +40,15 @@ def check_tracking(uri: str, *, timeout: float = 5.0) -> None:
     elif scheme in ("http", "https"):
         _check_server(uri, timeout)
     elif scheme in _DATABASES:
+        _check_driver(uri)
         _check_database(uri, _DATABASES[scheme], timeout)
     else:
         raise UserError(f"--tracking: no tracking URI starts like {without_secrets(uri)!r}; these do: {_KNOWN}")
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether `uri` names a server that speaks HTTP, and not a database."""
+    return uri.startswith(("http://", "https://"))
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -68,6 +77,14 @@ def _check_server(uri: str, timeout: float) -> None:
         return  # it answers; a proxy may ask for the credentials that the client will send
     except (OSError, ValueError) as error:
         raise UserError(f"--tracking: {without_secrets(uri)} does not answer: {error}") from None
+
+
+def _check_driver(uri: str) -> None:
+    scheme, _, named = urlsplit(uri).scheme.partition("+")
+    driver = named if named != "" else _DRIVERS[scheme]
+    if find_spec(driver) is None:
+        way = "install it, or name an MLflow server that runs on this database (http://HOST:PORT)"
+        raise UserError(f"--tracking: {without_secrets(uri)} needs the Python package {driver}, which is absent; {way}")
 
 
 def _check_database(uri: str, default_port: int, timeout: float) -> None:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from study_texts import NOOP
 
 from platform.cli import home_of, options_of, parser, preflight, settings_of
 from platform.errors import UserError
+from tests.platform.study_texts import NOOP
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "ray", "optuna", "mlflow", "numpy", "transformers")
@@ -148,7 +148,7 @@ def test_the_options_are_these() -> None:
     made = parser("sweep", description="", file_help="")
     assert sorted(option for action in made._actions for option in action.option_strings) == [
         *("--address", "--dry-run", "--fresh", "--help", "--home", "--json", "--max-concurrent", "--seed", "--set"),
-        *("--store", "--tracking", "--trials", "-h"),
+        *("--stage-deadline", "--store", "--tracking", "--trials", "-h"),
     ]
 
 

@@ -2,21 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from noop_studies import dispatcher, end, noop_study, play
 from ray.tune.schedulers import TrialScheduler
 
 from platform.definition.domains import Choice
 from platform.definition.space import Space
 from platform.definition.study import Study
 from platform.running.claims import Claims
+from platform.running.failure import RETRIES
 from platform.running.schedulers import scheduler
 from storage.lease import Lease
 from storage.memory import MemoryStore
 from storage.runs import RunStore
+from tests.platform.noop_studies import dispatcher, end, noop_study, play
 from trainables.config.trial import resolve
 from trainables.execute import execute
+from trainables.failure import Cause
 from trainables.graph import stage_runs
 from trainables.on_ray import EPOCH, TARGET
 
@@ -87,14 +90,54 @@ def test_a_trial_whose_worker_was_lost_is_one_trial_with_another_attempt(tmp_pat
     row = {"stage": "noop", "epoch": 1, "metrics": {"value": 0.5}, "time": 0.0}
     running.started(spec.trial)
     running.rows(spec.trial, [row])
+    running.failed(spec.trial, "its worker was lost", "WORKER_LOST")
+    assert running.next() == spec, "before any other"
     running.started(spec.trial)
     running.rows(spec.trial, [row, {**row, "epoch": 2}])
-    running.failed(spec.trial, "its worker was lost")
-    attempts = [event.body["attempt"] for event in heard.events if event.kind == "started"]
+    running.failed(spec.trial, "noop failed", "ERROR")
+    starts = [event.body for event in heard.events if event.kind == "started"]
     rows = [row["epoch"] for event in heard.events if event.kind == "epochs" for row in event.body["rows"]]
-    assert (attempts, rows) == ([1, 2], [1, 2])
-    assert heard.events[-1].body["error"] == "its worker was lost"
-    assert heard.events[-1].body["step"] == 2
+    assert starts == [{"attempt": 1}, {"attempt": 2, "after": {"cause": "WORKER_LOST", "error": "its worker was lost"}}]
+    assert rows == [1, 2]
+    body = heard.events[-1].body
+    assert (body["error"], body["cause"], body["step"]) == ("noop failed", "ERROR", 2)
+    assert (body["attempts"], body["retries"]) == (2, {"WORKER_LOST": 1})
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_retries_are_bounded_for_each_cause_by_itself(cause: Cause, tmp_path: Path) -> None:
+    running, heard = dispatcher(noop_study(tmp_path, "trials: 1"), [], tmp_path)
+    causes: list[Cause] = ["OUT_OF_MEMORY" if cause == "WORKER_LOST" else "WORKER_LOST", *[cause] * 9]
+    tried = 0
+    for each in causes:
+        spec = running.next()
+        if spec is None:
+            break
+        running.started(spec.trial)
+        running.failed(spec.trial, "it failed", each)
+        tried += 1
+    assert tried == 2 + RETRIES.get(cause, 0)
+    assert [event.kind for event in heard.events].count("finished") == 1
+    assert heard.events[-1].body["cause"] == cause
+    assert running.next() is None
+    assert running.done
+
+
+def test_another_driver_counts_the_retries_on(tmp_path: Path) -> None:
+    study = noop_study(tmp_path, "trials: 1")
+    running, heard = dispatcher(study, [], tmp_path)
+    first = running.next()
+    assert first is not None
+    running.started(first.trial)
+    running.failed(first.trial, "it allocates", "OUT_OF_MEMORY")
+    assert running.next() == first
+    running.started(first.trial)
+    again, later = dispatcher(study, heard.events, tmp_path)
+    spec = again.next()
+    assert spec is not None
+    again.started(spec.trial)
+    again.failed(spec.trial, "it allocates", "OUT_OF_MEMORY")
+    assert later.events[-1].kind == "finished"
 
 
 def test_a_study_can_be_prolonged(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
-from noop_studies import noop_study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -30,6 +30,7 @@ from platform.views.optuna_view import OptunaView
 from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
+from tests.platform.noop_studies import noop_study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = """
@@ -43,7 +44,8 @@ from types import SimpleNamespace
 path, home, address = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 study = load_study(path)
 options = SimpleNamespace(
-    home=home, store=(home / "store").as_uri(), tracking="", address=address or None, max_concurrent=2
+    home=home, store=(home / "store").as_uri(), tracking="", address=address or None, max_concurrent=2,
+    stage_deadline=None,
 )
 summary = run_study(study, options, views=[OptunaView(study, home=home)])
 print(json.dumps(summary.to_json()))
@@ -57,6 +59,7 @@ class Options:
     home: Path
     address: str | None = None
     max_concurrent: int | None = 2
+    stage_deadline: float | None = None
     tracking: str = ""
 
     @property
@@ -105,7 +108,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
 def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start drivers as processes of their own; whatever is left of them ends with the test."""
     started: list[subprocess.Popen[str]] = []
-    folder = tempfile.mkdtemp(prefix="ms-")  # a killed driver leaves Ray's files in the temporary folder
+    folder = tempfile.mkdtemp(prefix="ms-")  # the temporary folder of these drivers alone
 
     def start(study: Study, home: Path, address: str = "") -> subprocess.Popen[str]:
         command = [sys.executable, "-c", SCRIPT, study.path, str(home), address]
@@ -121,6 +124,7 @@ def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         started.append(process)
         return started[-1]
 
+    start.folder = Path(folder)  # type: ignore[attr-defined]
     yield start
     for process in started:
         process.kill()
@@ -206,14 +210,43 @@ def test_a_shared_stage_run_that_fails_ends_the_study(tmp_path: Path) -> None:
     assert finished(study, tmp_path) == {}
 
 
+def left_behind(folder: Path, seconds: float = 30.0) -> list[psutil.Process]:
+    """Return the processes that still work on a Ray in `folder`, after giving them some time to end.
+
+    Ray's own agents of a node are not counted: they look for the dead head for about a minute before they end.
+    """
+    deadline = time.monotonic() + seconds
+    agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+    while found := [
+        process
+        for process in psutil.process_iter()
+        if str(folder) in (text := words(process)) and not text.startswith(agents)
+    ]:
+        if time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+    return []
+
+
+def words(process: psutil.Process) -> str:
+    """Return the command line and the open files of a process; workers hide the first."""
+    try:
+        files = [file.path for file in process.open_files()]
+        return "" if process.status() == psutil.STATUS_ZOMBIE else " ".join([*process.cmdline(), *files])
+    except psutil.Error:
+        return ""
+
+
 @pytest.mark.slow
 def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path, drive: Callable[..., subprocess.Popen[str]]) -> None:
     text = "trials: 8\nrepeats: 1\nbase: {noop.epochs: 4, noop.sleep: 0.15}"
     study = noop_study(tmp_path, text)
     first = drive(study, tmp_path)
     wait_for(lambda: (tmp_path / "store").exists() and len(finished(study, tmp_path)) >= 3, first)
+    (folder,) = drive.folder.glob("mindsweep-ray-*")  # type: ignore[attr-defined]
     first.send_signal(signal.SIGKILL)
     first.wait()
+    assert left_behind(folder) == [], "a process of the killed driver's Ray is left"
     before = finished(study, tmp_path)
     assert len(before) < 8
     second = drive(study, tmp_path)
@@ -221,6 +254,7 @@ def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path, drive: Callab
     assert second.returncode == 0, errors
     summary = json.loads(output.splitlines()[-1])
     assert summary["trials"] == {"completed": 8, "pruned": 0, "failed": 0, "unfinished": 0}
+    assert not folder.exists(), "the next driver removes what the killed one left"
     after = finished(study, tmp_path)
     assert {trial: after[trial] for trial in before} == before
     assert sorted(after) == [f"t{point:04d}" for point in range(8)]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_study import made_up_study, study_events
 from PIL import Image
 
 from platform.views import figures, interactive
@@ -14,6 +13,7 @@ from platform.views.conclusion import scales
 from platform.views.figure_data import StudyPlot, study_plot
 from platform.views.importance import importances
 from platform.views.results import Result, collect
+from tests.platform.made_up_study import made_up_study, study_events
 
 TARGET = made_up_study().targets[0]
 

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from study_texts import NOOP
 
 from platform.definition import yaml_source
 from platform.definition.study import Study
 from platform.definition.study_file import build_study
 from platform.errors import UserError
+from tests.platform.study_texts import NOOP
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 TEXTS = [NOOP, *(path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.yaml")))]

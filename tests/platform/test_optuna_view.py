@@ -4,7 +4,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from noop_studies import end, noop_study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -14,6 +13,7 @@ from platform.errors import UserError
 from platform.events import TrialEvent
 from platform.running.records import Records
 from platform.views.optuna_view import OptunaView
+from tests.platform.noop_studies import end, noop_study
 
 SPACE = """
 space:

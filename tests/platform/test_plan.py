@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from study_texts import NOOP, build
 
 from platform.definition.study import Study
 from platform.plan import FIRST_GUESSES, Plan, make_plan
@@ -14,6 +13,7 @@ from storage.base import Store
 from storage.events import EventLog
 from storage.runs import Manifest, RunStore
 from storage.uri import open_store
+from tests.platform.study_texts import NOOP, build
 from trainables.graph import STAGES, StageRun
 
 MOTION = """\
@@ -161,11 +161,11 @@ def test_planning_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_long_grid_is_planned_in_a_moment(store: Store) -> None:
-    text = NOOP.replace("trials: 4\n", "sampler: grid\n").replace("[0, 1]", "[0, 1], step: 0.0005")
+    text = NOOP.replace("trials: 4\n", "sampler: grid\nrepeats: 2\n").replace("[0, 1]", "[0, 1], step: 0.0005")
     plan = make_plan(build(text), store)
     (noop,) = plan.stages
-    assert plan.trials == 2001 * 4
-    assert (noop.runs, noop.exact) == (2001 * 4, False)
+    assert plan.trials == 2001 * 4 * 2
+    assert (noop.runs, noop.exact) == (2001 * 4 * 2, False)
 
 
 def rendered(plan: Plan, study: Study) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from made_up_study import made_up_study, study_events, trial_events
 from rich.console import Console
 
 from platform.events import TrialEvent
 from platform.views.final_table import duration, short_names
 from platform.views.progress import Progress
+from tests.platform.made_up_study import made_up_study, study_events, trial_events
 
 
 def shown(events: Iterable[TrialEvent], *, terminal: bool = False, trials: int = 4) -> str:

@@ -5,12 +5,12 @@ from typing import Any
 
 import optuna
 import pytest
-from noop_studies import dispatcher, noop_study, play
 
 from platform.definition.study import Study
 from platform.errors import UserError
 from platform.running.proposer import Proposer
 from platform.running.records import PointResult
+from tests.platform.noop_studies import dispatcher, noop_study, play
 
 TWO = "space: {noop.value: {uniform: [0.0, 1.0]}, noop.epochs: {int: [1, 50]}}"
 

@@ -1,14 +1,18 @@
 """Events add up to records; the recorder writes each to the store before any view sees it."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from noop_studies import end, noop_study
 
 from platform.events import TrialEvent
 from platform.running.records import Recorder, Records, summarise
+from platform.running.spool import Spool
 from storage.errors import UnavailableError
+from storage.events import EventLog
+from storage.memory import MemoryStore
+from tests.platform.noop_studies import end, noop_study
 
 
 def proposed(point: int, repeat: int = 0) -> dict[str, Any]:
@@ -108,23 +112,32 @@ def events(number: int) -> list[TrialEvent]:
     return [TrialEvent("t0000", sequence, "started", 0.0, {}) for sequence in range(number)]
 
 
-def test_the_store_has_an_event_before_a_view_sees_it() -> None:
+def test_the_store_has_an_event_before_a_view_sees_it(tmp_path: Path) -> None:
     heard: list[str] = []
-    recorder = Recorder(Log(heard), [Sees(heard, "a"), Sees(heard, "broken", fails=True)])  # type: ignore[arg-type]
+    views, spool = [Sees(heard, "a"), Sees(heard, "broken", fails=True)], Spool(tmp_path, "s", store="memory://")
+    recorder = Recorder(Log(heard), views, spool)  # type: ignore[arg-type]
     recorder.replay(events(1))
     for event in events(3)[1:]:
         recorder.put(event)
     recorder.close()
     assert heard == ["a t0000 0", "store t0000 1", "a t0000 1", "store t0000 2", "a t0000 2", "a closed"]
+    assert not spool.path.exists()
 
 
-def test_a_lost_store_ends_the_study_and_no_view_runs_ahead() -> None:
+def test_a_lost_store_ends_the_study_no_view_runs_ahead_and_what_it_lacks_is_kept(tmp_path: Path) -> None:
     heard: list[str] = []
-    recorder = Recorder(Log(heard, lost=1), [Sees(heard, "a")])  # type: ignore[arg-type]
+    spool = Spool(tmp_path, "s", store="memory://")
+    recorder = Recorder(Log(heard, lost=1), [Sees(heard, "a")], spool)  # type: ignore[arg-type]
     for event in events(3):
-        recorder._queue.put(event)
+        with suppress(UnavailableError):
+            recorder.put(event)
     with pytest.raises(UnavailableError, match="gone"):
         recorder.close()
     assert heard == ["store t0000 0", "a t0000 0", "a closed"]
     with pytest.raises(UnavailableError, match="gone"):
         recorder.put(events(4)[3])
+    assert spool.waiting == 3
+    log = EventLog(MemoryStore(), "s")
+    log.append("t0000", 0, events(1)[0].to_json())
+    assert Spool(tmp_path, "s", store="memory://").deliver(log) == 3
+    assert list(log.read()) == [event.to_json() for event in events(4)]

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from made_up_study import rollout_mse, study_events, trial_events
 
 from platform.views.results import Result, averaged, best_so_far, collect, controls, outcomes, pareto, ranked
+from tests.platform.made_up_study import rollout_mse, study_events, trial_events
 from trainables.metrics.registry import METRICS
 
 MSE, TOP1 = METRICS["motion.rollout_mse"], METRICS["semantic.retrieval_image_top1"]

@@ -2,11 +2,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from study_texts import NOOP, build
 
 from platform.definition.study import AshaOptions, FifoOptions, MedianOptions
 from platform.definition.study_file import load_study
 from platform.errors import UserError
+from tests.platform.study_texts import NOOP, build
 from trainables.config.trial import resolve
 from trainables.graph import stage_runs
 

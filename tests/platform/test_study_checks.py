@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from study_texts import NOOP, build, complaints
+
+from tests.platform.study_texts import NOOP, build, complaints
 
 MOTION = """\
 target: motion.rollout_mse
@@ -321,7 +322,7 @@ def test_settings_that_cannot_be(setting: str, phrases: list[str]) -> None:
 
 def test_a_value_that_only_another_swept_field_allows_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainables.backbones.fingerprint", lambda config: "some")
-    from study_texts import build
+    from tests.platform.study_texts import build
 
     study = build(
         "target: motion.rollout_mse\ntrials: 4\nspace:\n"

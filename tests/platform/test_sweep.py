@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study_texts import NOOP, build
 
 from platform import sweep
 from platform.definition.study import Study
@@ -16,6 +15,7 @@ from platform.running.records import Summary
 from storage import layout
 from storage.errors import UnavailableError
 from storage.uri import open_store
+from tests.platform.study_texts import NOOP, build
 
 DONE = Summary("test-1", {"completed": 4}, (), {"executed": 4, "reused": 0}, 1.0)
 

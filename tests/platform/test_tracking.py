@@ -5,25 +5,34 @@ import json
 import logging
 import shutil
 import sqlite3
+import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
-from made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
+import torch
+from safetensors.torch import load_file, save_file
 
 from platform.definition.study import Study
 from platform.evaluate import FILES
 from platform.evaluate import main as evaluate
 from platform.events import TrialEvent
-from platform.views.tracking import Tracking, attach_report, connected
+from platform.views.mlflow_client import connected
+from platform.views.registry import load_best
+from platform.views.tracking import Tracking, attach_report
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
+from storage.content import File, file_at
 from storage.local import LocalStore
-from storage.runs import File, Manifest, RunStore
+from storage.runs import Manifest, RunStore
+from tests.platform.made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
+from trainables.config.trial import resolve
+from trainables.networks.motion import PerFrameMlps
+from trainables.networks.structure import StructureDecoder
 
 
 def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: Any) -> None:
@@ -47,6 +56,7 @@ def rows(home: Path) -> dict[str, list[Any]]:
             "metrics": sorted(database.execute("select run_uuid, key, step, timestamp, value from metrics").fetchall()),
             "params": sorted(database.execute("select run_uuid, key, value from params").fetchall()),
             "inputs": database.execute("select count(*) from inputs").fetchall(),
+            "models": database.execute("select name, version from model_versions").fetchall(),
         }
 
 
@@ -63,7 +73,7 @@ def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder into which one whole study was mirrored."""
     folder = tmp_path_factory.mktemp("home")
     shutil.copy(database, folder)
-    mirror(folder, made_up_study(), study_events(), stage_runs=STAGE_RUNS)
+    mirror(folder, made_up_study(), study_events(), stage_runs=stage_runs(folder))
     return folder
 
 
@@ -81,17 +91,35 @@ def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return make
 
 
-class StageRuns:
-    """Stands in for a store that holds whatever run it is asked for."""
-
-    @staticmethod
-    def find(identity: str) -> Manifest | None:
-        stage = identity.partition("-")[0]
-        files = {"model.safetensors": File("ab" * 32, 1234)}
-        return Manifest(identity, stage, {}, 0, {}, files, {}, (), {}, 0.0, 0.0)
+def best_trial() -> int:
+    values = {i: rollout_mse(next(trial_events(i)).body["values"]) for i in range(12) if i not in (3, 4, 5)}
+    return min(values, key=values.__getitem__)
 
 
-STAGE_RUNS = cast(RunStore, StageRuns())
+def stage_runs(home: Path) -> RunStore:
+    """The store's runs of the best trial's decoders, as small as they go."""
+    runs = RunStore(LocalStore(home / "store"), cache=home / "cache")
+    config = resolve({"structure.hidden": 6, "motion.kind": "per_frame_mlp", "motion.mlp_hidden": 6})
+    structure = StructureDecoder(5, (2, 4, 4), hidden=6, residual_layers=config.structure.residual_layers, dropout=0.0)
+    motion = PerFrameMlps(config.motion, voxels=5, video=(3, 2, 4, 4))
+    made = {run["stage"]: run["identity"] for run in next(trial_events(best_trial())).body["runs"]}
+    commit(runs, made["voxels"], {}, {}, info={"voxels": "5"})
+    for stage, model, shape in (("structure", structure, (2, 4, 4)), ("motion", motion, (3, 2, 4, 4))):
+        predictions = {"first_latent" if stage == "structure" else "latents": torch.zeros(7, *shape)}
+        files = {"model": model.state_dict(), "predictions": predictions}
+        section = {stage: getattr(config, stage).model_dump(mode="json")}
+        commit(runs, made[stage], files, section, inputs={"voxels": made["voxels"]})
+    return runs
+
+
+def commit(
+    runs: RunStore, identity: str, files: Mapping[str, Mapping[str, torch.Tensor]], config: Any, **facts: Any
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, tensors in files.items():
+            save_file(dict(tensors), Path(folder) / f"{name}.safetensors")
+        empty = Manifest(identity, identity.partition("-")[0], config, 0, {}, {}, {}, (), {}, 0.0, 0.0)
+        runs.commit(replace(empty, **facts), Path(folder))
 
 
 def test_study_is_a_parent_run_and_trials_its_children(home: Path) -> None:
@@ -167,10 +195,10 @@ def test_traceback_is_an_artifact_and_its_last_line_a_tag(home: Path) -> None:
 
 def test_parent_holds_what_the_study_came_to(home: Path) -> None:
     run = runs_by_name(home)[made_up_study().id]
-    values = {i: rollout_mse(next(trial_events(i)).body["values"]) for i in range(12) if i not in (3, 4, 5)}
-    best = min(values, key=values.__getitem__)
+    best = best_trial()
+    value = rollout_mse(next(trial_events(best)).body["values"])
     assert run.data.tags["best.trial"] == f"t{best:04d}"
-    assert run.data.metrics["best.motion.rollout_mse"] == pytest.approx(values[best], abs=0)
+    assert run.data.metrics["best.motion.rollout_mse"] == pytest.approx(value, abs=0)
     assert run.data.metrics["best.motion.rollout_mse_static"] == 0.62
     assert (run.data.tags["trials.completed"], run.data.tags["trials.pruned"], run.data.tags["trials.failed"]) == (
         "9",
@@ -183,14 +211,35 @@ def test_parent_holds_what_the_study_came_to(home: Path) -> None:
     assert names >= {f"figures/{name}.png" for name in ("history", "importance", "slices", "parallel")}
     assert f"t{best:04d}" in (artifacts / "summary.md").read_text()
     model = json.loads((artifacts / "best_model.json").read_text())
-    assert model["uri"] == f"file://{home}/store/blobs/sha256/ab/{'ab' * 32}"
+    assert model["uri"] == (home / "store" / model["blob"]).as_uri()
+    assert file_at(home / "store" / model["blob"]) == File(model["sha256"], model["size"])
     assert model["trial"] == f"t{best:04d}"
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("phantom", "data-0000000000000007")
     assert (artifacts / "study" / "cmg.yaml").read_text() == made_up_study().source
+
+
+def test_the_best_model_is_registered_and_loads_without_a_pickle(home: Path) -> None:
+    client = mlflow.MlflowClient(tracking_uri=default_tracking(home))
+    run = runs_by_name(home)[f"t{best_trial():04d}"]
+    (version,) = client.search_model_versions("name = 'mindsweep.cmg-1a2b3c4d'")
+    assert version.run_id == run.info.run_id
+    assert version.source == f"{run.info.artifact_uri}/model"
+    assert version.tags["stage.motion"] == run.data.tags["stage.motion"]
+    files = Path(run.info.artifact_uri.removeprefix("file://")) / "model"
+    assert {path.name for path in files.rglob("*") if path.is_file()} == {"model.safetensors", "config.json"}
+    loaded = load_best("cmg-1a2b3c4d", tracking=default_tracking(home))
+    assert sorted(loaded) == ["motion", "structure"]
+    fmri = torch.ones(2, 5)
+    assert loaded["structure"](fmri).shape == (2, 2, 4, 4)
+    assert loaded["motion"](fmri).shape == (2, 3, 2, 4, 4)
+    stored = load_file(files / "motion" / "model.safetensors")
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in loaded["motion"].state_dict().items())
 
 
 def test_seeing_all_again_changes_nothing(home: Path) -> None:
     before = rows(home)
-    mirror(home, made_up_study(), study_events(), stage_runs=STAGE_RUNS)
+    mirror(home, made_up_study(), study_events(), stage_runs=RunStore(LocalStore(home / "store"), cache=home / "cache"))
     assert rows(home) == before
 
 
@@ -274,7 +323,10 @@ def test_a_report_becomes_artifacts_of_the_study(
         (folder / "report.html").write_text(text)
         (folder / "figures" / "effects.svg").write_text("<svg/>")
         attach_report(folder, study, uri=default_tracking(home))
-    place = Path(runs_by_name(home)[study.id].info.artifact_uri.removeprefix("file://")) / "report"
+    run = runs_by_name(home)[study.id]
+    link = f"[Report](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/report/report.html)"
+    assert run.data.tags["mlflow.note.content"].count(link) == 1
+    place = Path(run.info.artifact_uri.removeprefix("file://")) / "report"
     assert (place / "report.html").read_text() == "third"
     assert (place / "figures" / "effects.svg").is_file()
 
@@ -330,6 +382,21 @@ def test_long_values_odd_names_and_thousands_of_points(new_home: Callable[[str],
     assert len(points) == 2 * 1300
 
 
+def test_why_it_failed_is_a_tag_and_what_it_used_are_metrics(new_home: Callable[[str], Path]) -> None:
+    folder, events = new_home("home"), list(trial_events(4, outcome="FAILED"))
+    started, usage = events[1].time, "system/cpu_utilization_percentage"
+    samples = [{"time": started + seconds, "metrics": {usage: 10.0 * seconds}} for seconds in (1.2, 6.3)]
+    told: dict[str, Any] = {"cause": "OUT_OF_MEMORY", "time": {"queue": 0.5, "compute": 3.5}}
+    changed = [*events[:2], later(events[2], samples=samples), *events[3:-1], later(events[-1], **told)]
+    for _ in range(2):
+        mirror(folder, made_up_study(trials=1), changed)
+    run = runs_by_name(folder)["t0004"]
+    assert run.data.tags["cause"] == "out_of_memory"
+    assert (run.data.metrics["time/queue"], run.data.metrics["time/compute"]) == (0.5, 3.5)
+    history = mlflow.MlflowClient(default_tracking(folder)).get_metric_history(run.info.run_id, usage)
+    assert [(point.step, point.value) for point in history] == [(1, 12.0), (6, 63.0)]
+
+
 def test_repeats_and_unfinished_trials(new_home: Callable[[str], Path]) -> None:
     folder = new_home("home")
     study = made_up_study(trials=2, repeats=2)
@@ -358,7 +425,7 @@ def test_a_server_that_stays_away_is_told_once_and_written_later(
     assert "secret" not in caplog.text
     assert caplog.text.count("does not answer") == 1
     assert f"MLflow lacks {len(events)} events of 1 trials" in caplog.text
-    assert "python -m platform.sweep search_spaces/cmg.yaml" in caplog.text
+    assert "python -m platform.rebuild cmg-1a2b3c4d" in caplog.text
     mirror(folder, study, events)
     assert runs_by_name(folder)["t0000"].info.status == "FINISHED"
 
@@ -369,7 +436,8 @@ def test_a_server_that_stays_away_is_told_once_and_written_later(
         ("ftp://host/x", "these do: sqlite"),
         ("mlruns", "these do: sqlite"),
         ("http://user:secret@127.0.0.1:1", "does not answer"),
-        ("postgresql://user:secret@127.0.0.1:1/mlflow", "does not answer"),
+        ("postgresql+json://user:secret@127.0.0.1:1/mlflow", "does not answer"),  # a package that is there
+        ("postgresql+absent://user:secret@127.0.0.1:1/mlflow", "needs the Python package absent"),
         (f"sqlite:///{__file__}/mlflow.db", "cannot be written"),
         ("sqlite://", "names no file"),
     ],

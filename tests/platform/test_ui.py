@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from made_up_study import made_up_study, trial_events
 
 from platform import ui
 from platform.views.tracking import Tracking
 from platform.views.tracking_uri import default_tracking
+from tests.platform.made_up_study import made_up_study, trial_events
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +65,9 @@ def test_the_server_lists_the_study_and_ends_on_ctrl_c(server: tuple[subprocess.
     assert process.stdout.readline().startswith(f"MLflow UI: http://127.0.0.1:{port}")
     assert process.stdout.readline().startswith(f"  cmg-1a2b3c4d: http://127.0.0.1:{port}/#/experiments/")
     assert answer(port, "/health") == b"OK"
+    serving = psutil.Process(process.pid).children(recursive=True)
+    listening = [c.laddr.ip for one in serving for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert set(listening) == {"127.0.0.1"}, "nobody else can reach it"
     experiments = json.loads(answer(port, "/api/2.0/mlflow/experiments/search", {"max_results": 10}))["experiments"]
     found = next(one for one in experiments if one["name"] == "mindsweep/cmg")
     query = {"experiment_ids": [found["experiment_id"]], "filter": "tags.`mindsweep.kind` = 'study'"}

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from storage.errors import LeaseHeldError, UnavailableError
 from storage.lease import Lease
 from storage.local import LocalStore
 from storage.memory import MemoryStore
+from storage.uri import open_store
 
 _HOLDER = """
 import sys, time
@@ -30,6 +33,38 @@ with Lease(open_store(sys.argv[1]), "study", ttl=float(sys.argv[2])):
     print("held", flush=True)
     time.sleep(120)
 """
+
+
+_ELSEWHERE = """
+import sys, time
+from storage import lease
+from storage.uri import open_store
+
+lease._machine = lambda: "other/boot/space"
+held = lease.Lease(open_store(sys.argv[1]), "study", ttl=float(sys.argv[2]))
+held.acquire()
+print("held", flush=True)
+while not held.lost:
+    time.sleep(0.05)
+print("lost", flush=True)
+"""
+
+
+@pytest.fixture
+def elsewhere_on_s3(
+    s3_endpoint: str, aws: Callable[[str], AbstractContextManager[None]]
+) -> Iterator[tuple[Store, subprocess.Popen[str]]]:
+    """An S3 store, and a process that holds the lease `study` there, on another machine by all that is stored."""
+    with aws(s3_endpoint):
+        store = open_store(f"s3://mindsweep/tests/lease-{uuid.uuid4().hex}")
+        command = [sys.executable, "-c", _ELSEWHERE, store.uri, "1.5"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "held\n"
+                yield store, process
+            finally:
+                process.kill()
 
 
 @pytest.fixture
@@ -134,6 +169,52 @@ def elsewhere(store: Store, ttl: float) -> Lease:
     held._record.update(machine="other/boot/space", host="other")
     rewrite(store, machine="other/boot/space", host="other")
     return held
+
+
+def test_a_process_on_another_machine_is_judged_by_its_heartbeat(
+    elsewhere_on_s3: tuple[Store, subprocess.Popen[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    store, process = elsewhere_on_s3
+    with pytest.raises(LeaseHeldError, match=f"process {process.pid} on "):
+        Lease(store, "study", ttl=60.0).acquire()
+    assert "waiting for a sign of life" in caplog.text
+    process.kill()
+    process.wait()
+    start = time.monotonic()
+    with Lease(store, "study", ttl=0.3) as held:
+        assert time.monotonic() - start >= 1.5, "the holder's time to live, since its process cannot be seen"
+        assert not held.lost
+
+
+def test_a_process_on_another_machine_that_stood_still_notices_that_it_lost(
+    elsewhere_on_s3: tuple[Store, subprocess.Popen[str]],
+) -> None:
+    store, process = elsewhere_on_s3
+    process.send_signal(signal.SIGSTOP)
+    with Lease(store, "study", ttl=0.3) as held:
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "lost\n"
+        assert not held.lost
+    assert [record["machine"] for record in records(store)] == [lease._machine()]
+
+
+def test_whether_a_holder_lives_can_be_asked_without_waiting(store: Store) -> None:
+    held = elsewhere(store, ttl=0.6)
+    asking = Lease(store, "study", ttl=0.6)
+    assert not asking.attempt(), "nothing is known yet"
+    held._stop.set()
+    assert held._thread is not None
+    held._thread.join()
+    rewrite(store, beat=77)
+    with pytest.raises(LeaseHeldError):
+        asking.attempt()
+    start = time.monotonic()
+    assert not asking.attempt()
+    while not asking.attempt():
+        time.sleep(0.02)
+    assert 0.5 <= time.monotonic() - start < 30
+    asking.release()
 
 
 def test_another_machine_that_beats_is_respected(store: Store) -> None:

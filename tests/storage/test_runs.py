@@ -16,6 +16,7 @@ import pytest
 
 from storage import content, layout
 from storage.base import Store
+from storage.cache import Cache
 from storage.errors import IntegrityError, NotFoundError
 from storage.local import LocalStore
 from storage.memory import MemoryStore
@@ -208,7 +209,7 @@ def test_a_remote_blob_is_verified_cached_and_downloaded_again(tmp_path: Path) -
     path.unlink()  # the good copy
     store.put(key, b"damaged", replace=True)
     with pytest.raises(IntegrityError, match=key):
-        Artifacts(store, committed, cache=tmp_path / "cache").path("model.safetensors")
+        Artifacts(store, committed, cache=Cache(tmp_path / "cache")).path("model.safetensors")
     assert not path.exists()
 
 

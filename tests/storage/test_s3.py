@@ -34,8 +34,8 @@ def s3(s3_store: S3Store) -> S3Store:
     return s3_store
 
 
-def failure(code: str, status: int, *, retries: int = 0) -> ClientError:
-    metadata = {"HTTPStatusCode": status, "RetryAttempts": retries}
+def failure(code: str, status: int) -> ClientError:
+    metadata = {"HTTPStatusCode": status}
     response: Any = {"Error": {"Code": code, "Message": "from the server"}, "ResponseMetadata": metadata}
     return ClientError(response, "Any")
 
@@ -44,21 +44,21 @@ def test_pages(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [f"a/{number}" for number in range(8)]
     for key in keys:
         s3.put(key, b"")
-    real = s3._client
+    real = s3._bucket.client
     client = Client(real, list_objects_v2=lambda **where: real.list_objects_v2(MaxKeys=3, **where))
-    monkeypatch.setattr(s3, "_client", client)
+    monkeypatch.setattr(s3._bucket, "client", client)
     assert list(s3.list("a/")) == keys
 
 
 def test_a_server_without_conditional_put(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = s3._client
+    real = s3._bucket.client
 
     def put_object(**where: Any) -> Any:
         if "IfNoneMatch" in where:
             raise failure("NotImplemented", 501)
         return real.put_object(**where)
 
-    monkeypatch.setattr(s3, "_client", Client(real, put_object=put_object))
+    monkeypatch.setattr(s3._bucket, "client", Client(real, put_object=put_object))
     s3.put("a", b"first")
     with pytest.raises(ExistsError):
         s3.put("a", b"second")
@@ -71,7 +71,7 @@ def test_an_answer_that_was_lost_does_not_look_like_another_writer(
 ) -> None:
     (tmp_path / "data").write_bytes(b"mine")
     data = tmp_path / "data" if kind == "file" else b"mine"
-    real, calls = s3._client, []
+    real, calls = s3._bucket.client, []
 
     def put_object(**where: Any) -> Any:
         calls.append(where)
@@ -80,7 +80,7 @@ def test_an_answer_that_was_lost_does_not_look_like_another_writer(
             raise failure("InternalError", 500)
         return answer
 
-    monkeypatch.setattr(s3, "_client", Client(real, put_object=put_object))
+    monkeypatch.setattr(s3._bucket, "client", Client(real, put_object=put_object))
     s3.put("a", data)
     assert len(calls) == 2
     with pytest.raises(ExistsError):
@@ -88,7 +88,7 @@ def test_an_answer_that_was_lost_does_not_look_like_another_writer(
 
 
 def test_another_writer_during_an_outage_is_still_another(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = s3._client, []
+    real, calls = s3._bucket.client, []
 
     def put_object(**where: Any) -> Any:
         calls.append(where)
@@ -97,7 +97,7 @@ def test_another_writer_during_an_outage_is_still_another(s3: S3Store, monkeypat
             raise failure("SlowDown", 503)
         return real.put_object(**where)
 
-    monkeypatch.setattr(s3, "_client", Client(real, put_object=put_object))
+    monkeypatch.setattr(s3._bucket, "client", Client(real, put_object=put_object))
     with pytest.raises(ExistsError):
         s3.put("a", b"mine")
     assert s3.get("a") == b"theirs"
@@ -118,14 +118,14 @@ def test_outages_are_retried_a_bounded_number_of_times(
             raise error
         return {"Body": io.BytesIO(b"there")}
 
-    monkeypatch.setattr(s3, "_client", Client(s3._client, get_object=get_object))
+    monkeypatch.setattr(s3._bucket, "client", Client(s3._bucket.client, get_object=get_object))
     outages = 3
     assert s3.get("a") == b"there"
     calls.clear()
     outages = 99
     with pytest.raises(UnavailableError, match=r"cannot read a in s3://mindsweep/tests/contract: ") as caught:
         s3.get("a")
-    assert len(calls) == 4
+    assert 5 <= len(calls) <= 12  # in a second
     assert caught.value.__cause__ is error
 
 
@@ -136,7 +136,7 @@ def test_refusals_are_not_retried(s3: S3Store, monkeypatch: pytest.MonkeyPatch) 
         calls.append(where)
         raise failure("AccessDenied", 403)
 
-    monkeypatch.setattr(s3, "_client", Client(s3._client, get_object=get_object))
+    monkeypatch.setattr(s3._bucket, "client", Client(s3._bucket.client, get_object=get_object))
     with pytest.raises(UnavailableError, match="AccessDenied"):
         s3.get("a")
     assert len(calls) == 1
@@ -153,7 +153,7 @@ def test_a_missing_bucket_is_unavailable(s3_endpoint: str, aws: Aws) -> None:
 
 def test_nobody_listens(tmp_path: Path, aws: Aws) -> None:
     with aws("http://127.0.0.1:9"):
-        store = S3Store("bucket", retry=Retry(attempts=2, sleep=lambda _: None))
+        store = S3Store("bucket", retry=Retry(patience=0.3))
     (tmp_path / "large").write_bytes(bytes(17 << 20))
     for data in (b"small", tmp_path / "large"):
         with pytest.raises(UnavailableError, match=r"cannot write a in s3://bucket: .*127.0.0.1:9") as caught:

@@ -91,6 +91,17 @@ def test_what_was_interrupted_is_no_damage(store: Store, manifest: Manifest) -> 
     assert found(store) == []
 
 
+def test_what_a_running_study_changes_meanwhile_is_no_damage(local: LocalStore, tmp_path: Path) -> None:
+    fill(local, tmp_path / "scratch")
+    local.put(layout.pulse("cmg", "trial"), b'{"stage": "semantic"}')
+    keys = tuple(local.list(""))
+    promised, _ = verify.promises(local, keys)
+    Checkpoints(local, "noop-2", cache=tmp_path).clear()
+    checked = [verify.check(local, key, file) for key, file in promised.items()]
+    assert checked == [None] * len(checked)
+    assert verify.promises(local, keys)[1] == []
+
+
 def test_a_manifest_that_is_valid_json_but_no_manifest(store: Store, manifest: Manifest) -> None:
     data = store.get(layout.study("cmg"))
     store.put(layout.manifest("noop-3"), data)

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dataset_tools import Folder, run_stage
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from tests.trainables.dataset_tools import Folder, run_stage
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, TR, hrf, record

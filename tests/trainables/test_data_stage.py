@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_tools import Folder, run_stage, small
 from safetensors.numpy import load_file
 
+from tests.trainables.dataset_tools import Folder, run_stage, small
 from trainables import datasets
 from trainables.datasets.errors import DatasetError
 from trainables.graph import stage_runs

@@ -6,11 +6,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from dataset_tools import run_stage
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
+from tests.trainables.dataset_tools import run_stage
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.clips import ClipError, natural, read_clip

@@ -13,7 +13,8 @@ from storage.runs import Checkpoints
 from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import Context, silent
-from trainables.loop import DivergedError, Forward, Job, Progress, add_l1_gradient, l1_weight, learning_rate, train
+from trainables.distributed import Forward
+from trainables.loop import DivergedError, Job, Progress, add_l1_gradient, l1_weight, learning_rate, train
 from trainables.randomness import Streams, derived_seed
 
 CUMULATIVE = SparsifyConfig(unit="entries", refresh="epoch", cumulative=True)

@@ -3,7 +3,9 @@
 import subprocess
 from pathlib import Path
 
-from trainables.provenance import CODE, code_digest, code_facts
+import pytest
+
+from trainables.provenance import CODE, CODE_VARIABLE, COMMIT_VARIABLE, code_digest, code_facts, commit_variables
 
 
 def checkout(folder: Path) -> Path:
@@ -48,3 +50,29 @@ def test_commit_and_changes_since_are_told(tmp_path: Path) -> None:
 
 def test_outside_git_the_digests_remain(tmp_path: Path) -> None:
     assert set(code_facts(checkout(tmp_path / "copy"))) - {"commit", "dirty"} == {"code", "lock"}
+
+
+def test_a_copy_outside_git_is_told_its_commit_and_takes_no_other_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, copy = checkout(tmp_path / "made"), checkout(tmp_path / "copy")
+    git(made, "init", "-q")
+    git(made, "add", ".")
+    git(made, "commit", "-qm", "first")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))  # whatever the temporary folder lies in
+    for name, value in commit_variables(made).items():
+        monkeypatch.setenv(name, value)
+    assert code_facts(copy) == code_facts(made)
+    assert code_facts(copy)["dirty"] == "false"
+    (copy / "storage" / "code.py").write_text("x = 2\n")
+    code_facts.cache_clear()
+    assert set(code_facts(copy)) == {"code", "lock"}
+
+
+def test_a_commit_that_a_person_gives_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    image = checkout(tmp_path / "image")
+    assert commit_variables(image) == {}
+    code_facts.cache_clear()
+    monkeypatch.setenv(COMMIT_VARIABLE, "1234abcd-dirty")
+    assert commit_variables(image) == {COMMIT_VARIABLE: "1234abcd-dirty", CODE_VARIABLE: code_digest(image)}

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import pytest
 import torch
-from dataset_tools import Folder
 from safetensors.torch import load_file, save_file
-from stable_diffusion_folder import WIDTH, build
 
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Checkpoints
+from tests.trainables.dataset_tools import Folder
+from tests.trainables.stable_diffusion_folder import WIDTH, build
 from trainables.backbones.load import load_generator, load_text_encoder, load_vae
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, Report, StageResult, StageTask, silent

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dataset_tools import Folder, run_stage, small
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from tests.trainables.dataset_tools import Folder, run_stage, small
 from trainables.datasets.errors import DatasetError
 from trainables.stages import data, voxels
 

@@ -84,6 +84,6 @@ def _load(loader: Callable[..., Any], source: str, *, kind: str, **options: Any)
         size = fields.get("crop_size", fields["size"])
         side = size if isinstance(size, int) else next(iter(size.values()))
         prepare = Preparation(int(side), tuple(fields["image_mean"]), tuple(fields["image_std"]))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
         raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {place.place}: {error}") from error
     return model.eval().requires_grad_(False), prepare

@@ -210,7 +210,7 @@ def _load(loader: Callable[..., Any], source: Source, *, what: str, **options: A
     revision = {} if source.revision is None else {"revision": source.revision}
     try:
         return loader(source.place, **options, **revision)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
         inside = f"/{options['subfolder']}" if "subfolder" in options else ""
         folder, hub = (
             "the folder lacks it or it is damaged",

@@ -46,6 +46,16 @@ class TrainConfig(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], CIRCUMSTANCE] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Annotated[bool, CIRCUMSTANCE] = False
+    workers: Annotated[Count, CIRCUMSTANCE] = 1
+    """Processes that train together, each on its share of every batch: how many changes a result by rounding only."""
+
+    @model_validator(mode="after")
+    def _workers_have_rows(self) -> Self:
+        if self.workers > self.batch_size:
+            raise ValueError(
+                f"workers share a batch, so batch_size must be at least {self.workers}, but got {self.batch_size}"
+            )
+        return self
 
 
 class SemanticConfig(Config):
@@ -154,5 +164,9 @@ class NoopConfig(Config):
     epochs: Count = 1
     sleep: Annotated[NonNegative, CIRCUMSTANCE] = 0.0
     """Seconds per epoch."""
+    memory: Annotated[Natural, CIRCUMSTANCE] = 0
+    """Megabytes (of 2^20 bytes) that each epoch holds, and its checkpoint."""
     fail_at: Natural = 0
     """Raise at this epoch; 0 never."""
+    workers: Annotated[Count, CIRCUMSTANCE] = 1
+    """Processes that do so together."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def read_captions(path: Path, names: Sequence[str]) -> tuple[list[str], list[Pro
         found = _parse(path)
     except FileNotFoundError:
         return [], [Problem(str(path), "there is no such file", FORMATS)]
-    except (ValueError, csv.Error) as error:  # JSON and UTF-8 errors are ValueErrors
+    except (ValueError, csv.Error, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         return [], [Problem(str(path), f"cannot be read: {error}", FORMATS)]
     captions, problems = _by_name(found, names) if isinstance(found, Mapping) else _by_place(found, names)
     problems += [
@@ -57,8 +58,7 @@ def _parse(path: Path) -> Mapping[str, Any] | list[Any]:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
     if twice:
         raise ValueError(f"two captions for {', '.join(map(repr, twice))}")
     return dict(pairs)

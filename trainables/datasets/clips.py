@@ -18,6 +18,10 @@ VIDEO = {".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".avi": "avi", ".mkv": "ma
 """Suffix to FFmpeg's container format. Left to guess, FFmpeg also follows playlists to other files and hosts."""
 LONGEST = 1000
 """Frames in a clip; what is longer is surely not a clip of a few seconds."""
+LARGEST = 1 << 25
+"""Pixels of a frame (8K has them): a file of a few bytes may promise billions, which are refused before decoding."""
+_MOST_BYTES = 1 << 32
+"""Of all frames of one clip, as they are kept."""
 
 
 class ClipError(ValueError):
@@ -78,11 +82,11 @@ def decode(
     Args:
         path: of a clip, as `is_clip` has it.
         keep: takes a picture as it lies in the file (palette and alpha included) and its index; nothing else of the
-            picture stays in memory.
+            picture stays in memory. Pictures over `LARGEST` pixels are refused before that.
         missing: share of the frames a video's header promises that may be absent, as where an edit list hides some.
 
     Raises:
-        ClipError: it cannot be decoded, ends early, or has over `LONGEST` frames.
+        ClipError: it cannot be decoded, ends early, or is too large (`LONGEST`, `LARGEST`, 4 GiB in all).
     """
     kept: list[Frames] = []
     times: list[Fraction] = []
@@ -90,6 +94,8 @@ def decode(
         for picture, time in _pictures(path, missing):
             kept.append(keep(picture, len(kept)))
             times.append(time)
+            if len(kept) * kept[-1].nbytes > _MOST_BYTES:
+                raise ClipError(f"more than {_MOST_BYTES >> 30} GiB of pixels; cut it, or make it smaller")
             if len(kept) > LONGEST:
                 raise ClipError(f"more than {LONGEST} frames; cut it into clips of about two seconds")
     except ClipError:
@@ -116,14 +122,21 @@ def _pictures(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fractio
         yield from _video(path, missing)
     elif path.is_dir():
         for file in files(path):
-            with Image.open(file) as picture:
+            with Image.open(file, formats=["PNG"]) as picture:
+                _check_size(*picture.size)
                 yield picture, Fraction(0)
     elif not path.read_bytes().rstrip(b"\0").endswith(b";"):
         raise ClipError("ends before its trailer: truncated, or no GIF")
     else:
         with Image.open(path, formats=["GIF"]) as animation:
+            _check_size(*animation.size)
             for shown in ImageSequence.Iterator(animation):
                 yield shown, Fraction(round(shown.info.get("duration", 0)), 1000)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > LARGEST:
+        raise ClipError(f"frames of {height} x {width} pixels; {LARGEST:,} pixels are the most that are read")
 
 
 def _video(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fraction]]:
@@ -133,6 +146,7 @@ def _video(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fraction]]
         if not container.streams.video:
             raise ClipError("has no video stream")
         stream = container.streams.video[0]
+        _check_size(stream.codec_context.width, stream.codec_context.height)
         time = 1 / Fraction(stream.average_rate) if stream.average_rate else Fraction(0)
         count = 0
         for frame in container.decode(stream):

@@ -14,10 +14,11 @@ SHAPE = "it must be a NumPy file (.npy) of real numbers, [clips, voxels] or [sub
 def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[np.float32] | None, list[Problem]]:
     """Return the fMRI as float32 [subjects, clips, voxels], or None, and what is wrong."""
     try:
-        array = np.load(path, allow_pickle=False)
+        # Mapped, so that a header that promises more than the file holds is refused, not allocated.
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
     except FileNotFoundError:
         return None, [Problem(str(path), "there is no such file", f"{SHAPE}, or set dataset.simulate: true")]
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # readers raise whatever they like on damaged input
         return None, [Problem(str(path), f"cannot be read: {error}", SHAPE)]
     if (
         not isinstance(array, np.ndarray)
@@ -34,7 +35,7 @@ def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[np.float32] | None, li
     if array.shape[1] != clips:
         return None, [Problem(str(path), f"{array.shape[1]} rows for {clips} clips", "row i must answer clip i")]
     with np.errstate(over="ignore"):
-        fmri = array.astype(np.float32)
+        fmri = np.asarray(array).astype(np.float32)
     problems = [
         problem for subject in range(len(fmri)) for problem in _check(fmri[subject], f"{path}, subject {subject}")
     ]

@@ -55,7 +55,8 @@ def read_video(path: Path) -> Video:
 
 def _array(path: Path) -> Clip:
     try:
-        array = np.load(path, allow_pickle=False)
+        # Mapped, so that a header that promises more than the file holds is refused, not allocated.
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
     except Exception as error:  # as with any other damaged file
         raise ClipError(f"cannot be decoded: {type(error).__name__}: {error}") from error
     right = "[frames, height, width, 3] as uint8, or as floats from 0 to 1, is needed"
@@ -64,7 +65,7 @@ def _array(path: Path) -> Clip:
     if array.ndim != 4 or array.shape[-1] != 3 or array.size == 0:
         raise ClipError(f"holds {array.dtype} {list(array.shape)}; {right}")
     if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
+        return np.array(array, order="C", subok=False)
     if array.dtype.kind != "f" or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
         raise ClipError(f"holds {array.dtype} outside 0 to 1, or NaN; {right}")
     return np.asarray(np.round(array * 255), dtype=np.uint8)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.networks.dropout import Dropout
+
 
 class Attention(nn.Module):
     """Multi-head attention whose inner width need not be that of the tokens (paper: tokens 16384, inner 1024)."""
@@ -13,7 +15,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, *, inner: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(width, inner)
         self.key = nn.Linear(width, inner)
         self.value = nn.Linear(width, inner)
@@ -25,11 +27,22 @@ class Attention(nn.Module):
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, tokens), (self.key, source), (self.value, source))
         )
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout.p if self.training else 0.0
         heads_mask = None if mask is None else mask[:, None]
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=heads_mask, dropout_p=dropout)
+        if dropout > 0 and self.dropout.share is not None:
+            attended = self._attend(query, key, heads_mask) @ value
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=heads_mask, dropout_p=dropout)
         mixed: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return mixed
+
+    def _attend(self, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        """Return weights [B, heads, Q, K] as torch's attention has them, with dropout that can be drawn in shares."""
+        scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        kept: Tensor = self.dropout(scores.softmax(-1))
+        return kept
 
 
 class AdaptiveNorm(nn.Module):

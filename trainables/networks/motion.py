@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trainables.config.decoders import MotionConfig
 from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
+from trainables.networks.dropout import Dropout
 from trainables.networks.masks import at_inference
 from trainables.networks.semantic import Residual, mlp_block
 from trainables.networks.structure import StructureDecoder
@@ -46,7 +47,7 @@ class Sublayer(nn.Module):
 
     def __init__(self, config: MotionConfig, *, adaptive: bool = False) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.adaptive = AdaptiveNorm(config.width) if adaptive else None
         self.norm = None if adaptive else nn.LayerNorm(config.width)
 
@@ -131,7 +132,7 @@ class MotionGenerator(nn.Module):
         projected = values != config.width
         self.encoder = FmriEncoder(config, voxels)
         self.embed = nn.Linear(values, config.width) if projected else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(CmgBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.unembed = nn.Linear(config.width, values) if projected else nn.Identity()

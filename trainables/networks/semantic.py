@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.config.decoders import SemanticConfig
+from trainables.networks.dropout import Dropout
 
 
 class Residual(nn.Module):
@@ -24,7 +25,7 @@ class Residual(nn.Module):
 
 def mlp_block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     """Return Linear, LayerNorm, GELU, Dropout: what the paper's encoders are made of."""
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout))
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), Dropout(dropout))
 
 
 class SemanticDecoder(nn.Module):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from trainables.networks.dropout import Dropout
 from trainables.networks.semantic import Residual
 
 
@@ -17,10 +18,10 @@ class StructureDecoder(nn.Module):
         """Build it for a latent of shape `latent`, [c, h, w]."""
         super().__init__()
         self.latent = tuple(latent)
-        residuals = (Residual(nn.Linear(hidden, hidden), nn.Dropout(dropout)) for _ in range(residual_layers))
+        residuals = (Residual(nn.Linear(hidden, hidden), Dropout(dropout)) for _ in range(residual_layers))
         self.layers = nn.Sequential(
             nn.Linear(voxels, hidden),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             *residuals,
             nn.LayerNorm(hidden),
             nn.ReLU(),

@@ -140,6 +140,7 @@ def finish(
         "best_epoch": str(progress.best_epoch),
         "epochs": str(progress.epoch),
         "device": str(next(learner.model.parameters()).device),
+        "workers": str(task.context.world_size),
     }
     return StageResult({"loss": best["loss"], **metrics}, tuple(progress.history), info)
 

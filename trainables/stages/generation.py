@@ -1,10 +1,8 @@
 """What reconstructions and controls share: the frozen networks, the generator's run over clips, frames as pixels."""
 
 import logging
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -100,6 +98,5 @@ def _resumed(task: StageTask) -> list[Tensor]:
 
 def _save(task: StageTask, epoch: int, parts: list[Tensor]) -> None:
     """Save what is finished: latents, a small part of what the decoded frames would take."""
-    with tempfile.TemporaryDirectory() as scratch:
-        save_file({"latents": torch.cat(parts)}, Path(scratch) / "latents.safetensors")
-        task.context.checkpoints.save(epoch, Path(scratch))
+    with task.context.checkpoint(epoch) as folder:
+        save_file({"latents": torch.cat(parts)}, folder / "latents.safetensors")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from trainables.config.decoders import MotionConfig
 from trainables.context import StageResult, StageTask
-from trainables.loop import Forward, Job, pick_device, train
+from trainables.distributed import Forward
+from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse
 from trainables.networks.masks import draw
 from trainables.networks.motion import MotionGenerator, PerFrameMlps

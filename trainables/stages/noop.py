@@ -1,13 +1,12 @@
 """A stage that computes nothing: for the platform's own tests, and to measure what the platform costs."""
 
 import json
-import tempfile
 import time
-from pathlib import Path
 
 from trainables.context import StageResult, StageTask
 
 FILE = "value.json"
+_MEGA = 1 << 20
 
 
 def run(task: StageTask) -> StageResult:
@@ -15,19 +14,38 @@ def run(task: StageTask) -> StageResult:
 
     Raises:
         RuntimeError: Epoch `noop.fail_at` is reached.
+        MemoryError: There are no `noop.memory` megabytes.
     """
     config = task.config.noop
-    history = _restored(task)
-    for epoch in range(len(history) + 1, config.epochs + 1):
+    history = _agreed(task, _restored(task))
+    before = len(history)
+    for epoch in range(before + 1, config.epochs + 1):
+        held = bytearray(config.memory * _MEGA)
         time.sleep(config.sleep)
         if epoch == config.fail_at:
             raise RuntimeError(f"noop was asked to fail at epoch {epoch}")
         history.append({"value": config.value + 1.0 - epoch / config.epochs})
-        if epoch < config.epochs:
-            _checkpoint(task, history)
+        if epoch < config.epochs and task.context.rank == 0:
+            with task.context.checkpoint(epoch) as folder:
+                (folder / "history.json").write_text(json.dumps(history))
+                if held:
+                    (folder / "held").write_bytes(held)
         task.context.report(epoch, history[-1])
     (task.context.output / FILE).write_text(json.dumps(config.value))
-    return StageResult(metrics={"value": config.value}, history=tuple(history))
+    facts = {"continued_after": str(before)}
+    return StageResult(metrics={"value": config.value}, history=tuple(history), info=facts)
+
+
+def _agreed(task: StageTask, history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Return the first worker's history: it may have written a checkpoint before another looks for one."""
+    if task.context.world_size == 1:
+        return history
+    import torch  # one process alone does without
+
+    from trainables.distributed import Team
+
+    team = Team(task.context.rank, task.context.world_size, torch.device("cpu"))
+    return list(team.told({"history": history})["history"])
 
 
 def _restored(task: StageTask) -> list[dict[str, float]]:
@@ -36,9 +54,3 @@ def _restored(task: StageTask) -> list[dict[str, float]]:
         return []
     history: list[dict[str, float]] = json.loads((latest[1] / "history.json").read_text())
     return history
-
-
-def _checkpoint(task: StageTask, history: list[dict[str, float]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "history.json").write_text(json.dumps(history))
-        task.context.checkpoints.save(len(history), Path(folder))

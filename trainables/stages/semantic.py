@@ -9,7 +9,8 @@ from torch import Tensor
 from trainables.augment import pick_variant
 from trainables.config.decoders import SemanticConfig
 from trainables.context import StageResult, StageTask
-from trainables.loop import Forward, Job, pick_device, train
+from trainables.distributed import Forward
+from trainables.loop import Job, pick_device, train
 from trainables.losses import semantic_loss
 from trainables.metrics.retrieval import ranks
 from trainables.networks.semantic import SemanticDecoder

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from trainables.config.decoders import StructureConfig
 from trainables.context import StageResult, StageTask
-from trainables.loop import Forward, Job, pick_device, train
+from trainables.distributed import Forward
+from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse
 from trainables.networks.structure import StructureDecoder
 from trainables.randomness import Streams

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from noop_ablations import NOOP, build, play, register, written
 
 from platform import ablate
 from platform.ablation.design_file import load_ablation
@@ -14,6 +13,7 @@ from platform.ablation.study import AblationStudy
 from platform.running.records import Summary
 from storage.local import LocalStore
 from storage.studies import load_amendments
+from tests.platform.ablation.noop_ablations import NOOP, build, play, register, written
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from noop_ablations import written
 
 from platform.ablation.collect import collect
 from platform.ablation.design_file import load_ablation
 from platform.ablation.plan import plan_ablation
 from platform.running.driver import run_study
 from storage.local import LocalStore
+from tests.platform.ablation.noop_ablations import written
 
 TEXT = """\
 primary: [noop.value]
@@ -31,6 +31,7 @@ class Options:
     home: Path
     address: str | None = None
     max_concurrent: int | None = 2
+    stage_deadline: float | None = None
     tracking: str = ""
 
     @property

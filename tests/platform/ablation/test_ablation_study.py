@@ -4,13 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from noop_ablations import NOOP, build, play, register
 
 from platform.ablation.plan import ablation_json, plan_ablation, render_ablation
 from platform.ablation.registration import registered
 from platform.definition.space import Point
 from storage.memory import MemoryStore
 from storage.runs import RunStore
+from tests.platform.ablation.noop_ablations import NOOP, build, play, register
 from trainables.config.trial import resolve
 from trainables.execute import execute
 

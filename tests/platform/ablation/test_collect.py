@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from noop_ablations import NOOP, build, play, register
 
 from platform.ablation.collect import AblationResult, ClipValues, collect, split_of
 from platform.ablation.design import Comparison
@@ -20,6 +19,7 @@ from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.runs import Manifest, RunStore
 from storage.studies import save_study
+from tests.platform.ablation.noop_ablations import NOOP, build, play, register
 
 CLIPS = (3, 5, 8)
 

@@ -1,10 +1,10 @@
 """What an ablation file means, and what is answered to mistakes in it."""
 
 import pytest
-from noop_ablations import NOOP, build, complaints
 from pydantic import ValidationError
 
 from platform.ablation.design import BASELINE, Comparison, Design
+from tests.platform.ablation.noop_ablations import NOOP, build, complaints
 
 DECODERS = """\
 primary: [structure.latent_mse, motion.rollout_mse]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_ablation import MadeUp, write_study
 from safetensors.numpy import save_file
 
 from platform.ablation.collect import AblationResult, collect
@@ -17,6 +16,7 @@ from platform.reporting.embedding import embedding_maps, embedding_table
 from platform.reporting.page import page
 from storage.memory import MemoryStore
 from storage.runs import Manifest, RunStore
+from tests.platform.reporting.made_up_ablation import MadeUp, write_study
 
 CLIPS = 48
 

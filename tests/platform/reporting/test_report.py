@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 
 from platform.errors import UserError
 from platform.report import main, write_report
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
+from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 
 ROOT = Path(__file__).resolve().parents[3]
 FULL = MadeUp(subjects=(0, 1), seeds=9, clips=10, importance=True, failed=frozenset({"wo_motion-u0-s3"}))

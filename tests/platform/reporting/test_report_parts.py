@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 import pytest
-from made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 
 from platform.ablation.collect import collect
 from platform.reporting.cost import costs
@@ -17,6 +16,7 @@ from platform.reporting.published import agreements
 from platform.reporting.sentences import label, sentence
 from platform.reporting.words import bracket, decimals, first_line, number, p_text
 from storage.memory import MemoryStore
+from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 
 
 @pytest.fixture(scope="module")

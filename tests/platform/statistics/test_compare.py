@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from null_simulations import at_most, crossed, metric, table
 
 from platform.statistics.compare import Comparison, Plan, compare, compare_family
 from platform.statistics.difference import GENERALISES, Unit
 from platform.statistics.paired import Paired
+from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
 
 NAN = np.nan
 SHAPE = (1, 8, 30)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from null_simulations import about, at_least, at_most, crossed
 from scipy import stats
 
 from platform.statistics.difference import (
@@ -15,6 +14,7 @@ from platform.statistics.difference import (
     wilcoxon_p,
 )
 from platform.statistics.resampling import sign_flip_p
+from tests.platform.statistics.null_simulations import about, at_least, at_most, crossed
 
 ALPHA = 0.05
 SEEDS, CLIPS, TABLES = 10, 30, 1000

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from null_simulations import about, at_least
 from scipy import stats
 
 from platform.statistics.effects import cliffs_delta, correction, effects, hedges
+from tests.platform.statistics.null_simulations import about, at_least
 
 LEVEL = 0.95
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from null_simulations import about, at_least, at_most, crossed
 from scipy import stats
 
 from platform.statistics.difference import over_both, over_units
 from platform.statistics.equivalence import tost
+from tests.platform.statistics.null_simulations import about, at_least, at_most, crossed
 
 ALPHA = 0.05
 

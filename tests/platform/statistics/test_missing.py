@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from null_simulations import metric, table
 
 from platform.statistics.missing import Missing, missing, worst_case
 from platform.statistics.paired import NOT_RECORDED, pair
+from tests.platform.statistics.null_simulations import metric, table
 
 NAN = np.nan
 SHARE = metric(low=0.0, high=1.0)

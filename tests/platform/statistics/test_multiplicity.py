@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from null_simulations import about, at_least, at_most
 
 from platform.statistics.difference import smallest_p
 from platform.statistics.multiplicity import holm, stars
+from tests.platform.statistics.null_simulations import about, at_least, at_most
 
 ALPHA = 0.05
 

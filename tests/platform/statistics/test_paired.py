@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from null_simulations import metric, table
 
 from platform.statistics.paired import Cell, complete, pair
+from tests.platform.statistics.null_simulations import metric, table
 
 NAN = np.nan
 

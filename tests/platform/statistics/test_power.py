@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from null_simulations import crossed
 from scipy import stats
 
 from platform.statistics.difference import over_both, seeds_for
 from platform.statistics.power import Aim, Spread, components, power_of, seeds_needed, upper_limit
 from platform.statistics.resampling import sign_flip_p
+from tests.platform.statistics.null_simulations import crossed
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from null_simulations import about, at_most, crossed
 from scipy import stats
 
 from platform.statistics.resampling import (
@@ -14,6 +13,7 @@ from platform.statistics.resampling import (
     sign_flip_p,
     under_coverage,
 )
+from tests.platform.statistics.null_simulations import about, at_most, crossed
 
 LEVEL = 0.95
 

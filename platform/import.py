@@ -1,0 +1,56 @@
+"""`python -m platform.import BUNDLE`: takes a study that `platform.export` wrote into a store, if it is unchanged."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from platform.cli import add_store, open_readable, records_of
+from platform.errors import UserError
+from platform.sweep import INTERRUPTED, failed
+from platform.views.tracking_uri import without_secrets
+from storage.errors import StoreError
+from storage.uri import check_store
+
+_DESCRIPTION = """\
+Check every byte of a bundle and take its study into a store, where report, rebuild and reproduce then find it. A bundle
+that was changed, or holds anything else, is refused as a whole."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code: 0 done, 1 the store failed, 2 refused and nothing was written, 130 on Ctrl-C."""
+    made = argparse.ArgumentParser(prog="python -m platform.import", description=_DESCRIPTION, allow_abbrev=False)
+    made.add_argument("bundle", metavar="BUNDLE", type=Path, help="a folder that platform.export wrote")
+    add_store(made)
+    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
+    arguments = made.parse_args(argv)
+    options = records_of(arguments)
+    try:
+        store = open_readable(options)
+        from platform.bundling.reading import checked_bundle, take_in
+
+        bundle = checked_bundle(arguments.bundle)
+        check_store(store)
+        with tempfile.TemporaryDirectory(prefix="mindsweep-import-") as cache:
+            new = take_in(bundle, store, cache=Path(cache))
+    except UserError as error:
+        return failed(error, UserError.exit_code, options)
+    except (StoreError, OSError) as error:
+        return failed(error, 1, options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    place = without_secrets(store.uri)
+    if options.as_json:
+        sys.stdout.write(json.dumps({"study": bundle.study, "store": place, "new": new}) + "\n")
+    else:
+        said = f"{bundle.study} is in {place}: {new} of {len(bundle.keys)} objects were new"
+        Console(markup=False, highlight=False, soft_wrap=True).print(said)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""An MLflow server as a process group of its own: how to start it, know that it answers, and end all of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import IO
+
+HOST = "127.0.0.1"
+_START_LIMIT = 180.0
+"""Seconds that the server may take to answer."""
+_STOP_LIMIT = 10.0
+
+
+def start_server(uri: str, *, artifacts: str, port: int, messages: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `mlflow server` on loopback and return at once.
+
+    Args:
+        uri: Of the database.
+        artifacts: Folder or URI where the server keeps artifacts, which clients send to it.
+        port: Where it listens.
+        messages: File or descriptor that takes what it prints.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--artifacts-destination", artifacts, "--uvicorn-opts", "--log-level warning"]
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line, which all users of the machine can read
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes that nothing here needs
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "50",  # with fewer, clients that log asynchronously hold up each other
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "100",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONSAFEPATH": "1",  # the server needs the standard library's `platform`, not ours
+    }
+    return subprocess.Popen(command, env=environment, stdout=messages, stderr=messages, start_new_session=True)
+
+
+def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server answers on `port`; return False if it ended before, or takes too long."""
+    deadline = time.monotonic() + _START_LIMIT
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    return False
+
+
+def end_server(process: subprocess.Popen[bytes]) -> None:
+    """End the server and the processes that it started, by force if they take too long."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_STOP_LIMIT)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

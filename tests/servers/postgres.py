@@ -1,0 +1,97 @@
+"""PostgreSQL for the session: a new cluster in a temporary folder, on loopback, made to be fast and thrown away."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_PROGRAMS = ("initdb", "postgres", "pg_isready", "createdb")
+_NOBODY = 65534
+_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB", "max_connections=200")
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server whose superuser `postgres` needs no password."""
+
+    programs: Path
+    port: int
+
+    def create(self, name: str) -> str:
+        """Make the database `name` and return its URI, which names no driver."""
+        self.run("createdb", "-U", "postgres", name)
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run a client program. Raises `subprocess.CalledProcessError`."""
+        where = ("-h", "127.0.0.1", "-p", str(self.port))
+        subprocess.run([str(self.programs / program), *where, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start a server; it and its folder are gone after the session. Skips where PostgreSQL is not installed."""
+    programs = _programs()
+    with tempfile.TemporaryDirectory(prefix="mindsweep-pg-") as folder:  # short: it holds a socket
+        if os.geteuid() == 0:
+            os.chown(folder, _NOBODY, _NOBODY)
+        make = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+        made = _start(folder, str(programs / "initdb"), "-D", f"{folder}/data", *make)
+        assert made.wait(60) == 0, "initdb failed"
+        port = free_port()
+        settings = ("listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *_FAST)
+        options = [text for setting in settings for text in ("-c", setting)]
+        process = _start(folder, str(programs / "postgres"), "-D", f"{folder}/data", "-p", str(port), *options)
+        try:
+            server = Postgres(programs, port)
+            _wait(server, process)
+            yield server
+        finally:
+            process.send_signal(signal.SIGQUIT)  # at once, without writing what nobody will read
+            process.wait(20)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _programs() -> Path:
+    """Return the folder of the newest PostgreSQL server; Debian keeps its programs out of the path."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
+    for folder in (*debian, *map(Path, os.get_exec_path())):
+        if all((folder / name).is_file() for name in _PROGRAMS) and shutil.which("setpriv") is not None:
+            return folder
+    pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+
+
+def _start(folder: str, *command: str) -> subprocess.Popen[bytes]:
+    """Start a program that ends when we do, and not as root, which PostgreSQL refuses to be."""
+    user = [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig=QUIT", *user, *command],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": folder},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _wait(server: Postgres, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return server.run("pg_isready", "-q")
+        except subprocess.CalledProcessError:
+            assert process.poll() is None, "PostgreSQL ended at its start"
+            assert time.monotonic() < deadline, "PostgreSQL did not start within a minute"
+            time.sleep(0.1)

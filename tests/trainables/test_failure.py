@@ -1,0 +1,100 @@
+"""Real errors, and what they are called."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from storage.errors import UnavailableError
+from storage.local import LocalStore
+from trainables.failure import cause_of
+from trainables.loop import DivergedError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_too_little_memory_for_python_and_for_torch() -> None:
+    with pytest.raises(MemoryError) as python:
+        bytearray(1 << 60)
+    with pytest.raises(RuntimeError) as cpu:
+        torch.empty(1 << 58)
+    assert cause_of(python.value) == cause_of(cpu.value) == "OUT_OF_MEMORY"
+    assert cause_of(torch.OutOfMemoryError("CUDA out of memory")) == "OUT_OF_MEMORY"
+
+
+def test_a_full_disk_behind_a_store_and_behind_safetensors(tmp_path: Path) -> None:
+    """The limit of a file's size is the only full disk that needs no root."""
+    script = f"""
+import resource
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from storage.local import LocalStore
+from trainables.failure import cause_of
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+for act in (
+    lambda: LocalStore(Path({str(tmp_path)!r})).put("blob", bytes(1 << 20)),
+    lambda: save_file({{"x": torch.zeros(1 << 20)}}, Path({str(tmp_path)!r}) / "x.safetensors"),
+):
+    try:
+        act()
+    except Exception as error:
+        print(cause_of(error))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["DISK_FULL", "DISK_FULL"], done.stderr
+
+
+def test_what_led_to_an_error_is_asked_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UnavailableError) as other:
+        LocalStore(tmp_path / "file").put("key", b"")
+    assert cause_of(other.value) == "STORE_LOST"
+    full = UnavailableError("cannot write")
+    full.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert cause_of(full) == "DISK_FULL"
+    first, second = ValueError("one"), ValueError("two")
+    first.__context__, second.__context__ = second, first
+    assert cause_of(first) == "ERROR", "errors that refer to each other come to an end"
+
+
+def test_a_loss_that_is_not_finite() -> None:
+    assert cause_of(DivergedError("the loss is nan")) == "DIVERGED"
+
+
+def test_what_ray_says_of_the_dead() -> None:
+    from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    assert cause_of(OutOfMemoryError("killed")) == "OUT_OF_MEMORY"  # type: ignore[no-untyped-call]
+    assert cause_of(WorkerCrashedError()) == cause_of(ActorUnavailableError("gone", None)) == "WORKER_LOST"
+    node = RayActorError(error_msg="The actor died because its node has died. Node Id: 0c")
+    pressed = RayActorError(error_msg="Task was killed due to the node running low on memory.")
+    assert (cause_of(node), cause_of(pressed)) == ("NODE_LOST", "OUT_OF_MEMORY")
+
+
+def test_a_disk_that_is_full_for_results_fails_the_run_and_stores_nothing(tmp_path: Path) -> None:
+    script = f"""
+import resource
+from pathlib import Path
+from storage.local import LocalStore
+from storage.runs import RunStore
+from trainables.config.trial import resolve
+from trainables.execute import execute
+from trainables.failure import cause_of
+from trainables.graph import stage_runs
+config = resolve({{"noop.epochs": 3}})
+(run,) = stage_runs(config, seed=0, targets=["noop"])
+folder = Path({str(tmp_path)!r})
+runs = RunStore(LocalStore(folder / "store"), cache=folder)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+try:
+    execute(run, config, runs=runs, scratch=folder / "scratch")
+except Exception as error:
+    print(cause_of(error), runs.find(run.identity), list(LocalStore(folder / "store").list("")))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["DISK_FULL", "None", "[]"], done.stderr
+    assert "the checkpoint of epoch 1 was not kept, the training goes on" in done.stderr

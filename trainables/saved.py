@@ -1,0 +1,65 @@
+"""A trained decoder as two files that anyone can read: its weights as safetensors, and all that rebuilds it as JSON."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from storage.runs import RunStore
+from trainables.config.decoders import MotionConfig, SemanticConfig, StructureConfig
+from trainables.networks.motion import MotionGenerator, PerFrameMlps
+from trainables.networks.semantic import SemanticDecoder
+from trainables.networks.structure import StructureDecoder
+
+MODEL, CONFIG = "model.safetensors", "config.json"
+
+
+def save_decoder(runs: RunStore, identity: str, folder: Path) -> None:
+    """Copy the model of a finished decoder stage run into `folder`, with what rebuilds it.
+
+    `config.json` holds stage, identity, seed, the stage's config, the number of voxels, and the shapes of what it
+    decodes for one clip.
+
+    Raises:
+        storage.errors.StoreError: The run, or the voxels it was trained on, are not in the store or damaged.
+    """
+    artifacts = runs.open(identity)
+    made = artifacts.manifest
+    with safe_open(artifacts.path("predictions.safetensors"), framework="pt") as predictions:
+        names = [name for name in predictions.keys() if name != "index"]  # noqa: SIM118
+        shapes = {name: predictions.get_slice(name).get_shape()[1:] for name in names}
+    voxels = int(runs.open(made.inputs["voxels"]).manifest.info["voxels"])
+    facts = {"stage": made.stage, "identity": identity, "seed": made.seed, "config": made.config[made.stage]}
+    folder.mkdir(parents=True)
+    shutil.copyfile(artifacts.path(MODEL), folder / MODEL)
+    text = json.dumps({**facts, "voxels": voxels, "shapes": shapes}, indent=2)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def load_decoder(folder: Path) -> nn.Module:
+    """Return the decoder that `save_decoder` wrote into `folder`, in evaluation mode, on the CPU.
+
+    It takes standardised fMRI [B, voxels]; the motion generator's `roll_out` takes a first latent beside it.
+    """
+    model = _built(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    model.load_state_dict(load_file(folder / MODEL))
+    return model.eval()
+
+
+def _built(facts: dict[str, Any]) -> nn.Module:
+    stage, voxels, shapes = facts["stage"], facts["voxels"], facts["shapes"]
+    if stage == "semantic":
+        tokens, width = shapes["condition"]
+        semantic, clip_dim = SemanticConfig.model_validate(facts["config"]), shapes["embedding"][0]
+        return SemanticDecoder(semantic, voxels=voxels, clip_dim=clip_dim, condition=(tokens, width))
+    if stage == "structure":
+        config = StructureConfig.model_validate(facts["config"])
+        sizes = {"hidden": config.hidden, "residual_layers": config.residual_layers}
+        return StructureDecoder(voxels, shapes["first_latent"], dropout=config.dropout, **sizes)
+    motion = MotionConfig.model_validate(facts["config"])
+    kind = MotionGenerator if motion.kind == "cmg" else PerFrameMlps
+    return kind(motion, voxels=voxels, video=shapes["latents"])
