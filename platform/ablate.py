@@ -17,16 +17,15 @@ from platform.ablation.design_file import ABLATIONS, load_ablation
 from platform.ablation.plan import ablation_json, plan_ablation, render_ablation
 from platform.ablation.registration import Amendment, amend, difference, registered, seeds_of
 from platform.ablation.study import AblationStudy
-from platform.cli import Options, add_running, open_readable, options_of, positive, preflight
+from platform.cli import Options, add_running, answered, open_readable, options_of, positive, preflight
 from platform.errors import UserError
 from platform.plan_view import duration
 from platform.running.admission import refuse_here
 from platform.running.failure import StudyError
-from platform.sweep import INTERRUPTED, failed
 from platform.views.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
-from storage.errors import LeaseHeldError, StoreError
+from storage.errors import LeaseHeldError
 from storage.events import EventLog
 from storage.lease import Lease
 
@@ -40,23 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = options_of(arguments)
     if arguments.file is None and not arguments.list:
         made.error("FILE is missing; --list shows the project's own")
-    try:
-        if arguments.list:
-            return _list(options)
-        study = load_ablation(arguments.file, arguments.settings)
-        store = open_readable(options) if options.dry_run else preflight(options)
-        study = standing(study, store, fork=arguments.fork)
-        if arguments.power is not None:
-            return _power(study, store, arguments.power, options)
-        if arguments.add_seeds is not None:
-            study = prolonged(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
-        return _dry_run(study, store, options) if options.dry_run else _run(study, store, options)
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except (StudyError, StoreError) as error:
-        return failed(error, StudyError.exit_code, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return answered(lambda: _answer(arguments, options), options)
+
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    if arguments.list:
+        return _list(options)
+    study = load_ablation(arguments.file, arguments.settings)
+    store = open_readable(options) if options.dry_run else preflight(options)
+    study = standing(study, store, fork=arguments.fork)
+    if arguments.power is not None:
+        return _power(study, store, arguments.power, options)
+    if arguments.add_seeds is not None:
+        study = prolonged(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
+    return _dry_run(study, store, options) if options.dry_run else _run(study, store, options)
 
 
 def _parser() -> argparse.ArgumentParser:

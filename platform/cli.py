@@ -1,18 +1,25 @@
 """The command line that all verbs share: options, their defaults, and the checks before anything starts."""
 
 import argparse
+import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rich.console import Console
+
 from platform.errors import UserError
+from platform.running.failure import StudyError
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.base import Store
 from storage.errors import StoreError
 from storage.uri import FIRST_LOOK, check_store, open_store
 
 DEFAULT_HOME = "runs"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
 
 
@@ -144,3 +151,27 @@ def preflight(options: Options) -> Store:
     except StoreError as error:
         raise UserError(f"--store: {without_secrets(str(error))}") from error
     return store
+
+
+def answered(work: Callable[[], int], options: Options) -> int:
+    """Return the exit code of `work`, or tell what went wrong: 2 bad input, 1 failed later, 130 on Ctrl-C."""
+    try:
+        return work()
+    except UserError as error:
+        return _failed(error, UserError.exit_code, options)
+    except (StudyError, StoreError, OSError) as error:
+        return _failed(error, StudyError.exit_code, options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _failed(error: Exception, code: int, options: Options) -> int:
+    """Tell the user, and with `--json` the program that called."""
+    text = without_secrets(str(error))
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console.print(text)
+    if code == UserError.exit_code:
+        console.print("nothing was started", style="bold")
+    if options.as_json:
+        sys.stdout.write(json.dumps({"error": text, "exit_code": code}) + "\n")
+    return code

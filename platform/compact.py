@@ -7,18 +7,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from platform.cli import add_store, open_readable, records_of
-from platform.errors import UserError
+from platform.cli import Options, add_store, answered, open_readable, records_of
 from platform.events import TrialEvent
-from platform.running.recorded import named
-from platform.sweep import INTERRUPTED, failed
+from platform.running.recorded import all_named
 from platform.views.record_tables import EPOCHS, TRIALS, RecordTables
-from platform.views.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
-from storage.errors import StoreError
 from storage.events import EventLog
-from storage.studies import list_studies
 
 _DESCRIPTION = """\
 Write the records of one study or all as tables (trials.parquet, epochs.parquet) that pandas, DuckDB and pyarrow read
@@ -34,18 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
-    try:
-        store = open_readable(options)
-        studies = [named(store, name) for name in arguments.studies] or list(list_studies(store))
-        if not studies:
-            raise UserError(f"{without_secrets(store.uri)} holds no study; --home or --store say where to look")
-        tables = [table for study in studies for table in compact(store, study)]
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except StoreError as error:
-        return failed(error, 1, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return answered(lambda: _answer(arguments, options), options)
+
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    store = open_readable(options)
+    studies = all_named(store, arguments.studies)
+    tables = [table for study in studies for table in compact(store, study)]
     if options.as_json:
         sys.stdout.write(json.dumps({"tables": tables}) + "\n")
     else:

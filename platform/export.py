@@ -8,11 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import add_store, open_readable, records_of
-from platform.errors import UserError
+from platform.cli import Options, add_store, answered, open_readable, records_of
 from platform.running.recorded import named
-from platform.sweep import INTERRUPTED, failed
-from storage.errors import StoreError
 
 _DESCRIPTION = """\
 Write a study as one folder: records as tables, the report of an ablation, configs, the package lock, chosen artifacts,
@@ -30,18 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
-    try:
-        store = open_readable(options)
-        study = named(store, arguments.study)
-        from platform.bundling.writing import write_bundle  # pyarrow takes a while to import: mistakes come first
+    return answered(lambda: _answer(arguments, options), options)
 
-        written = write_bundle(store, study, arguments.out, stages=_stages(arguments.artifacts))
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except (StoreError, OSError) as error:
-        return failed(error, 1, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    store = open_readable(options)
+    study = named(store, arguments.study)
+    from platform.bundling.writing import write_bundle  # pyarrow takes a while to import: mistakes come first
+
+    written = write_bundle(store, study, arguments.out, stages=_stages(arguments.artifacts))
     if options.as_json:
         told = {"study": study, "folder": str(written.folder), "files": written.files, "bytes": written.size}
         sys.stdout.write(json.dumps({**told, "stage_runs": written.stage_runs, "missing": written.missing}) + "\n")

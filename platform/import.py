@@ -9,11 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import add_store, open_readable, records_of
-from platform.errors import UserError
-from platform.sweep import INTERRUPTED, failed
+from platform.cli import Options, add_store, answered, open_readable, records_of
 from platform.views.tracking_uri import without_secrets
-from storage.errors import StoreError
 from storage.uri import check_store
 
 _DESCRIPTION = """\
@@ -29,20 +26,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
-    try:
-        store = open_readable(options)
-        from platform.bundling.reading import checked_bundle, take_in
+    return answered(lambda: _answer(arguments, options), options)
 
-        bundle = checked_bundle(arguments.bundle)
-        check_store(store)
-        with tempfile.TemporaryDirectory(prefix="mindsweep-import-") as cache:
-            new = take_in(bundle, store, cache=Path(cache))
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except (StoreError, OSError) as error:
-        return failed(error, 1, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    store = open_readable(options)
+    from platform.bundling.reading import checked_bundle, take_in
+
+    bundle = checked_bundle(arguments.bundle)
+    check_store(store)
+    with tempfile.TemporaryDirectory(prefix="mindsweep-import-") as cache:
+        new = take_in(bundle, store, cache=Path(cache))
     place = without_secrets(store.uri)
     if options.as_json:
         sys.stdout.write(json.dumps({"study": bundle.study, "store": place, "new": new}) + "\n")

@@ -10,18 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from platform.ablation.study import AblationStudy
-from platform.cli import Options, add_places, open_readable, options_of, preflight
+from platform.cli import Options, add_places, answered, open_readable, options_of, preflight
 from platform.errors import UserError
 from platform.events import TrialEvent, View
-from platform.running.recorded import named, provenance, recorded_study
-from platform.sweep import INTERRUPTED, failed
-from platform.views.tracking_uri import without_secrets
+from platform.running.recorded import all_named, provenance, recorded_study
 from storage.base import Store
-from storage.errors import LeaseHeldError, StoreError
+from storage.errors import LeaseHeldError
 from storage.events import EventLog
 from storage.lease import Lease
 from storage.runs import RunStore
-from storage.studies import list_studies, load_calls
+from storage.studies import load_calls
 
 _DESCRIPTION = """\
 Make MLflow and the Optuna study anew from the store's records, for one study or all. What is there already stays: only
@@ -48,23 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.set_defaults(address=None, max_concurrent=None, stage_deadline=None, fresh=False, dry_run=False)
     arguments = made.parse_args(argv)
     options = options_of(arguments)
+    return answered(lambda: _answer(arguments, options), options)
+
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
     console = Console(stderr=options.as_json, markup=False, highlight=False, soft_wrap=True)
-    try:
-        readable = open_readable(options)
-        studies = [named(readable, name) for name in arguments.studies] or list(list_studies(readable))
-        if not studies:
-            raise UserError(f"{without_secrets(readable.uri)} holds no study; --home or --store say where to look")
-        store = preflight(options)
-        done = []
-        for study in studies:
-            done.append(rebuild(store, study, home=options.home, tracking=options.tracking))
-            console.print(_told(done[-1]))
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except StoreError as error:
-        return failed(error, 1, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    readable = open_readable(options)
+    studies = all_named(readable, arguments.studies)
+    store = preflight(options)
+    done = []
+    for study in studies:
+        done.append(rebuild(store, study, home=options.home, tracking=options.tracking))
+        console.print(_told(done[-1]))
     return _conclude(done, options)
 
 

@@ -16,16 +16,14 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from platform.cli import HOME_HELP, Options, home_of, open_readable, positive
+from platform.cli import Options, add_store, answered, open_readable, positive, records_of
 from platform.errors import UserError, nearest
 from platform.plan_view import duration
 from platform.reproduction.chosen import Chosen, RecordedTrial, choose
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
 from platform.reproduction.restoring import Restoration, restore
-from platform.sweep import INTERRUPTED, failed
 from storage.base import Store
-from storage.errors import StoreError
 from storage.local import LocalStore
 from storage.runs import RunStore
 from trainables.graph import StageRun
@@ -93,20 +91,15 @@ class Answer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 reproduced, 1 not, 2 bad input and nothing was run, 130 on Ctrl-C."""
     arguments = _parser().parse_args(argv)
-    home = home_of(arguments.home)
-    uri = arguments.store if arguments.store is not None else (home / "store").as_uri()
-    options = Options(home=home, store=uri, tracking="", as_json=arguments.as_json)
-    try:
-        asked = _asked(arguments)
-        store = open_readable(options)
-        chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
-        return _reproduce(chosen, store, asked, options)
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except StoreError as error:
-        return failed(error, 1, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    options = records_of(arguments)
+    return answered(lambda: _answer(arguments, options), options)
+
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    asked = _asked(arguments)
+    store = open_readable(options)
+    chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
+    return _reproduce(chosen, store, asked, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,8 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
     made.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
     made.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder")
-    made.add_argument("--home", type=Path, help=HOME_HELP)
-    made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
+    add_store(made)
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     return made
 

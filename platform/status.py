@@ -7,12 +7,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from platform.cli import add_store, open_readable, records_of
-from platform.errors import UserError
+from platform.cli import Options, add_store, answered, open_readable, records_of
 from platform.running.recorded import named, recorded_study
-from platform.sweep import INTERRUPTED, failed
 from platform.views.status_view import render_standing, standing
-from storage.errors import StoreError
 
 _DESCRIPTION = "Show how far a study is: who works on it, what is done, what runs now, what is left. Changes nothing."
 
@@ -28,16 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
-    try:
-        store = open_readable(options)
-        study = recorded_study(store, named(store, arguments.study))
-        stands = standing(store, study)
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except StoreError as error:
-        return failed(error, 1, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return answered(lambda: _answer(arguments, options), options)
+
+
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    store = open_readable(options)
+    study = recorded_study(store, named(store, arguments.study))
+    stands = standing(store, study)
     if options.as_json:
         sys.stdout.write(json.dumps(stands.to_json()) + "\n")
     else:

@@ -1,5 +1,6 @@
 """`python -m platform.sweep FILE`: run the search space in FILE, or continue it where it stopped."""
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -7,21 +8,16 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from platform.cli import Options, open_readable, options_of, parser, preflight, settings_of
+from platform.cli import Options, answered, open_readable, options_of, parser, preflight, settings_of
 from platform.definition.study import Study
 from platform.definition.study_file import load_study
-from platform.errors import UserError
 from platform.plan import make_plan
 from platform.plan_view import plan_json, render_plan
 from platform.running.admission import refuse_here
-from platform.running.failure import StudyError
 from storage import layout
 from storage.base import Store
-from storage.errors import StoreError
 
 _DESCRIPTION = "Run the search space in FILE, or continue it where it stopped: the same command does both."
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,28 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = parser("sweep", description=_DESCRIPTION, file_help="a search space, such as search_spaces/cmg.yaml")
     arguments = made.parse_args(argv)
     options = options_of(arguments)
-    try:
-        study = load_study(arguments.file, settings_of(arguments))
-        store = open_readable(options) if options.dry_run else preflight(options)
-        study = replace(study, attempt=attempt_of(study, store, fresh=options.fresh))
-        return _dry_run(study, store, options) if options.dry_run else _run(study, options)
-    except UserError as error:
-        return failed(error, UserError.exit_code, options)
-    except (StudyError, StoreError) as error:
-        return failed(error, StudyError.exit_code, options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return answered(lambda: _answer(arguments, options), options)
 
 
-def failed(error: Exception, code: int, options: Options) -> int:
-    """Tell the user, and with `--json` the program that called."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    console.print(str(error))
-    if code == UserError.exit_code:
-        console.print("nothing was started", style="bold")
-    if options.as_json:
-        sys.stdout.write(json.dumps({"error": str(error), "exit_code": code}) + "\n")
-    return code
+def _answer(arguments: argparse.Namespace, options: Options) -> int:
+    study = load_study(arguments.file, settings_of(arguments))
+    store = open_readable(options) if options.dry_run else preflight(options)
+    study = replace(study, attempt=attempt_of(study, store, fresh=options.fresh))
+    return _dry_run(study, store, options) if options.dry_run else _run(study, options)
 
 
 def attempt_of(study: Study, store: Store, *, fresh: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from platform.ablation.design_checks import metric_named
 from platform.ablation.registration import KIND, registered, seeds_of
 from platform.ablation.study import AblationStudy, ablation_study
 from platform.definition.domains import AnyDomain
@@ -18,11 +19,12 @@ from platform.definition.space_checks import ordered
 from platform.definition.study import SCHEDULERS, SchedulerConfig, Study
 from platform.errors import UserError, nearest
 from platform.views.provenance import tags_here
+from platform.views.tracking_uri import without_secrets
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog
 from storage.studies import list_studies, load_calls, load_study
-from trainables.metrics.registry import METRICS
+from trainables.metrics.registry import METRICS, Metric
 from trainables.provenance import LOCK, ROOT
 
 _SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")
@@ -47,6 +49,14 @@ def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
         "provenance": tags_here(),
         "lock": lock.read_text(encoding="utf-8") if lock.is_file() else None,
     }
+
+
+def all_named(store: Store, names: Sequence[str]) -> list[str]:
+    """Return the studies called `names`, or all that `store` holds. Raises `UserError` if there is none."""
+    studies = [named(store, name) for name in names] or list(list_studies(store))
+    if not studies:
+        raise UserError(f"{without_secrets(store.uri)} holds no study; --home or --store say where to look")
+    return studies
 
 
 def named(store: Store, name: str) -> str:
@@ -117,7 +127,7 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
 
 def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Mapping[str, Any]) -> AblationStudy:
     registration, amendments = registered(store, study)
-    targets = [METRICS[name] for name in definition["targets"]]
+    targets = [_metric(name) for name in definition["targets"]]
     told = ablation_study(registration.design, targets=targets, source=call["source"], path=call["path"])
     return replace(
         told,
@@ -127,6 +137,13 @@ def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Map
         repeats=seeds_of(registration.design, amendments),
         amendments=amendments,
     )
+
+
+def _metric(name: str) -> Metric:
+    found = metric_named(name)
+    if found is None:
+        raise KeyError(name)
+    return found
 
 
 def _early(store: Store, study: str, definition: Mapping[str, Any]) -> dict[str, Any]:

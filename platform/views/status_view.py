@@ -68,7 +68,7 @@ class Standing:
     """Trials that ended, over the time that the driver has worked; None without a driver, or before the first."""
     seconds_left: float | None
     best: Mapping[str, Any] | None
-    """{trial, values, metrics} of the best point so far, averaged over repeats."""
+    """{trial, values, metrics} of the best point so far, averaged over repeats; an ablation looks for none."""
 
     @property
     def state(self) -> str:
@@ -107,7 +107,7 @@ def standing(store: Store, study: Study) -> Standing:
         left=left,
         per_hour=None if rate is None else 3600 * rate,
         seconds_left=None if rate is None else left / rate,
-        best=_best(order[0]) if order else None,
+        best=_best(order[0]) if order and study.searches else None,
     )
 
 
