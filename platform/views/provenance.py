@@ -2,7 +2,8 @@
 
 import getpass
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,7 +13,13 @@ _PACKAGES = ("torch", "ray", "optuna", "mlflow")
 
 
 def tags_here() -> dict[str, str]:
-    """Return what a run in MLflow says of who made it from which code, on this machine now."""
+    """Return what a run in MLflow says of who made it from which code, on this machine."""
+    return dict(_when_first_asked())
+
+
+@lru_cache(maxsize=1)
+def _when_first_asked() -> Mapping[str, str]:
+    """Look once per process: records and views must agree, though a file may be edited while a study runs."""
     commit = git_tags()
     source = {"mlflow.source.git.commit": commit["git.commit"]} if commit else {}
     return {"mlflow.user": user(), **commit, **version_tags(), **source}
