@@ -57,6 +57,14 @@ def parser(verb: str, *, description: str, file_help: str) -> argparse.ArgumentP
     return made
 
 
+def record_parser(verb: str, *, description: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb that works on the records of a store; `records_of` reads what it parsed."""
+    made = argparse.ArgumentParser(prog=f"python -m platform.{verb}", description=description, allow_abbrev=False)
+    add_store(made)
+    made.add_argument("--json", action="store_true", dest="as_json", help=_JSON_HELP)
+    return made
+
+
 def add_running(made: argparse.ArgumentParser) -> None:
     """Add the options of every verb that runs a study."""
     made.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
@@ -67,9 +75,10 @@ def add_running(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--max-concurrent", type=positive, metavar="N", help="trials at a time (default: as fits)")
     made.add_argument("--stage-deadline", type=positive, metavar="SECONDS", help=_DEADLINE_HELP)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
+    made.add_argument("--json", action="store_true", dest="as_json", help=_JSON_HELP)
 
 
+_JSON_HELP = "one JSON object on stdout at the end"
 _DEADLINE_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
 
@@ -77,6 +86,11 @@ _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config f
 def add_places(made: argparse.ArgumentParser) -> None:
     """Add the options that say where things are kept."""
     add_store(made)
+    add_tracking(made)
+
+
+def add_tracking(made: argparse.ArgumentParser) -> None:
+    """Add the option that says where MLflow is."""
     made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
 
 
@@ -102,16 +116,21 @@ def settings_of(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
     """Return the options, defaults filled in."""
-    options = records_of(arguments, environment=environment)
     return replace(
-        options,
-        tracking=arguments.tracking if arguments.tracking is not None else default_tracking(options.home),
+        places_of(arguments, environment=environment),
         address=arguments.address if arguments.address is not None else environment.get("RAY_ADDRESS"),
         max_concurrent=arguments.max_concurrent,
         stage_deadline=arguments.stage_deadline,
         fresh=arguments.fresh,
         dry_run=arguments.dry_run,
     )
+
+
+def places_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
+    """Return the options of a verb that has `add_places`: it shows what is on record."""
+    options = records_of(arguments, environment=environment)
+    tracking = arguments.tracking if arguments.tracking is not None else default_tracking(options.home)
+    return replace(options, tracking=tracking)
 
 
 def records_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:

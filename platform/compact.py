@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from platform.cli import Options, add_store, answered, open_readable, records_of
+from platform.cli import Options, answered, open_readable, record_parser, records_of
 from platform.events import TrialEvent
 from platform.running.recorded import all_named
-from platform.views.record_tables import EPOCHS, TRIALS, RecordTables
+from platform.views.record_tables import EPOCHS, TRIALS, write_tables
 from storage import layout
 from storage.base import Store
 from storage.events import EventLog
@@ -23,10 +23,8 @@ in one line. A study does so itself at its end; this is for one that is under wa
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 the records cannot be read or written, 2 bad input, 130 on Ctrl-C."""
-    made = argparse.ArgumentParser(prog="python -m platform.compact", description=_DESCRIPTION, allow_abbrev=False)
+    made = record_parser("compact", description=_DESCRIPTION)
     made.add_argument("studies", metavar="STUDY", nargs="*", help="such as cmg or table6 (default: all of the store)")
-    add_store(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
     return answered(lambda: _answer(arguments, options), options)
@@ -45,10 +43,7 @@ def _answer(arguments: argparse.Namespace, options: Options) -> int:
 
 def compact(store: Store, study: str) -> tuple[str, ...]:
     """Write the tables of `study` and return their URIs. Raises `StoreError`, as for a damaged record."""
-    tables = RecordTables(store, study)
-    for event in map(TrialEvent.from_json, EventLog(store, study).read()):
-        tables.see(event)
-    tables.write()
+    write_tables(store, study, map(TrialEvent.from_json, EventLog(store, study).read()))
     return tuple(f"{store.uri}/{layout.record(study, name)}" for name in (TRIALS, EPOCHS))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import Options, add_store, answered, open_readable, records_of
+from platform.cli import Options, answered, open_readable, record_parser, records_of
 from platform.running.recorded import named
 
 _DESCRIPTION = """\
@@ -18,13 +18,11 @@ and checksums of it all. python -m platform.import takes it into another store."
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 the study cannot be read, 2 bad input and nothing was written, 130 on Ctrl-C."""
-    made = argparse.ArgumentParser(prog="python -m platform.export", description=_DESCRIPTION, allow_abbrev=False)
+    made = record_parser("export", description=_DESCRIPTION)
     made.add_argument("study", metavar="STUDY", help="such as cmg or table6")
     made.add_argument("out", metavar="OUT", type=Path, help="a folder that does not exist yet, or is empty")
     which = "all, none, or stages with commas between them (default: evaluate, and what else the report needs)"
     made.add_argument("--artifacts", metavar="STAGES", help=which)
-    add_store(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
     return answered(lambda: _answer(arguments, options), options)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import Options, add_store, answered, open_readable, records_of
+from platform.cli import Options, answered, open_readable, record_parser, records_of
 from platform.views.tracking_uri import without_secrets
 from storage.uri import check_store
 
@@ -20,10 +20,8 @@ that was changed, or holds anything else, is refused as a whole."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 the store failed, 2 refused and nothing was written, 130 on Ctrl-C."""
-    made = argparse.ArgumentParser(prog="python -m platform.import", description=_DESCRIPTION, allow_abbrev=False)
+    made = record_parser("import", description=_DESCRIPTION)
     made.add_argument("bundle", metavar="BUNDLE", type=Path, help="a folder that platform.export wrote")
-    add_store(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
     return answered(lambda: _answer(arguments, options), options)

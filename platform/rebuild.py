@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from platform.ablation.study import AblationStudy
-from platform.cli import Options, add_places, answered, open_readable, options_of, preflight
+from platform.cli import Options, add_tracking, answered, open_readable, places_of, preflight, record_parser
 from platform.errors import UserError
 from platform.events import TrialEvent, View
 from platform.running.recorded import all_named, provenance, recorded_study
@@ -39,13 +39,11 @@ class Rebuilt:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 something is lacking, 2 bad input and nothing was written, 130 on Ctrl-C."""
-    made = argparse.ArgumentParser(prog="python -m platform.rebuild", description=_DESCRIPTION, allow_abbrev=False)
+    made = record_parser("rebuild", description=_DESCRIPTION)
     made.add_argument("studies", metavar="STUDY", nargs="*", help="such as cmg or table6 (default: all of the store)")
-    add_places(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
-    made.set_defaults(address=None, max_concurrent=None, stage_deadline=None, fresh=False, dry_run=False)
+    add_tracking(made)
     arguments = made.parse_args(argv)
-    options = options_of(arguments)
+    options = places_of(arguments)
     return answered(lambda: _answer(arguments, options), options)
 
 

@@ -1,6 +1,5 @@
 """`python -m platform.report STUDY`: makes the report of an ablation from its records, without running anything."""
 
-import argparse
 import json
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from platform.ablation.registration import registered
-from platform.cli import add_places, home_of, open_readable, options_of
+from platform.cli import add_tracking, home_of, open_readable, record_parser, records_of
 from platform.errors import UserError, nearest
 from platform.views.tracking_uri import without_secrets
 from storage import layout
@@ -26,19 +25,17 @@ _DESCRIPTION = "Make the report of an ablation from its records: HTML, Markdown,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 2 bad input, 1 the records cannot be read."""
-    made = argparse.ArgumentParser(prog="python -m platform.report", description=_DESCRIPTION, allow_abbrev=False)
+    made = record_parser("report", description=_DESCRIPTION)
     made.add_argument("study", metavar="STUDY", help="name of an ablation that was run, such as table6")
     made.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: HOME/reports/STUDY)")
-    add_places(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
-    made.set_defaults(address=None, max_concurrent=None, stage_deadline=None, fresh=False, dry_run=True)
+    add_tracking(made)
     arguments = made.parse_args(argv)
     console = Console(stderr=True, markup=False, highlight=False)
     # What was run may be named by its file, too.
     study = Path(arguments.study).stem if arguments.study.endswith(".yaml") else arguments.study
     out = arguments.out if arguments.out is not None else home_of(arguments.home) / "reports" / study
     try:
-        path = write_report(open_readable(options_of(arguments)), study, out)
+        path = write_report(open_readable(records_of(arguments)), study, out)
     except UserError as error:
         console.print(str(error), soft_wrap=True)
         return UserError.exit_code

@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from platform.cli import Options, add_store, answered, open_readable, positive, records_of
+from platform.cli import Options, answered, open_readable, positive, record_parser, records_of
 from platform.errors import UserError, nearest
 from platform.plan_view import duration
 from platform.reproduction.chosen import Chosen, RecordedTrial, choose
@@ -103,9 +103,8 @@ def _answer(arguments: argparse.Namespace, options: Options) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="python -m platform.reproduce", description=_DESCRIPTION, epilog=_EXIT, allow_abbrev=False
-    )
+    made = record_parser("reproduce", description=_DESCRIPTION)
+    made.epilog = _EXIT
     made.add_argument("name", metavar="STUDY|TRIAL", help="a study, study/trial, or a trial whose name only one has")
     several = made.add_mutually_exclusive_group()
     several.add_argument("--trials", type=positive, metavar="N", help="so many trials of the study, the best first")
@@ -117,8 +116,6 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
     made.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
     made.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder")
-    add_store(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout at the end")
     return made
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from platform.cli import Options, add_store, answered, open_readable, records_of
+from platform.cli import Options, answered, open_readable, record_parser, records_of
 from platform.running.recorded import named, recorded_study
 from platform.views.status_view import render_standing, standing
 
@@ -19,10 +19,8 @@ _WIDTH = 140
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 the records cannot be read, 2 there is no such study, 130 on Ctrl-C."""
-    made = argparse.ArgumentParser(prog="python -m platform.status", description=_DESCRIPTION, allow_abbrev=False)
+    made = record_parser("status", description=_DESCRIPTION)
     made.add_argument("study", metavar="STUDY", help="a sweep or ablation that was begun, such as cmg or table6")
-    add_store(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help="one JSON object on stdout")
     arguments = made.parse_args(argv)
     options = records_of(arguments)
     return answered(lambda: _answer(arguments, options), options)

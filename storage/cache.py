@@ -70,7 +70,8 @@ class Cache:
                 return False
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # disks may be mounted without access times
             if key not in self._used:
-                self._list = self._list or _locked_file(self._folder / ".users" / uuid.uuid4().hex)
+                if self._list is None:
+                    self._list = _locked_file(self._folder / ".users" / uuid.uuid4().hex)
                 self._list.write(f"{key}\n")
                 self._list.flush()
                 self._used.add(key)

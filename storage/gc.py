@@ -21,10 +21,9 @@ from rich.progress import track
 
 from storage import layout
 from storage.base import Entry, Store
-from storage.content import unsealed
 from storage.errors import IntegrityError, NotFoundError, StoreError
 from storage.parallel import ordered
-from storage.runs import Manifest
+from storage.runs import Manifest, read_manifest
 from storage.uri import open_store
 
 _HOUR = 3600.0
@@ -117,11 +116,9 @@ def _outlived(store: Store, held: Contents) -> Iterator[Entry]:
 def _manifest(store: Store, key: str) -> Manifest | None:
     """Return the manifest under `key`; None if it is gone since it was listed."""
     try:
-        return Manifest.from_json(unsealed(key, store.get(key)))
+        return read_manifest(store, key)
     except NotFoundError:
         return None
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise IntegrityError(f"{key} is not a manifest: {error}") from error
 
 
 def _text(store: Store, key: str) -> bytes:

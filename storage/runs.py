@@ -99,6 +99,14 @@ class Artifacts:
         return json.loads(self.path(name).read_bytes())
 
 
+def read_manifest(store: Store, key: str) -> Manifest:
+    """Return the manifest under `key`. Raises `NotFoundError`, or `IntegrityError` for what is none."""
+    try:
+        return Manifest.from_json(unsealed(key, store.get(key)))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise IntegrityError(f"{key} is not a manifest: {error}") from error
+
+
 class RunStore:
     """Finished stage runs, by identity."""
 
@@ -169,12 +177,9 @@ class RunStore:
     def _manifest(self, identity: str) -> Manifest | None:
         key = layout.manifest(identity)
         try:
-            value = unsealed(key, self._store.get(key))
-            manifest = Manifest.from_json(value)
+            manifest = read_manifest(self._store, key)
         except NotFoundError:
             return None
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise IntegrityError(f"{key} is not a manifest: {error}") from error
         if manifest.identity != identity:
             raise IntegrityError(f"{key} is the manifest of {manifest.identity}")
         return manifest

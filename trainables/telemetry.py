@@ -22,7 +22,7 @@ from storage.base import Store
 from storage.errors import NotFoundError, StoreError
 
 _log = logging.getLogger(__name__)
-Part = Literal["data", "checkpoint", "report"]
+Spending = Literal["data", "checkpoint", "report"]
 """What a trial's time goes to, beside computing: making sure of its inputs, saving, and telling the driver."""
 PERIOD = 5.0
 """Seconds between two signs of life, each of which is one small write to the store."""
@@ -72,7 +72,7 @@ class Telemetry:
             self.warnings.append(text)
 
     @contextmanager
-    def spending(self, part: Part) -> Iterator[None]:
+    def spending(self, part: Spending) -> Iterator[None]:
         """Count the time within as spent on `part`."""
         began = time.monotonic()
         try:

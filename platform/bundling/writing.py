@@ -25,7 +25,7 @@ from platform.ablation.study import AblationStudy
 from platform.errors import UserError, nearest
 from platform.events import TrialEvent
 from platform.running.recorded import recorded_study
-from platform.views.record_tables import EPOCHS, TRIALS, RecordTables
+from platform.views.record_tables import EPOCHS, TRIALS, write_tables
 from platform.views.results import Result, collect, outcomes
 from storage import layout
 from storage.base import Store
@@ -92,6 +92,7 @@ class _Bundle:
         self._target = LocalStore(folder / STORE)
         self._study = recorded_study(store, study)
         self._events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
+        self._calls = load_calls(store, study)
         self.results: tuple[Result, ...] = collect(self._events)
 
     def write(self, stages: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
@@ -128,10 +129,7 @@ class _Bundle:
         for key, value in zip(keys, ordered(self._document, keys, self._source.concurrency), strict=True):
             self._target.put(key, sealed(value))
         made = MemoryStore()
-        tables = RecordTables(made, study)
-        for event in self._events:
-            tables.see(event)
-        tables.write()
+        write_tables(made, study, self._events)
         (self._folder / "records").mkdir()
         for name in (TRIALS, EPOCHS):
             (self._folder / "records" / name).write_bytes(made.get(layout.record(study, name)))
@@ -178,7 +176,7 @@ class _Bundle:
     def _write_configs(self) -> None:
         """Write the study's file as it was, the lock, and the config of each trial."""
         (self._folder / f"{PurePath(self._study.path).stem}.yaml").write_text(self._study.source, encoding="utf-8")
-        locks = [call["lock"] for call in load_calls(self._source, self._study.id) if call.get("lock") is not None]
+        locks = [call["lock"] for call in self._calls if call.get("lock") is not None]
         if locks:
             (self._folder / LOCK).write_text(locks[-1], encoding="utf-8")
         (self._folder / "configs").mkdir()
@@ -188,14 +186,13 @@ class _Bundle:
                 (self._folder / "configs" / f"{layout.checked(event.trial)}.json").write_text(text, encoding="utf-8")
 
     def _write_readme(self, chosen: frozenset[str], missing: Sequence[str]) -> None:
-        calls = load_calls(self._source, self._study.id)
         facts = {
             "study": self._study.id,
             "trials": ", ".join(f"{count} {outcome}" for outcome, count in outcomes(self.results).items() if count),
             "exported": datetime.now(UTC).isoformat(timespec="seconds"),
             "artifacts of": ", ".join(sorted(chosen)) or "no stage",
             "not in the store": ", ".join(missing),
-            "code": calls[-1]["provenance"].get("git.commit", "") if calls else "",
+            "code": self._calls[-1]["provenance"].get("git.commit", "") if self._calls else "",
             "packages": LOCK if (self._folder / LOCK).exists() else "their lock was not recorded",
         }
         told = [f"{name + ':':18}{text}" for name, text in facts.items() if text]

@@ -113,6 +113,14 @@ class RecordTables:
         self._store.put(layout.record(self._study, name), buffer.getvalue(), replace=True)
 
 
+def write_tables(store: Store, study: str, events: Iterable[TrialEvent]) -> None:
+    """Write both tables of `study`, whose events these are, in order within each trial. Raises `StoreError`."""
+    tables = RecordTables(store, study)
+    for event in events:
+        tables.see(event)
+    tables.write()
+
+
 def _proposed(event: TrialEvent) -> dict[str, Any]:
     body = event.body
     labels = body.get("labels", {})

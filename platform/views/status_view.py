@@ -116,7 +116,7 @@ def _best(result: Result) -> dict[str, Any]:
 
 
 def _cause(event: TrialEvent) -> str:
-    return str(event.body.get("cause") or "ERROR")  # records of before causes were told have none
+    return str(event.body.get("cause", "ERROR"))  # records of before causes were told have none
 
 
 def _per_second(ended: Iterable[TrialEvent], driver: Mapping[str, Any] | None, now: float) -> float | None:

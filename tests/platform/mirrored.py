@@ -1,12 +1,22 @@
-"""Whether MLflow holds of a study what the store's records hold: all of it, once."""
+"""A study mirrored into MLflow, and whether MLflow then holds what the store's records hold: all of it, once."""
 
+import shutil
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mlflow import MlflowClient
+import pytest
 
+from platform.definition.study import Study
 from platform.events import TrialEvent
+from platform.views.mlflow_client import connected
+from platform.views.tracking import Tracking
+from platform.views.tracking_uri import default_tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 Points = Counter[tuple[str, str, int]]
 """How often each (trial, metric, epoch) is there."""
@@ -18,7 +28,7 @@ def recorded(events: Iterable[TrialEvent]) -> Points:
     return Counter((trial, f"{row['stage']}.{name}", row["epoch"]) for trial, row in rows for name in row["metrics"])
 
 
-def mirrored(client: MlflowClient, trials: Mapping[str, Any]) -> Points:
+def mirrored(client: "MlflowClient", trials: Mapping[str, Any]) -> Points:
     """Return the same by the runs of `trials` in MLflow."""
 
     def points() -> Iterator[tuple[str, str, int]]:
@@ -31,7 +41,7 @@ def mirrored(client: MlflowClient, trials: Mapping[str, Any]) -> Points:
     return Counter(points())
 
 
-def runs_of(client: MlflowClient, experiment: str) -> tuple[Any, dict[str, Any]]:
+def runs_of(client: "MlflowClient", experiment: str) -> tuple[Any, dict[str, Any]]:
     """Return the study's run and those of its trials, each of which has one."""
     found = client.get_experiment_by_name(f"mindsweep/{experiment}")
     assert found is not None
@@ -41,3 +51,50 @@ def runs_of(client: MlflowClient, experiment: str) -> tuple[Any, dict[str, Any]]
     assert len(children) == len(runs) - 1, "a trial has two runs"
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
     return parent, children
+
+
+def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: Any) -> None:
+    tracking = Tracking(study, home=home, uri=default_tracking(home), store=f"file://{home}/store", **options)
+    for event in events:
+        tracking.see(event)
+    tracking.close()
+
+
+def runs_by_name(home: Path) -> dict[str, Any]:
+    client = connected(default_tracking(home))
+    experiments = [e.experiment_id for e in client.search_experiments() if e.name.startswith("mindsweep/")]
+    return {run.info.run_name: run for run in client.search_runs(experiments, max_results=1000)}
+
+
+def rows(home: Path) -> dict[str, list[Any]]:
+    """Return every row that could be doubled."""
+    with sqlite3.connect(home / "mlflow.db") as database:
+        return {
+            "runs": database.execute("select name, status, start_time, end_time from runs order by name").fetchall(),
+            "metrics": sorted(database.execute("select run_uuid, key, step, timestamp, value from metrics").fetchall()),
+            "params": sorted(database.execute("select run_uuid, key, value from params").fetchall()),
+            "inputs": database.execute("select count(*) from inputs").fetchall(),
+            "models": database.execute("select name, version from model_versions").fetchall(),
+        }
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("database")
+    connected(default_tracking(folder))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes home folders with nothing in them, where no figures are drawn."""
+    monkeypatch.setattr("platform.views.figures.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.views.interactive.page", lambda plot: "")
+
+    def make(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        shutil.copy(database, tmp_path / name)
+        return tmp_path / name
+
+    return make

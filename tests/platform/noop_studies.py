@@ -1,9 +1,11 @@
 """Studies of the stage that computes nothing, and what is needed to run them without Ray."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from platform.cli import Options
 from platform.definition.study import Study
 from platform.definition.study_file import load_study
 from platform.events import TrialEvent
@@ -22,6 +24,12 @@ def noop_study(folder: Path, text: str = "", *, space: str = SPACE, name: str = 
     path = folder / f"{name}.yaml"
     path.write_text(f"target: noop.value\n{space}\n{text}\n", encoding="utf-8")
     return load_study(path)
+
+
+def options_in(home: Path, *, tracking: str = "", **changed: Any) -> Options:
+    """Return the options of a run with everything in `home`, two trials at a time."""
+    usual = Options(home=home, store=(home / "store").as_uri(), tracking=tracking, max_concurrent=2)
+    return replace(usual, **changed)
 
 
 class Heard:

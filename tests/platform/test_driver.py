@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -30,7 +30,7 @@ from platform.views.optuna_view import OptunaView
 from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
-from tests.platform.noop_studies import noop_study
+from tests.platform.noop_studies import noop_study, options_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = """
@@ -52,19 +52,6 @@ print(json.dumps(summary.to_json()))
 sys.exit(summary.exit_code)
 """
 pytestmark = pytest.mark.ray
-
-
-@dataclass(frozen=True)
-class Options:
-    home: Path
-    address: str | None = None
-    max_concurrent: int | None = 2
-    stage_deadline: float | None = None
-    tracking: str = ""
-
-    @property
-    def store(self) -> str:
-        return (self.home / "store").as_uri()
 
 
 class Heard:
@@ -135,7 +122,7 @@ def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> None:
     study, heard = noop_study(tmp_path, "trials: 6"), Heard()
-    summary = run_study(study, Options(tmp_path), views=[heard])
+    summary = run_study(study, options_in(tmp_path), views=[heard])
     assert summary.trials == {"completed": 6, "pruned": 0, "failed": 0, "unfinished": 0}
     assert summary.stage_runs == {"executed": 6, "reused": 0}
     assert summary.exit_code == 0
@@ -146,7 +133,7 @@ def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> Non
     assert sorted(heard.events, key=lambda e: (e.trial, e.sequence)) == stored
     began = time.monotonic()
     again = Heard()
-    assert run_study(study, Options(tmp_path), views=[again]).trials == summary.trials
+    assert run_study(study, options_in(tmp_path), views=[again]).trials == summary.trials
     assert time.monotonic() - began < 2.0
     assert again.events == stored, "views see all that was, to fill in what they missed"
 
@@ -155,7 +142,7 @@ def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> Non
 def test_a_failing_trial_is_recorded_with_its_traceback_and_stops_no_other(tmp_path: Path) -> None:
     space = "space: {noop.fail_at: {choice: [0, 1, 2]}, noop.value: {choice: [0.5]}}"
     study = noop_study(tmp_path, "sampler: grid\nbase: {noop.epochs: 2}", space=space)
-    summary = run_study(study, Options(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path), views=[])
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 2, "unfinished": 0}
     errors = [event.body["error"] for event in finished(study, tmp_path).values() if event.body["outcome"] == "FAILED"]
     assert len(errors) == 2
@@ -168,7 +155,7 @@ def test_early_stopped_trials_are_pruned_at_their_step(tmp_path: Path) -> None:
         tmp_path,
         "trials: 8\nsampler: random\nscheduler: {asha: {grace_epochs: 1, reduction_factor: 2}}\nbase: {noop.epochs: 8}",
     )
-    summary = run_study(study, Options(tmp_path), views=[OptunaView(study, home=tmp_path)])
+    summary = run_study(study, options_in(tmp_path), views=[OptunaView(study, home=tmp_path)])
     assert summary.trials["completed"] >= 1
     assert summary.trials["pruned"] >= 1
     assert summary.trials["completed"] + summary.trials["pruned"] == 8
@@ -191,7 +178,7 @@ def test_each_identity_is_executed_once(field: str, shared: int, tmp_path: Path)
     usual = noop_study(tmp_path, "sampler: grid\nrepeats: 2\ntrials: 4", space="space: {noop.epochs: {int: [1, 4]}}")
     values = (1, 2, 3, 4) if field == "dataset.seed" else (0.2, 0.21, 0.22, 0.23)
     study = replace(usual, space=Space({field: Choice(choice=values)}))
-    summary = run_study(study, Options(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path), views=[])
     assert summary.trials["completed"] == 8
     assert summary.stage_runs == {"executed": 2, "reused": 6 + shared}
     runs = [event.body["runs"]["noop"] for event in finished(study, tmp_path).values()]
@@ -205,7 +192,7 @@ def test_a_shared_stage_run_that_fails_ends_the_study(tmp_path: Path) -> None:
     study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2, 3, 4))}, base={"noop.fail_at": 1}))
     heard = Heard()
     with pytest.raises(StudyError, match=r"stage noop .*which all trials need, failed(.|\n)*fail at epoch 1"):
-        run_study(study, Options(tmp_path), views=[heard])
+        run_study(study, options_in(tmp_path), views=[heard])
     assert heard.closed == 1
     assert finished(study, tmp_path) == {}
 
@@ -292,7 +279,7 @@ def test_a_stopped_driver_ends_in_order_and_can_go_on(
     assert summary["trials"]["unfinished"] >= 1
     with Lease(LocalStore(tmp_path / "store"), f"study-{study.id}"):
         pass  # it was given back
-    done = run_study(study, Options(tmp_path), views=[])
+    done = run_study(study, options_in(tmp_path), views=[])
     assert done.trials == {"completed": 5, "pruned": 0, "failed": 0, "unfinished": 0}
 
 
@@ -302,7 +289,7 @@ def test_two_drivers_on_one_study(tmp_path: Path) -> None:
         Lease(LocalStore(tmp_path / "store"), f"study-{study.id}"),
         pytest.raises(UserError, match=f"another driver works on study {study.id}.*process {os.getpid()}"),
     ):
-        run_study(study, Options(tmp_path), views=[])
+        run_study(study, options_in(tmp_path), views=[])
     assert events(study, tmp_path) == []
 
 
@@ -310,4 +297,4 @@ def test_a_store_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path) -> 
     study = noop_study(tmp_path, "trials: 2")
     (tmp_path / "store").write_text("no folder")
     with pytest.raises(UserError, match="store"):
-        run_study(study, Options(tmp_path), views=[])
+        run_study(study, options_in(tmp_path), views=[])

@@ -37,19 +37,12 @@ from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
 from storage.studies import list_studies, save_call, save_study
 from storage.verify import main as verify
+from tests.platform.ablation.noop_ablations import TWO_EPOCHS
 from tests.stored import unlike_data
 from trainables.execute import execute_trial
 
 take = importlib.import_module("platform.import").main  # `import` is a keyword
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = """\
-primary: [noop.value]
-seeds: 6
-unit: seeds
-baseline: {noop.epochs: 2}
-conditions:
-  half: {noop.value: 0.5}
-"""
 
 
 def execute(study: AblationStudy, store: LocalStore, scratch: Path) -> None:
@@ -78,7 +71,7 @@ def execute(study: AblationStudy, store: LocalStore, scratch: Path) -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder whose store holds the ablation `small` of twelve trials."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "small.yaml").write_text(TEXT)
+    (folder / "small.yaml").write_text(TWO_EPOCHS)
     study = load_ablation(folder / "small.yaml")
     execute(study, LocalStore(folder / "store"), folder / "scratch")
     return folder
@@ -114,7 +107,7 @@ def test_a_bundle_holds_all_and_says_what_is_what(exported: Path) -> None:
     assert done.returncode == 0
     trials = pd.read_parquet(exported / "records" / "trials.parquet")
     assert len(trials) == 12
-    assert (exported / "small.yaml").read_text() == TEXT
+    assert (exported / "small.yaml").read_text() == TWO_EPOCHS
     assert json.loads((exported / "configs" / "half-u0-s3.json").read_text())["noop"]["value"] == 0.5
     assert (exported / "requirements.lock").read_text() == (ROOT / "requirements.lock").read_text()
     assert (exported / "report" / "report.html").is_file()
@@ -161,7 +154,7 @@ def test_only_what_was_chosen_is_copied(home: Path, tmp_path: Path) -> None:
 
 
 def test_by_default_the_evaluations_are_in_it(tmp_path: Path) -> None:
-    (tmp_path / "small.yaml").write_text(TEXT)
+    (tmp_path / "small.yaml").write_text(TWO_EPOCHS)
     study, store = load_ablation(tmp_path / "small.yaml"), LocalStore(tmp_path / "store")
     save_study(store, study.id, {"id": study.id, "definition": study.definition})
     runs = RunStore(store, cache=tmp_path / "cache")

@@ -17,6 +17,7 @@ from platform.views.mlflow_client import connected
 from platform.views.tracking import Tracking
 from storage.events import EventLog
 from storage.uri import open_store
+from tests.platform.ablation.noop_ablations import TWO_EPOCHS
 from tests.platform.made_up_study import made_up_study, study_events
 from tests.platform.mirrored import mirrored, recorded, runs_of
 from tests.platform.noop_studies import noop_study
@@ -24,14 +25,6 @@ from tests.servers.mlflow import MlflowServer
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = "s3://mindsweep/lab"
-ABLATION = """\
-primary: [noop.value]
-seeds: 6
-unit: seeds
-baseline: {noop.epochs: 2}
-conditions:
-  half: {noop.value: 0.5}
-"""
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
 
 
@@ -71,7 +64,7 @@ def stored(study: str) -> list[TrialEvent]:
 @pytest.mark.usefixtures("lab")
 def test_a_sweep_and_an_ablation_end_to_end(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     study = noop_study(tmp_path, "trials: 6\nbase: {noop.epochs: 3}", name="lab_sweep")
-    (tmp_path / "lab_ablation.yaml").write_text(ABLATION)
+    (tmp_path / "lab_ablation.yaml").write_text(TWO_EPOCHS)
     swept, ablated = run(Path(study.path), tmp_path / "lab_ablation.yaml", mlflow_server)
     assert (swept["trials"]["completed"], ablated["trials"]["completed"]) == (6, 12)
     client = connected(mlflow_server.uri)

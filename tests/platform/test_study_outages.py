@@ -29,17 +29,13 @@ from storage.local import LocalStore
 from storage.uri import open_store
 from tests.platform.made_up_study import study_events
 from tests.platform.mirrored import mirrored, recorded, runs_of
-from tests.platform.noop_studies import noop_study
+from tests.platform.noop_studies import noop_study, options_in
 from tests.servers.ceph import Ceph
 from tests.servers.mlflow import MlflowServer
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "trials: 8\nbase: {noop.epochs: 3, noop.sleep: 0.1}"
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
-
-
-def options_in(home: Path, tracking: str) -> Options:
-    return Options(home=home, store=(home / "store").as_uri(), tracking=tracking, max_concurrent=2)
 
 
 class At:
@@ -98,7 +94,7 @@ def test_mlflow_killed_and_started_again_in_mid_study(
         mlflow_server.kill()
         again.start()
 
-    options, at = options_in(tmp_path, mlflow_server.uri), At(3, fall)
+    options, at = options_in(tmp_path, tracking=mlflow_server.uri), At(3, fall)
     with caplog.at_level(logging.WARNING):
         summary = run(study, options, at, patience=120.0)
     again.join()
@@ -114,7 +110,7 @@ def test_mlflow_gone_to_the_end_of_the_study(
     mlflow_server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     study = noop_study(tmp_path, TEXT, name="away_to_the_end")
-    options, at = options_in(tmp_path, mlflow_server.uri), At(2, mlflow_server.kill)
+    options, at = options_in(tmp_path, tracking=mlflow_server.uri), At(2, mlflow_server.kill)
     with caplog.at_level(logging.WARNING):
         summary = run(study, options, at, patience=0.5)
     assert summary.trials["completed"] == 8
@@ -134,7 +130,7 @@ def test_mlflow_gone_to_the_end_of_the_study(
 def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_path: Path) -> None:
     """As when a network drive goes: the driver cannot write, and neither can the workers."""
     study = noop_study(tmp_path, TEXT, name="no_store")
-    store, away, options = tmp_path / "store", tmp_path / "away", options_in(tmp_path, "")
+    store, away, options = tmp_path / "store", tmp_path / "away", options_in(tmp_path)
 
     def vanish() -> None:
         store.rename(away)

@@ -25,6 +25,9 @@ conditions:
 """
 
 
+TWO_EPOCHS = NOOP.replace("conditions:", "baseline: {noop.epochs: 2}\nconditions:")
+
+
 def build(text: str = NOOP, *settings: str, path: str = "test.yaml") -> AblationStudy:
     return build_ablation(yaml_source.parse(text, path=path), settings=settings)
 

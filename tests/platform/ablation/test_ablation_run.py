@@ -1,6 +1,5 @@
 """One ablation on a real Ray: exactly the distinct stage runs, and a failing arm that takes nobody with it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from platform.ablation.plan import plan_ablation
 from platform.running.driver import run_study
 from storage.local import LocalStore
 from tests.platform.ablation.noop_ablations import written
+from tests.platform.noop_studies import options_in
 
 TEXT = """\
 primary: [noop.value]
@@ -26,19 +26,6 @@ conditions:
 """
 
 
-@dataclass(frozen=True)
-class Options:
-    home: Path
-    address: str | None = None
-    max_concurrent: int | None = 2
-    stage_deadline: float | None = None
-    tracking: str = ""
-
-    @property
-    def store(self) -> str:
-        return (self.home / "store").as_uri()
-
-
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path) -> None:
@@ -46,7 +33,7 @@ def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path)
     store = LocalStore(tmp_path / "store")
     (planned,) = plan_ablation(study, store).stages
     assert (planned.shared, planned.private) == (16, 16)
-    summary = run_study(study, Options(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path), views=[])
     assert summary.trials == {"completed": 32, "pruned": 0, "failed": 16, "unfinished": 0}
     assert summary.stage_runs["executed"] == planned.distinct - 8, "all but the broken ones, which store nothing"
     result = collect(store, study.id, cache=tmp_path / "cache")
@@ -56,5 +43,5 @@ def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path)
     assert all("asked to fail" in str(trial.error) for trial in result.unusable)
     executed = [identity for trial in result.trials.values() for identity in trial.executed]
     assert len(executed) == len(set(executed)) == 16, "the shared ones ran before the trials"
-    again = run_study(study, Options(tmp_path), views=[])
+    again = run_study(study, options_in(tmp_path), views=[])
     assert again.stage_runs == {"executed": 0, "reused": 0}
