@@ -143,25 +143,36 @@ def test_a_stopped_gateway_is_waited_for_and_no_longer_than_said(ceph: Ceph, ope
 
 
 _WRITER = """
-import sys
+import sys, time
 from pathlib import Path
 from storage import s3, s3_parts
 s3.PART = s3_parts.PART = 5 << 20
 s3_parts._AT_A_TIME = 1
-s3.S3Store("mindsweep", sys.argv[1]).put("big", Path(sys.argv[2]))
+store = s3.S3Store("mindsweep", sys.argv[1])
+upload_part = store._bucket.client.upload_part
+def first_part_only(**where):
+    answer = upload_part(**where)
+    print("answered", flush=True)
+    time.sleep(600)
+    return answer
+store._bucket.client.upload_part = first_part_only
+store.put("big", Path(sys.argv[2]))
 """
 
 
 def test_the_writer_is_killed_in_the_middle_of_an_upload(ceph: Ceph, open_ceph: Open, source: Path) -> None:
+    """The writer rests after its first part, so that the kill cannot come too late however slowly this test is run."""
     store = open_ceph(5.0)
     prefix = store.uri.removeprefix("s3://mindsweep/")
     command = [sys.executable, "-c", _WRITER, prefix, str(source)]
-    writer = subprocess.Popen(command, env={**os.environ, **ceph.environment})
-    while writer.poll() is None and not any(leftover.size for leftover in store.leftovers()):
-        time.sleep(0.01)
-    writer.kill()
-    assert writer.wait() == -signal.SIGKILL
+    with subprocess.Popen(command, env={**os.environ, **ceph.environment}, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "answered\n"
+        writer.kill()
+    assert writer.returncode == -signal.SIGKILL
     assert not store.exists("big")
+    (leftover,) = store.leftovers()
+    assert leftover.size == PART
     store.put("big", source)
     assert store.get("big") == source.read_bytes()
     assert list(store.leftovers()) == []
