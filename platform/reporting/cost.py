@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from platform.ablation.collect import AblationResult
+from platform.ablation.collect import AblationResult, AblationTrial
 from platform.plan_view import duration
 from platform.reporting.grid import Cell, Grid
 from platform.reporting.words import DASH
@@ -73,21 +73,22 @@ def cost_table(found: Sequence[StageCost]) -> Grid:
 
 def trial_table(result: AblationResult, conditions: Sequence[str]) -> Grid:
     """What a trial of each condition took."""
+    trials: dict[str, list[AblationTrial]] = {condition: [] for condition in conditions}
+    for (condition, _, _), trial in result.trials.items():
+        trials[condition].append(trial)
     rows = []
-    for condition in conditions:
-        alone, own = mean_seconds(result, condition)
-        ended = sum(t.outcome is not None for (name, _, _), t in result.trials.items() if name == condition)
-        planned = len(result.subjects) * len(result.seeds)
-        times = [DASH if math.isnan(seconds) else duration(seconds) for seconds in (alone, own)]
-        rows.append((Cell(condition), Cell(f"{ended:,} of {planned:,}"), *map(Cell, times)))
+    for condition, mine in trials.items():
+        ended = sum(trial.outcome is not None for trial in mine)
+        times = [DASH if math.isnan(seconds) else duration(seconds) for seconds in _mean_seconds(mine)]
+        rows.append((Cell(condition), Cell(f"{ended:,} of {len(mine):,}"), *map(Cell, times)))
     header = ("condition", "trials ended", "compute of a trial alone", "executed by itself")
     return Grid("Trials", header, tuple(rows), ("Means over trials; what a trial did not execute itself was shared.",))
 
 
-def mean_seconds(result: AblationResult, condition: str) -> tuple[float, float]:
-    """Return what a trial of `condition` would take alone, and what it executed itself; NaN before one has ended."""
-    trials = [t for (name, _, _), t in result.trials.items() if name == condition and t.seconds]
-    if not trials:
+def _mean_seconds(trials: Sequence[AblationTrial]) -> tuple[float, float]:
+    """Return what one of `trials` would take alone, and what it executed itself; NaN before one has ended."""
+    timed = [trial for trial in trials if trial.seconds]
+    if not timed:
         return math.nan, math.nan
-    own = [sum(s for stage, s in t.seconds.items() if t.identities[stage] in t.executed) for t in trials]
-    return fmean(sum(t.seconds.values()) for t in trials), fmean(own)
+    own = [sum(s for stage, s in t.seconds.items() if t.identities[stage] in t.executed) for t in timed]
+    return fmean(sum(t.seconds.values()) for t in timed), fmean(own)
