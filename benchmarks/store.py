@@ -1,13 +1,16 @@
 """Files to and from an S3 server: ours, verified by SHA-256, against what people write and what `aws s3 cp` does.
 
-    python -m benchmarks.store [--scale full|small] [--repeats 3]
+    python -m benchmarks.store [--scale full|small] [--repeats 3] [--large N]
 
 1,000 files of 4 kB and 20 of 100 MB (small: 100 and 3), all on this machine, the server too: Ceph's RADOS gateway where
-it is installed, else moto (in memory, a mock: its numbers say little). Every measurement is a fresh process; its
-clock starts with the client made and ends with the last byte acknowledged, or on the disk. Ours is what a stage run
+it is installed, else moto (in memory, a mock: its numbers say little). Every repeat has a new server, which bounds the
+disk that is needed to six times the files (12 GB), and another order of the ways. Every measurement is a fresh process;
+its clock starts with the client made and ends with the last byte acknowledged, or on the disk. Ours is what a stage run
 does: `RunStore.commit`, which hashes and writes blobs and a manifest, and `RunStore.find(deep=True)`, which downloads
 and hashes all again. Neither of the others hashes. `aws s3 cp --recursive` is run where the command is installed; what
-it calls, boto3's transfer manager with its defaults (10 requests at a time), stands for it everywhere.
+it calls, boto3's transfer manager with its defaults (10 requests at a time), stands for it everywhere. Peak memory is
+what a way adds to its process, of `aws` all that its own has; of ours most is parts of the files that are sent, mapped
+and not copied, of which there are eight at a time, 128 MB.
 """
 
 import argparse
@@ -182,7 +185,7 @@ class Cost:
     cpu: float
     """Seconds of processor time of the client, which on one machine is time that the server lacks."""
     peak: float
-    """Memory in MB at its highest, above what the process had before the clock started."""
+    """Memory in MB at its highest, above what the process had before the clock started; of `aws` its own process's."""
 
 
 def _measured(arguments: list[str], environment: Mapping[str, str]) -> Cost:
@@ -200,7 +203,8 @@ def _measure(way: str, action: str, folder: str, prefix: str) -> None:
     seconds = function(Path(folder), prefix)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(usage.ru_utime + usage.ru_stime for usage in used)
-    print(json.dumps(asdict(Cost(seconds, cpu, _peak_memory() - memory))))
+    peak = used[1].ru_maxrss / 1024 if way == "aws" else _peak_memory() - memory
+    print(json.dumps(asdict(Cost(seconds, cpu, peak))))
 
 
 def _peak_memory() -> float:
@@ -209,25 +213,29 @@ def _peak_memory() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def _compare(scale: str, repeats: int, home: Path) -> None:
+def _compare(counts: Mapping[str, int], repeats: int, home: Path) -> None:
     ways = [way for way in WAYS if way != "aws" or shutil.which("aws") is not None]
     results: dict[tuple[str, str, str], list[Cost]] = {}
-    with _server() as (name, environment):
-        _make_bucket(environment)
-        for size, count in COUNTS[scale].items():
-            for number in range(count):
-                (home / size).mkdir(exist_ok=True)
-                (home / size / f"{number:04d}").write_bytes(os.urandom(SIZES[size]))
-            for repeat, way in product(range(repeats), ways):
-                prefix = f"{way}-{SIZES[size]}-{repeat}"
-                for action in ("put", "get"):
-                    with tempfile.TemporaryDirectory(dir=home) as target:
-                        folder = str(home / size) if action == "put" else target
-                        found = _measured([way, action, folder, prefix], environment)
-                    results.setdefault((size, action, way), []).append(found)
-                    print(f"{size} {action} {way}: {found}", file=sys.stderr, flush=True)
-            shutil.rmtree(home / size)
-    _print_table(results, scale, name)
+    for size, count in counts.items():
+        (home / size).mkdir()
+        for number in range(count):
+            (home / size / f"{number:04d}").write_bytes(os.urandom(SIZES[size]))
+        for repeat in range(repeats):
+            with _server() as (name, environment):
+                _make_bucket(environment)
+                for way in (*ways[repeat % len(ways) :], *ways[: repeat % len(ways)]):
+                    for action in ("put", "get"):
+                        cost = _cost(way, action, home / size, environment)
+                        results.setdefault((size, action, way), []).append(cost)
+                        print(f"{size} {action} {way}: {cost}", file=sys.stderr, flush=True)
+        shutil.rmtree(home / size)
+    _print_table(results, counts, name)
+
+
+def _cost(way: str, action: str, files: Path, environment: Mapping[str, str]) -> Cost:
+    os.sync()  # what the one before left to be written is not this one's
+    with tempfile.TemporaryDirectory(dir=files.parent) as target:
+        return _measured([way, action, str(files) if action == "put" else target, way], environment)
 
 
 def _make_bucket(environment: Mapping[str, str]) -> None:
@@ -235,17 +243,19 @@ def _make_bucket(environment: Mapping[str, str]) -> None:
     _client().create_bucket(Bucket=BUCKET)
 
 
-def _print_table(results: Mapping[tuple[str, str, str], list[Cost]], scale: str, server: str) -> None:
+def _print_table(results: Mapping[tuple[str, str, str], list[Cost]], counts: Mapping[str, int], server: str) -> None:
     print(
         f"| files | way to {server} | seconds (median) | range | MB/s | against ours | CPU seconds | peak memory, MB |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for (size, action, way), costs in results.items():
+    for size, action, way in product(counts, ("put", "get"), WAYS):
+        if (costs := results.get((size, action, way))) is None:
+            continue
         seconds = [cost.seconds for cost in costs]
         middle = statistics.median(seconds)
         ratio = middle / statistics.median(cost.seconds for cost in results[size, action, "ours"])
-        files = f"{COUNTS[scale][size]:,} x {size}"
-        rate = COUNTS[scale][size] * SIZES[size] / middle / 1e6
+        files = f"{counts[size]:,} x {size}"
+        rate = counts[size] * SIZES[size] / middle / 1e6
         print(
             f"| {files}, {action} | {WAYS[way].name} | {middle:.2f} | {min(seconds):.2f}-{max(seconds):.2f} | "
             f"{rate:.1f} | {ratio:.2f} x | "
@@ -258,13 +268,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=COUNTS, default="full")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--large", type=int, metavar="N", help="files of 100 MB (default: 20, small 3)")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure is not None:
         _measure(*arguments.measure)
         return
+    counts = dict(COUNTS[arguments.scale])
+    if arguments.large is not None:
+        counts["100 MB"] = arguments.large
     with tempfile.TemporaryDirectory(prefix="mindsweep-benchmark-") as home:
-        _compare(arguments.scale, arguments.repeats, Path(home))
+        _compare(counts, arguments.repeats, Path(home))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from platform.errors import UserError
 from platform.running.failure import StudyError
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.base import Store
+from storage.cache import limit_here
 from storage.errors import StoreError
 from storage.uri import FIRST_LOOK, check_store, open_store
 
@@ -148,6 +149,10 @@ def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) 
 
 def open_readable(options: Options) -> Store:
     """Return the store, touching neither disk nor network. Raises `UserError` for an unknown kind of URI."""
+    try:
+        limit_here()  # of the cache for what a remote store holds
+    except ValueError as error:
+        raise UserError(str(error)) from error
     try:
         return open_store(options.store)
     except (ValueError, StoreError) as error:

@@ -7,6 +7,7 @@ What the cache holds is never trusted: every use compares digests (once per proc
 """
 
 import fcntl
+import math
 import os
 import shutil
 import threading
@@ -20,7 +21,23 @@ from typing import IO
 from storage.base import Store
 from storage.content import File, fetch_verified
 
+LIMIT_VARIABLE = "MINDSWEEP_CACHE_GB"
+"""What a machine whose environment has it spends on copies, in gigabytes, in place of half of its free disk."""
 _DAY = 86_400.0
+
+
+def limit_here() -> int | None:
+    """Return how many bytes this machine's environment allows for copies, or None. Raises `ValueError`."""
+    text = os.environ.get(LIMIT_VARIABLE)
+    if text is None:
+        return None
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise ValueError(f"{LIMIT_VARIABLE} must be a number of gigabytes above 0, but is {text!r}")
+    return int(limit * 1e9)
 
 
 class Cache:
@@ -31,11 +48,11 @@ class Cache:
 
         Args:
             folder: On a disk of this machine (locks of network disks are not to be relied on).
-            limit: Bytes; several processes may pass it by a tenth. None: half of what the disk would have free
-                without the cache.
+            limit: Bytes; several processes may pass it by a tenth. None: what `limit_here` says, else half of what
+                the disk would have free without the cache.
         """
         self._folder = folder
-        self._limit = limit
+        self._limit = limit if limit is not None else limit_here()
         self._room = 0
         """Bytes that may be downloaded before the folder is looked through again."""
         self._used: set[str] = set()

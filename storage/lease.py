@@ -21,7 +21,9 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -94,18 +96,22 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Let the next one in. Nothing happens if we are not the holder (any more)."""
+        """Let the next one in. Nothing happens if we are not the holder (any more).
+
+        A store that cannot be reached is told later, as long as this process lives; its heartbeats end now.
+        """
         if self._thread is None:
             return
         self._stop.set()
         self._thread.join()
         self._thread = None
+        self._record["released"] = True
+        let_go = partial(self._let_go, self._generation, self._encoded())
         try:
-            if not self._is_lost():
-                self._record["released"] = True
-                self._store.put(self._key(), self._encoded(), replace=True)
+            self._lost = not let_go()
         except StoreError as error:
-            _log.warning("lease %s could not be released, others must wait until it expires: %s", self._name, error)
+            _log.warning("lease %s could not be released yet; others may have to wait: %s", self._name, error)
+            threading.Thread(target=_until_told, args=[let_go], name=f"release-{self._name}", daemon=True).start()
 
     def __enter__(self) -> "Lease":
         self.acquire()
@@ -126,6 +132,13 @@ class Lease:
                 self._store.put(self._key(), self._encoded(), replace=True)
             except StoreError as error:
                 _log.warning("a heartbeat of lease %s failed: %s", self._name, error)
+
+    def _let_go(self, generation: int, record: bytes) -> bool:
+        """Write the record of a released lease, unless another took it over; tell whether it was still ours."""
+        ours = self._latest()[0] <= generation  # less where a store that went away seems empty: writing then tells
+        if ours:
+            self._store.put(layout.lease(self._name, generation), record, replace=True)
+        return ours
 
     def _is_lost(self) -> bool:
         self._lost = self._latest()[0] > self._generation
@@ -168,6 +181,16 @@ class Lease:
 
     def _encoded(self) -> bytes:
         return json.dumps(self._record, sort_keys=True).encode()
+
+
+def _until_told(let_go: Callable[[], object]) -> None:
+    while True:
+        time.sleep(1.0)
+        try:
+            let_go()
+        except StoreError:
+            continue
+        return
 
 
 def holder(store: Store, name: str) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ ENGINES = {
         "trainables/on_ray.py",
         "trainables/on_workers.py",
         "platform/running/nodes.py",
+        "platform/running/places.py",
         "platform/running/searcher.py",
         "platform/running/shared.py",
         "platform/running/schedulers.py",

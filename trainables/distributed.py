@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainables.networks.dropout import Dropout
+from trainables.networks.dropout import Dropout, own_dropouts
 
 Forward = Callable[..., Any]
 
@@ -84,11 +84,7 @@ class Team:
         """
         if self.size == 1:
             return forward
-        dropouts = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
-        foreign = {type(module).__name__ for module in dropouts if not isinstance(module, Dropout)}
-        if foreign:
-            raise TypeError(f"several workers need trainables.networks.dropout.Dropout, but the network has {foreign}")
-        return _Spread(self, forward, [module for module in dropouts if isinstance(module, Dropout)])
+        return _Spread(self, forward, own_dropouts(model))
 
 
 class _Spread:

@@ -20,6 +20,9 @@ _BY_KIND: dict[str, Cause] = {
     "RayActorError": "WORKER_LOST",
     "WorkerCrashedError": "WORKER_LOST",
     "PeerLostError": "WORKER_LOST",
+    # Ray Train's, where a worker or its place is gone before all have begun: the places themselves were granted.
+    "WorkerGroupStartupTimeoutError": "WORKER_LOST",
+    "WorkerGroupStartupFailedError": "WORKER_LOST",
 }
 """By a class's name, so that no engine is imported to ask: torch and Ray have an OutOfMemoryError each."""
 _BY_TEXT: dict[str, Cause] = {

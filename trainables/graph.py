@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import Any
 
+from trainables.config.base import workers_range
 from trainables.config.trial import TrialConfig
 from trainables.identity import SCHEMA, digest, identity_fields
 
@@ -108,10 +109,10 @@ class StageRun:
         return cls(**value)
 
 
-def workers_of(config: TrialConfig, stage: str) -> int:
-    """Return how many processes are to execute a run of `stage` together."""
+def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
+    """Return the least and the most processes that may execute a run of `stage` together."""
     section = getattr(config, stage, None)
-    return int(getattr(getattr(section, "train", section), "workers", 1))
+    return workers_range(getattr(getattr(section, "train", section), "workers", 1))
 
 
 def resolve_reference(reference: str) -> Any:

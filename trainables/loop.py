@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from trainables.config.decoders import TrainConfig
 from trainables.context import Context
 from trainables.distributed import Forward, Team
+from trainables.micro_batch import InParts
 from trainables.randomness import Streams
 
 History = list[dict[str, float]]
@@ -153,6 +154,8 @@ class _Loop:
         config, device = job.config, job.device
         learner.model.to(device)
         forward: Forward = torch.compile(learner.model) if config.compile else learner.model
+        if config.micro_batch is not None:
+            forward = InParts(forward, learner.model, rows=config.micro_batch)
         self.forward = self.team.spread(forward, learner.model)
         self.parameters = [p for p in learner.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.parameters, config)

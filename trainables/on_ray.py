@@ -72,10 +72,11 @@ def _ended(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry:
             lack = f"no finite value was reported for {', '.join(absent)}"
             ended |= {"outcome": "FAILED", "error": lack, "cause": "DIVERGED"}
     except Exception as error:
-        told = {"error": traceback.format_exc(), "cause": cause_of(error)}
+        told = {"error": traceback.format_exc(), "cause": cause_of(error), "stage": telemetry.stage}
         ended = {"outcome": "FAILED", "metrics": {}, "runs": {}, **told}
     warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
-    return {**ended, "time": telemetry.split(), **warnings}
+    workers = {"workers": len(granted)} if (granted := _bundles()) else {}
+    return {**ended, "time": telemetry.split(), **warnings, **workers}
 
 
 def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping[str, Any], *inputs: str) -> str:
@@ -110,7 +111,7 @@ class _Maker:
     def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
         """Execute `run`."""
         granted = _bundles()
-        workers = min(workers_of(config, run.stage), max(1, len(granted)))
+        workers = min(workers_of(config, run.stage)[1], max(1, len(granted)))
         # Beside workers with GPUs this process has none: what needs no company then goes to one of them, too.
         if workers == 1 and not any(bundle.get("GPU", 0) > 0 for bundle in granted):
             return execute_anew(run, config, runs=runs, scratch=scratch, part=part)
@@ -125,9 +126,10 @@ class _Maker:
 
 
 def _bundles() -> list[dict[str, float]]:
-    """Return what was reserved for each worker beside this process; nothing if none was."""
-    group = ray.util.get_current_placement_group()
-    return [] if group is None or group.bundle_count < 2 else list(group.bundle_specs)
+    """Return what was reserved for each worker beside this process, which then has nothing itself; else nothing."""
+    group, context = ray.util.get_current_placement_group(), ray.get_runtime_context()
+    own = context.get_assigned_resources()  # type: ignore[no-untyped-call]
+    return [] if group is None or own else list(group.bundle_specs)
 
 
 def _take_part(settings: dict[str, Any]) -> None:

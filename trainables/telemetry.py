@@ -57,6 +57,11 @@ class Telemetry:
         self.warnings: list[str] = []
         """What went wrong without ending the work; the first of many."""
 
+    @property
+    def stage(self) -> str | None:
+        """The stage that is being executed, or was last."""
+        return None if self._at["stage"] is None else str(self._at["stage"])
+
     def begins(self, stage: str) -> None:
         """Note that `stage` is being executed."""
         self._at, self._moved = {"stage": stage, "epoch": 0, "metrics": {}}, time.monotonic()

@@ -21,6 +21,7 @@ from storage import layout
 from storage.base import Store
 from storage.content import File, file_at, unsealed
 from storage.errors import ExistsError, IntegrityError, LeaseHeldError
+from storage.formats import check_format
 from storage.lease import Lease
 from storage.parallel import ordered
 from storage.runs import Manifest, RunStore
@@ -184,6 +185,7 @@ def _check_blob(bundle: Bundle, name: str, file: File) -> None:
     path = bundle.path(layout.blob(file.digest))
     if not path.is_file() or path.stat().st_size != file.size:
         raise IntegrityError(f"its file {name} ({file.digest}, {file.size} bytes) is not in the bundle")
+    check_format(path, name)
 
 
 def _refuse(folder: Path, what: str, names: AbstractSet[str]) -> None:

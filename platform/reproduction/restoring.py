@@ -226,6 +226,10 @@ def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
     if workers:
         one = "the repetition has one worker: expect agreement within tolerance, not of bits"
         yield Fact("workers", "differs", f"{', '.join(workers)}; {one}")
+    parts = [f"{stage} {m.info['micro_batch']}" for stage, m in manifests.items() if "micro_batch" in m.info]
+    if parts:
+        whole = "the repetition takes its config's, most likely whole batches: expect agreement within tolerance"
+        yield Fact("rows at a time", "differs", f"{', '.join(parts)}; {whole}")
     hosts = {(m.info.get("host"), m.info.get("system")) for m in manifests.values()}
     if hosts:
         yield Fact("machine", "unknown", ", ".join(f"{host} ({system})" for host, system in sorted(hosts, key=str)))

@@ -7,8 +7,8 @@ without a CPU and N reserved places, which Ray hands out together or not at all:
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from platform.ablation.study import AblationStudy
@@ -36,10 +36,18 @@ class Need:
     """What a trial needs at a time."""
 
     workers: int = 1
+    """The most that it can use."""
     stage: str = ""
     """The stage that asks for so many."""
     whole_gpus: bool = False
     """Whether each worker needs a GPU to itself where there are any: NCCL does not let two share one."""
+    least: int | None = None
+    """The fewest workers that it can do with; None: no fewer than `workers`."""
+
+    @property
+    def fewest(self) -> int:
+        """The fewest workers that it can do with."""
+        return self.workers if self.least is None else self.least
 
     @property
     def setting(self) -> str:
@@ -71,30 +79,35 @@ def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = 
     Raises:
         UserError: The cluster can never hold one trial, or one stage run that trials share; says by how much.
     """
-    configs, own = list(_configs(study)), _own_stages(study)
-    needs = {stage: [need_of(config, stage) for config in configs] for stage in ancestors(study.stages)}
-    for need in chain.from_iterable(needs.values()):
-        admit(need, nodes)
-    private = [need for stage in own for need in needs[stage]]
-    most = max(private, key=lambda need: (need.workers, need.whole_gpus), default=Need())
-    return admit(most, nodes, max_concurrent)
+    for config in _configs(study):
+        for stage in ancestors(study.stages):
+            admit(need_of(config, stage), nodes)
+    return admit(trial_need(study), nodes, max_concurrent)
+
+
+def trial_need(study: Study) -> Need:
+    """Return what a trial of `study` needs for the stages that it runs itself, one after the other."""
+    own = _own_stages(study)
+    needs = [need_of(config, stage) for config in _configs(study) for stage in own]
+    most = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
+    fewest = max((need.fewest for need in needs), default=1)
+    return most if fewest == most.fewest else replace(most, least=fewest)
 
 
 def need_of(config: TrialConfig, stage: str) -> Need:
     """Return what a run of `stage` needs."""
-    workers = workers_of(config, stage)
+    least, most = workers_of(config, stage)
     train = getattr(getattr(config, stage, None), "train", None)
-    return Need(workers, stage, whole_gpus=workers > 1 and train is not None and train.device != "cpu")
+    whole_gpus = most > 1 and train is not None and train.device != "cpu"
+    return Need(most, stage, whole_gpus=whole_gpus, least=None if least == most else least)
 
 
 def _configs(study: Study) -> Iterable[TrialConfig]:
-    """Return configs among which is the most demanding one."""
+    """Return all configs that differ in what they need."""
     if isinstance(study, AblationStudy):
         different = {_asked(spec.config): spec.config for spec in study.specs[:: study.repeats]}
         return [TrialConfig.model_validate(config) for config in different.values()]
-    swept = {name: domain for name, domain in study.space.domains.items() if name.endswith(".workers")}
-    most = {name: max(domain.bounds()) for name, domain in swept.items()}
-    return [study.space.config({}), study.space.config(most)] if most else [study.space.config({})]
+    return [study.space.config({})]  # how many workers there are is nothing to search
 
 
 def _asked(config: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -113,9 +126,18 @@ def _own_stages(study: Study) -> set[str]:
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:
     """Share out the cluster: a CPU for each worker and, where there are GPUs, one; less if more are wanted at a time.
 
+    A trial that can do with fewer workers gets as many as there is room for.
+
     Raises:
         UserError: The cluster can never hold one trial; says by how much.
     """
+    for workers in range(need.workers, need.fewest, -1):
+        with suppress(UserError):
+            return _admit(replace(need, workers=workers), nodes, max_concurrent)
+    return _admit(replace(need, workers=need.fewest), nodes, max_concurrent)
+
+
+def _admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None) -> Grant:
     gpus, slots = sum(node.gpus for node in nodes), sum(node.cpus for node in nodes)
     if slots < need.workers:
         raise UserError(_too_many(need, nodes, "CPU", [node.cpus for node in nodes]))
@@ -132,7 +154,7 @@ def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) 
         slots = sum(min(node.cpus, node.gpus * sharing) for node in nodes)
         share = _FRACTION // sharing / _FRACTION
         if slots < need.workers:  # the nodes with GPUs have too few CPUs: it runs without
-            return admit(need, [replace(node, gpus=0) for node in nodes], max_concurrent)
+            return _admit(need, [replace(node, gpus=0) for node in nodes], max_concurrent)
     most = min(slots, max(wanted, need.workers)) // need.workers
     concurrent = most if max_concurrent is None else min(most, max_concurrent)
     return Grant(concurrent=concurrent, gpus=share, workers=need.workers)
@@ -147,6 +169,13 @@ def _too_many(need: Need, nodes: Sequence[Node], kind: str, counts: Sequence[int
         f"a trial needs {need.workers} {kind}s (1 for each of its workers, by {need.setting}), but the cluster has "
         f"{sum(counts)} ({listed}); set {need.setting} to at most {max(1, sum(counts))}{cpu}, or take a larger "
         "cluster (--address)"
+    )
+
+
+def held(grant: Grant, nodes: Sequence[Node]) -> int:
+    """Return how many workers of `grant` the nodes hold at a time."""
+    return sum(
+        min(node.cpus // grant.cpus, int(node.gpus / grant.gpus) if grant.gpus > 0 else node.cpus) for node in nodes
     )
 
 

@@ -14,6 +14,7 @@ from platform.definition.study import Study
 from platform.events import Kind
 from platform.running.claims import Claims
 from platform.running.failure import RETRIES
+from platform.running.memory import halved
 from platform.running.proposer import Proposer
 from platform.running.records import Recorder, Records, proposed_body
 from trainables.failure import Cause
@@ -53,7 +54,7 @@ class Dispatcher:
         """Since when a trial could have been handed out, by the monotonic clock."""
         self._queued: dict[str, float] = defaultdict(float)
         """Seconds that a trial waited, over all its attempts."""
-        self._failures: dict[str, Mapping[str, Any]] = {}
+        self._failures: dict[str, dict[str, Any]] = {}
         """Why a trial is to be started once more."""
         self.reused = 0
         """Stage runs that finished trials of this process found in the store."""
@@ -137,6 +138,11 @@ class Dispatcher:
         """Take in that the worker on `trial` came to an end without a word."""
         self.ended(trial, {**self._end(trial, "FAILED", {}, error), "cause": cause})
 
+    def put_back(self, trial: str) -> None:
+        """Take back a trial that was handed out and has not begun; it is the next one again."""
+        self._waiting.insert(0, self._running.pop(trial).spec)
+        self._tools.claims.drop(trial)
+
     def _end(self, trial: str, outcome: str, metrics: Mapping[str, float], error: str | None) -> dict[str, Any]:
         seconds = time.monotonic() - self._running[trial].began
         return {"outcome": outcome, "metrics": metrics, "runs": {}, "error": error, "seconds": seconds}
@@ -147,6 +153,10 @@ class Dispatcher:
         if cause is None or self._tools.records.trials[spec.trial].retries[cause] >= RETRIES.get(cause, 0):
             return False
         self._failures[spec.trial] = {"cause": cause, "error": end["error"]}
+        if cause == "OUT_OF_MEMORY":
+            spec, halves = halved(spec, end.get("stage"))
+            if halves:
+                self._failures[spec.trial] |= {"micro_batch": halves}
         self._due[spec.trial] = time.monotonic()
         self._waiting.insert(0, spec)
         return True
@@ -180,7 +190,8 @@ class Dispatcher:
             if known is None or known.proposed != body:
                 self._record(spec.trial, "proposed", body)
             self._due[spec.trial] = time.monotonic()
-            specs.append(spec)
+            short = known is not None and known.retries["OUT_OF_MEMORY"] > 0
+            specs.append(halved(spec, None)[0] if short else spec)
         return specs
 
     def _record(self, trial: str, kind: Kind, body: Mapping[str, Any]) -> None:

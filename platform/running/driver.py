@@ -224,7 +224,7 @@ class _Run:
         from platform.running.nodes import check_nodes
         from platform.running.shared import run_shared
 
-        curves = {name: record.curve for name, record in records.finished().items()}
+        curves = {name: record.curve for name, record in records.trials.items()}
         with tune.cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.place, layout.study(self.study.id))
             grant = tune.grant(self.study, self.options.max_concurrent)

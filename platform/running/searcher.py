@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from platform.running.dispatch import Dispatcher
 from platform.running.interrupt import Interrupt
+from platform.running.places import Places
 from platform.running.watch import Watch
 from trainables.failure import cause_of
 from trainables.on_ray import ENDED, ROWS, SAMPLES
@@ -42,11 +43,13 @@ def _is_gone(node_id: str | None) -> bool:
 class StudySearcher(Searcher):
     """Asks the dispatcher for trials and passes it what they report, early stops as such."""
 
-    def __init__(self, dispatcher: Dispatcher, config: Mapping[str, Any]) -> None:
-        """Give every trial `config` beside its spec."""
+    def __init__(self, dispatcher: Dispatcher, config: Mapping[str, Any], places: Places, interrupt: Interrupt) -> None:
+        """Give every trial `config` beside its spec, while the cluster has `places` for it."""
         super().__init__()
         self._dispatcher = dispatcher
         self._config = config
+        self._places = places
+        self._interrupt = interrupt
         self.trials: dict[str, str] = {}
         """Tune's trial id to ours."""
 
@@ -56,11 +59,19 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's config, None to be asked again soon, or FINISHED."""
+        self.heed()  # while nothing runs, Tune comes by nowhere else
+        if not self._places.suffice:
+            return None
         spec = self._dispatcher.next()
         if spec is None:
             return str(Searcher.FINISHED) if self._dispatcher.done else None
         self.trials[trial_id] = spec.trial
         return {"trial": spec.trial, "spec": json.dumps(spec.to_json()), **self._config}
+
+    def heed(self) -> None:
+        """Stop here if the user asked for it, or if the cluster has lost for good what a trial needs."""
+        self._interrupt.check()
+        self._places.look()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record the rows that came, and what the worker used."""
@@ -68,11 +79,17 @@ class StudySearcher(Searcher):
         self._dispatcher.rows(self.trials[trial_id], rows, samples)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Record the end; without one of its own the trial was stopped early. Losses come through the callback."""
-        if error or result is None:
+        """Record the end; without one of its own the trial was stopped early. Losses come through the callback.
+
+        Without any result it was taken back before it had begun, since its places could not be had any more.
+        """
+        if error:
+            return
+        trial = self.trials[trial_id]
+        if result is None:
+            self._dispatcher.put_back(trial)
             return
         self.on_trial_result(trial_id, result)
-        trial = self.trials[trial_id]
         if ENDED in result:
             self._dispatcher.ended(trial, json.loads(result[ENDED]))
         else:
@@ -86,30 +103,26 @@ class StudySearcher(Searcher):
 
 
 class Steps(Callback):
-    """Tells the dispatcher when a worker begins with a trial and when one is lost; ends those that hang.
+    """Tells the dispatcher when a worker begins with a trial and when one is lost; ends those that hang."""
 
-    Also lets the user stop.
-    """
-
-    def __init__(self, dispatcher: Dispatcher, trials: Mapping[str, str], watch: Watch, interrupt: Interrupt) -> None:
-        """Name trials by `trials`, which maps Tune's id to ours and grows."""
+    def __init__(self, dispatcher: Dispatcher, searcher: StudySearcher, watch: Watch) -> None:
+        """Name trials as `searcher` does, and let it take heed at every step."""
         self._dispatcher = dispatcher
-        self._trials = trials
+        self._searcher = searcher
         self._watch = watch
-        self._interrupt = interrupt
         self._running: dict[str, Any] = {}
         self._late: set[str] = set()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Stop here if the user asked for it: Tune comes by about every tenth of a second. End what hangs."""
-        self._interrupt.check()
+        """Take heed, and end what hangs: Tune comes by about every tenth of a second."""
+        self._searcher.heed()
         for name in self._watch.late():
             self._late.add(name)
             ray.kill(self._running[name].temporary_state.ray_actor)  # its process, even one that is stopped
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record the start."""
-        name = self._trials[trial.trial_id]
+        name = self._searcher.trials[trial.trial_id]
         self._running[name] = trial
         self._watch.begins(name)
         self._dispatcher.started(name)
@@ -135,7 +148,7 @@ class Steps(Callback):
         self._dispatcher.failed(name, f"its worker was lost: {text.strip()}", cause)
 
     def _forget(self, trial: Any) -> str:
-        name = self._trials[trial.trial_id]
+        name = self._searcher.trials[trial.trial_id]
         self._running.pop(name, None)
         self._watch.ends(name)
         return name

@@ -13,7 +13,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from platform.running.admission import admit, need_of, shared_cores
 from platform.running.failure import StudyError
-from platform.running.tune import Work, nodes
+from platform.running.places import nodes
+from platform.running.tune import Work
 from storage.runs import RunStore
 from storage.uri import open_store
 from trainables.execute import missing
@@ -106,14 +107,15 @@ class _Runs:
         """Send `run` out if its inputs are made or on their way, and nobody else makes it."""
         config, inputs = self._work.study.config_of(run), set(run.inputs.values())
         need = need_of(config, run.stage)
+        granted = admit(need, nodes() if need.workers > 1 else self._nodes)
         # Places that wait for inputs would keep these from being made.
-        unready = self._waiting.keys() | (self._unmade() if need.workers > 1 else set())
+        unready = self._waiting.keys() | (self._unmade() if granted.workers > 1 else set())
         if unready & inputs or not self._work.claims.take(run.identity, [run.identity]):
             return
         answers = [self._answers[identity] for identity in run.inputs.values() if identity in self._answers]
         arguments = (run.to_json(), config.model_dump(mode="json"), self._work.place, *answers)
-        if need.workers > 1:
-            places = placement_group([admit(need, self._nodes).bundle] * need.workers)
+        if granted.workers > 1:
+            places = placement_group([granted.bundle] * granted.workers)
             inside = PlacementGroupSchedulingStrategy(places, placement_group_capture_child_tasks=True)
             actor: Any = ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()
             task = _Task(run, actor.run.remote(*arguments), actor, places)

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ import psutil
 import ray
 from ray import tune
 from ray.tune.execution import class_cache
-from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from platform.definition.study import Study
-from platform.running.admission import Grant, Node, share_out
+from platform.running.admission import Grant, share_out, trial_need
 from platform.running.claims import Claims
 from platform.running.dispatch import Dispatcher
 from platform.running.failure import StudyError
 from platform.running.folders import make_folder
 from platform.running.interrupt import Interrupt
+from platform.running.places import Places, nodes
 from platform.running.schedulers import scheduler
 from platform.running.searcher import Steps, StudySearcher
 from platform.running.shipping import runtime_environment
@@ -110,15 +109,6 @@ def grant(study: Study, max_concurrent: int | None) -> Grant:
     return share_out(study, nodes(), max_concurrent)
 
 
-def nodes() -> list[Node]:
-    """Return the machines of the cluster."""
-    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return [
-        Node(node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
-        for node in alive
-    ]
-
-
 @dataclass(frozen=True)
 class Work:
     """What runs on the cluster, and how."""
@@ -135,13 +125,15 @@ class Work:
 def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[int, float]]) -> None:
     """Run what `dispatcher` hands out until it has no more.
 
-    `curves` is what finished trials reported before: trial to epoch to the first target's value, for the scheduler.
+    `curves` is what trials reported before: trial to epoch to the first target's value, for the scheduler.
     """
     study, dispatcher.concurrent = work.study, work.grant.concurrent
-    searcher = StudySearcher(dispatcher, {**work.place, "scheduled": study.scheduler.name != "fifo"})
+    need = trial_need(study)
+    places = Places(need, work.grant)
+    config = {**work.place, "scheduled": study.scheduler.name != "fifo"}
+    searcher = StudySearcher(dispatcher, config, places, work.interrupt)
     scratch = Path(work.place["scratch"])
     scratch.mkdir(parents=True, exist_ok=True)
-    places = _Places(work.grant)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="tune-") as folder, places:
         tune.run(
             trial_function,
@@ -150,49 +142,15 @@ def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[
             resources_per_trial=places,
             num_samples=-1,
             search_alg=searcher,
-            scheduler=scheduler(study, curves),
-            callbacks=[Steps(dispatcher, searcher.trials, work.watch, work.interrupt)],
+            scheduler=scheduler(study, curves, places.stranded),
+            callbacks=[Steps(dispatcher, searcher, work.watch)],
             raise_on_failed_trial=False,
-            reuse_actors=True,
+            # With its coordinator a trial takes over places of workers, some of which a lost node may take along.
+            reuse_actors=need.workers == 1 or sum(node.cpus > 0 for node in nodes()) == 1,
             trial_name_creator=_name,
             trial_dirname_creator=_folder,
             verbose=0,
         )
-
-
-class _Places(tune.PlacementGroupFactory):
-    """What is reserved for each trial: one place, or those of its workers beside it.
-
-    As a context manager it takes back, in the end, what Tune has not: an interrupted one leaves that to the end of the
-    driver's process, on a cluster that may be others' too.
-    """
-
-    def __init__(self, grant: Grant) -> None:
-        coordinator: list[dict[str, float]] = [{}] if grant.workers > 1 else []
-        self._plain = tune.PlacementGroupFactory(coordinator + [grant.bundle] * grant.workers)
-        super().__init__(coordinator + [grant.bundle] * grant.workers)
-        self._made: list[PlacementGroup] = []
-
-    def __deepcopy__(self, memo: object) -> "_Places":
-        """Return itself: Tune copies it for each trial, and all groups are to be known in one place."""
-        return self
-
-    def __reduce__(self) -> Any:
-        """Reach workers as Tune's own class: they do not know this module."""
-        return copy, (self._plain,)
-
-    def to_placement_group(self) -> PlacementGroup:
-        """Reserve what one trial needs."""
-        made: PlacementGroup = super().to_placement_group()  # type: ignore[no-untyped-call]
-        self._made.append(made)
-        return made
-
-    def __enter__(self) -> "_Places":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for group in self._made:
-            remove_placement_group(group)
 
 
 def _name(trial: Any) -> str:

@@ -1,4 +1,10 @@
-"""A persistent Optuna study as a view, for optuna-dashboard and notebooks. It decides nothing and can be deleted."""
+"""A persistent Optuna study as a view, for optuna-dashboard and notebooks. It decides nothing and can be deleted.
+
+It is a file of the driver's machine, so that no driver needs a database. Who wants it in one copies it there:
+
+    optuna.copy_study(from_study_name=ID, from_storage=JournalStorage(JournalFileBackend("HOME/optuna/ID.log")),
+                      to_storage="postgresql+psycopg2://USER@HOST/NAME")
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

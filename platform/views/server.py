@@ -15,7 +15,9 @@ _START_LIMIT = 180.0
 _STOP_LIMIT = 10.0
 
 
-def start_server(uri: str, *, artifacts: str, port: int, messages: int | IO[bytes]) -> subprocess.Popen[bytes]:
+def start_server(
+    uri: str, *, artifacts: str, port: int, messages: int | IO[bytes], workers: int = 1
+) -> subprocess.Popen[bytes]:
     """Start `mlflow server` on loopback and return at once.
 
     Args:
@@ -23,8 +25,10 @@ def start_server(uri: str, *, artifacts: str, port: int, messages: int | IO[byte
         artifacts: Folder or URI where the server keeps artifacts, which clients send to it.
         port: Where it listens.
         messages: File or descriptor that takes what it prints.
+        workers: Processes that answer: each uses one core at most.
     """
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    command += ["--workers", str(workers)]
     command += ["--artifacts-destination", artifacts, "--uvicorn-opts", "--log-level warning"]
     environment = {
         **os.environ,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -55,6 +56,8 @@ class StudyRuns:
                 self._children[tags[TRIAL]] = run.info.run_id
                 self._complete[tags[TRIAL]] = int(tags.get(EVENTS, 0))
         self._open = False
+        self._mutex = threading.Lock()
+        """Held while the study's run is written to: trials are written by several threads, each by one at a time."""
 
     def write(
         self, trial: str, events: Sequence[TrialEvent], mirror: TrialMirror, pages: Callable[[Path], None]
@@ -66,7 +69,8 @@ class StudyRuns:
         fresh = [event for event in events if event.sequence >= self._complete.get(trial, 0)]
         if not fresh:
             return
-        parent = self._open_parent()
+        with self._mutex:
+            parent = self._open_parent()
         entries = mirror.entries(fresh)
         if trial not in self._children:
             started = next((event.time for event in fresh if event.kind != "proposed"), fresh[0].time)
@@ -82,9 +86,10 @@ class StudyRuns:
                 for page in sorted(Path(folder).iterdir()):
                     self._client.log_artifact(self._children[trial], str(page))
         log(self._client, self._children[trial], entries, store=self._store)
-        if entries.dataset is not None and entries.dataset.digest not in self._datasets:
-            log(self._client, parent, Entries(dataset=entries.dataset), store=self._store)
-            self._datasets.add(entries.dataset.digest)
+        with self._mutex:
+            if entries.dataset is not None and entries.dataset.digest not in self._datasets:
+                log(self._client, parent, Entries(dataset=entries.dataset), store=self._store)
+                self._datasets.add(entries.dataset.digest)
         if entries.status is not None:  # last of all: what has this tag is whole
             self._count(self._children[trial], fresh[-1].sequence + 1)
 

@@ -1,9 +1,10 @@
 """MLflow as a view of a study: the study is a parent run, its trials are nested runs.
 
-MLflow takes seconds to import and is slow per call, so one background thread writes, in batches. All it writes follows
-from the events, time stamps included, and runs are found again by their tags: after a crash the same events give the
-same runs, without doubles. The store's records are all that it is made from, so what MLflow lacks after an outage is
-written by the next driver of the study, or by `python -m platform.rebuild`.
+MLflow takes seconds to import and is slow per call, so a background thread writes, in batches; to a server those of
+several trials at a time. All it writes follows from the events, time stamps included, and runs are found again by their
+tags: after a crash the same events give the same runs, without doubles. The store's records are all that it is made
+from, so what MLflow lacks after an outage is written by the next driver of the study, or by `python -m
+platform.rebuild`.
 """
 
 import logging
@@ -25,8 +26,9 @@ from platform.views.registry import save_decoders
 from platform.views.results import Result, absorb
 from platform.views.saved_view import EXPERIMENTS, NOTE, run_link
 from platform.views.study_runs import KIND, STUDY, Provenance, StudyRuns
-from platform.views.tracking_uri import without_secrets
+from platform.views.tracking_uri import is_server, without_secrets
 from storage.errors import StoreError
+from storage.parallel import ordered
 from storage.runs import RunStore
 
 _log = logging.getLogger(__name__)
@@ -34,6 +36,9 @@ _REPORT = "report"
 """Folder of an ablation's report among the artifacts of its run."""
 _PAGES = ("page.html", "contact.png")
 """What an evaluate stage run leaves for people to look at."""
+AT_A_TIME = 4
+"""Trials that are written to a server at once. A request may hold two of the 15 connections that a server has to its
+database unless told otherwise, and waits for ever when all are held by others that wait for their second."""
 
 
 class Tracking:
@@ -111,8 +116,11 @@ class Tracking:
             by_trial[event.trial].append(event)
         try:
             runs = self._connected()
-            for trial, seen in by_trial.items():
-                runs.write(trial, seen, self._mirrors[trial], partial(self._pages, trial))
+            batches = [
+                (trial, seen, self._mirrors[trial], partial(self._pages, trial)) for trial, seen in by_trial.items()
+            ]
+            for _ in ordered(lambda batch: runs.write(*batch), batches, AT_A_TIME if is_server(self._uri) else 1):
+                pass
         except Exception as error:
             self._runs = None  # a run may have been made whose answer was lost: look for it before making another
             raise ConnectionError(without_secrets(f"{type(error).__name__}: {error}")) from None

@@ -7,7 +7,7 @@ import pytest
 from platform.ablation.design_file import load_ablation
 from platform.definition.study_file import load_study
 from platform.errors import UserError
-from platform.running.admission import Grant, Need, Node, admit, refuse_here, share_out
+from platform.running.admission import Grant, Need, Node, admit, held, refuse_here, share_out, trial_need
 from platform.sweep import main
 from tests.platform.noop_studies import noop_study
 
@@ -38,6 +38,10 @@ def nodes(*shapes: tuple[int, int]) -> list[Node]:
         (TWO, nodes((16, 5)), 1, Grant(concurrent=1, gpus=1.0, workers=2)),
         (Need(2, "motion"), nodes((8, 0), (1, 1)), None, Grant(concurrent=4, gpus=0.0, workers=2)),
         (Need(2, "motion"), nodes((16, 1)), None, Grant(concurrent=1, gpus=0.5, workers=2)),
+        (Need(4, "motion", least=1), nodes((3, 0)), None, Grant(concurrent=1, gpus=0.0, workers=3)),
+        (Need(4, "motion", least=1), nodes((1, 0)), None, Grant(concurrent=1, gpus=0.0, workers=1)),
+        (Need(4, "motion", least=2), nodes((9, 0)), None, Grant(concurrent=2, gpus=0.0, workers=4)),
+        (Need(4, "motion", whole_gpus=True, least=2), nodes((16, 3)), None, Grant(concurrent=1, gpus=1.0, workers=3)),
     ],
 )
 def test_what_is_granted_fits(need: Need, cluster: list[Node], most: int | None, granted: Grant) -> None:
@@ -54,6 +58,8 @@ def test_what_can_never_fit_is_refused_with_the_numbers() -> None:
         admit(Need(4, "motion"), nodes((2, 0), (1, 0)))
     with pytest.raises(UserError, match=r"needs 2 GPUs .* has 1 \(n0: 1\); set motion.train.workers to at most 1.*cpu"):
         admit(TWO, nodes((16, 1)))
+    with pytest.raises(UserError, match=r"needs 2 CPUs .* has 1"):
+        admit(Need(4, "motion", least=2), nodes((1, 0)))
 
 
 def test_only_stages_that_trials_run_themselves_are_reserved_for(tmp_path: Path) -> None:
@@ -64,6 +70,27 @@ def test_only_stages_that_trials_run_themselves_are_reserved_for(tmp_path: Path)
         assert share_out(load_study(path), nodes((4, 0))).workers == workers
     with pytest.raises(UserError, match=r"needs 2 CPUs .*by structure.train.workers"):
         share_out(load_study(path), nodes((1, 0)))
+
+
+def test_a_range_is_as_many_as_there_is_room_for_but_no_fewer_than_another_stage_needs(tmp_path: Path) -> None:
+    path = tmp_path / "range.yaml"
+    space = "target: motion.rollout_mse\nsampler: grid\nspace: {structure.hidden: {choice: [8, 16]}}\n"
+    path.write_text(f"{space}base: {{motion.train.workers: 1..4, structure.train.workers: 2}}")
+    study = load_study(path)
+    assert trial_need(study) == Need(4, "motion", whole_gpus=True, least=2)
+    assert [share_out(study, nodes((cpus, 0))).workers for cpus in (2, 3, 9)] == [2, 3, 4]
+    with pytest.raises(UserError, match=r"needs 2 CPUs .*by structure.train.workers"):
+        share_out(study, nodes((1, 0)))
+
+
+@pytest.mark.parametrize(("grant", "cluster", "workers"), [
+    (Grant(1, 0.0), nodes((2, 0), (1, 4)), 3),
+    (Grant(1, 1.0), nodes((2, 0), (1, 4), (9, 2)), 3),
+    (Grant(1, 0.3333), nodes((9, 1)), 3),
+    (Grant(1, 0.5, workers=2), [], 0),
+])  # fmt: skip
+def test_what_nodes_hold(grant: Grant, cluster: list[Node], workers: int) -> None:
+    assert held(grant, cluster) == workers
 
 
 def test_of_an_ablation_every_condition_counts() -> None:

@@ -176,6 +176,16 @@ def test_preflight_refuses_places_of_unknown_kinds(arguments: list[str], message
     assert list(tmp_path.iterdir()) == []
 
 
+def test_preflight_refuses_a_bound_of_the_cache_that_is_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINDSWEEP_CACHE_GB", "half")
+    parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path)])
+    with pytest.raises(UserError, match="MINDSWEEP_CACHE_GB must be a number of gigabytes"):
+        preflight(options_of(parsed))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_preflight_refuses_a_home_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path / "home")])

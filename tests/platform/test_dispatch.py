@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
 from ray.tune.schedulers import TrialScheduler
@@ -10,14 +11,16 @@ from ray.tune.schedulers import TrialScheduler
 from platform.definition.domains import Choice
 from platform.definition.space import Space
 from platform.definition.study import Study
+from platform.definition.study_file import load_study
 from platform.running.claims import Claims
 from platform.running.failure import RETRIES
+from platform.running.memory import halved
 from platform.running.schedulers import scheduler
 from storage.lease import Lease
 from storage.memory import MemoryStore
 from storage.runs import RunStore
 from tests.platform.noop_studies import dispatcher, end, noop_study, play
-from trainables.config.trial import resolve
+from trainables.config.trial import TrialConfig, resolve
 from trainables.execute import execute
 from trainables.failure import Cause
 from trainables.graph import stage_runs
@@ -140,6 +143,62 @@ def test_another_driver_counts_the_retries_on(tmp_path: Path) -> None:
     assert later.events[-1].kind == "finished"
 
 
+DECODER = """target: structure.latent_mse
+space: {structure.train.lr: {uniform: [0.001, 0.002]}}
+trials: 2
+base: {structure.train.batch_size: 50, structure.train.workers: 1..2, semantic.train.micro_batch: 7}
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "halves"), [("structure", {"structure": 13}), (None, {"structure": 13}), ("data", {})]
+)
+def test_too_little_memory_is_answered_with_half_the_rows(
+    stage: str | None, halves: dict[str, int], tmp_path: Path
+) -> None:
+    """Of a batch of 50 each of two workers has 25 rows. Identities stay, so the checkpoint is found."""
+    (tmp_path / "decoder.yaml").write_text(DECODER)
+    study = load_study(tmp_path / "decoder.yaml")
+    running, heard = dispatcher(study, [], tmp_path)
+    first = running.next()
+    assert first is not None
+    running.started(first.trial)
+    running.rows(first.trial, [{"stage": "structure", "epoch": 1, "metrics": {"latent_mse": 0.5}, "time": 0.0}])
+    running.ended(first.trial, {**end({}, "FAILED"), "cause": "OUT_OF_MEMORY", "stage": stage})
+    second = running.next()
+    assert second is not None
+    running.started(second.trial)
+    assert second.runs == first.runs
+    sections = {name: dict(section) for name, section in first.config.items() if name in halves}
+    for name, rows in halves.items():
+        sections[name]["train"] = {**sections[name]["train"], "micro_batch": rows}
+    assert second.config == {**first.config, **sections}
+    TrialConfig.model_validate(second.config)
+    told = {"micro_batch": halves} if halves else {}
+    assert heard.events[-1].body == {"attempt": 2, "after": {"cause": "OUT_OF_MEMORY", "error": None, **told}}
+    if stage == "structure":
+        later, _ = dispatcher(study, heard.events, tmp_path)
+        assert later.next() == second, "another driver does not go back to the whole batch"
+
+
+def test_a_single_row_is_not_halved(tmp_path: Path) -> None:
+    (tmp_path / "decoder.yaml").write_text(DECODER.replace("batch_size: 50", "batch_size: 2"))
+    running, _ = dispatcher(load_study(tmp_path / "decoder.yaml"), [], tmp_path)
+    spec = running.next()
+    assert spec is not None
+    assert halved(spec, "structure") == (spec, {})
+
+
+def test_what_never_began_is_handed_out_again_and_is_no_attempt(tmp_path: Path) -> None:
+    running, heard = dispatcher(noop_study(tmp_path, "trials: 2"), [], tmp_path)
+    spec = running.next()
+    assert spec is not None
+    running.put_back(spec.trial)
+    assert running.next() == spec
+    running.started(spec.trial)
+    assert heard.events[-1].body == {"attempt": 1}
+
+
 def test_a_study_can_be_prolonged(tmp_path: Path) -> None:
     short, heard = dispatcher(noop_study(tmp_path, "trials: 3"), [], tmp_path)
     assert len(list(play(short, 9))) == 3
@@ -149,16 +208,60 @@ def test_a_study_can_be_prolonged(tmp_path: Path) -> None:
     assert [trial["trial"] for trial in play(longer, 9)] == ["t0003", "t0004"]
 
 
+class Attempt:
+    """A trial as Tune knows it: each attempt has another id."""
+
+    def __init__(self, trial_id: str, trial: str) -> None:
+        self.trial_id, self.config = trial_id, {"trial": trial}
+
+
+def test_a_trial_that_is_tried_again_counts_once(tmp_path: Path) -> None:
+    """Three attempts at one good trial would fill the rung with good values and stop one that is in the middle."""
+    asha = "{asha: {grace_epochs: 2, reduction_factor: 2}}"
+    study = noop_study(tmp_path, f"trials: 9\nscheduler: {asha}\nbase: {{noop.epochs: 8}}")
+    judge = scheduler(study, {"t0000": {1: 0.9, 2: 0.8}, "t0001": {1: 0.3, 2: 0.2}})
+
+    def reports(trial_id: str, trial: str, curve: dict[int, float]) -> list[str]:
+        attempt = Attempt(trial_id, trial)
+        judge.on_trial_add(None, attempt)  # type: ignore[arg-type]
+        return [judge.on_trial_result(None, attempt, {EPOCH: e, TARGET: v}) for e, v in curve.items()]  # type: ignore[arg-type]
+
+    reports("a", "t0002", {1: 0.3, 2: 0.2})
+    reports("b", "t0002", {2: 0.2, 3: 0.19})
+    assert reports("c", "t0001", {3: 0.19}) == [TrialScheduler.CONTINUE], "begun by an earlier driver"
+    reports("d", "t0003", {1: 0.8, 2: 0.7})
+    assert reports("e", "t0004", {1: 0.5, 2: 0.4}) == [TrialScheduler.CONTINUE] * 2, "the third of five: 0.2 0.2 0.4"
+
+
+@pytest.mark.parametrize("name", ["fifo", "asha", "median"])
+def test_trials_that_wait_in_vain_are_taken_back(name: str, tmp_path: Path) -> None:
+    waiting, running = SimpleNamespace(status="PENDING"), SimpleNamespace(status="RUNNING")
+    stopped: list[object] = []
+    tune: Any = SimpleNamespace(stop_trial=stopped.append, get_trials=list, get_live_trials=lambda: [running, waiting])
+    study = noop_study(tmp_path, f"trials: 2\nscheduler: {name}")
+    scheduler(study, {}).choose_trial_to_run(tune)
+    assert stopped == []
+    scheduler(study, {}, lambda: 2).choose_trial_to_run(tune)
+    assert stopped == [waiting]
+
+
+def test_the_median_is_over_trials_and_not_attempts(tmp_path: Path) -> None:
+    text = "trials: 9\nscheduler: {median: {min_trials: 3}}\nbase: {noop.epochs: 8}"
+    judge = scheduler(noop_study(tmp_path, text), {"t0000": {1: 0.1}, "t0001": {1: 0.1}})
+    verdicts = [
+        judge.on_trial_result(None, Attempt(trial_id, trial), {EPOCH: epoch, TARGET: value})  # type: ignore[arg-type]
+        for trial_id, trial, epoch, value in [("a", "t0001", 1, 0.1), ("b", "t0001", 2, 0.1), ("c", "t0002", 1, 0.9)]
+    ]
+    assert verdicts == [TrialScheduler.CONTINUE] * 3, "two others are too few to judge by"
+
+
 @pytest.mark.parametrize("text", ["{asha: {reduction_factor: 2}}", "{median: {min_trials: 2}}"])
 def test_a_scheduler_knows_the_trials_of_earlier_processes(text: str, tmp_path: Path) -> None:
     study = noop_study(tmp_path, f"trials: 9\nscheduler: {text}\nbase: {{noop.epochs: 8}}")
     good = {f"t{n:04d}": {epoch: 0.1 + n / 100 for epoch in range(1, 9)} for n in range(3)}
 
-    class Trial:
-        trial_id = "new"
-
     def verdict(curves: dict[str, dict[int, float]]) -> str:
-        judge, trial = scheduler(study, curves), Trial()
+        judge, trial = scheduler(study, curves), Attempt("new", "t0009")
         judge.on_trial_add(None, trial)  # type: ignore[arg-type]
         return judge.on_trial_result(None, trial, {EPOCH: 1, TARGET: 0.9})  # type: ignore[arg-type]
 

@@ -244,6 +244,15 @@ def _misnamed_blob(folder: Path) -> None:
     listed(folder)
 
 
+def _malformed(folder: Path) -> None:
+    data = b"{"
+    blob = folder / "store" / layout.blob(hashlib.sha256(data).hexdigest())
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    blob.write_bytes(data)
+    files = {"value.json": {"digest": blob.name, "size": len(data)}}
+    _forged(folder, "store/stages/*/*", lambda value: {**value, "files": files})
+
+
 def _linked(folder: Path) -> None:
     (folder / "store/blobs").rename(folder.parent / "elsewhere")
     (folder / "store/blobs").symlink_to(folder.parent / "elsewhere")
@@ -289,6 +298,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: _forged(f, "store/stages/*/*", lambda value: {**value, "identity": "noop-1"}),
         "it is the manifest of noop-1",
     ),
+    "an artifact that is not what its name says": (_malformed, "value.json is no json file"),
     "records nested without end": (_deep, "is not what it should be"),
     "no bundle": (lambda f: (f / "checksums.txt").unlink(), "is no bundle"),
 }

@@ -14,6 +14,7 @@ from platform.events import TrialEvent
 from platform.running.records import Records
 from platform.views.optuna_view import OptunaView
 from tests.platform.noop_studies import end, noop_study
+from tests.servers.postgres import Postgres
 
 SPACE = """
 space:
@@ -57,6 +58,22 @@ def test_points_are_added_once_as_what_they_were(tmp_path: Path) -> None:
     assert failed.params == {"noop.epochs": 2}
     assert (pruned.last_step, pruned.value, pruned.intermediate_values) == (2, 1.5, {1: 1.75, 2: 1.5})
     assert [trial.user_attrs["point"] for trial in (done, failed, pruned)] == [0, 1, 2]
+
+
+def test_a_lab_copies_it_into_postgresql(tmp_path: Path, postgres: Postgres) -> None:
+    """As the module's text says; Optuna's own command, to which our journal is a study like any other."""
+    study = noop_study(tmp_path, "trials: 3", space=SPACE)
+    view = OptunaView(study, home=tmp_path)
+    for event in events(study):
+        view.see(event)
+    storage = postgres.create("optuna").replace("postgresql:", "postgresql+psycopg2:")
+    journal = JournalStorage(JournalFileBackend(str(tmp_path / "optuna" / f"{study.id}.log")))
+    optuna.copy_study(from_study_name=study.id, from_storage=journal, to_storage=storage)
+    copied = optuna.load_study(study_name=study.id, storage=storage)
+    told = [(trial.state, trial.params, trial.user_attrs, trial.intermediate_values) for trial in copied.trials]
+    mine = stored(study, tmp_path).trials
+    assert told == [(trial.state, trial.params, trial.user_attrs, trial.intermediate_values) for trial in mine]
+    assert (copied.directions, copied.best_value) == (stored(study, tmp_path).directions, 0.5)
 
 
 def test_two_studies_are_never_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

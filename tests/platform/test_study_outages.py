@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from platform.running.spool import Spool
 from platform.views.mlflow_client import connected
 from platform.views.tracking import Tracking
 from storage.events import EventLog
+from storage.lease import holder
 from storage.local import LocalStore
 from storage.uri import open_store
 from tests.platform.made_up_study import study_events
@@ -143,7 +143,10 @@ def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_
     kept = [json.loads(line) for line in spool.read_text().splitlines()]
     store.unlink()
     away.rename(store)
-    shutil.rmtree(store / "leases")  # they count as held by a process that lives: this one, where a driver has ended
+    deadline = time.monotonic() + 60
+    while leases := [name for name in ("study-" + study.id, *claimed(store)) if holder(LocalStore(store), name)]:
+        assert time.monotonic() < deadline, f"the driver that ended goes on to hold {leases}"
+        time.sleep(0.1)
     before = events(study, tmp_path)
     waiting = [TrialEvent.from_json(value) for value in kept if value not in [event.to_json() for event in before]]
     assert waiting
@@ -152,6 +155,10 @@ def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_
     assert [event for event in after if event in [*before, *waiting]] == sorted([*before, *waiting], key=in_trial)
     assert set(recorded(after).values()) == {1}
     assert not spool.exists()
+
+
+def claimed(store: Path) -> list[str]:
+    return [path.name for path in (store / "leases").glob("run-*")]
 
 
 def in_trial(event: TrialEvent) -> tuple[str, int]:

@@ -2,7 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from platform.events import TrialEvent
 from platform.views.tracking import Tracking
 from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
 from tests.platform.made_up_study import BEGAN, EPOCHS, later, made_up_study, study_events, trial_events
@@ -127,6 +130,32 @@ def test_a_server_that_stays_away_is_told_once_and_written_later(
     assert "python -m platform.rebuild cmg-1a2b3c4d" in caplog.text
     mirror(folder, study, events)
     assert runs_by_name(folder)["t0000"].info.status == "FINISHED"
+
+
+class Together:
+    """Runs of a study of which two must be written at the same time, each in the order of its events."""
+
+    concluded = 0
+
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2)
+        self.seen: dict[str, list[int]] = defaultdict(list)
+
+    def write(self, trial: str, events: Sequence[TrialEvent], *_: object) -> None:
+        if not self.seen[trial]:
+            self.both.wait(10)
+        self.seen[trial] += [event.sequence for event in events]
+
+
+def test_a_server_takes_several_trials_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, events = made_up_study(trials=2), study_events(trials=2, pruned=0, failed=0)
+    runs = Together()
+    monkeypatch.setattr(Tracking, "_connected", lambda _: runs)
+    tracking = Tracking(study, home=tmp_path, uri="http://127.0.0.1:1", store="file:///s")
+    tracking._write(events)
+    assert tracking.drain() == []
+    assert runs.seen == {trial: sorted(e.sequence for e in events if e.trial == trial) for trial in runs.seen}
+    assert len(runs.seen) == 2
 
 
 @pytest.mark.parametrize(

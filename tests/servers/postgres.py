@@ -1,4 +1,4 @@
-"""PostgreSQL for the session: a new cluster in a temporary folder, on loopback, made to be fast and thrown away."""
+"""PostgreSQL in a temporary folder, on loopback, thrown away at the end; the one of the tests is made to be fast."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +39,17 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Start a server; it and its folder are gone after the session. Skips where PostgreSQL is not installed."""
-    programs = _programs()
+    """One server for all tests. Skips where PostgreSQL is not installed."""
+    programs = installed()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    with running(programs, *_FAST) as server:
+        yield server
+
+
+@contextmanager
+def running(programs: Path, *settings: str) -> Iterator[Postgres]:
+    """Start a new server with `settings` beyond its defaults; it and its folder are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="mindsweep-pg-") as folder:  # short: it holds a socket
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
@@ -47,8 +57,8 @@ def postgres() -> Iterator[Postgres]:
         made = _start(folder, str(programs / "initdb"), "-D", f"{folder}/data", *make)
         assert made.wait(60) == 0, "initdb failed"
         port = free_port()
-        settings = ("listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *_FAST)
-        options = [text for setting in settings for text in ("-c", setting)]
+        places = ("listen_addresses=127.0.0.1", f"unix_socket_directories={folder}")
+        options = [text for setting in (*places, *settings) for text in ("-c", setting)]
         process = _start(folder, str(programs / "postgres"), "-D", f"{folder}/data", "-p", str(port), *options)
         try:
             server = Postgres(programs, port)
@@ -65,13 +75,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _programs() -> Path:
-    """Return the folder of the newest PostgreSQL server; Debian keeps its programs out of the path."""
+def installed() -> Path | None:
+    """Return the folder of the newest PostgreSQL server, or None; Debian keeps its programs out of the path."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
     for folder in (*debian, *map(Path, os.get_exec_path())):
         if all((folder / name).is_file() for name in _PROGRAMS) and shutil.which("setpriv") is not None:
             return folder
-    pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    return None
 
 
 def _start(folder: str, *command: str) -> subprocess.Popen[bytes]:

@@ -112,6 +112,20 @@ def test_without_a_limit_half_of_the_free_disk_is_left(
     assert held(tmp_path / "cache") == {2, 3}
 
 
+def test_the_environment_of_a_machine_bounds_its_copies(
+    tmp_path: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINDSWEEP_CACHE_GB", str(2.5 * SIZE / 1e9))
+    for number in range(3):
+        fetch(Cache(tmp_path / "cache"), number)
+        time.sleep(0.01)
+    assert held(tmp_path / "cache") == {1, 2}
+    for wrong in ("0", "-1", "nan", "inf", "20G", ""):
+        monkeypatch.setenv("MINDSWEEP_CACHE_GB", wrong)
+        with pytest.raises(ValueError, match=f"number of gigabytes above 0, but is '{wrong}'"):
+            Cache(tmp_path / "cache")
+
+
 def test_a_download_that_was_killed_is_removed_a_day_later(tmp_path: Path, fetch: Fetch) -> None:
     (tmp_path / "cache" / "blobs").mkdir(parents=True)
     old, new = (tmp_path / "cache" / "blobs" / f".tmp-{name}" for name in ("old", "new"))

@@ -116,6 +116,23 @@ def test_released_after_an_error(store: Store) -> None:
         pass
 
 
+def test_a_store_that_was_away_is_told_of_the_release_when_it_is_back(tmp_path: Path) -> None:
+    store, away = LocalStore(tmp_path / "store"), tmp_path / "away"
+    held = Lease(store, "study")
+    held.acquire()
+    (tmp_path / "store").rename(away)
+    (tmp_path / "store").write_text("no folder")
+    held.release()
+    (tmp_path / "store").unlink()
+    away.rename(tmp_path / "store")
+    deadline = time.monotonic() + 20
+    while lease.holder(store, "study") is not None:
+        assert time.monotonic() < deadline, "the lease counts as held for as long as this process lives"
+        time.sleep(0.05)
+    with Lease(store, "study"):
+        pass
+
+
 def test_acquiring_twice_is_refused(store: Store) -> None:
     held = Lease(store, "study")
     with held, pytest.raises(LeaseHeldError):

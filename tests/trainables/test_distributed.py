@@ -16,6 +16,7 @@ from storage.local import LocalStore
 from storage.runs import Checkpoints
 from tests.trainables.ranks import on_ranks
 from tests.trainables.test_decoder_stages import World, tiny
+from trainables.config.base import workers_range
 from trainables.config.decoders import TrainConfig
 from trainables.context import Context, Report, StageTask, silent
 from trainables.distributed import PeerLostError, Team
@@ -35,6 +36,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"motion__spatial_fusion": "self", "motion__temporal_fusion": "adaln", "motion__patch_size": 1},
     ),
     "mlps": ("motion", {"motion__kind": "per_frame_mlp"}),
+    "in parts": ("motion", {"motion__train__micro_batch": 9, "motion__attention_dropout": 0.3}),
     "bf16": ("structure", {"structure__train__precision": "bf16"}),
 }
 SHORT = {
@@ -185,3 +187,13 @@ def test_a_dropout_that_would_depend_on_the_number_of_workers_is_refused() -> No
 def test_workers_need_rows() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 5, but got 4"):
         TrainConfig(batch_size=4, workers=5)
+    with pytest.raises(ValueError, match="batch_size must be at least 5, but got 4"):
+        TrainConfig(batch_size=4, workers="1..5")
+
+
+@pytest.mark.parametrize("workers", [0, "0..2", "3..2", "1..", "..2", "1...2", "many", "1-4", -1, "-1..2"])
+def test_workers_are_a_number_or_a_range(workers: int | str) -> None:
+    with pytest.raises(ValueError, match=r"workers is .* range"):
+        TrainConfig(workers=workers)
+    assert workers_range(TrainConfig(workers="2..4").workers) == (2, 4)
+    assert workers_range(TrainConfig(workers=3).workers) == (3, 3)

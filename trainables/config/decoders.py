@@ -4,7 +4,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.config.base import Config, Count, Dropout, Fraction, Natural, NonNegative, Positive
+from trainables.config.base import (
+    Config,
+    Count,
+    Dropout,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    Workers,
+    most_workers,
+)
 from trainables.identity import CIRCUMSTANCE
 
 
@@ -46,15 +56,18 @@ class TrainConfig(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], CIRCUMSTANCE] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Annotated[bool, CIRCUMSTANCE] = False
-    workers: Annotated[Count, CIRCUMSTANCE] = 1
-    """Processes that train together, each on its share of every batch: how many changes a result by rounding only."""
+    workers: Annotated[Workers, CIRCUMSTANCE] = 1
+    """Processes that train together, each on its share of every batch: how many changes a result by rounding only.
+    Of a range (`1..4`) each attempt takes as many as the cluster's nodes can hold when it begins."""
+    micro_batch: Annotated[Count | None, CIRCUMSTANCE] = None
+    """Most rows that a process computes at a time, to need less memory; None: all it has of a batch. The loss is still
+    that of the whole batch, so this changes a result by rounding only."""
 
     @model_validator(mode="after")
     def _workers_have_rows(self) -> Self:
-        if self.workers > self.batch_size:
-            raise ValueError(
-                f"workers share a batch, so batch_size must be at least {self.workers}, but got {self.batch_size}"
-            )
+        most = most_workers(self.workers)
+        if most > self.batch_size:
+            raise ValueError(f"workers share a batch, so batch_size must be at least {most}, but got {self.batch_size}")
         return self
 
 
@@ -168,5 +181,5 @@ class NoopConfig(Config):
     """Megabytes (of 2^20 bytes) that each epoch holds, and its checkpoint."""
     fail_at: Natural = 0
     """Raise at this epoch; 0 never."""
-    workers: Annotated[Count, CIRCUMSTANCE] = 1
+    workers: Annotated[Workers, CIRCUMSTANCE] = 1
     """Processes that do so together."""

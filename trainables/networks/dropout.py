@@ -31,4 +31,18 @@ class Dropout(nn.Dropout):
         axes = sorted(range(like.dim()), key=like.stride, reverse=True)
         ones = torch.ones([shape[axis] for axis in axes], dtype=like.dtype, device=like.device)
         whole = ones.permute([axes.index(axis) for axis in range(like.dim())])
-        return F.dropout(whole, self.p)[first * each : end * each]
+        return F.dropout(whole, self.p)[first * each : end * each].clone()  # it is kept for the way back, `whole` not
+
+
+def own_dropouts(model: nn.Module) -> list[Dropout]:
+    """Return the dropouts of `model`, which can all draw for a share of a batch.
+
+    Raises:
+        TypeError: There is one whose draws would depend on how a batch is shared out.
+    """
+    found = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
+    own = [module for module in found if isinstance(module, Dropout)]
+    foreign = {type(module).__name__ for module in found if not isinstance(module, Dropout)}
+    if foreign:
+        raise TypeError(f"shares of a batch need trainables.networks.dropout.Dropout, but the network has {foreign}")
+    return own

@@ -83,6 +83,7 @@ class DecoderLearner:
 
     def __init__(self, model: nn.Module, rows: Mapping[str, Rows], sparsify: SparsifyConfig, job: Job) -> None:
         self.model = model
+        self.micro_batch = job.config.micro_batch
         self.train = rows["train"]
         self.sparsifier = Sparsifier(sparsify, self.train.fmri)
         self.watched = rows["validation"]
@@ -141,6 +142,7 @@ def finish(
         "epochs": str(progress.epoch),
         "device": str(next(learner.model.parameters()).device),
         "workers": str(task.context.world_size),
+        **({} if learner.micro_batch is None else {"micro_batch": str(learner.micro_batch)}),
     }
     return StageResult({"loss": best["loss"], **metrics}, tuple(progress.history), info)
 
