@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from platform.statistics.paired import Values
 from platform.statistics.resampling import EXACT_UP_TO, Interval
@@ -61,15 +61,15 @@ class Estimate:
 
     def p(self, *, at: float = 0.0) -> float:
         """Two-sided p of Student's t against a true mean `at`; NaN where the error is not known."""
-        return float(2 * stats.t.sf(abs(self._t(at)), self.freedom))
+        return float(2 * special.stdtr(self.freedom, -abs(self._t(at))))
 
     def p_above(self, bound: float) -> float:
         """One-sided p against a true mean of at most `bound`."""
-        return float(stats.t.sf(self._t(bound), self.freedom))
+        return float(special.stdtr(self.freedom, -self._t(bound)))
 
     def interval(self, *, level: float, over: str) -> Interval:
         """Student's t interval."""
-        half = self.error * float(stats.t.ppf((1 + level) / 2, self.freedom)) if self.error > 0 else self.error
+        half = self.error * float(special.stdtrit(self.freedom, (1 + level) / 2)) if self.error > 0 else self.error
         warning = "" if math.isfinite(self.error) else f"one value over {over}: an interval needs two"
         return Interval(self.mean - half, self.mean + half, level, "Student t", over, warning)
 
