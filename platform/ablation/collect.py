@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from platform.ablation.design import Design, trial_name
+from platform.ablation.design import EVALUATE, Design, has_clips, split_of, trial_name
 from platform.ablation.per_clip import Floats, PerClip, read_per_clip
 from platform.ablation.registration import Amendment, Registration, registered, seeds_of
 from platform.events import Outcome, TrialEvent
@@ -32,7 +32,6 @@ from storage.runs import RunStore
 Key: TypeAlias = tuple[str, int, int]
 """Condition, subject, seed. The seed is the block's: a condition's own offset is not in it."""
 
-EVALUATE = "evaluate"
 PER_CLIP = "per_clip.parquet"
 SYSTEM = "system"
 """What per_clip.parquet calls the reconstruction itself; all other systems are controls."""
@@ -136,17 +135,13 @@ class AblationResult:
         """Return the compute that each trial would have cost alone: condition to [subjects, seeds], in seconds."""
         return self._arranged(lambda trial: sum(trial.seconds.values()) if trial.seconds else None)
 
-    def has_clips(self, metric: str) -> bool:
-        """Tell whether `metric` is measured clip by clip; others (P of the shuffle test, retrieval) are `scalars`."""
-        return metric.startswith(f"{EVALUATE}.") and not split_of(metric)[1].startswith("shuffle_")
-
     def clips(self, metric: str, system: str = SYSTEM) -> ClipValues:
         """Return `metric` (`evaluate.test_ssim`, or `evaluate.ssim` for validation clips) of `system`, clip by clip.
 
         Raises:
             ValueError: The metric has no values per clip.
         """
-        if not self.has_clips(metric):
+        if not has_clips(metric):
             raise ValueError(f"{metric} has no values per clip; `scalars` has it per trial")
         split, name = split_of(metric)
         wanted = {key: table.rows(split, system, name) for key, table in self._tables.items()}
@@ -221,12 +216,6 @@ def collect(store: Store, study: str, *, cache: Path) -> AblationResult:
     keys = [(condition, subject, seed) for condition in design.names for subject in design.subjects for seed in seeds]
     trials = {key: found.get(trial_name(*key), AblationTrial(trial_name(*key), *key)) for key in keys}
     return AblationResult(study, registration, amendments, seeds, trials, RunStore(store, cache=cache))
-
-
-def split_of(metric: str) -> tuple[str, str]:
-    """Return the split and the name of an `evaluate` metric in per_clip.parquet."""
-    name = metric.removeprefix(f"{EVALUATE}.")
-    return ("test", name.removeprefix("test_")) if name.startswith("test_") else ("validation", name)
 
 
 def _trials(events: Iterable[TrialEvent]) -> dict[str, AblationTrial]:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from trainables.config.base import Config, Count, Natural
 
+EVALUATE = "evaluate"
 BASELINE = "baseline"
 """The name of the condition that overrides nothing."""
 
@@ -141,9 +142,26 @@ class Design(Config):
         extra = {} if condition == BASELINE else self.conditions[condition].overrides
         return {**self.baseline, **extra, "voxels.subject": subject}
 
+    def in_words(self, condition: str) -> tuple[str, ...]:
+        """Return what `condition` sets, as `field: value`: the baseline beside defaults, others beside the baseline."""
+        given = self.baseline if condition == BASELINE else self.conditions[condition].overrides
+        offset = self.seed_offset(condition)
+        return (*(f"{name}: {value}" for name, value in given.items()), *((f"seeds + {offset}",) if offset else ()))
+
     def seed_offset(self, condition: str) -> int:
         """Return what `condition` adds to every seed."""
         return 0 if condition == BASELINE else self.conditions[condition].seed_offset
+
+
+def split_of(metric: str) -> tuple[str, str]:
+    """Return the split and the name of an `evaluate` metric in per_clip.parquet."""
+    name = metric.removeprefix(f"{EVALUATE}.")
+    return ("test", name.removeprefix("test_")) if name.startswith("test_") else ("validation", name)
+
+
+def has_clips(metric: str) -> bool:
+    """Tell whether `metric` is measured clip by clip; others (P of the shuffle test, retrieval) belong to a trial."""
+    return metric.startswith(f"{EVALUATE}.") and not split_of(metric)[1].startswith("shuffle_")
 
 
 def trial_name(condition: str, subject: int, seed: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from platform.ablation.arms import Arm, as_baseline
-from platform.ablation.design import BASELINE, COLUMNS, Design, Published
+from platform.ablation.design import BASELINE, COLUMNS, EVALUATE, Design, Published, has_clips
 from platform.definition.config_errors import config_problems
 from platform.definition.overrides import Written
 from platform.definition.space_checks import misread
@@ -19,6 +19,7 @@ from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.graph import ancestors, stage_runs
 from trainables.metrics.registry import METRICS, Metric
 
+_DECODERS = ("semantic", "structure", "motion")
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 
 
@@ -44,14 +45,20 @@ def metric_named(name: str) -> Metric | None:
     if name in METRICS:
         return METRICS[name]
     stage, _, rest = name.partition(".")
-    of_validation = METRICS.get(f"{stage}.{rest.removeprefix('test_')}") if stage == "evaluate" else None
-    return None if of_validation is None else replace(of_validation, name=name)
+    validation = METRICS.get(f"{stage}.{rest.removeprefix('test_')}")
+    return replace(validation, name=name) if validation is not None and is_held_out(validation.name) else None
+
+
+def is_held_out(name: str) -> bool:
+    """Tell whether the metric `name` of the registry is measured on validation clips and on test clips alike."""
+    stage, _, rest = name.partition(".")
+    return stage == EVALUATE or (stage in _DECODERS and rest != "loss")
 
 
 def known_metrics() -> tuple[str, ...]:
     """Return every name that `metric_named` takes and that suits an ablation."""
-    judged = [name.replace("evaluate.", "evaluate.test_") for name in METRICS if name.startswith("evaluate.")]
-    return (*judged, *(name for name in METRICS if not name.startswith("evaluate.")))
+    tested = [name.replace(".", ".test_") for name in METRICS if is_held_out(name)]
+    return (*tested, *(name for name in METRICS if not name.startswith(f"{EVALUATE}.")))
 
 
 def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric, ...], list[Problem]]:
@@ -166,6 +173,11 @@ def _enough(standing: Standing, design: Design) -> Iterator[Problem]:
     clips = config.generator.test_clips if "evaluate" in standing.stages else 10**6
     if not design.family:
         yield standing.source.problem(("family",), "declares no comparison; name one, or leave the key out for all")
+        return
+    whole = [one.metric for one in design.family if not has_clips(one.metric)]
+    if whole and (design.unit == "clips" or (design.unit == "both" and len(whole) < len(design.family))):
+        what = f"{whole[0]} is a number of a trial, not of a clip: declare it where the unit is seeds"
+        yield standing.source.problem(("unit",), what)
         return
     family = len(design.family)
     why = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)

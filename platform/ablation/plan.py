@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.ablation.design import BASELINE
+from platform.ablation.design import BASELINE, has_clips
 from platform.ablation.study import AblationStudy
 from platform.plan import Forecast, forecast, stored_runs
 from platform.plan_view import duration, size
@@ -115,7 +115,7 @@ def render_ablation(plan: AblationPlan, study: AblationStudy, *, console: Consol
     lines = {
         "registered": study.definition["sha256"][:16] + "".join(f"; amended: {one.text}" for one in study.amendments),
         "primary": ", ".join(f"{metric.name} ({metric.goal})" for metric in study.targets),
-        "family": f"{len(design.family)} comparisons over {design.unit}, alpha {design.alpha:g} after Holm",
+        "family": f"{len(design.family)} comparisons over {_units(study)}, alpha {design.alpha:g} after Holm",
         "trials": f"{len(design.names)} conditions x {blocks} = {plan.trials}"
         + (f"; {plan.ended} have ended before" if plan.ended else ""),
     }
@@ -134,16 +134,19 @@ def render_ablation(plan: AblationPlan, study: AblationStudy, *, console: Consol
     console.print(f"{totals} ({alone}){basis}", soft_wrap=True)
 
 
+def _units(study: AblationStudy) -> str:
+    """Say over what the family is tested: numbers of a trial as a whole know no clips."""
+    if not any(has_clips(one.metric) for one in study.design.family):
+        return "seeds"
+    return "seeds and clips" if study.design.unit == "both" else study.design.unit
+
+
 def _conditions(study: AblationStudy) -> Table:
     table = Table("condition", "differs from the baseline in", "declared in", box=box.SIMPLE)
     for column in table.columns:
         column.overflow = "fold"
     for name in study.design.names:
-        parts = []
-        if name != BASELINE:
-            condition = study.design.conditions[name]
-            parts = [f"{dotted}: {value}" for dotted, value in condition.overrides.items()]
-            parts += [f"seeds + {condition.seed_offset}"] if condition.seed_offset else []
+        parts = () if name == BASELINE else study.design.in_words(name)
         declared = [one.metric for one in study.design.family if one.condition == name]
         table.add_row(name, ", ".join(parts), ", ".join(declared))
     return table

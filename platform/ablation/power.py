@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from platform.ablation.collect import AblationResult
+from platform.ablation.design import has_clips
 from platform.ablation.design_checks import metric_named
 from platform.errors import UserError
 
@@ -14,12 +15,12 @@ def power_table(result: AblationResult, stated: str) -> Table:
     """Return the seeds that each declared comparison needs to find what `stated` (`METRIC=EFFECT`) names.
 
     Raises:
-        UserError: It names no declared metric with values per clip, or the pilot is too small.
+        UserError: It names no declared metric, or the pilot is too small.
     """
     name, _, text = stated.partition("=")
     declared = [one.condition for one in result.design.family if one.metric == name]
-    if not declared or not result.has_clips(name):
-        known = sorted({one.metric for one in result.design.family if result.has_clips(one.metric)})
+    if not declared:
+        known = sorted({one.metric for one in result.design.family})
         raise UserError(f"--power {stated}: give METRIC=EFFECT, the metric being one of: {', '.join(known)}")
     try:
         effect = float(text)
@@ -37,12 +38,17 @@ def _rows(result: AblationResult, name: str, conditions: list[str], effect: floa
 
     metric, design = metric_named(name), result.design
     assert metric is not None, "it was found when the design was read"
-    found = result.clips(name)
-    aim = Aim(effect, alpha=design.alpha, family=len(design.family), unit=design.unit)
+    clips: tuple[int, ...] = (0,)
+    if has_clips(name):
+        found = result.clips(name)
+        values, clips, unit = found.values, found.clips, design.unit
+    else:  # a number of a trial as a whole
+        values, unit = {arm: array[..., None] for arm, array in result.scalars(name).items()}, "seeds"
+    aim = Aim(effect, alpha=design.alpha, family=len(design.family), unit=unit)
     baseline, *_ = result.conditions
     for condition in conditions:
-        arms = (found.values[baseline], found.values[condition])
-        pilot = Paired(condition, metric, *arms, tuple(map(str, result.subjects)), result.seeds, found.clips)
+        arms = (values[baseline], values[condition])
+        pilot = Paired(condition, metric, *arms, tuple(map(str, result.subjects)), result.seeds, clips)
         plan = seeds_needed(complete(pilot).differences, aim)
         numbers = ["none" if seeds is None else str(seeds) for seeds in (plan.seeds, plan.cautious)]
         yield condition, *numbers, str(plan.fewest), plan.explanation

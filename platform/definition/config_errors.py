@@ -9,10 +9,14 @@ from pydantic import BaseModel, ValidationError
 
 from platform.definition.yaml_source import KeyPath, Source
 from platform.errors import Problem, nearest
-from trainables.config.data import FolderConfig, PhantomConfig
+from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig
 from trainables.config.trial import TrialConfig
 
-_DATASETS: Mapping[str, type[BaseModel]] = {"phantom": PhantomConfig, "folder": FolderConfig}
+_DATASETS: Mapping[str, type[BaseModel]] = {
+    "phantom": PhantomConfig,
+    "appearing": AppearingConfig,
+    "folder": FolderConfig,
+}
 
 
 @cache

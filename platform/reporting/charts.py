@@ -20,6 +20,10 @@ WIDTH = 372
 ROWS = 40
 """Most rows of a panel; all of them stand in the tables."""
 _LEFT, _RIGHT, _HEAD, _ROW, _FOOT = 8, 364, 46, 36, 22
+_LINE = 14
+"""Height that a row needs more where label and figures must stand below each other."""
+_LETTER = 6.4
+"""Mean width of a letter in both: there is no font here to measure it with."""
 _PAIR = 6
 """Height of a pair of dots."""
 PAIRS = 24
@@ -36,6 +40,17 @@ class _Effect:
     filled: bool
     mark: str = ""
     dots: tuple[float, ...] = ()
+
+    @property
+    def figures(self) -> str:
+        """The difference with its interval."""
+        places = decimals(self.low, self.high, of=self.value)
+        return f"{number(self.value, places, signed=True)} {bracket(self.low, self.high, places)}{self.mark}"
+
+    @property
+    def fits(self) -> bool:
+        """Whether label and figures find room beside each other."""
+        return _LETTER * (len(self.label) + len(self.figures) + 2) <= _RIGHT - _LEFT
 
 
 def figures(
@@ -88,24 +103,22 @@ def _forest(title: str, one: Measure, effects: Sequence[_Effect], findings: Find
     margin = findings.result.design.margins.get(one.name, 0.0)
     every = [end for row in shown for end in (row.value, row.low, row.high, *row.dots)]
     axis = scale([0.0, -margin, margin, *every], start=_LEFT, end=_RIGHT)
-    bottom = _HEAD + _ROW * len(shown)
+    under = 0 if all(row.fits for row in shown) else _LINE
     _title(drawing, one.heading, "difference to the baseline")
     for index, row in enumerate(shown):
-        top = _HEAD + _ROW * index + 14  # below the label, so that nothing runs through it
+        text = _HEAD + (_ROW + under) * index
+        drawing.text(_LEFT, text + 10, row.label, "label")
+        drawing.text(_RIGHT, text + under + 10, row.figures, "value", anchor="end")
+        top = text + under + 14  # below the text, so that nothing runs through it
         if margin > 0:
             drawing.box((axis(-margin), top), (axis(margin) - axis(-margin), 16), "margin")
         drawing.line((axis(0.0), top), (axis(0.0), top + 16), "zero")
-        _effect(drawing, row, axis, _HEAD + _ROW * index)
-    _foot(drawing, axis, bottom, hidden=len(effects) - len(shown))
+        _effect(drawing, row, axis, top + 8)
+    _foot(drawing, axis, _HEAD + (_ROW + under) * len(shown), hidden=len(effects) - len(shown))
     return drawing
 
 
-def _effect(drawing: Drawing, row: _Effect, axis: Scale, top: float) -> None:
-    places = decimals(row.low, row.high, of=row.value)
-    drawing.text(_LEFT, top + 10, row.label, "label")
-    figures = f"{number(row.value, places, signed=True)} {bracket(row.low, row.high, places)}{row.mark}"
-    drawing.text(_RIGHT, top + 10, figures, "value", anchor="end")
-    middle = top + 22
+def _effect(drawing: Drawing, row: _Effect, axis: Scale, middle: float) -> None:
     for dot in row.dots:
         drawing.dot(axis(dot), middle, 2, "seed")
     if math.isfinite(row.low) and math.isfinite(row.high):

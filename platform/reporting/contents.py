@@ -19,6 +19,7 @@ from platform.reporting.tables import (
     TONES,
     bounds_table,
     comparison_table,
+    condition_table,
     main_table,
     missing_table,
     other_table,
@@ -95,7 +96,7 @@ def build(result: AblationResult, *, store: str) -> Report:
 def _sections(
     findings: Findings, beside: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
 ) -> Iterator[Section]:
-    yield Section("Conditions and metrics", grids=(main_table(findings),))
+    yield Section("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     if findings.declared:
         lead = "Filled: declared beforehand. Ring: exploratory. Small dots: seeds. Shaded: counts as no difference."
         declared = comparison_table(findings.declared, findings, title="Declared comparisons")

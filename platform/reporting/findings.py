@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from platform.ablation.collect import SYSTEM, AblationResult, ClipValues
-from platform.ablation.design import BASELINE
+from platform.ablation.design import BASELINE, has_clips
 from platform.ablation.per_clip import Floats
 from platform.reporting.measures import Measure, find_measure, measure
 from platform.reporting.words import first_line
@@ -95,6 +95,13 @@ class Values:
     """Why values of finished trials are undefined, as far as that is recorded."""
     controls: Mapping[str, Floats]
 
+    @property
+    def undefined_clips(self) -> int:
+        """The most clips that one row leaves out of its mean, since some finished trial has no value for them."""
+        rows = (*self.arms.values(), *self.controls.values())
+        gaps = [np.isnan(row) & np.isfinite(row).any(axis=2, keepdims=True) for row in rows]
+        return max((int(gap.any(axis=(0, 1)).sum()) for gap in gaps), default=0)
+
     def complete(self, one: Floats, other: Floats) -> Complete:
         """Apply the listwise rule to two arms [subjects, seeds, clips]."""
         subjects, seeds, clips = map(range, one.shape)
@@ -155,7 +162,7 @@ def _others(result: AblationResult) -> Iterable[Measure]:
 
 
 def _values(result: AblationResult, one: Measure) -> Values:
-    if not result.has_clips(one.name):
+    if not has_clips(one.name):
         arms = {condition: values[..., None] for condition, values in result.scalars(one.name).items()}
         return Values(one, "seeds", (0,), arms, "the trial reports no such number", _scalar_controls(result, one))
     own: ClipValues = result.clips(one.name)

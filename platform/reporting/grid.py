@@ -75,7 +75,11 @@ class Grid:
 
     def html(self) -> str:
         """Return it as HTML, in a region that scrolls by itself where the screen is narrow."""
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.header)
+        prose = {place for row in self.rows for place, cell in enumerate(row) if cell.tone == "prose"}
+        tones = [' class="prose"' if place in prose else "" for place in range(len(self.header))]
+        head = "".join(
+            f'<th scope="col"{tone}>{escape(name)}</th>' for tone, name in zip(tones, self.header, strict=True)
+        )
         rows = "\n".join(self._rows())
         notes = "".join(f"<p class=notes>{escape(note)}</p>" for note in self.notes)
         return f"""<div class="wide" role="region" tabindex="0" aria-label="{escape(self.title)}">

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from platform.ablation.collect import EVALUATE, split_of
-from platform.ablation.design_checks import metric_named
+from platform.ablation.design import EVALUATE, split_of
+from platform.ablation.design_checks import is_held_out, metric_named
 from platform.errors import UserError
-from trainables.metrics.registry import Metric
+from trainables.metrics.registry import METRICS, Metric
 from trainables.metrics.video import OBJECT_METRICS, VIDEO_METRICS, VideoMetric
 
 _VIDEO: Mapping[str, VideoMetric] = {**VIDEO_METRICS, **OBJECT_METRICS}
+_SHUFFLED = "shuffle_p_"
 _ARROWS = {"max": "↑", "min": "↓"}
 Sense = Literal["better", "worse"]
 
@@ -69,5 +70,12 @@ def find_measure(name: str) -> Measure | None:
     if metric is None:
         return None
     stage, _, rest = name.partition(".")
-    title = f"{stage}: {rest.removeprefix('test_').replace('_', ' ')}"
-    return Measure(metric, title, "", metric.chance if metric.chance != "none" else "")
+    words = rest.removeprefix("test_")
+    title = f"{stage}: {words.replace('_', ' ')}"
+    if words.startswith(_SHUFFLED):
+        title = f"P of shuffled order by {_VIDEO[words.removeprefix(_SHUFFLED)].title.partition(' (')[0]}"
+    if name in METRICS and is_held_out(name):
+        title += " (validation)"
+    # Where the registry points to a control, the report has it as a row of its own.
+    chance = "" if metric.chance == "none" or metric.chance.startswith("see ") else metric.chance
+    return Measure(metric, title, "", chance)

@@ -38,8 +38,10 @@ def _sentences(findings: Findings) -> Iterator[str]:
             f"{listed(list(findings.conditions))}. Each was run for {subjects} under {seeds}, "
             f"the same ones in every condition ({trials})."
         )
+        metrics = {one.metric for one in design.family}
+        tested = listed([one.title for one in findings.measures if one.name in metrics])
         yield (
-            f"Before the first trial, {counted(len(design.family), 'comparison')} in {primary}, the number of seeds "
+            f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "
             f"({design.seeds}) and the level ({design.alpha:g}) were registered {hashed}."
         )
     else:
@@ -71,8 +73,9 @@ def _sentences(findings: Findings) -> Iterator[str]:
 
 def _tested(one: Comparison) -> str:
     method = f"{one.interval.method} over {one.interval.over}"
+    paired = "subject, seed and clip" if one.planned[2] > 1 else "subject and seed"
     return (
-        f"Differences are paired by subject, seed and clip; {_TESTS[one.unit]}. The smallest p that is possible is "
+        f"Differences are paired by {paired}; {_TESTS[one.unit]}. The smallest p that is possible is "
         f"{one.smallest_p:.2g}. Intervals ({one.interval.level:.0%}) are {method}."
     )
 

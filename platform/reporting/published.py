@@ -144,6 +144,7 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
         ranks = {one.metric: one for one in agreement.rankings}
         rows.append((Cell("order of conditions"), *(_rank_cell(ranks.get(one.name)) for one in metrics)))
     name_of_table = re.sub(r"^table(\d)", r"Table \1", table.table.removesuffix(".csv")).replace("_", " ")
+    name_of_table = re.sub(r"^fig(\d)", r"Figure \1", name_of_table)
     part = f", {', '.join(table.where.values())}" if table.where else ""
     title = f"Published {name_of_table}{part} beside ours"
     if table.other_data:

@@ -18,6 +18,7 @@ _MEANINGS = {
     "static": "first frame held",
     "plain": "features by the VAE alone",
     "mean_latent": "mean latent",
+    "mean": "mean over the training clips",
     "random_clip": "random training clip",
     "shuffled_fmri": "another clip's fMRI",
     "chance": "chance on these clips",
@@ -29,6 +30,19 @@ _MEANINGS = {
 def main_table(findings: Findings) -> Grid:
     """Conditions by primary metrics, with controls and chance below."""
     return _means(findings, findings.measures, title="Conditions and metrics", notes=_main_notes(findings))
+
+
+def condition_table(findings: Findings) -> Grid:
+    """What every condition is: the fields that it sets."""
+    design = findings.result.design
+    cells = design.factorial.cells if design.factorial is not None else {}
+    known_as = tuple(cell for cell, condition in cells.items() if condition == BASELINE)
+    rows = []
+    for name in (BASELINE, *findings.conditions):
+        what = ", ".join(design.in_words(name)) or "the defaults"
+        rows.append((Cell(name, known_as if name == BASELINE else ()), Cell(what, tone="prose")))
+    note = "The baseline is told by what it sets beside the project's defaults, a condition by what it changes in that."
+    return Grid("What the conditions are", ("condition", "sets"), tuple(rows), (note,))
 
 
 def other_table(findings: Findings) -> Grid:
@@ -50,6 +64,10 @@ def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes
         )
     if any(one.chance for one in measures):
         rows.append((Cell("chance"), *(Cell(one.chance or DASH) for one in measures)))
+    gaps = [(one.title, findings.tables[one.name]) for one in measures if findings.tables[one.name].undefined_clips]
+    if gaps:
+        told = ", ".join(f"{name} up to {values.undefined_clips} of {len(values.clips)}" for name, values in gaps)
+        notes += (f"Clips for which a metric is undefined under some seed are left out of a row's mean: {told}.",)
     return Grid(title, ("condition", *(one.heading for one in measures)), tuple(rows), notes)
 
 

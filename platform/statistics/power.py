@@ -76,13 +76,16 @@ def seeds_needed(pilot: Values, aim: Aim, *, seed: int = 0) -> SeedPlan:
     """Return the fewest seeds with which `aim.effect` is found with probability `aim.power`.
 
     Args:
-        pilot: Paired differences [seeds, clips]; `Complete.differences` of a finished comparison.
+        pilot: Paired differences [seeds, clips]; `Complete.differences` of a finished comparison. A number of a trial
+            as a whole has one column, and can be asked about for the unit `seeds` alone.
         aim: Effect, level and unit.
         seed: Of the simulation.
 
     Raises:
         ValueError: Fewer than two seeds or clips: their spread cannot be known.
     """
+    if pilot.shape[1] == 1 and aim.unit != "seeds":
+        raise ValueError(f"a pilot of one clip tells nothing of other clips, but the unit is {aim.unit}")
     fewest = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
     spread = components(pilot)
     seeds, power = _search(spread, pilot.shape[1], aim, np.random.default_rng(seed))
@@ -100,11 +103,16 @@ def seeds_needed(pilot: Values, aim: Aim, *, seed: int = 0) -> SeedPlan:
 
 
 def components(pilot: Values) -> Spread:
-    """Estimate the variance components of `pilot` [seeds, clips] from its mean squares; negative ones are set to 0."""
+    """Estimate the variance components of `pilot` [seeds, clips] from its mean squares; negative ones are set to 0.
+
+    All variance of a single column is taken for that between seeds.
+    """
     seeds, clips = pilot.shape
-    if seeds < 2 or clips < 2:
+    if seeds < 2 or clips < 1:
         raise ValueError(f"a pilot of {seeds} seeds and {clips} clips: at least 2 of each show a spread")
     by_seed, by_clip = pilot.mean(axis=1), pilot.mean(axis=0)
+    if clips == 1:
+        return Spread(float(by_seed.var(ddof=1)), 0.0, 0.0)
     residual = pilot - by_seed[:, None] - by_clip + pilot.mean()
     rest = float((residual**2).sum() / ((seeds - 1) * (clips - 1)))
     return Spread(
@@ -142,7 +150,7 @@ def power_of(spread: Spread, *, shape: tuple[int, int], aim: Aim, rng: np.random
     by_seed = all_clips + rng.normal(0.0, math.sqrt(spread.seeds + spread.rest / clips), (_SIMULATED, seeds))
     mean = by_seed.mean(axis=1)
     # Squared standard errors of the mean, and their degrees of freedom.
-    of_clips = (spread.clips + spread.rest / seeds) / clips * _chi_square(clips - 1, rng)
+    of_clips = (spread.clips + spread.rest / seeds) / clips * _chi_square(max(1, clips - 1), rng)
     p = np.zeros(_SIMULATED)
     if aim.unit in ("clips", "both"):
         if unattainable("clips", seeds=seeds, clips=clips, alpha=aim.alpha, family=aim.family):

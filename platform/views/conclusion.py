@@ -36,7 +36,7 @@ class Conclusion:
     points: Sequence[Point] = ()
     tags: dict[str, str] = field(default_factory=dict)
     best: Result | None = None
-    """The best trial of the best point."""
+    """The best trial of the best point; none where the study does not search for one."""
 
 
 def conclude(
@@ -54,7 +54,8 @@ def conclude(
     counts = outcomes(results)
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
     tags[NOTE] = tag_value(summary_table(study, results, order))
-    best = best_trial(study, results, order[0]) if order else None
+    # An ablation describes its arms: the one whose test clips came out best is nobody's choice of a model.
+    best = best_trial(study, results, order[0]) if order and study.searches else None
     if best is not None:
         tags |= _best_tags(study, order[0])
         model = best_model(study, best, store=store, find=find)

@@ -9,16 +9,21 @@ from trainables.metrics.registry import Metric
 
 ENOUGH = 4
 """Completed points below which no importance is computed: a forest over fewer says nothing."""
+MOST_LABELS = 10
+"""Categories of a field above which none is computed either: Optuna goes through all 2^n of their combinations."""
 
 
 def importances(results: Sequence[Result], target: Metric, axes: Mapping[str, Axis]) -> dict[str, float]:
     """Return each field's share of the target's variance (fANOVA, Hutter et al. 2014), the largest first.
 
-    Only fields that every completed point has and that take several values; empty if these or the points are too few.
+    Only fields that every completed point has and that take several values; empty if the points are too few, and for
+    fewer than two such fields: the share of a single one is all of it, and says nothing.
     """
     usable = [result for result in results if result.value(target) is not None]
     shared = [name for name in axes if all(name in result.values for result in usable) and _varies(name, usable)]
-    if len(usable) < ENOUGH or not shared or len({result.value(target) for result in usable}) < 2:
+    if len(usable) < ENOUGH or len(shared) < 2 or len({result.value(target) for result in usable}) < 2:
+        return {}
+    if any(axes[name].kind == "category" and len(axes[name].labels) > MOST_LABELS for name in shared):
         return {}
     import optuna
 

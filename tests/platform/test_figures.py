@@ -88,6 +88,16 @@ def test_importance_finds_what_decides(plot: StudyPlot) -> None:
     assert "motion.heads" not in shares, "a conditional field is missing in some trials"
 
 
+@pytest.mark.parametrize("others", [1, 2])
+def test_importance_is_not_asked_of_a_field_alone_nor_of_many_categories(
+    others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ablation of 26 conditions is both; Optuna would go through 2^26 combinations, which takes hours."""
+    monkeypatch.setattr("optuna.importance.get_param_importances", lambda *_, **__: pytest.fail("it was asked"))
+    results = [finished(f"t{i}", 0.1 * i, condition=f"c{i:02}", subject=i % others) for i in range(26)]
+    assert importances(results, TARGET, plot_of(results).axes) == {}
+
+
 def test_several_targets_have_a_front_and_a_history_each() -> None:
     plot = plot_of(collect(study_events(trials=8)), "motion.rollout_mse", "structure.latent_mse")
     front, history = figures.front(plot), figures.history(plot)

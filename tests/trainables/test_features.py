@@ -93,8 +93,15 @@ def test_image_target_is_mean_over_frames_or_the_fourth(bench: Bench, plain: dic
     clip = load_clip("phantom")
     by_frame = torch.stack([clip.images(torch.from_numpy(CLIPS[:, f])) for f in range(4)])
     assert torch.allclose(plain["clip_image"], by_frame.mean(dim=0), atol=1e-5)
-    assert torch.allclose(bench(image_target="single_frame")["clip_image"], by_frame[3], atol=1e-5)
+    assert torch.allclose(bench(image_target="fixed_frame")["clip_image"], by_frame[3], atol=1e-5)
     assert not torch.allclose(by_frame[3], by_frame.mean(dim=0), atol=1e-2)
+
+
+def test_fixed_frame_is_what_training_sees_too(bench: Bench) -> None:
+    clip = load_clip("phantom")
+    fourth = clip.images(torch.from_numpy(CLIPS[:, 3]))
+    whole = bench(image_target="fixed_frame", crop_fraction=1.0, image_variants=3)["clip_image_variants"]
+    assert torch.allclose(whole, fourth[:, None].expand_as(whole), atol=1e-4)
 
 
 def test_text_and_condition_are_the_encoders(plain: dict[str, Tensor]) -> None:

@@ -56,7 +56,7 @@ def test_object_epe_is_the_flow_error_where_the_object_was() -> None:
 @pytest.mark.parametrize("factor", ["shape", "colour"])
 def test_factor_accuracy_is_that_of_summed_probabilities(factor: str) -> None:
     logits = np.random.default_rng(1).normal(scale=2.0, size=(500, 32)).astype(np.float32)
-    known = KnownObject(MASKS[0], shape=2, colour=5, kinds=(4, 8))
+    known = KnownObject(np.ones((500, 4, 4), bool), shape=2, colour=5, kinds=(4, 8))
     hits = []
     for row in logits.astype(float):
         chances = np.exp(row) / np.exp(row).sum()

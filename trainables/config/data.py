@@ -10,10 +10,9 @@ from trainables.config.base import Config, Count, Natural, NonNegative
 from trainables.identity import CIRCUMSTANCE
 
 
-class PhantomConfig(Config):
-    """The phantom: a small world of moving shapes whose brain is known (trainables/datasets/phantom)."""
+class PhantomWorld(Config):
+    """A small world of moving shapes whose brain is known (trainables/datasets/phantom)."""
 
-    kind: Literal["phantom"] = "phantom"
     seed: Natural = 0
     train_clips: Count = 2400
     validation_clips: Count = 120
@@ -31,6 +30,24 @@ class PhantomConfig(Config):
     """Blank volumes between clips; 0 is continuous stimulation as in CC2017."""
     block_clips: Count = 20
     """Clips per block; splits are made of whole blocks, so no neighbours fall on both sides of one."""
+
+
+class PhantomConfig(PhantomWorld):
+    """The phantom: one shape moves from the first frame to the last."""
+
+    kind: Literal["phantom"] = "phantom"
+
+
+class AppearingConfig(PhantomWorld):
+    """The phantom whose shapes appear on an empty ground, and move faster.
+
+    What a clip shows changes, so a first frame held cannot stand for it: with `phantom` it can, to every metric that
+    judges frames one by one.
+    """
+
+    kind: Literal["appearing"] = "appearing"
+    onset: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    """When the shape appears, in frames of eight."""
 
 
 def _absolute(path: Path) -> Path:
@@ -80,7 +97,7 @@ def _phantom_unless_said(value: Any) -> Any:
 
 
 DatasetConfig = Annotated[
-    PhantomConfig | FolderConfig, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)
+    PhantomConfig | AppearingConfig | FolderConfig, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)
 ]
 
 

@@ -27,10 +27,11 @@ class FeaturesConfig(Config):
     """Tokens of the text condition, the begin token included."""
     latents: Literal["mode", "sample"] = "mode"
     """The released code stores a random sample of the VAE's posterior (spec B19)."""
-    image_target: Literal["mean", "single_frame"] = "mean"
-    """CLIP image target: mean over all frames, or the fourth alone as in the released code (spec B22)."""
+    image_target: Literal["mean", "fixed_frame"] = "mean"
+    """CLIP image target: mean over all frames and views of random ones, or the fourth frame alone and views of it, as
+    in the released code (spec B22)."""
     image_variants: Natural = 4
-    """Randomly cropped views (one random frame each) of every training clip that augmentation draws from."""
+    """Randomly cropped views (of a random frame each, by default) of every training clip, to augment it."""
     text_variants: Natural = 8
     """EDA variants (synonym, insert, swap, delete) of every training caption that augmentation draws from."""
     crop_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.78

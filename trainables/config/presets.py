@@ -36,7 +36,7 @@ PAPER_SIZES: Mapping[str, Any] = {
 RELEASED_CODE: Mapping[str, Any] = {
     "voxels.normalise": "test_stats",
     "features.latents": "sample",
-    "features.image_target": "single_frame",
+    "features.image_target": "fixed_frame",
     "semantic.sparsify.unit": "entries",
     "semantic.sparsify.refresh": "epoch",
     "semantic.sparsify.cumulative": True,

@@ -5,7 +5,7 @@ Importing this is light: what reads or makes a data set is imported when it is a
 
 from typing import TYPE_CHECKING, Any
 
-from trainables.config.data import FolderConfig, PhantomConfig
+from trainables.config.data import FolderConfig, PhantomWorld
 from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import Problem, Report
 
@@ -19,7 +19,7 @@ GENERATOR = 1
 def fingerprint(config: TrialConfig) -> dict[str, Any]:
     """Return what decides the data beside the config, as JSON: digests of files, the generator's version."""
     dataset = config.dataset
-    if isinstance(dataset, PhantomConfig):
+    if isinstance(dataset, PhantomWorld):
         return {"generator": GENERATOR}
     from trainables.datasets.folder import fingerprint as of_folder
 
@@ -29,7 +29,7 @@ def fingerprint(config: TrialConfig) -> dict[str, Any]:
 def check(config: TrialConfig) -> Report:
     """Tell what is wrong with the data set that `config` names; reads all of it and writes nothing."""
     dataset, subject = config.dataset, config.voxels.subject
-    if isinstance(dataset, PhantomConfig):
+    if isinstance(dataset, PhantomWorld):
         report, subjects = Report(), dataset.subjects
     else:
         from trainables.datasets.folder import check as check_folder
@@ -41,9 +41,9 @@ def check(config: TrialConfig) -> Report:
     return report
 
 
-def load(dataset: PhantomConfig | FolderConfig) -> "Dataset":
+def load(dataset: PhantomWorld | FolderConfig) -> "Dataset":
     """Make or read the data set. Raises `DatasetError`, which lists all that is wrong."""
-    if isinstance(dataset, PhantomConfig):
+    if isinstance(dataset, PhantomWorld):
         from trainables.datasets.phantom.world import build
 
         return build(dataset)

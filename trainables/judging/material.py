@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from trainables.context import StageTask
-from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, Factors, object_mask
+from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, from_json, object_mask
 from trainables.datasets.video_io import resample
 from trainables.metrics.clip import Clip
 from trainables.metrics.objects import KnownObject
@@ -110,11 +110,7 @@ def _known(
     if factors is None:
         yield from [None] * len(chosen)
         return
-    types = {"int64": np.int64, "float64": np.float32}  # as they were drawn, before JSON
-    columns: dict[str, Any] = {name: np.array(values) for name, values in factors.items()}
-    planted = Factors(**{name: values.astype(types[str(values.dtype)]) for name, values in columns.items()}).select(
-        np.array(chosen)
-    )
+    planted = from_json(factors).select(np.array(chosen))
     masks = object_mask(planted, frames=frames, resolution=resolution)
     for mask, shape, colour in zip(masks, planted.shape, planted.colour, strict=True):
         yield KnownObject(mask, int(shape), int(colour), (len(SHAPES), len(COLOURS)))

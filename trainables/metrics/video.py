@@ -156,13 +156,19 @@ def _object(truth: Reading) -> KnownObject:
 
 
 def _object_ssim(truth: Reading, prediction: Reading, *, threads: int) -> float:
-    return pixels.ssim(truth.frames, prediction.frames, mask=_object(truth).mask, threads=threads)
+    known = _object(truth)
+    shown = known.shown
+    return pixels.ssim(truth.frames[shown], prediction.frames[shown], mask=known.mask[shown], threads=threads)
 
 
 def _object_epe(truth: Reading, prediction: Reading, *, threads: int) -> float:
     if not (truth.flow and prediction.flow):
         raise UndefinedError("one frame has no flow")
-    return flow.flow_error(truth.flow["rgb"], prediction.flow["rgb"], mask=_object(truth).mask)
+    known = _object(truth)
+    shown = known.shown[:-1]
+    if not shown.any():
+        raise UndefinedError("the object is in the last frame only")
+    return flow.flow_error(truth.flow["rgb"][shown], prediction.flow["rgb"][shown], mask=known.mask[:-1][shown])
 
 
 def _factor(factor: Factor) -> Score:

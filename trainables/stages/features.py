@@ -24,8 +24,8 @@ from trainables.randomness import derived_seed
 
 logger = logging.getLogger(__name__)
 
-SINGLE_FRAME = 3
-"""The frame that stands for its clip with `image_target: single_frame`, the released code's 0000024."""
+FIXED_FRAME = 3
+"""The frame that stands for its clip with `image_target: fixed_frame`, the released code's 0000024."""
 
 Seen = dict[str, Tensor]
 
@@ -134,6 +134,8 @@ def _views(shape: Sequence[int], config: FeaturesConfig) -> Views:
     side = max(1, round(config.crop_fraction * min(height, width)))
     size = (clips, config.image_variants)
     frame, top, left = (rng.integers(n, size=size) for n in (frames, height - side + 1, width - side + 1))
+    if config.image_target == "fixed_frame":
+        frame = np.full(size, min(FIXED_FRAME, frames - 1))
     return Views(frame, top, left, side)
 
 
@@ -172,8 +174,8 @@ def _chunks(path: Path, config: FeaturesConfig) -> Iterator[tuple[slice, Tensor,
 
 
 def _clip_target(clip: Clip, clips: Tensor, config: FeaturesConfig) -> Tensor:
-    if config.image_target == "single_frame":
-        return clip.images(clips[:, min(SINGLE_FRAME, clips.shape[1] - 1)])
+    if config.image_target == "fixed_frame":
+        return clip.images(clips[:, min(FIXED_FRAME, clips.shape[1] - 1)])
     return clip.images(clips.flatten(0, 1)).reshape(*clips.shape[:2], -1).mean(dim=1)
 
 

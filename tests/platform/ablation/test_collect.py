@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform.ablation.collect import AblationResult, ClipValues, collect, split_of
-from platform.ablation.design import Comparison
+from platform.ablation.collect import AblationResult, ClipValues, collect
+from platform.ablation.design import Comparison, has_clips, split_of
 from platform.ablation.power import power_table
 from platform.ablation.registration import Amendment, amend
 from platform.errors import UserError
@@ -67,7 +67,7 @@ def test_scalars_by_condition_subject_and_seed(result: AblationResult) -> None:
     unusable = {trial.name: trial.error for trial in result.unusable}
     assert unusable == {"half-u0-s2": "it broke", "half-u0-s5": None}
     assert result.seconds()["baseline"].sum() == 12.0
-    assert not result.has_clips("noop.value")
+    assert not has_clips("noop.value")
     with pytest.raises(ValueError, match="no values per clip"):
         result.clips("noop.value")
 
@@ -103,6 +103,18 @@ def test_power_tells_how_many_seeds_an_effect_needs(result: AblationResult, monk
     for wrong in ("evaluate.test_epe=1", f"{name}=x", f"{name}=0"):
         with pytest.raises(UserError, match="--power"):
             power_table(piloted, wrong)
+
+
+def test_power_of_a_number_of_whole_trials_is_over_seeds(
+    result: AblationResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    values = {condition: rng.uniform(0, 0.1, (1, 6)) for condition in result.conditions}
+    monkeypatch.setattr(AblationResult, "scalars", lambda self, metric: values)
+    (seeds,) = power_table(result, "noop.value=0.5").columns[1].cells
+    assert seeds == "6", "a huge effect needs no more than a star can be earned with"
+    with pytest.raises(UserError, match=r"the metric being one of: noop\.value"):
+        power_table(result, "evaluate.test_ssim=0.5")
 
 
 def test_splits_and_names() -> None:

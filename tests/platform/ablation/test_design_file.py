@@ -1,10 +1,15 @@
 """What an ablation file means, and what is answered to mistakes in it."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from platform.ablation.design import BASELINE, Comparison, Design
+from platform.ablation.design_checks import known_metrics, metric_named
+from platform.reporting.measures import measure
 from tests.platform.ablation.noop_ablations import NOOP, build, complaints
+from trainables.metrics.registry import METRICS
 
 DECODERS = """\
 primary: [structure.latent_mse, motion.rollout_mse]
@@ -115,6 +120,7 @@ def test_one_at_a_time_takes_a_named_set() -> None:
         ("seeds: 6", "seeds: 6\nsubjects: [0, 0]", "test.yaml:3:15: subjects[1]: 0 is listed twice"),
         ("seeds: 6", "sed: 6", "test.yaml:2:1: sed: there is no such key; did you mean seed"),
         ("unit: seeds", "unit: blocks", "test.yaml:3:1: unit: there is no 'blocks'; there are: both, clips, seeds"),
+        ("unit: seeds", "unit: clips", "test.yaml:3:1: unit: noop.value is a number of a trial, not of a clip"),
         (
             "unit: seeds",
             "unit: seeds\nscheduler: asha",
@@ -191,6 +197,28 @@ def test_too_few_seeds_are_refused_with_the_number_that_would_do() -> None:
     why = "5 seeds allow no p below 0.0625, but a family of 1 at 0.05 needs one of 0.05: 6 seeds would do"
     assert line == f"--set seeds=5: seeds: {why}"
     assert build(NOOP, "seeds=6").design.seeds == 6
+
+
+def test_a_number_of_a_trial_stands_in_no_family_that_is_tested_over_clips() -> None:
+    ssim = "unit: both\nconditions: {a: {motion.depth: 3}}\n"
+    text = "primary: [evaluate.test_ssim, motion.test_rollout_mse]\nseeds: 8\n" + ssim
+    (line,) = complaints(text)
+    assert line.startswith("test.yaml:3:1: unit: motion.test_rollout_mse is a number of a trial, not of a clip")
+    assert build(text + "family: {a: [motion.test_rollout_mse]}\n").design.unit == "both", "which is seeds for it"
+
+
+@pytest.mark.parametrize("name", ["semantic.retrieval_image_top1", "motion.rollout_mse", "evaluate.ssim"])
+def test_what_is_measured_on_validation_clips_is_measured_on_test_clips_too(name: str) -> None:
+    tested = name.replace(".", ".test_")
+    assert metric_named(tested) == replace(METRICS[name], name=tested)
+    assert tested in known_metrics()
+    assert measure(name).title == f"{measure(tested).title} (validation)"
+
+
+@pytest.mark.parametrize("name", ["motion.test_loss", "noop.test_value", "importance.test_semantic_gradient_voxels"])
+def test_a_metric_without_clips_of_its_own_has_no_test_clips(name: str) -> None:
+    assert metric_named(name) is None
+    assert name not in known_metrics()
 
 
 def test_a_metric_on_another_scale_is_refused() -> None:

@@ -100,6 +100,13 @@ def test_controls_and_chance_stand_in_the_main_table(report: Path) -> None:
     assert "| chance | 0.75 |" in table
 
 
+def test_what_a_condition_is_stands_below_its_numbers(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    table = text[text.index("## What the conditions are") : text.index("## Declared comparisons")]
+    assert "| baseline | the defaults |" in table
+    assert "| wo_semantic | motion.depth: 3 |" in table
+
+
 def test_every_figure_is_a_file_that_can_be_drawn_alone(report: Path) -> None:
     names = {path.name for path in (report / "figures").iterdir()}
     assert {"effects-in-ssim.svg", "seeds-in-ssim.svg", "subjects-in-ssim.svg"} <= names

@@ -1,22 +1,31 @@
 """The parts of a report by themselves: numbers in words, axes, tables, chance."""
 
 import math
+import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from platform.ablation.collect import collect
+from platform.ablation.design import Factorial
+from platform.reporting.charts import figures
 from platform.reporting.cost import costs
 from platform.reporting.drawing import scale
 from platform.reporting.findings import Findings, find
 from platform.reporting.grid import Cell, Grid
 from platform.reporting.importance import agreement_by_chance
 from platform.reporting.measures import find_measure, measure
+from platform.reporting.methods import methods
 from platform.reporting.published import agreements
 from platform.reporting.sentences import label, sentence
+from platform.reporting.tables import condition_table, main_table
 from platform.reporting.words import bracket, decimals, first_line, number, p_text
 from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
+
+ROW = ("label", "value")
+"""Styles of what is written beside a bar."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +75,47 @@ def test_metrics_have_titles_units_and_chance() -> None:
     assert measure(EPE).heading == "EPE (px) ↓"
     assert measure("evaluate.test_two_way_i").chance == "0.75"
     assert measure("evaluate.ssim").title == "SSIM (validation)"
+    assert measure("motion.test_rollout_mse").chance == "", "the mean latent has a row of its own"
+    assert measure("evaluate.test_shuffle_p_epe").chance == "0.5"
+    assert measure("evaluate.test_shuffle_p_epe").heading == "P of shuffled order by EPE ↓"
     assert find_measure("semantic.no_such_thing") is None
+
+
+def test_clips_that_are_left_out_of_a_mean_are_counted(findings: Findings) -> None:
+    values = findings.tables[SSIM]
+    assert values.undefined_clips == 0
+    assert not any("left out" in note for note in main_table(findings).notes)
+    row = values.arms["renamed"].copy()
+    row[0, 1, :2] = row[0, 2, 1:3] = row[0, 3, :] = math.nan  # the last one is a trial that failed
+    gaps = replace(values, arms={**values.arms, "renamed": row})
+    notes = main_table(replace(findings, tables={**findings.tables, SSIM: gaps})).notes
+    assert notes[-1].endswith("are left out of a row's mean: SSIM up to 3 of 9.")
+
+
+def test_methods_tell_the_metrics_of_the_family_not_all_primary_ones(findings: Findings) -> None:
+    assert "Before the first trial, 1 comparison in EPE, the number of seeds" in methods(findings)
+
+
+def test_the_cell_that_the_baseline_has_is_named(findings: Findings) -> None:
+    cells = {"depth-2": "baseline", "depth-3": "renamed"}
+    design = findings.result.design.model_copy(
+        update={"baseline": {"dataset.noise": 1.0}, "factorial": Factorial(cells=cells)}
+    )
+    registration = replace(findings.result.registration, design=design)
+    table = condition_table(replace(findings, result=replace(findings.result, registration=registration)))
+    assert table.rows[0] == (Cell("baseline", ("depth-2",)), Cell("dataset.noise: 1.0", tone="prose"))
+
+
+@pytest.mark.parametrize("name", ["temporal_fusion-adaln.spatial_fusion-adaln", "wo_motion"])
+def test_a_long_name_and_its_figures_do_not_lie_on_each_other(tmp_path: Path, name: str) -> None:
+    store = MemoryStore()
+    made = MadeUp(seeds=3, clips=4, effects={name: {EPE: 0.4}}, family=((name, EPE),), published=False)
+    write_study(store, tmp_path, made)
+    drawn = figures(find(collect(store, STUDY, cache=tmp_path / "cache")), (), ())["effects"]
+    texts = [text for panel in drawn for text in ET.fromstring(panel.svg()).iter("text")]
+    places = {kind: {float(text.attrib["y"]) for text in texts if text.attrib["class"] == kind} for kind in ROW}
+    together = places["label"] & places["value"]
+    assert together == (places["label"] if name == "wo_motion" else set()), places
 
 
 def test_random_orders_agree_less_than_the_level_says() -> None:

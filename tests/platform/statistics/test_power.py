@@ -25,6 +25,15 @@ def test_a_pilot_of_one_seed_is_refused() -> None:
         seeds_needed(np.zeros((1, 5)), Aim(0.1))
 
 
+def test_numbers_of_whole_trials_are_planned_over_seeds_alone() -> None:
+    pilot = 0.3 + rng(7).normal(0.0, 1.0, (20, 1))
+    assert components(pilot) == Spread(float(pilot.var(ddof=1)), 0.0, 0.0)
+    needed = seeds_needed(pilot, Aim(0.9 * float(pilot.std(ddof=1)), unit="seeds")).seeds
+    assert needed in (11, 12, 13), "the noncentral t asks for 12 at 0.9 standard deviations"
+    with pytest.raises(ValueError, match="one clip tells nothing of other clips, but the unit is both"):
+        seeds_needed(pilot, Aim(0.9))
+
+
 @pytest.mark.parametrize("wrong", [{"effect": 0.0}, {"effect": 1.0, "alpha": 0.9}, {"effect": 1.0, "family": 0}])
 def test_an_aim_that_means_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needs 0 < alpha < power < 1"):
@@ -37,13 +46,14 @@ def test_a_huge_effect_still_needs_the_attainable_number(family: int) -> None:
     assert plan.seeds == plan.fewest == seeds_for(0.05, family)
 
 
-def test_power_of_many_seeds_is_that_of_the_noncentral_t() -> None:
+@pytest.mark.parametrize("clips", [1, 30])
+def test_power_of_many_seeds_is_that_of_the_noncentral_t(clips: int) -> None:
     spread, aim = Spread(seeds=1.0, clips=0.0, rest=0.0), Aim(0.6, unit="seeds")
     for n in (12, 25):
         t = stats.t.ppf(0.975, n - 1)
         shift = 0.6 * np.sqrt(n)
         expected = stats.nct.sf(t, n - 1, shift) + stats.nct.cdf(-t, n - 1, shift)
-        assert power_of(spread, shape=(n, 30), aim=aim, rng=rng(3)) == pytest.approx(expected, abs=0.045)
+        assert power_of(spread, shape=(n, clips), aim=aim, rng=rng(3)) == pytest.approx(expected, abs=0.045)
 
 
 @pytest.mark.parametrize("seeds", [6, 10])

@@ -37,9 +37,15 @@ _CHUNK = 64
 _STOP_WORD = re.compile("a|an|and|are|as|at|by|for|from|has|in|is|it|its|of|on|or|over|that|the|then|there|to|with")
 
 
-def drives(clips: NDArray[np.uint8], captions: Sequence[str]) -> dict[str, Floats]:
-    """Return the drives of N clips, uint8 [N,F,H,W,3], and their captions: name to float32 [N, D]."""
-    parts = [_visual(clips[start : start + _CHUNK]) for start in range(0, len(clips), _CHUNK)]
+def drives(clips: NDArray[np.uint8], captions: Sequence[str], *, onset: float = 0.0) -> dict[str, Floats]:
+    """Return what drives the voxels: name to float32 [N, D].
+
+    Args:
+        clips: uint8 [N,F,H,W,3].
+        captions: N of them.
+        onset: When, in frames of eight, there is first something to see: what stands out is seen best just then.
+    """
+    parts = [_visual(clips[start : start + _CHUNK], onset=onset) for start in range(0, len(clips), _CHUNK)]
     visual = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return {**visual, "words": words(captions)}
 
@@ -67,22 +73,29 @@ def _code(token: str) -> NDArray[np.float64]:
     return np.random.default_rng(seed).standard_normal(WORD_SIZE)
 
 
-def _visual(clips: NDArray[np.uint8]) -> dict[str, Floats]:
+def _visual(clips: NDArray[np.uint8], *, onset: float) -> dict[str, Floats]:
     """Return the drives that come from pixels, for a chunk of clips."""
-    count, frames = clips.shape[:2]
+    count = len(clips)
     fine = _resize(clips, _FINE) / np.float32(255)
-    weights = np.exp(-np.arange(frames) * (8 / frames) / _EARLY).astype(np.float32)
-    early = np.tensordot(weights / weights.sum(), fine, axes=(0, 1))
+    early = _seen_from(0.0, fine)
+    outstanding = early if onset == 0.0 else _seen_from(onset, fine)
     ground = np.median(early.reshape(count, -1, 3), axis=1).astype(np.float32)[:, None, None]
     return {
         name: _resize(maps, SHAPES[name][0]).reshape(count, -1)
         for name, maps in (
             ("image", early),
-            ("contrast", _with_size(_saturate(early - ground))),
+            ("contrast", _with_size(_saturate(outstanding - ground))),
             ("colour", _saturate(fine.mean(axis=1) - ground)),
             ("motion", _motion(fine)),
         )
     }
+
+
+def _seen_from(onset: float, clips: Floats) -> Floats:
+    """Return what early areas see of clips [N,F,h,w,3]: the frame at `onset`, and less and less after, [N,h,w,3]."""
+    time = np.arange(clips.shape[1]) * (8 / clips.shape[1]) - onset
+    weights = np.where(time >= 0.0, np.exp(-np.abs(time) / _EARLY), 0.0).astype(np.float32)
+    return np.asarray(np.tensordot(weights / weights.sum(), clips, axes=(0, 1)))
 
 
 def _saturate(difference: Floats) -> Floats:

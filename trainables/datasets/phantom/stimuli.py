@@ -1,11 +1,12 @@
-"""What the phantom shows: one shape that crosses a textured ground, drawn from named factors.
+"""What the phantoms show: one shape that crosses a textured ground, drawn from named factors.
 
 Lengths are in units of 1/64 of the frame's side, so that factors mean the same at any resolution and number of
 frames: a clip lasts two seconds, which is eight steps of `SPEEDS` units.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,11 +84,15 @@ DIRECTIONS: Mapping[str, float] = {
 """Degrees, counter-clockwise as seen."""
 SPEEDS: Mapping[str, float] = {"drifting": 1.2, "moving": 2.6}
 """The caption's verb to units per step."""
+HIGHER_SPEEDS: Mapping[str, float] = {"drifting": 2.0, "moving": 4.0}
+"""Those of objects that appear."""
 
 
 @dataclass(frozen=True)
 class Factors:
     """The causes of N clips. The first seven index the tables of this module, in their order."""
+
+    speeds: ClassVar[Mapping[str, float]] = SPEEDS
 
     shape: Ints
     colour: Ints
@@ -107,13 +112,13 @@ class Factors:
     def __len__(self) -> int:
         return len(self.shape)
 
-    def select(self, index: Ints | slice) -> "Factors":
+    def select(self, index: Ints | slice) -> Self:
         """Return the clips at `index`."""
-        return Factors(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+        return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
-    def join(self, other: "Factors") -> "Factors":
+    def join(self, other: Self) -> Self:
         """Return these clips, and then the `other` ones."""
-        return Factors(
+        return type(self)(
             **{
                 field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
                 for field in fields(self)
@@ -133,7 +138,7 @@ class Factors:
     def velocity(self) -> Floats:
         """Units per step to the right and downwards, [N,2]."""
         angle = np.deg2rad(np.array(list(DIRECTIONS.values())))[self.direction]
-        speed = np.array(list(SPEEDS.values()))[self.speed]
+        speed = np.array(list(self.speeds.values()))[self.speed]
         return np.stack([np.cos(angle) * speed, -np.sin(angle) * speed], axis=1).astype(np.float32)
 
     def positions(self, frames: int) -> Floats:
@@ -142,20 +147,62 @@ class Factors:
         start = np.stack([self.start_x, self.start_y], axis=1)
         return start[:, None] + time[None, :, None] * self.velocity[:, None]
 
+    def shown(self, frames: int) -> NDArray[np.bool_]:
+        """Tell in which frames there is an object, [N,F]: in all."""
+        return np.ones((len(self), frames), bool)
+
+
+@dataclass(frozen=True)
+class Appearing(Factors):
+    """The causes of clips whose object appears on an empty ground; until then it moves unseen."""
+
+    speeds: ClassVar[Mapping[str, float]] = HIGHER_SPEEDS
+
+    onset: Floats
+    """Step of motion from which on the object is shown, 0 to `STEPS`."""
+
+    def shown(self, frames: int) -> NDArray[np.bool_]:
+        """Tell in which frames there is an object, [N,F]: from its onset on."""
+        return np.asarray(np.arange(frames) * (STEPS / frames) >= self.onset[:, None])
+
+
+AnyFactors = TypeVar("AnyFactors", bound=Factors)
+
+
+def from_json(columns: Mapping[str, Sequence[float]]) -> Factors:
+    """Return the factors that `to_json` wrote."""
+    types: Mapping[str, type[Any]] = {"int64": np.int64, "float64": np.float32}  # as they were drawn, before JSON
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in columns.items()}
+    kind = Appearing if "onset" in columns else Factors
+    return kind(**{name: values.astype(types[str(values.dtype)]) for name, values in arrays.items()})
+
 
 def sample_factors(rng: np.random.Generator, count: int) -> Factors:
     """Draw the factors of `count` clips, independently and uniformly, such that no object ever leaves the frame."""
-    tables = (SHAPES, COLOURS, SIZES, TEXTURES, BACKGROUNDS, DIRECTIONS, SPEEDS)
-    shape, colour, size, texture, background, direction, speed = (rng.integers(len(t), size=count) for t in tables)
+    return _placed(Factors(**_causes(rng, count)), rng)
+
+
+def sample_appearing(rng: np.random.Generator, count: int, *, onset: float) -> Appearing:
+    """Draw as `sample_factors` does, for objects that appear at step `onset`."""
+    return _placed(Appearing(**_causes(rng, count), onset=np.full(count, onset, np.float32)), rng)
+
+
+def _causes(rng: np.random.Generator, count: int) -> dict[str, Any]:
+    """Draw all factors but the place, which depends on the way to go."""
+    tables = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES, "background": BACKGROUNDS}
+    tables |= {"direction": DIRECTIONS, "speed": SPEEDS}
+    drawn = {name: rng.integers(len(table), size=count) for name, table in tables.items()}
     phase = rng.random((2, count), dtype=np.float32)
     nowhere = np.zeros(count, np.float32)
-    still = Factors(
-        shape, colour, size, texture, background, direction, speed, nowhere, nowhere, phase_x=phase[0], phase_y=phase[1]
-    )
+    return drawn | {"start_x": nowhere, "start_y": nowhere, "phase_x": phase[0], "phase_y": phase[1]}
+
+
+def _placed(still: AnyFactors, rng: np.random.Generator) -> AnyFactors:
+    """Draw where the objects start."""
     way = still.velocity * STEPS
     border = still.radius[:, None] + MARGIN
     low, high = border - np.minimum(way, 0.0), SIDE - border - np.maximum(way, 0.0)
-    start = (low + rng.random((count, 2), dtype=np.float32) * (high - low)).astype(np.float32)
+    start = (low + rng.random((len(still), 2), dtype=np.float32) * (high - low)).astype(np.float32)
     return replace(still, start_x=start[:, 0], start_y=start[:, 1])
 
 
@@ -209,7 +256,9 @@ def _cover(factors: Factors, *, frames: int, resolution: int) -> Floats:
     for index, distance in enumerate(SHAPES.values()):
         rows = factors.shape == index
         cover[rows] = distance(x[rows], y[rows], r[rows])
-    return np.clip(np.float32(0.5) - cover * np.float32(resolution / SIDE), 0.0, 1.0, out=cover)
+    np.clip(np.float32(0.5) - cover * np.float32(resolution / SIDE), 0.0, 1.0, out=cover)
+    cover[~factors.shown(frames)] = 0.0
+    return cover
 
 
 def _ground(factors: Factors, resolution: int) -> Floats:

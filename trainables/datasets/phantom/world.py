@@ -1,11 +1,11 @@
-"""The phantom as a data set, and its brains watching any clips."""
+"""The phantoms as data sets, and their brains watching any clips."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from trainables.config.data import FolderConfig, PhantomConfig
+from trainables.config.data import AppearingConfig, FolderConfig, PhantomWorld
 from trainables.datasets.base import Dataset, Stimuli, Subject
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, record
@@ -13,11 +13,11 @@ from trainables.datasets.phantom.drives import DRIVES, drives
 from trainables.datasets.phantom.schedule import Schedule, schedule
 
 
-def build(config: PhantomConfig) -> Dataset:
-    """Make the phantom: the same bytes from the same config."""
+def build(config: PhantomWorld) -> Dataset:
+    """Make a phantom: the same bytes from the same config."""
     counts = {"train": config.train_clips, "validation": config.validation_clips, "test": config.test_clips}
     split = [name for name, count in counts.items() for _ in range(count)]
-    factors = stimuli.sample_factors(np.random.default_rng([config.seed, 0]), len(split))
+    factors = _factors(config, np.random.default_rng([config.seed, 0]), len(split))
     plan = schedule(split, run_clips=config.block_clips, rest_tr=config.rest_tr, repeats=config.repeats)
     shown = Stimuli(
         clips=stimuli.render(factors, frames=config.frames, resolution=config.resolution),
@@ -30,8 +30,25 @@ def build(config: PhantomConfig) -> Dataset:
     return replace(watched(shown, plan, names=names, config=config), factors=factors.to_json())
 
 
-def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: PhantomConfig | FolderConfig) -> Dataset:
-    """Let the phantom's brains, one for each of `names`, watch any clips as `plan` says."""
+def _factors(config: PhantomWorld, rng: np.random.Generator, count: int) -> stimuli.Factors:
+    if isinstance(config, AppearingConfig):
+        return stimuli.sample_appearing(rng, count, onset=config.onset)
+    return stimuli.sample_factors(rng, count)
+
+
+def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: PhantomWorld | FolderConfig) -> Dataset:
+    """Let the phantom's brains, one for each of `names`, watch any clips as `plan` says.
+
+    Subjects differ, and each follows from the config's seed.
+    """
+    onset = config.onset if isinstance(config, AppearingConfig) else 0.0
+    driven = drives(shown.clips, shown.captions, onset=onset)
+    subjects = []
+    for index, name in enumerate(names):
+        rng = np.random.default_rng([config.seed, 1, index])
+        scan = record(driven, plan, rng=rng, voxels=config.voxels, noise=config.noise)
+        planted = {"share": scan.share, "place": scan.place, "delay": scan.delay}
+        subjects.append(Subject(name, scan.bold, scan.roi, planted))
     return Dataset(
         stimuli=shown,
         onsets=plan.onsets,
@@ -39,23 +56,9 @@ def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: Pha
         lag_tr=LAG_TR,
         tr=TR,
         roi_names=tuple(AREAS),
-        subjects=watch(shown, plan, names=names, voxels=config.voxels, noise=config.noise, seed=config.seed),
+        subjects=subjects,
         drives=DRIVES,
     )
-
-
-def watch(
-    shown: Stimuli, plan: Schedule, *, names: Sequence[str], voxels: int, noise: float, seed: int
-) -> list[Subject]:
-    """Let the subjects `names` watch clips, and scan them. Subjects differ, and each follows from `seed`."""
-    driven = drives(shown.clips, shown.captions)
-    subjects = []
-    for index, name in enumerate(names):
-        scan = record(driven, plan, rng=np.random.default_rng([seed, 1, index]), voxels=voxels, noise=noise)
-        subjects.append(
-            Subject(name, scan.bold, scan.roi, {"share": scan.share, "place": scan.place, "delay": scan.delay})
-        )
-    return subjects
 
 
 def _blocks(plan: Schedule) -> list[int]:
