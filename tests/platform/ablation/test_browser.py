@@ -48,6 +48,7 @@ def tracked(server: MlflowServer, home: Path) -> tuple[str, str]:
     experiment = client.get_experiment_by_name(f"mindsweep/{NAME}")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id], "tags.`mindsweep.kind` = 'study'")
+    assert not any(tag.startswith("best.") for tag in run.data.tags), "no arm of an ablation is chosen"
     return experiment.experiment_id, run.info.run_id
 
 
