@@ -1,4 +1,4 @@
-"""The table that a study ends with: its best points, their controls beside them, and how all trials ended."""
+"""The table that a study ends with: the best points of a search or all arms of an ablation, and their controls."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -28,14 +28,15 @@ def final_table(
         ui: The command that opens the MLflow UI on it.
         console: Where to; it must not take text for markup.
     """
-    order = ranked(averaged(results), study.targets)
+    points = averaged(results)
+    order = ranked(points, study.targets)
     counts = outcomes(results)
     words = [f"{counts[outcome.lower()]} {word}" for outcome, word in WORDS.items() if counts[outcome.lower()]]
     missing = study.trial_count - sum(counts.values()) + counts["unfinished"]
     words += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
     console.print(f"{study.id}: {', '.join(words)}", style="bold", soft_wrap=True)
     if order:
-        console.print(_table(study, order))
+        console.print(_best_table(study, order) if study.searches else _arms_table(study, points))
     for trial, error in list(errors.items())[:_FAILURES]:
         console.print(f"{trial} failed: {error}", style="red", soft_wrap=True)
     if len(errors) > _FAILURES:
@@ -78,21 +79,49 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02} h"
 
 
-def _table(study: Study, order: Sequence[Result]) -> Table:
+def _best_table(study: Study, order: Sequence[Result]) -> Table:
     names = short_names(study.space.fields)
-    table = Table("best", *(target.name for target in study.targets), *names.values(), "time", box=box.SIMPLE)
-    for column in table.columns:
-        column.overflow = "fold"
+    table = _empty("best", *(target.name for target in study.targets), *names.values(), "time")
     for index, result in enumerate(order[:_BEST]):
-        scores = [f"{result.metrics[target.name]:.4g}" for target in study.targets]
         repeats = "" if result.repeats == 1 else f" (mean of {result.repeats})"
         style = "bold green" if index == 0 else None
+        scores = _scores(study, result)
         table.add_row(result.trial + repeats, *scores, *cells(result, names), duration(result.seconds), style=style)
-    levels = [controls(order[0], target) for target in study.targets]
+    _add_controls(table, study, order[0], before=1)
+    return table
+
+
+def _arms_table(study: Study, points: Sequence[Result]) -> Table:
+    """Return the means of all arms in the order of the design: an ablation looks for no best one."""
+    names = short_names(study.space.fields)
+    table = _empty(*names.values(), *(target.name for target in study.targets), "mean of", "time")
+    for point in points:
+        # A mean is shown only of an arm whose trials all completed; else one of the others says how it is.
+        of = str(point.repeats) if point.outcome == "COMPLETED" else WORDS.get(str(point.outcome), "to do")
+        table.add_row(*cells(point, names), *_scores(study, point), of, duration(point.seconds))
+    first = next(point for point in points if point.value(study.targets[0]) is not None)
+    _add_controls(table, study, first, before=len(names))
+    return table
+
+
+def _empty(*names: str) -> Table:
+    table = Table(*names, box=box.SIMPLE)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _scores(study: Study, point: Result) -> list[str]:
+    values = [point.value(target) for target in study.targets]
+    return ["" if value is None else f"{value:.4g}" for value in values]
+
+
+def _add_controls(table: Table, study: Study, point: Result, *, before: int) -> None:
+    """Add what stands beside `point` as controls, below the targets' columns, which `before` others precede."""
+    levels = [controls(point, target) for target in study.targets]
     kinds = dict.fromkeys(kind for level in levels for kind in level)
     if kinds:
         table.add_section()
     for kind in kinds:
         scores = [f"{level[kind]:.4g}" if kind in level else "" for level in levels]
-        table.add_row(f"control: {kind}", *scores, style="dim")
-    return table
+        table.add_row(f"control: {kind}", *[""] * (before - 1), *scores, style="dim")

@@ -1,13 +1,18 @@
 """An ablation as a study: names, seeds, and exactly the distinct stage runs."""
 
+import io
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from platform.ablation.plan import ablation_json, plan_ablation, render_ablation
 from platform.ablation.registration import registered
 from platform.definition.space import Point
+from platform.events import TrialEvent
+from platform.views.progress import Progress
+from storage.events import EventLog
 from storage.memory import MemoryStore
 from storage.runs import RunStore
 from tests.platform.ablation.noop_ablations import NOOP, build, play, register
@@ -122,3 +127,26 @@ def test_the_summary_holds_means_and_differences() -> None:
         "mean.half.noop.value": 5.0,
         "difference.half.noop.value": 3.0,
     }
+
+
+def test_the_final_table_shows_every_arm_in_the_designs_order_and_calls_none_the_best() -> None:
+    text = NOOP.replace("seeds: 6", "seeds: 7").replace(
+        "half: {noop.value: 0.5}", "more: {noop.value: 2}\n  half: {noop.value: 0.5}"
+    )
+    study, store = build(text), MemoryStore()
+    register(study, store)
+    play(study, store, outcome={"half-u0-s3": "FAILED"})
+    console = Console(file=io.StringIO(), width=140, markup=False)
+    progress = Progress(study, console=console)
+    for value in EventLog(store, study.id).read():
+        progress.see(TrialEvent.from_json(value))
+    progress.close()
+    assert isinstance(console.file, io.StringIO)
+    table = console.file.getvalue().rpartition("20 completed, 1 failed")[2]
+    rows = [line.split() for line in table.splitlines()]
+    arms = {row[0]: row[1:] for row in rows if row and row[0] in study.design.names}
+    assert list(arms) == ["baseline", "more", "half"]
+    assert arms["baseline"] == ["0", "0", "7", "2.0", "s"]
+    assert arms["more"] == ["0", "2", "7", "2.0", "s"]
+    assert arms["half"] == ["0", "failed", "2.0", "s"], "an arm of which a trial failed has no mean"
+    assert "best" not in table
