@@ -32,6 +32,12 @@ SEEDS = ("seeds=3", "unit=clips")
 """Three seeds can earn no star over seeds: the design is then about clips."""
 SCALES: Mapping[str, tuple[str, ...]] = {
     "full": (),
+    "medium": (
+        "dataset.train_clips=600",
+        "dataset.validation_clips=40",
+        "dataset.test_clips=40",
+        "generator.test_clips=20",
+    ),
     "small": (
         "dataset.train_clips=240",
         "dataset.validation_clips=20",
