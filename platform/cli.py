@@ -177,6 +177,11 @@ def preflight(options: Options) -> Store:
     return store
 
 
+def quiet_loading() -> None:
+    """Let transformers load networks without a bar for each; to be called before it is imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
 def answered(work: Callable[[], int], options: Options) -> int:
     """Return the exit code of `work`, or tell what went wrong: 2 bad input, 1 failed later, 130 on Ctrl-C."""
     try:

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from platform.cli import HOME_HELP, home_of
+from platform.cli import HOME_HELP, home_of, quiet_loading
 from platform.errors import UserError
 from platform.judging.contest import Contest, Failure, System, arrange, survey
 from platform.judging.page import write_contest_page
@@ -141,11 +141,9 @@ def _networks(options: argparse.Namespace, *, frames: int) -> tuple[Networks, li
     for key in _SOURCES:
         source = getattr(options, key)
         if source is not None:
-            from transformers.utils.logging import disable_progress_bar
-
+            quiet_loading()
             from trainables.metrics.networks import load_network  # torch, only where it is asked for
 
-            disable_progress_bar()  # of loading small files
             try:
                 if key == "clip" and source == options.vifi and "vifi" in loaded:
                     loaded[key] = loaded["vifi"]  # and `read` runs it once

@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from platform.cli import Options, answered, open_readable, positive, record_parser, records_of
+from platform.cli import Options, answered, open_readable, positive, quiet_loading, record_parser, records_of
 from platform.errors import UserError, nearest
 from platform.plan_view import duration
 from platform.reproduction.chosen import Chosen, RecordedTrial, choose
@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 reproduced, 1 not, 2 bad input and nothing was run, 130 on Ctrl-C."""
     arguments = _parser().parse_args(argv)
     options = records_of(arguments)
+    quiet_loading()
     return answered(lambda: _answer(arguments, options), options)
 
 
