@@ -106,8 +106,18 @@ constraints:
         ),
         ("motion.depth: 2", "motion.heads: 3", "test.yaml:4:3: base.motion.heads:", ["must divide attention_width"]),
         ("motion.depth: 2", "motion.kind: cgm", "test.yaml:4:3: base.motion.kind:", ["no 'cgm'", "did you mean cmg"]),
-        ("motion.depth: 2", "dataset.kind: cc", "test.yaml:4:3: base.dataset.kind:", ["'cc'", "'phantom', 'appearing', 'folder'"]),
-        ("motion.depth: 2", "dataset: folder", "test.yaml:4:3: base.dataset:", ["{kind: folder", "phantom, appearing, folder"]),
+        (
+            "motion.depth: 2",
+            "dataset.kind: cc",
+            "test.yaml:4:3: base.dataset.kind:",
+            ["'cc'", "'phantom', 'appearing', 'folder'"],
+        ),
+        (
+            "motion.depth: 2",
+            "dataset: folder",
+            "test.yaml:4:3: base.dataset:",
+            ["{kind: folder", "phantom, appearing, folder"],
+        ),
         ("motion.depth: 2", "dataset.nois: 2", "test.yaml:4:3: base.dataset.nois:", ["did you mean dataset.noise"]),
         ("motion.depth: 2", "preset: papr", "test.yaml:4:3: base.preset:", ["did you mean paper"]),
         (
