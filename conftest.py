@@ -1,7 +1,7 @@
 """Lets a bare `pytest` find the project's `platform` package.
 
 pytest imports the standard library's `platform` before it reads any of our files; giving that module object a
-`__path__` makes `import platform.plan` find our folder, while its own functions stay what they were.
+`__path__` makes `import platform.study.plan` find our folder, while its own functions stay what they were.
 """
 
 import sys

@@ -41,9 +41,9 @@ class _Without(Context):
 def trial(stage: str, settings: list[str], home: Path) -> tuple[dict[str, Any], Any]:
     """Run a study of one trial; return the body of its end, and its spec."""
     from platform.cli import Options
-    from platform.definition.study_file import load_study
-    from platform.running.driver import run_study
-    from platform.views.tracking_uri import default_tracking
+    from platform.run.driver import run_study
+    from platform.study.sweep_file import load_study
+    from platform.tracking_uri import default_tracking
     from storage.events import EventLog
 
     file = home / f"{stage}.yaml"

@@ -44,11 +44,11 @@ class Measured:
 def run(space: Path, settings: list[str], home: Path) -> Measured:
     """Run one study as `python -m platform.sweep` does and read what happened from its events."""
     from platform.cli import Options
-    from platform.definition.study_file import load_study
     from platform.events import TrialEvent
-    from platform.running.driver import run_study
-    from platform.views.results import collect, ranked
-    from platform.views.tracking_uri import default_tracking
+    from platform.record.results import collect, ranked
+    from platform.run.driver import run_study
+    from platform.study.sweep_file import load_study
+    from platform.tracking_uri import default_tracking
     from storage.events import EventLog
     from storage.uri import open_store
 

@@ -29,9 +29,9 @@ def ours(trials: int, home: Path) -> float:
     import ray
 
     from platform.cli import Options
-    from platform.definition.study_file import load_study
-    from platform.running.driver import run_study
-    from platform.views.tracking_uri import default_tracking
+    from platform.run.driver import run_study
+    from platform.study.sweep_file import load_study
+    from platform.tracking_uri import default_tracking
 
     file = home / "noop.yaml"
     file.write_text(f"target: noop.value\ntrials: {trials}\nspace: {{noop.value: {{uniform: [0.0, 1.0]}}}}\n")

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform.ablation.design import Comparison, Condition, Design, trial_name
-from platform.ablation.registration import frozen
+from platform.study.design import Comparison, Condition, Design, trial_name
+from platform.study.registration import frozen
 from storage.base import Store
 from storage.events import EventLog
 from storage.studies import save_study

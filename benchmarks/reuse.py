@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from platform.ablation.study import AblationStudy
+    from platform.study.ablation import AblationStudy
 
 ROOT = Path(__file__).resolve().parent.parent
 CPUS = 2
@@ -70,10 +70,10 @@ def shared(study: "AblationStudy", home: Path) -> Measured:
 
     import ray
 
-    from platform.ablation.collect import collect
+    from platform.analysis.collect import collect
     from platform.cli import Options
-    from platform.running.driver import run_study
-    from platform.views.tracking_uri import default_tracking
+    from platform.run.driver import run_study
+    from platform.tracking_uri import default_tracking
     from storage.uri import open_store
 
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
@@ -119,7 +119,7 @@ WAYS: Mapping[str, Callable[["AblationStudy", Path], Measured]] = {"shared": sha
 
 
 def _study(scale: str) -> "AblationStudy":
-    from platform.ablation.design_file import load_ablation
+    from platform.study.ablation_file import load_ablation
 
     return load_ablation(ROOT / "ablations" / "table6.yaml", (*SEEDS, *SCALES[scale]))
 
@@ -136,7 +136,7 @@ def _measured(way: str, scale: str) -> Measured:
 
 
 def _table(scale: str, repeats: int) -> None:
-    from platform.ablation.plan import plan_ablation
+    from platform.screen.ablation_plan import plan_ablation
     from storage.uri import open_store
 
     study = _study(scale)

@@ -54,9 +54,9 @@ def ours(trials: int, sleep: float, home: Path) -> Measured:
     import ray
 
     from platform.cli import Options
-    from platform.definition.study_file import load_study
-    from platform.running.driver import run_study
-    from platform.views.tracking_uri import default_tracking
+    from platform.run.driver import run_study
+    from platform.study.sweep_file import load_study
+    from platform.tracking_uri import default_tracking
     from storage.events import EventLog
     from storage.uri import open_store
 

@@ -29,13 +29,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from platform.definition.study import Study
-from platform.definition.study_file import load_study
 from platform.events import TrialEvent
-from platform.running.records import proposed_body
-from platform.views.mlflow_client import connected
-from platform.views.server import HOST, answers, end_server, start_server
-from platform.views.tracking import AT_A_TIME, Tracking
+from platform.mlflow_view.client import connected
+from platform.mlflow_view.tracking import AT_A_TIME, Tracking
+from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
+from platform.record.trial_log import proposed_body
+from platform.study.study import Study
+from platform.study.sweep_file import load_study
 from tests.servers import postgres
 
 METRICS = 20

@@ -13,16 +13,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.ablation.design_file import ABLATIONS, load_ablation
-from platform.ablation.plan import ablation_json, plan_ablation, render_ablation
-from platform.ablation.registration import Amendment, amend, difference, registered, seeds_of
-from platform.ablation.study import AblationStudy
 from platform.cli import Options, add_running, answered, open_readable, options_of, positive, preflight
 from platform.errors import UserError
-from platform.plan_view import duration
-from platform.running.admission import refuse_here
-from platform.running.failure import StudyError
-from platform.views.tracking_uri import without_secrets
+from platform.run.admission import refuse_here
+from platform.run.failure import StudyError
+from platform.screen.ablation_plan import ablation_json, plan_ablation, render_ablation
+from platform.screen.plan import duration
+from platform.study.ablation import AblationStudy
+from platform.study.ablation_file import ABLATIONS, load_ablation
+from platform.study.registration import Amendment, amend, difference, registered, seeds_of
+from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
 from storage.errors import LeaseHeldError
@@ -116,8 +116,8 @@ def prolonged(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -
 
 
 def _power(study: AblationStudy, store: Store, stated: str, options: Options) -> int:
-    from platform.ablation.collect import collect
-    from platform.ablation.power import power_table
+    from platform.analysis.collect import collect
+    from platform.analysis.power import power_table
 
     if not store.exists(layout.study(study.id)):
         raise UserError(f"--power: there are no trials of {study.id} yet to judge by; run it first, with a few seeds")
@@ -142,7 +142,7 @@ def _dry_run(study: AblationStudy, store: Store, options: Options) -> int:
 
 
 def _run(study: AblationStudy, store: Store, options: Options) -> int:
-    from platform.running.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+    from platform.run.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     console = Console(stderr=True, markup=False, highlight=False)
     for note in study.notes:
@@ -162,8 +162,8 @@ def _run(study: AblationStudy, store: Store, options: Options) -> int:
 
 def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str, Any]:
     """Write the report, tell its answers, and make it artifacts of the study's run; return what `--json` says of it."""
+    from platform.mlflow_view.tracking import attach_report
     from platform.report import make_report
-    from platform.views.tracking import attach_report
 
     console = Console(stderr=options.as_json, markup=False, highlight=False, soft_wrap=True)
     try:

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from platform.errors import UserError
-from platform.running.failure import StudyError
-from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
+from platform.run.failure import StudyError
+from platform.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.base import Store
 from storage.cache import limit_here
 from storage.errors import StoreError

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from platform.cli import Options, answered, open_readable, record_parser, records_of
 from platform.events import TrialEvent
-from platform.running.recorded import all_named
-from platform.views.record_tables import EPOCHS, TRIALS, write_tables
+from platform.record.study_from_store import all_named
+from platform.record.tables import EPOCHS, TRIALS, write_tables
 from storage import layout
 from storage.base import Store
 from storage.events import EventLog

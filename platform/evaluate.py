@@ -23,7 +23,7 @@ from platform.errors import UserError
 from platform.judging.contest import Contest, Failure, System, arrange, survey
 from platform.judging.page import write_contest_page
 from platform.judging.scoring import Judge
-from platform.views.tracking_uri import check_tracking, default_tracking, without_secrets
+from platform.tracking_uri import check_tracking, default_tracking, without_secrets
 from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
 from trainables.judging.scoring import Value
 from trainables.metrics.video import Network, Networks, Role
@@ -231,7 +231,7 @@ def _facts(options: argparse.Namespace, report: Mapping[str, Any]) -> dict[str, 
 
 def _record(rows: Sequence[Row], report: Mapping[str, Any], options: argparse.Namespace, *, uri: str) -> None:
     """Make the MLflow run; the files are written already, so what goes wrong here is only told."""
-    from platform.views.evaluation import Evaluation, record  # MLflow takes seconds to import
+    from platform.mlflow_view.evaluation_run import Evaluation, record  # MLflow takes seconds to import
 
     files = [Path(report["out"]) / name for name in FILES]
     try:

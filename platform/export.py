@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from platform.cli import Options, answered, open_readable, record_parser, records_of
-from platform.running.recorded import named
+from platform.record.study_from_store import named
 
 _DESCRIPTION = """\
 Write a study as one folder: records as tables, the report of an ablation, configs, the package lock, chosen artifacts,
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(arguments: argparse.Namespace, options: Options) -> int:
     store = open_readable(options)
     study = named(store, arguments.study)
-    from platform.bundling.writing import write_bundle  # pyarrow takes a while to import: mistakes come first
+    from platform.bundle.writing import write_bundle  # pyarrow takes a while to import: mistakes come first
 
     written = write_bundle(store, study, arguments.out, stages=_stages(arguments.artifacts))
     if options.as_json:

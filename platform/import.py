@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from platform.cli import Options, answered, open_readable, record_parser, records_of
-from platform.views.tracking_uri import without_secrets
+from platform.tracking_uri import without_secrets
 from storage.uri import check_store
 
 _DESCRIPTION = """\
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answer(arguments: argparse.Namespace, options: Options) -> int:
     store = open_readable(options)
-    from platform.bundling.reading import checked_bundle, take_in
+    from platform.bundle.reading import checked_bundle, take_in
 
     bundle = checked_bundle(arguments.bundle)
     check_store(store)

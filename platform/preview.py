@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from platform.cli import HOME_HELP, home_of
-from platform.definition.config_errors import config_field, config_fields, explain
-from platform.definition.yaml_source import parse_value
 from platform.errors import UserError
+from platform.study.config_errors import config_field, config_fields, explain
+from platform.study.yaml_source import parse_value
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.errors import DatasetError
@@ -45,7 +45,7 @@ def draw(config: TrialConfig, *, name: str, count: int, folder: Path) -> tuple[P
         DatasetError: The data set cannot be used.
         UserError: `folder` cannot be written.
     """
-    from platform.preview_sheet import draw_motion, draw_sheet, gather  # Matplotlib takes a second to import
+    from platform.figures.dataset_sheet import draw_motion, draw_sheet, gather  # Matplotlib takes a second to import
 
     view = gather(config, count=count)
     picture, motion = folder / f"{name}.png", folder / f"{name}.gif"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.ablation.study import AblationStudy
 from platform.cli import Options, add_tracking, answered, open_readable, places_of, preflight, record_parser
 from platform.errors import UserError
 from platform.events import TrialEvent, View
-from platform.running.recorded import all_named, provenance, recorded_study
+from platform.record.study_from_store import all_named, provenance, recorded_study
+from platform.study.ablation import AblationStudy
 from storage.base import Store
 from storage.errors import LeaseHeldError
 from storage.events import EventLog
@@ -66,8 +66,10 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
         UserError: A driver works on the study, or this version cannot read it.
         storage.errors.StoreError: The records are damaged or cannot be read.
     """
-    from platform.views.optuna_view import OptunaView  # Optuna and MLflow take seconds to import: mistakes come first
-    from platform.views.tracking import Tracking
+    from platform.mlflow_view.tracking import Tracking
+    from platform.record.optuna_journal import (
+        OptunaView,  # Optuna and MLflow take seconds to import: mistakes come first
+    )
 
     try:
         with Lease(store, f"study-{study_id}"):
@@ -103,8 +105,8 @@ def in_time(events: Iterable[TrialEvent]) -> Iterator[TrialEvent]:
 
 
 def _report(store: Store, study: AblationStudy, *, home: Path, tracking: str) -> None:
+    from platform.mlflow_view.tracking import attach_report
     from platform.report import make_report
-    from platform.views.tracking import attach_report
 
     page, _ = make_report(store, study.id, home / "reports" / study.id)
     attach_report(page.parent, study, uri=tracking)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from platform.ablation.registration import registered
 from platform.cli import add_tracking, home_of, open_readable, record_parser, records_of
 from platform.errors import UserError, nearest
-from platform.views.tracking_uri import without_secrets
+from platform.study.registration import registered
+from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
 from storage.errors import StoreError
@@ -67,7 +67,7 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Repor
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
     # pyarrow and scipy take seconds to import: mistakes come first
-    from platform.ablation.collect import collect
+    from platform.analysis.collect import collect
     from platform.reporting.contents import build
     from platform.reporting.files import write_files
 

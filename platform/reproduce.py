@@ -18,11 +18,11 @@ from rich.text import Text
 
 from platform.cli import Options, answered, open_readable, positive, quiet_loading, record_parser, records_of
 from platform.errors import UserError, nearest
-from platform.plan_view import duration
-from platform.reproduction.chosen import Chosen, RecordedTrial, choose
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
 from platform.reproduction.restoring import Restoration, restore
+from platform.reproduction.selection import Chosen, RecordedTrial, choose
+from platform.screen.plan import duration
 from storage.base import Store
 from storage.local import LocalStore
 from storage.runs import RunStore

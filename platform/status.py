@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from platform.cli import Options, answered, open_readable, record_parser, records_of
-from platform.running.recorded import named, recorded_study
-from platform.views.status_view import render_standing, standing
+from platform.record.study_from_store import named, recorded_study
+from platform.screen.status import render_standing, standing
 
 _DESCRIPTION = "Show how far a study is: who works on it, what is done, what runs now, what is left. Changes nothing."
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from rich.console import Console
 
 from platform.cli import Options, answered, open_readable, options_of, parser, preflight, settings_of
-from platform.definition.study import Study
-from platform.definition.study_file import load_study
-from platform.plan import make_plan
-from platform.plan_view import plan_json, render_plan
-from platform.running.admission import refuse_here
+from platform.run.admission import refuse_here
+from platform.screen.plan import plan_json, render_plan
+from platform.study.plan import make_plan
+from platform.study.study import Study
+from platform.study.sweep_file import load_study
 from storage import layout
 from storage.base import Store
 
@@ -55,7 +55,7 @@ def _dry_run(study: Study, store: Store, options: Options) -> int:
 
 
 def _run(study: Study, options: Options) -> int:
-    from platform.running.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+    from platform.run.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     summary = run_study(study, options)
     if summary.interrupted:

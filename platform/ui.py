@@ -16,9 +16,9 @@ from rich.console import Console
 
 from platform.cli import home_of
 from platform.errors import UserError
-from platform.views.saved_view import EXPERIMENTS, TAG, view_link
-from platform.views.server import HOST, answers, end_server, start_server
-from platform.views.tracking_uri import default_tracking, is_server, sqlite_path, without_secrets
+from platform.mlflow_view.saved_view import EXPERIMENTS, TAG, view_link
+from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
+from platform.tracking_uri import default_tracking, is_server, sqlite_path, without_secrets
 
 _LISTED = 5
 """Most studies that are named with their links."""

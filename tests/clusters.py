@@ -48,7 +48,7 @@ class LocalRay:
     def _start(self) -> None:
         import ray
 
-        from platform.running.tune import SETTINGS
+        from platform.run.ray.trials import SETTINGS
 
         os.environ.update(SETTINGS)
         self._folder = tempfile.mkdtemp(prefix="mindsweep-test-")  # short: paths of sockets have at most 107 characters

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from platform.ablation.design_file import load_ablation
-from platform.ablation.plan import plan_ablation
-from platform.definition import yaml_source
+from platform.screen.ablation_plan import plan_ablation
+from platform.study import yaml_source
+from platform.study.ablation_file import load_ablation
 from storage.uri import open_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,22 +21,26 @@ ENGINES = {
     "ray": {
         "trainables/on_ray.py",
         "trainables/on_workers.py",
-        "platform/running/nodes.py",
-        "platform/running/places.py",
-        "platform/running/searcher.py",
-        "platform/running/shared.py",
-        "platform/running/schedulers.py",
-        "platform/running/tune.py",
+        "platform/run/ray/cluster_check.py",
+        "platform/run/ray/placement.py",
+        "platform/run/ray/searcher.py",
+        "platform/run/ray/shared_runs.py",
+        "platform/run/ray/schedulers.py",
+        "platform/run/ray/trials.py",
     },
-    "optuna": {"platform/running/proposer.py", "platform/views/optuna_view.py", "platform/views/importance.py"},
-    "mlflow": {"platform/views/mlflow_client.py"},
+    "optuna": {
+        "platform/run/proposer.py",
+        "platform/record/optuna_journal.py",
+        "platform/figures/parameter_importance.py",
+    },
+    "mlflow": {"platform/mlflow_view/client.py"},
     "boto3": {"storage/s3.py"},
 }
 LIGHT = (
     "trainables.config.trial",
     "trainables.graph",
     "trainables.metrics.registry",
-    "platform.definition.study",
+    "platform.study.study",
     "platform.sweep",
     "platform.ablate",
     "platform.report",

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
-from platform.definition import yaml_source
 from platform.errors import UserError
 from platform.events import TrialEvent
-from platform.views.record_tables import EPOCHS, RecordTables
-from platform.views.tracking_uri import check_tracking
+from platform.record.tables import EPOCHS, RecordTables
+from platform.study import yaml_source
+from platform.tracking_uri import check_tracking
 from storage import layout
 from storage.errors import UnavailableError
 from storage.memory import MemoryStore

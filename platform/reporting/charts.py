@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform.ablation.per_clip import Floats
+from platform.analysis.findings import Findings, by_seed
+from platform.analysis.measures import Measure
+from platform.analysis.per_clip import Floats
+from platform.analysis.voxel_importance import RegionMap, bars
 from platform.reporting.drawing import Drawing, Scale, scale
 from platform.reporting.embedding import EmbeddingMap
-from platform.reporting.findings import Findings, by_seed
-from platform.reporting.importance import RegionMap, bars
-from platform.reporting.measures import Measure
 from platform.reporting.tables import TONES
 from platform.reporting.words import bracket, decimals, number
 

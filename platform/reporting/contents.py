@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform.ablation.collect import AblationResult
-from platform.ablation.design import BASELINE
+from platform.analysis.collect import AblationResult
+from platform.analysis.findings import Findings, find
+from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.drawing import Drawing
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
-from platform.reporting.findings import Findings, find
 from platform.reporting.grid import Grid, Tone
-from platform.reporting.importance import RegionMap, region_maps
 from platform.reporting.methods import methods, provenance
 from platform.reporting.published import Agreement, agreements, published_table
 from platform.reporting.sentences import answers, declared_as, replicated, status
@@ -25,6 +24,7 @@ from platform.reporting.tables import (
     other_table,
     subject_table,
 )
+from platform.study.design import BASELINE
 
 
 @dataclass(frozen=True)

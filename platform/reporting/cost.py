@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from platform.ablation.collect import AblationResult, AblationTrial
-from platform.plan_view import duration
+from platform.analysis.collect import AblationResult, AblationTrial
 from platform.reporting.grid import Cell, Grid
 from platform.reporting.words import DASH
+from platform.screen.plan import duration
 from trainables.graph import STAGES
 
 

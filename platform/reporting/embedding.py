@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from platform.ablation.collect import AblationResult, AblationTrial
-from platform.ablation.per_clip import Floats
+from platform.analysis.collect import AblationResult, AblationTrial
+from platform.analysis.per_clip import Floats
 from platform.reporting.grid import Cell, Grid
 from platform.reporting.words import DASH, number
 from storage.errors import StoreError

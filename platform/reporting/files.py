@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from platform.analysis.findings import Findings
 from platform.reporting.contents import Report
-from platform.reporting.findings import Findings
 from platform.reporting.page import page
 from platform.reporting.words import first_line
 from platform.statistics.compare import Comparison

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from platform.ablation.collect import AblationResult, AblationTrial
-from platform.ablation.design import BASELINE
-from platform.reporting.findings import Findings
+from platform.analysis.collect import AblationResult, AblationTrial
+from platform.analysis.findings import Findings
 from platform.reporting.words import counted, listed, moment
 from platform.statistics.compare import Comparison
+from platform.study.design import BASELINE
 from storage.errors import StoreError
 from storage.runs import Manifest
 

@@ -9,12 +9,12 @@ from typing import Literal
 
 from scipy import stats
 
-from platform.ablation.design import BASELINE, Published
-from platform.ablation.design_checks import PUBLISHED
-from platform.reporting.findings import Estimated, Findings
+from platform.analysis.findings import Estimated, Findings
+from platform.analysis.measures import Measure, measure
 from platform.reporting.grid import Cell, Grid, Tone
-from platform.reporting.measures import Measure, measure
 from platform.reporting.words import DASH, counted, decimals, number
+from platform.study.ablation_checks import PUBLISHED
+from platform.study.design import BASELINE, Published
 
 Direction = Literal["", "agrees", "opposite", "unclear"]
 _TONES: dict[Direction, Tone] = {"agrees": "agrees", "opposite": "opposite"}

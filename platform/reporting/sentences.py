@@ -2,11 +2,11 @@
 
 import math
 
-from platform.ablation.design import BASELINE
-from platform.reporting.findings import Findings
-from platform.reporting.measures import Measure
+from platform.analysis.findings import Findings
+from platform.analysis.measures import Measure
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
+from platform.study.design import BASELINE
 
 
 def label(condition: str) -> str:

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from platform.ablation.design import BASELINE
-from platform.reporting.findings import Estimated, Findings
+from platform.analysis.findings import Estimated, Findings
+from platform.analysis.measures import Measure
 from platform.reporting.grid import Cell, Grid, Tone
-from platform.reporting.measures import Measure
 from platform.reporting.sentences import label
 from platform.reporting.words import DASH, bracket, counted, decimals, first_line, number, p_text
 from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
+from platform.study.design import BASELINE
 
 SHOWN_GAPS = 40
 TONES: Mapping[str, Tone] = {"better": "better", "worse": "worse", "equivalent": "same", "inconclusive": ""}

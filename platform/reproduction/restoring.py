@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from platform.reproduction.chosen import RecordedTrial
+from platform.reproduction.selection import RecordedTrial
 from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig, flatten
 from trainables.graph import StageRun, stage_runs

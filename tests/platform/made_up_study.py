@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from platform.definition.domains import AnyDomain, Choice, Integers, LogUniform, Uniform
-from platform.definition.space import Space
-from platform.definition.study import FifoOptions, SchedulerConfig, Study
 from platform.events import TrialEvent
+from platform.study.domains import AnyDomain, Choice, Integers, LogUniform, Uniform
+from platform.study.space import Space
+from platform.study.study import FifoOptions, SchedulerConfig, Study
 from trainables.config.trial import resolve
 from trainables.metrics.registry import METRICS
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from platform.definition.study import Study
 from platform.events import TrialEvent
-from platform.views.mlflow_client import connected
-from platform.views.tracking import Tracking
-from platform.views.tracking_uri import default_tracking
+from platform.mlflow_view.client import connected
+from platform.mlflow_view.tracking import Tracking
+from platform.study.study import Study
+from platform.tracking_uri import default_tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,8 +89,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Makes home folders with nothing in them, where no figures are drawn."""
-    monkeypatch.setattr("platform.views.figures.draw_all", lambda plot, folder: ())
-    monkeypatch.setattr("platform.views.interactive.page", lambda plot: "")
+    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
 
     def make(name: str) -> Path:
         (tmp_path / name).mkdir()

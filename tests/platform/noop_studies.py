@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from platform.cli import Options
-from platform.definition.study import Study
-from platform.definition.study_file import load_study
 from platform.events import TrialEvent
-from platform.running.claims import Claims
-from platform.running.dispatch import Dispatcher, Tools
-from platform.running.proposer import Proposer
-from platform.running.records import Records
+from platform.record.trial_log import Records
+from platform.run.dispatch import Dispatcher, Tools
+from platform.run.proposer import Proposer
+from platform.run.run_leases import Claims
+from platform.study.study import Study
+from platform.study.sweep_file import load_study
 from storage.memory import MemoryStore
 from storage.runs import RunStore
 

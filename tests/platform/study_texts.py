@@ -2,10 +2,10 @@
 
 import pytest
 
-from platform.definition import yaml_source
-from platform.definition.study import Study
-from platform.definition.study_file import build_study
 from platform.errors import UserError
+from platform.study import yaml_source
+from platform.study.study import Study
+from platform.study.sweep_file import build_study
 
 NOOP = """\
 target: noop.value

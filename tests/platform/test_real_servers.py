@@ -12,14 +12,14 @@ import mlflow
 import pytest
 
 from platform.events import TrialEvent
+from platform.mlflow_view.client import connected
+from platform.mlflow_view.tracking import Tracking
 from platform.reporting.files import PAGE
-from platform.views.mlflow_client import connected
-from platform.views.tracking import Tracking
 from storage.events import EventLog
 from storage.uri import open_store
-from tests.platform.ablation.noop_ablations import TWO_EPOCHS
 from tests.platform.made_up_study import made_up_study, study_events
 from tests.platform.mirrored import mirrored, recorded, runs_of
+from tests.platform.noop_ablations import TWO_EPOCHS
 from tests.platform.noop_studies import noop_study
 from tests.servers.mlflow import MlflowServer
 
@@ -38,10 +38,10 @@ def lab(s3_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> N
 SCRIPT = """
 import json, sys
 from platform import ablate, sweep
-from platform.running import tune
+from platform.run.ray import trials
 
 places = sys.argv[3:]
-with tune.cluster(None):
+with trials.cluster(None):
     sys.exit(sweep.main([sys.argv[1], *places]) or ablate.main([sys.argv[2], *places]))
 """
 """Two commands on one Ray, to start it once: it takes its environment, with the keys of S3, from who starts it."""
@@ -96,7 +96,7 @@ def test_a_database_without_a_server(
     mlflow_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables are those that the server made; the artifacts lie in the home, since no server takes them."""
-    monkeypatch.setattr("platform.views.figures.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
     study, events = made_up_study(trials=1), study_events(trials=1, pruned=0, failed=0)
     for _ in range(2):
         tracking = Tracking(study, home=tmp_path, uri=mlflow_server.database, store="file:///s")

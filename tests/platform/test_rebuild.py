@@ -15,19 +15,19 @@ from mlflow.entities import Run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from platform.ablation.design_file import load_ablation
-from platform.ablation.registration import Amendment, amend
-from platform.ablation.study import AblationStudy
 from platform.errors import UserError
 from platform.events import Kind, TrialEvent
+from platform.mlflow_view.client import connected
+from platform.mlflow_view.tracking import Tracking, attach_report
 from platform.rebuild import in_time, main
+from platform.record.study_from_store import call_of, named, recorded_study
+from platform.record.trial_log import proposed_body
 from platform.report import make_report
-from platform.running.recorded import call_of, named, recorded_study
-from platform.running.records import proposed_body
+from platform.study.ablation import AblationStudy
+from platform.study.ablation_file import load_ablation
+from platform.study.registration import Amendment, amend
 from platform.sweep import main as sweep
-from platform.views.mlflow_client import connected
-from platform.views.tracking import Tracking, attach_report
-from platform.views.tracking_uri import default_tracking
+from platform.tracking_uri import default_tracking
 from storage import layout
 from storage.errors import IntegrityError
 from storage.events import EventLog
@@ -128,8 +128,8 @@ def forget(home: Path) -> str:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws no figures: seconds each time, and none of them is looked at here."""
-    monkeypatch.setattr("platform.views.figures.draw_all", lambda plot, folder: ())
-    monkeypatch.setattr("platform.views.interactive.page", lambda plot: "")
+    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
 
 
 @pytest.mark.ray

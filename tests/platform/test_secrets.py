@@ -24,10 +24,10 @@ DRIVER = """
 import json, os, sys
 from types import SimpleNamespace
 import ray
-from platform.running import tune
+from platform.run.ray import trials
 from platform.sweep import main
-tune.make_folder = lambda _: sys.argv[1]  # to be looked at afterwards
-tune.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
+trials.make_folder = lambda _: sys.argv[1]  # to be looked at afterwards
+trials.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
 ray.shutdown, end = lambda: None, ray.shutdown
 code = main(sys.argv[2:])
 client = ray._private.worker.global_worker.gcs_client

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from platform import sweep
-from platform.definition.study import Study
 from platform.errors import UserError
-from platform.running.failure import StudyError
-from platform.running.records import Summary
+from platform.record.trial_log import Summary
+from platform.run.failure import StudyError
+from platform.study.study import Study
 from storage import layout
 from storage.errors import UnavailableError
 from storage.uri import open_store
@@ -37,7 +37,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, outcome: Summary | BaseException) ->
             raise outcome
         return outcome
 
-    monkeypatch.setattr("platform.running.driver.run_study", run_study)
+    monkeypatch.setattr("platform.run.driver.run_study", run_study)
     return called
 
 

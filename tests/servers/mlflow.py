@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.views.server import HOST, answers, end_server, start_server
+from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
 from tests.servers.postgres import Postgres, free_port
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from platform.ablation.design import BASELINE, Comparison, Condition, Design, Published, trial_name
-from platform.ablation.registration import Amendment, frozen
+from platform.study.design import BASELINE, Comparison, Condition, Design, Published, trial_name
+from platform.study.registration import Amendment, frozen
 from storage.base import Store
 from storage.events import EventLog
 from storage.runs import Manifest, RunStore

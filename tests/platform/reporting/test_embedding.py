@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from platform.ablation.collect import AblationResult, collect
+from platform.analysis.collect import AblationResult, collect
 from platform.reporting.charts import figures
 from platform.reporting.contents import build
 from platform.reporting.embedding import embedding_maps, embedding_table

@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_written_is_named(home: Path, tmp_path: Path) ->
 
 
 def test_no_engine_is_loaded() -> None:
-    modules = "platform.report, platform.reporting.files, platform.ablation.collect"
+    modules = "platform.report, platform.reporting.files, platform.analysis.collect"
     code = f"import sys, {modules}; print([m for m in ('ray', 'mlflow', 'optuna') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from platform.ablation.collect import collect
-from platform.ablation.design import Factorial
+from platform.analysis.collect import collect
+from platform.analysis.findings import Findings, find
+from platform.analysis.measures import find_measure, measure
+from platform.analysis.voxel_importance import agreement_by_chance
 from platform.reporting.charts import figures
 from platform.reporting.cost import costs
 from platform.reporting.drawing import scale
-from platform.reporting.findings import Findings, find
 from platform.reporting.grid import Cell, Grid
-from platform.reporting.importance import agreement_by_chance
-from platform.reporting.measures import find_measure, measure
 from platform.reporting.methods import methods
 from platform.reporting.published import agreements
 from platform.reporting.sentences import label, sentence
 from platform.reporting.tables import condition_table, main_table
 from platform.reporting.words import bracket, decimals, first_line, number, p_text
+from platform.study.design import Factorial
 from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 

@@ -1,0 +1,1 @@
+"""What the records of an ablation mean: collected values, findings, power."""

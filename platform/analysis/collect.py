@@ -1,0 +1,249 @@
+"""What came of an ablation, from the store alone: the frozen design, every trial, and per-clip values as arrays.
+
+    result = collect(store, study)                     # reads records; no Ray, no network
+    result.design.family                               # what was declared; `is_declared` tells of one comparison
+    result.trials["wo_semantic", 0, 3]                 # condition, subject, seed: outcome, metrics, seconds
+    result.scalars("semantic.retrieval_image_top10")   # {condition: float64 [subjects, seeds]}
+    result.clips("evaluate.test_ssim").values          # {condition: float64 [subjects, seeds, clips]}
+    result.clips("evaluate.test_ssim", "ceiling")      # the same of a control
+
+NaN stands where a trial is missing or failed, and where a metric is undefined for a clip.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from platform.analysis.per_clip import Floats, PerClip, read_per_clip
+from platform.events import Outcome, TrialEvent
+from platform.study.design import EVALUATE, Design, has_clips, split_of, trial_name
+from platform.study.registration import Amendment, Registration, registered, seeds_of
+from storage.base import Store
+from storage.errors import StoreError
+from storage.events import EventLog
+from storage.runs import RunStore
+
+Key: TypeAlias = tuple[str, int, int]
+"""Condition, subject, seed. The seed is the block's: a condition's own offset is not in it."""
+
+PER_CLIP = "per_clip.parquet"
+SYSTEM = "system"
+"""What per_clip.parquet calls the reconstruction itself; all other systems are controls."""
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class AblationTrial:
+    """One trial as it stands."""
+
+    name: str
+    condition: str
+    subject: int
+    seed: int
+    """The block's seed, equal in all conditions."""
+    outcome: Outcome | None = None
+    """None while it is not finished."""
+    error: str | None = None
+    """Why it failed: a traceback, or which metric had no finite value."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """`stage.metric` to value, of all stages."""
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """Stage to the identity of its run."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Stage to how long its run took when it was really executed, by whomever."""
+    executed: frozenset[str] = frozenset()
+    """Identities that this very trial executed; the others were shared or stored."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved config, as JSON."""
+    proposed: float = 0.0
+    """Seconds since 1970, like `finished`; 0 before it happened."""
+    finished: float = 0.0
+
+    @property
+    def block(self) -> str:
+        """What pairs it with the trials of other conditions."""
+        return f"u{self.subject}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class ClipValues:
+    """One metric of one system, clip by clip."""
+
+    metric: str
+    system: str
+    clips: tuple[int, ...]
+    """Numbers of the clips in the data set: what the last axis of every array counts."""
+    names: tuple[str, ...]
+    """Where the clips come from, in the same order."""
+    values: Mapping[str, Floats]
+    """Condition to [subjects, seeds, clips]; NaN where missing or undefined."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Why values are undefined, and how often."""
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """All that the records hold of one ablation."""
+
+    study: str
+    registration: Registration
+    """The frozen design and its hash."""
+    amendments: tuple[Amendment, ...]
+    """What was added after registration, in order."""
+    seeds: tuple[int, ...]
+    """Those that trials exist for by now, amendments included: the second axis of every array."""
+    trials: Mapping[Key, AblationTrial]
+    """Every planned trial, the missing ones included (outcome None)."""
+    runs: RunStore
+
+    @property
+    def design(self) -> Design:
+        """As it was frozen before the first trial."""
+        return self.registration.design
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """All conditions, the baseline first."""
+        return self.design.names
+
+    @property
+    def subjects(self) -> tuple[int, ...]:
+        """The first axis of every array."""
+        return self.design.subjects
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial has ended, one way or another."""
+        return all(trial.outcome is not None for trial in self.trials.values())
+
+    @property
+    def unusable(self) -> tuple[AblationTrial, ...]:
+        """The trials that are missing or failed."""
+        return tuple(trial for trial in self.trials.values() if trial.outcome != "COMPLETED")
+
+    def scalars(self, metric: str) -> dict[str, Floats]:
+        """Return `metric` as trials report it: condition to [subjects, seeds], NaN where there is none."""
+        return self._arranged(lambda trial: trial.metrics.get(metric))
+
+    def seconds(self) -> dict[str, Floats]:
+        """Return the compute that each trial would have cost alone: condition to [subjects, seeds], in seconds."""
+        return self._arranged(lambda trial: sum(trial.seconds.values()) if trial.seconds else None)
+
+    def clips(self, metric: str, system: str = SYSTEM) -> ClipValues:
+        """Return `metric` (`evaluate.test_ssim`, or `evaluate.ssim` for validation clips) of `system`, clip by clip.
+
+        Raises:
+            ValueError: The metric has no values per clip.
+        """
+        if not has_clips(metric):
+            raise ValueError(f"{metric} has no values per clip; `scalars` has it per trial")
+        split, name = split_of(metric)
+        wanted = {key: table.rows(split, system, name) for key, table in self._tables.items()}
+        found = {key: rows for key, rows in wanted.items() if rows is not None}
+        values = {condition: self._empty(0) for condition in self.conditions}
+        if not found:
+            return ClipValues(metric, system, (), (), values)
+        clips = np.concatenate([rows.clips for rows in found.values()])
+        order, first = np.unique(clips, return_index=True)
+        names = np.concatenate([rows.names for rows in found.values()])[first]
+        values = {condition: self._empty(len(order)) for condition in self.conditions}
+        reasons: Counter[str] = Counter()
+        for (condition, subject, seed), rows in found.items():
+            row = values[condition][self.subjects.index(subject), self.seeds.index(seed)]
+            row[np.searchsorted(order, rows.clips)] = rows.values
+            reasons.update(rows.reasons[np.isnan(rows.values)].tolist())
+        return ClipValues(metric, system, tuple(order.tolist()), tuple(names.tolist()), values, dict(reasons))
+
+    def systems(self) -> tuple[str, ...]:
+        """Return the systems that were judged, `system` first, then the controls."""
+        seen = {system for table in self._tables.values() for _, system, _ in table.groups}
+        return tuple(sorted(seen, key=lambda name: (name != SYSTEM, name)))
+
+    def clip_metrics(self) -> tuple[str, ...]:
+        """Return every test metric that was measured clip by clip, declared or not, as `evaluate.test_...`."""
+        seen = {metric for table in self._tables.values() for split, _, metric in table.groups if split == "test"}
+        return tuple(f"{EVALUATE}.test_{metric}" for metric in sorted(seen))
+
+    @cached_property
+    def _tables(self) -> dict[Key, PerClip]:
+        """Per-clip values of every trial whose evaluation the store holds, each file read once."""
+        wanted = {key: trial.identities[EVALUATE] for key, trial in self.trials.items() if EVALUATE in trial.identities}
+        distinct = tuple(dict.fromkeys(wanted.values()))
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="per-clip") as pool:
+            tables = dict(zip(distinct, pool.map(self._read, distinct), strict=True))
+        return {key: table for key, identity in wanted.items() if (table := tables[identity]) is not None}
+
+    def _read(self, identity: str) -> PerClip | None:
+        try:
+            return read_per_clip(self.runs.open(identity).path(PER_CLIP))
+        except StoreError:
+            return None  # the trial failed before, or its artifacts are gone: it counts as missing
+
+    def _arranged(self, value: Callable[[AblationTrial], float | None]) -> dict[str, Floats]:
+        arrays = {condition: self._empty() for condition in self.conditions}
+        for (condition, subject, seed), trial in self.trials.items():
+            found = value(trial)
+            if found is not None:
+                arrays[condition][self.subjects.index(subject), self.seeds.index(seed)] = found
+        return arrays
+
+    def _empty(self, *more: int) -> Floats:
+        return np.full((len(self.subjects), len(self.seeds), *more), np.nan)
+
+
+def collect(store: Store, study: str, *, cache: Path) -> AblationResult:
+    """Read what the store holds of ablation `study`.
+
+    Args:
+        store: Where its records and stage runs are.
+        study: Its id, as the file's stem, with `.2` and so on for forks.
+        cache: Folder for what a remote store must download.
+
+    Raises:
+        storage.errors.NotFoundError: There is no such study.
+        ValueError: The study is a sweep, not an ablation.
+    """
+    registration, amendments = registered(store, study)
+    design = registration.design
+    seeds = tuple(range(design.seed, design.seed + seeds_of(design, amendments)))
+    found = _trials(map(TrialEvent.from_json, EventLog(store, study).ends()))
+    keys = [(condition, subject, seed) for condition in design.names for subject in design.subjects for seed in seeds]
+    trials = {key: found.get(trial_name(*key), AblationTrial(trial_name(*key), *key)) for key in keys}
+    return AblationResult(study, registration, amendments, seeds, trials, RunStore(store, cache=cache))
+
+
+def _trials(events: Iterable[TrialEvent]) -> dict[str, AblationTrial]:
+    trials: dict[str, AblationTrial] = {}
+    for event in events:
+        if event.kind == "proposed":
+            trials[event.trial] = _proposed(event)
+        elif event.kind == "finished" and event.trial in trials:
+            trials[event.trial] = _finished(trials[event.trial], event)
+    return trials
+
+
+def _proposed(event: TrialEvent) -> AblationTrial:
+    body = event.body
+    values, block_seed = body["values"], int(body["labels"]["seed"])
+    identities = {run["stage"]: run["identity"] for run in body["runs"]}
+    known = {"identities": identities, "config": body["config"], "proposed": event.time}
+    return AblationTrial(event.trial, values["condition"], values["subject"], block_seed, **known)
+
+
+def _finished(trial: AblationTrial, event: TrialEvent) -> AblationTrial:
+    body = event.body
+    return replace(
+        trial,
+        outcome=body["outcome"],
+        error=body["error"],
+        metrics=body["metrics"],
+        seconds={stage: run["seconds"] for stage, run in body["runs"].items()},
+        executed=frozenset(run["identity"] for run in body["runs"].values() if not run["reused"]),
+        finished=event.time,
+    )

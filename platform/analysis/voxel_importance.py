@@ -1,0 +1,99 @@
+"""Which regions each decoder relies on, beside the planted ones, where trials have the stage `importance`."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from platform.analysis.collect import AblationResult
+from platform.analysis.per_clip import Floats
+from platform.study.design import BASELINE
+from storage.errors import StoreError
+
+STAGE = "importance"
+PLANTED = "planted"
+_ORDERS = 20_000
+
+
+@dataclass(frozen=True)
+class RegionMap:
+    """One decoder by one method, over the baseline's trials."""
+
+    decoder: str
+    method: str
+    regions: tuple[str, ...]
+    importance: Floats
+    """[trials, regions], as the stage reports it."""
+    planted: Floats | None
+    """[regions], the mean share of a voxel's signal that carries what the decoder is after; None where unknown."""
+    agreement: tuple[float, ...]
+    """Spearman's correlation of each trial's importance with the planted shares, over regions."""
+    chance: float
+    """95 of 100 random orders of the regions agree less than this."""
+
+    @property
+    def title(self) -> str:
+        """Decoder and method in words."""
+        return f"{self.decoder}, {self.method.replace('_', ' ')}"
+
+
+def region_maps(result: AblationResult) -> tuple[RegionMap, ...]:
+    """Return the maps of the baseline's completed trials; empty where none has the stage."""
+    read = list(_read(result))
+    if not read:
+        return ()
+    regions = tuple(read[0][0]["regions"])
+    chance = agreement_by_chance(len(regions))
+    maps: dict[tuple[str, str], list[tuple[list[float], list[float] | None, float | None]]] = defaultdict(list)
+    for facts, metrics in read:
+        for decoder, by_method in facts["importance"].items():
+            for method in (name for name in by_method if name != PLANTED):
+                known = metrics.get(f"{STAGE}.{decoder}_{method}_regions")
+                maps[decoder, method].append((by_method[method], by_method.get(PLANTED), known))
+    return tuple(
+        RegionMap(
+            decoder=decoder,
+            method=method,
+            regions=regions,
+            importance=np.array([one for one, _, _ in found], dtype=np.float64),
+            planted=None if found[0][1] is None else np.array(found[0][1], dtype=np.float64),
+            agreement=tuple(known for _, _, known in found if known is not None),
+            chance=chance,
+        )
+        for (decoder, method), found in maps.items()
+    )
+
+
+def _read(
+    result: AblationResult,
+) -> Iterator[tuple[Mapping[str, Mapping[str, Mapping[str, list[float]]]], Mapping[str, float]]]:
+    for (condition, _, _), trial in result.trials.items():
+        if condition == BASELINE and trial.outcome == "COMPLETED" and STAGE in trial.identities:
+            try:
+                yield result.runs.open(trial.identities[STAGE]).json("regions.json"), trial.metrics
+            except StoreError:
+                continue  # its artifacts are gone; the metrics still stand in the tables
+
+
+def agreement_by_chance(regions: int) -> float:
+    """Return what 95 of 100 random orders of so many regions stay below, in Spearman's correlation."""
+    rng = np.random.default_rng(0)
+    ranks = np.arange(regions)
+    orders = rng.permuted(np.tile(ranks, (_ORDERS, 1)), axis=1)
+    centred = ranks - ranks.mean()
+    found = (orders - ranks.mean()) @ centred / (centred @ centred)
+    return float(np.quantile(found, 0.95))
+
+
+def bars(one: RegionMap) -> list[tuple[str, float, float | None]]:
+    """Return region, importance and planted share, each as a share of its largest; negative importance counts as 0."""
+    means = np.clip(one.importance.mean(axis=0), 0.0, None)
+    own = _scaled(means)
+    planted = None if one.planted is None else _scaled(one.planted)
+    return [(name, float(own[i]), None if planted is None else float(planted[i])) for i, name in enumerate(one.regions)]
+
+
+def _scaled(values: Floats) -> Floats:
+    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
+    return np.nan_to_num(values / largest) if largest > 0 else np.zeros_like(values)

@@ -1,0 +1,1 @@
+"""A study as one folder: written whole, read only if every byte is as promised."""

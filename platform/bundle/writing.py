@@ -1,0 +1,238 @@
+"""Writes a study as a bundle: its records and chosen stage runs as a store of their own, and what people read.
+
+README.txt, checksums.txt    what is what; the SHA-256 of every other file, as `sha256sum -c` reads it
+store/                       a `file://` store with the study alone: every verb works on it as it lies there
+records/                     trials.parquet and epochs.parquet
+configs/, <study>.yaml       the resolved config of each trial; the file that was run
+requirements.lock            the packages it ran with
+manifests/                   what is known of the stage runs whose artifacts were not chosen
+report/                      of an ablation
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from platform.errors import UserError, nearest
+from platform.events import TrialEvent
+from platform.record.results import Result, collect, outcomes
+from platform.record.study_from_store import recorded_study
+from platform.record.tables import EPOCHS, TRIALS, write_tables
+from platform.study.ablation import AblationStudy
+from storage import layout
+from storage.base import Store
+from storage.content import file_at, files_in, sealed, unsealed
+from storage.errors import IntegrityError
+from storage.events import EventLog
+from storage.local import LocalStore
+from storage.memory import MemoryStore
+from storage.parallel import ordered
+from storage.runs import Manifest, RunStore
+from storage.studies import load_calls
+from trainables.provenance import LOCK
+
+CHECKSUMS, STORE = "checksums.txt", "store"
+ALL = "all"
+_REPORTED = ("evaluate", "importance")
+"""Stages whose artifacts a report is made of."""
+_EMBEDDED = ("data", "voxels", "semantic")
+"""Those that its map of embeddings needs too."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a bundle came to hold."""
+
+    folder: Path
+    trials: Mapping[str, int]
+    """Outcome to number of trials, `unfinished` included."""
+    stage_runs: int
+    """Whose artifacts are in it."""
+    missing: tuple[str, ...]
+    """Stage runs of completed trials that were asked for and that the store does not hold."""
+    files: int
+    size: int
+    """In bytes."""
+
+
+def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[str] | None = None) -> Written:
+    """Write study `study_id` into `folder`, all of it or nothing.
+
+    Args:
+        store: Where the study is.
+        study_id: Its id.
+        folder: Is made; may exist if it is empty.
+        stages: Those whose artifacts are copied, or `all` alone; None for `evaluate` and what else the report needs.
+
+    Raises:
+        UserError: There is something in `folder`, it cannot be written, or no trial has such a stage.
+        storage.errors.StoreError: Records or artifacts are damaged or cannot be read.
+    """
+    with _beside(folder) as temporary, tempfile.TemporaryDirectory(prefix="mindsweep-export-") as cache:
+        bundle = _Bundle(store, study_id, temporary, Path(cache) / "runs")
+        present, missing = bundle.write(stages)
+        _write_checksums(temporary)
+        sizes = [path.stat().st_size for path in files_in(temporary).values()]
+    return Written(folder, outcomes(bundle.results), present, missing, len(sizes), sum(sizes))
+
+
+class _Bundle:
+    """The writing of one bundle, into a folder that has no name yet."""
+
+    def __init__(self, store: Store, study: str, folder: Path, cache: Path) -> None:
+        self._source, self._folder, self._cache = store, folder, cache
+        self._target = LocalStore(folder / STORE)
+        self._study = recorded_study(store, study)
+        self._events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
+        self._calls = load_calls(store, study)
+        self.results: tuple[Result, ...] = collect(self._events)
+
+    def write(self, stages: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
+        """Write all but the checksums; return how many stage runs are in it, and those that should be but are not."""
+        chosen = self._chosen(stages)
+        self._write_records()
+        present, missing = self._write_runs(chosen)
+        self._write_configs()
+        if isinstance(self._study, AblationStudy) and self._events:
+            from platform.report import make_report  # scipy and matplotlib take seconds to import
+
+            make_report(self._source, self._study.id, self._folder / "report")
+        self._write_readme(chosen, missing)
+        return present, missing
+
+    def _chosen(self, stages: Sequence[str] | None) -> frozenset[str]:
+        known = {stage for result in self.results for stage in result.identities}
+        if stages is None:
+            maps = isinstance(self._study, AblationStudy) and "embedding_map" in self._study.design.figures
+            return frozenset(known & {*_REPORTED, *(_EMBEDDED if maps else ())})
+        if tuple(stages) == (ALL,):
+            return frozenset(known)
+        for stage in stages:
+            if stage not in known:
+                names = nearest(stage, {*known, ALL})
+                raise UserError(f"--artifacts: no trial of {self._study.id} has a stage {stage}; {names}")
+        return frozenset(stages)
+
+    def _write_records(self) -> None:
+        """Copy definition, amendments, calls and events, each checked by the digest that it carries; write tables."""
+        study = self._study.id
+        prefixes = (layout.amendments(study), layout.calls(study), layout.events(study))
+        keys = [layout.study(study), *(key for prefix in prefixes for key in self._source.list(prefix))]
+        for key, value in zip(keys, ordered(self._document, keys, self._source.concurrency), strict=True):
+            self._target.put(key, sealed(value))
+        made = MemoryStore()
+        write_tables(made, study, self._events)
+        (self._folder / "records").mkdir()
+        for name in (TRIALS, EPOCHS):
+            (self._folder / "records" / name).write_bytes(made.get(layout.record(study, name)))
+
+    def _document(self, key: str) -> dict[str, Any]:
+        return unsealed(key, self._source.get(key))
+
+    def _write_runs(self, chosen: frozenset[str]) -> tuple[int, tuple[str, ...]]:
+        """Copy the stage runs of `chosen` stages, and the bare manifests of the others."""
+        runs = RunStore(self._source, cache=self._cache)
+        identities = {identity: stage for result in self.results for stage, identity in result.identities.items()}
+        whole = {i for result in self.results if result.outcome == "COMPLETED" for i in result.identities.values()}
+        present, missing = 0, []
+        for identity, stage in sorted(identities.items()):
+            if stage not in chosen:
+                self._write_manifest(identity)
+                continue
+            manifest, damages = runs.examine(identity)
+            if damages:
+                raise IntegrityError(f"{identity} cannot be exported: {'; '.join(damages)}")
+            if manifest is not None:
+                self._copy(runs, manifest)
+                present += 1
+            elif identity in whole:
+                missing.append(identity)
+        return present, tuple(missing)
+
+    def _copy(self, runs: RunStore, manifest: Manifest) -> None:
+        """Copy one stage run, blobs first, without holding a copy of a remote one for longer than that."""
+        artifacts = runs.open(manifest.identity)
+        for name, file in manifest.files.items():
+            if not self._target.exists(layout.blob(file.digest)):
+                self._target.put(layout.blob(file.digest), artifacts.path(name))
+        self._target.put(layout.manifest(manifest.identity), sealed(manifest.to_json()))
+        shutil.rmtree(self._cache, ignore_errors=True)
+
+    def _write_manifest(self, identity: str) -> None:
+        key = layout.manifest(identity)
+        if self._source.exists(key):
+            path = self._folder / "manifests" / f"{identity}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(self._document(key), indent=1), encoding="utf-8")
+
+    def _write_configs(self) -> None:
+        """Write the study's file as it was, the lock, and the config of each trial."""
+        (self._folder / f"{PurePath(self._study.path).stem}.yaml").write_text(self._study.source, encoding="utf-8")
+        locks = [call["lock"] for call in self._calls if call.get("lock") is not None]
+        if locks:
+            (self._folder / LOCK).write_text(locks[-1], encoding="utf-8")
+        (self._folder / "configs").mkdir()
+        for event in self._events:
+            if event.kind == "proposed":
+                text = json.dumps(event.body["config"], indent=1)
+                (self._folder / "configs" / f"{layout.checked(event.trial)}.json").write_text(text, encoding="utf-8")
+
+    def _write_readme(self, chosen: frozenset[str], missing: Sequence[str]) -> None:
+        facts = {
+            "study": self._study.id,
+            "trials": ", ".join(f"{count} {outcome}" for outcome, count in outcomes(self.results).items() if count),
+            "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+            "artifacts of": ", ".join(sorted(chosen)) or "no stage",
+            "not in the store": ", ".join(missing),
+            "code": self._calls[-1]["provenance"].get("git.commit", "") if self._calls else "",
+            "packages": LOCK if (self._folder / LOCK).exists() else "their lock was not recorded",
+        }
+        told = [f"{name + ':':18}{text}" for name, text in facts.items() if text]
+        text = "\n".join([*told, "", *(line for name, line in _LINES.items() if (self._folder / name).exists())])
+        (self._folder / "README.txt").write_text(text + _HOW.format(study=self._study.id), encoding="utf-8")
+
+
+_LINES: Mapping[str, str] = {
+    "report": "report/            the report: report.html for people, CSV and Parquet for programs",
+    "records": "records/           trials.parquet: a row for each trial; epochs.parquet: for each value of an epoch",
+    "configs": "configs/           the resolved config of each trial; the study's own file lies beside this one",
+    "manifests": "manifests/         what is known of stage runs whose artifacts are not here: digests, versions",
+    STORE: "store/             records and artifacts as an object store, which every command of Mindsweep can read",
+}
+_HOW = """
+checksums.txt      SHA-256 of every file but itself
+
+To check it:       sha256sum --quiet -c checksums.txt
+To read it:        python -c "import pandas; print(pandas.read_parquet('records/trials.parquet'))"
+With Mindsweep:    python -m platform.import FOLDER --store URI, then report, rebuild or reproduce with {study}
+"""
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """Give a folder beside `folder` that takes its name once the block is done, and is gone if it raises."""
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise UserError(f"{folder} is not an empty folder; name one that does not exist yet")
+    temporary = folder.absolute().parent / f".{folder.name}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        try:
+            temporary.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written: {error}") from error
+        yield temporary
+        os.rename(temporary, folder.absolute())  # over an empty folder, too
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_checksums(folder: Path) -> None:
+    lines = [f"{file_at(path).digest}  {name}\n" for name, path in files_in(folder).items()]
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,123 @@
+"""MLflow's client: how it is reached, and how entries are written through it. The only importer of mlflow."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform.mlflow_view.mirror import DataSet, Entries
+from platform.mlflow_view.saved_view import EXPERIMENTS, NOTE
+from platform.tracking_uri import is_server, sqlite_path, without_secrets
+from storage import layout
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
+
+__all__ = ["MlflowClient", "MlflowRun", "artifact_folder", "connected", "find_experiment", "log", "unless_refused"]
+
+_log = logging.getLogger(__name__)
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+"""Quiet, and failing soon: events wait with us, not in MLflow's own retries."""
+_REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+"""MLflow's error codes that sending again would not change."""
+
+
+def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "") -> None:
+    """Write `entries`, the status last. What MLflow will never take is reported and left out.
+
+    `store` is the URI of the object store that holds the data set.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    parameters = [Param(name, value) for name, value in entries.params.items()]
+    metrics = [Metric(*point) for point in entries.points]
+    tags = [RunTag(name, value) for name, value in entries.tags.items()]
+    if parameters:  # by themselves: a request may have 1 MB, and one that is refused takes no metric along
+        unless_refused(run_id, lambda: client.log_batch(run_id, params=parameters))
+    if metrics or tags:
+        unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
+    for name, text in entries.texts.items():
+        client.log_text(run_id, text, name)
+    used, status = entries.dataset, entries.status
+    if used is not None:
+        unless_refused(run_id, lambda: _log_dataset(client, run_id, used, store=store))
+    if status is not None:
+        unless_refused(run_id, lambda: client.set_terminated(run_id, status, entries.ended))
+
+
+def unless_refused(run_id: str, write: Callable[[], object]) -> None:
+    """Call `write`; if MLflow will never take that (the run was deleted meanwhile), only tell so."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        write()
+    except MlflowException as error:
+        if error.error_code not in _REFUSED:
+            raise
+        _log.warning("MLflow refuses entries of run %s: %s", run_id, without_secrets(str(error)))
+
+
+def _log_dataset(client: MlflowClient, run_id: str, used: DataSet, *, store: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": f"{store.rstrip('/')}/{layout.manifest(used.identity)}"})
+    dataset = Dataset(name=used.name, digest=used.digest, source_type="mindsweep", source=source)
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def find_experiment(client: MlflowClient, name: str, *, artifacts: str | None, note: str) -> str:
+    """Return the ID of our experiment `name`, made or restored if need be; `note` tells people how to read it."""
+    from mlflow.exceptions import MlflowException
+
+    full = f"{EXPERIMENTS}{name}"
+    found = client.get_experiment_by_name(full)
+    if found is None:
+        try:
+            place = None if artifacts is None else f"{artifacts}/{name}"
+            tags = {"mlflow.experimentKind": "custom_model_development", NOTE: note}
+            return client.create_experiment(full, artifact_location=place, tags=tags)
+        except MlflowException:  # another driver made it meanwhile, or else this raises again
+            found = client.get_experiment_by_name(full)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def artifact_folder(uri: str, *, home: Path) -> str | None:
+    """Return where the artifacts of a database lie, as URI; None where a server takes them and decides."""
+    return None if is_server(uri) else (home / "mlartifacts").resolve().as_uri()
+
+
+def connected(uri: str) -> MlflowClient:
+    """Import mlflow and return a client whose database, if it is a local file, has its tables."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # a library that imported them earlier decided otherwise
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # an outage is told once, by who writes
+    client = MlflowClient(tracking_uri=uri)
+    path = sqlite_path(uri)
+    if path is None:
+        return client
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that make the tables of one file at once break them
+        client.search_experiments(max_results=1)
+    return client

@@ -1,0 +1,168 @@
+"""What a study came to, for its page in MLflow: best values, tables, figures and where the best model lies."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from platform.figures import interactive, static
+from platform.figures.axes import Kind, label
+from platform.figures.figure_data import study_plot
+from platform.mlflow_view.mirror import Point, key, milliseconds, readable, tag_value
+from platform.mlflow_view.saved_view import NOTE
+from platform.record.results import Result, averaged, best_so_far, controls, outcomes, ranked
+from platform.study.domains import Choice
+from platform.study.study import Study
+from storage import layout
+from storage.runs import Manifest
+
+MODEL = "model.safetensors"  # as in `trainables.saved`, which loads torch
+FIGURES = "figures.html"
+BEST = 10
+"""How many of the best points the tables hold."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What is written onto a study's run, beside the files of a folder."""
+
+    status: str
+    """MLflow's: FINISHED, FAILED (nothing completed) or KILLED (trials are missing)."""
+    ended: int | None
+    """Milliseconds since 1970; None while trials are missing."""
+    points: Sequence[Point] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    best: Result | None = None
+    """The best trial of the best point; none where the study does not search for one."""
+
+
+def conclude(
+    study: Study, results: Sequence[Result], *, folder: Path, store: str, find: Callable[[str], Manifest | None]
+) -> Conclusion:
+    """Write tables, figures, the study's file and the best model's whereabouts into `folder`; return the rest."""
+    order = ranked(averaged(results), study.targets)
+    _write_study(study, folder)
+    _write_tables(study, results, order, folder)
+    plot = study_plot(study.id, study.targets, results, kinds=scales(study))
+    if plot.ended:
+        (folder / "figures").mkdir()
+        static.draw_all(plot, folder / "figures")
+        (folder / FIGURES).write_text(interactive.page(plot), encoding="utf-8")
+    counts = outcomes(results)
+    tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
+    tags[NOTE] = tag_value(summary_table(study, results, order))
+    # An ablation describes its arms: the one whose test clips came out best is nobody's choice of a model.
+    best = best_trial(study, results, order[0]) if order and study.searches else None
+    if best is not None:
+        tags |= _best_tags(study, order[0])
+        model = best_model(study, best, store=store, find=find)
+        if model is not None:
+            (folder / "best_model.json").write_text(json.dumps(model, indent=2), encoding="utf-8")
+            tags["best.model"] = model["uri"]
+    complete = sum(counts.values()) - counts["unfinished"] >= study.trial_count
+    status = "KILLED" if not complete else "FINISHED" if counts["completed"] else "FAILED"
+    ended = milliseconds(max(result.finished for result in results)) if complete else None
+    completed = [(dict(one.values), one.metrics) for one in results if one.outcome == "COMPLETED"]
+    last = milliseconds(max((one.finished for one in results), default=0.0))
+    summary = [Point(key(name), value, last, 0) for name, value in study.summary(completed).items()]
+    return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags, best)
+
+
+def scales(study: Study) -> dict[str, Kind]:
+    """Return on which scale each swept field is drawn."""
+    return {
+        name: "category" if isinstance(domain, Choice) else "log" if domain.is_log else "linear"
+        for name, domain in study.space.domains.items()
+    }
+
+
+def summary_table(study: Study, results: Sequence[Result], order: Sequence[Result]) -> str:
+    """Return the best points as a Markdown table, with the controls of the best and how all trials ended."""
+    names = [target.name for target in study.targets]
+    swept = list(study.space.fields)
+    lines = [f"{study_plot(study.id, study.targets, results).counts}.", ""]
+    lines += [" | ".join(["| trial", *names, *swept]) + " |", "|" + " --- |" * (1 + len(names) + len(swept))]
+    for result in order[:BEST]:
+        values = [label(result.values[name]) if name in result.values else "" for name in swept]
+        lines.append(" | ".join([f"| {result.trial}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
+    for target in study.targets if order else ():
+        levels = controls(order[0], target)
+        if levels:
+            lines += ["", f"Controls of {target.name}: " + ", ".join(f"{n} {v:.4g}" for n, v in levels.items()) + "."]
+    lines += ["", "Figures: `figures.html` and `figures/` under Artifacts."]
+    return "\n".join(lines)
+
+
+def best_trial(study: Study, results: Sequence[Result], point: Result) -> Result:
+    """Return the best of the trials of a point."""
+    return ranked([result for result in results if result.point == point.point], study.targets)[0]
+
+
+def best_model(
+    study: Study, best: Result, *, store: str, find: Callable[[str], Manifest | None]
+) -> dict[str, Any] | None:
+    """Return where the model of the best trial lies in the store, or None if there is no model."""
+    stage = study.targets[0].stage
+    identity = best.identities.get(stage)
+    manifest = None if identity is None else find(identity)
+    if manifest is None or MODEL not in manifest.files:
+        return None
+    file = manifest.files[MODEL]
+    blob = layout.blob(file.digest)
+    uri = f"{store.rstrip('/')}/{blob}"
+    place = {"uri": uri, "blob": blob, "sha256": file.digest, "size": file.size}
+    return {"trial": best.trial, "stage": stage, "identity": identity, "file": MODEL, **place}
+
+
+def _best_tags(study: Study, best: Result) -> dict[str, str]:
+    values = {f"best.{name}": tag_value(readable(value)) for name, value in best.values.items()}
+    return {"best.trial": best.trial, **values}
+
+
+def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result]) -> list[Point]:
+    """Return the best value so far after each trial, and the other metrics of the best point."""
+    points = []
+    names = {target.name for target in study.targets}
+    for target in study.targets:
+        series = best_so_far(averaged(results), target)
+        points += [Point(key(f"best.{target.name}"), v, milliseconds(time), count) for count, time, v in series]
+    if order:
+        rest = {name: value for name, value in order[0].metrics.items() if name not in names}
+        stamp = milliseconds(max(result.finished for result in results))
+        points += [Point(key(f"best.{name}"), value, stamp, 0) for name, value in rest.items()]
+    return points
+
+
+def _write_study(study: Study, folder: Path) -> None:
+    """Write the study's file as it was, and what it came to with the command line's changes and all defaults."""
+    (folder / "study").mkdir()
+    (folder / "study" / f"{study.name}.yaml").write_text(study.source, encoding="utf-8")
+    config = study.space.config({}).model_dump(mode="json")
+    head = {"id": study.id, "file": study.path, "trials": study.trials, "settings": list(study.settings)}
+    plain = json.loads(json.dumps({**head, **study.definition, "config": config}))
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    (folder / "study" / "resolved.yaml").write_text(text, encoding="utf-8")
+
+
+def _write_tables(study: Study, results: Sequence[Result], order: Sequence[Result], folder: Path) -> None:
+    (folder / "summary.md").write_text(summary_table(study, results, order) + "\n", encoding="utf-8")
+    rows = [
+        {
+            "trial": r.trial,
+            "outcome": r.outcome,
+            "values": dict(r.values),
+            "metrics": dict(r.metrics),
+            "seconds": r.seconds,
+        }
+        for r in results
+    ]
+    summary = {
+        "study": study.id,
+        "outcomes": outcomes(results),
+        "best": [r.trial for r in order[:BEST]],
+        "trials": rows,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

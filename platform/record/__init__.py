@@ -1,0 +1,1 @@
+"""What happened: events, records of trials, results, tables, and a study read back from the store."""

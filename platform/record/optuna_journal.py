@@ -1,0 +1,107 @@
+"""A persistent Optuna study as a view, for optuna-dashboard and notebooks. It decides nothing and can be deleted.
+
+It is a file of the driver's machine, so that no driver needs a database. Who wants it in one copies it there:
+
+    optuna.copy_study(from_study_name=ID, from_storage=JournalStorage(JournalFileBackend("HOME/optuna/ID.log")),
+                      to_storage="postgresql+psycopg2://USER@HOST/NAME")
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from platform.errors import UserError
+from platform.events import TrialEvent
+from platform.record.trial_log import PointResult, Records
+from platform.run.proposer import STATES, directions, quiet
+from platform.study.domains import Scalar
+from platform.study.study import Study
+from trainables.identity import digest
+
+_POINT, _DEFINITION = "point", "definition"
+
+
+class OptunaView:
+    """Adds every finished point once to the Optuna study that has the study's id as its name."""
+
+    def __init__(self, study: Study, *, home: Path) -> None:
+        """Open or create the journal `<home>/optuna/<study id>.log`.
+
+        Raises:
+            UserError: A study of that name with another definition is there.
+        """
+        self._study = study
+        self._records = Records(study)
+        path = home / "optuna" / f"{study.id}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            self._optuna = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=study.id,
+                directions=directions(study.targets),
+                load_if_exists=True,
+            )
+        definition = digest(study.definition, length=64)
+        if self._optuna.user_attrs.setdefault(_DEFINITION, definition) != definition:
+            raise UserError(f"{path} holds another study named {study.id}; move it away")
+        self._optuna.set_user_attr(_DEFINITION, definition)
+        self._points = {trial.user_attrs[_POINT] for trial in self._optuna.get_trials(deepcopy=False)}
+
+    def see(self, event: TrialEvent) -> None:
+        """Add the point of a trial that finished, if it was the last of its repeats and is not there yet."""
+        record = self._records.absorb(event)
+        if event.kind != "finished" or record.proposed is None:
+            return
+        result = self._records.result(record.proposed["point"])
+        if result is not None and result.point not in self._points:
+            self._optuna.add_trial(_frozen(self._study, result))
+            self._points.add(result.point)
+
+    def close(self) -> None:
+        """Do nothing: each point is written when it is seen."""
+
+
+def _frozen(study: Study, result: PointResult) -> FrozenTrial:
+    told = _Told(result.swept)
+    study.space.suggest(told)
+    state = STATES[result.outcome]
+    curve = dict(result.intermediate) if len(study.targets) == 1 else {}
+    values = list(result.values) if state is TrialState.COMPLETE else None
+    if state is TrialState.PRUNED and curve:
+        values = [curve[max(curve)]]  # as Optuna itself does for a pruned trial
+    return create_trial(
+        state=state,
+        params=dict(result.swept),
+        distributions=told.distributions,
+        values=values,
+        intermediate_values=curve,
+        user_attrs={_POINT: result.point},
+    )
+
+
+class _Told:
+    """Answers a space with known values, and notes how Optuna would describe each field."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.distributions: dict[str, BaseDistribution] = {}
+
+    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+        chosen: Scalar = self._tell(name, CategoricalDistribution(options))
+        return chosen
+
+    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        return float(self._tell(name, FloatDistribution(low, high, log=log, step=step)))
+
+    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        return int(self._tell(name, IntDistribution(low, high, log=log, step=step)))
+
+    def _tell(self, name: str, distribution: BaseDistribution) -> Any:
+        self.distributions[name] = distribution
+        return self._values[name]

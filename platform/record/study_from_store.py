@@ -1,0 +1,175 @@
+"""What a driver was asked, put on record, so that a study can be told from the store alone; and that telling."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from platform.errors import UserError, nearest
+from platform.record.provenance import tags_here
+from platform.study.ablation import AblationStudy, ablation_study
+from platform.study.ablation_checks import metric_named
+from platform.study.domains import AnyDomain
+from platform.study.registration import KIND, registered, seeds_of
+from platform.study.space import Space
+from platform.study.space_checks import ordered
+from platform.study.study import SCHEDULERS, SchedulerConfig, Study
+from platform.tracking_uri import without_secrets
+from storage.base import Store
+from storage.errors import IntegrityError
+from storage.events import EventLog
+from storage.studies import list_studies, load_calls, load_study
+from trainables.metrics.registry import METRICS, Metric
+from trainables.provenance import LOCK, ROOT
+
+_SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")
+_ABLATION = re.compile(r"(?P<name>[^.]+)(\.(?P<attempt>\d+))?")
+_DOMAINS: TypeAdapter[dict[str, AnyDomain]] = TypeAdapter(dict[str, AnyDomain])
+_EARLY = "# This study was run before its file was kept on record; what it was made of:\n"
+
+
+def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
+    """Return what is kept of a call that runs `study`: the file, the command line's changes, the code and its lock.
+
+    The definition does not hold these, since none of them makes another study.
+    """
+    lock = root / LOCK
+    return {
+        "source": study.source,
+        "path": study.path,
+        "settings": list(study.settings),
+        "trials": study.trials,
+        "base": json.loads(json.dumps(dict(study.base))),
+        "fields": list(study.space.fields),
+        "provenance": tags_here(),
+        "lock": lock.read_text(encoding="utf-8") if lock.is_file() else None,
+    }
+
+
+def all_named(store: Store, names: Sequence[str]) -> list[str]:
+    """Return the studies called `names`, or all that `store` holds. Raises `UserError` if there is none."""
+    studies = [named(store, name) for name in names] or list(list_studies(store))
+    if not studies:
+        raise UserError(f"{without_secrets(store.uri)} holds no study; --home or --store say where to look")
+    return studies
+
+
+def named(store: Store, name: str) -> str:
+    """Return the id of the study that `name`, with or without its hash, means. Raises `UserError` if not just one."""
+    known = list_studies(store)
+    found = [name] if name in known else [study for study in known if name in (_name_of(study, _SWEEP), study)]
+    if len(found) > 1:
+        raise UserError(f"{name} is not the only one: say {' or '.join(found)}")
+    if not found:
+        names = nearest(name, known) if known else "it holds none; --home or --store say where to look"
+        raise UserError(f"{store.uri} holds no study {name}; {names}")
+    return found[0]
+
+
+def recorded_study(store: Store, study: str) -> Study:
+    """Return `study` as it was run last, from the store's records alone: what views need, not what could run it again.
+
+    Raises:
+        storage.errors.NotFoundError: There is no such study.
+        storage.errors.IntegrityError: Its definition is not the one that it was named by.
+        UserError: This version of Mindsweep does not know what the study is made of.
+    """
+    definition = load_study(store, study)["definition"]
+    calls = load_calls(store, study)
+    call = calls[-1] if calls else _early(store, study, definition)
+    try:
+        told = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_said(error)}") from error
+    # As it was recorded, not as this version's defaults would make it.
+    vars(told)["definition"] = definition
+    if told.id != study:
+        raise IntegrityError(f"the definition of {study} is that of {told.id}")
+    return told
+
+
+def provenance(calls: Sequence[Mapping[str, Any]]) -> Callable[[float], Mapping[str, str]]:
+    """Return what gives the tags of a run in MLflow by when it began: those of the last of `calls` before it."""
+
+    def at(time: float) -> Mapping[str, str]:
+        before = [call for call in calls if call["time"] <= time]
+        tags: Mapping[str, str] = (before or calls[:1] or [{"provenance": {}}])[-1]["provenance"]
+        return tags
+
+    return at
+
+
+def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mapping[str, Any]) -> Study:
+    scheduler = dict(definition["scheduler"])
+    kind = scheduler.pop("name")
+    domains = _DOMAINS.validate_python(definition["space"])
+    fields = call["fields"] if sorted(call["fields"]) == sorted(domains) else ordered(domains)
+    return Study(
+        name=_name_of(study, _SWEEP),
+        space=Space({name: domains[name] for name in fields}, base=call["base"], points=tuple(definition["points"])),
+        targets=tuple(METRICS[name] for name in definition["targets"]),
+        sampler=definition["sampler"],
+        scheduler=SchedulerConfig(kind, SCHEDULERS[kind].model_validate(scheduler)),
+        trials=call["trials"],
+        repeats=definition["repeats"],
+        seed=definition["seed"],
+        source=call["source"],
+        path=call["path"],
+        settings=tuple(call["settings"]),
+        attempt=_attempt_of(study, _SWEEP),
+    )
+
+
+def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Mapping[str, Any]) -> AblationStudy:
+    registration, amendments = registered(store, study)
+    targets = [_metric(name) for name in definition["targets"]]
+    told = ablation_study(registration.design, targets=targets, source=call["source"], path=call["path"])
+    return replace(
+        told,
+        name=_name_of(study, _ABLATION),
+        attempt=_attempt_of(study, _ABLATION),
+        settings=tuple(call["settings"]),
+        repeats=seeds_of(registration.design, amendments),
+        amendments=amendments,
+    )
+
+
+def _metric(name: str) -> Metric:
+    found = metric_named(name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def _early(store: Store, study: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call for a study that was run before calls were recorded, as far as it can be told."""
+    name = _name_of(study, _ABLATION if definition.get("kind") == KIND else _SWEEP)
+    return {
+        "source": _EARLY + yaml.safe_dump(definition, allow_unicode=True),
+        "path": f"{name}.yaml",
+        "settings": [],
+        "trials": -(-len(EventLog(store, study).trials()) // definition["repeats"]),
+        "base": definition.get("base", {}),
+        "fields": [],
+    }
+
+
+def _name_of(study: str, pattern: re.Pattern[str]) -> str:
+    found = pattern.fullmatch(study)
+    return study if found is None else found["name"]
+
+
+def _attempt_of(study: str, pattern: re.Pattern[str]) -> int:
+    found = pattern.fullmatch(study)
+    return 1 if found is None or found["attempt"] is None else int(found["attempt"])
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,171 @@
+"""Which recorded trials are run again: one by name, or those that stand for a study."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from platform.errors import UserError
+from platform.events import TrialEvent
+from platform.record.results import Result, averaged, collect, outcomes, ranked
+from storage import layout
+from storage.base import Store
+from storage.events import EventLog
+from storage.studies import load_study
+from trainables.graph import StageRun
+from trainables.metrics.registry import METRICS, Metric
+
+_HASH = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")
+"""What follows a study's name in its id: the hash of a sweep's definition, the number of an attempt."""
+_SOME = 8
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A completed trial, as its study's events tell of it."""
+
+    study: str
+    result: Result
+    proposed: Mapping[str, Any]
+    """Body of its last `proposed` event."""
+
+    @property
+    def name(self) -> str:
+        """`study/trial`."""
+        return f"{self.study}/{self.result.trial}"
+
+    @property
+    def runs(self) -> tuple[StageRun, ...]:
+        """Its stage runs, inputs first."""
+        return tuple(StageRun.from_json(run) for run in self.proposed["runs"])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Condition, subject, seed and block; empty for a trial of a sweep."""
+        labels: Mapping[str, str] = self.proposed.get("labels", {})
+        return labels
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Trials to run again, and why these."""
+
+    trials: tuple[RecordedTrial, ...]
+    why: str
+
+
+def choose(store: Store, name: str, *, count: int | None = None, everything: bool = False) -> Chosen:
+    """Return the trials that `name` (`study`, `trial` or `study/trial`) stands for.
+
+    Of a sweep that is the best point's first repeat, or the `count` best trials; of an ablation one trial for each
+    condition, of the first seed and subject, or the first `count` trials, seed by seed; or `everything` completed.
+    A study may be named without its hash, and a trial without its study, where only one fits.
+
+    Raises:
+        UserError: No study or trial has that name, several have it, or it names nothing that completed.
+    """
+    study, trial = _found(name, _catalogue(store), store.uri)
+    results, proposed = _read(store, study)
+    completed = [RecordedTrial(study, r, proposed[r.trial]) for r in results if r.outcome == "COMPLETED"]
+    if trial is not None:
+        if count is not None or everything:
+            raise UserError(f"{name} is one trial: --trials and --all go with a study")
+        return Chosen((_one(trial, completed, results),), "as named")
+    if not completed:
+        raise UserError(f"study {study} has no completed trial to compare with: {outcomes(results)}")
+    if everything:
+        return Chosen(tuple(completed), f"all {len(completed)} completed trials")
+    if any(trial.labels for trial in completed):
+        ordered, usual, order = _of_ablation(completed)
+    else:
+        targets = load_study(store, study)["definition"].get("targets", ())
+        ordered, usual, order = _of_sweep(completed, results, [METRICS[name] for name in targets if name in METRICS])
+    chosen = tuple(ordered[: usual if count is None else count])
+    return Chosen(chosen, f"{len(chosen)} of {len(completed)} completed trials: {order}")
+
+
+def _catalogue(store: Store) -> dict[str, set[str]]:
+    """Return the trials of each study, by name."""
+    found: dict[str, set[str]] = {}
+    for key in store.list(layout.studies()):
+        study, kind, *rest = key.removeprefix(layout.studies()).split("/")
+        trials = found.setdefault(study, set())
+        if kind == "events":
+            trials.add(rest[0])
+    return found
+
+
+def _found(name: str, catalogue: Mapping[str, set[str]], uri: str) -> tuple[str, str | None]:
+    """Return the study, and the trial if it is one, that `name` means."""
+    if not catalogue:
+        raise UserError(f"{uri} holds no study; --home or --store say where to look")
+    begin, slash, trial = name.partition("/")
+    studies = [begin] if begin in catalogue else _with_hash(begin, catalogue)
+    if not slash and not studies:
+        having = sorted(study for study, trials in catalogue.items() if name in trials)
+        studies, trial = having, name
+    if len(studies) > 1:
+        both = f"/{trial}" if trial else ""
+        raise UserError(f"{name} is not the only one: say {' or '.join(f'{study}{both}' for study in sorted(studies))}")
+    if not studies:
+        names = {*catalogue, *(_HASH.sub("", study) for study in catalogue)}
+        known = names if slash else names.union(*catalogue.values())
+        raise UserError(f"{uri} holds no study or trial {name}; {_near(begin, known)}")
+    if trial and trial not in catalogue[studies[0]]:
+        raise UserError(f"study {studies[0]} has no trial {trial}; {_near(trial, catalogue[studies[0]])}")
+    return studies[0], trial or None
+
+
+def _near(name: str, known: set[str]) -> str:
+    """Return what may have been meant; of thousands of names only some."""
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    return (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"there are: {', '.join(sorted(known)[:_SOME])}"
+        + (f" and {len(known) - _SOME} more" if len(known) > _SOME else "")
+    )
+
+
+def _with_hash(name: str, studies: Iterable[str]) -> list[str]:
+    return [study for study in studies if _HASH.sub("", study) == name]
+
+
+def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Mapping[str, Any]]]:
+    """Return what became of the trials of `study`, and the bodies of their proposals."""
+    events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
+    return collect(events), {event.trial: event.body for event in events if event.kind == "proposed"}
+
+
+def _one(trial: str, completed: Iterable[RecordedTrial], results: Iterable[Result]) -> RecordedTrial:
+    for recorded in completed:
+        if recorded.result.trial == trial:
+            return recorded
+    outcome = next((result.outcome for result in results if result.trial == trial), None)
+    how = "is unfinished" if outcome is None else f"ended as {outcome.lower()}"
+    raise UserError(f"trial {trial} {how}: only what completed has results to compare with")
+
+
+def _of_sweep(
+    completed: Sequence[RecordedTrial], results: Iterable[Result], targets: Sequence[Metric]
+) -> tuple[list[RecordedTrial], int, str]:
+    """Return the trials of the best point first, how many to take unless told, and the order in words."""
+    points = ranked(averaged(results), targets) if targets else ()
+    place = {point.point: position for position, point in enumerate(points)}
+    ordered = sorted(completed, key=lambda t: (place.get(t.result.point, len(place)), t.result.point, t.result.repeat))
+    names = ", ".join(target.name for target in targets)
+    return ordered, 1, f"best first, by {names}" if points else "in the order of their names"
+
+
+def _of_ablation(completed: Sequence[RecordedTrial]) -> tuple[list[RecordedTrial], int, str]:
+    """Return one trial of each condition first, how many these are, and the order in words."""
+    points = sorted(completed, key=lambda trial: trial.result.point)
+    subjects = list(dict.fromkeys(trial.labels["subject"] for trial in points))
+    ordered = sorted(points, key=lambda t: (t.result.repeat, subjects.index(t.labels["subject"]), t.result.point))
+    firsts: dict[str, RecordedTrial] = {}
+    for trial in ordered:
+        firsts.setdefault(trial.labels["condition"], trial)
+    chosen = list(firsts.values())
+    rest = [trial for trial in ordered if trial not in chosen]
+    return [*chosen, *rest], len(chosen), "one of each condition, of the first seed and subject that it completed"

@@ -1,0 +1,1 @@
+"""How a study runs: driver, dispatcher, proposer, leases, stalls."""

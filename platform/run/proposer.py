@@ -1,0 +1,181 @@
+"""Which values to try next: fixed points, then a grid or an Optuna sampler, around a study that lives in memory.
+
+What was proposed and what came of it is in the store's records; the Optuna study is rebuilt from them at every start.
+For each point the sampler is seeded anew from the study's seed and the point's number, so that a study that was
+interrupted goes on as it would have gone on otherwise.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from platform.errors import UserError
+from platform.record.trial_log import PointResult
+from platform.study.domains import Scalar
+from platform.study.study import Study
+from trainables.identity import canonical, digest
+from trainables.metrics.registry import Metric
+
+TRIES = 1000
+"""Draws for one point before the space counts as exhausted."""
+_GUIDED_TRIES = 20
+"""After so many draws that were of no use the sampler gives way to a random one, which does not insist."""
+
+_SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "grid": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+}
+_REMEMBERING = ("cmaes", "nsga2")
+"""These note down on each trial how they came to it, so only asking them again restores them."""
+
+STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One point to try."""
+
+    point: int
+    values: Mapping[str, Any]
+    """Swept field to value; conditional fields are absent where their condition does not hold."""
+
+
+class Proposer:
+    """Asks for points one by one; `tell` it every point whose repeats are all finished."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._optuna = in_memory(study.targets)
+        self._known = _planned(study)
+        self._trials: dict[int, Trial] = {}
+        self._next = 0
+        """No point below it is left to propose."""
+        self._seen: set[str] = set()
+        self.exhausted: str | None = None
+        """Why fewer points come than were asked for, once that is so."""
+
+    def ask(self) -> Proposal | None:
+        """Return the next point, or None when there is none.
+
+        Raises:
+            UserError: No draw for the first point satisfies the constraints.
+        """
+        while self._next in self._trials:
+            self._next += 1
+        point = self._next
+        if point >= self._study.trials or self.exhausted is not None:
+            return None
+        values = self._draw(point)
+        return None if values is None else Proposal(point, values)
+
+    def restore(self, point: int, values: Mapping[str, Any]) -> None:
+        """Note that the next point was proposed as `values` before this process started."""
+        if self._study.sampler in _REMEMBERING and self._draw(point) == values:
+            return
+        self.exhausted = None  # that was asked for the past's sake alone
+        self._optuna.sampler = optuna.samplers.RandomSampler()
+        self._accept(point, *self._sample(values))
+
+    def tell(self, result: PointResult) -> None:
+        """Take in what came of a point."""
+        trial = self._trials[result.point]
+        if len(self._study.targets) == 1:
+            for step, value in result.intermediate.items():
+                trial.report(value, step)
+        with quiet():
+            self._optuna.tell(trial, result.values if result.outcome == "COMPLETED" else None, STATES[result.outcome])
+
+    def _draw(self, point: int) -> dict[str, Any] | None:
+        """Propose `point`; return its values, or None, with the reason in `exhausted`, if none is to be had."""
+        seed = int(digest([self._study.seed, point], length=8), 16)
+        fixed = self._known[point] if point < len(self._known) else {}
+        self._optuna.sampler = _SAMPLERS[self._study.sampler](seed)
+        violated = None
+        repeated = False
+        for attempt in range(TRIES):
+            if attempt == _GUIDED_TRIES:
+                self._optuna.sampler = optuna.samplers.RandomSampler(seed=seed)
+            trial, values = self._sample(fixed)
+            violated = self._study.space.violated(values)
+            if violated is None and canonical(values) not in self._seen:
+                self._accept(point, trial, values)
+                return values
+            repeated = repeated or violated is None
+            self._optuna.tell(trial, state=TrialState.FAIL)
+        unsatisfied = f"satisfies the constraints: {TRIES} draws were tried, the last violates {violated}"
+        if not repeated and point == 0:
+            raise UserError(f"no point {unsatisfied}")
+        many = f"the space holds no more than {point} different points"
+        self.exhausted = many if repeated else f"no point beyond the first {point} {unsatisfied}"
+        return None
+
+    def _sample(self, fixed: Mapping[str, Any]) -> tuple[Trial, dict[str, Any]]:
+        with quiet():
+            if fixed:
+                self._optuna.enqueue_trial(dict(fixed))
+            trial = self._optuna.ask()
+            return trial, self._study.space.suggest(OptunaSuggester(trial))
+
+    def _accept(self, point: int, trial: Trial, values: Mapping[str, Any]) -> None:
+        self._trials[point] = trial
+        self._seen.add(canonical(values))
+
+
+class OptunaSuggester:
+    """Lets a search space draw from an Optuna trial."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+
+    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+        """Return one of `options`."""
+        chosen: Scalar | None = self._trial.suggest_categorical(name, options)
+        assert chosen is not None, "None is no Scalar, so it is no option"
+        return chosen
+
+    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        """Return a number in [low, high], a multiple of `step` above `low` if one is given."""
+        return self._trial.suggest_float(name, low, high, log=log, step=step)
+
+    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        """Return an integer in [low, high]."""
+        return self._trial.suggest_int(name, low, high, log=log, step=step)
+
+
+def in_memory(targets: Sequence[Metric]) -> optuna.Study:
+    """Return an empty Optuna study with the goals of `targets`."""
+    with quiet():
+        return optuna.create_study(directions=directions(targets))
+
+
+def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:
+    """Return Optuna's directions for the goals of `targets`."""
+    minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
+    return [minimize if target.goal == "min" else maximize for target in targets]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna from writing to the terminal: its remarks are about how it is called, not about the user's study."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _planned(study: Study) -> Sequence[Mapping[str, Any]]:
+    """Return the points that are known beforehand: the grid, which starts with those to try first, or these alone."""
+    return study.space.grid() if study.sampler == "grid" else study.space.points

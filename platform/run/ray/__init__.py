@@ -1,0 +1,1 @@
+"""The same on Ray: cluster, trials, schedulers, placement."""

@@ -1,1 +1,0 @@
-"""Runs a study: the record of events, proposals, Ray Tune, shared stage runs."""

@@ -1,0 +1,127 @@
+"""The table that a study ends with: the best points of a search or all arms of an ablation, and their controls."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from platform.figures.axes import label
+from platform.figures.figure_data import WORDS
+from platform.record.results import Result, averaged, controls, outcomes, ranked
+from platform.study.study import Study
+from trainables.metrics.registry import Metric
+
+_BEST = 5
+_FAILURES = 5
+
+
+def final_table(
+    study: Study, results: Sequence[Result], *, errors: Mapping[str, str], ui: str, console: Console
+) -> None:
+    """Print what `study` came to.
+
+    Args:
+        study: Which one.
+        results: Its trials.
+        errors: Failed trial to the last line of its error.
+        ui: The command that opens the MLflow UI on it.
+        console: Where to; it must not take text for markup.
+    """
+    points = averaged(results)
+    order = ranked(points, study.targets)
+    counts = outcomes(results)
+    words = [f"{counts[outcome.lower()]} {word}" for outcome, word in WORDS.items() if counts[outcome.lower()]]
+    missing = study.trial_count - sum(counts.values()) + counts["unfinished"]
+    words += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
+    console.print(f"{study.id}: {', '.join(words)}", style="bold", soft_wrap=True)
+    if order:
+        console.print(_best_table(study, order) if study.searches else _arms_table(study, points))
+    for trial, error in list(errors.items())[:_FAILURES]:
+        console.print(f"{trial} failed: {error}", style="red", soft_wrap=True)
+    if len(errors) > _FAILURES:
+        console.print(f"... and {len(errors) - _FAILURES} more; each has its traceback in MLflow", style="red")
+    console.print(f"open it in MLflow: {ui}", soft_wrap=True)
+
+
+def short_names(fields: Iterable[str]) -> dict[str, str]:
+    """Return the shortest end of each dotted field by which it is told from the others."""
+    fields = tuple(fields)
+    leaves = [name.rpartition(".")[2] for name in fields]
+    return {name: leaf if leaves.count(leaf) == 1 else name for name, leaf in zip(fields, leaves, strict=True)}
+
+
+def cells(result: Result, names: Mapping[str, str]) -> list[str]:
+    """Return the swept values in the order of `names`; empty where a conditional field has none."""
+    return [label(result.values[name]) if name in result.values else "" for name in names]
+
+
+def values_text(result: Result, names: Mapping[str, str]) -> str:
+    """Return the swept values on one line, under their short names."""
+    return " ".join(f"{short}={label(result.values[name])}" for name, short in names.items() if name in result.values)
+
+
+def best_line(best: Result, targets: Sequence[Metric], names: Mapping[str, str]) -> str:
+    """Return the best point so far with its values, and what knowing nothing scores."""
+    parts = []
+    for target in targets:
+        levels = ", ".join(f"{name} {value:.4g}" for name, value in controls(best, target).items())
+        parts.append(f"{target.name} {best.metrics[target.name]:.4g}" + (f" ({levels})" if levels else ""))
+    return f"best so far: {best.trial}  {', '.join(parts)}  {values_text(best, names)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people read it: `4.2 s`, `3:07 min`, `2:15 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02} min"
+    return f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02} h"
+
+
+def _best_table(study: Study, order: Sequence[Result]) -> Table:
+    names = short_names(study.space.fields)
+    table = _empty("best", *(target.name for target in study.targets), *names.values(), "time")
+    for index, result in enumerate(order[:_BEST]):
+        repeats = "" if result.repeats == 1 else f" (mean of {result.repeats})"
+        style = "bold green" if index == 0 else None
+        scores = _scores(study, result)
+        table.add_row(result.trial + repeats, *scores, *cells(result, names), duration(result.seconds), style=style)
+    _add_controls(table, study, order[0], before=1)
+    return table
+
+
+def _arms_table(study: Study, points: Sequence[Result]) -> Table:
+    """Return the means of all arms in the order of the design: an ablation looks for no best one."""
+    names = short_names(study.space.fields)
+    table = _empty(*names.values(), *(target.name for target in study.targets), "mean of", "time")
+    for point in points:
+        # A mean is shown only of an arm whose trials all completed; else one of the others says how it is.
+        of = str(point.repeats) if point.outcome == "COMPLETED" else WORDS.get(str(point.outcome), "to do")
+        table.add_row(*cells(point, names), *_scores(study, point), of, duration(point.seconds))
+    first = next(point for point in points if point.value(study.targets[0]) is not None)
+    _add_controls(table, study, first, before=len(names))
+    return table
+
+
+def _empty(*names: str) -> Table:
+    table = Table(*names, box=box.SIMPLE)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _scores(study: Study, point: Result) -> list[str]:
+    values = [point.value(target) for target in study.targets]
+    return ["" if value is None else f"{value:.4g}" for value in values]
+
+
+def _add_controls(table: Table, study: Study, point: Result, *, before: int) -> None:
+    """Add what stands beside `point` as controls, below the targets' columns, which `before` others precede."""
+    levels = [controls(point, target) for target in study.targets]
+    kinds = dict.fromkeys(kind for level in levels for kind in level)
+    if kinds:
+        table.add_section()
+    for kind in kinds:
+        scores = [f"{level[kind]:.4g}" if kind in level else "" for level in levels]
+        table.add_row(f"control: {kind}", *[""] * (before - 1), *scores, style="dim")

@@ -1,0 +1,203 @@
+"""What a person sees of a running study: a live table on a terminal, plain lines elsewhere. Always on stderr."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from platform.events import TrialEvent
+from platform.figures.figure_data import WORDS
+from platform.record.results import Result, absorb, averaged, outcomes, ranked
+from platform.screen.final_table import best_line, cells, duration, final_table, short_names, values_text
+from platform.study.study import Study
+
+State = Literal["waiting", "running", "done", "cached", "failed"]
+_SHOWN = 12
+"""Most running trials that the live table holds."""
+_WIDTH = 120
+"""Columns where there is no terminal to ask."""
+
+
+@dataclass
+class _Running:
+    """A trial at work."""
+
+    started: float
+    stage: str = ""
+    epoch: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    """The last value of each metric, as `stage.metric`."""
+
+
+class Progress:
+    """Shows the events of one study. Events older than itself are those of earlier calls: they are only counted."""
+
+    def __init__(self, study: Study, *, ui: str = "make ui", console: Console | None = None) -> None:
+        """Show nothing yet.
+
+        Args:
+            study: What runs.
+            ui: The command that opens the MLflow UI on it.
+            console: Where to show it; stderr by default.
+        """
+        self._study, self._ui = study, ui
+        self._console = console if console is not None else stderr_console()
+        self._began = time.time()
+        self._before = 0
+        self._results: dict[str, Result] = {}
+        self._running: dict[str, _Running] = {}
+        self._errors: dict[str, str] = {}
+        self._shared: dict[str, tuple[str, State, float]] = {}
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+        self._names = short_names(study.space.fields)
+
+    def see(self, event: TrialEvent) -> None:
+        """Take in one event, in order within its trial."""
+        with self._lock:
+            self._results[event.trial] = absorb(self._results.get(event.trial, Result(event.trial)), event)
+            is_new = event.time >= self._began
+            if event.kind == "started":
+                self._running[event.trial] = _Running(event.time)
+            elif event.kind == "epochs" and event.trial in self._running:
+                self._follow(self._running[event.trial], event.body["rows"])
+            elif event.kind == "finished":
+                self._running.pop(event.trial, None)
+                self._before += not is_new
+                if event.body["error"] is not None:
+                    self._errors[event.trial] = event.body["error"].strip().rpartition("\n")[2]
+            if is_new:
+                self._start()
+                self._tell(event)
+
+    def shared(self, stage: str, identity: str, state: State) -> None:
+        """Show how far a stage run is that all trials share."""
+        with self._lock:
+            since = self._shared.get(identity, (stage, state, time.time()))[2]
+            self._shared[identity] = (stage, state, since if state != "running" else time.time())
+            self._start()
+            if self._live is None and state != "waiting":
+                took = f" in {duration(time.time() - since)}" if state == "done" else ""
+                self._line(f"shared stage {stage} ({identity}): {state}{took}")
+
+    def note(self, text: str) -> None:
+        """Say something, above the live table."""
+        with self._lock:
+            (self._console if self._live is None else self._live.console).print(text, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the live table away and print the final one."""
+        with self._lock:
+            live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+        results = [self._results[trial] for trial in sorted(self._results)]
+        final_table(self._study, results, errors=self._errors, ui=self._ui, console=self._console)
+
+    def _follow(self, running: _Running, rows: list[Mapping[str, Any]]) -> None:
+        for row in rows:
+            running.stage, running.epoch = row["stage"], row["epoch"]
+            running.values.update({f"{row['stage']}.{name}": value for name, value in row["metrics"].items()})
+
+    def _start(self) -> None:
+        """Begin to show something, the first time that something new happens."""
+        if self._live is not None or not self._console.is_terminal:
+            return
+        self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=False,  # what stands on stdout is for programs
+        )
+        self._live.start()
+
+    def _tell(self, event: TrialEvent) -> None:
+        if self._live is not None:
+            return
+        if self._before:
+            self._line(f"{self._before} of {self._study.trial_count} trials were finished before")
+            self._before = 0
+        if event.kind == "finished":
+            result = self._results[event.trial]
+            done = sum(result.outcome is not None for result in self._results.values())
+            value = result.value(self._study.targets[0])
+            parts = [
+                f"[{done}/{self._study.trial_count}] {result.trial} {WORDS[event.body['outcome']]}",
+                "" if value is None else f"{self._study.targets[0].name} {value:.4g}",
+                f"{duration(result.seconds)}",
+                values_text(result, self._names),
+                self._errors.get(event.trial, ""),
+            ]
+            self._line("  ".join(part for part in parts if part))
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+        self._console.file.flush()
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            return Group(*self._parts())
+
+    def _parts(self) -> Iterator[RenderableType]:
+        total = self._study.trial_count
+        counts = outcomes(self._results.values())
+        done = sum(counts.values()) - counts["unfinished"]
+        words = [f"{counts[outcome.lower()]} {word}" for outcome, word in WORDS.items() if counts[outcome.lower()]]
+        elapsed = time.time() - self._began
+        left = self._left(elapsed, done)
+        yield f"{self._study.id}  {', '.join(target.name for target in self._study.targets)}"
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(total=total, completed=done, width=30),
+            f"{done}/{total} trials" + (": " if words else "") + ", ".join(words),
+        )
+        yield bar
+        yield f"{duration(elapsed)} so far" + ("" if left is None else f", about {duration(left)} left")
+        waiting = [
+            (stage, state, since) for stage, state, since in self._shared.values() if state in ("waiting", "running")
+        ]
+        if waiting:
+            yield "preparing: " + ", ".join(
+                stage if state == "waiting" else f"{stage} ({duration(time.time() - since)})"
+                for stage, state, since in waiting
+            )
+        if self._running:
+            yield self._table()
+        order = ranked(averaged(self._results.values()), self._study.targets)
+        if order and self._study.searches:
+            yield best_line(order[0], self._study.targets, self._names)
+
+    def _left(self, elapsed: float, done: int) -> float | None:
+        here = sum(r.outcome is not None and r.finished >= self._began for r in self._results.values())
+        return elapsed / here * (self._study.trial_count - done) if here else None
+
+    def _table(self) -> Table:
+        target = self._study.targets[0].name
+        table = Table("trial", "stage", "epoch", target, "time", *self._names.values(), box=box.SIMPLE, pad_edge=False)
+        for trial, running in sorted(self._running.items())[:_SHOWN]:
+            value = running.values.get(target)
+            row = [
+                trial,
+                running.stage,
+                str(running.epoch) if running.epoch else "",
+                "" if value is None else f"{value:.4g}",
+                duration(time.time() - running.started),
+            ]
+            table.add_row(*row, *cells(self._results[trial], self._names))
+        return table
+
+
+def stderr_console() -> Console:
+    """Return a console on stderr that takes no text for markup."""
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console

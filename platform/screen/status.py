@@ -1,0 +1,213 @@
+"""How a study stands, told from its records in the store alone: who works on it, what is done, what runs, what is left.
+
+Each trial's first and last event are read, and the signs of life of those that run, however many epochs there were.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from platform.events import TrialEvent
+from platform.record.results import Result, averaged, collect, outcomes, ranked
+from platform.screen.final_table import duration
+from platform.study.study import Study
+from storage.base import Store
+from storage.events import EventLog
+from storage.lease import holder
+from trainables.telemetry import read_pulses
+
+_USED = ("cpu_utilization_percentage", "system_memory_usage_megabytes")
+_SHOWN = 20
+"""Most running trials that the table holds."""
+
+
+@dataclass(frozen=True)
+class Working:
+    """A trial, or a stage run that trials share, that a worker is on, as far as records and signs of life tell."""
+
+    name: str
+    stage: str | None
+    epoch: int
+    value: float | None
+    """The first target's last value."""
+    silent: float
+    """Seconds since the last sign of life, by the worker's clock and ours."""
+    idle: float | None
+    """Seconds for which it had reached no epoch and no stage at that sign; None before the first."""
+    host: str | None
+    pid: int | None
+    usage: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study stands."""
+
+    study: str
+    holder: Mapping[str, Any] | None
+    """The driver: host, pid, since, command, state; None if there is none."""
+    trials: int
+    """How many were asked for."""
+    counts: Mapping[str, int]
+    """Outcome to number of trials."""
+    causes: Mapping[str, int]
+    """Cause to number of failed trials."""
+    retried: Mapping[str, int]
+    """Cause to how often a finished trial had been started again because of it."""
+    working: tuple[Working, ...]
+    left: int
+    """Trials without an outcome, those that run included."""
+    per_hour: float | None
+    """Trials that ended, over the time that the driver has worked; None without a driver, or before the first."""
+    seconds_left: float | None
+    best: Mapping[str, Any] | None
+    """{trial, values, metrics} of the best point so far, averaged over repeats; an ablation looks for none."""
+
+    @property
+    def state(self) -> str:
+        """`complete`, `running`, or `stopped`: nobody works on what is left."""
+        if self.left == 0 and self.holder is None:
+            return "complete"
+        return "stopped" if self.holder is None else "running"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"state": self.state, **asdict(self)}
+
+
+def standing(store: Store, study: Study) -> Standing:
+    """Return how `study` stands now. Raises `storage.errors.StoreError` if its records cannot be read."""
+    now, driver = time.time(), holder(store, f"study-{study.id}")
+    events = [TrialEvent.from_json(value) for value in EventLog(store, study.id).ends()]
+    last = {event.trial: event for event in events}
+    results = collect(events)
+    counts = outcomes(results)
+    ended = [event for event in last.values() if event.kind == "finished"]
+    left = max(0, study.trial_count - len(ended))
+    rate = _per_second(ended, driver, now)
+    retried: Counter[str] = Counter()
+    for event in ended:
+        retried.update(event.body.get("retries", {}))
+    order = ranked(averaged(results), study.targets)
+    return Standing(
+        study=study.id,
+        holder=driver,
+        trials=study.trial_count,
+        counts={name: counts[name] for name in ("completed", "pruned", "failed")},
+        causes=dict(Counter(_cause(event) for event in ended if event.body["outcome"] == "FAILED")),
+        retried=dict(retried),
+        working=tuple(_working(store, study, last, now)) if driver is not None else (),
+        left=left,
+        per_hour=None if rate is None else 3600 * rate,
+        seconds_left=None if rate is None else left / rate,
+        best=_best(order[0]) if order and study.searches else None,
+    )
+
+
+def _best(result: Result) -> dict[str, Any]:
+    return {"trial": result.trial, "values": dict(result.values), "metrics": dict(result.metrics)}
+
+
+def _cause(event: TrialEvent) -> str:
+    return str(event.body.get("cause", "ERROR"))  # records of before causes were told have none
+
+
+def _per_second(ended: Iterable[TrialEvent], driver: Mapping[str, Any] | None, now: float) -> float | None:
+    if driver is None or driver["since"] is None:
+        return None
+    since = datetime.fromisoformat(driver["since"]).timestamp()
+    here = sum(event.time >= since for event in ended)
+    return here / max(now - since, 1.0) if here else None
+
+
+def _working(store: Store, study: Study, last: Mapping[str, TrialEvent], now: float) -> Iterator[Working]:
+    pulses = read_pulses(store, study.id)
+    target = study.targets[0]
+    for name in sorted(pulses.keys() - last.keys()):  # those of shared stage runs, which have no events
+        yield _one(name, None, pulses[name], target.name, now)
+    for name, event in sorted(last.items()):
+        if event.kind in ("started", "epochs"):
+            yield _one(name, event, pulses.get(name, {}), target.name, now)
+
+
+def _one(name: str, event: TrialEvent | None, pulse: Mapping[str, Any], target: str, now: float) -> Working:
+    """Return what runs as `name`: the later of its last event and its last sign of life tells how far it is."""
+    stage, epoch, metrics = pulse.get("stage"), pulse.get("epoch", 0), pulse.get("metrics", {})
+    heard = pulse.get("time", 0.0)
+    if event is not None and event.time > heard:
+        heard = event.time
+        rows = event.body.get("rows", [])
+        if rows:
+            stage, epoch, metrics = rows[-1]["stage"], rows[-1]["epoch"], rows[-1]["metrics"]
+    at, _, metric = target.partition(".")
+    return Working(
+        name=name,
+        stage=stage,
+        epoch=epoch,
+        value=metrics.get(metric) if stage == at else None,
+        silent=max(0.0, now - heard),
+        idle=pulse.get("idle"),
+        host=pulse.get("host"),
+        pid=pulse.get("pid"),
+        usage=pulse.get("usage", {}),
+    )
+
+
+def render_standing(standing: Standing, target: str, console: Console) -> None:
+    """Print how a study stands; `target` is the metric whose values are shown."""
+    for line in _lines(standing, target):
+        console.print(line, soft_wrap=True)
+    if standing.working:
+        console.print(_table(standing, target))
+        if len(standing.working) > _SHOWN:
+            console.print(f"... and {len(standing.working) - _SHOWN} more")
+
+
+def _lines(standing: Standing, target: str) -> Iterator[str]:
+    yield f"{standing.study}: {standing.state}"
+    if standing.holder is not None:
+        who = standing.holder
+        doubt = " (on another machine: whether it lives shows when it moves)" if who["state"] == "unknown" else ""
+        yield f"driver: process {who['pid']} on {who['host']} since {who['since']}{doubt}"
+    elif standing.left > 0:
+        yield "driver: none; the command that began it goes on from here"
+    done = [f"{count} {name}" for name, count in standing.counts.items() if count > 0]
+    yield f"trials: {', '.join(done) if done else 'none ended'}; {standing.left} of {standing.trials} left"
+    if standing.causes:
+        yield f"failed: {_counted(standing.causes)}"
+    if standing.retried:
+        yield f"retried: {_counted(standing.retried)}"
+    if standing.per_hour is not None and standing.seconds_left is not None:
+        yield f"speed: {standing.per_hour:.1f} trials per hour, about {duration(standing.seconds_left)} left"
+    if standing.best is not None:
+        yield f"best: {standing.best['trial']} {target} {standing.best['metrics'][target]:.4g}"
+
+
+def _counted(causes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items()))
+
+
+def _table(standing: Standing, target: str) -> Table:
+    columns = ("trial", "stage", "epoch", target, "last sign", "no progress", "CPU %", "MB", "where")
+    table = Table(*columns, box=box.SIMPLE, pad_edge=False)
+    for one in standing.working[:_SHOWN]:
+        cpu, memory = (one.usage.get(f"system/{name}") for name in _USED)
+        table.add_row(
+            one.name,
+            one.stage or "",
+            str(one.epoch) if one.epoch else "",
+            "" if one.value is None else f"{one.value:.4g}",
+            f"{duration(one.silent)} ago",
+            "" if one.idle is None else duration(one.idle),
+            "" if cpu is None else f"{cpu:.0f}",
+            "" if memory is None else f"{memory:.0f}",
+            "" if one.host is None else f"{one.host}:{one.pid}",
+        )
+    return table

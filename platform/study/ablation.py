@@ -1,0 +1,158 @@
+"""An ablation as a study: points are condition and subject, repeats are seeds, and all of it is known beforehand.
+
+A stage run that several trials need is run once, before them, as a task of its own; each trial then runs what is left.
+So conditions and seeds share by identity: taking a decoder away at reconstruction trains nothing anew.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from statistics import fmean
+from typing import Any, ClassVar
+
+from platform.study.design import BASELINE, Design, trial_name
+from platform.study.domains import Choice
+from platform.study.registration import Amendment, frozen
+from platform.study.space import Point, Space
+from platform.study.study import FifoOptions, SchedulerConfig, Study
+from trainables.config.trial import TrialConfig, resolve
+from trainables.graph import StageRun
+from trainables.metrics.registry import Metric
+from trainables.spec import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arms(Space):
+    """Condition and subject as swept fields, so that every view shows them; what they mean is in the design."""
+
+    design: Design
+
+    def config(self, values: Mapping[str, Any]) -> TrialConfig:
+        """Return the full config of a condition and subject; without them the baseline's, of the first subject."""
+        condition = values.get("condition", BASELINE)
+        return resolve(self.design.overrides(condition, values.get("subject", self.design.subjects[0])))
+
+    def violated(self, values: Mapping[str, Any]) -> str | None:
+        """Return None: every arm was resolved when the file was read."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationStudy(Study):
+    """A study whose trials follow from a `Design`; `ablation_study` makes it."""
+
+    searches: ClassVar[bool] = False
+    design: Design
+    notes: tuple[str, ...] = ()
+    """What there is to say about the design that is no mistake: equal conditions, aliases of a fraction."""
+    amendments: tuple[Amendment, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """The file's stem, with `.2` and so on for forks: a changed design is no other study, but refused."""
+        return self.name if self.attempt == 1 else f"{self.name}.{self.attempt}"
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """What is frozen before the first trial. Seeds that are added later are amendments, not part of it."""
+        config = self.space.config({})
+        runs = self.runs(config, seed=self.design.seed)
+        plain = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
+        return {**plain, **frozen(self.design, {run.stage: run.identity for run in runs})}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The registration, and what was amended since."""
+        amended = {"amendments": "; ".join(amendment.text for amendment in self.amendments)} if self.amendments else {}
+        return {"registration.sha256": self.definition["sha256"], **amended}
+
+    @cached_property
+    def points(self) -> Sequence[Point]:
+        """Condition and subject of every point, in order."""
+        return self.space.grid()
+
+    @cached_property
+    def specs(self) -> tuple[TrialSpec, ...]:
+        """Every trial."""
+        return tuple(
+            self.spec(point, repeat, values)
+            for point, values in enumerate(self.points)
+            for repeat in range(self.repeats)
+        )
+
+    @cached_property
+    def uses(self) -> Counter[str]:
+        """Identity of every stage run to the number of trials that need it."""
+        return Counter(run.identity for spec in self.specs for run in spec.runs)
+
+    def trial_name(self, point: int, repeat: int) -> str:
+        """Return `<condition>-u<subject>-s<seed>`."""
+        values = self.points[point]
+        return trial_name(str(values["condition"]), int(values["subject"]), self.seeds()[repeat])
+
+    def training_seed(self, repeat: int, values: Point) -> int:
+        """Return the block's seed, shifted where the condition says so."""
+        return self.seeds()[repeat] + self.design.seed_offset(str(values["condition"]))
+
+    def labels(self, repeat: int, values: Point) -> dict[str, str]:
+        """Return condition, subject, the block's seed, and the block: what trials are paired and grouped by."""
+        subject, seed = str(values["subject"]), str(self.seeds()[repeat])
+        return {"condition": str(values["condition"]), "subject": subject, "seed": seed, "block": f"u{subject}-s{seed}"}
+
+    def shared_runs(self) -> tuple[StageRun, ...]:
+        """Return the stage runs that several trials need, inputs first."""
+        return tuple(self._shared)
+
+    def config_of(self, run: StageRun) -> TrialConfig:
+        """Return the config of a trial that needs `run`."""
+        return TrialConfig.model_validate(self._configs[run.identity])
+
+    def is_needed_by_all(self, run: StageRun) -> bool:
+        """Tell whether no trial can do without `run`."""
+        return self.uses[run.identity] == len(self.specs)
+
+    def summary(self, results: Iterable[tuple[Point, Mapping[str, float]]]) -> dict[str, float]:
+        """Return the mean of each primary metric in each condition, and how far it lies from the baseline's."""
+        found: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for values, metrics in results:
+            for metric in self.design.primary:
+                if metric in metrics:
+                    found[str(values["condition"]), metric].append(metrics[metric])
+        means = {pair: fmean(values) for pair, values in found.items()}
+        summary = {f"mean.{condition}.{metric}": value for (condition, metric), value in means.items()}
+        for (condition, metric), value in means.items():
+            if condition != BASELINE and (BASELINE, metric) in means:
+                summary[f"difference.{condition}.{metric}"] = value - means[BASELINE, metric]
+        return summary
+
+    @cached_property
+    def _shared(self) -> list[StageRun]:
+        runs = {run.identity: run for spec in self.specs for run in spec.runs}
+        return [run for identity, run in runs.items() if self.uses[identity] > 1]
+
+    @cached_property
+    def _configs(self) -> dict[str, Mapping[str, Any]]:
+        return {run.identity: spec.config for spec in self.specs for run in spec.runs}
+
+
+def ablation_study(
+    design: Design, *, targets: Sequence[Metric], source: str, path: str, notes: Sequence[str] = ()
+) -> AblationStudy:
+    """Return the study of a checked design, as it stood in the file `path` with the text `source`."""
+    domains = {"condition": Choice(choice=design.names), "subject": Choice(choice=design.subjects)}
+    return AblationStudy(
+        name=PurePath(path).stem,
+        space=Arms(domains, base=design.baseline, design=design),
+        targets=tuple(targets),
+        sampler="grid",
+        scheduler=SchedulerConfig("fifo", FifoOptions()),
+        trials=len(design.names) * len(design.subjects),
+        repeats=design.seeds,
+        seed=design.seed,
+        source=source,
+        path=path,
+        design=design,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,222 @@
+"""Checks an ablation as a whole: what each arm changes, whether metrics compare, whether a star can be earned."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from platform.errors import Problem, nearest
+from platform.study.conditions import Arm, as_baseline
+from platform.study.config_errors import config_problems
+from platform.study.design import BASELINE, COLUMNS, EVALUATE, Design, Published, has_clips
+from platform.study.overrides import Written
+from platform.study.space_checks import misread
+from platform.study.yaml_source import KeyPath, Source
+from trainables.config.trial import TrialConfig, flatten, resolve
+from trainables.graph import ancestors, stage_runs
+from trainables.metrics.registry import METRICS, Metric
+
+_DECODERS = ("semantic", "structure", "motion")
+PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What every check looks at."""
+
+    source: Source
+    baseline: Mapping[str, Any]
+    written: Mapping[str, Written]
+    """Where the baseline's overrides stand."""
+    stages: tuple[str, ...]
+    seed: int
+
+    def identities(self, config: TrialConfig, *, offset: int = 0) -> tuple[str, ...]:
+        """Return what decides all results of an arm."""
+        runs = stage_runs(config, seed=self.seed + offset, targets=self.stages)
+        return tuple(run.identity for run in runs if run.stage in self.stages)
+
+
+def metric_named(name: str) -> Metric | None:
+    """Return the metric, that on test clips included (`evaluate.test_ssim`); None if there is none."""
+    if name in METRICS:
+        return METRICS[name]
+    stage, _, rest = name.partition(".")
+    validation = METRICS.get(f"{stage}.{rest.removeprefix('test_')}")
+    return replace(validation, name=name) if validation is not None and is_held_out(validation.name) else None
+
+
+def is_held_out(name: str) -> bool:
+    """Tell whether the metric `name` of the registry is measured on validation clips and on test clips alike."""
+    stage, _, rest = name.partition(".")
+    return stage == EVALUATE or (stage in _DECODERS and rest != "loss")
+
+
+def known_metrics() -> tuple[str, ...]:
+    """Return every name that `metric_named` takes and that suits an ablation."""
+    tested = [name.replace(".", ".test_") for name in METRICS if is_held_out(name)]
+    return (*tested, *(name for name in METRICS if not name.startswith(f"{EVALUATE}.")))
+
+
+def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric, ...], list[Problem]]:
+    """Return the primary metrics, and what is wrong with the others."""
+    metrics, problems = [], []
+    for index, name in enumerate(names):
+        metric = metric_named(name)
+        if metric is None:
+            what = f"there is no metric {name!r}; {nearest(name, known_metrics())}"
+            problems.append(source.problem(("primary", index), what))
+        elif name in names[:index]:
+            problems.append(source.problem(("primary", index), f"{name} is listed twice"))
+        else:
+            metrics.append(metric)
+    return tuple(metrics), problems
+
+
+def check_arms(standing: Standing, arms: Sequence[Arm]) -> tuple[list[Arm], list[str], list[Problem]]:
+    """Return the arms that differ from the baseline (levels that it has already are marked), notes, and problems."""
+    kept: list[Arm] = []
+    notes: list[str] = []
+    problems: list[Problem] = []
+    found = {standing.identities(resolve(standing.baseline)): BASELINE}
+    for arm in arms:
+        config, wrong = _resolved(standing, arm)
+        problems += wrong
+        if config is None:
+            continue
+        identities = standing.identities(config, offset=arm.seed_offset)
+        same = found.setdefault(identities, arm.name)
+        if same == BASELINE and not arm.is_generated:
+            problems.append(standing.source.problem(arm.path, _nothing(arm, standing)))
+        elif same == BASELINE:
+            notes.append(f"{arm.name} is the baseline itself: no trial of its own")
+            kept += [as_baseline(arm)] if arm.origin == "factorial" else []
+        else:
+            if same != arm.name:
+                notes.append(f"{arm.name} and {same} are the same after resolution: their stage runs are done once")
+            kept.append(arm)
+    return kept, notes, problems
+
+
+def _nothing(arm: Arm, standing: Standing) -> str:
+    if not arm.written:
+        return f"{arm.name} overrides nothing; name a field, or a seed_offset for a renamed copy of the baseline"
+    named = ", ".join(f"{name}: {one.value!r}" for name, one in arm.written.items())
+    return (
+        f"{arm.name} changes nothing that {', '.join(standing.stages)} depends on: the baseline has {named} or no use"
+    )
+
+
+def _resolved(standing: Standing, arm: Arm) -> tuple[TrialConfig | None, list[Problem]]:
+    paths: dict[str, KeyPath] = {name: one.path for name, one in (*standing.written.items(), *arm.written.items())}
+    if "voxels.subject" in arm.written:
+        what = "subjects are blocks, not conditions; name them under `subjects`"
+        return None, [standing.source.problem(paths["voxels.subject"], what)]
+    try:
+        config = resolve({**standing.baseline, **arm.overrides})
+    except ValidationError as error:
+        return None, list(config_problems(error, source=standing.source, written=paths))
+    wrong = [(one.path, misread(name, one.value, config)) for name, one in arm.written.items()]
+    return config, [standing.source.problem(path, what) for path, what in wrong if what is not None]
+
+
+def check_design(standing: Standing, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+    """Check the family, the scale of metrics, the number of seeds, margins and published tables."""
+    source = standing.source
+    for comparison in design.family:
+        path: KeyPath = ("family", comparison.condition)
+        if comparison.condition not in design.conditions:
+            what = f"there is no condition {comparison.condition!r}; {nearest(comparison.condition, design.conditions)}"
+            yield source.problem(path, what)
+        elif comparison.metric not in design.primary:
+            near = nearest(comparison.metric, design.primary)
+            yield source.problem(path, f"{comparison.metric} is none of the primary metrics; {near}")
+    for name in design.margins:
+        if name not in design.primary:
+            what = f"is none of the primary metrics; {nearest(name, design.primary)}"
+            yield source.problem(("margins", name), what)
+    for index, subject in enumerate(design.subjects):
+        if subject in design.subjects[:index]:
+            yield source.problem(("subjects", index), f"{subject} is listed twice")
+    if "embedding_map" in design.figures and "semantic" not in ancestors(standing.stages):
+        what = f"embedding_map needs the stage semantic, which {', '.join(standing.stages)} does not"
+        yield source.problem(("figures",), what)
+    yield from _scales(standing, design, metrics)
+    yield from _enough(standing, design)
+    for index, table in enumerate(design.published):
+        yield from _published(source, design, table, index)
+
+
+def _scales(standing: Standing, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+    """Refuse a metric that is measured on another scale in another arm."""
+    plain = flatten(resolve(standing.baseline).model_dump())
+    for name, condition in design.conditions.items():
+        other = flatten(resolve({**standing.baseline, **condition.overrides}).model_dump())
+        changed = [field for field in {**plain, **other} if plain.get(field) != other.get(field)]
+        for metric in metrics:
+            moving = sorted(filter(metric.scale_depends_on, changed))
+            if moving:
+                what = f"{metric.name} is not comparable in {name}: its scale depends on {', '.join(moving)}"
+                yield standing.source.problem(("primary", design.primary.index(metric.name)), what)
+
+
+def _enough(standing: Standing, design: Design) -> Iterator[Problem]:
+    """Refuse a design under which no comparison of the family could ever be significant."""
+    from platform.statistics.difference import unattainable
+
+    if not design.conditions:
+        return  # a replication compares nothing
+    config = resolve(standing.baseline)
+    clips = config.generator.test_clips if "evaluate" in standing.stages else 10**6
+    if not design.family:
+        yield standing.source.problem(("family",), "declares no comparison; name one, or leave the key out for all")
+        return
+    whole = [one.metric for one in design.family if not has_clips(one.metric)]
+    if whole and (design.unit == "clips" or (design.unit == "both" and len(whole) < len(design.family))):
+        what = f"{whole[0]} is a number of a trial, not of a clip: declare it where the unit is seeds"
+        yield standing.source.problem(("unit",), what)
+        return
+    family = len(design.family)
+    why = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)
+    if why:
+        yield standing.source.problem(("seeds",), why)
+
+
+def with_columns(table: Published) -> Published:
+    """Return `table` with the usual columns where the file names none."""
+    file = PUBLISHED / table.table
+    if table.columns or not file.is_file():
+        return table
+    header = file.read_text(encoding="utf-8").splitlines()[0].split(",")
+    return table.model_copy(update={"columns": {ours: name for ours, name in COLUMNS.items() if name in header}})
+
+
+def _published(source: Source, design: Design, table: Published, index: int) -> Iterator[Problem]:
+    path: KeyPath = ("published", index) if ("published", index) in source.places else ("published",)
+    file = PUBLISHED / table.table
+    if not file.is_file():
+        tables = [other.name for other in PUBLISHED.glob("*.csv")]
+        yield source.problem((*path, "table"), f"there is no such table; {nearest(table.table, tables)}")
+        return
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    columns = list(rows[0])
+    key = table.key if table.key is not None else columns[0]
+    for column in (key, *table.where, *table.columns.values()):
+        if column not in columns:
+            yield source.problem(path, f"{table.table} has no column {column!r}; {nearest(column, columns)}")
+    labels = [row.get(key, "") for row in rows]
+    for ours, theirs in table.conditions.items():
+        if ours not in (BASELINE, *design.conditions, *(design.factorial.cells if design.factorial else ())):
+            what = f"there is no condition {ours!r}; {nearest(ours, design.names)}"
+            yield source.problem((*path, "conditions", ours), what)
+        if theirs not in labels:
+            what = f"{table.table} has no row {theirs!r}; {nearest(theirs, labels)}"
+            yield source.problem((*path, "conditions", ours), what)
+    for metric in table.columns:
+        if metric_named(metric) is None:
+            yield source.problem(
+                (*path, "columns", metric), f"there is no such metric; {nearest(metric, known_metrics())}"
+            )

@@ -1,0 +1,102 @@
+"""Puts the errors of pydantic into words for the user, with the place where the mistake was written."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from platform.errors import Problem, nearest
+from platform.study.yaml_source import KeyPath, Source
+from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig
+from trainables.config.trial import TrialConfig
+
+_DATASETS: Mapping[str, type[BaseModel]] = {
+    "phantom": PhantomConfig,
+    "appearing": AppearingConfig,
+    "folder": FolderConfig,
+}
+
+
+@cache
+def config_fields() -> frozenset[str]:
+    """Return every dotted field of `TrialConfig`, those of all data sets included."""
+    return frozenset(_fields_of(TrialConfig, ""))
+
+
+def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if name == "dataset":
+            for dataset in _DATASETS.values():
+                yield from _fields_of(dataset, "dataset.")
+        elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _fields_of(info.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def explain(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
+    """Return what one entry of `ValidationError.errors()` says; what is right; for unknown keys, the `known` ones."""
+    kind, message, got = error["type"], str(error["msg"]), _short(error["input"])
+    context: Mapping[str, Any] = error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"there is no such key; {nearest('.'.join(map(str, error['loc'])), known)}"
+    if kind == "missing":
+        is_range = isinstance(error["loc"][-1], int)
+        return "must be [lower, upper]" if is_range else "is missing; it must be given"
+    if kind == "too_long" and context.get("max_length") == 2:
+        return f"must be [lower, upper], but got {got}"
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", str(context["expected"]))
+        return f"there is no {got}; {nearest(str(error['input']), names)}"
+    if kind == "union_tag_invalid":
+        return f"there is no {context['tag']!r}; there are: {context['expected_tags']}"
+    if kind in ("value_error", "no_domain"):
+        return message.removeprefix("Value error, ")
+    if kind == "model_attributes_type" and error["loc"] == ("dataset",):
+        return f"must be a mapping such as {{kind: folder, path: ...}}, but got {got}; kinds: {', '.join(_DATASETS)}"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"must be a mapping (`key: value` lines), but got {got}"
+    wanted = message.replace("Input should", "must").replace("valid tuple", "list").partition(", ")[0]
+    return f"{wanted}, but got {got}"
+
+
+def config_problems(error: ValidationError, *, source: Source, written: Mapping[str, KeyPath]) -> Iterator[Problem]:
+    """Tell what is wrong with the overrides of a `TrialConfig`.
+
+    Args:
+        error: What `resolve` raised.
+        source: Where the overrides were written.
+        written: Dotted field to its path in the source.
+    """
+    for entry in error.errors():
+        field = config_field(entry)
+        blamed = _blamed(field, str(entry["msg"]), written)
+        text = explain({**entry, "loc": tuple(field.split("."))}, config_fields())
+        is_elsewhere = field not in (blamed, "") and field not in text
+        yield source.problem(written.get(blamed, ("base",)), f"{field}: {text}" if is_elsewhere else text)
+
+
+def config_field(entry: Mapping[str, Any]) -> str:
+    """Return the dotted field that an entry of `ValidationError.errors()` is about; empty for the config as a whole."""
+    loc = [str(part) for part in entry["loc"] if not isinstance(part, int)]
+    if loc[:1] == ["dataset"] and loc[1:2] and loc[1] in _DATASETS:
+        del loc[1]
+    if entry["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        loc.append("kind")
+    return ".".join(loc)
+
+
+def _blamed(field: str, message: str, written: Mapping[str, KeyPath]) -> str:
+    """Return which of the `written` fields to blame for an error in `field`, which may be a whole section."""
+    if field in written:
+        return field
+    near = [name for name in written if field == "" or name.startswith(field + ".") or field.startswith(name + ".")]
+    named = [name for name in near if re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message)]
+    return next(iter((*named, *near)), "")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

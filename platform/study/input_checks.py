@@ -1,0 +1,50 @@
+"""Checks what a study reads: the data set and the frozen networks."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from platform.errors import Problem
+from platform.study.config_errors import config_fields
+from platform.study.yaml_source import Source
+from trainables import datasets
+from trainables.config.trial import TrialConfig
+from trainables.graph import STAGES, ancestors, resolve_reference
+
+_log = logging.getLogger(__name__)
+
+
+def check_inputs(source: Source, config: TrialConfig, *, stages: Iterable[str], section: str) -> Iterator[Problem]:
+    """Tell what is wrong with the data set and the networks' sources, as far as `stages` need them.
+
+    Args:
+        source: The file that asks for them.
+        config: What it comes to.
+        stages: Those that report what the study is about.
+        section: The key of the file under which overrides of config fields stand.
+    """
+    needed = ancestors(stages)
+    if "data" in needed:
+        report = datasets.check(config)
+        for warning in report.warnings:
+            _log.warning("%s", warning)
+        for problem in report.errors:
+            field = problem.where if problem.where in ("voxels.subject",) else "dataset.path"
+            where = "" if field == problem.where else f"{problem.where}: "
+            yield _written(source, section, field, f"{where}{problem.what}; {problem.right}")
+    for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name != "data"):
+        try:
+            resolve_reference(reference)(config) if reference is not None else None
+        except (ValueError, OSError) as error:
+            field, _, what = str(error).partition(": ")  # it begins with the field
+            is_field = field in config_fields()
+            yield _written(source, section, *((field, what) if is_field else ("backbones", str(error))))
+
+
+def _written(source: Source, section: str, field: str, what: str) -> Problem:
+    """Return a problem at the place of `field`, which may be a section or nested, or else of its section."""
+    for path in sorted(source.places, key=len, reverse=True):
+        dotted = ".".join(map(str, path[1:]))
+        if path[0] == section and dotted != "" and f"{dotted}.".startswith(f"{field}."):
+            return source.problem(path, what)
+    return replace(source.problem((), what), key=field)

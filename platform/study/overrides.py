@@ -1,0 +1,110 @@
+"""Overrides of config fields as they stand in a file, and what `--set` changes in it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from platform.errors import Place, Problem, UserError, nearest, refuse
+from platform.study import yaml_source
+from platform.study.config_errors import config_fields
+from platform.study.yaml_source import KeyPath, Source
+
+
+@dataclass(frozen=True)
+class Written:
+    """A value and where it stands."""
+
+    value: Any
+    path: KeyPath
+
+
+def written_at(source: Source, *path: str | int) -> tuple[dict[str, Written], list[Problem]]:
+    """Return the overrides at `path` by dotted field, and what is wrong with how they are written."""
+    raw: Any = source.data
+    for key in path:
+        raw = raw.get(key, {}) if isinstance(raw, dict) else raw[key]
+    if not isinstance(raw, dict):
+        return {}, [source.problem(path, "must be a mapping of config fields (remove the key if there are none)")]
+    flat: dict[str, Written] = {}
+    problems = []
+    for field, written in _leaves(raw, path, len(path)):
+        overlapping = [other for other in flat if f"{other}.".startswith(f"{field}.") or field.startswith(f"{other}.")]
+        for other in overlapping:
+            problems.append(source.problem(written.path, f"given twice; first at {source.place(flat[other].path)}"))
+        flat[field] = written
+    return flat, problems
+
+
+def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tuple[str, Written]]:
+    for key, value in mapping.items():
+        here = (*path, key)
+        if isinstance(value, dict):
+            yield from _leaves(value, here, depth)
+        else:
+            yield ".".join(str(part) for part in here[depth:]), Written(value, here)
+
+
+def absolute(field: str, value: Any) -> Any:
+    """Make the data set's folder absolute: workers have other working directories."""
+    return str(Path(value).expanduser().absolute()) if field == "dataset.path" else value
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the command line may change in a kind of file."""
+
+    settable: tuple[str, ...]
+    """Keys of the file; all other names that `--set` is given are config fields."""
+    section: str
+    """The key under which overrides of config fields stand."""
+    varied: str
+    """The key under which fields stand that are not to be set, since they vary."""
+
+
+def apply_settings(
+    settings: Sequence[str], *, source: Source, base: dict[str, Written], keys: Keys
+) -> tuple[Source, dict[str, Written]]:
+    """Return `source` and `base` with what the command line sets, as `key=value`. Raises `UserError`."""
+    source, base = replace(source, data=dict(source.data), places=dict(source.places)), dict(base)
+    problems = []
+    for setting in settings:
+        place = Place(0, 0, f"--set {setting}")
+        key, separator, text = setting.partition("=")
+        if separator == "" or key == "":
+            problems.append(Problem(place, "", "must be KEY=VALUE, such as motion.depth=3 or trials=20"))
+            continue
+        try:
+            value = yaml_source.parse_value(text)
+        except UserError:
+            problems.append(Problem(place, key, f"{text!r} is no YAML value"))
+            continue
+        problem = _set((key, value), place=place, source=source, base=base, keys=keys)
+        if problem is not None:
+            problems.append(problem)
+    refuse(problems)
+    return source, base
+
+
+def _set(
+    setting: tuple[str, Any], *, place: Place, source: Source, base: dict[str, Written], keys: Keys
+) -> Problem | None:
+    """Change one key of `source` or `base` in place; return why it cannot be."""
+    key, value = setting
+    if key in keys.settable:
+        source.data[key] = value
+        for stale in [path for path in source.places if path[0] == key]:
+            del source.places[stale]
+        source.places[(key,)] = place
+        return None
+    swept = source.data.get(keys.varied)
+    if isinstance(swept, dict) and key in swept:
+        return Problem(
+            place, key, f"is swept at {source.place((keys.varied, key))}; take it out there, or do not set it"
+        )
+    if key not in config_fields():
+        return Problem(place, key, f"there is no such key; {nearest(key, (*keys.settable, *config_fields()))}")
+    path: KeyPath = (keys.section, key)
+    source.places[path] = place
+    base[key] = Written(value, path)
+    return None

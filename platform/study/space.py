@@ -1,0 +1,116 @@
+"""The space of configs that a study searches: domains, conditions, constraints and points to try first."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from platform.study.constraints import Constraint
+from platform.study.domains import AnyDomain, Domain, Scalar, Suggester, same
+from trainables.config.trial import TrialConfig, flatten, resolve
+
+Point = dict[str, Scalar]
+"""Swept field to value; a field whose condition does not hold is absent."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The swept fields and everything that binds them."""
+
+    domains: Mapping[str, AnyDomain]
+    """Dotted field to domain, every field after those that its `when` names."""
+    base: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted overrides that hold for every point."""
+    constraints: tuple[Constraint, ...] = ()
+    points: tuple[Point, ...] = ()
+    """Complete, allowed points that are tried first."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The swept fields."""
+        return tuple(self.domains)
+
+    def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
+        """Tell whether the condition of the field `name` holds, given the `values` of those before it."""
+        return all(
+            other in values and any(same(values[other], value) for value in allowed)
+            for other, allowed in self.domains[name].when.items()
+        )
+
+    def suggest(self, suggester: Suggester) -> Point:
+        """Return a point, each field chosen by `suggester`; it may still violate a constraint."""
+        values: Point = {}
+        for name, domain in self.domains.items():
+            if self.is_active(name, values):
+                values[name] = domain.suggest(name, suggester)
+        return values
+
+    def config(self, values: Mapping[str, Scalar]) -> TrialConfig:
+        """Return the full config of a point. Raises `pydantic.ValidationError` if there is none."""
+        return resolve({**self.base, **values})
+
+    def violated(self, values: Mapping[str, Scalar]) -> str | None:
+        """Return what forbids a point, the text of a constraint or of the config's own check, or None."""
+        try:
+            config = self.config(values)
+        except ValidationError as error:
+            return "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        known = flatten(config.model_dump()) if self.constraints else {}
+        for constraint in self.constraints:
+            try:
+                holds = constraint.holds(known)
+            except ValueError as error:
+                return str(error)
+            if not holds:
+                return constraint.text
+        return None
+
+    def size(self) -> int | None:
+        """Return the most points that a grid can have, conditions and constraints left aside; None if endless."""
+        total = 1
+        for domain in self.domains.values():
+            if domain.size is None:
+                return None
+            total *= domain.size
+        return total
+
+    def grid(self) -> list[Point]:
+        """Return every allowed point of a space whose `size` is not None: those to try first, then the others."""
+        return list(self._grid)
+
+    @cached_property
+    def _grid(self) -> tuple[Point, ...]:
+        points: list[Point] = [{}]
+        for name, domain in self.domains.items():
+            points = [extended for point in points for extended in self._extend(point, name, domain)]
+        rest = [point for point in points if point not in self.points and self.violated(point) is None]
+        return (*self.points, *rest)
+
+    def _extend(self, point: Point, name: str, domain: Domain) -> Iterator[Point]:
+        if not self.is_active(name, point):
+            yield point
+            return
+        for value in domain.values():
+            yield {**point, name: value}
+
+
+@dataclass(frozen=True)
+class RandomSuggester:
+    """Draws every value at random, for checks and tests."""
+
+    generator: random.Random
+
+    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+        """Return one of `options`."""
+        return self.generator.choice(options)
+
+    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        """Return a number in the range, whatever the scale: checks need values, not a distribution."""
+        return min(high, max(low, self.generator.uniform(low, high)))
+
+    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        """Return an integer in the range."""
+        return self.generator.randrange(low, high + 1, step)

@@ -1,0 +1,191 @@
+"""Checks a search space against the config that it varies: fields, values, conditions, constraints, fixed points."""
+
+import random
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from pydantic import ValidationError
+
+from platform.errors import Problem, nearest
+from platform.study.config_errors import config_field, config_fields, explain
+from platform.study.constraints import Constraint, parse_constraint
+from platform.study.domains import AnyDomain, Choice, Scalar, kind_of, same
+from platform.study.space import Point, RandomSuggester, Space
+from platform.study.unresolved_config import Draft
+from trainables.config.trial import TrialConfig, flatten, resolve
+from trainables.identity import identity_fields
+
+_DRAWS = 500
+"""Random points of which at least one must satisfy the constraints."""
+
+
+def check_fields(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
+    """Check that every swept field exists, changes results, and takes the values of its domain."""
+    decisive = flatten(identity_fields(config))
+    there = flatten(config.model_dump())
+    for field, domain in draft.domains.items():
+        if field not in config_fields():
+            known = [name for name in config_fields() if name in there]
+            yield draft.problem("space", field, what=f"there is no such field; {nearest(field, known)}")
+        elif field in there and field not in decisive:
+            what = "only says how or where to run and changes no result, so there is nothing to search"
+            yield draft.problem("space", field, what=what)
+        else:
+            yield from _check_values(draft, field, domain)
+
+
+def _check_values(draft: Draft, field: str, domain: AnyDomain) -> Iterator[Problem]:
+    probes = domain.probes()
+    wrong = {index: reason for index, value in enumerate(probes) if (reason := _wrong(draft, field, value)) is not None}
+    if not wrong:
+        return
+    kind = kind_of(domain)
+    if isinstance(domain, Choice):
+        for index, reason in wrong.items():
+            yield draft.problem("space", field, kind, index, what=reason)
+        return
+    first = next(iter(wrong))
+    what = f"{wrong[first]}"
+    if domain.size == len(probes) and len(wrong) < len(probes):
+        usable = [value for index, value in enumerate(probes) if index not in wrong]
+        what = f"{len(wrong)} of its {len(probes)} values cannot be used ({what}); write choice: {usable}"
+    yield draft.problem("space", field, kind, what=what)
+
+
+def _wrong(draft: Draft, field: str, value: Scalar) -> str | None:
+    """Return why no config has `value` in `field`, or None."""
+    try:
+        return misread(field, value, resolve({**draft.base, field: value}))
+    except ValidationError as error:
+        entries = error.errors()
+    for entry in entries:
+        if config_field(entry) == field:
+            return explain({**entry, "loc": (field,)}, config_fields())
+    for other, domain in draft.domains.items():  # a check over several fields, which another swept field may satisfy
+        for rescue in domain.probes() if other != field else ():
+            try:
+                resolve({**draft.base, field: value, other: rescue})
+            except ValidationError:
+                continue
+            return None
+    return explain({**entries[0], "loc": (field,)}, config_fields())
+
+
+def misread(field: str, value: Any, config: TrialConfig) -> str | None:
+    """Return what is wrong if the config took `value` for something else, as `"4"` or `true` for a number."""
+    taken = flatten(config.model_dump()).get(field)
+    if not isinstance(value, bool | int | float | str) or not isinstance(taken, bool | int | float | str):
+        return None
+    return (
+        None
+        if same(taken, value)
+        else f"must be of the type {type(taken).__name__}, such as {taken!r}, but got {value!r}"
+    )
+
+
+def check_conditions(draft: Draft) -> Iterator[Problem]:
+    """Check that every `when` names another swept field and values that it has, and that none wait in a circle."""
+    for field, domain in draft.domains.items():
+        for other, allowed in domain.when.items():
+            if other not in draft.domains:
+                what = f"a condition needs a swept field, and this is none; {nearest(other, draft.domains)}"
+                yield draft.problem("space", field, "when", other, what=what)
+                continue
+            for value in allowed:
+                if not draft.domains[other].contains(value):
+                    what = f"{value!r} is no value that {other} is swept over"
+                    yield draft.problem("space", field, "when", other, what=what)
+    try:
+        ordered(draft.domains)
+    except CycleError as error:
+        circle = error.args[1]
+        yield draft.problem("space", circle[0], "when", what=f"the conditions wait in a circle: {' -> '.join(circle)}")
+
+
+def ordered(domains: Mapping[str, AnyDomain]) -> dict[str, AnyDomain]:
+    """Return `domains` with every field after those that its `when` names. Raises `graphlib.CycleError`."""
+    names = TopologicalSorter({field: [*domain.when] for field, domain in domains.items()}).static_order()
+    return {field: domains[field] for field in names if field in domains}
+
+
+def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constraint], list[Problem]]:
+    """Return the constraints, and what is wrong with the others."""
+    known = flatten(config.model_dump())
+    constraints, problems = [], []
+    for index, text in enumerate(draft.constraints):
+        try:
+            constraint = parse_constraint(text)
+        except ValueError as error:
+            problems.append(draft.problem("constraints", index, what=str(error)))
+            continue
+        unknown = [field for field in constraint.fields if field not in known]
+        for field in unknown:
+            what = f"there is no field {field}; {nearest(field, known)}"
+            problems.append(draft.problem("constraints", index, what=what))
+        if not unknown and not any(field in draft.domains for field in constraint.fields):
+            what = f"names no swept field, so it is the same everywhere; swept are: {', '.join(draft.domains)}"
+            problems.append(draft.problem("constraints", index, what=what))
+        constraints.append(constraint)
+    return constraints, problems
+
+
+def complete_points(draft: Draft, space: Space, config: TrialConfig) -> tuple[list[Point], list[Problem]]:
+    """Return the points to try first, fields that they leave out taken from `config`, and what is wrong with others."""
+    defaults = flatten(config.model_dump())
+    points: list[Point] = []
+    problems: list[Problem] = []
+    for index, raw in enumerate(draft.points):
+        found = list(_check_point(draft, space, index, defaults))
+        point = _completed(space, flatten(raw), defaults)
+        if not found and (violated := space.violated(point)) is not None:
+            found = [draft.problem("points", index, what=f"is not allowed: {violated}")]
+        if not found and point in points:
+            found = [draft.problem("points", index, what=f"is the same as point {points.index(point)}: {point}")]
+        problems += found
+        points.append(point)
+    return points, problems
+
+
+def _completed(space: Space, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
+    point: Point = {}
+    for field in space.fields:
+        if space.is_active(field, point):
+            point[field] = given.get(field, defaults[field])
+    return point
+
+
+def _check_point(draft: Draft, space: Space, index: int, defaults: Mapping[str, Any]) -> Iterator[Problem]:
+    given = flatten(draft.points[index])
+    point = _completed(space, given, defaults)
+    for field in given:
+        if field not in space.domains:
+            what = f"is not swept; {nearest(field, space.fields)}"
+        elif field not in point:
+            what = f"is swept only when {_condition(space.domains[field])}; leave it out"
+        else:
+            continue
+        yield draft.problem("points", index, field, what=what)
+    for field, value in point.items():
+        if not isinstance(value, bool | int | float | str) or not space.domains[field].contains(value):
+            subject = "is" if field in given else "is left out, and in `base` it is"
+            domain = space.domains[field].model_dump(by_alias=True, exclude_defaults=True)
+            yield draft.problem("points", index, field, what=f"{subject} {value!r}, outside the domain {domain}")
+
+
+def _condition(domain: AnyDomain) -> str:
+    return " and ".join(f"{other} is {' or '.join(map(repr, allowed))}" for other, allowed in domain.when.items())
+
+
+def check_not_void(draft: Draft, space: Space) -> Iterator[Problem]:
+    """Check that some point of the space is allowed."""
+    suggester = RandomSuggester(random.Random(0))
+    violated: str | None = None
+    for _ in range(_DRAWS):
+        violated = space.violated(space.suggest(suggester))
+        if violated is None:
+            return
+    key = "constraints" if space.constraints else "space"
+    yield draft.problem(
+        key, what=f"leaves no point to try: {_DRAWS} random ones were tried, the last breaks: {violated}"
+    )

@@ -1,0 +1,183 @@
+"""Checks what a search-space file asks for as a whole: targets, sampler, scheduler, number of trials."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from platform.errors import Problem, nearest, refuse
+from platform.study import space_checks
+from platform.study.config_errors import explain
+from platform.study.space import Space
+from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
+from platform.study.swept_stages import touched, varying_stages
+from platform.study.unresolved_config import Draft
+from trainables.config.trial import TrialConfig
+from trainables.graph import STAGES
+from trainables.metrics.registry import METRICS, Metric, comparable
+
+MAX_GRID = 10_000
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of a study the checks have made."""
+
+    space: Space
+    targets: tuple[Metric, ...]
+    scheduler: SchedulerConfig
+    trials: int
+
+
+def check_names(draft: Draft) -> Iterator[Problem]:
+    """Check that the targets, the sampler and the scheduler exist."""
+    for index, name in enumerate(draft.target):
+        stage, _, _ = name.partition(".")
+        if name in draft.target[:index]:
+            yield draft.problem("target", index, what=f"{name} is listed twice")
+        elif stage not in STAGES:
+            stages = [metric.stage for metric in METRICS.values()]
+            what = f"{name!r} must be stage.metric, and there is no stage {stage!r}; {nearest(stage, stages)}"
+            yield draft.problem("target", index, what=what)
+        elif name not in METRICS:
+            known = [metric for metric in METRICS if metric.startswith(stage + ".")]
+            what = f"there is no metric {name!r}; {nearest(name, known or METRICS)}"
+            yield draft.problem("target", index, what=what)
+    if draft.sampler not in SAMPLERS:
+        yield draft.problem(
+            "sampler", what=f"there is no sampler {draft.sampler!r}; {nearest(draft.sampler, SAMPLERS)}"
+        )
+    yield from _check_scheduler(draft)
+
+
+def _check_scheduler(draft: Draft) -> Iterator[Problem]:
+    ((name, options),) = draft.scheduler.items()
+    if name in REFUSED_SCHEDULERS:
+        what = f"{name} is refused: {REFUSED_SCHEDULERS[name]}; use one of: {', '.join(SCHEDULERS)}"
+        yield draft.problem("scheduler", what=what)
+    elif name not in SCHEDULERS:
+        what = f"there is no scheduler {name!r}; {nearest(name, (*SCHEDULERS, *REFUSED_SCHEDULERS))}"
+        yield draft.problem("scheduler", what=what)
+    else:
+        try:
+            SCHEDULERS[name].model_validate(options)
+        except ValidationError as error:
+            for entry in error.errors():
+                what = explain(dict(entry), SCHEDULERS[name].model_fields)
+                yield draft.problem("scheduler", name, *entry["loc"], what=what)
+    if name not in ("fifo", *REFUSED_SCHEDULERS) and len(draft.target) > 1:
+        what = f"{name} stops trials by one target, but there are {len(draft.target)}; use fifo"
+        yield draft.problem("scheduler", what=what)
+    elif name in SCHEDULERS and name != "fifo" and not _told_by_epoch(draft.target[0]):
+        what = f"{name} stops trials by their epochs, but {draft.target[0]} is known only at the end; use fifo"
+        yield draft.problem("scheduler", what=what)
+
+
+def _told_by_epoch(target: str) -> bool:
+    """Tell whether the stage of `target` trains, so that it reports every epoch; true for what is no stage."""
+    section = TrialConfig.model_fields.get(target.partition(".")[0])
+    fields: Mapping[str, object] = getattr(section.annotation, "model_fields", {}) if section is not None else {}
+    return section is None or "train" in fields or "epochs" in fields
+
+
+def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -> Parts:
+    """Return the parts of a study. Raises `UserError` with all that is wrong, the `problems` found before included."""
+    constraints, found = space_checks.parse_constraints(draft, config)
+    problems = [*problems, *found, *space_checks.check_fields(draft, config)]
+    problems += space_checks.check_conditions(draft)
+    targets = tuple(METRICS[name] for name in draft.target if name in METRICS)
+    problems += [problem for metric in targets for problem in _check_comparable(draft, metric)]
+    problems += _check_influence(draft, targets)
+    problems += _check_clips(draft, config)
+    problems += _check_sampler(draft) if draft.sampler in SAMPLERS else ()
+    refuse(problems)
+    space = Space(space_checks.ordered(draft.domains), base=draft.base, constraints=tuple(constraints))
+    points, problems = space_checks.complete_points(draft, space, config)
+    refuse((*problems, *space_checks.check_not_void(draft, space)))
+    space = replace(space, points=tuple(points))
+    ((name, options),) = draft.scheduler.items()
+    trials = draft.trials
+    if draft.sampler == "grid":
+        size = len(space.grid())
+        trials = size if trials is None else min(trials, size)
+    assert trials is not None
+    return Parts(space, targets, SchedulerConfig(name, SCHEDULERS[name].model_validate(options)), trials)
+
+
+def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
+    """Refuse to judge videos on validation clips of which none is made."""
+    field = "generator.validation_clips"
+    judged = [name for name in draft.target if name in METRICS and METRICS[name].stage == "evaluate"]
+    if judged and config.generator.validation_clips == 0 and field not in draft.domains:
+        what = f"{judged[0]} is measured on validation clips, but {field} is 0; set it under base, to 24 or so"
+        yield draft.problem("target", what=what)
+
+
+def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:
+    """Refuse a target whose scale changes from trial to trial."""
+    changed = {field: sorted(filter(metric.scale_depends_on, touched(field))) for field in draft.domains}
+    moving = [field for field, dependent in changed.items() if dependent]
+    if not moving:
+        return
+    every = [name for field in draft.domains for name in touched(field)]
+    would_do = sorted(comparable(every), key=lambda name: (METRICS[name].stage != metric.stage, name))
+    same_stage = [name for name in would_do if METRICS[name].stage == metric.stage]
+    useful = (
+        same_stage
+        if same_stage
+        else [name for name in would_do if METRICS[name].stage in varying_stages(draft.domains, [METRICS[name].stage])]
+    )
+    instead = (
+        f"these would do: {', '.join(useful)}"
+        if useful
+        else f"no metric is; make one study for each value of {', '.join(moving)}"
+    )
+    what = f"{metric.name} is not comparable across {', '.join(moving)}, on which its scale depends; {instead}"
+    yield draft.problem("target", draft.target.index(metric.name), what=what)
+
+
+def _check_influence(draft: Draft, targets: tuple[Metric, ...]) -> Iterator[Problem]:
+    """Refuse fields that reach no target, and targets that no field reaches: the sweep would be pointless."""
+    for metric in targets:
+        if metric.stage not in varying_stages(draft.domains, [metric.stage]):
+            what = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
+            yield draft.problem("target", draft.target.index(metric.name), what=what)
+    for field in draft.domains if targets else ():
+        if field.partition(".")[0] in TrialConfig.model_fields and not varying_stages(
+            [field], [metric.stage for metric in targets]
+        ):
+            what = f"changes nothing that {', '.join(draft.target)} depends on; take it out, or choose another target"
+            yield draft.problem("space", field, what=what)
+
+
+def _check_sampler(draft: Draft) -> Iterator[Problem]:
+    sampler = SAMPLERS[draft.sampler]
+    if draft.sampler == "grid":
+        yield from _check_grid(draft)
+    elif draft.trials is None:
+        yield draft.problem("trials", what="is missing; say how many points to try (only a grid knows by itself)")
+    if sampler.max_targets is not None and len(draft.target) > sampler.max_targets:
+        others = [name for name, other in SAMPLERS.items() if other.max_targets is None]
+        what = (
+            f"{draft.sampler} takes one target, but there are {len(draft.target)}; these would do: {', '.join(others)}"
+        )
+        yield draft.problem("sampler", what=what)
+    if sampler.numeric_only:
+        for field, domain in draft.domains.items():
+            if not domain.is_numeric or domain.when:
+                what = f"{draft.sampler} takes numeric ranges without `when` only; use another sampler or domain"
+                yield draft.problem("space", field, what=what)
+        if len(draft.domains) < 2:
+            yield draft.problem("sampler", what=f"{draft.sampler} needs at least two fields; use tpe or gp for one")
+
+
+def _check_grid(draft: Draft) -> Iterator[Problem]:
+    for field, domain in draft.domains.items():
+        if domain.size is None:
+            yield draft.problem(
+                "space", field, what="has no end of values, so there is no grid; give a step or a choice"
+            )
+    size = Space(draft.domains).size()
+    if size is not None and size > MAX_GRID:
+        what = f"the grid has {size} points, more than {MAX_GRID}; use another sampler, or fewer or larger steps"
+        yield draft.problem("sampler", what=what)

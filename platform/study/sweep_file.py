@@ -1,0 +1,155 @@
+"""Reads a search-space file into a `Study`, or tells all that is wrong with it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StrictStr, ValidationError, field_validator
+
+from platform.errors import Problem, UserError, nearest, refuse
+from platform.study import input_checks, sweep_checks, yaml_source
+from platform.study.config_errors import config_problems, explain
+from platform.study.domains import KINDS, AnyDomain, PositiveInteger
+from platform.study.overrides import Keys, Written, absolute, apply_settings, written_at
+from platform.study.space_checks import misread
+from platform.study.study import Study
+from platform.study.unresolved_config import Draft
+from platform.study.yaml_source import Source
+from trainables.config.base import Config
+from trainables.config.trial import TrialConfig, resolve
+
+
+class StudyFile(Config):
+    """The keys of a search-space file."""
+
+    target: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
+    """Metric or metrics to optimise, `stage.metric`."""
+    space: Annotated[dict[str, AnyDomain], Field(min_length=1)]
+    """Dotted config field to the domain that it is swept over."""
+    sampler: StrictStr = "tpe"
+    scheduler: dict[str, dict[str, Any]] = {"fifo": {}}  # noqa: RUF012 (pydantic copies it)
+    """Name, or name and options: `{asha: {grace_epochs: 5}}`."""
+    trials: Annotated[PositiveInteger, Field(le=100_000)] | None = None
+    """Points to try; may be left out for a grid only, which then is tried as a whole."""
+    repeats: Annotated[PositiveInteger, Field(le=1000)] = 1
+    """How often each point is trained, with the seeds `seed`, `seed + 1`, ..."""
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
+    base: dict[str, Any] = Field(default_factory=dict)
+    """Overrides that hold for every trial, dotted or nested."""
+    constraints: tuple[StrictStr, ...] = ()
+    points: tuple[dict[str, Any], ...] = ()
+    """Tried first; fields that a point leaves out are as in `base`."""
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _one_target(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("scheduler", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {value: {}}
+        if isinstance(value, Mapping) and len(value) == 1:
+            return {name: {} if options is None else options for name, options in value.items()}
+        raise ValueError("must be a name or a name with options, such as {asha: {grace_epochs: 5}}")
+
+
+_KEYS = Keys(("target", "sampler", "scheduler", "trials", "repeats", "seed"), section="base", varied="space")
+
+
+SEARCH_SPACES = Path("search_spaces")
+"""Where the project's own files lie, seen from its root, where commands are run."""
+
+
+def load_study(path: Path, settings: Sequence[str] = ()) -> Study:
+    """Read `path`, change it by `settings` (`key=value`), and check all of it.
+
+    Raises:
+        UserError: All that is wrong, with file, line and column.
+    """
+    return build_study(read_named(path, SEARCH_SPACES), name=path.stem, settings=settings)
+
+
+def read_named(path: Path, ours: Path) -> Source:
+    """Read a file whose name names a study; the project's own files of its kind lie in `ours`. Raises `UserError`."""
+    if not path.exists():
+        there = [str(file) for folder in (path.parent, ours) for file in folder.glob("*.yaml")]
+        raise UserError(f"{path}: there is no such file" + (f"; {nearest(str(path), there)}" if there else ""))
+    source = yaml_source.read(path)
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem) is None:
+        raise UserError(f"{path}: the file's name names the study, so it may hold letters, digits, - and _ only")
+    return source
+
+
+def build_study(source: Source, *, name: str, settings: Sequence[str] = ()) -> Study:
+    """Return the study that `source` describes; see `load_study`."""
+    base, problems = written_at(source, "base")
+    source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
+    try:
+        config = resolve({field: written.value for field, written in base.items()})
+    except ValidationError as error:
+        config = None
+        paths = {field: written.path for field, written in base.items()}
+        problems += config_problems(error, source=source, written=paths)
+    try:
+        file = StudyFile.model_validate({**source.data, "base": {}})
+    except ValidationError as error:
+        refuse([*problems, *_shape_problems(error, source)])
+        raise AssertionError from error
+    draft = Draft(
+        source=source,
+        target=file.target,
+        sampler=file.sampler,
+        scheduler=file.scheduler,
+        trials=file.trials,
+        domains=file.space,
+        constraints=file.constraints,
+        points=file.points,
+        base={field: absolute(field, written.value) for field, written in base.items()},
+    )
+    if config is not None:
+        problems += _misread(draft, config, base)
+    problems += sweep_checks.check_names(draft)
+    if config is None:
+        refuse(problems)
+    assert config is not None
+    parts = sweep_checks.build_parts(draft, config, problems=problems)
+    stages = [metric.stage for metric in parts.targets]
+    refuse(input_checks.check_inputs(source, config, stages=stages, section="base"))
+    return Study(
+        name=name,
+        repeats=file.repeats,
+        seed=file.seed,
+        source=source.text,
+        path=source.path,
+        settings=tuple(settings),
+        sampler=file.sampler,
+        space=parts.space,
+        targets=parts.targets,
+        scheduler=parts.scheduler,
+        trials=parts.trials,
+    )
+
+
+def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]:
+    for entry in error.errors():
+        path = list(entry["loc"])
+        known: Sequence[str] = tuple(StudyFile.model_fields)
+        if path[0] == "space" and len(path) > 2:
+            del path[2]  # pydantic's name for the kind of domain
+            known = (*KINDS, "step", "when")
+        if entry["type"] == "extra_forbidden":
+            entry["loc"] = entry["loc"][-1:]
+        text = explain(dict(entry), known)
+        if entry["type"] == "too_short":
+            text = "is empty; name at least one" + (" field and its domain" if path == ["space"] else "")
+        yield source.problem(tuple(path), text)
+
+
+def _misread(draft: Draft, config: TrialConfig, base: Mapping[str, Written]) -> Iterator[Problem]:
+    for field, written in base.items():
+        what = misread(field, written.value, config)
+        if what is not None:
+            yield draft.problem(*written.path, what=what)

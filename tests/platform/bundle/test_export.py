@@ -1,0 +1,400 @@
+"""A study goes into a folder and out into another store, where all works as before; a changed folder goes nowhere."""
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from platform.bundle.reading import checked_bundle, take_in
+from platform.errors import UserError
+from platform.events import Kind, TrialEvent
+from platform.export import main as export
+from platform.rebuild import rebuild
+from platform.record.study_from_store import call_of
+from platform.record.trial_log import proposed_body
+from platform.report import make_report
+from platform.reproduce import main as reproduce
+from platform.study.ablation import AblationStudy
+from platform.study.ablation_file import load_ablation
+from platform.tracking_uri import default_tracking
+from storage import layout
+from storage.content import sealed
+from storage.errors import UnavailableError
+from storage.events import EventLog
+from storage.lease import Lease
+from storage.local import LocalStore
+from storage.runs import Manifest, RunStore
+from storage.studies import list_studies, save_call, save_study
+from storage.verify import main as verify
+from tests.platform.noop_ablations import TWO_EPOCHS
+from tests.stored import unlike_data
+from trainables.execute import execute_trial
+
+take = importlib.import_module("platform.import").main  # `import` is a keyword
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def execute(study: AblationStudy, store: LocalStore, scratch: Path) -> None:
+    """Run all trials of `study` here, and record them as a driver would."""
+    save_study(store, study.id, {"id": study.id, "definition": study.definition})
+    save_call(store, study.id, call_of(study), time=1.0)
+    runs = RunStore(store, cache=scratch / "cache")
+    for number, spec in enumerate(study.specs):
+        point, repeat = divmod(number, study.repeats)
+        values = study.points[point]
+        done = execute_trial(spec, runs=runs, scratch=scratch, report=lambda row, *, live: None)
+        times = {run.stage: {"identity": run.identity, "reused": False, "seconds": 0.5} for run in spec.runs}
+        end = {"outcome": "COMPLETED", "metrics": dict(done.metrics), "error": None, "seconds": 0.5, "step": None}
+        labels = study.labels(repeat, values)
+        bodies: list[tuple[Kind, dict[str, Any]]] = [
+            ("proposed", proposed_body(spec, point=point, repeat=repeat, values=values, labels=labels)),
+            ("started", {"attempt": 1}),
+            ("finished", {**end, "runs": times}),
+        ]
+        for sequence, (kind, body) in enumerate(bodies):
+            event = TrialEvent(spec.trial, sequence, kind, 1000.0 + number + sequence / 10, body)
+            EventLog(store, study.id).append(spec.trial, sequence, event.to_json())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder whose store holds the ablation `small` of twelve trials."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "small.yaml").write_text(TWO_EPOCHS)
+    study = load_ablation(folder / "small.yaml")
+    execute(study, LocalStore(folder / "store"), folder / "scratch")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(home: Path) -> Path:
+    """A bundle of it with all artifacts."""
+    assert export(["small", str(home / "bundle"), "--artifacts", "all", "--home", str(home)]) == 0
+    return home / "bundle"
+
+
+@pytest.fixture
+def bundle(exported: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(exported, tmp_path / "bundle"))
+
+
+def listed(folder: Path) -> None:
+    """Write the checksums anew, as somebody would who changed a bundle on purpose."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt")
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files]
+    (folder / "checksums.txt").write_text("".join(lines))
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def test_a_bundle_holds_all_and_says_what_is_what(exported: Path) -> None:
+    done = subprocess.run(["sha256sum", "--quiet", "-c", "checksums.txt"], cwd=exported, check=False)
+    assert done.returncode == 0
+    trials = pd.read_parquet(exported / "records" / "trials.parquet")
+    assert len(trials) == 12
+    assert (exported / "small.yaml").read_text() == TWO_EPOCHS
+    assert json.loads((exported / "configs" / "half-u0-s3.json").read_text())["noop"]["value"] == 0.5
+    assert (exported / "requirements.lock").read_text() == (ROOT / "requirements.lock").read_text()
+    assert (exported / "report" / "report.html").is_file()
+    told = (exported / "README.txt").read_text()
+    for entry in exported.iterdir():
+        assert entry.name in told or entry.name in ("README.txt", "small.yaml"), entry
+    assert "12 completed" in told
+    assert verify([(exported / "store").as_uri()]) == 0
+    assert unlike_data(LocalStore(exported / "store")) == []
+    assert not [path for path in exported.parent.iterdir() if path.name.startswith(".bundle")]
+
+
+@pytest.mark.slow
+def test_elsewhere_report_reproduce_and_rebuild_work(
+    exported: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    assert take([str(exported), "--home", str(there)]) == 0
+    store = LocalStore(there / "store")
+    assert verify([store.uri]) == 0
+    assert list_studies(store) == ("small",)
+    keys = set(LocalStore(home / "store").list("")) - {"leases/"}
+    assert {key for key in store.list("") if not key.startswith(("leases/", "studies/small/records"))} == {
+        key for key in keys if not key.startswith(("leases/", "checkpoints/"))
+    }
+    _, report = make_report(store, "small", tmp_path / "report")
+    assert report.answers == make_report(LocalStore(home / "store"), "small", tmp_path / "here")[1].answers
+    assert reproduce(["small/half-u0-s2", "--home", str(there)]) == 0
+    assert "bit-equal" in capsys.readouterr().out
+    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
+    assert rebuild(store, "small", home=there, tracking=default_tracking(there)).lack == ""
+    assert take([str(exported), "--home", str(there)]) == 0, "a second time nothing is new"
+    assert f"0 of {len(checked_bundle(exported).keys)} objects were new" in capsys.readouterr().out
+
+
+def test_only_what_was_chosen_is_copied(home: Path, tmp_path: Path) -> None:
+    assert export(["small", str(tmp_path / "none"), "--artifacts", "none", "--home", str(home)]) == 0
+    assert not (tmp_path / "none" / "store" / "blobs").exists()
+    known = {path.stem for path in (tmp_path / "none" / "manifests").iterdir()}
+    assert known == {path.name for path in (home / "store" / "stages").iterdir()}
+    assert take([str(tmp_path / "none"), "--home", str(tmp_path / "there")]) == 0
+    assert list(LocalStore(tmp_path / "there" / "store").list("stages/")) == []
+
+
+def test_by_default_the_evaluations_are_in_it(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(TWO_EPOCHS)
+    study, store = load_ablation(tmp_path / "small.yaml"), LocalStore(tmp_path / "store")
+    save_study(store, study.id, {"id": study.id, "definition": study.definition})
+    runs = RunStore(store, cache=tmp_path / "cache")
+    spec = study.specs[0]
+    made = [{**spec.runs[0].to_json(), "stage": stage, "identity": f"{stage}-00"} for stage in ("motion", "evaluate")]
+    for run in made:
+        (tmp_path / run["stage"]).mkdir()
+        (tmp_path / run["stage"] / "file.json").write_text(run["stage"])
+        manifest = Manifest(run["identity"], run["stage"], {}, 0, {}, {}, {}, (), {}, 0.0, 0.0)
+        runs.commit(manifest, tmp_path / run["stage"])
+    body = {**proposed_body(spec, point=0, repeat=0, values=study.points[0], labels=study.labels(0, study.points[0]))}
+    event = TrialEvent(spec.trial, 0, "proposed", 1.0, {**body, "runs": made})
+    EventLog(store, study.id).append(spec.trial, 0, event.to_json())
+    assert export(["small", str(tmp_path / "out"), "--home", str(tmp_path)]) == 0
+    assert [path.name for path in (tmp_path / "out" / "store" / "stages").iterdir()] == ["evaluate-00"]
+    assert [path.name for path in (tmp_path / "out" / "manifests").iterdir()] == ["motion-00.json"]
+
+
+def test_mistakes_in_exporting_leave_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "full")
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, told in (
+        (["smal", str(tmp_path / "out")], "holds no study smal; did you mean small?"),
+        (["small", str(tmp_path / "full")], "is not an empty folder"),
+        (["small", str(tmp_path / "link")], "is not an empty folder"),
+        (["small", str(tmp_path / "full" / "file" / "out")], "cannot be written"),
+        (
+            ["small", str(tmp_path / "out"), "--artifacts", "noob"],
+            "no trial of small has a stage noob; did you mean noop",
+        ),
+    ):
+        assert export([*arguments, "--home", str(home)]) == 2
+        assert told in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_damage_in_the_store_is_not_exported(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(home / "store", tmp_path / "store")
+    blob = next(path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file())
+    rewrite(blob, blob.read_bytes()[:-1] + b"?")
+    assert export(["small", str(tmp_path / "out"), "--artifacts", "all", "--home", str(tmp_path)]) == 1
+    assert "cannot be exported" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def _flip(folder: Path, pattern: str) -> None:
+    path = sorted(folder.glob(pattern))[0]
+    rewrite(path, path.read_bytes()[:-2] + b"?" + path.read_bytes()[-1:])
+
+
+def _forged(folder: Path, pattern: str, change: Callable[[Any], Any]) -> None:
+    """Change a record and seal it again, checksums and all."""
+    path = sorted(folder.glob(pattern))[0]
+    rewrite(path, sealed(change(json.loads(path.read_bytes())["value"])))
+    listed(folder)
+
+
+def _add(folder: Path, name: str, data: bytes = b"{}") -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    listed(folder)
+
+
+def _line(folder: Path, name: str) -> None:
+    with open(folder / "checksums.txt", "a", encoding="utf-8") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+
+
+def _other_events(folder: Path) -> None:
+    trial = folder / "store/studies/small/events/half-u0-s0"
+    trial.rename(trial.with_name("half-u0-s9"))
+    listed(folder)
+
+
+def _deep(folder: Path) -> None:
+    body = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    seal = hashlib.sha256(body).hexdigest().encode()
+    rewrite(folder / "store/studies/small/study.json", b'{"sha256":"%s","value":%s}' % (seal, body))
+    listed(folder)
+
+
+def _misnamed_blob(folder: Path) -> None:
+    blob = sorted(path for path in (folder / "store/blobs").rglob("*") if path.is_file())[0]
+    rewrite(blob, b"other bytes")
+    listed(folder)
+
+
+def _malformed(folder: Path) -> None:
+    data = b"{"
+    blob = folder / "store" / layout.blob(hashlib.sha256(data).hexdigest())
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    blob.write_bytes(data)
+    files = {"value.json": {"digest": blob.name, "size": len(data)}}
+    _forged(folder, "store/stages/*/*", lambda value: {**value, "files": files})
+
+
+def _linked(folder: Path) -> None:
+    (folder / "store/blobs").rename(folder.parent / "elsewhere")
+    (folder / "store/blobs").symlink_to(folder.parent / "elsewhere")
+
+
+ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a changed artifact": (lambda f: _flip(f, "store/blobs/*/*/*"), "changed: store/blobs"),
+    "a changed event": (lambda f: _flip(f, "store/studies/small/events/*/000002.json"), "changed: store/studies"),
+    "a changed report": (lambda f: _flip(f, "report/report.md"), "changed: report/report.md"),
+    "a missing file": (lambda f: (f / "README.txt").unlink(), "missing: README.txt"),
+    "a file that is not listed": (lambda f: (f / "evil.py").write_text(""), "not listed in checksums.txt: evil.py"),
+    "a link": (lambda f: os.symlink("/etc/passwd", f / "records" / "more"), "no links"),
+    "a linked folder": (_linked, "no links"),
+    "a pipe": (lambda f: os.mkfifo(f / "pipe"), "no links"),
+    "a listed parent": (lambda f: _line(f, "../../etc/passwd"), "leads out of the bundle"),
+    "a listed root": (lambda f: _line(f, "/etc/passwd"), "leads out of the bundle"),
+    "a listed backslash": (lambda f: _line(f, "..\\evil"), "a line must be"),
+    "a name listed twice": (lambda f: _line(f, "README.txt"), "stands there twice"),
+    "a list that is no list": (lambda f: (f / "checksums.txt").write_bytes(b"\xff\xfe"), "is not text"),
+    "a lease": (lambda f: _add(f, "store/leases/study-small/000000009.json"), "no part of a study"),
+    "a checkpoint": (lambda f: _add(f, "store/checkpoints/noop-1/000001/manifest.json"), "no part of a study"),
+    "an event that is none": (lambda f: _add(f, "store/studies/small/events/x/y.json"), "no part of a study"),
+    "a second study": (lambda f: _add(f, "store/studies/other/study.json"), "holds one study, but"),
+    "another artifact under its name": (_misnamed_blob, "named after another SHA-256"),
+    "events under another trial": (_other_events, "it is event 0 of half-u0-s0"),
+    "an event with more in it": (
+        lambda f: _forged(f, "store/studies/small/events/*/000000.json", lambda value: {**value, "more": 1}),
+        "is not what it should be",
+    ),
+    "a record that is no object": (
+        lambda f: _forged(f, "store/studies/small/calls/*", lambda _: [1]),
+        "is not what it should be",
+    ),
+    "a manifest of files that are not there": (
+        lambda f: _forged(f, "store/stages/*/*", lambda v: {**v, "files": {"a": {"digest": "ab" * 32, "size": 1}}}),
+        "is not in the bundle",
+    ),
+    "a manifest whose files lead out": (
+        lambda f: _forged(f, "store/stages/*/*", lambda v: {**v, "files": {"../a": {"digest": "ab" * 32, "size": 1}}}),
+        "is not what it should be",
+    ),
+    "a manifest of another run": (
+        lambda f: _forged(f, "store/stages/*/*", lambda value: {**value, "identity": "noop-1"}),
+        "it is the manifest of noop-1",
+    ),
+    "an artifact that is not what its name says": (_malformed, "value.json is no json file"),
+    "records nested without end": (_deep, "is not what it should be"),
+    "no bundle": (lambda f: (f / "checksums.txt").unlink(), "is no bundle"),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_changed_bundle_is_refused_as_a_whole(
+    attack: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, told = ATTACKS[attack]
+    change(bundle)
+    assert take([str(bundle), "--home", str(tmp_path / "there")]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "there").exists()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 255))
+def test_whichever_byte_is_changed_the_bundle_is_refused(bundle: Path, which: int, where: int, by: int) -> None:
+    files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.stat().st_size > 0)
+    path = files[which % len(files)]
+    whole = path.read_bytes()
+    made = bytearray(whole)
+    made[where % len(made)] ^= by
+    rewrite(path, bytes(made))
+    try:
+        with pytest.raises(UserError):
+            checked_bundle(bundle)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_zip_file_is_not_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bundle.zip").write_bytes(b"PK\x03\x04")
+    assert take([str(tmp_path / "bundle.zip"), "--home", str(tmp_path / "there")]) == 2
+    assert "is no bundle: a folder" in capsys.readouterr().err
+
+
+def test_a_study_that_differs_there_is_left_alone(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = LocalStore(tmp_path / "store")
+    save_study(store, "small", {"id": "small", "definition": {"other": True}})
+    assert take([str(bundle), "--home", str(tmp_path)]) == 2
+    assert "another study under the name small" in capsys.readouterr().err
+    store.delete(layout.study("small"))
+    EventLog(store, "small").append("half-u0-s0", 7, {})
+    assert take([str(bundle), "--home", str(tmp_path)]) == 2
+    assert "holds more under the name small" in capsys.readouterr().err
+    store.delete(layout.event("small", "half-u0-s0", 7))
+    with Lease(store, "study-small"):
+        assert take([str(bundle), "--home", str(tmp_path)]) == 2
+    assert "a driver works on study small" in capsys.readouterr().err
+    assert [key for key in store.list("") if not key.startswith("leases/")] == []
+
+
+def test_an_interrupted_import_shows_no_study_and_goes_on(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, store = checked_bundle(bundle), LocalStore(tmp_path / "store")
+    whole = LocalStore.put
+    count = 0
+
+    def put(self: LocalStore, key: str, data: bytes | Path, *, replace: bool = False) -> None:
+        nonlocal count
+        count += not key.startswith("leases/")
+        if key == layout.study("small") and count == len(checked.keys):
+            raise UnavailableError("the disk is full")
+        whole(self, key, data, replace=replace)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "put", put)
+        with pytest.raises(UnavailableError):
+            take_in(checked, store, cache=tmp_path / "cache")
+    assert list_studies(store) == ()
+    assert take_in(checked, store, cache=tmp_path / "cache") == 1, "the definition was all that lacked"
+    assert list_studies(store) == ("small",)
+
+
+def test_what_is_damaged_there_is_mended(bundle: Path, tmp_path: Path) -> None:
+    checked, store = checked_bundle(bundle), LocalStore(tmp_path / "store")
+    take_in(checked, store, cache=tmp_path / "cache")
+    damaged = [next(store.list(layout.blobs())), next(store.list(layout.stages()))]
+    for key in damaged:
+        store.put(key, b"cut", replace=True)
+    assert take_in(checked, store, cache=tmp_path / "cache") == 2
+    assert verify([store.uri]) == 0
+
+
+def test_mistakes_are_answered_before_anything_is_imported(tmp_path: Path) -> None:
+    code = "import importlib, sys; code = importlib.import_module(sys.argv[1]).main(sys.argv[2:]); "
+    code += "print([m for m in ('ray', 'mlflow', 'optuna', 'torch') if m in sys.modules]); sys.exit(code)"
+    for verb in (["platform.export", "small", str(tmp_path / "out")], ["platform.import", str(tmp_path)]):
+        command = [sys.executable, "-c", code, *verb, "--home", str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stdout.splitlines()) == (2, ["[]"]), done.stderr
+    command = [sys.executable, "-m", "platform.import", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "usage: python -m platform.import" in done.stdout, "a keyword is a fine name for a verb"

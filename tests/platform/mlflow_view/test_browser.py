@@ -1,0 +1,84 @@
+"""An ablation as people see it in the MLflow UI: a headless Chromium looks at what a server on PostgreSQL shows."""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from platform.events import TrialEvent
+from platform.mlflow_view.client import connected
+from platform.mlflow_view.saved_view import run_link, view_link
+from platform.mlflow_view.tracking import Tracking, attach_report
+from platform.report import make_report
+from platform.reporting.files import PAGE
+from storage.events import EventLog
+from storage.memory import MemoryStore
+from tests.platform.noop_ablations import build, play, register
+from tests.servers.browser import Browser
+from tests.servers.mlflow import MlflowServer
+
+NAME = "seen"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: MINDSWEEP_SCREENSHOTS, for who wants to look at them."""
+    named = os.environ.get("MINDSWEEP_SCREENSHOTS")
+    folder = Path(named) if named is not None else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(exist_ok=True, parents=True)
+    return folder
+
+
+def tracked(server: MlflowServer, home: Path) -> tuple[str, str]:
+    """Play an ablation on paper, mirror and report it; return its experiment's id and its run's."""
+    study, store = build(path=f"{NAME}.yaml"), MemoryStore()
+    register(study, store)
+    play(study, store)
+    tracking = Tracking(study, home=home, uri=server.uri, store="s3://mindsweep/lab")
+    for value in EventLog(store, study.id).read():
+        tracking.see(TrialEvent.from_json(value))
+    tracking.close()
+    assert tracking.lack == ""
+    page, _ = make_report(store, study.id, home / "report")
+    attach_report(page.parent, study, uri=server.uri)
+    client = connected(server.uri)
+    experiment = client.get_experiment_by_name(f"mindsweep/{NAME}")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`mindsweep.kind` = 'study'")
+    assert not any(tag.startswith("best.") for tag in run.data.tags), "no arm of an ablation is chosen"
+    return experiment.experiment_id, run.info.run_id
+
+
+def test_an_ablation_in_the_browser(
+    mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    experiment, run = tracked(mlflow_server, tmp_path)
+    browser.open(f"{mlflow_server.uri}/#/experiments")
+    browser.wait(f"mindsweep/{NAME}")
+
+    browser.open(mlflow_server.uri + view_link(experiment, NAME))
+    browser.wait("Group by: condition", "Group: baseline", "Group: half")
+    browser.screenshot(shots / "grouped.png")
+
+    client = connected(mlflow_server.uri)
+    pair = [
+        client.search_runs([experiment], f"attributes.run_name = '{trial}'")[0].info.run_id
+        for trial in ("baseline-u0-s0", "half-u0-s0")
+    ]
+    both = f"runs={quote(json.dumps(pair))}&experiments={quote(json.dumps([experiment]))}"
+    browser.open(f"{mlflow_server.uri}/#/compare-runs?{both}")
+    browser.wait("Comparing 2 Runs", "baseline-u0-s0", "half-u0-s0", "noop.value")
+    browser.screenshot(shots / "compared.png")
+
+    browser.open(f"{mlflow_server.uri}/{run_link(experiment, run)}")
+    browser.wait("Report", "difference.half.noop.value", "baseline-u0-s0")
+    browser.screenshot(shots / "study.png")
+    browser.open(f"{mlflow_server.uri}/{browser.link('Report')}")  # it opens another window
+    browser.wait(PAGE)
+    browser.enter_frame()
+    browser.wait("half", "baseline")
+    browser.screenshot(shots / "report.png")

@@ -1,0 +1,261 @@
+"""Real faults, one at a time: nothing finished is lost, nothing is doubled, and the rest of the study goes on.
+
+Workers are found by their signs of life in the store, and killed, stopped or limited by their process id.
+"""
+
+import json
+import os
+import resource
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from platform.events import TrialEvent
+from platform.run.driver import run_study
+from platform.run.failure import StudyError
+from platform.study.domains import Choice
+from platform.study.space import Point, Space
+from platform.study.study import Study
+from platform.study.sweep_file import load_study
+from storage import layout, lease
+from storage.events import EventLog
+from storage.local import LocalStore
+from storage.runs import Manifest, RunStore
+from tests.platform.noop_studies import noop_study, options_in
+from trainables.telemetry import read_pulses
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+
+def uneven(folder: Path, field: str, other: float, base: Mapping[str, Any]) -> Study:
+    """Return a study of three points, of which the last has the value `other` in a field that decides no result."""
+    values = (0.1, 0.2, 0.3)
+    points: tuple[Point, ...]
+    points = tuple({"noop.value": value, field: other if value == values[-1] else 0} for value in values)
+    domains = {"noop.value": Choice(choice=values), field: Choice(choice=(0, other))}
+    usual = noop_study(folder, "trials: 3\nsampler: random")
+    return replace(usual, space=Space(domains, base=base, points=points))
+
+
+def ends(study: Study, home: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the body of every trial's end, after a look at what must hold whatever happened."""
+    found = [TrialEvent.from_json(value) for value in EventLog(LocalStore(home / "store"), study.id).read()]
+    finished = [event for event in found if event.kind == "finished"]
+    assert max(Counter(event.trial for event in finished).values()) == 1, "a trial finished twice"
+    assert len(finished) == study.trial_count, "a trial was lost"
+    rows = [(e.trial, row["stage"], row["epoch"]) for e in found if e.kind == "epochs" for row in e.body["rows"]]
+    assert max(Counter(rows).values()) == 1, "an epoch was doubled"
+    for event in finished:
+        epochs = [epoch for trial, _, epoch in sorted(rows) if trial == event.trial]
+        assert epochs == list(range(1, len(epochs) + 1)), "an epoch was lost"
+    assert read_pulses(LocalStore(home / "store"), study.id).keys() <= {
+        event.trial for event in finished if event.body["outcome"] == "FAILED" or event.body["attempts"] > 1
+    }
+    assert trial_processes() == [], "a process is left"
+    return {event.trial: event.body for event in finished}
+
+
+def trial_processes(seconds: float = 10.0) -> list[psutil.Process]:
+    """Return the processes of this cluster that still belong to a trial, after giving them some time to end."""
+    import ray
+
+    deadline = time.monotonic() + seconds
+    sockets = {node["RayletSocketName"] for node in ray.nodes()}  # type: ignore[no-untyped-call]
+    raylets = [process for process in psutil.process_iter() if any(socket in title(process) for socket in sockets)]
+    names = ("ray::ImplicitFunc", "ray::_RayTrainWorker", "ray::RayTrainWorker")
+    while found := [c for raylet in raylets for c in raylet.children() if title(c).startswith(names)]:
+        if time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+    return []
+
+
+def title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def sabotage(study: Study, home: Path, act: Callable[[dict[str, Any]], object]) -> Iterator[None]:
+    """Meanwhile call `act` once, with the first sign of life of any trial."""
+    over, acted = threading.Event(), []
+
+    def wait() -> None:
+        while not over.wait(0.02):
+            pulses = read_pulses(LocalStore(home / "store"), study.id)
+            if pulses:
+                acted.append(min(pulses.items())[1])
+                act(acted[0])
+                return
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert acted, "the fault never came"
+
+
+def kill(number: signal.Signals) -> Callable[[dict[str, Any]], object]:
+    return lambda pulse: os.kill(pulse["pid"], number)
+
+
+def starts(study: Study, home: Path, trial: str) -> list[Mapping[str, Any]]:
+    events = EventLog(LocalStore(home / "store"), study.id).read()
+    return [event["body"] for event in events if event["trial"] == trial and event["kind"] == "started"]
+
+
+def test_a_killed_worker_costs_no_epoch(tmp_path: Path) -> None:
+    study = noop_study(tmp_path, "trials: 4\nbase: {noop.epochs: 8, noop.sleep: 0.25}")
+    with sabotage(study, tmp_path, kill(signal.SIGKILL)):
+        summary = run_study(study, options_in(tmp_path), views=[])
+    assert summary.trials == {"completed": 4, "pruned": 0, "failed": 0, "unfinished": 0}
+    bodies = ends(study, tmp_path)
+    (lost,) = [trial for trial, body in bodies.items() if body["attempts"] > 1]
+    assert bodies[lost]["retries"] == {"WORKER_LOST": 1}
+    first, second = starts(study, tmp_path, lost)
+    assert (first["attempt"], second["attempt"], second["after"]["cause"]) == (1, 2, "WORKER_LOST")
+    run = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path).find(bodies[lost]["runs"]["noop"]["identity"])
+    assert run is not None
+    assert int(run.info["continued_after"]) >= 1, "the second attempt went on from a checkpoint"
+    assert {body["time"].keys() >= {"queue", "data", "compute", "checkpoint", "report"} for body in bodies.values()}
+
+
+def test_a_killed_coordinator_takes_its_workers_along(tmp_path: Path) -> None:
+    """The process that leads a trial of several workers; it is replaced, and they with it."""
+    study = noop_study(tmp_path, "trials: 1\nbase: {noop.workers: 2, noop.epochs: 10, noop.sleep: 0.2}")
+    with sabotage(study, tmp_path, kill(signal.SIGKILL)):
+        summary = run_study(study, options_in(tmp_path), views=[])
+    assert summary.trials == {"completed": 1, "pruned": 0, "failed": 0, "unfinished": 0}
+    (body,) = ends(study, tmp_path).values()
+    assert (body["attempts"], body["retries"]) == (2, {"WORKER_LOST": 1})
+
+
+def made_up_inputs(study: Study, home: Path) -> None:
+    """Put features and voxels into the store that a decoder can be trained on in no time."""
+    generator = torch.Generator().manual_seed(0)
+    clips, split = 60, ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
+    tensors = {
+        "features": {"latents": torch.randn(clips, 4, 2, 4, 4, generator=generator)},
+        "voxels": {"fmri": torch.randn(clips, 20, generator=generator)},
+    }
+    runs = RunStore(LocalStore(home / "store"), cache=home / "cache")
+    for run in study.spec(0, 0, {}).runs:
+        folder = home / "made" / run.stage
+        folder.mkdir(parents=True)
+        if run.stage in tensors:
+            save_file(tensors[run.stage], folder / f"{run.stage}.safetensors")
+        (folder / f"{run.stage}.json").write_text(json.dumps({"split": split}))
+        if run.stage != "structure":
+            seed = run.seed
+            made = Manifest(run.identity, run.stage, run.config, seed, run.inputs, {}, {}, (), {}, 0.0, 0.0)
+            runs.commit(made, folder)
+
+
+def test_a_loss_that_is_not_finite_is_not_tried_again(tmp_path: Path) -> None:
+    base = "base: {features.latent_size: 4, motion.patch_size: 4, structure.hidden: 16, structure.train.epochs: 3}"
+    space = "space: {structure.train.lr: {choice: [1.0e-3, 1.0e+30]}}"
+    (tmp_path / "nan.yaml").write_text(f"target: structure.latent_mse\n{space}\nsampler: grid\n{base}\n")
+    study = load_study(tmp_path / "nan.yaml")
+    made_up_inputs(study, tmp_path)
+    summary = run_study(study, options_in(tmp_path), views=[])
+    bodies = ends(study, tmp_path)
+    assert summary.trials == {"completed": 1, "pruned": 0, "failed": 1, "unfinished": 0}, bodies
+    (body,) = [body for body in bodies.values() if body["outcome"] == "FAILED"]
+    assert (body["cause"], body["attempts"]) == ("DIVERGED", 1)
+    assert "DivergedError: structure: " in body["error"]
+
+
+def test_too_little_memory_is_tried_once_more_and_recorded(tmp_path: Path) -> None:
+    """No machine has ten terabytes, so this is Python's own MemoryError."""
+    study = uneven(tmp_path, "noop.memory", 10_000_000, {"noop.epochs": 2})
+    summary = run_study(study, options_in(tmp_path), views=[])
+    assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 0}
+    (body,) = [body for body in ends(study, tmp_path).values() if body["outcome"] == "FAILED"]
+    assert (body["cause"], body["attempts"], body["retries"]) == ("OUT_OF_MEMORY", 2, {"OUT_OF_MEMORY": 1})
+    assert "Traceback" in body["error"]
+    assert "MemoryError" in body["error"]
+
+
+def gone(pid: int, *, seconds: float = 10.0) -> bool:
+    """Tell whether a process ends within the ten seconds that a trial may take to free what it had."""
+    end = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    return not psutil.pid_exists(pid)
+
+
+def test_what_hangs_and_what_is_stopped_is_ended_at_the_deadline(tmp_path: Path) -> None:
+    hanging = uneven(tmp_path, "noop.sleep", 600, {"noop.epochs": 2})
+    pids: list[int] = []
+
+    def stop(pulse: dict[str, Any]) -> None:
+        pids.append(pulse["pid"])
+        os.kill(pulse["pid"], signal.SIGSTOP)
+
+    with sabotage(hanging, tmp_path, lambda pulse: pids.append(pulse["pid"])):
+        summary = run_study(hanging, options_in(tmp_path, stage_deadline=3), views=[])
+    assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 0}
+    (body,) = [body for body in ends(hanging, tmp_path).values() if body["outcome"] == "FAILED"]
+    assert (body["cause"], body["attempts"]) == ("DEADLINE", 1)
+    assert 3 <= body["seconds"] < 60
+    assert gone(pids[0])
+
+    home = tmp_path / "stopped"
+    home.mkdir()
+    stopped = noop_study(home, "trials: 2\nbase: {noop.epochs: 20, noop.sleep: 0.2}")
+    with sabotage(stopped, home, stop):
+        summary = run_study(stopped, options_in(home, stage_deadline=3), views=[])
+    assert summary.trials == {"completed": 1, "pruned": 0, "failed": 1, "unfinished": 0}
+    assert [body["cause"] for body in ends(stopped, home).values() if body["outcome"] == "FAILED"] == ["DEADLINE"]
+    assert gone(pids[1]), "a stopped process does not end by itself"
+
+
+def test_a_full_disk_costs_checkpoints_but_not_the_training(tmp_path: Path) -> None:
+    """A limit on the size of files, set from outside while it trains, is the one full disk that needs no root."""
+    study = noop_study(tmp_path, "trials: 1\nbase: {noop.epochs: 10, noop.sleep: 0.25, noop.memory: 4}")
+
+    def fill(pulse: dict[str, Any]) -> None:
+        hard = resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE, (3 << 20, hard))
+
+    with sabotage(study, tmp_path, fill):
+        summary = run_study(study, options_in(tmp_path), views=[])
+    assert summary.trials["completed"] == 1
+    (body,) = ends(study, tmp_path).values()
+    assert body["attempts"] == 1
+    assert any("was not kept, the training goes on" in text and "too large" in text for text in body["warnings"])
+
+
+def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = noop_study(tmp_path, "trials: 4\nbase: {noop.epochs: 20, noop.sleep: 0.2}")
+    defaults = lease.Lease.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "ttl", 0.9)
+    name = f"study-{study.id}"
+
+    def take_over(pulse: dict[str, Any]) -> None:
+        store = LocalStore(tmp_path / "store")
+        (key,) = store.list(layout.leases(name))
+        store.put(layout.lease(name, int(Path(key).stem) + 1), b'{"machine": "another"}')
+
+    with sabotage(study, tmp_path, take_over), pytest.raises(StudyError, match="another driver has taken over study"):
+        run_study(study, options_in(tmp_path), views=[])
+    store = LocalStore(tmp_path / "store")
+    assert store.get(list(store.list(layout.leases(name)))[-1]) == b'{"machine": "another"}', "it is not released"
+    assert trial_processes() == []

@@ -1,0 +1,161 @@
+"""`python -m platform.status`: what it tells of a study at each of its moments, from the store alone."""
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platform import status
+from platform.events import Kind, TrialEvent
+from platform.record.study_from_store import call_of
+from platform.screen.status import standing
+from platform.study.study import Study
+from storage import layout
+from storage.events import EventLog
+from storage.lease import Lease
+from storage.local import LocalStore
+from storage.studies import save_call, save_study
+from tests.platform.noop_studies import end, noop_study
+
+NOW = 1_800_000_000.0
+
+
+class Written:
+    """A study in a store, with events that the test writes."""
+
+    def __init__(self, folder: Path, text: str = "trials: 6") -> None:
+        self.study: Study = noop_study(folder, text)
+        self.home = folder / "home"
+        self.store = LocalStore(self.home / "store")
+        self.log = EventLog(self.store, self.study.id)
+        self.counts: dict[str, int] = {}
+        save_study(self.store, self.study.id, {"id": self.study.id, "definition": self.study.definition})
+        save_call(self.store, self.study.id, call_of(self.study), time=NOW)
+
+    def event(self, trial: str, kind: Kind, body: dict[str, Any], at: float | None = None) -> None:
+        number = self.counts.get(trial, 0)
+        self.counts[trial] = number + 1
+        event = TrialEvent(trial, number, kind, time.time() if at is None else at, body)
+        self.log.append(trial, number, event.to_json())
+
+    def begin(self, point: int, attempt: int = 1) -> str:
+        trial = f"t{point:04d}"
+        proposed = {"point": point, "repeat": 0, "seed": 0, "values": {"noop.value": 0.1}, "config": {}, "runs": []}
+        self.event(trial, "proposed", proposed)
+        self.event(trial, "started", {"attempt": attempt})
+        return trial
+
+    def beat(self, name: str, **told: Any) -> None:
+        usual = {"beat": 3, "time": time.time() - 4, "seconds": 9.0, "idle": 7.5, "host": "far", "pid": 17}
+        at = {"stage": "noop", "epoch": 2, "metrics": {"value": 0.75}, "usage": {}}
+        data = json.dumps({**usual, **at, **told}).encode()
+        self.store.put(layout.pulse(self.study.id, name), data, replace=True)
+
+
+def run(written: Written, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = status.main([*arguments, "--home", str(written.home)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_running_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = Written(tmp_path)
+    usage = {"system/cpu_utilization_percentage": 98.5, "system/system_memory_usage_megabytes": 1234.0}
+    with Lease(written.store, f"study-{written.study.id}"):
+        written.event(written.begin(0), "finished", end({"noop.value": 0.4}), at=time.time() + 1)
+        failure = {**end({}, "FAILED"), "error": "x", "cause": "OUT_OF_MEMORY", "retries": {"OUT_OF_MEMORY": 1}}
+        written.event(written.begin(1), "finished", failure)
+        written.begin(2)
+        written.beat("t0002", usage=usage)
+        written.beat("features-0123456789abcdef", stage="features", epoch=0)
+        code, text, _ = run(written, capsys, written.study.id, "--json")
+        stands = json.loads(text)
+        assert code == 0
+        assert stands["state"] == "running"
+        assert (stands["holder"]["pid"], stands["holder"]["state"]) == (os.getpid(), "alive")
+        assert stands["counts"] == {"completed": 1, "pruned": 0, "failed": 1}
+        assert stands["causes"] == stands["retried"] == {"OUT_OF_MEMORY": 1}
+        assert (stands["left"], stands["trials"]) == (4, 6)
+        assert stands["per_hour"] > 0
+        assert stands["seconds_left"] == pytest.approx(4 / stands["per_hour"] * 3600)
+        shared, trial = stands["working"]
+        assert (shared["name"], shared["stage"]) == ("features-0123456789abcdef", "features")
+        assert (trial["stage"], trial["host"], trial["pid"], trial["idle"]) == ("noop", "far", 17, 7.5)
+        assert 0 <= trial["silent"] < 10
+        assert stands["best"]["trial"] == "t0000"
+        code, text, _ = run(written, capsys, "noop")
+    for said in (f"{written.study.id}: running", f"process {os.getpid()}", "1 OUT_OF_MEMORY", "4 of 6 left", "far:17"):
+        assert said in text
+    assert "98" in text
+    assert "1234" in text
+
+
+def test_what_was_recorded_last_counts_even_where_a_pulse_is_older(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    with Lease(written.store, f"study-{written.study.id}"):
+        trial = written.begin(0)
+        written.beat(trial, time=time.time() - 60)
+        row = {"stage": "noop", "epoch": 5, "metrics": {"value": 0.5}, "time": time.time()}
+        written.event(trial, "epochs", {"rows": [row]})
+        (one,) = standing(written.store, written.study).working
+    assert (one.epoch, one.value) == (5, 0.5)
+    assert one.silent < 30
+
+
+def test_a_stopped_study_says_so_and_claims_no_running_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = Written(tmp_path)
+    written.beat(written.begin(0))
+    code, text, _ = run(written, capsys, written.study.id)
+    assert code == 0
+    assert "stopped" in text
+    assert "driver: none" in text
+    assert "6 of 6 left" in text
+    assert "far:17" not in text
+
+
+def test_a_complete_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = Written(tmp_path, "trials: 1")
+    written.event(written.begin(0), "finished", end({"noop.value": 0.4}))
+    _, text, _ = run(written, capsys, written.study.id)
+    assert "complete" in text
+    assert "driver" not in text
+
+
+def test_a_driver_on_another_machine_is_not_said_to_live(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    record = {"machine": "other", "host": "far", "pid": 1, "since": "2026-11-22T10:00:00+00:00", "command": "c"}
+    written.store.put(layout.lease(f"study-{written.study.id}", 0), json.dumps(record).encode())
+    told = standing(written.store, written.study).holder
+    assert told is not None
+    assert (told["host"], told["state"]) == ("far", "unknown")
+
+
+def test_an_unknown_study_is_answered_with_those_that_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = Written(tmp_path)
+    code, _, error = run(written, capsys, "motion")
+    assert code == 2
+    assert written.study.id in error
+
+
+def test_however_many_epochs_there_were_two_events_of_a_trial_are_read(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    trial = written.begin(0)
+    for epoch in range(50):
+        written.event(trial, "epochs", {"rows": [{"stage": "noop", "epoch": epoch, "metrics": {}, "time": 0.0}]})
+    reads = []
+
+    class Counting(LocalStore):
+        def get(self, key: str) -> bytes:
+            reads.append(key)
+            return super().get(key)
+
+    standing(Counting(tmp_path / "home" / "store"), replace(written.study))
+    assert sum("/events/" in key for key in reads) == 2

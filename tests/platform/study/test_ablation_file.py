@@ -1,0 +1,247 @@
+"""What an ablation file means, and what is answered to mistakes in it."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from platform.analysis.measures import measure
+from platform.study.ablation_checks import known_metrics, metric_named
+from platform.study.design import BASELINE, Comparison, Design
+from tests.platform.noop_ablations import NOOP, build, complaints
+from trainables.metrics.registry import METRICS
+
+DECODERS = """\
+primary: [structure.latent_mse, motion.rollout_mse]
+seeds: 8
+unit: seeds
+components:
+  structure: {structure.residual_layers: 0}
+  motion: {motion.kind: per_frame_mlp}
+leave_one_out: [structure, motion]
+"""
+
+
+def test_conditions_are_written_out_or_generated_in_the_order_of_the_file() -> None:
+    more = "groups: {dynamics: [structure, motion]}\nadd_one_in: [structure]\nconditions: {deep: {motion.depth: 3}}\n"
+    study = build(DECODERS + more, "seeds=9")
+    design = study.design
+    assert design.names == (BASELINE, "wo_structure", "wo_motion", "wo_dynamics", "only_structure", "deep")
+    assert design.conditions["wo_dynamics"].overrides == {
+        "structure.residual_layers": 0,
+        "motion.kind": "per_frame_mlp",
+    }
+    assert design.conditions["only_structure"].overrides == {"motion.kind": "per_frame_mlp"}
+    assert design.conditions["wo_motion"].origin == "leave_one_out"
+    same = "only_structure and wo_motion are the same after resolution: their stage runs are done once"
+    assert same in study.notes
+    assert Design.model_validate(design.model_dump(mode="json")) == design
+
+
+def test_the_family_is_all_unless_it_is_declared() -> None:
+    text = DECODERS + "family: {wo_motion: [motion.rollout_mse]}\n"
+    assert [(one.condition, one.metric) for one in build(DECODERS).design.family] == [
+        ("wo_structure", "structure.latent_mse"),
+        ("wo_structure", "motion.rollout_mse"),
+        ("wo_motion", "structure.latent_mse"),
+        ("wo_motion", "motion.rollout_mse"),
+    ]
+    design = build(text).design
+    assert design.family == (Comparison(condition="wo_motion", metric="motion.rollout_mse"),)
+    assert design.is_declared("wo_motion", "motion.rollout_mse")
+    assert not design.is_declared("wo_motion", "structure.latent_mse")
+
+
+def test_a_replication_has_no_conditions_on_purpose() -> None:
+    study = build("primary: [noop.value]\nseeds: 2\nunit: seeds\nconditions: {}\n")
+    assert study.design.names == (BASELINE,)
+    assert study.design.family == ()
+    assert [spec.trial for spec in study.specs] == ["baseline-u0-s0", "baseline-u0-s1"]
+
+
+def test_a_design_whose_order_forgets_a_condition_is_none() -> None:
+    design = build(NOOP).design.model_dump(mode="json")
+    with pytest.raises(ValidationError, match="order must name each condition once"):
+        Design.model_validate({**design, "order": []})
+
+
+def test_a_level_that_the_baseline_has_is_no_condition() -> None:
+    study = build(NOOP.replace("conditions:\n  half: {noop.value: 0.5}", "factorial: {fields: {noop.epochs: [1, 2]}}"))
+    assert study.design.names == (BASELINE, "epochs-2")
+    assert study.design.factorial is not None
+    assert study.design.factorial.cells == {"epochs-1": BASELINE, "epochs-2": "epochs-2"}
+    assert study.notes == ("epochs-1 is the baseline itself: no trial of its own",)
+
+
+def test_a_fraction_tells_what_it_confounds() -> None:
+    fields = "{motion.depth: [1, 3], motion.heads: [2, 8], motion.fmri_tokens: [1, 4]}"
+    text = f"primary: motion.rollout_mse\nseeds: 8\nunit: seeds\nfactorial: {{fields: {fields}, generators: [C=AB]}}\n"
+    study = build(text)
+    assert len(study.design.conditions) == 4
+    assert study.notes[0].endswith("4 of 8 cells, resolution 3")
+    assert "cannot be told apart: A = BC" in study.notes
+
+
+def test_one_at_a_time_takes_a_named_set() -> None:
+    text = "primary: motion.rollout_mse\nseeds: 10\nunit: seeds\none_at_a_time: released_code\n"
+    scales = "baseline: {features.latents: mode, features.image_target: mean}\n"
+    design = build(text + scales).design
+    assert design.conditions["motion.fmri_tokens"].overrides == {"motion.fmri_tokens": 1}
+    assert not any(name.startswith("semantic.") for name in design.conditions), "they change no roll-out"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("{noop.value: 0.5}", "{}", "test.yaml:5:3: conditions.half: half overrides nothing; name a field, or a seed_"),
+        ("{noop.value: 0.5}", "{noop.value: 0.0}", "test.yaml:5:3: conditions.half: half changes nothing that noop"),
+        ("{noop.value: 0.5}", "{motion.depth: 3}", "test.yaml:5:3: conditions.half: half changes nothing that noop"),
+        ("{noop.value: 0.5}", "{noop.sleep: 1.0}", "test.yaml:5:3: conditions.half: half changes nothing that noop"),
+        (
+            "{noop.value: 0.5}",
+            "{noop.valu: 0.5}",
+            "test.yaml:5:10: conditions.half.noop.valu: there is no such key; did",
+        ),
+        ("{noop.value: 0.5}", "{noop.value: a}", "test.yaml:5:10: conditions.half.noop.value: must be a valid number"),
+        ("{noop.value: 0.5}", '{noop.epochs: "4"}', "test.yaml:5:10: conditions.half.noop.epochs: must be of the type"),
+        ("{noop.value: 0.5}", "{voxels.subject: 1}", "test.yaml:5:10: conditions.half.voxels.subject: subjects are bl"),
+        ("{noop.value: 0.5}", "3", "test.yaml:5:3: conditions.half: must be a mapping"),
+        ("{noop.value: 0.5}", "{seed_offset: -1}", "test.yaml:5:10: conditions.half.seed_offset: must be a whole numb"),
+        ("half:", "baseline:", "test.yaml:5:3: conditions.baseline: 'baseline' is the arm that overrides nothing"),
+        ("half:", "a/b:", "test.yaml:5:3: conditions.a/b: 'a/b' names trials and files"),
+        ("conditions:\n  half: {noop.value: 0.5}\n", "", "test.yaml:1:1: conditions: there is none; name one under"),
+        (
+            "noop.value]",
+            "noop.valu]",
+            "test.yaml:1:11: primary[0]: there is no metric 'noop.valu'; did you mean noop.val",
+        ),
+        ("[noop.value]", "[]", "test.yaml:1:1: primary: is empty; name at least one"),
+        ("seeds: 6", "seeds: 0", "test.yaml:2:1: seeds: must be greater than or equal to 1"),
+        ("seeds: 6", "seeds: 6\nsubjects: [0, 0]", "test.yaml:3:15: subjects[1]: 0 is listed twice"),
+        ("seeds: 6", "sed: 6", "test.yaml:2:1: sed: there is no such key; did you mean seed"),
+        ("unit: seeds", "unit: blocks", "test.yaml:3:1: unit: there is no 'blocks'; there are: both, clips, seeds"),
+        ("unit: seeds", "unit: clips", "test.yaml:3:1: unit: noop.value is a number of a trial, not of a clip"),
+        (
+            "unit: seeds",
+            "unit: seeds\nscheduler: asha",
+            "test.yaml:4:1: scheduler: early stopping never touches an arm",
+        ),
+        ("unit: seeds", "unit: seeds\nearly_stopping: 3", "test.yaml:4:1: early_stopping: early stopping never touch"),
+        ("unit: seeds", "unit: seeds\nfamily: {haf: all}", "test.yaml:4:10: family.haf: there is no condition 'haf'; "),
+        (
+            "unit: seeds",
+            "unit: seeds\nfamily: {half: [noop.v]}",
+            "test.yaml:4:10: family.half: noop.v is none of the p",
+        ),
+        ("unit: seeds", "unit: seeds\nfamily: {}", "test.yaml:4:1: family: declares no comparison"),
+        (
+            "unit: seeds",
+            "unit: seeds\nfigures: [embedding_map]",
+            "test.yaml:4:1: figures: embedding_map needs the stage semantic, which noop does not",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nfigures: [embeding_map]",
+            "test.yaml:4:11: figures[0]: there is no 'embeding_map'; did you mean embedding_map",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nmargins: {noop.v: 1}",
+            "test.yaml:4:11: margins.noop.v: is none of the primary m",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nleave_one_out: [x]",
+            "test.yaml:4:17: leave_one_out[0]: there is no component 'x'",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\none_at_a_time: x",
+            "test.yaml:4:1: one_at_a_time: there is no set of settings 'x'",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nbaseline: {voxels.subject: 1}",
+            "test.yaml:4:12: baseline.voxels.subject: is set b",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nbaseline: {noop.valu: 1}",
+            "test.yaml:4:12: baseline.noop.valu: there is no such",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\npublished: {table: t.csv}",
+            "test.yaml:4:13: published.table: there is no such ta",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\npublished: {table: table6.csv, conditions: {half: ful}}",
+            "test.yaml:4:45: published.conditions.half: table6.csv has no row 'ful'; did you mean full",
+        ),
+        (
+            "unit: seeds",
+            "unit: seeds\nfactorial: {fields: {noop.epochs: [2]}}",
+            "test.yaml:4:22: factorial.fields.noop.epochs: needs two or more",
+        ),
+    ],
+)
+def test_mistakes_are_answered_with_place_and_way_out(old: str, new: str, expected: str) -> None:
+    assert old in NOOP
+    lines = complaints(NOOP.replace(old, new))
+    assert any(line.startswith(expected) for line in lines), lines
+
+
+def test_too_few_seeds_are_refused_with_the_number_that_would_do() -> None:
+    (line,) = complaints(NOOP, "seeds=5")
+    why = "5 seeds allow no p below 0.0625, but a family of 1 at 0.05 needs one of 0.05: 6 seeds would do"
+    assert line == f"--set seeds=5: seeds: {why}"
+    assert build(NOOP, "seeds=6").design.seeds == 6
+
+
+def test_a_number_of_a_trial_stands_in_no_family_that_is_tested_over_clips() -> None:
+    ssim = "unit: both\nconditions: {a: {motion.depth: 3}}\n"
+    text = "primary: [evaluate.test_ssim, motion.test_rollout_mse]\nseeds: 8\n" + ssim
+    (line,) = complaints(text)
+    assert line.startswith("test.yaml:3:1: unit: motion.test_rollout_mse is a number of a trial, not of a clip")
+    assert build(text + "family: {a: [motion.test_rollout_mse]}\n").design.unit == "both", "which is seeds for it"
+
+
+@pytest.mark.parametrize("name", ["semantic.retrieval_image_top1", "motion.rollout_mse", "evaluate.ssim"])
+def test_what_is_measured_on_validation_clips_is_measured_on_test_clips_too(name: str) -> None:
+    tested = name.replace(".", ".test_")
+    assert metric_named(tested) == replace(METRICS[name], name=tested)
+    assert tested in known_metrics()
+    assert measure(name).title == f"{measure(tested).title} (validation)"
+
+
+@pytest.mark.parametrize("name", ["motion.test_loss", "noop.test_value", "importance.test_semantic_gradient_voxels"])
+def test_a_metric_without_clips_of_its_own_has_no_test_clips(name: str) -> None:
+    assert metric_named(name) is None
+    assert name not in known_metrics()
+
+
+def test_a_metric_on_another_scale_is_refused() -> None:
+    text = "primary: semantic.loss\nseeds: 6\nunit: seeds\nconditions: {a: {semantic.alpha: 0.1}}\n"
+    (line,) = complaints(text)
+    assert line.startswith(
+        "test.yaml:1:1: primary: semantic.loss is not comparable in a: its scale depends on semantic.a"
+    )
+
+
+def test_two_removals_that_contradict_each_other() -> None:
+    text = DECODERS.replace("motion: {motion.kind: per_frame_mlp}", "motion: {structure.residual_layers: 1}")
+    lines = complaints(text + "groups: {both: [structure, motion]}\n")
+    assert lines == ["test.yaml:8:10: groups.both: structure.residual_layers would be 0 and 1 at once"]
+
+
+def test_the_command_line_changes_keys_and_fields_of_the_baseline() -> None:
+    design = build(NOOP, "noop.epochs=3", "seeds=7", "subjects=[0, 2]").design
+    assert design.baseline == {"noop.epochs": 3}
+    assert (design.seeds, design.subjects) == (7, (0, 2))
+    assert complaints(NOOP, "conditons=3")[0].startswith("--set conditons=3: conditons: there is no such key")
+
+
+def test_a_subject_that_is_not_there() -> None:
+    (line,) = complaints(DECODERS, "subjects=[0, 5]")
+    assert "the data set has 3 subject(s)" in line
