@@ -7,10 +7,12 @@ SPACE ?= search_spaces/cmg.yaml
 ABLATION ?= ablations/table6.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep ablate test check bench ui clean
+.PHONY: help sweep ablate test test-fast coverage check fmt lock bench ui clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@echo "Mindsweep: sweeps and ablations of models that reconstruct video from fMRI."
+	@echo "Run make, and every python -m platform.X, from the project's root: elsewhere Python finds its own module platform."
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 sweep: $(VENV)/installed ## set up and run search_spaces/cmg.yaml on the phantom (another: make sweep SPACE=FILE)
 	$(PY) -m platform.sweep $(SPACE)
@@ -18,13 +20,26 @@ sweep: $(VENV)/installed ## set up and run search_spaces/cmg.yaml on the phantom
 ablate: $(VENV)/installed ## set up and run ablations/table6.yaml on the phantom (another: make ablate ABLATION=FILE)
 	$(PY) -m platform.ablate $(ABLATION)
 
-test: $(VENV)/installed ## set up and run the tests
+test: $(VENV)/installed ## set up and run all tests
 	$(PY) -m pytest
 
-check: $(VENV)/installed ## format, lint and types
+test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
+	$(PY) -m pytest -m "not ray and not server"
+
+coverage: $(VENV)/installed ## run the tests and print how much of the code they reach, branches included
+	$(PY) -m pytest --cov --cov-report=term
+
+check: $(VENV)/installed ## check format, style and types; changes nothing
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy .
+
+fmt: $(VENV)/installed ## format all files and repair what ruff can repair
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+lock: ## write requirements.lock from pyproject.toml; versions stay (newer: make lock UPGRADE="ray optuna", or UPGRADE=all)
+	PYTHON=$(PYTHON) deploy/lock.sh $(UPGRADE)
 
 bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.overhead

@@ -123,12 +123,12 @@ def test_the_image_installs_torch_first_and_runs_without_privileges() -> None:
     assert sorted(sent) == sorted(copied)
 
 
-def test_shell_scripts_are_sound() -> None:
-    script = str(DEPLOY / "slurm.sh")
-    subprocess.run(["bash", "-n", script], check=True)
+@pytest.mark.parametrize("script", ["deploy/slurm.sh", "deploy/lock.sh", ".ci/run"])
+def test_shell_scripts_are_sound(script: str) -> None:
+    subprocess.run(["bash", "-n", ROOT / script], check=True)
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed; bash -n found nothing")
-    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(["shellcheck", ROOT / script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
