@@ -14,6 +14,7 @@ from platform.screen.ablation_plan import plan_ablation
 from platform.study import yaml_source
 from platform.study.ablation_file import load_ablation
 from storage.uri import open_store
+from tests import structure
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("storage", "trainables", "platform")
@@ -77,6 +78,11 @@ def test_imports_run_one_way() -> None:
         if tops(tree) & forbidden.get(path.split("/")[0], {"benchmarks", "tests"})
     ]
     assert wrong == []
+
+
+@pytest.mark.xfail(reason="two circles are left: python -m tests.structure", strict=False)
+def test_rooms_import_each_other_in_no_circle() -> None:
+    assert structure.circles(structure.rooms(structure.modules())) == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -151,8 +157,8 @@ def test_no_link_is_dead(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_documented_command_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for target in re.findall(r"`make ([a-z]+)", text) + re.findall(r"^(?:    )?make ([a-z]+)", text, re.MULTILINE):
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for target in re.findall(r"(?:`|^|^    )make ([a-z-]+)", text, re.MULTILINE):
         assert target in targets, f"make {target}"
     for module in re.findall(r"python -m ((?:platform|trainables|storage|benchmarks)[a-z_.]*)", text):
         path = ROOT / module.replace(".", "/")
