@@ -183,8 +183,12 @@ def test_captions_in_every_format(folder: Path, tmp_path: Path, form: str) -> No
 
 
 def damage(root: Path, kind: str) -> None:
-    clips, captions = root / "clips", [f"thing {index}" for index in range(12)]
-    fmri = np.load(root / "fmri.npy")
+    damage_clips(root / "clips", kind)
+    damage_captions(root, kind)
+    damage_fmri(root / "fmri.npy", kind)
+
+
+def damage_clips(clips: Path, kind: str) -> None:
     match kind:
         case "truncated gif":
             content = (clips / "clip4.gif").read_bytes()
@@ -204,6 +208,11 @@ def damage(root: Path, kind: str) -> None:
             (clips / "clip4" / "3.png").write_bytes((clips / "clip4" / "3.png").read_bytes()[:60])
         case "one frame":
             Image.fromarray(moving(4)[0]).save(clips / "clip4.gif")
+
+
+def damage_captions(root: Path, kind: str) -> None:
+    captions = [f"thing {index}" for index in range(12)]
+    match kind:
         case "fewer captions":
             (root / "captions.json").write_text(json.dumps(captions[:-1]))
         case "caption without clip":
@@ -219,26 +228,31 @@ def damage(root: Path, kind: str) -> None:
             (root / "captions.json").write_text('["a", ')
         case "caption twice":
             (root / "captions.json").write_text('{"clip1": "a", "clip1": "b"}')
+
+
+def damage_fmri(file: Path, kind: str) -> None:
+    fmri = np.load(file)
+    match kind:
         case "fewer rows":
-            np.save(root / "fmri.npy", fmri[:, :-2])
+            np.save(file, fmri[:, :-2])
         case "no fmri":
-            (root / "fmri.npy").unlink()
+            file.unlink()
         case "pickled fmri":
-            np.save(root / "fmri.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+            np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
         case "flat fmri":
-            np.save(root / "fmri.npy", fmri[0, :, 0])
+            np.save(file, fmri[0, :, 0])
         case "nan":
             fmri[1, 3, 7] = np.nan
-            np.save(root / "fmri.npy", fmri)
+            np.save(file, fmri)
         case "infinite":
             fmri[0, 2, 5] = -np.inf
-            np.save(root / "fmri.npy", fmri)
+            np.save(file, fmri)
         case "all constant":
             fmri[0] = 1.0
-            np.save(root / "fmri.npy", fmri)
+            np.save(file, fmri)
         case "same subject twice":
             fmri[1] = fmri[0]
-            np.save(root / "fmri.npy", fmri)
+            np.save(file, fmri)
 
 
 BAD = {
