@@ -155,7 +155,7 @@ def straightforward(stage: str, size: Size, *, device: torch.device, steps: int)
         if step == WARM_UP:
             started = synchronised_time()
         picked = random.sample(range(len(rows)), 64)
-        loss = host_loss(stage, config, model, rows, picked, device)
+        loss = host_loss(stage, config, model, rows, picked=picked, device=device)
         penalty = sum(parameter.abs().sum() for parameter in model.parameters())
         if L1[stage] > 0:  # the released semantic decoder computes the sum and drops it
             loss = loss + L1[stage] * penalty
@@ -167,7 +167,7 @@ def straightforward(stage: str, size: Size, *, device: torch.device, steps: int)
 
 
 def host_loss(
-    stage: str, config: TrialConfig, model: nn.Module, rows: Rows, picked: list[int], device: torch.device
+    stage: str, config: TrialConfig, model: nn.Module, rows: Rows, *, picked: list[int], device: torch.device
 ) -> Tensor:
     """Return the loss of clips `picked`, each copied from the host and stacked."""
 

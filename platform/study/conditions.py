@@ -132,7 +132,7 @@ def _grouped(
 ) -> Iterator[Arm]:
     for group, members in file.groups.items():
         names = [name for _, name in _known(members, source, ("groups", group), made, components)]
-        yield _together(f"wo_{group}", names, components, ("groups", group), source, made)
+        yield _together(f"wo_{group}", names, components, path=("groups", group), source=source, made=made)
 
 
 def _added_in(
@@ -140,7 +140,7 @@ def _added_in(
 ) -> Iterator[Arm]:
     for index, name in _known(file.add_one_in, source, ("add_one_in",), made, components):
         others = [other for other in components if other != name]
-        yield _together(f"only_{name}", others, components, ("add_one_in", index), source, made)
+        yield _together(f"only_{name}", others, components, path=("add_one_in", index), source=source, made=made)
 
 
 def _known(
@@ -158,6 +158,7 @@ def _together(
     name: str,
     members: Iterable[str],
     components: Mapping[str, dict[str, Written]],
+    *,
     path: KeyPath,
     source: Source,
     made: Expansion,

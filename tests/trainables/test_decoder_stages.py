@@ -131,9 +131,14 @@ def test_each_stage_writes_its_artifacts_and_its_registered_metrics(world: World
 def test_decoders_learn_and_beat_their_controls(world: World) -> None:
     config = tiny(
         **{f"{stage}__train__epochs": 20 for stage in STAGES},
-        **{"structure__sparsify__voxel_fraction": 0.0, "semantic__sparsify__voxel_fraction": 0.0},
-        **{"semantic__dropout_input": 0.0, "semantic__dropout": 0.0, "structure__dropout": 0.0},
-        **{"motion__dropout": 0.0, "motion__encoder_dropout": 0.0, "motion__train__schedule": "constant"},
+        structure__sparsify__voxel_fraction=0.0,
+        semantic__sparsify__voxel_fraction=0.0,
+        semantic__dropout_input=0.0,
+        semantic__dropout=0.0,
+        structure__dropout=0.0,
+        motion__dropout=0.0,
+        motion__encoder_dropout=0.0,
+        motion__train__schedule="constant",
         **{f"motion__{field}": 32 for field in ("width", "attention_width", "ffn_width", "encoder_hidden")},
     )
     semantic, structure, motion = (world.run(stage, config)[0].metrics for stage in STAGES)

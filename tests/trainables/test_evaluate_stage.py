@@ -162,7 +162,7 @@ def test_what_is_undefined_is_null_with_its_reason(result: tuple[StageResult, Pa
     assert "hue" in reason
     assert all((value is None) == (reason != "") for value, reason in values.values())
     assert not any(value is not None and np.isnan(value) for value, _ in values.values())
-    summary = json.loads((folder / "summary.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
     rows = {(r["system"], r["metric"]): r for r in summary["splits"]["test"]["rows"]}
     # grey for the clip itself, for its static control, and for the clip that got it as another's
     assert rows["ceiling", "hue_pcc"]["clips"] == 2

@@ -258,7 +258,7 @@ def test_the_median_is_over_trials_and_not_attempts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{asha: {reduction_factor: 2}}", "{median: {min_trials: 2}}"])
 def test_a_scheduler_knows_the_trials_of_earlier_processes(text: str, tmp_path: Path) -> None:
     study = noop_study(tmp_path, f"trials: 9\nscheduler: {text}\nbase: {{noop.epochs: 8}}")
-    good = {f"t{n:04d}": {epoch: 0.1 + n / 100 for epoch in range(1, 9)} for n in range(3)}
+    good = {f"t{n:04d}": dict.fromkeys(range(1, 9), 0.1 + n / 100) for n in range(3)}
 
     def verdict(curves: dict[str, dict[int, float]]) -> str:
         judge, trial = scheduler(study, curves), Attempt("new", "t0009")
