@@ -40,8 +40,8 @@ class _Without(Context):
 
 def trial(stage: str, settings: list[str], home: Path) -> tuple[dict[str, Any], Any]:
     """Run a study of one trial; return the body of its end, and its spec."""
-    from platform.cli import Options
-    from platform.run.driver import run_study
+    from platform.launch import launch
+    from platform.options import Options
     from platform.study.sweep_file import load_study
     from platform.tracking_uri import default_tracking
     from storage.events import EventLog
@@ -50,7 +50,7 @@ def trial(stage: str, settings: list[str], home: Path) -> tuple[dict[str, Any], 
     file.write_text(f"target: {TARGETS[stage]}\nspace: {{{stage}.train.lr: {{log_uniform: [0.001, 0.003]}}}}\n")
     study = load_study(file, ["trials=1", "sampler=random", *settings])
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
-    run_study(study, options)
+    launch(study, options)
     events = list(EventLog(open_store(options.store), study.id).read())
     (end,) = [event["body"] for event in events if event["kind"] == "finished"]
     (proposed,) = [event["body"] for event in events if event["kind"] == "proposed"]

@@ -43,10 +43,10 @@ class Measured:
 
 def run(space: Path, settings: list[str], home: Path) -> Measured:
     """Run one study as `python -m platform.sweep` does and read what happened from its events."""
-    from platform.cli import Options
     from platform.events import TrialEvent
+    from platform.launch import launch
+    from platform.options import Options
     from platform.record.results import collect, ranked
-    from platform.run.driver import run_study
     from platform.study.sweep_file import load_study
     from platform.tracking_uri import default_tracking
     from storage.events import EventLog
@@ -54,7 +54,7 @@ def run(space: Path, settings: list[str], home: Path) -> Measured:
 
     study = load_study(space, settings)
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
-    summary = run_study(study, options)
+    summary = launch(study, options)
     if summary.interrupted:
         raise SystemExit("interrupted")
     events = [TrialEvent.from_json(event) for event in EventLog(open_store(options.store), study.id).read()]

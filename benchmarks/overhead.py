@@ -28,8 +28,8 @@ def ours(trials: int, home: Path) -> float:
     """Run a study as `python -m platform.sweep` does, all views included."""
     import ray
 
-    from platform.cli import Options
-    from platform.run.driver import run_study
+    from platform.launch import launch
+    from platform.options import Options
     from platform.study.sweep_file import load_study
     from platform.tracking_uri import default_tracking
 
@@ -39,7 +39,7 @@ def ours(trials: int, home: Path) -> float:
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
     _start_ray(home)
     started = time.perf_counter()
-    summary = run_study(study, options)
+    summary = launch(study, options)
     seconds = time.perf_counter() - started
     assert summary.trials["completed"] == trials, summary
     ray.shutdown()

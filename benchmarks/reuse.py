@@ -71,15 +71,15 @@ def shared(study: "AblationStudy", home: Path) -> Measured:
     import ray
 
     from platform.analysis.collect import collect
-    from platform.cli import Options
-    from platform.run.driver import run_study
+    from platform.launch import launch
+    from platform.options import Options
     from platform.tracking_uri import default_tracking
     from storage.uri import open_store
 
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
     ray.init(num_cpus=CPUS, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     started = time.perf_counter()
-    summary = run_study(study, options)
+    summary = launch(study, options)
     seconds = time.perf_counter() - started
     ray.shutdown()
     assert summary.trials["completed"] == study.trial_count, (summary.trials, summary.interrupted)

@@ -53,8 +53,8 @@ def ours(trials: int, sleep: float, home: Path) -> Measured:
     """Run a study as `python -m platform.sweep` does, all views included."""
     import ray
 
-    from platform.cli import Options
-    from platform.run.driver import run_study
+    from platform.launch import launch
+    from platform.options import Options
     from platform.study.sweep_file import load_study
     from platform.tracking_uri import default_tracking
     from storage.events import EventLog
@@ -67,7 +67,7 @@ def ours(trials: int, sleep: float, home: Path) -> Measured:
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
     _start_ray(home)
     started, began, used = time.perf_counter(), time.time(), time.process_time()
-    summary = run_study(study, options)
+    summary = launch(study, options)
     seconds, used = time.perf_counter() - started, time.process_time() - used
     assert summary.trials["completed"] == trials, summary
     ray.shutdown()

@@ -14,7 +14,6 @@ VERBS: Mapping[str, str] = {
     "cut": "cut videos into clips for a data set of kind folder",
     "evaluate": "judge videos made anywhere against the true ones",
     "reproduce": "run recorded trials again and say whether the same comes out",
-    "compact": "write the records of studies as Parquet tables for pandas, DuckDB and pyarrow",
     "rebuild": "make MLflow and the Optuna study anew, from the store's records",
     "export": "write a study as one self-contained folder",
     "import": "take such a folder into a store, after checking every byte",

@@ -13,10 +13,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.cli import Options, add_running, answered, open_readable, options_of, positive, preflight
-from platform.errors import UserError
+from platform.cli import add_running, answered, open_readable, options_of, positive, preflight
+from platform.errors import StudyError, UserError
+from platform.options import Options
 from platform.run.admission import refuse_here
-from platform.run.failure import StudyError
 from platform.screen.ablation_plan import ablation_json, plan_ablation, render_ablation
 from platform.screen.plan import duration
 from platform.study.ablation import AblationStudy
@@ -142,13 +142,13 @@ def _dry_run(study: AblationStudy, store: Store, options: Options) -> int:
 
 
 def _run(study: AblationStudy, store: Store, options: Options) -> int:
-    from platform.run.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     console = Console(stderr=True, markup=False, highlight=False)
     for note in study.notes:
         console.print(note, soft_wrap=True)
     try:
-        summary = run_study(study, options)
+        summary = launch(study, options)
     except StudyError:
         _report(study, store, options)  # on what there is
         raise
@@ -162,8 +162,8 @@ def _run(study: AblationStudy, store: Store, options: Options) -> int:
 
 def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str, Any]:
     """Write the report, tell its answers, and make it artifacts of the study's run; return what `--json` says of it."""
-    from platform.mlflow_view.tracking import attach_report
-    from platform.report import make_report
+    from platform.mlflow_view.attached_report import attach_report
+    from platform.reporting.making import make_report
 
     console = Console(stderr=options.as_json, markup=False, highlight=False, soft_wrap=True)
     try:
@@ -177,7 +177,7 @@ def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str
         return {"report_error": why}
     answers = [text for _, text in report.answers]
     console.print("\n".join([*report.alerts, *(f"- {text}" for text in answers), f"report: {page}"]))
-    attach_report(page.parent, study, uri=options.tracking)
+    attach_report(page, study, uri=options.tracking)
     return {"report": str(page), "alerts": list(report.alerts), "answers": answers}
 
 

@@ -5,13 +5,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from platform.errors import UserError
-from platform.run.failure import StudyError
+from platform.errors import StudyError, UserError
+from platform.options import Options
 from platform.tracking_uri import check_tracking, default_tracking, without_secrets
 from storage.base import Store
 from storage.cache import limit_here
@@ -22,29 +22,6 @@ DEFAULT_HOME = "runs"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where and how a study runs. Nothing here changes what comes out."""
-
-    home: Path
-    """Absolute; everything that a run makes lies in it, unless `store` or `tracking` say otherwise."""
-    store: str
-    """URI of the object store."""
-    tracking: str
-    """URI of the MLflow server or database."""
-    address: str | None = None
-    """Ray cluster to join; None starts one here."""
-    max_concurrent: int | None = None
-    """Trials at a time; None takes what the cluster holds."""
-    stage_deadline: float | None = None
-    """Seconds without an epoch or a new stage after which a trial counts as hanging; None waits for ever."""
-    fresh: bool = False
-    """Whether to begin the study anew, even if it was run before."""
-    dry_run: bool = False
-    as_json: bool = False
-    """One JSON object on stdout at the end, everything else on stderr."""
 
 
 def parser(verb: str, *, description: str, file_help: str) -> argparse.ArgumentParser:

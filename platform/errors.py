@@ -14,6 +14,12 @@ class UserError(Exception):
     exit_code = 2
 
 
+class StudyError(Exception):
+    """The study cannot go on, through no mistake in its definition. Its text is for the user, the exit code is 1."""
+
+    exit_code = 1
+
+
 @dataclass(frozen=True, order=True)
 class Place:
     """Where something was written: a line and column (from 1) of a file, or an option of the command line (line 0)."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import Options, answered, open_readable, record_parser, records_of
+from platform.cli import answered, open_readable, record_parser, records_of
+from platform.options import Options
 from platform.record.study_from_store import named
 
 _DESCRIPTION = """\

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import Options, answered, open_readable, record_parser, records_of
+from platform.cli import answered, open_readable, record_parser, records_of
+from platform.options import Options
 from platform.tracking_uri import without_secrets
 from storage.uri import check_store
 

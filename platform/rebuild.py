@@ -1,4 +1,4 @@
-"""`python -m platform.rebuild [STUDY ...]`: makes MLflow and the Optuna study anew, from the store's records alone."""
+"""`python -m platform.rebuild [STUDY ...]`: makes MLflow, the Optuna study and the tables again from the records."""
 
 import argparse
 import json
@@ -9,10 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from platform.cli import Options, add_tracking, answered, open_readable, places_of, preflight, record_parser
+from platform.cli import add_tracking, answered, open_readable, places_of, preflight, record_parser
 from platform.errors import UserError
 from platform.events import TrialEvent, View
+from platform.options import Options
 from platform.record.study_from_store import all_named, provenance, recorded_study
+from platform.record.tables import rewrite_tables
 from platform.study.ablation import AblationStudy
 from storage.base import Store
 from storage.errors import LeaseHeldError
@@ -22,8 +24,8 @@ from storage.runs import RunStore
 from storage.studies import load_calls
 
 _DESCRIPTION = """\
-Make MLflow and the Optuna study anew from the store's records, for one study or all. What is there already stays: only
-what is missing is written, so running it twice changes nothing. No trial is run."""
+Make MLflow, the Optuna study and the tables (trials.parquet, epochs.parquet) again from the store's records, for one
+study or all. MLflow and Optuna get only what they lack, so running it twice changes nothing. No trial is run."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
         OptunaView,  # Optuna and MLflow take seconds to import: mistakes come first
     )
 
+    rewrite_tables(store, study_id)  # needs no lease: tables of a study that is under way are replaced at its end
     try:
         with Lease(store, f"study-{study_id}"):
             study = recorded_study(store, study_id)
@@ -87,7 +90,7 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
             if isinstance(study, AblationStudy) and events and not mlflow.lack:
                 _report(store, study, home=home, tracking=tracking)
     except LeaseHeldError as error:
-        raise UserError(f"another driver works on study {study_id}: {error}") from None
+        raise UserError(f"another driver works on study {study_id}, so only its tables were written: {error}") from None
     return Rebuilt(study_id, len({event.trial for event in events}), len(events), mlflow.lack)
 
 
@@ -105,11 +108,11 @@ def in_time(events: Iterable[TrialEvent]) -> Iterator[TrialEvent]:
 
 
 def _report(store: Store, study: AblationStudy, *, home: Path, tracking: str) -> None:
-    from platform.mlflow_view.tracking import attach_report
-    from platform.report import make_report
+    from platform.mlflow_view.attached_report import attach_report
+    from platform.reporting.making import make_report
 
     page, _ = make_report(store, study.id, home / "reports" / study.id)
-    attach_report(page.parent, study, uri=tracking)
+    attach_report(page, study, uri=tracking)
 
 
 def _told(done: Rebuilt) -> str:

@@ -16,8 +16,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from platform.cli import Options, answered, open_readable, positive, quiet_loading, record_parser, records_of
+from platform.cli import answered, open_readable, positive, quiet_loading, record_parser, records_of
 from platform.errors import UserError, nearest
+from platform.options import Options
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
 from platform.reproduction.restoring import Restoration, restore

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from platform.cli import Options, answered, open_readable, record_parser, records_of
+from platform.cli import answered, open_readable, record_parser, records_of
+from platform.options import Options
 from platform.record.study_from_store import named, recorded_study
 from platform.screen.status import render_standing, standing
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from platform.cli import Options, answered, open_readable, options_of, parser, preflight, settings_of
+from platform.cli import answered, open_readable, options_of, parser, preflight, settings_of
+from platform.options import Options
 from platform.run.admission import refuse_here
 from platform.screen.plan import plan_json, render_plan
 from platform.study.plan import make_plan
@@ -55,9 +56,9 @@ def _dry_run(study: Study, store: Store, options: Options) -> int:
 
 
 def _run(study: Study, options: Options) -> int:
-    from platform.run.driver import run_study  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
-    summary = run_study(study, options)
+    summary = launch(study, options)
     if summary.interrupted:
         Console(stderr=True).print("interrupted in order; the same command goes on from here", markup=False)
     if options.as_json:

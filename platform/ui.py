@@ -43,15 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def ui_command(home: Path, tracking: str) -> str:
-    """Return what opens the studies tracked to `tracking`, run from the project's folder."""
-    if is_server(tracking):
-        return without_secrets(tracking)
-    if tracking != default_tracking(home):
-        return f"python -m platform.ui --tracking {without_secrets(tracking)}"
-    return "make ui" if home == home_of(None) else f"python -m platform.ui --home {home}"
-
-
 def serve(uri: str, *, home: Path, port: int, console: Console) -> int:
     """Serve the database at `uri` on loopback until Ctrl-C or SIGTERM, or say where its server is.
 

@@ -31,6 +31,7 @@ ENGINES = {
     },
     "optuna": {
         "platform/run/proposer.py",
+        "platform/record/optuna_study.py",
         "platform/record/optuna_journal.py",
         "platform/figures/parameter_importance.py",
     },

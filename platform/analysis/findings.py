@@ -14,8 +14,7 @@ import numpy as np
 from platform.analysis.collect import SYSTEM, AblationResult, ClipValues
 from platform.analysis.measures import Measure, find_measure, measure
 from platform.analysis.per_clip import Floats
-from platform.record.results import Result, controls
-from platform.reporting.words import first_line
+from platform.record.results import Result, controls, error_line
 from platform.statistics.compare import Comparison, Plan, compare, compare_family
 from platform.statistics.difference import Unit, over_both, over_units
 from platform.statistics.paired import Arm, Cell, Complete, Paired, complete
@@ -198,7 +197,7 @@ def _reason(result: AblationResult, values: Values, key: tuple[str, int, int]) -
     if trial.outcome is None:
         return "not finished"
     if trial.outcome != "COMPLETED":
-        return first_line(trial.error)
+        return error_line(trial.error)
     return f"undefined: {values.undefined}" if values.undefined else "no value in the store"
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from platform.bundle.writing import CHECKSUMS, STORE
-from platform.compact import compact
 from platform.errors import UserError
 from platform.events import TrialEvent
+from platform.record.tables import rewrite_tables
 from storage import layout
 from storage.base import Store
 from storage.content import File, file_at, unsealed
@@ -93,7 +93,7 @@ def take_in(bundle: Bundle, store: Store, *, cache: Path) -> int:
         with Lease(store, f"study-{bundle.study}"):
             _refuse_conflicts(bundle, store)
             written = sum(_put(bundle, key, store, cache) for key in bundle.keys)
-            compact(store, bundle.study)
+            rewrite_tables(store, bundle.study)
             return written
     except LeaseHeldError as error:
         raise UserError(f"a driver works on study {bundle.study}: {error}") from None

@@ -102,7 +102,7 @@ class _Bundle:
         present, missing = self._write_runs(chosen)
         self._write_configs()
         if isinstance(self._study, AblationStudy) and self._events:
-            from platform.report import make_report  # scipy and matplotlib take seconds to import
+            from platform.reporting.making import make_report  # scipy and matplotlib take seconds to import
 
             make_report(self._source, self._study.id, self._folder / "report")
         self._write_readme(chosen, missing)

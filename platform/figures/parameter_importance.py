@@ -27,7 +27,7 @@ def importances(results: Sequence[Result], target: Metric, axes: Mapping[str, Ax
         return {}
     import optuna
 
-    from platform.run.proposer import in_memory, quiet
+    from platform.record.optuna_study import in_memory, quiet
 
     study = in_memory([target])
     distributions = {name: _distribution(axes[name]) for name in shared}

@@ -20,8 +20,7 @@ from platform.mlflow_view.background_writer import BackgroundWriter
 from platform.mlflow_view.client import artifact_folder, connected
 from platform.mlflow_view.mirror import TrialMirror
 from platform.mlflow_view.registry import save_decoders
-from platform.mlflow_view.runs import KIND, STUDY, Provenance, StudyRuns
-from platform.mlflow_view.saved_view import EXPERIMENTS, NOTE, run_link
+from platform.mlflow_view.runs import Provenance, StudyRuns
 from platform.mlflow_view.summary import conclude
 from platform.record.provenance import tags_here
 from platform.record.results import Result, absorb
@@ -32,7 +31,6 @@ from storage.parallel import ordered
 from storage.runs import RunStore
 
 _log = logging.getLogger(__name__)
-_REPORT = "report"
 """Folder of an ablation's report among the artifacts of its run."""
 _PAGES = ("page.html", "contact.png")
 """What an evaluate stage run leaves for people to look at."""
@@ -168,23 +166,3 @@ class Tracking:
 def _made_here() -> Provenance:
     tags = tags_here()
     return lambda _: tags
-
-
-def attach_report(folder: Path, study: Study, *, uri: str) -> None:
-    """Make the files of `folder` artifacts of the study's run, and link its page; what prevents it is only told."""
-    from platform.reporting.files import PAGE  # whoever has a report has loaded all that it needs
-
-    try:
-        client = connected(uri)
-        experiment = client.get_experiment_by_name(f"{EXPERIMENTS}{study.name}")
-        if experiment is None:
-            raise LookupError(f"there is no experiment {EXPERIMENTS}{study.name}")
-        query = f"tags.`{STUDY}` = '{study.id}' and tags.`{KIND}` = 'study'"
-        for run in client.search_runs([experiment.experiment_id], query, max_results=1):
-            client.log_artifacts(run.info.run_id, str(folder), _REPORT)
-            link = run_link(experiment.experiment_id, run.info.run_id, f"{_REPORT}/{PAGE}")
-            note = run.data.tags.get(NOTE, "")
-            if link not in note:
-                client.set_tag(run.info.run_id, NOTE, f"[Report]({link})\n\n{note}")
-    except Exception as error:  # a view must not fail a study whose results are in the store
-        _log.warning("MLflow lacks the report %s: %s", folder, without_secrets(str(error)))

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from platform.errors import UserError
 from platform.events import TrialEvent
+from platform.record.optuna_study import STATES, directions, quiet
 from platform.record.trial_log import PointResult, Records
-from platform.run.proposer import STATES, directions, quiet
 from platform.study.domains import Scalar
 from platform.study.study import Study
 from trainables.identity import digest

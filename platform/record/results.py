@@ -153,3 +153,9 @@ def outcomes(results: Iterable[Result]) -> dict[str, int]:
     for result in results:
         counts["unfinished" if result.outcome is None else result.outcome.lower()] += 1
     return counts
+
+
+def error_line(error: str | None) -> str:
+    """Return the line of a traceback that says what went wrong: the last one."""
+    lines = [line for line in (error or "").strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else "no error recorded"

@@ -6,7 +6,7 @@
                     they were spent on: queue, data, compute, ...)
     epochs.parquet  study, trial, stage, epoch, metric, value, time
 
-The events remain the truth: the tables are written whole, when a study ends or `platform.compact` is run. What a trial
+The events remain the truth: the tables are written whole, when a study ends or `platform.rebuild` is run. What a trial
 does not have is null; a field whose values are of several types, or lists, is JSON text.
 """
 
@@ -23,6 +23,7 @@ from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
 from storage.errors import NotFoundError, StoreError
+from storage.events import EventLog
 from trainables.config.trial import flatten
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class RecordTables:
             if self._trials and self._stored() != sum(self._next.values()):
                 self.write()
         except StoreError as error:
-            again = f"python -m platform.compact {self._study}"
+            again = f"python -m platform.rebuild {self._study}"
             _log.warning("the tables of the records are not written (%s): %s", again, without_secrets(str(error)))
 
     def write(self) -> None:
@@ -167,3 +168,9 @@ def _array(column: str, values: Sequence[Any]) -> "pa.Array":
         if kinds and kinds <= allowed:
             return pa.array([float(v) if v is not None and kind == pa.float64() else v for v in values], kind)
     return pa.array([None if value is None else json.dumps(value, sort_keys=True) for value in values], pa.string())
+
+
+def rewrite_tables(store: Store, study: str) -> tuple[str, ...]:
+    """Write the tables of `study` from its events and return their URIs. Raises `StoreError`."""
+    write_tables(store, study, map(TrialEvent.from_json, EventLog(store, study).read()))
+    return tuple(f"{store.uri}/{layout.record(study, name)}" for name in (TRIALS, EPOCHS))

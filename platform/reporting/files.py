@@ -12,9 +12,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from platform.analysis.findings import Findings
+from platform.record.results import error_line
 from platform.reporting.contents import Report
 from platform.reporting.page import page
-from platform.reporting.words import first_line
 from platform.statistics.compare import Comparison
 
 PAGE = "report.html"
@@ -127,7 +127,7 @@ def _trials(findings: Findings) -> Columns:
         "subject": [trial.subject for trial in trials],
         "seed": [trial.seed for trial in trials],
         "outcome": [trial.outcome for trial in trials],
-        "error": [first_line(trial.error) if trial.error else None for trial in trials],
+        "error": [error_line(trial.error) if trial.error else None for trial in trials],
         "seconds": [sum(trial.seconds.values()) if trial.seconds else None for trial in trials],
     }
     for one in findings.measures:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from platform.analysis.findings import Estimated, Findings
 from platform.analysis.measures import Measure
+from platform.record.results import error_line
 from platform.reporting.grid import Cell, Grid, Tone
 from platform.reporting.sentences import label
-from platform.reporting.words import DASH, bracket, counted, decimals, first_line, number, p_text
+from platform.reporting.words import DASH, bracket, counted, decimals, number, p_text
 from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
@@ -193,7 +194,7 @@ def missing_table(findings: Findings) -> Grid:
     gone = findings.result.unusable
     rows = []
     for trial in gone[:SHOWN_GAPS]:
-        why = "not finished" if trial.outcome is None else first_line(trial.error)
+        why = "not finished" if trial.outcome is None else error_line(trial.error)
         rows.append(
             (
                 Cell(trial.name),

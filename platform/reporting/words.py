@@ -54,9 +54,3 @@ def listed(parts: list[str]) -> str:
 def moment(seconds: float) -> str:
     """Return a time stamp (seconds since 1970) as UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def first_line(error: str | None) -> str:
-    """Return the line of a traceback that says what went wrong: the last one."""
-    lines = [line for line in (error or "").strip().splitlines() if line.strip()]
-    return lines[-1].strip()[:200] if lines else "no error recorded"

@@ -12,13 +12,19 @@ from typing import Any
 
 from platform.events import Kind
 from platform.record.trial_log import Recorder, Records, proposed_body
-from platform.run.failure import RETRIES
 from platform.run.halve_batch import halved
 from platform.run.proposer import Proposer
 from platform.run.run_leases import Claims
 from platform.study.study import Study
 from trainables.failure import Cause
 from trainables.spec import TrialSpec
+
+RETRIES: Mapping[Cause, int] = {"WORKER_LOST": 2, "NODE_LOST": 2, "STORE_LOST": 2, "OUT_OF_MEMORY": 1}
+"""How often a trial is started again after each cause, counted by itself; after all others never.
+
+What came from outside may not come again. Too little memory may be a neighbour's doing, once. The same loss diverges
+again, the same code hangs or fails again, and a full disk stays full.
+"""
 
 
 @dataclass(frozen=True)

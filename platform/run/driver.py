@@ -7,17 +7,17 @@ import math
 import shlex
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from platform.errors import UserError
+from platform.errors import StudyError, UserError
 from platform.events import TrialEvent, View
+from platform.options import Options
 from platform.record.spool import Spool
 from platform.record.study_from_store import call_of
 from platform.record.trial_log import Recorder, Records, Summary, summarise
-from platform.run.failure import StudyError
 from platform.run.interrupt import Interrupt
 from platform.run.run_leases import Claims
 from platform.run.stalls import Watch
@@ -38,34 +38,6 @@ if TYPE_CHECKING:
     from platform.run.dispatch import Dispatcher
 
 
-class RunOptions(Protocol):
-    """Where and how to run: what the command line's options say."""
-
-    @property
-    def home(self) -> Path:
-        """Folder of everything local: databases, scratch."""
-
-    @property
-    def store(self) -> str:
-        """URI of the object store."""
-
-    @property
-    def tracking(self) -> str:
-        """URI of the MLflow server or database."""
-
-    @property
-    def address(self) -> str | None:
-        """Of a Ray cluster; None starts one on this machine."""
-
-    @property
-    def max_concurrent(self) -> int | None:
-        """Most trials at a time; None leaves it to the cluster's size."""
-
-    @property
-    def stage_deadline(self) -> float | None:
-        """Seconds without an epoch or a new stage after which a trial is ended; None waits for ever."""
-
-
 SharedState = Literal["waiting", "running", "done", "cached", "failed"]
 
 
@@ -77,13 +49,13 @@ class SharedView(Protocol):
         """Show the state of one of them."""
 
 
-def run_study(study: Study, options: RunOptions, *, views: Sequence[View] | None = None) -> Summary:
+def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[View]] = list) -> Summary:
     """Run what is left to do of `study` and return how it stands; the same call continues after any interruption.
 
     Args:
         study: What to run.
         options: Where and how.
-        views: Mirror the events; by default MLflow, an Optuna journal, and progress on the terminal.
+        views: Opens what mirrors the events, once the lease is held; `platform.launch` has the usual ones.
 
     Raises:
         UserError: The store cannot be used, or another driver works on the study. Nothing was started.
@@ -99,8 +71,7 @@ def run_study(study: Study, options: RunOptions, *, views: Sequence[View] | None
         except LeaseHeldError as error:
             raise UserError(f"another driver works on study {study.id}: {error}") from None
         try:
-            chosen = default_views(study, options, store) if views is None else views
-            return _Run(study, options, store, interrupt, chosen, spool).to_end()
+            return _Run(study, options, store, interrupt, views(), spool).to_end()
         except StoreError as error:
             _require_held(lease, study)
             raise StudyError(f"study {study.id} cannot go on: {error}\n{_way_on(study, options, spool)}") from error
@@ -108,7 +79,7 @@ def run_study(study: Study, options: RunOptions, *, views: Sequence[View] | None
             lease.release()
 
 
-def _way_on(study: Study, options: RunOptions, spool: Spool) -> str:
+def _way_on(study: Study, options: Options, spool: Spool) -> str:
     """Tell where the events are that the store lacks, and which command delivers them and continues the study."""
     verb = "sweep" if study.searches else "ablate"
     places = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
@@ -128,22 +99,6 @@ def _require_held(lease: Lease, study: Study) -> None:
         )
 
 
-def default_views(study: Study, options: RunOptions, store: Store) -> list[View]:
-    """Return the Optuna journal of a search, tables, MLflow, and progress on the terminal, which has the last word."""
-    from platform.mlflow_view.tracking import Tracking
-    from platform.record.optuna_journal import OptunaView
-    from platform.record.tables import RecordTables
-    from platform.screen.progress import Progress
-    from platform.ui import ui_command
-
-    home = options.home
-    runs = RunStore(store, cache=home / "scratch" / "cache")
-    journal: list[View] = [OptunaView(study, home=home)] if study.searches else []
-    mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
-    tables = RecordTables(store, study.id)
-    return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
-
-
 def _opened(uri: str) -> Store:
     """Return the store at `uri`, found to be writable. Raises `UserError`."""
     try:
@@ -158,7 +113,7 @@ class _Run:
     """One call of `run_study`, under the study's lease."""
 
     study: Study
-    options: RunOptions
+    options: Options
     store: Store
     interrupt: Interrupt
     views: Sequence[View]

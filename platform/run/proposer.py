@@ -5,9 +5,7 @@ For each point the sampler is seeded anew from the study's seed and the point's 
 interrupted goes on as it would have gone on otherwise.
 """
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +13,10 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from platform.errors import UserError
+from platform.record.optuna_study import STATES, OptunaSuggester, in_memory, quiet
 from platform.record.trial_log import PointResult
-from platform.study.domains import Scalar
 from platform.study.study import Study
 from trainables.identity import canonical, digest
-from trainables.metrics.registry import Metric
 
 TRIES = 1000
 """Draws for one point before the space counts as exhausted."""
@@ -36,8 +33,6 @@ _SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 }
 _REMEMBERING = ("cmaes", "nsga2")
 """These note down on each trial how they came to it, so only asking them again restores them."""
-
-STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 
 @dataclass(frozen=True)
@@ -128,52 +123,6 @@ class Proposer:
     def _accept(self, point: int, trial: Trial, values: Mapping[str, Any]) -> None:
         self._trials[point] = trial
         self._seen.add(canonical(values))
-
-
-class OptunaSuggester:
-    """Lets a search space draw from an Optuna trial."""
-
-    def __init__(self, trial: Trial) -> None:
-        self._trial = trial
-
-    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
-        """Return one of `options`."""
-        chosen: Scalar | None = self._trial.suggest_categorical(name, options)
-        assert chosen is not None, "None is no Scalar, so it is no option"
-        return chosen
-
-    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        """Return a number in [low, high], a multiple of `step` above `low` if one is given."""
-        return self._trial.suggest_float(name, low, high, log=log, step=step)
-
-    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
-        """Return an integer in [low, high]."""
-        return self._trial.suggest_int(name, low, high, log=log, step=step)
-
-
-def in_memory(targets: Sequence[Metric]) -> optuna.Study:
-    """Return an empty Optuna study with the goals of `targets`."""
-    with quiet():
-        return optuna.create_study(directions=directions(targets))
-
-
-def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:
-    """Return Optuna's directions for the goals of `targets`."""
-    minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
-    return [minimize if target.goal == "min" else maximize for target in targets]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna from writing to the terminal: its remarks are about how it is called, not about the user's study."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 def _planned(study: Study) -> Sequence[Mapping[str, Any]]:

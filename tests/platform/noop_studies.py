@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from platform.cli import Options
 from platform.events import TrialEvent
+from platform.options import Options
 from platform.record.trial_log import Records
 from platform.run.dispatch import Dispatcher, Tools
 from platform.run.proposer import Proposer

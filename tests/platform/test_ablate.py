@@ -33,8 +33,8 @@ def driven(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[AblationStudy]:
         called.append(study)
         return Summary(study.id, {"completed": study.trial_count}, (), {"executed": 1, "reused": 0}, 1.0)
 
-    monkeypatch.setattr("platform.run.driver.run_study", run_study)
-    monkeypatch.setattr("platform.mlflow_view.tracking.attach_report", lambda folder, study, *, uri: None)
+    monkeypatch.setattr("platform.launch.launch", run_study)
+    monkeypatch.setattr("platform.mlflow_view.attached_report.attach_report", lambda folder, study, *, uri: None)
     return called
 
 
@@ -132,7 +132,7 @@ def test_the_end_of_a_run_is_its_report(
 ) -> None:
     attached: list[Path] = []
     monkeypatch.setattr(
-        "platform.mlflow_view.tracking.attach_report", lambda folder, study, *, uri: attached.append(folder)
+        "platform.mlflow_view.attached_report.attach_report", lambda folder, study, *, uri: attached.append(folder)
     )
     assert run(written(tmp_path), home, "--json") == 0
     said = json.loads(capsys.readouterr().out)
@@ -140,7 +140,7 @@ def test_the_end_of_a_run_is_its_report(
     assert Path(said["report"]).is_file()
     (answer,) = said["answers"]
     assert answer.startswith("Under half, noop: value")
-    assert attached == [home / "reports" / "small"]
+    assert attached == [home / "reports" / "small" / "report.html"]
     assert run(written(tmp_path), home) == 0
     output = capsys.readouterr().out
     assert answer in output
@@ -154,7 +154,7 @@ def test_an_interrupted_run_leaves_a_report_on_what_there_is(
         register(study, LocalStore(home / "store"))
         return Summary(study.id, {"completed": 0}, (), {"executed": 0, "reused": 0}, 1.0, interrupted=True)
 
-    monkeypatch.setattr("platform.run.driver.run_study", run_study)
+    monkeypatch.setattr("platform.launch.launch", run_study)
     assert run(written(tmp_path), home) == 130
     report = (home / "reports" / "small" / "report.md").read_text(encoding="utf-8")
     assert "Not finished: 12 of 12 trials have no result yet" in report

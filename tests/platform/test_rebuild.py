@@ -17,12 +17,13 @@ from optuna.storages.journal import JournalFileBackend
 
 from platform.errors import UserError
 from platform.events import Kind, TrialEvent
+from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.client import connected
-from platform.mlflow_view.tracking import Tracking, attach_report
+from platform.mlflow_view.tracking import Tracking
 from platform.rebuild import in_time, main
 from platform.record.study_from_store import call_of, named, recorded_study
 from platform.record.trial_log import proposed_body
-from platform.report import make_report
+from platform.reporting.making import make_report
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import load_ablation
 from platform.study.registration import Amendment, amend
@@ -171,7 +172,7 @@ def test_an_ablation_comes_back_with_its_report(tmp_path: Path) -> None:
     for event in in_time(played_ablation(study, store)):
         mlflow_view.see(event)
     mlflow_view.close()
-    attach_report(make_report(store, study.id, home / "reports")[0].parent, study, uri=default_tracking(home))
+    attach_report(make_report(store, study.id, home / "reports")[0], study, uri=default_tracking(home))
     before = everything(default_tracking(home))
     assert len(before) == 2 + 1 + 24
     parent = before["mindsweep/small/small"]

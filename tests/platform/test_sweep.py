@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from platform import sweep
-from platform.errors import UserError
+from platform.errors import StudyError, UserError
 from platform.record.trial_log import Summary
-from platform.run.failure import StudyError
 from platform.study.study import Study
 from storage import layout
 from storage.errors import UnavailableError
@@ -37,7 +36,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, outcome: Summary | BaseException) ->
             raise outcome
         return outcome
 
-    monkeypatch.setattr("platform.run.driver.run_study", run_study)
+    monkeypatch.setattr("platform.launch.launch", run_study)
     return called
 
 

@@ -9,8 +9,8 @@ import ray
 from ray import tune
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
+from platform.errors import StudyError
 from platform.run.admission import Grant, Need, Node, held
-from platform.run.failure import StudyError
 
 _log = logging.getLogger(__name__)
 PATIENCE = 600.0

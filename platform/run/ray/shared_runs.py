@@ -11,8 +11,8 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from platform.errors import StudyError
 from platform.run.admission import admit, need_of, shared_cores
-from platform.run.failure import StudyError
 from platform.run.ray.placement import nodes
 from platform.run.ray.trials import Work
 from storage.runs import RunStore

@@ -16,9 +16,9 @@ import ray
 from ray import tune
 from ray.tune.execution import class_cache
 
+from platform.errors import StudyError
 from platform.run.admission import Grant, share_out, trial_need
 from platform.run.dispatch import Dispatcher
-from platform.run.failure import StudyError
 from platform.run.interrupt import Interrupt
 from platform.run.owned_folders import make_folder
 from platform.run.ray.code_upload import runtime_environment

@@ -23,7 +23,7 @@ from platform.export import main as export
 from platform.rebuild import rebuild
 from platform.record.study_from_store import call_of
 from platform.record.trial_log import proposed_body
-from platform.report import make_report
+from platform.reporting.making import make_report
 from platform.reproduce import main as reproduce
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import load_ablation

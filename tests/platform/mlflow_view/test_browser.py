@@ -8,11 +8,12 @@ from urllib.parse import quote
 import pytest
 
 from platform.events import TrialEvent
+from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.saved_view import run_link, view_link
-from platform.mlflow_view.tracking import Tracking, attach_report
-from platform.report import make_report
+from platform.mlflow_view.tracking import Tracking
 from platform.reporting.files import PAGE
+from platform.reporting.making import make_report
 from storage.events import EventLog
 from storage.memory import MemoryStore
 from tests.platform.noop_ablations import build, play, register
@@ -43,7 +44,7 @@ def tracked(server: MlflowServer, home: Path) -> tuple[str, str]:
     tracking.close()
     assert tracking.lack == ""
     page, _ = make_report(store, study.id, home / "report")
-    attach_report(page.parent, study, uri=server.uri)
+    attach_report(page, study, uri=server.uri)
     client = connected(server.uri)
     experiment = client.get_experiment_by_name(f"mindsweep/{NAME}")
     assert experiment is not None

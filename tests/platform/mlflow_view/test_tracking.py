@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from platform.evaluate import FILES
 from platform.evaluate import main as evaluate
+from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.registry import load_best
-from platform.mlflow_view.tracking import attach_report
 from platform.tracking_uri import default_tracking
 from storage.content import File, file_at
 from storage.local import LocalStore
@@ -222,13 +222,13 @@ def test_a_report_becomes_artifacts_of_the_study(
     home, study, folder = new_home("reported"), made_up_study(), tmp_path / "report"
     (folder / "figures").mkdir(parents=True)
     (folder / "report.html").write_text("first")
-    attach_report(folder, study, uri=default_tracking(home))
+    attach_report(folder / "report.html", study, uri=default_tracking(home))
     assert "MLflow lacks the report" in caplog.text
     mirror(home, study, study_events()[:3])
     for text in ("second", "third"):
         (folder / "report.html").write_text(text)
         (folder / "figures" / "effects.svg").write_text("<svg/>")
-        attach_report(folder, study, uri=default_tracking(home))
+        attach_report(folder / "report.html", study, uri=default_tracking(home))
     run = runs_by_name(home)[study.id]
     link = f"[Report](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/report/report.html)"
     assert run.data.tags["mlflow.note.content"].count(link) == 1

@@ -17,6 +17,7 @@ import pytest
 
 from platform import ui
 from platform.mlflow_view.tracking import Tracking
+from platform.mlflow_view.ui_command import ui_command
 from platform.tracking_uri import default_tracking
 from tests.platform.made_up_study import made_up_study, trial_events
 
@@ -110,6 +111,6 @@ def test_a_remote_server_is_only_named(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_command_names_the_home_where_it_is_not_the_usual_one(tmp_path: Path) -> None:
     usual = Path(os.environ.get("MINDSWEEP_HOME", "runs")).absolute()
-    assert ui.ui_command(usual, default_tracking(usual)) == "make ui"
-    assert ui.ui_command(tmp_path, default_tracking(tmp_path)) == f"python -m platform.ui --home {tmp_path}"
-    assert ui.ui_command(tmp_path, "http://u:p@host") == "http://...@host"
+    assert ui_command(usual, default_tracking(usual)) == "make ui"
+    assert ui_command(tmp_path, default_tracking(tmp_path)) == f"python -m platform.ui --home {tmp_path}"
+    assert ui_command(tmp_path, "http://u:p@host") == "http://...@host"

@@ -10,9 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from platform.compact import main
 from platform.events import TrialEvent
-from platform.record.tables import EPOCHS, TRIALS, RecordTables
+from platform.record.tables import EPOCHS, TRIALS, RecordTables, rewrite_tables
 from storage import layout
 from storage.base import Store
 from storage.errors import UnavailableError
@@ -93,7 +92,7 @@ def test_labels_of_an_ablation_and_fields_of_several_types(tmp_path: Path, local
         name = f"half-u2-s{number}"
         EventLog(local, STUDY).append(name, 0, TrialEvent(name, 0, "proposed", 1.0, body).to_json())
     save_study(local, STUDY, {"definition": {}})
-    assert main(["--home", str(tmp_path)]) == 0
+    rewrite_tables(local, STUDY)
     trials = frame(tmp_path, TRIALS)
     assert (trials.condition[0], trials.subject[0], trials.block[0]) == ("half", 2, "u2-s4")
     assert list(trials["param.a"]) == [1.0, 2.5]
@@ -129,7 +128,7 @@ def test_a_store_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch, caplog: p
     monkeypatch.setattr(store, "put", unavailable)
     with caplog.at_level(logging.WARNING):
         tables(store, study_events(trials=1))
-    assert f"python -m platform.compact {STUDY}" in caplog.text
+    assert f"python -m platform.rebuild {STUDY}" in caplog.text
     assert "planted" not in caplog.text
 
 

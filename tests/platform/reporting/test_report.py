@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform.errors import UserError
-from platform.report import main, write_report
+from platform.report import main
+from platform.reporting.making import write_report
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study

@@ -11,6 +11,7 @@ from platform.analysis.collect import collect
 from platform.analysis.findings import Findings, find
 from platform.analysis.measures import find_measure, measure
 from platform.analysis.voxel_importance import agreement_by_chance
+from platform.record.results import error_line
 from platform.reporting.charts import figures
 from platform.reporting.cost import costs
 from platform.reporting.drawing import scale
@@ -19,7 +20,7 @@ from platform.reporting.methods import methods
 from platform.reporting.published import agreements
 from platform.reporting.sentences import label, sentence
 from platform.reporting.tables import condition_table, main_table
-from platform.reporting.words import bracket, decimals, first_line, number, p_text
+from platform.reporting.words import bracket, decimals, number, p_text
 from platform.study.design import Factorial
 from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
@@ -52,7 +53,7 @@ def test_numbers_in_words() -> None:
     assert number(math.nan, 2) == "–"
     assert bracket(math.nan, 1.0, 2) == ""
     assert [p_text(0.00001), p_text(0.0123), p_text(None)] == ["< 0.0001", "= 0.012", "= –"]
-    assert first_line("Traceback\n  File x\nValueError: why\n") == "ValueError: why"
+    assert error_line("Traceback\n  File x\nValueError: why\n") == "ValueError: why"
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0], [-0.15, 0.03], [2.1, 2.5], [5.0, 5.0], [math.nan]])

@@ -33,7 +33,7 @@ def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path)
     store = LocalStore(tmp_path / "store")
     (planned,) = plan_ablation(study, store).stages
     assert (planned.shared, planned.private) == (16, 16)
-    summary = run_study(study, options_in(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 32, "pruned": 0, "failed": 16, "unfinished": 0}
     assert summary.stage_runs["executed"] == planned.distinct - 8, "all but the broken ones, which store nothing"
     result = collect(store, study.id, cache=tmp_path / "cache")
@@ -43,5 +43,5 @@ def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path)
     assert all("asked to fail" in str(trial.error) for trial in result.unusable)
     executed = [identity for trial in result.trials.values() for identity in trial.executed]
     assert len(executed) == len(set(executed)) == 16, "the shared ones ran before the trials"
-    again = run_study(study, options_in(tmp_path), views=[])
+    again = run_study(study, options_in(tmp_path))
     assert again.stage_runs == {"executed": 0, "reused": 0}

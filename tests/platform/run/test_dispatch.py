@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from platform.run.failure import RETRIES
+from platform.run.dispatch import RETRIES
 from platform.run.halve_batch import halved
 from platform.run.ray.schedulers import scheduler
 from platform.run.run_leases import Claims

@@ -19,11 +19,10 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from platform.errors import UserError
+from platform.errors import StudyError, UserError
 from platform.events import TrialEvent
 from platform.record.optuna_journal import OptunaView
 from platform.run.driver import run_study
-from platform.run.failure import StudyError
 from platform.study.domains import Choice
 from platform.study.space import Space
 from platform.study.study import Study
@@ -47,7 +46,7 @@ options = SimpleNamespace(
     home=home, store=(home / "store").as_uri(), tracking="", address=address or None, max_concurrent=2,
     stage_deadline=None,
 )
-summary = run_study(study, options, views=[OptunaView(study, home=home)])
+summary = run_study(study, options, views=lambda: [OptunaView(study, home=home)])
 print(json.dumps(summary.to_json()))
 sys.exit(summary.exit_code)
 """
@@ -122,7 +121,7 @@ def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> None:
     study, heard = noop_study(tmp_path, "trials: 6"), Heard()
-    summary = run_study(study, options_in(tmp_path), views=[heard])
+    summary = run_study(study, options_in(tmp_path), views=lambda: [heard])
     assert summary.trials == {"completed": 6, "pruned": 0, "failed": 0, "unfinished": 0}
     assert summary.stage_runs == {"executed": 6, "reused": 0}
     assert summary.exit_code == 0
@@ -133,7 +132,7 @@ def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> Non
     assert sorted(heard.events, key=lambda e: (e.trial, e.sequence)) == stored
     began = time.monotonic()
     again = Heard()
-    assert run_study(study, options_in(tmp_path), views=[again]).trials == summary.trials
+    assert run_study(study, options_in(tmp_path), views=lambda: [again]).trials == summary.trials
     assert time.monotonic() - began < 2.0
     assert again.events == stored, "views see all that was, to fill in what they missed"
 
@@ -142,7 +141,7 @@ def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> Non
 def test_a_failing_trial_is_recorded_with_its_traceback_and_stops_no_other(tmp_path: Path) -> None:
     space = "space: {noop.fail_at: {choice: [0, 1, 2]}, noop.value: {choice: [0.5]}}"
     study = noop_study(tmp_path, "sampler: grid\nbase: {noop.epochs: 2}", space=space)
-    summary = run_study(study, options_in(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 2, "unfinished": 0}
     errors = [event.body["error"] for event in finished(study, tmp_path).values() if event.body["outcome"] == "FAILED"]
     assert len(errors) == 2
@@ -155,7 +154,7 @@ def test_early_stopped_trials_are_pruned_at_their_step(tmp_path: Path) -> None:
         tmp_path,
         "trials: 8\nsampler: random\nscheduler: {asha: {grace_epochs: 1, reduction_factor: 2}}\nbase: {noop.epochs: 8}",
     )
-    summary = run_study(study, options_in(tmp_path), views=[OptunaView(study, home=tmp_path)])
+    summary = run_study(study, options_in(tmp_path), views=lambda: [OptunaView(study, home=tmp_path)])
     assert summary.trials["completed"] >= 1
     assert summary.trials["pruned"] >= 1
     assert summary.trials["completed"] + summary.trials["pruned"] == 8
@@ -178,7 +177,7 @@ def test_each_identity_is_executed_once(field: str, shared: int, tmp_path: Path)
     usual = noop_study(tmp_path, "sampler: grid\nrepeats: 2\ntrials: 4", space="space: {noop.epochs: {int: [1, 4]}}")
     values = (1, 2, 3, 4) if field == "dataset.seed" else (0.2, 0.21, 0.22, 0.23)
     study = replace(usual, space=Space({field: Choice(choice=values)}))
-    summary = run_study(study, options_in(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path))
     assert summary.trials["completed"] == 8
     assert summary.stage_runs == {"executed": 2, "reused": 6 + shared}
     runs = [event.body["runs"]["noop"] for event in finished(study, tmp_path).values()]
@@ -192,7 +191,7 @@ def test_a_shared_stage_run_that_fails_ends_the_study(tmp_path: Path) -> None:
     study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2, 3, 4))}, base={"noop.fail_at": 1}))
     heard = Heard()
     with pytest.raises(StudyError, match=r"stage noop .*which all trials need, failed(.|\n)*fail at epoch 1"):
-        run_study(study, options_in(tmp_path), views=[heard])
+        run_study(study, options_in(tmp_path), views=lambda: [heard])
     assert heard.closed == 1
     assert finished(study, tmp_path) == {}
 
@@ -279,7 +278,7 @@ def test_a_stopped_driver_ends_in_order_and_can_go_on(
     assert summary["trials"]["unfinished"] >= 1
     with Lease(LocalStore(tmp_path / "store"), f"study-{study.id}"):
         pass  # it was given back
-    done = run_study(study, options_in(tmp_path), views=[])
+    done = run_study(study, options_in(tmp_path))
     assert done.trials == {"completed": 5, "pruned": 0, "failed": 0, "unfinished": 0}
 
 
@@ -289,7 +288,7 @@ def test_two_drivers_on_one_study(tmp_path: Path) -> None:
         Lease(LocalStore(tmp_path / "store"), f"study-{study.id}"),
         pytest.raises(UserError, match=f"another driver works on study {study.id}.*process {os.getpid()}"),
     ):
-        run_study(study, options_in(tmp_path), views=[])
+        run_study(study, options_in(tmp_path))
     assert events(study, tmp_path) == []
 
 
@@ -297,4 +296,4 @@ def test_a_store_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path) -> 
     study = noop_study(tmp_path, "trials: 2")
     (tmp_path / "store").write_text("no folder")
     with pytest.raises(UserError, match="store"):
-        run_study(study, options_in(tmp_path), views=[])
+        run_study(study, options_in(tmp_path))

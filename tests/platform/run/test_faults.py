@@ -21,9 +21,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from platform.errors import StudyError
 from platform.events import TrialEvent
 from platform.run.driver import run_study
-from platform.run.failure import StudyError
 from platform.study.domains import Choice
 from platform.study.space import Point, Space
 from platform.study.study import Study
@@ -123,7 +123,7 @@ def starts(study: Study, home: Path, trial: str) -> list[Mapping[str, Any]]:
 def test_a_killed_worker_costs_no_epoch(tmp_path: Path) -> None:
     study = noop_study(tmp_path, "trials: 4\nbase: {noop.epochs: 8, noop.sleep: 0.25}")
     with sabotage(study, tmp_path, kill(signal.SIGKILL)):
-        summary = run_study(study, options_in(tmp_path), views=[])
+        summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 4, "pruned": 0, "failed": 0, "unfinished": 0}
     bodies = ends(study, tmp_path)
     (lost,) = [trial for trial, body in bodies.items() if body["attempts"] > 1]
@@ -140,7 +140,7 @@ def test_a_killed_coordinator_takes_its_workers_along(tmp_path: Path) -> None:
     """The process that leads a trial of several workers; it is replaced, and they with it."""
     study = noop_study(tmp_path, "trials: 1\nbase: {noop.workers: 2, noop.epochs: 10, noop.sleep: 0.2}")
     with sabotage(study, tmp_path, kill(signal.SIGKILL)):
-        summary = run_study(study, options_in(tmp_path), views=[])
+        summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 0, "unfinished": 0}
     (body,) = ends(study, tmp_path).values()
     assert (body["attempts"], body["retries"]) == (2, {"WORKER_LOST": 1})
@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_finite_is_not_tried_again(tmp_path: Path) -> None:
     (tmp_path / "nan.yaml").write_text(f"target: structure.latent_mse\n{space}\nsampler: grid\n{base}\n")
     study = load_study(tmp_path / "nan.yaml")
     made_up_inputs(study, tmp_path)
-    summary = run_study(study, options_in(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path))
     bodies = ends(study, tmp_path)
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 1, "unfinished": 0}, bodies
     (body,) = [body for body in bodies.values() if body["outcome"] == "FAILED"]
@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_is_not_tried_again(tmp_path: Path) -> None:
 def test_too_little_memory_is_tried_once_more_and_recorded(tmp_path: Path) -> None:
     """No machine has ten terabytes, so this is Python's own MemoryError."""
     study = uneven(tmp_path, "noop.memory", 10_000_000, {"noop.epochs": 2})
-    summary = run_study(study, options_in(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 0}
     (body,) = [body for body in ends(study, tmp_path).values() if body["outcome"] == "FAILED"]
     assert (body["cause"], body["attempts"], body["retries"]) == ("OUT_OF_MEMORY", 2, {"OUT_OF_MEMORY": 1})
@@ -209,7 +209,7 @@ def test_what_hangs_and_what_is_stopped_is_ended_at_the_deadline(tmp_path: Path)
         os.kill(pulse["pid"], signal.SIGSTOP)
 
     with sabotage(hanging, tmp_path, lambda pulse: pids.append(pulse["pid"])):
-        summary = run_study(hanging, options_in(tmp_path, stage_deadline=3), views=[])
+        summary = run_study(hanging, options_in(tmp_path, stage_deadline=3))
     assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 0}
     (body,) = [body for body in ends(hanging, tmp_path).values() if body["outcome"] == "FAILED"]
     assert (body["cause"], body["attempts"]) == ("DEADLINE", 1)
@@ -220,7 +220,7 @@ def test_what_hangs_and_what_is_stopped_is_ended_at_the_deadline(tmp_path: Path)
     home.mkdir()
     stopped = noop_study(home, "trials: 2\nbase: {noop.epochs: 20, noop.sleep: 0.2}")
     with sabotage(stopped, home, stop):
-        summary = run_study(stopped, options_in(home, stage_deadline=3), views=[])
+        summary = run_study(stopped, options_in(home, stage_deadline=3))
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 1, "unfinished": 0}
     assert [body["cause"] for body in ends(stopped, home).values() if body["outcome"] == "FAILED"] == ["DEADLINE"]
     assert gone(pids[1]), "a stopped process does not end by itself"
@@ -235,7 +235,7 @@ def test_a_full_disk_costs_checkpoints_but_not_the_training(tmp_path: Path) -> N
         resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE, (3 << 20, hard))
 
     with sabotage(study, tmp_path, fill):
-        summary = run_study(study, options_in(tmp_path), views=[])
+        summary = run_study(study, options_in(tmp_path))
     assert summary.trials["completed"] == 1
     (body,) = ends(study, tmp_path).values()
     assert body["attempts"] == 1
@@ -255,7 +255,7 @@ def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, mon
         store.put(layout.lease(name, int(Path(key).stem) + 1), b'{"machine": "another"}')
 
     with sabotage(study, tmp_path, take_over), pytest.raises(StudyError, match="another driver has taken over study"):
-        run_study(study, options_in(tmp_path), views=[])
+        run_study(study, options_in(tmp_path))
     store = LocalStore(tmp_path / "store")
     assert store.get(list(store.list(layout.leases(name)))[-1]) == b'{"machine": "another"}', "it is not released"
     assert trial_processes() == []

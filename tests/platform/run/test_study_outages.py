@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from platform import rebuild
-from platform.cli import Options
+from platform.errors import StudyError
 from platform.events import TrialEvent
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
+from platform.options import Options
 from platform.record.spool import Spool
 from platform.record.trial_log import Recorder, Summary
 from platform.run.driver import run_study
-from platform.run.failure import StudyError
 from platform.study.study import Study
 from storage.events import EventLog
 from storage.lease import holder
@@ -63,7 +63,7 @@ def events(study: Study, home: Path) -> list[TrialEvent]:
 def run(study: Study, options: Options, at: At, *, patience: float) -> Summary:
     mlflow = Tracking(study, home=options.home, uri=options.tracking, store=options.store)
     mlflow._writer._patience = patience
-    return run_study(study, options, views=[mlflow, at])
+    return run_study(study, options, views=lambda: [mlflow, at])
 
 
 def assert_all_arrived_once(study: Study, options: Options) -> None:
@@ -137,7 +137,7 @@ def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_
         store.write_text("no folder")
 
     with pytest.raises(StudyError, match=r"events wait in .*\n?.*once the store is back") as told:
-        run_study(study, options, views=[At(2, vanish)])
+        run_study(study, options, views=lambda: [At(2, vanish)])
     assert f"python -m platform.sweep {study.path} --home {tmp_path}" in str(told.value)
     (spool,) = (tmp_path / "spool").iterdir()
     kept = [json.loads(line) for line in spool.read_text().splitlines()]
@@ -150,7 +150,7 @@ def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_
     before = events(study, tmp_path)
     waiting = [TrialEvent.from_json(value) for value in kept if value not in [event.to_json() for event in before]]
     assert waiting
-    assert run_study(study, options, views=[]).trials == {"completed": 8, "pruned": 0, "failed": 0, "unfinished": 0}
+    assert run_study(study, options).trials == {"completed": 8, "pruned": 0, "failed": 0, "unfinished": 0}
     after = events(study, tmp_path)
     assert [event for event in after if event in [*before, *waiting]] == sorted([*before, *waiting], key=in_trial)
     assert set(recorded(after).values()) == {1}
@@ -168,13 +168,13 @@ def in_trial(event: TrialEvent) -> tuple[str, int]:
 SCRIPT = """
 import sys
 from pathlib import Path
-from platform.cli import Options
+from platform.options import Options
 from platform.study.sweep_file import load_study
 from platform.run.driver import run_study
 
 home = Path(sys.argv[1])
 options = Options(home=home, store=sys.argv[2], tracking="", max_concurrent=2)
-summary = run_study(load_study(home / "s3_away.yaml"), options, views=[])
+summary = run_study(load_study(home / "s3_away.yaml"), options)
 sys.exit(0 if summary.trials["completed"] == 8 else 1)
 """
 

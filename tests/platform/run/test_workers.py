@@ -66,7 +66,7 @@ def test_trials_that_are_stopped_early_leave_nothing(tmp_path: Path) -> None:
     """Four trials of two workers on two CPUs: with Ray Train's own placement groups the third would never start."""
     text = "sampler: grid\nbase: {noop.workers: 2, noop.epochs: 6}\nscheduler: {asha: {reduction_factor: 2}}"
     study = noop_study(tmp_path, text, space="space: {noop.value: {choice: [0.1, 0.9, 0.5, 0.7]}}")
-    summary = run_study(study, options_in(tmp_path, max_concurrent=None), views=[])
+    summary = run_study(study, options_in(tmp_path, max_concurrent=None))
     assert left_after(10) == ([], [])
     assert summary.trials["completed"] >= 1
     assert summary.trials["pruned"] >= 2
@@ -77,7 +77,7 @@ def test_trials_that_are_stopped_early_leave_nothing(tmp_path: Path) -> None:
 def test_a_stage_run_that_trials_share_has_its_workers_and_they_have_none(tmp_path: Path) -> None:
     usual = noop_study(tmp_path, "sampler: grid\ntrials: 2", space="space: {noop.epochs: {int: [1, 2]}}")
     study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base={"noop.workers": 2}))
-    summary = run_study(study, options_in(tmp_path), views=[])
+    summary = run_study(study, options_in(tmp_path))
     assert summary.trials["completed"] == 2
     assert summary.stage_runs == {"executed": 1, "reused": 2}
     assert left_after(10) == ([], [])
@@ -92,12 +92,13 @@ def test_a_lost_worker_costs_an_attempt_and_an_interrupt_leaves_nothing(tmp_path
         victims[-1].kill()
 
     lost = When("epochs", kill_one)
-    assert run_study(study, options_in(tmp_path), views=[lost]).trials["completed"] == 1
+    assert run_study(study, options_in(tmp_path), views=lambda: [lost]).trials["completed"] == 1
     (end,) = finished(study, tmp_path).values()
     assert end.body["retries"] == {"WORKER_LOST": 1}
     assert left_after(10) == ([], [])
 
     other = noop_study(tmp_path, TWO % (0.5, 2), name="other")
-    stopped = run_study(other, options_in(tmp_path), views=[When("epochs", lambda: signal.raise_signal(signal.SIGINT))])
+    interrupt = When("epochs", lambda: signal.raise_signal(signal.SIGINT))
+    stopped = run_study(other, options_in(tmp_path), views=lambda: [interrupt])
     assert stopped.interrupted
     assert left_after(10) == ([], [])

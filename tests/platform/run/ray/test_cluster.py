@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from platform.run.failure import StudyError
+from platform.errors import StudyError
 from platform.run.ray import trials
 
 

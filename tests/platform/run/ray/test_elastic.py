@@ -28,7 +28,7 @@ from ray.cluster_utils import Cluster
 from platform.study.sweep_file import load_study
 from platform.run.ray import placement
 from platform.run.driver import run_study
-from platform.run.failure import StudyError
+from platform.errors import StudyError
 from tests.platform.run.test_workers import When
 
 home = Path(sys.argv[1])
@@ -43,7 +43,7 @@ placement.PATIENCE = 3.0
 
 def run(name, *views):
     try:
-        return run_study(load_study(home / f"{name}.yaml"), options, views=views).trials
+        return run_study(load_study(home / f"{name}.yaml"), options, views=lambda: views).trials
     except StudyError as error:
         return str(error)
 

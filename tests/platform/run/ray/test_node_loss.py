@@ -50,7 +50,7 @@ def lose():
 thread = threading.Thread(target=lose)
 thread.start()
 options = SimpleNamespace(home=home, store=uri, tracking="", address=None, max_concurrent=None, stage_deadline=None)
-summary = run_study(study, options, views=[])
+summary = run_study(study, options)
 thread.join()
 left = psutil.pid_exists(lost["pid"])
 ray.shutdown()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from platform.errors import StudyError
 from platform.run.admission import Grant, Need, Node
-from platform.run.failure import StudyError
 from platform.run.ray import placement
 from platform.run.ray.placement import PATIENCE, Places
 

@@ -1,0 +1,33 @@
+"""Runs a study with the views of the command line: Optuna journal, Parquet tables, MLflow, progress on the terminal."""
+
+from platform.events import View
+from platform.mlflow_view.tracking import Tracking
+from platform.mlflow_view.ui_command import ui_command
+from platform.options import Options
+from platform.record.optuna_journal import OptunaView
+from platform.record.tables import RecordTables
+from platform.record.trial_log import Summary
+from platform.run.driver import run_study
+from platform.screen.progress import Progress
+from platform.study.study import Study
+from storage.runs import RunStore
+from storage.uri import open_store
+
+
+def launch(study: Study, options: Options) -> Summary:
+    """Run what is left to do of `study`, shown by all views; raises as `run_study`.
+
+    Example:
+        >>> summary = launch(load_study(Path("search_spaces/cmg.yaml")), options)  # doctest: +SKIP
+    """
+    return run_study(study, options, views=lambda: default_views(study, options))
+
+
+def default_views(study: Study, options: Options) -> list[View]:
+    """Return the Optuna journal of a search, tables, MLflow, and progress on the terminal, which is closed last."""
+    home, store = options.home, open_store(options.store)
+    runs = RunStore(store, cache=home / "scratch" / "cache")
+    journal: list[View] = [OptunaView(study, home=home)] if study.searches else []
+    mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
+    tables = RecordTables(store, study.id)
+    return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking))]

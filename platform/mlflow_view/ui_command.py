@@ -1,0 +1,15 @@
+"""Which command opens the studies of a home folder in the MLflow UI."""
+
+from pathlib import Path
+
+from platform.cli import home_of
+from platform.tracking_uri import default_tracking, is_server, without_secrets
+
+
+def ui_command(home: Path, tracking: str) -> str:
+    """Return what opens the studies tracked to `tracking`, run from the project's folder."""
+    if is_server(tracking):
+        return without_secrets(tracking)
+    if tracking != default_tracking(home):
+        return f"python -m platform.ui --tracking {without_secrets(tracking)}"
+    return "make ui" if home == home_of(None) else f"python -m platform.ui --home {home}"

@@ -1,0 +1,59 @@
+"""What the proposer, the journal and the figures share of Optuna: states, directions, studies in memory."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from platform.study.domains import Scalar
+from trainables.metrics.registry import Metric
+
+STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
+
+
+class OptunaSuggester:
+    """Lets a search space draw from an Optuna trial."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+
+    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+        """Return one of `options`."""
+        chosen: Scalar | None = self._trial.suggest_categorical(name, options)
+        assert chosen is not None, "None is no Scalar, so it is no option"
+        return chosen
+
+    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        """Return a number in [low, high], a multiple of `step` above `low` if one is given."""
+        return self._trial.suggest_float(name, low, high, log=log, step=step)
+
+    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        """Return an integer in [low, high]."""
+        return self._trial.suggest_int(name, low, high, log=log, step=step)
+
+
+def in_memory(targets: Sequence[Metric]) -> optuna.Study:
+    """Return an empty Optuna study with the goals of `targets`."""
+    with quiet():
+        return optuna.create_study(directions=directions(targets))
+
+
+def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:
+    """Return Optuna's directions for the goals of `targets`."""
+    minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
+    return [minimize if target.goal == "min" else maximize for target in targets]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna from writing to the terminal: its remarks are about how it is called, not about the user's study."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
