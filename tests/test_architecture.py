@@ -81,7 +81,6 @@ def test_imports_run_one_way() -> None:
     assert wrong == []
 
 
-@pytest.mark.xfail(reason="two circles are left: python -m tests.structure", strict=False)
 def test_rooms_import_each_other_in_no_circle() -> None:
     assert structure.circles(structure.rooms(structure.modules())) == []
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.datasets.clips import ClipError, decode, is_clip
-from trainables.metrics.clip import Clip
+from trainables.datasets.clips import ClipError, Frames, decode, is_clip
 
 WIDEST_PADDING = 32
 _BLACK = 8
@@ -24,7 +23,7 @@ _BLACK = 8
 class Video:
     """One video as it lies in its file."""
 
-    frames: Clip
+    frames: Frames
     """`[F, H, W, 3]`."""
     seconds: float | None
     """How long it lasts; None where the file does not say."""
@@ -53,7 +52,7 @@ def read_video(path: Path) -> Video:
     return Video(_stack(frames), seconds)
 
 
-def _array(path: Path) -> Clip:
+def _array(path: Path) -> Frames:
     try:
         # Mapped, so that a header that promises more than the file holds is refused, not allocated.
         array = np.load(path, allow_pickle=False, mmap_mode="r")
@@ -71,7 +70,7 @@ def _array(path: Path) -> Clip:
     return np.asarray(np.round(array * 255), dtype=np.uint8)
 
 
-def _opaque(picture: Image.Image, index: int) -> Clip:
+def _opaque(picture: Image.Image, index: int) -> Frames:
     if picture.has_transparency_data:
         lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
         if lowest != 255:
@@ -79,7 +78,7 @@ def _opaque(picture: Image.Image, index: int) -> Clip:
     return np.asarray(picture.convert("RGB"))
 
 
-def _stack(frames: list[Clip]) -> Clip:
+def _stack(frames: list[Frames]) -> Frames:
     if not frames:
         raise ClipError("has no frames")
     if len(sizes := {frame.shape for frame in frames}) > 1:
@@ -87,7 +86,7 @@ def _stack(frames: list[Clip]) -> Clip:
     return np.stack(frames)
 
 
-def split_pair(frames: Clip) -> tuple[Clip, Clip] | None:
+def split_pair(frames: Frames) -> tuple[Frames, Frames] | None:
     """Cut truth | reconstruction out of a grid with black padding, `[F, h+2p, 2w+3p, 3]`; None if it is none.
 
     Such grids are what `torchvision.utils.make_grid` draws. Cutting them at half the width, as the released metrics
@@ -104,7 +103,7 @@ def split_pair(frames: Clip) -> tuple[Clip, Clip] | None:
     return np.ascontiguousarray(truth), np.ascontiguousarray(prediction)
 
 
-def _is_grid(frames: Clip, padding: int) -> bool:
+def _is_grid(frames: Frames, padding: int) -> bool:
     height, width = frames.shape[1:3]
     half = (width - 3 * padding) // 2
     if half < padding or height < 3 * padding:
@@ -120,7 +119,7 @@ def is_black(frames: NDArray[np.uint8]) -> bool:
     return bool(frames.max() < _BLACK)
 
 
-def resample(clip: Clip, *, frames: int, size: tuple[int, int]) -> Clip:
+def resample(clip: Frames, *, frames: int, size: tuple[int, int]) -> Frames:
     """Return `[frames, *size, 3]`: frame i of n is the one nearest in time to i/n of the clip.
 
     Pixels are averaged over areas where they shrink, and interpolated (bicubic) where they grow; what has the right
