@@ -2,8 +2,9 @@
 
 `python -m benchmarks.train [--sizes phantom paper] [--device cpu]`, from a bare checkout with torch, pydantic and
 safetensors. Both sides train the same networks on the same random data. The straightforward loop is written the way the
-released code trains: data on the host, one L1 sum over all parameters in Python at every step (spec B10), masks filled
-entry by entry, attention spelled out, an optimiser that goes parameter by parameter, and `.item()` at every step.
+released code trains: data on the host, one L1 sum over all parameters in Python at every step (mind-animator.md B10),
+masks filled entry by entry, attention spelled out, an optimiser that goes parameter by parameter, and `.item()` at
+every step.
 """
 
 import argparse

@@ -21,7 +21,7 @@ class Sparsifier:
     """Sets entries of the training fMRI to zero. The matrix itself is never changed.
 
     What lasts longer than a step is `keep`, [rows, voxels]: with `refresh` "epoch" the epoch's draw, with `cumulative`
-    all draws so far (the released code zeroes its array in place, spec B01). It belongs into checkpoints.
+    all draws so far (the released code zeroes its array in place, mind-animator.md B01). It belongs into checkpoints.
     """
 
     def __init__(self, config: SparsifyConfig, fmri: Tensor) -> None:

@@ -116,7 +116,7 @@ def precision(config: TrainConfig, device: torch.device) -> AbstractContextManag
 
 def learning_rate(config: TrainConfig, *, step: int, epoch: int, width: int) -> float:
     """Return the rate of `step` (from 1) in `epoch` (from 1)."""
-    if config.schedule == "noam":  # the released code's: `lr` has no effect (spec B08)
+    if config.schedule == "noam":  # the released code's: `lr` has no effect (mind-animator.md B08)
         warmup = max(config.warmup_steps, 1)
         return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
     warm = min(1.0, step / config.warmup_steps) if config.warmup_steps > 0 else 1.0
@@ -125,7 +125,7 @@ def learning_rate(config: TrainConfig, *, step: int, epoch: int, width: int) -> 
 
 
 def l1_weight(config: TrainConfig, epoch: int) -> float:
-    """Return the L1 penalty's weight in `epoch` (from 1), which the released code lets decay ever faster (spec B10)."""
+    """Return the L1 penalty's weight in `epoch` (from 1); it decays faster and faster (mind-animator.md B10)."""
     passed = epoch - 1
     return config.l1 * math.exp(-config.l1_decay * passed * (passed - 1) / 2)
 

@@ -1,7 +1,7 @@
 """The losses, eq. 1-6 and 9 of the paper.
 
 All squared errors are means over elements, as in the released code: the paper prints sums of squared norms, but its
-loss weights only make sense for means (spec A.1).
+loss weights only make sense for means (mind-animator.md A.1).
 """
 
 import torch

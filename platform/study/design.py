@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, str] = {
     "evaluate.test_clip_pcc": "clip_pcc",
     "evaluate.test_epe": "epe",
 }
-"""Our metrics to the columns of the paper's tables. What these call hue-pcc is no correlation (spec B31)."""
+"""Our metrics to the columns of the paper's tables. Their hue-pcc is no correlation (mind-animator.md B31)."""
 
 Unit = Literal["clips", "seeds", "both"]
 Figure = Literal["embedding_map"]

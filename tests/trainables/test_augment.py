@@ -46,7 +46,7 @@ def test_an_epoch_keeps_its_draw() -> None:
 
 
 def test_zeros_pile_up_as_in_the_released_code() -> None:
-    """Spec B01: 0.9^e of the entries survive e epochs; measured there: 90, 31, 11, 3.8 % at epoch 0, 10, 20, 30."""
+    """0.9^(e+1) of the entries survive epoch e: 90, 31, 11, 3.8 % at epoch 0, 10, 20, 30 (mind-animator.md B01)."""
     config = SparsifyConfig(unit="entries", refresh="epoch", cumulative=True)
     sparsifier, left = Sparsifier(config, FMRI), {}
     for epoch in range(31):

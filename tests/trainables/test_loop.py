@@ -201,7 +201,7 @@ def test_schedules() -> None:
 
 
 def test_noam_has_the_released_code_s_peak() -> None:
-    """Spec B.1: peak 1.105e-3 at step 50; 1.17e-4 after 70 epochs of 63 steps; 5.7e-5 after 300."""
+    """Peak 1.105e-3 at step 50; 1.17e-4 after 70 epochs of 63 steps; 5.7e-5 after 300 (mind-animator.md B08)."""
     config = TrainConfig(schedule="noam", warmup_steps=50)
 
     def rate(step: int) -> float:

@@ -4,7 +4,7 @@ from trainables.config.base import Config, Count, Natural
 
 
 class ImportanceConfig(Config):
-    """Which voxels each decoder relies on (spec C.4, Figs 8, 9 and 22)."""
+    """Which voxels each decoder relies on (mind-animator.md C.4, Figs 8, 9 and 22)."""
 
     clips: Count = 60
     """Validation clips on which gradients and permutations are measured; the first ones of the split."""

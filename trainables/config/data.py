@@ -112,6 +112,6 @@ class VoxelsConfig(Config):
     """Take slow drift out of each run: a polynomial of degree 1 + duration / 150 s, as AFNI does. fMRI that comes with
     one row per clip has no runs and is left as it is."""
     normalise: Literal["train_stats", "test_stats"] = "train_stats"
-    """`test_stats` standardises the test set by itself, as the released code does (spec B27)."""
+    """`test_stats` standardises the test set by itself, as the released code does (mind-animator.md B27)."""
     average_repeats: bool = True
     """Average the answers to a clip that was shown several times; otherwise the first counts alone."""

@@ -1,4 +1,4 @@
-"""The three decoders: what is built and how it is trained. Letters and numbers refer to the paper's equations."""
+"""The three decoders: what is built and how it is trained. Equations (eq. 1 to 12) are in docs/mind-animator.md."""
 
 from typing import Annotated, Literal, Self
 
@@ -24,13 +24,14 @@ class SparsifyConfig(Config):
     voxel_fraction: Fraction = 0.2
     zero_fraction: Fraction = 0.5
     unit: Literal["voxels", "entries"] = "voxels"
-    """What is chosen: voxels for each batch (paper), or entries of the whole matrix (released code, B02)."""
+    """What is chosen: voxels for each batch (paper), or entries of the whole matrix (released code:
+    mind-animator.md B02)."""
     refresh: Literal["step", "epoch"] = "step"
     cumulative: bool = False
-    """Zeros pile up from epoch to epoch (released code, B01)."""
+    """Zeros accumulate from epoch to epoch (released code: mind-animator.md B01)."""
     validation: bool = False
     """Validation rows are sparsified too, once, while training; final metrics are not (released code's structure
-    decoder, B03)."""
+    decoder: mind-animator.md B03)."""
 
 
 class TrainConfig(Config):
@@ -48,9 +49,10 @@ class TrainConfig(Config):
     weight_decay: NonNegative = 0.0
     """Decoupled (AdamW)."""
     l1: NonNegative = 0.0
-    """L1 penalty on all parameters (released code, B10)."""
+    """L1 penalty on all parameters (released code: mind-animator.md B10)."""
     l1_decay: NonNegative = 0.0
-    """Rate r: the penalty is l1 * exp(-r e (e-1) / 2) after e whole epochs (released code, B10)."""
+    """Rate r: the penalty is l1 * exp(-r e (e-1) / 2) after e whole epochs (released code:
+    mind-animator.md B10)."""
     patience: Natural = 0
     """Epochs without a better validation value after which training ends; 0 trains to the last epoch."""
     device: Annotated[Literal["auto", "cpu", "cuda"], CIRCUMSTANCE] = "auto"
@@ -145,17 +147,19 @@ class MotionConfig(Config):
     encoder_hidden: Count = 256
     encoder_dropout: Dropout = 0.1
     fmri_tokens: Count = 8
-    """Tokens that one fMRI pattern becomes; with 1, cross-attention no longer depends on its query (spec A.3)."""
+    """Tokens that one fMRI pattern becomes; with 1, cross-attention no longer depends on its query
+    (mind-animator.md A.3)."""
     spatial_fusion: Literal["cross", "self", "adaln"] = "cross"
     temporal_fusion: Literal["none", "cross", "adaln"] = "none"
     mask_means: Literal["hidden", "visible"] = "hidden"
-    """`visible` inverts the ratio, as the released code does (B04)."""
+    """`visible` inverts the ratio, as the released code does (mind-animator.md B04)."""
     mask_refresh: Literal["step", "run"] = "step"
-    """`run` draws one mask for all steps, layers and heads (B07)."""
+    """`run` draws one mask for all steps, layers and heads (mind-animator.md B07)."""
     mask_diagonal: bool = False
-    """Whether a frame may be hidden from itself (B06); the first column and the first two rows are then spared."""
+    """Whether a frame may be hidden from itself (mind-animator.md B06); the first column and the first two rows are
+    then spared."""
     inference_mask: Literal["none", "first_frame_only"] = "none"
-    """`first_frame_only` lets later frames see nothing but the first at inference (B05)."""
+    """`first_frame_only` lets later frames see nothing but the first at inference (mind-animator.md B05)."""
     mlp_hidden: Count = 256
     """Hidden width of each MLP; only with `per_frame_mlp`."""
     monitor: Literal["rollout_mse", "teacher_forced_mse"] = "rollout_mse"

@@ -26,10 +26,10 @@ class FeaturesConfig(Config):
     condition_tokens: Annotated[int, Field(ge=2)] = 20
     """Tokens of the text condition, the begin token included."""
     latents: Literal["mode", "sample"] = "mode"
-    """The released code stores a random sample of the VAE's posterior (spec B19)."""
+    """The released code stores a random sample of the VAE's posterior (mind-animator.md B19)."""
     image_target: Literal["mean", "fixed_frame"] = "mean"
     """CLIP image target: mean over all frames and views of random ones, or the fourth frame alone and views of it, as
-    in the released code (spec B22)."""
+    in the released code (mind-animator.md B22)."""
     image_variants: Natural = 4
     """Randomly cropped views (of a random frame each, by default) of every training clip, to augment it."""
     text_variants: Natural = 8

@@ -1,7 +1,8 @@
 """Defaults that come as a set: `preset` (sizes) and `profile` (paper's text or released code).
 
-The phantom preset and the paper profile are the defaults of the configs themselves. Sources: spec of the paper's
-Table 7 and appendix for `paper`, the authors' released code for `released_code`.
+The phantom preset and the paper profile are the defaults of the configs themselves. Sources: Table 7 and the
+appendix of the paper for `paper`, the authors' released code for `released_code`; both are listed in
+mind-animator.md B.1 and B.3.
 """
 
 from collections.abc import Mapping

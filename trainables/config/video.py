@@ -1,4 +1,4 @@
-"""From decoded features to video, and how the video is judged (spec A.4 and C)."""
+"""From decoded features to video, and how the video is judged (mind-animator.md A.4, C.1)."""
 
 from typing import Annotated, Literal
 
@@ -6,9 +6,8 @@ from pydantic import Field
 
 from trainables.config.base import Config, Count, Fraction, Natural, NonNegative
 
-NEGATIVE_PROMPT = (
-    "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"  # spec A.4
-)
+NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
+"""What the released code does not want to see (mind-animator.md A.4)."""
 
 
 class ReconstructConfig(Config):

@@ -90,7 +90,7 @@ def split_pair(frames: Frames) -> tuple[Frames, Frames] | None:
     """Cut truth | reconstruction out of a grid with black padding, `[F, h+2p, 2w+3p, 3]`; None if it is none.
 
     Such grids are what `torchvision.utils.make_grid` draws. Cutting them at half the width, as the released metrics
-    do, leaves borders in both halves and shifts one against the other by a pixel (spec B32).
+    do, leaves borders in both halves and shifts one against the other by a pixel (mind-animator.md B32).
     """
     height, width = frames.shape[1:3]
     fits = [p for p in range(1, WIDEST_PADDING + 1) if (width - 3 * p) % 2 == 0 and _is_grid(frames, p)]

@@ -1,4 +1,4 @@
-"""End-point error of optical flow: does the reconstruction move as the truth does (spec C, EPE)?
+"""End-point error of optical flow: does the reconstruction move as the truth does (mind-animator.md C.1, EPE)?
 
 A flow is `float32 [F-1, H, W, 2]`, in pixels per frame interval, so its scale depends on resolution and frame rate:
 twice the size is twice the error. A still prediction scores the mean length of the true flow, which few published
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, check_pair, spread
 
 Grey: TypeAlias = Literal["rgb", "bgr"]
-"""How RGB frames become grey: with their own weights, or with those of BGR as in the released code (spec B34)."""
+"""How RGB frames become grey: by their own weights, or by those of BGR (released code: mind-animator.md B34)."""
 _GREY = {"rgb": cv2.COLOR_RGB2GRAY, "bgr": cv2.COLOR_BGR2GRAY}
 
 

@@ -1,4 +1,4 @@
-"""How much a decoder relies on each voxel, in three ways (spec C.4)."""
+"""How much a decoder relies on each voxel, in three ways (mind-animator.md C.4)."""
 
 from collections.abc import Callable, Sequence
 

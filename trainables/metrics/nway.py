@@ -1,9 +1,9 @@
-"""N-way top-k accuracy: does a classifier see in the reconstruction what it sees in the truth (spec A.9)?
+"""N-way top-k accuracy: does a classifier see in the reconstruction what it sees in the truth (mind-animator.md A.9)?
 
 The classes with the three highest logits of the truth are all right answers. A trial draws n-1 wrong classes at
 random and succeeds if a right class is among the k most likely of the draw. The released code draws 20 or 100 times
-(spec B35); the expectation over all draws has a closed form, without noise and far cheaper. Because three classes are
-right, chance at 2-way is 0.75, not 0.5, and several published numbers lie below it.
+(mind-animator.md B35); the expectation over all draws has a closed form, without noise and far cheaper. Because three
+classes are right, chance at 2-way is 0.75, not 0.5, and several published numbers lie below it.
 
 Logits are `[..., C]`; a clip's value is the mean over its frames, taken by the caller. Only the order of logits
 matters, so no softmax is taken, which in half precision would make ties. Ties are broken at random, so logits that

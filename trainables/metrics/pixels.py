@@ -1,7 +1,8 @@
-"""SSIM, PSNR and the hue family: pixels of one clip against pixels of another (spec C, paper Table 2).
+"""SSIM, PSNR and the hue family: pixels of one clip against pixels of another (mind-animator.md C.1, paper Table 2).
 
 All take `uint8 [F, H, W, 3]` RGB clips and return the mean over frames, as the released code does. They depend on
-resolution, padding and palette (spec B32), so numbers compare only where one size was chosen for all systems.
+resolution, padding and palette (mind-animator.md B32), so numbers compare only where one size was chosen for all
+systems.
 """
 
 import math
@@ -92,7 +93,7 @@ def _window_sums(image: NDArray[Any]) -> NDArray[np.int32]:
 def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     """Return the peak signal-to-noise ratio in dB, higher is better: mean over frames of 20 log10(255 / RMSE).
 
-    Two equal frames count as 100 dB, as in the released code (spec B36): one such frame lifts a clip's mean
+    Two equal frames count as 100 dB, as in the released code (mind-animator.md B36): one such frame lifts a clip's mean
     without limit otherwise.
     """
     check_pair(truth, prediction)
@@ -109,7 +110,7 @@ def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
 def hue_cos_legacy(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     """Return the paper's "hue-pcc", 0 to 1, higher is better: cosine of hue maps with red and blue swapped.
 
-    The released code reads RGB frames as BGR and takes an uncentred cosine (spec B31). Kept to compare with
+    The released code reads RGB frames as BGR and takes an uncentred cosine (mind-animator.md B31). Kept to compare with
     published numbers; unrelated videos score about 0.7 to 0.8. Undefined where a frame's hues are all zero
     (grey, black, or pure colours of hue 0).
     """

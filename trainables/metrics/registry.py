@@ -44,18 +44,20 @@ _CHANCE_MSE = "see the mean-latent control beside it"
 def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Metric:
     name = f"semantic.retrieval_{gallery}_{size}top{k}"
     clips = "held-out and training clips" if size == "large_" else "held-out clips"
-    source = f"paper Tables 5 and 17; spec C.2; gallery of {clips}, ties by average rank"
+    source = f"paper Tables 5 and 17; mind-animator.md C.2; gallery of {clips}, ties by average rank"
     return Metric(name, "max", 0.0, 1.0, f"{k} / clips in the gallery", _DATA, source)
 
 
 def _video(name: str, goal: Literal["min", "max"], low: float, high: float, *, chance: str = _CHANCE_VIDEO) -> Metric:
-    return Metric(f"evaluate.{name}", goal, low, high, chance, _VIDEO, "spec C; validation clips, mean over clips")
+    source = "mind-animator.md C.1; validation clips, mean over clips"
+    return Metric(f"evaluate.{name}", goal, low, high, chance, _VIDEO, source)
 
 
 def _importance(decoder: str, method: str, unit: str) -> Metric:
     name = f"importance.{decoder}_{method}_{unit}"
     fields = ("dataset", "voxels.subject", "importance")
-    return Metric(name, "max", -1.0, 1.0, "0", fields, f"spec C.4; Spearman with the planted map, over {unit}")
+    source = f"mind-animator.md C.4; Spearman with the planted map, over {unit}"
+    return Metric(name, "max", -1.0, 1.0, "0", fields, source)
 
 
 def _error(name: str, *, chance: str = "none", scale_fields: tuple[str, ...], source: str) -> Metric:

@@ -1,4 +1,4 @@
-"""Retrieval of held-out clips by what was decoded from fMRI (spec C.2)."""
+"""Retrieval of held-out clips by what was decoded from fMRI (mind-animator.md C.2)."""
 
 import torch
 import torch.nn.functional as F

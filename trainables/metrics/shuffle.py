@@ -1,4 +1,4 @@
-"""The shuffle test: is the order of the reconstructed frames better than chance (spec A.6, C.3, Fig 6)?
+"""The shuffle test: is the order of the reconstructed frames better than chance (mind-animator.md A.6, C.3, Fig 6)?
 
 The reconstruction's frames are permuted, the truth's are not. Metrics that look at neighbouring frames (EPE,
 CLIP-pcc) are sums over transitions, so a table `[N, F-1, F, F]` of what the transition from frame i to frame j would
@@ -30,8 +30,8 @@ class ShuffleTest:
 def shuffle_test(table: Floats, *, goal: Goal, shuffles: int = 100, repeats: int = 5, seed: int = 0) -> ShuffleTest:
     """Run the test on a transition table `[N, F-1, F, F]`.
 
-    The released code compares 44 clips that were picked by hand (spec B39); give all, or a rule that does not look at
-    the metric.
+    The released code compares 44 clips that were picked by hand (mind-animator.md B39); give all, or a rule that does
+    not look at the metric.
     """
     frames = table.shape[-1]
     original = reorder(table, np.arange(frames)[None])[:, 0]
@@ -58,7 +58,7 @@ def reorder(table: Floats, orders: NDArray[np.intp]) -> Floats:
 
 
 def group_p(shuffled: Floats, *, original: float, goal: Goal) -> NDArray[np.float64]:
-    """Return `[...]`: the share of the last axis of `shuffled` `[..., S]` that beats `original` (spec A.6)."""
+    """Return `[...]`: the share of `shuffled` `[..., S]` that beats `original` (mind-animator.md A.6)."""
     beats = shuffled < original if goal == "min" else shuffled > original
     share: NDArray[np.float64] = beats.mean(axis=-1)
     return share

@@ -1,4 +1,4 @@
-"""The metrics of reconstructed video as one table, and what they read of a clip (spec C).
+"""The metrics of reconstructed video as one table, and what they read of a clip (mind-animator.md C.1).
 
 A clip is read once into a `Reading` (frames, flow, logits, embeddings); every metric is a function of two readings, so
 the true clip's flow and logits serve all systems and controls.
@@ -191,7 +191,7 @@ VIDEO_METRICS: Mapping[str, VideoMetric] = {
             1.0,
             TWO_WAY.chance,
             ("image_classifier",),
-            "spec A.9, exact",
+            "mind-animator.md A.9, exact",
             _of_logits("image_classifier"),
         ),
         VideoMetric(
@@ -202,10 +202,10 @@ VIDEO_METRICS: Mapping[str, VideoMetric] = {
             1.0,
             TWO_WAY.chance,
             ("video_classifier",),
-            "spec A.9, exact",
+            "mind-animator.md A.9, exact",
             _of_logits("video_classifier"),
         ),
-        VideoMetric("vifi", "VIFI-score", "max", -1.0, 1.0, None, ("vifi",), "spec C", _vifi),
+        VideoMetric("vifi", "VIFI-score", "max", -1.0, 1.0, None, ("vifi",), "mind-animator.md C.1", _vifi),
         VideoMetric(
             "ssim", "SSIM", "max", -1.0, 1.0, None, ("pixels",), "scikit-image's definition", _of_frames(pixels.ssim)
         ),
@@ -257,7 +257,15 @@ VIDEO_METRICS: Mapping[str, VideoMetric] = {
             "hue_circular", "hue circular", "max", -1.0, 1.0, None, ("pixels",), "ours", _of_frames(pixels.hue_circular)
         ),
         VideoMetric(
-            "clip_pcc", "CLIP-pcc", "max", -1.0, 1.0, None, ("vifi", "clip"), "spec C, gate VIFI > 0.6", _clip_pcc
+            "clip_pcc",
+            "CLIP-pcc",
+            "max",
+            -1.0,
+            1.0,
+            None,
+            ("vifi", "clip"),
+            "mind-animator.md C.1, gate VIFI > 0.6",
+            _clip_pcc,
         ),
         VideoMetric(
             "epe", "EPE (px)", "min", 0.0, math.inf, None, ("pixels",), "Farneback flow of RGB frames", _of_flow("rgb")

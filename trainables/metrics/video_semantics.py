@@ -1,8 +1,8 @@
-"""VIFI-score and CLIP-pcc from the embeddings of frames (spec C): is it the same thing, and does it stay so?
+"""VIFI-score and CLIP-pcc from embeddings of frames: is it the same thing, and does it stay so?
 
-Both take `[F, D]` embeddings of the frames of one clip, so they know nothing of the encoder; `encoders` makes these.
-The paper's VIFI-score uses ViFi-CLIP (ViT-B/16 tuned on Kinetics-400); any image encoder gives a score of this form,
-on a scale of its own.
+Definitions: mind-animator.md C.1. Both take `[F, D]` embeddings of the frames of one clip, so they know nothing of the
+encoder; `trainables.metrics.networks` loads one. The paper's VIFI-score uses ViFi-CLIP (ViT-B/16 tuned on
+Kinetics-400); any image encoder gives a score of this form, on a scale of its own.
 """
 
 from itertools import pairwise
@@ -25,8 +25,9 @@ def vifi(truth: Floats, prediction: Floats) -> float:
 def clip_pcc(prediction: Floats, *, vifi_score: float, gate: float = VIFI_GATE) -> float:
     """Return the mean cosine of neighbouring frames `[F, D]` of the reconstruction, 0 if `vifi_score` is up to `gate`.
 
-    The truth enters through the gate only, which makes this mostly the share of clips that pass it (spec B37); a still
-    video scores 1 where it passes. The gate is fixed at 0.6 in the paper, on the scale of ViFi-CLIP.
+    The truth enters through the gate only, which makes this mostly the share of clips that pass it
+    (mind-animator.md B37); a still video scores 1 where it passes. The gate is fixed at 0.6 in the
+    released code, on the scale of ViFi-CLIP; the paper's text has the average level (mind-animator.md B60).
     """
     if vifi_score <= gate:
         return 0.0

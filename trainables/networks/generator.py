@@ -1,4 +1,4 @@
-"""From decoded latents and a text condition to a video of latents: the inflated diffusion model at work (spec A.4)."""
+"""From decoded latents and a text condition to latent video: the inflated diffusion model (mind-animator.md A.4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ def maskable(frames: int, *, diagonal: bool, device: torch.device) -> Tensor:
     """Return [1, F, F], true for the visible entries that may be hidden while training.
 
     These are the past ones, so that a frame always sees itself and no row is ever empty. With `diagonal` they are those
-    of the released code (spec B06): the diagonal too, but never the first two rows and the first column.
+    of the released code (mind-animator.md B06): the diagonal too, but never the first two rows and the first column.
     """
     visible = causal(frames, device)
     if not diagonal:
@@ -39,7 +39,7 @@ def draw(config: MotionConfig, *, frames: int, batch: int, generator: torch.Gene
 
 
 def at_inference(config: MotionConfig, *, frames: int, device: torch.device) -> Tensor:
-    """Return the mask [1, F, F] of validation and inference: nothing hidden, or B05's first frame only."""
+    """Return the mask [1, F, F] of validation and inference: all visible, or frame 1 only (mind-animator.md B05)."""
     visible = causal(frames, device)
     if config.inference_mask == "none":
         return visible

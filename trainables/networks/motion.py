@@ -1,4 +1,4 @@
-"""The Consistency Motion Generator (spec A.3, A.5), and the per-frame MLPs that replace it in the paper's Table 6.
+"""The Consistency Motion Generator (mind-animator.md A.3, A.5), and the per-frame MLPs that replace it in Table 6.
 
 One network serves all patch sizes. A latent frame [c, h, w] is cut into P = (h / p) (w / p) patches of c p p values
 each; with p = h a frame is one token. Patches of just the token width enter as they are, as in the paper's flat model.
@@ -68,7 +68,7 @@ class CmgBlock(nn.Module):
     Temporal: self-attention over the frames of each patch position. `temporal_fusion` "cross" adds an attention from
     frames to fMRI behind it (eq. 11), "adaln" makes its norm adaptive (eq. 12). Spatial: "cross" lets every token
     attend to the fMRI (eq. 7), "self" to the patches of its frame (no fMRI guidance), "adaln" the same with an adaptive
-    norm. The figure with the paper's own variants cannot be recovered (spec A.5).
+    norm. The figure with the paper's own variants cannot be recovered (mind-animator.md A.5).
     """
 
     def __init__(self, config: MotionConfig) -> None:
@@ -180,7 +180,7 @@ class MotionGenerator(nn.Module):
 class PerFrameMlps(nn.Module):
     """Table 6's "w/o motion": independent MLPs, one for each frame, from fMRI to latent.
 
-    The paper leaves their architecture open; each is a structure decoder (spec X06).
+    The paper leaves their architecture open; each is a structure decoder (mind-animator.md X06).
     """
 
     def __init__(self, config: MotionConfig, *, voxels: int, video: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""The semantic decoder: fMRI to CLIP space, and from there to the text condition (spec A.1)."""
+"""The semantic decoder: fMRI to CLIP space, and from there to the text condition (mind-animator.md A.1)."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""The structure decoder: fMRI to the first frame's latent (spec A.2)."""
+"""The structure decoder: fMRI to the first frame's latent (mind-animator.md A.2)."""
 
 import math
 from collections.abc import Sequence

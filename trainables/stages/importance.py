@@ -103,7 +103,7 @@ def _decoders(task: StageTask, rows: Rows) -> Iterator[Decoder]:
     head = [layer for layer in semantic.modules() if isinstance(layer, nn.Linear)]
     yield Decoder("semantic", lambda fmri: _mse(semantic(fmri)[1], condition), tuple(head))
     structure = structure_decoder(task, rows)
-    # Only the first layer, as in the released code (spec C.4).
+    # Only the first layer, as in the released code (mind-animator.md C.4).
     yield Decoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
     motion = motion_decoder(task, rows)
     if isinstance(motion, MotionGenerator):

@@ -20,7 +20,7 @@ from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, m
 TOP = (1, 5, 10)
 """Ranks counted in the gallery of held-out clips."""
 LARGE_TOP = (10, 100)
-"""Ranks counted where the training clips are in the gallery too (spec C.2), as far as it is larger than that."""
+"""Ranks counted where the training clips are in the gallery too, as far as it is larger (mind-animator.md C.2)."""
 FEATURES = ("clip_image", "clip_text", "clip_image_variants", "clip_text_variants", "condition")
 
 
@@ -95,7 +95,7 @@ class SemanticLearner(DecoderLearner):
 def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -> Tensor:
     """Return what a clip's CLIP target is drawn from, [N, K, D].
 
-    An image target is one of the random crops, a caption one of its variants or itself (spec B.1).
+    An image target is one of the random crops, a caption one of its variants or itself (mind-animator.md B22, B24).
     """
     itself, variants = features[name][:, None], features[f"{name}_variants"]
     if not augmented or variants.shape[1] == 0:
