@@ -21,7 +21,8 @@ from platform.screen.ablation_plan import ablation_json, plan_ablation, render_a
 from platform.screen.plan import duration
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import ABLATIONS, load_ablation
-from platform.study.registration import Amendment, amend, difference, registered, seeds_of
+from platform.study.attempts import find_attempt
+from platform.study.registration import Amendment, amend
 from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
@@ -47,7 +48,7 @@ def _answer(arguments: argparse.Namespace, options: Options) -> int:
         return _list(options)
     study = load_ablation(arguments.file, arguments.settings)
     store = open_readable(options) if options.dry_run else preflight(options)
-    study = standing(study, store, fork=arguments.fork)
+    study = find_attempt(study, store, new=arguments.fork)
     if arguments.power is not None:
         return _power(study, store, arguments.power, options)
     if arguments.add_seeds is not None:
@@ -67,31 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     add_running(made)
     made.set_defaults(fresh=False)
     return made
-
-
-def standing(study: AblationStudy, store: Store, *, fork: bool) -> AblationStudy:
-    """Return `study` as the one on record that has its design, amendments included, or as a new one.
-
-    Raises:
-        UserError: Only other designs are registered under its name, and it is to be no `fork`; says what differs.
-    """
-    attempts: list[AblationStudy] = []
-    while store.exists(layout.study(replace(study, attempt=len(attempts) + 1).id)):
-        attempts.append(replace(study, attempt=len(attempts) + 1))
-    if fork or not attempts:
-        return replace(study, attempt=len(attempts) + 1)
-    for attempt in reversed(attempts):
-        registration, amendments = registered(store, attempt.id)
-        if registration.sha256 == study.definition["sha256"]:
-            seeds = seeds_of(registration.design, amendments)
-            return replace(attempt, amendments=amendments, repeats=seeds)
-    registration, _ = registered(store, attempts[-1].id)
-    before = {"design": registration.design.model_dump(mode="json"), "baseline": dict(registration.baseline)}
-    raise UserError(
-        f"{study.path}: {attempts[-1].id} was registered with another design:\n"
-        f"{difference(before, study.definition)}\n"
-        "take the change back, or run it as a new ablation with --fork; more seeds come with --add-seeds"
-    )
 
 
 def prolonged(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -> AblationStudy:

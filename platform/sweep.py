@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rich.console import Console
 
@@ -12,10 +11,10 @@ from platform.cli import answered, open_readable, options_of, parser, preflight,
 from platform.options import Options
 from platform.run.admission import refuse_here
 from platform.screen.plan import plan_json, render_plan
+from platform.study.attempts import find_attempt
 from platform.study.plan import make_plan
 from platform.study.study import Study
 from platform.study.sweep_file import load_study
-from storage import layout
 from storage.base import Store
 
 _DESCRIPTION = "Run the search space in FILE, or continue it where it stopped: the same command does both."
@@ -32,16 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(arguments: argparse.Namespace, options: Options) -> int:
     study = load_study(arguments.file, settings_of(arguments))
     store = open_readable(options) if options.dry_run else preflight(options)
-    study = replace(study, attempt=attempt_of(study, store, fresh=options.fresh))
+    study = find_attempt(study, store, new=options.fresh)
     return _dry_run(study, store, options) if options.dry_run else _run(study, options)
-
-
-def attempt_of(study: Study, store: Store, *, fresh: bool) -> int:
-    """Return which attempt at `study` to run: the latest that `store` knows, or the one after it if `fresh`."""
-    latest = 0
-    while store.exists(layout.study(replace(study, attempt=latest + 1).id)):
-        latest += 1
-    return latest + 1 if fresh else max(latest, 1)
 
 
 def _dry_run(study: Study, store: Store, options: Options) -> int:

@@ -6,17 +6,19 @@ So conditions and seeds share by identity: taking a decoder away at reconstructi
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from platform.study.design import BASELINE, Design, trial_name
 from platform.study.domains import Choice
-from platform.study.registration import Amendment, frozen
+from platform.study.registration import Amendment, frozen, registered, seeds_of
 from platform.study.space import Point, Space
 from platform.study.study import FifoOptions, SchedulerConfig, Study
+from storage.base import Store
+from storage.studies import load_study
 from trainables.config.trial import TrialConfig, resolve
 from trainables.graph import StageRun
 from trainables.metrics.registry import Metric
@@ -61,6 +63,13 @@ class AblationStudy(Study):
         runs = self.runs(config, seed=self.design.seed)
         plain = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
         return {**plain, **frozen(self.design, {run.stage: run.identity for run in runs})}
+
+    def continued(self, store: Store) -> Self | None:
+        """Return this attempt as `store` has it, amendments included; None if another design is registered."""
+        if load_study(store, self.id)["definition"].get("sha256") != self.definition["sha256"]:
+            return None
+        registration, amendments = registered(store, self.id)
+        return replace(self, amendments=amendments, repeats=seeds_of(registration.design, amendments))
 
     @property
     def tags(self) -> dict[str, str]:

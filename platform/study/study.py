@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
 from platform.study.space import Point, Space
 from platform.study.swept_stages import varying_stages
+from storage.base import Store
 from trainables.config.base import Config, Count
 from trainables.config.trial import TrialConfig, flatten
 from trainables.graph import Memory, StageRun, stage_runs
@@ -112,6 +113,10 @@ class Study:
         """Name and definition: the same file continues its study, a changed one is another study."""
         suffix = "" if self.attempt == 1 else f".{self.attempt}"
         return f"{self.name}-{digest(self.definition, length=8)}{suffix}"
+
+    def continued(self, store: Store) -> Self | None:
+        """Return this attempt as `store` has it; None if another definition is stored under its id."""
+        return self  # the id holds the hash of the definition
 
     @property
     def base(self) -> Mapping[str, Any]:

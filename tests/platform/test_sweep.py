@@ -14,7 +14,7 @@ from platform.study.study import Study
 from storage import layout
 from storage.errors import UnavailableError
 from storage.uri import open_store
-from tests.platform.study_texts import NOOP, build
+from tests.platform.study_texts import NOOP
 
 DONE = Summary("test-1", {"completed": 4}, (), {"executed": 4, "reused": 0}, 1.0)
 
@@ -80,7 +80,3 @@ def test_fresh_begins_the_next_attempt_and_the_same_command_continues_the_latest
             store.put(key, b"{}")
     first = called[0].id
     assert [study.id for study in called] == [first, first, f"{first}.2", f"{first}.2", f"{first}.3"]
-
-
-def test_fresh_on_a_new_study_is_its_first_attempt() -> None:
-    assert sweep.attempt_of(build(NOOP), open_store("memory://"), fresh=True) == 1
