@@ -160,7 +160,7 @@ def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str
 def _list(options: Options) -> int:
     """Show the project's own ablations, each as if it were run alone."""
     store = open_readable(options)
-    table = Table("file", "arms", "subjects", "seeds", "trials", "runs", "compute", "saved", box=box.SIMPLE)
+    table = Table("file", "conditions", "subjects", "seeds", "trials", "runs", "compute", "saved", box=box.SIMPLE)
     table.columns[0].no_wrap = True
     rows = []
     for path in sorted(ABLATIONS.glob("*.yaml")):

@@ -161,8 +161,6 @@ def declared_as(findings: Findings) -> list[tuple[str, str]]:
         ]
         facts.append(("no difference", f"within {listed(margins)}"))
     facts += [("amended", f"{one.text}, {moment(one.time)}") for one in result.amendments]
-    if design.factorial is not None and design.factorial.aliases:
-        facts.append(("not told apart", "; ".join(design.factorial.aliases)))
     return facts
 
 

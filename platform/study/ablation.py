@@ -26,7 +26,7 @@ from trainables.spec import TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arms(Space):
+class ConditionSpace(Space):
     """Condition and subject as swept fields, so that every view shows them; what they mean is in the design."""
 
     design: Design
@@ -37,7 +37,7 @@ class Arms(Space):
         return resolve(self.design.overrides(condition, values.get("subject", self.design.subjects[0])))
 
     def violated(self, values: Mapping[str, Any]) -> str | None:
-        """Return None: every arm was resolved when the file was read."""
+        """Return None: every condition was resolved when the file was read."""
         return None
 
 
@@ -48,7 +48,7 @@ class AblationStudy(Study):
     searches: ClassVar[bool] = False
     design: Design
     notes: tuple[str, ...] = ()
-    """What there is to say about the design that is no mistake: equal conditions, aliases of a fraction."""
+    """What there is to say about the design that is no mistake: equal conditions."""
     amendments: tuple[Amendment, ...] = ()
 
     @cached_property
@@ -153,7 +153,7 @@ def ablation_study(
     domains = {"condition": Choice(choice=design.names), "subject": Choice(choice=design.subjects)}
     return AblationStudy(
         name=PurePath(path).stem,
-        space=Arms(domains, base=design.baseline, design=design),
+        space=ConditionSpace(domains, base=design.baseline, design=design),
         targets=tuple(targets),
         sampler="grid",
         scheduler=SchedulerConfig("fifo", FifoOptions()),

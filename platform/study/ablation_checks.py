@@ -1,4 +1,4 @@
-"""Checks an ablation as a whole: what each arm changes, whether metrics compare, whether a star can be earned."""
+"""Checks an ablation as a whole: what each condition changes, whether metrics compare, whether a star can be earned."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from platform.errors import Problem, nearest
-from platform.study.conditions import Arm, as_baseline
+from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, EVALUATE, Design, Published, has_clips
 from platform.study.overrides import Written
@@ -24,18 +24,20 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What every check looks at."""
+class WrittenBaseline:
+    """The baseline as the file has it, and what conditions are compared by."""
 
     source: Source
-    baseline: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    """Dotted field to value."""
     written: Mapping[str, Written]
-    """Where the baseline's overrides stand."""
+    """Where the overrides stand."""
     stages: tuple[str, ...]
+    """The stages that report the primary metrics."""
     seed: int
 
     def identities(self, config: TrialConfig, *, offset: int = 0) -> tuple[str, ...]:
-        """Return what decides all results of an arm."""
+        """Return what decides all results of a condition."""
         runs = stage_runs(config, seed=self.seed + offset, targets=self.stages)
         return tuple(run.identity for run in runs if run.stage in self.stages)
 
@@ -76,56 +78,61 @@ def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric,
     return tuple(metrics), problems
 
 
-def check_arms(standing: Standing, arms: Sequence[Arm]) -> tuple[list[Arm], list[str], list[Problem]]:
-    """Return the arms that differ from the baseline (levels that it has already are marked), notes, and problems."""
-    kept: list[Arm] = []
+def check_conditions(
+    baseline: WrittenBaseline, conditions: Sequence[WrittenCondition]
+) -> tuple[list[WrittenCondition], list[str], list[Problem]]:
+    """Return the conditions that differ from the baseline (levels that it has are marked), notes, and problems."""
+    kept: list[WrittenCondition] = []
     notes: list[str] = []
     problems: list[Problem] = []
-    found = {standing.identities(resolve(standing.baseline)): BASELINE}
-    for arm in arms:
-        config, wrong = _resolved(standing, arm)
+    found = {baseline.identities(resolve(baseline.overrides)): BASELINE}
+    for condition in conditions:
+        config, wrong = _resolved(baseline, condition)
         problems += wrong
         if config is None:
             continue
-        identities = standing.identities(config, offset=arm.seed_offset)
-        same = found.setdefault(identities, arm.name)
-        if same == BASELINE and not arm.is_generated:
-            problems.append(standing.source.problem(arm.path, _nothing(arm, standing)))
+        identities = baseline.identities(config, offset=condition.seed_offset)
+        same = found.setdefault(identities, condition.name)
+        if same == BASELINE and not condition.is_generated:
+            problems.append(baseline.source.problem(condition.path, _nothing(condition, baseline)))
         elif same == BASELINE:
-            notes.append(f"{arm.name} is the baseline itself: no trial of its own")
-            kept += [as_baseline(arm)] if arm.origin == "factorial" else []
+            notes.append(f"{condition.name} is the baseline itself: no trial of its own")
+            kept += [replace(condition, is_baseline=True)] if condition.origin == "factorial" else []
         else:
-            if same != arm.name:
-                notes.append(f"{arm.name} and {same} are the same after resolution: their stage runs are done once")
-            kept.append(arm)
+            if same != condition.name:
+                notes.append(
+                    f"{condition.name} and {same} are the same after resolution: their stage runs are done once"
+                )
+            kept.append(condition)
     return kept, notes, problems
 
 
-def _nothing(arm: Arm, standing: Standing) -> str:
-    if not arm.written:
-        return f"{arm.name} overrides nothing; name a field, or a seed_offset for a renamed copy of the baseline"
-    named = ", ".join(f"{name}: {one.value!r}" for name, one in arm.written.items())
-    return (
-        f"{arm.name} changes nothing that {', '.join(standing.stages)} depends on: the baseline has {named} or no use"
-    )
+def _nothing(condition: WrittenCondition, baseline: WrittenBaseline) -> str:
+    if not condition.written:
+        return f"{condition.name} overrides nothing; name a field, or a seed_offset for a renamed copy of the baseline"
+    named = ", ".join(f"{name}: {one.value!r}" for name, one in condition.written.items())
+    stages = ", ".join(baseline.stages)
+    return f"{condition.name} changes nothing that {stages} depends on: the baseline has {named} or no use"
 
 
-def _resolved(standing: Standing, arm: Arm) -> tuple[TrialConfig | None, list[Problem]]:
-    paths: dict[str, KeyPath] = {name: one.path for name, one in (*standing.written.items(), *arm.written.items())}
-    if "voxels.subject" in arm.written:
+def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[TrialConfig | None, list[Problem]]:
+    paths: dict[str, KeyPath] = {
+        name: one.path for name, one in (*baseline.written.items(), *condition.written.items())
+    }
+    if "voxels.subject" in condition.written:
         what = "subjects are blocks, not conditions; name them under `subjects`"
-        return None, [standing.source.problem(paths["voxels.subject"], what)]
+        return None, [baseline.source.problem(paths["voxels.subject"], what)]
     try:
-        config = resolve({**standing.baseline, **arm.overrides})
+        config = resolve({**baseline.overrides, **condition.overrides})
     except ValidationError as error:
-        return None, list(config_problems(error, source=standing.source, written=paths))
-    wrong = [(one.path, misread(name, one.value, config)) for name, one in arm.written.items()]
-    return config, [standing.source.problem(path, what) for path, what in wrong if what is not None]
+        return None, list(config_problems(error, source=baseline.source, written=paths))
+    wrong = [(one.path, misread(name, one.value, config)) for name, one in condition.written.items()]
+    return config, [baseline.source.problem(path, what) for path, what in wrong if what is not None]
 
 
-def check_design(standing: Standing, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
     """Check the family, the scale of metrics, the number of seeds, margins and published tables."""
-    source = standing.source
+    source = baseline.source
     for comparison in design.family:
         path: KeyPath = ("family", comparison.condition)
         if comparison.condition not in design.conditions:
@@ -141,48 +148,48 @@ def check_design(standing: Standing, design: Design, metrics: Sequence[Metric]) 
     for index, subject in enumerate(design.subjects):
         if subject in design.subjects[:index]:
             yield source.problem(("subjects", index), f"{subject} is listed twice")
-    if "embedding_map" in design.figures and "semantic" not in ancestors(standing.stages):
-        what = f"embedding_map needs the stage semantic, which {', '.join(standing.stages)} does not"
+    if "embedding_map" in design.figures and "semantic" not in ancestors(baseline.stages):
+        what = f"embedding_map needs the stage semantic, which {', '.join(baseline.stages)} does not"
         yield source.problem(("figures",), what)
-    yield from _scales(standing, design, metrics)
-    yield from _enough(standing, design)
+    yield from _scales(baseline, design, metrics)
+    yield from _enough(baseline, design)
     for index, table in enumerate(design.published):
         yield from _published(source, design, table, index)
 
 
-def _scales(standing: Standing, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
-    """Refuse a metric that is measured on another scale in another arm."""
-    plain = flatten(resolve(standing.baseline).model_dump())
+def _scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+    """Refuse a metric that is measured on another scale in another condition."""
+    plain = flatten(resolve(baseline.overrides).model_dump())
     for name, condition in design.conditions.items():
-        other = flatten(resolve({**standing.baseline, **condition.overrides}).model_dump())
+        other = flatten(resolve({**baseline.overrides, **condition.overrides}).model_dump())
         changed = [field for field in {**plain, **other} if plain.get(field) != other.get(field)]
         for metric in metrics:
             moving = sorted(filter(metric.scale_depends_on, changed))
             if moving:
                 what = f"{metric.name} is not comparable in {name}: its scale depends on {', '.join(moving)}"
-                yield standing.source.problem(("primary", design.primary.index(metric.name)), what)
+                yield baseline.source.problem(("primary", design.primary.index(metric.name)), what)
 
 
-def _enough(standing: Standing, design: Design) -> Iterator[Problem]:
+def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     """Refuse a design under which no comparison of the family could ever be significant."""
     from platform.statistics.difference import unattainable
 
     if not design.conditions:
         return  # a replication compares nothing
-    config = resolve(standing.baseline)
-    clips = config.generator.test_clips if "evaluate" in standing.stages else 10**6
+    config = resolve(baseline.overrides)
+    clips = config.generator.test_clips if "evaluate" in baseline.stages else 10**6
     if not design.family:
-        yield standing.source.problem(("family",), "declares no comparison; name one, or leave the key out for all")
+        yield baseline.source.problem(("family",), "declares no comparison; name one, or leave the key out for all")
         return
     whole = [one.metric for one in design.family if not has_clips(one.metric)]
     if whole and (design.unit == "clips" or (design.unit == "both" and len(whole) < len(design.family))):
         what = f"{whole[0]} is a number of a trial, not of a clip: declare it where the unit is seeds"
-        yield standing.source.problem(("unit",), what)
+        yield baseline.source.problem(("unit",), what)
         return
     family = len(design.family)
     why = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)
     if why:
-        yield standing.source.problem(("seeds",), why)
+        yield baseline.source.problem(("seeds",), why)
 
 
 def with_columns(table: Published) -> Published:

@@ -2,78 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictStr, ValidationError, field_validator
+from pydantic import ValidationError
 
 from platform.errors import Problem, refuse
 from platform.study import ablation_checks, conditions
 from platform.study.ablation import AblationStudy, ablation_study
+from platform.study.ablation_keys import AblationFile, FactorialFile
 from platform.study.config_errors import config_problems, explain
-from platform.study.design import BASELINE, Comparison, Design, Factorial, Figure, Published, Unit
+from platform.study.design import BASELINE, Comparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
 from platform.study.overrides import Keys, Written, absolute, apply_settings, written_at
 from platform.study.space_checks import misread
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import KeyPath, Source
-from trainables.config.base import Config, Count, Natural
 from trainables.config.trial import TrialConfig, resolve
 
 ABLATIONS = Path("ablations")
 """Where the project's own files lie, seen from its root, where commands are run."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 _KEYS = Keys(("seeds", "seed", "subjects", "alpha", "unit", "primary"), section="baseline", varied="conditions")
 _EARLY = ("scheduler", "early_stopping", "pruner", "stop")
 """Keys by which one might ask for early stopping."""
-
-
-class FactorialFile(Config):
-    """The fields whose levels are combined, and which fraction of the combinations is run."""
-
-    fields: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=2)]], Field(min_length=1)]
-    generators: tuple[StrictStr, ...] = ()
-
-
-class AblationFile(Config):
-    """The keys of an ablation file. Overrides are read apart, since their places matter."""
-
-    primary: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
-    """Metrics (`stage.metric`) that the ablation is about."""
-    seeds: Annotated[Count, Field(le=1000)]
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
-    subjects: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
-    baseline: dict[str, Any] = Field(default_factory=dict)
-    conditions: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    components: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """Part of the system to the overrides that take it away."""
-    leave_one_out: tuple[StrictStr, ...] = ()
-    """Components of which each is taken away by itself: conditions `wo_<component>`."""
-    add_one_in: tuple[StrictStr, ...] = ()
-    """Components of which each is left alone, all others being taken away: conditions `only_<component>`."""
-    groups: dict[Name, Annotated[tuple[StrictStr, ...], Field(min_length=2)]] = Field(default_factory=dict)
-    """Components that are taken away together: conditions `wo_<group>`."""
-    factorial: FactorialFile | None = None
-    one_at_a_time: StrictStr | None = None
-    """A named set of settings (`released_code`, ...) of which each is switched on by itself."""
-    family: Literal["all"] | dict[str, Literal["all"] | tuple[StrictStr, ...]] = "all"
-    """Condition to the metrics in which it is compared; `all` is every condition in every primary metric."""
-    unit: Unit = "both"
-    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
-    margins: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
-    tolerance: Annotated[float, Field(gt=0.0)] = 0.1
-    published: tuple[Published, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    """What the report draws beside its usual figures."""
-
-    @field_validator("published", mode="before")
-    @classmethod
-    def _one_table(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, Mapping) else value
-
-    @field_validator("primary", mode="before")
-    @classmethod
-    def _one_metric(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
 
 def load_ablation(path: Path, settings: Sequence[str] = ()) -> AblationStudy:
@@ -103,22 +52,20 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
     largest = resolve({**baseline, "voxels.subject": max(file.subjects)})
     refuse(check_inputs(source, largest, stages=stages, section="baseline"))
-    plan = conditions.expand(file, source, baseline={field: one.value for field, one in written.items()})
-    standing = ablation_checks.Standing(source, baseline, written, stages, file.seed)
-    kept, notes, problems = ablation_checks.check_arms(standing, plan.arms)
-    refuse([*plan.problems, *problems])
-    factorial = _factorial(file, kept)
+    expansion = conditions.expand(file, source, baseline={field: one.value for field, one in written.items()})
+    written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
+    kept, notes, problems = ablation_checks.check_conditions(written_baseline, expansion.conditions)
+    refuse([*expansion.problems, *problems])
+    others = [condition for condition in kept if not condition.is_baseline]
     design = Design(
         baseline=baseline,
-        conditions={arm.name: arm.condition() for arm in kept if not arm.is_baseline},
-        family=_family(file, [arm.name for arm in kept if not arm.is_baseline]),
-        factorial=factorial,
+        conditions={condition.name: condition.in_design() for condition in others},
+        family=_family(file, [condition.name for condition in others]),
+        factorial=_factorial(file, kept),
         published=tuple(map(ablation_checks.with_columns, file.published)),
         **file.model_dump(include=_PLAIN),
     )
-    refuse(ablation_checks.check_design(standing, design, metrics))
-    aliases = () if factorial is None else factorial.aliases
-    notes = [*notes, *(f"cannot be told apart: {line}" for line in aliases)]
+    refuse(ablation_checks.check_design(written_baseline, design, metrics))
     return ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
 
 
@@ -146,7 +93,7 @@ def _resolved(source: Source, written: Mapping[str, Written], problems: list[Pro
 def _early_stopping(source: Source) -> Iterator[Problem]:
     for key in _EARLY:
         if key in source.data:
-            what = "early stopping never touches an arm of an ablation: all trials run to their end; take this key out"
+            what = "no trial of an ablation is stopped early: all trials run to their end; take this key out"
             yield source.problem((key,), what)
 
 
@@ -166,7 +113,7 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         if entry["type"] == "string_pattern_mismatch":
             text = f"{entry['input']!r} names trials and files, so it may hold letters, digits, _ . and - only"
         if entry["type"] == "too_short":
-            text = "needs two or more" if path[0] in ("factorial", "groups") else "is empty; name at least one"
+            text = "needs two or more" if path[0] == "factorial" else "is empty; name at least one"
         yield source.problem(tuple(path), text)
 
 
@@ -179,13 +126,14 @@ def _family(file: AblationFile, conditions: Sequence[str]) -> tuple[Comparison, 
     )
 
 
-def _factorial(file: AblationFile, kept: Sequence[conditions.Arm]) -> Factorial | None:
+def _factorial(file: AblationFile, kept: Sequence[conditions.WrittenCondition]) -> Factorial | None:
     if file.factorial is None:
         return None
-    cells = {arm.name: BASELINE if arm.is_baseline else arm.name for arm in kept if arm.origin == "factorial"}
     return Factorial(
         fields=file.factorial.fields,
-        generators=file.factorial.generators,
-        cells=cells,
-        aliases=conditions.aliases(tuple(file.factorial.fields), file.factorial.generators),
+        cells={
+            condition.name: BASELINE if condition.is_baseline else condition.name
+            for condition in kept
+            if condition.origin == "factorial"
+        },
     )

@@ -32,7 +32,7 @@ Figure = Literal["embedding_map"]
 
 
 class Condition(Config):
-    """One arm of the ablation, as it differs from the baseline."""
+    """What differs from the baseline, under one name."""
 
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Dotted field to value, on top of the baseline."""
@@ -73,12 +73,12 @@ class Factorial(Config):
 
     fields: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     """Dotted field to its levels."""
-    generators: tuple[str, ...] = ()
-    """Of a fraction, as `D=ABC`: the letters stand for the fields in their order."""
+    generators: tuple[()] = ()
+    """Of a fraction of a factorial, which earlier versions could run. The hash of every registered design holds it."""
     cells: dict[str, str] = Field(default_factory=dict)
     """Levels in words to the condition (perhaps the baseline) that has them."""
-    aliases: tuple[str, ...] = ()
-    """Of a fraction: which effects cannot be told apart."""
+    aliases: tuple[()] = ()
+    """Of a fraction, as `generators`."""
 
 
 class Design(Config):

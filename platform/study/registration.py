@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from platform.errors import UserError
 from platform.study.design import Design
 from storage.base import Store
 from storage.errors import IntegrityError
@@ -57,6 +58,7 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
         storage.errors.NotFoundError: There is no such study.
         storage.errors.IntegrityError: The design does not match its hash.
         ValueError: It is a sweep.
+        UserError: It was made with a version that could run fractions of a factorial.
     """
     definition = load_study(store, study)["definition"]
     if definition.get("kind") != KIND:
@@ -64,8 +66,19 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
     body = {name: definition[name] for name in ("design", "baseline")}
     if digest(body, length=64) != definition["sha256"]:
         raise IntegrityError(f"the design of {study} does not match the hash that it was registered with")
+    _refuse_fraction(study, body["design"])
     registration = Registration(Design.model_validate(body["design"]), body["baseline"], definition["sha256"])
     return registration, tuple(Amendment(**value) for value in load_amendments(store, study))
+
+
+def _refuse_fraction(study: str, design: Mapping[str, Any]) -> None:
+    factorial = design.get("factorial")
+    if factorial is not None and factorial.get("generators"):
+        generators = ", ".join(factorial["generators"])
+        raise UserError(
+            f"{study} cannot be read: it was made with a version of Mindsweep that could run fractions of a factorial "
+            f"(generators: {generators}); read it with that version, or begin a full factorial with --fork"
+        )
 
 
 def seeds_of(design: Design, amendments: tuple[Amendment, ...]) -> int:

@@ -116,7 +116,7 @@ def test_mistakes_start_nothing(tmp_path: Path, home: Path, capsys: pytest.Captu
     path = written(tmp_path, NOOP + "scheduler: asha\n")
     assert run(path, home, "--json") == 2
     captured = capsys.readouterr()
-    assert "early stopping never touches an arm" in captured.err
+    assert "no trial of an ablation is stopped early" in captured.err
     assert json.loads(captured.out)["exit_code"] == 2
     assert run(tmp_path / "smal.yaml", home) == 2
     assert "did you mean" in capsys.readouterr().err

@@ -23,17 +23,18 @@ leave_one_out: [structure, motion]
 
 
 def test_conditions_are_written_out_or_generated_in_the_order_of_the_file() -> None:
-    more = "groups: {dynamics: [structure, motion]}\nadd_one_in: [structure]\nconditions: {deep: {motion.depth: 3}}\n"
+    both = "{structure.residual_layers: 0, motion.kind: per_frame_mlp}"
+    more = f"conditions: {{wo_both: {both}, per_frame: {{motion.kind: per_frame_mlp}}, deep: {{motion.depth: 3}}}}\n"
     study = build(DECODERS + more, "seeds=9")
     design = study.design
-    assert design.names == (BASELINE, "wo_structure", "wo_motion", "wo_dynamics", "only_structure", "deep")
-    assert design.conditions["wo_dynamics"].overrides == {
+    assert design.names == (BASELINE, "wo_structure", "wo_motion", "wo_both", "per_frame", "deep")
+    assert design.conditions["wo_both"].overrides == {
         "structure.residual_layers": 0,
         "motion.kind": "per_frame_mlp",
     }
-    assert design.conditions["only_structure"].overrides == {"motion.kind": "per_frame_mlp"}
+    assert design.conditions["wo_motion"].overrides == {"motion.kind": "per_frame_mlp"}
     assert design.conditions["wo_motion"].origin == "leave_one_out"
-    same = "only_structure and wo_motion are the same after resolution: their stage runs are done once"
+    same = "per_frame and wo_motion are the same after resolution: their stage runs are done once"
     assert same in study.notes
     assert Design.model_validate(design.model_dump(mode="json")) == design
 
@@ -73,13 +74,15 @@ def test_a_level_that_the_baseline_has_is_no_condition() -> None:
     assert study.notes == ("epochs-1 is the baseline itself: no trial of its own",)
 
 
-def test_a_fraction_tells_what_it_confounds() -> None:
-    fields = "{motion.depth: [1, 3], motion.heads: [2, 8], motion.fmri_tokens: [1, 4]}"
-    text = f"primary: motion.rollout_mse\nseeds: 8\nunit: seeds\nfactorial: {{fields: {fields}, generators: [C=AB]}}\n"
-    study = build(text)
-    assert len(study.design.conditions) == 4
-    assert study.notes[0].endswith("4 of 8 cells, resolution 3")
-    assert "cannot be told apart: A = BC" in study.notes
+def test_a_factorial_has_every_combination_of_levels_once() -> None:
+    fields = "{noop.epochs: [2, 3], noop.value: [0.5, 1.0, 1.5]}"
+    design = build(
+        NOOP.replace("conditions:\n  half: {noop.value: 0.5}", f"factorial: {{fields: {fields}}}"), "seeds=9"
+    ).design
+    assert [condition.overrides for condition in design.conditions.values()] == [
+        {"noop.epochs": epochs, "noop.value": value} for epochs in (2, 3) for value in (0.5, 1.0, 1.5)
+    ]
+    assert design.order[0] == "epochs-2.value-0.5"
 
 
 def test_one_at_a_time_takes_a_named_set() -> None:
@@ -107,7 +110,11 @@ def test_one_at_a_time_takes_a_named_set() -> None:
         ("{noop.value: 0.5}", "{voxels.subject: 1}", "test.yaml:5:10: conditions.half.voxels.subject: subjects are bl"),
         ("{noop.value: 0.5}", "3", "test.yaml:5:3: conditions.half: must be a mapping"),
         ("{noop.value: 0.5}", "{seed_offset: -1}", "test.yaml:5:10: conditions.half.seed_offset: must be a whole numb"),
-        ("half:", "baseline:", "test.yaml:5:3: conditions.baseline: 'baseline' is the arm that overrides nothing"),
+        (
+            "half:",
+            "baseline:",
+            "test.yaml:5:3: conditions.baseline: 'baseline' is the condition that overrides nothing",
+        ),
         ("half:", "a/b:", "test.yaml:5:3: conditions.a/b: 'a/b' names trials and files"),
         ("conditions:\n  half: {noop.value: 0.5}\n", "", "test.yaml:1:1: conditions: there is none; name one under"),
         (
@@ -124,9 +131,9 @@ def test_one_at_a_time_takes_a_named_set() -> None:
         (
             "unit: seeds",
             "unit: seeds\nscheduler: asha",
-            "test.yaml:4:1: scheduler: early stopping never touches an arm",
+            "test.yaml:4:1: scheduler: no trial of an ablation is stopped early",
         ),
-        ("unit: seeds", "unit: seeds\nearly_stopping: 3", "test.yaml:4:1: early_stopping: early stopping never touch"),
+        ("unit: seeds", "unit: seeds\nearly_stopping: 3", "test.yaml:4:1: early_stopping: no trial of an ablation is"),
         ("unit: seeds", "unit: seeds\nfamily: {haf: all}", "test.yaml:4:10: family.haf: there is no condition 'haf'; "),
         (
             "unit: seeds",
@@ -184,6 +191,13 @@ def test_one_at_a_time_takes_a_named_set() -> None:
             "unit: seeds\nfactorial: {fields: {noop.epochs: [2]}}",
             "test.yaml:4:22: factorial.fields.noop.epochs: needs two or more",
         ),
+        (
+            "unit: seeds",
+            "unit: seeds\nfactorial: {fields: {noop.epochs: [1, 2]}, generators: [B=A]}",
+            "test.yaml:4:44: factorial.generators: there is no such key; there are: fields",
+        ),
+        ("unit: seeds", "unit: seeds\ngroups: {a: [b, c]}", "test.yaml:4:1: groups: there is no such key; "),
+        ("unit: seeds", "unit: seeds\nadd_one_in: [a]", "test.yaml:4:1: add_one_in: there is no such key; "),
     ],
 )
 def test_mistakes_are_answered_with_place_and_way_out(old: str, new: str, expected: str) -> None:
@@ -227,12 +241,6 @@ def test_a_metric_on_another_scale_is_refused() -> None:
     assert line.startswith(
         "test.yaml:1:1: primary: semantic.loss is not comparable in a: its scale depends on semantic.a"
     )
-
-
-def test_two_removals_that_contradict_each_other() -> None:
-    text = DECODERS.replace("motion: {motion.kind: per_frame_mlp}", "motion: {structure.residual_layers: 1}")
-    lines = complaints(text + "groups: {both: [structure, motion]}\n")
-    assert lines == ["test.yaml:8:10: groups.both: structure.residual_layers would be 0 and 1 at once"]
 
 
 def test_the_command_line_changes_keys_and_fields_of_the_baseline() -> None:

@@ -129,7 +129,7 @@ def test_the_summary_holds_means_and_differences() -> None:
     }
 
 
-def test_the_final_table_shows_every_arm_in_the_designs_order_and_calls_none_the_best() -> None:
+def test_the_final_table_shows_every_condition_in_the_designs_order_and_calls_none_the_best() -> None:
     text = NOOP.replace("seeds: 6", "seeds: 7").replace(
         "half: {noop.value: 0.5}", "more: {noop.value: 2}\n  half: {noop.value: 0.5}"
     )
@@ -144,9 +144,9 @@ def test_the_final_table_shows_every_arm_in_the_designs_order_and_calls_none_the
     assert isinstance(console.file, io.StringIO)
     table = console.file.getvalue().rpartition("20 completed, 1 failed")[2]
     rows = [line.split() for line in table.splitlines()]
-    arms = {row[0]: row[1:] for row in rows if row and row[0] in study.design.names}
-    assert list(arms) == ["baseline", "more", "half"]
-    assert arms["baseline"] == ["0", "0", "7", "2.0", "s"]
-    assert arms["more"] == ["0", "2", "7", "2.0", "s"]
-    assert arms["half"] == ["0", "failed", "2.0", "s"], "an arm of which a trial failed has no mean"
+    rows_of = {row[0]: row[1:] for row in rows if row and row[0] in study.design.names}
+    assert list(rows_of) == ["baseline", "more", "half"]
+    assert rows_of["baseline"] == ["0", "0", "7", "2.0", "s"]
+    assert rows_of["more"] == ["0", "2", "7", "2.0", "s"]
+    assert rows_of["half"] == ["0", "failed", "2.0", "s"], "a condition of which a trial failed has no mean"
     assert "best" not in table
