@@ -109,7 +109,7 @@ def _power(study: AblationStudy, store: Store, stated: str, options: Options) ->
 def _dry_run(study: AblationStudy, store: Store, options: Options) -> int:
     plan = plan_ablation(study, store)
     if plan.ended < plan.trials:
-        refuse_here(study, options.address)
+        refuse_here(study, options)
     if options.as_json:
         sys.stdout.write(json.dumps(ablation_json(plan, study)) + "\n")
     else:

@@ -51,6 +51,7 @@ def add_running(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--address", help="Ray cluster to join, such as auto or HOST:PORT (default: $RAY_ADDRESS, or start one here)"
     )
+    made.add_argument("--inline", action="store_true", help=_INLINE_HELP)
     made.add_argument("--max-concurrent", type=positive, metavar="N", help="trials at a time (default: as fits)")
     made.add_argument("--stage-deadline", type=positive, metavar="SECONDS", help=_DEADLINE_HELP)
     made.add_argument("--json", action="store_true", dest="as_json", help=_JSON_HELP)
@@ -58,6 +59,7 @@ def add_running(made: argparse.ArgumentParser) -> None:
 
 _JSON_HELP = "one JSON object on stdout at the end"
 _DEADLINE_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
+_INLINE_HELP = "run in this process, one trial at a time, without Ray: a breakpoint in a stage stops there"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
 
 
@@ -96,12 +98,21 @@ def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] 
     """Return the options, defaults filled in."""
     return replace(
         places_of(arguments, environment=environment),
-        address=arguments.address if arguments.address is not None else environment.get("RAY_ADDRESS"),
+        address=_address(arguments, environment),
+        inline=arguments.inline,
         max_concurrent=arguments.max_concurrent,
         stage_deadline=arguments.stage_deadline,
         fresh=arguments.fresh,
         dry_run=arguments.dry_run,
     )
+
+
+def _address(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+    """Return the cluster to join: as given, or RAY_ADDRESS, which `--inline` has no use for."""
+    if arguments.address is not None or arguments.inline:
+        address: str | None = arguments.address
+        return address
+    return environment.get("RAY_ADDRESS")
 
 
 def places_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:

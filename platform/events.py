@@ -5,7 +5,7 @@ Events are written to the store before any view sees them, one object each, numb
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Kind = Literal["proposed", "started", "epochs", "finished"]
 Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
@@ -50,3 +50,14 @@ class View(Protocol):
 
     def close(self) -> None:
         """Write out what is pending. Called once, also after an error or Ctrl-C."""
+
+
+SharedState = Literal["waiting", "running", "done", "cached", "failed"]
+
+
+@runtime_checkable
+class SharedView(Protocol):
+    """A view that also shows how far the shared stage runs are; these are no trials, so there are no events of them."""
+
+    def shared(self, stage: str, identity: str, state: SharedState) -> None:
+        """Show the state of one of them."""

@@ -30,4 +30,4 @@ def default_views(study: Study, options: Options) -> list[View]:
     journal: list[View] = [OptunaView(study, home=home)] if study.searches else []
     mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
     tables = RecordTables(store, study.id)
-    return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking))]
+    return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking), live=not options.inline)]

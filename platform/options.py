@@ -20,6 +20,8 @@ class Options:
     """Trials at a time; None takes what the cluster holds."""
     stage_deadline: float | None = None
     """Seconds without an epoch or a new stage after which a trial counts as hanging; None waits for ever."""
+    inline: bool = False
+    """Whether the study runs in this process, one trial at a time, without Ray: for debugging."""
     fresh: bool = False
     """Whether to begin the study anew, even if it was run before."""
     dry_run: bool = False

@@ -38,7 +38,7 @@ def _answer(arguments: argparse.Namespace, options: Options) -> int:
 def _dry_run(study: Study, store: Store, options: Options) -> int:
     plan = make_plan(study, store)
     if plan.ended < plan.trials:
-        refuse_here(study, options.address)
+        refuse_here(study, options)
     if options.as_json:
         sys.stdout.write(json.dumps(plan_json(plan, study)) + "\n")
     else:

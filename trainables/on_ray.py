@@ -6,7 +6,6 @@ A failing trial does not raise: its traceback is part of its last result, so the
 import json
 import os
 import time
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from ray import tune
 from storage.errors import StoreError
 from storage.runs import Manifest, RunStore
 from storage.uri import open_store
+from trainables.attempt import Decisions, attempt
 from trainables.config.trial import TrialConfig
 from trainables.context import Part
-from trainables.execute import Row, execute_anew, execute_trial, find_intact
-from trainables.failure import cause_of
+from trainables.execute import Row, execute_anew, find_intact
 from trainables.graph import StageRun, workers_of
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
@@ -52,7 +51,7 @@ def trial_function(config: Mapping[str, Any]) -> None:
     spec = TrialSpec.from_json(json.loads(config["spec"]))
     started = time.monotonic()
     with _telemetry(config, spec.trial) as telemetry:
-        rows = _Rows(spec.targets[0], telemetry, decisions=_epochs(spec) - 1 if config["scheduled"] else 0)
+        rows = _Rows(telemetry, Decisions(spec) if config["scheduled"] else None)
         ended = _ended(spec, config, rows, telemetry)
     ended["seconds"] = time.monotonic() - started
     # `done` spares Tune one more round trip in which it would find out that the function has returned.
@@ -61,22 +60,9 @@ def trial_function(config: Mapping[str, Any]) -> None:
 
 def _ended(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry: Telemetry) -> dict[str, Any]:
     """Run the trial and return what is to be recorded of it: a failure is told, not raised."""
-    ended: dict[str, Any]
-    try:
-        runs, scratch = _runs(config), _scratch(config)
-        make = _Maker(config)
-        result = execute_trial(spec, runs=runs, scratch=scratch, report=rows, make=make, telemetry=telemetry)
-        ended = {"outcome": "COMPLETED", "metrics": result.metrics, "runs": result.runs, "error": None}
-        absent = [target for target in spec.targets if target not in result.metrics]
-        if absent:
-            lack = f"no finite value was reported for {', '.join(absent)}"
-            ended |= {"outcome": "FAILED", "error": lack, "cause": "DIVERGED"}
-    except Exception as error:
-        told = {"error": traceback.format_exc(), "cause": cause_of(error), "stage": telemetry.stage}
-        ended = {"outcome": "FAILED", "metrics": {}, "runs": {}, **told}
-    warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
-    workers = {"workers": len(granted)} if (granted := _bundles()) else {}
-    return {**ended, "time": telemetry.split(), **warnings, **workers}
+    runs, scratch = _runs(config), _scratch(config)
+    ended = attempt(spec, runs=runs, scratch=scratch, report=rows, make=_Maker(config), telemetry=telemetry)
+    return {**ended, **({"workers": len(granted)} if (granted := _bundles()) else {})}
 
 
 def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping[str, Any], *inputs: str) -> str:
@@ -155,8 +141,7 @@ class _Rows:
     Rows that were read back carry no epoch for the scheduler: what is already paid for is not stopped.
     """
 
-    def __init__(self, target: str, telemetry: Telemetry, *, decisions: int) -> None:
-        self._stage, _, self._metric = target.partition(".")
+    def __init__(self, telemetry: Telemetry, decisions: Decisions | None) -> None:
         self._telemetry = telemetry
         self._decisions = decisions
         self._rows: list[Row] = []
@@ -164,9 +149,9 @@ class _Rows:
 
     def __call__(self, row: Row, *, live: bool) -> None:
         self._rows.append(row)
-        decides = live and row["stage"] == self._stage and row["epoch"] <= self._decisions
-        if decides and self._metric in row["metrics"]:
-            self._send({EPOCH: row["epoch"], TARGET: row["metrics"][self._metric]})
+        value = None if self._decisions is None else self._decisions.value(row, live=live)
+        if value is not None:
+            self._send({EPOCH: row["epoch"], TARGET: value})
         elif time.monotonic() - self._sent >= _PERIOD:
             self._send({})
 
@@ -178,12 +163,6 @@ class _Rows:
     def _send(self, decision: Mapping[str, Any]) -> None:
         tune.report({**self.take(), **decision})
         self._sent = time.monotonic()
-
-
-def _epochs(spec: TrialSpec) -> int:
-    """Return how many epochs the stage of the first target trains for, at most."""
-    section = spec.config[spec.targets[0].partition(".")[0]]
-    return int(section.get("train", section)["epochs"])
 
 
 def _telemetry(place: Mapping[str, Any], name: str) -> Telemetry:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from platform.errors import UserError
+from platform.options import Options
 from platform.study.ablation import AblationStudy
 from platform.study.study import Study
 from platform.study.swept_stages import varying_stages
@@ -179,13 +180,15 @@ def held(grant: Grant, nodes: Sequence[Node]) -> int:
     )
 
 
-def refuse_here(study: Study, address: str | None) -> None:
+def refuse_here(study: Study, options: Options) -> None:
     """Refuse a study that this machine can never hold, where it is to run here. Asks nobody: GPUs are not counted.
 
     Raises:
-        UserError: It has too few cores.
+        UserError: It has too few cores, or one process cannot do what `--inline` comes with.
     """
-    if address is None:
+    if options.inline:
+        refuse_inline(options)
+    elif options.address is None:
         cores = os.cpu_count()
         share_out(study, [Node("this machine", cores if cores is not None else 1)])
 
@@ -193,3 +196,13 @@ def refuse_here(study: Study, address: str | None) -> None:
 def shared_cores(stage: str, nodes: Sequence[Node]) -> int:
     """Return how many CPUs a shared run of `stage` in one process gets: what it can use, if one node has as many."""
     return max(1, min(STAGES[stage].cores, max((node.cpus for node in nodes), default=1)))
+
+
+def refuse_inline(options: Options) -> None:
+    """Raise `UserError` if `options` ask for what one process cannot do."""
+    if options.stage_deadline is not None:
+        raise UserError("--stage-deadline: with --inline no other process can end a stage; leave one of them out")
+    if options.address is not None:
+        raise UserError(f"--address {options.address}: with --inline no Ray cluster is used; leave one of them out")
+    if options.max_concurrent not in (None, 1):
+        raise UserError("--max-concurrent: with --inline one trial runs at a time; leave one of them out")

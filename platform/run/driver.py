@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from platform.errors import StudyError, UserError
-from platform.events import TrialEvent, View
+from platform.events import SharedState, SharedView, TrialEvent, View
 from platform.options import Options
 from platform.record.spool import Spool
 from platform.record.study_from_store import call_of
 from platform.record.trial_log import Recorder, Records, Summary, summarise
+from platform.run.admission import refuse_inline
 from platform.run.interrupt import Interrupt
 from platform.run.run_leases import Claims
 from platform.run.stalls import Watch
@@ -38,17 +39,6 @@ if TYPE_CHECKING:
     from platform.run.dispatch import Dispatcher
 
 
-SharedState = Literal["waiting", "running", "done", "cached", "failed"]
-
-
-@runtime_checkable
-class SharedView(Protocol):
-    """A view that also shows how far the shared stage runs are; these are no trials, so there are no events of them."""
-
-    def shared(self, stage: str, identity: str, state: SharedState) -> None:
-        """Show the state of one of them."""
-
-
 def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[View]] = list) -> Summary:
     """Run what is left to do of `study` and return how it stands; the same call continues after any interruption.
 
@@ -61,6 +51,8 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
         UserError: The store cannot be used, or another driver works on the study. Nothing was started.
         StudyError: The store was lost, or a stage run that all trials need failed.
     """
+    if options.inline:
+        refuse_inline(options)
     store = _opened(options.store)
     lease = Lease(store, f"study-{study.id}")
     spool = Spool(options.home, study.id, store=store.uri)
@@ -165,7 +157,8 @@ class _Run:
         shutil.rmtree(scratch, ignore_errors=True)  # what a killed driver left; nobody else has this study's lease
         try:
             if dispatcher.has_work():
-                counts["executed"] += self._on_ray(dispatcher, records)
+                execute = self._inline if self.options.inline else self._on_ray
+                counts["executed"] += execute(dispatcher, records)
             return dispatcher.exhausted
         finally:
             counts["executed"] += dispatcher.executed
@@ -173,13 +166,21 @@ class _Run:
             claims.close()
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def _inline(self, dispatcher: "Dispatcher", records: Records) -> int:
+        """Run all trials in this process; return how many shared stage runs were executed before."""
+        from platform.run.inline import InlineWork, run_inline
+
+        forget_pulses(self.store, self.study.id)
+        scratch = Path(self.place["scratch"])
+        work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._tell)
+        return run_inline(work, _curves(records))
+
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
         """Run all trials; return how many shared stage runs were executed before."""
         from platform.run.ray import trials
         from platform.run.ray.cluster_check import check_nodes
         from platform.run.ray.shared_runs import run_shared
 
-        curves = {name: record.curve for name, record in records.trials.items()}
         with trials.cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.place, layout.study(self.study.id))
             grant = trials.grant(self.study, self.options.max_concurrent)
@@ -187,7 +188,7 @@ class _Run:
             watch = Watch(self.store, self.study.id, self.options.stage_deadline)
             work = trials.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt, watch)
             executed = run_shared(work, self.study.shared_runs(), self._tell)
-            trials.run_trials(work, dispatcher, curves)
+            trials.run_trials(work, dispatcher, _curves(records))
         return executed
 
     def _tell(self, run: StageRun, state: SharedState) -> None:
@@ -202,3 +203,8 @@ class _Run:
         except ExistsError as error:
             raise UserError(f"{error}; --fresh begins a new one") from error
         save_call(self.store, self.study.id, call_of(self.study), time=time.time())
+
+
+def _curves(records: Records) -> dict[str, Mapping[int, float]]:
+    """Return what trials reported before: trial to epoch to the first target's value."""
+    return {name: record.curve for name, record in records.trials.items()}

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,13 +12,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from platform.events import TrialEvent
+from platform.events import SharedState, TrialEvent
 from platform.figures.figure_data import WORDS
 from platform.record.results import Result, absorb, averaged, outcomes, ranked
 from platform.screen.final_table import best_line, cells, duration, final_table, short_names, values_text
 from platform.study.study import Study
 
-State = Literal["waiting", "running", "done", "cached", "failed"]
 _SHOWN = 12
 """Most running trials that the live table holds."""
 _WIDTH = 120
@@ -39,22 +38,23 @@ class _Running:
 class Progress:
     """Shows the events of one study. Events older than itself are those of earlier calls: they are only counted."""
 
-    def __init__(self, study: Study, *, ui: str = "make ui", console: Console | None = None) -> None:
+    def __init__(self, study: Study, *, ui: str = "make ui", live: bool = True, console: Console | None = None) -> None:
         """Show nothing yet.
 
         Args:
             study: What runs.
             ui: The command that opens the MLflow UI on it.
+            live: Whether a terminal shows a table that is redrawn; without it, and elsewhere, one line per trial.
             console: Where to show it; stderr by default.
         """
-        self._study, self._ui = study, ui
+        self._study, self._ui, self._redraws = study, ui, live
         self._console = console if console is not None else stderr_console()
         self._began = time.time()
         self._before = 0
         self._results: dict[str, Result] = {}
         self._running: dict[str, _Running] = {}
         self._errors: dict[str, str] = {}
-        self._shared: dict[str, tuple[str, State, float]] = {}
+        self._shared: dict[str, tuple[str, SharedState, float]] = {}
         self._lock = threading.RLock()
         self._live: Live | None = None
         self._names = short_names(study.space.fields)
@@ -77,7 +77,7 @@ class Progress:
                 self._start()
                 self._tell(event)
 
-    def shared(self, stage: str, identity: str, state: State) -> None:
+    def shared(self, stage: str, identity: str, state: SharedState) -> None:
         """Show how far a stage run is that all trials share."""
         with self._lock:
             since = self._shared.get(identity, (stage, state, time.time()))[2]
@@ -108,7 +108,7 @@ class Progress:
 
     def _start(self) -> None:
         """Begin to show something, the first time that something new happens."""
-        if self._live is not None or not self._console.is_terminal:
+        if self._live is not None or not self._redraws or not self._console.is_terminal:
             return
         self._live = Live(
             get_renderable=self._render,

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from platform.errors import StudyError
+from platform.events import SharedState
 from platform.run.admission import admit, need_of, shared_cores
 from platform.run.ray.placement import nodes
 from platform.run.ray.trials import Work
@@ -25,8 +26,7 @@ _log = logging.getLogger(__name__)
 _POLL = 0.2
 """Seconds between two looks at what tasks, and other drivers, have finished."""
 
-State = Literal["waiting", "running", "done", "cached", "failed"]
-Tell = Callable[[StageRun, State], object]
+Tell = Callable[[StageRun, SharedState], object]
 """Is told how far each shared stage run is."""
 
 

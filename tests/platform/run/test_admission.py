@@ -9,7 +9,7 @@ from platform.run.admission import Grant, Need, Node, admit, held, refuse_here, 
 from platform.study.ablation_file import load_ablation
 from platform.study.sweep_file import load_study
 from platform.sweep import main
-from tests.platform.noop_studies import noop_study
+from tests.platform.noop_studies import noop_study, options_in
 
 ABLATIONS = Path(__file__).resolve().parents[3] / "ablations"
 ONE, TWO = Need(), Need(2, "motion", whole_gpus=True)
@@ -101,6 +101,6 @@ def test_of_an_ablation_every_condition_counts() -> None:
 
 def test_a_dry_run_refuses_what_this_machine_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = noop_study(tmp_path, "base: {noop.workers: 1000}\ntrials: 2")
-    refuse_here(study, "auto")
+    refuse_here(study, options_in(tmp_path, address="auto"))
     assert main([study.path, "--dry-run", "--home", str(tmp_path)]) == 2
     assert "a trial needs 1000 CPUs" in " ".join(capsys.readouterr().err.split())

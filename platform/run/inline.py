@@ -1,0 +1,199 @@
+"""Runs a study in the calling process, one trial at a time, without Ray: the same dispatcher, records, views and store.
+
+For debugging and for tests: a breakpoint in a stage stops there, and a failure shows its own frames on the terminal.
+Results do not depend on it: a stage run is a function of its config, seed and inputs, and threads are limited to what
+a Ray worker is granted.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from platform.errors import StudyError
+from platform.events import SharedState
+from platform.run.dispatch import Dispatcher
+from platform.run.early_stopping import Curves, StoppingRule, stopping_rule
+from platform.run.interrupt import Interrupt
+from platform.study.study import Study
+from storage.base import Store
+from storage.runs import RunStore
+from trainables.attempt import Decisions, attempt
+from trainables.context import Part
+from trainables.execute import Row, execute_anew, missing
+from trainables.graph import STAGES, StageRun
+from trainables.spec import TrialSpec
+from trainables.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+_POLL = 0.2
+"""Seconds between two looks at what other drivers have finished."""
+_PERIOD = 1.0
+"""Seconds between two records of rows, as on Ray."""
+_THREADS = "OMP_NUM_THREADS"
+"""Which stages read to learn how many threads they were granted."""
+
+
+class StoppedEarly(BaseException):
+    """Ends a trial from within its training loop. No `Exception`, so that no stage takes it for its own failure."""
+
+
+@dataclass(frozen=True)
+class InlineWork:
+    """What runs in this process, and with what."""
+
+    study: Study
+    store: Store
+    runs: RunStore
+    scratch: Path
+    dispatcher: Dispatcher
+    interrupt: Interrupt
+    tell: Callable[[StageRun, SharedState], object]
+    """Is told how far each shared stage run is."""
+
+
+def run_inline(work: InlineWork, curves: Curves) -> int:
+    """Run shared stage runs and trials until there are no more; return how many shared stage runs were executed.
+
+    Raises:
+        StudyError: A stage run failed that all trials need; its cause is the error that the stage raised.
+        KeyboardInterrupt: The user asked to stop; what was trained so far continues from its last checkpoint.
+    """
+    executed = _run_shared(work)
+    rule = stopping_rule(work.study, curves)
+    work.dispatcher.concurrent = 1
+    while True:
+        work.interrupt.check()
+        spec = work.dispatcher.next()
+        if spec is not None:
+            _run_trial(spec, work, rule)
+        elif work.dispatcher.done:
+            return executed
+        else:
+            time.sleep(_POLL)  # what it waits for is made by another driver
+
+
+def _run_shared(work: InlineWork) -> int:
+    """Run the shared stage runs that the store lacks, inputs first; return how many did not fail."""
+    shared = work.study.shared_runs()
+    absent = missing(shared, work.runs)
+    for run in shared:
+        work.tell(run, "waiting" if run.identity in absent else "cached")
+    return sum(_make_shared(run, work) for run in shared if run.identity in absent)
+
+
+def _make_shared(run: StageRun, work: InlineWork) -> bool:
+    """Run `run` unless another driver makes it; then wait for that one. Tell whether it was run here and not failed."""
+    while not work.dispatcher.claims.take(run.identity, [run.identity]):
+        work.interrupt.check()
+        time.sleep(_POLL)
+    try:
+        if work.runs.find(run.identity) is not None:
+            work.tell(run, "done")
+            return False
+        work.tell(run, "running")
+        return _executed(run, work)
+    finally:
+        work.dispatcher.claims.drop(run.identity)
+
+
+def _executed(run: StageRun, work: InlineWork) -> bool:
+    with _telemetry(work, run.identity) as telemetry, _threads(STAGES[run.stage].cores):
+        part = Part(_Checked(work.interrupt, telemetry), telemetry=telemetry)
+        try:
+            execute_anew(run, work.study.config_of(run), runs=work.runs, scratch=work.scratch, part=part)
+        except Exception as error:
+            work.tell(run, "failed")
+            failed = f"stage {run.stage} ({run.identity})"
+            if work.study.is_needed_by_all(run):
+                _log.exception("%s failed", failed)
+                raise StudyError(f"{failed}, which all trials need, failed: {type(error).__name__}: {error}") from error
+            _log.warning("%s failed; the trials that need it fail with the reason", failed, exc_info=True)
+            return False
+    work.tell(run, "done")
+    return True
+
+
+def _run_trial(spec: TrialSpec, work: InlineWork, rule: StoppingRule) -> None:
+    started = time.monotonic()
+    work.dispatcher.started(spec.trial)
+    with _telemetry(work, spec.trial) as telemetry, _threads(1):
+        report = _Rows(spec.trial, work, telemetry, _stops(spec, work.study, rule))
+        try:
+            ended = attempt(spec, runs=work.runs, scratch=work.scratch, report=report, telemetry=telemetry)
+        except StoppedEarly:
+            work.dispatcher.stopped(spec.trial)
+            return
+    if ended["outcome"] == "FAILED":
+        _log.error("trial %s failed:\n%s", spec.trial, ended["error"])
+    report.send()
+    work.dispatcher.ended(spec.trial, {**ended, "seconds": time.monotonic() - started})
+
+
+def _stops(spec: TrialSpec, study: Study, rule: StoppingRule) -> Callable[..., bool]:
+    """Return what tells, of each row, whether the trial of `spec` ends there."""
+    decisions = Decisions(spec) if study.scheduler.name != "fifo" else None
+
+    def stops(row: Row, *, live: bool) -> bool:
+        value = None if decisions is None else decisions.value(row, live=live)
+        return value is not None and rule.stops(spec.trial, row["epoch"], value)
+
+    return stops
+
+
+class _Rows:
+    """Records rows about every second, and ends the trial where the stopping rule says so or the user asked to stop."""
+
+    def __init__(self, trial: str, work: InlineWork, telemetry: Telemetry, stops: Callable[..., bool]) -> None:
+        self._trial, self._work, self._telemetry, self._stops = trial, work, telemetry, stops
+        self._rows: list[Row] = []
+        self._sent = time.monotonic()
+
+    def __call__(self, row: Row, *, live: bool) -> None:
+        self._rows.append(row)
+        stopped = self._stops(row, live=live)
+        if stopped or self._work.interrupt.requested or time.monotonic() - self._sent >= _PERIOD:
+            self.send()
+        self._work.interrupt.check()
+        if stopped:
+            raise StoppedEarly
+
+    def send(self) -> None:
+        """Record the rows, and what this process used meanwhile."""
+        rows, self._rows, self._sent = self._rows, [], time.monotonic()
+        self._work.dispatcher.rows(self._trial, rows, self._telemetry.take())
+
+
+class _Checked:
+    """Takes in the epochs of a shared stage run; stops there if the user asked for it."""
+
+    def __init__(self, interrupt: Interrupt, telemetry: Telemetry) -> None:
+        self._interrupt, self._telemetry = interrupt, telemetry
+
+    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._telemetry.reached(epoch, metrics)
+        self._interrupt.check()
+
+
+def _telemetry(work: InlineWork, name: str) -> Telemetry:
+    return Telemetry(work.store, study=work.study.id, name=name)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let numeric libraries use `count` threads, as Ray's workers do: more of them may sum in another order."""
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = str(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before

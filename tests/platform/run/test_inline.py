@@ -1,0 +1,140 @@
+"""Studies in one process: without Ray, with the records that Ray with one slot leaves, and open to a debugger."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platform.cli import options_of, parser
+from platform.errors import StudyError, UserError
+from platform.events import TrialEvent
+from platform.record.results import Result, collect
+from platform.record.trial_log import Summary
+from platform.run.driver import run_study
+from platform.study.domains import Choice
+from platform.study.space import Space
+from platform.study.study import Study
+from storage import layout
+from storage.events import EventLog
+from storage.runs import read_manifest
+from storage.uri import open_store
+from tests.platform.noop_studies import noop_study, options_in
+
+ROOT = Path(__file__).resolve().parents[3]
+CURVES = "base: {noop.epochs: 4}\ntrials: 8\nscheduler: %s"
+SCHEDULERS = ("fifo", "{asha: {grace_epochs: 1, reduction_factor: 2}}", "{median: {min_trials: 1}}")
+
+
+def inline(study: Study, home: Path, **changed: Any) -> Summary:
+    return run_study(study, options_in(home, inline=True, max_concurrent=None, **changed))
+
+
+def events(study: Study, home: Path) -> list[TrialEvent]:
+    return [TrialEvent.from_json(value) for value in EventLog(open_store((home / "store").as_uri()), study.id).read()]
+
+
+def artifacts(home: Path) -> dict[str, Any]:
+    """Return the files of all stage runs with their digests."""
+    store = open_store((home / "store").as_uri())
+    return {
+        key: read_manifest(store, key).files for key in store.list(layout.stages()) if key.endswith("manifest.json")
+    }
+
+
+def outcome(result: Result) -> tuple[Any, ...]:
+    """Return all of a result that does not depend on when it was run."""
+    return result.trial, result.point, result.values, result.outcome, result.metrics, result.identities
+
+
+def test_a_study_runs_without_ray(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "target: noop.value\nspace: {noop.value: {uniform: [0.0, 1.0]}}\ntrials: 2\nrepeats: 2\n", encoding="utf-8"
+    )
+    command = [sys.executable, "tests/programs/inline_study.py", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["completed 4", "ray loaded: False"]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_it_leaves_what_ray_with_one_slot_leaves(tmp_path: Path, scheduler: str) -> None:
+    study = noop_study(tmp_path, CURVES % scheduler)
+    homes = tmp_path / "inline", tmp_path / "ray"
+    inline(study, homes[0])
+    run_study(study, options_in(homes[1], max_concurrent=1))
+    here, there = ([outcome(result) for result in collect(events(study, home))] for home in homes)
+    assert here == there
+    assert scheduler == "fifo" or any(result[3] == "PRUNED" for result in here)
+    assert artifacts(homes[0]) == artifacts(homes[1]) != {}
+
+
+def test_a_failed_trial_is_recorded_and_shows_its_own_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    study = noop_study(tmp_path, "base: {noop.epochs: 3, noop.fail_at: 2}\ntrials: 2")
+    assert inline(study, tmp_path).trials == {"completed": 0, "pruned": 0, "failed": 2, "unfinished": 0}
+    assert "trainables/stages/noop.py" in caplog.text
+    assert "RuntimeError: noop was asked to fail at epoch 2" in caplog.text
+
+
+def test_ctrl_c_stops_at_an_epoch_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    study = noop_study(tmp_path, "base: {noop.epochs: 3}\ntrials: 3")
+
+    class Once:
+        asked = False
+
+        def see(self, event: TrialEvent) -> None:
+            if event.kind == "started" and not self.asked:
+                self.asked = True
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def close(self) -> None:
+            pass
+
+    first = run_study(study, options_in(tmp_path, inline=True, max_concurrent=None), views=lambda: [Once()])
+    assert first.interrupted
+    assert first.trials["completed"] < 3
+    again = inline(study, tmp_path)
+    assert again.trials == {"completed": 3, "pruned": 0, "failed": 0, "unfinished": 0}
+    assert not again.interrupted
+
+
+def test_a_shared_stage_that_fails_ends_the_study_with_its_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = noop_study(tmp_path, "sampler: grid\ntrials: 4", space="space: {noop.epochs: {int: [1, 4]}}")
+    study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2, 3, 4))}, base={"noop.fail_at": 1}))
+    with pytest.raises(
+        StudyError, match=r"stage noop .*which all trials need, failed: RuntimeError: .*fail at epoch 1"
+    ):
+        inline(study, tmp_path)
+    assert "trainables/stages/noop.py" in caplog.text, "the traceback of the stage, before the sentence"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"stage_deadline": 5.0}, "--stage-deadline: with --inline"),
+        ({"address": "auto"}, "--address auto: with --inline"),
+        ({"max_concurrent": 2}, "--max-concurrent: with --inline"),
+    ],
+)
+def test_what_one_process_cannot_do_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    study = noop_study(tmp_path, "trials: 1")
+    with pytest.raises(UserError, match=message):
+        run_study(study, replace(options_in(tmp_path, inline=True, max_concurrent=None), **changed))
+    assert not (tmp_path / "store").exists()
+
+
+def test_ray_address_of_the_environment_is_not_asked_for() -> None:
+    verb = parser("sweep", description="", file_help="")
+    arguments = verb.parse_args(["some.yaml", "--inline"])
+    assert options_of(arguments, environment={"RAY_ADDRESS": "auto"}).address is None
+    assert not options_of(verb.parse_args(["some.yaml"]), environment={}).inline, "it is never chosen by itself"
