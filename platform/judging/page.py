@@ -10,8 +10,8 @@ from trainables.datasets.clips import natural
 from trainables.judging.score_tables import Row, column
 from trainables.judging.scoring import CONTROLS, Value
 from trainables.metrics.video import VIDEO_METRICS
-from trainables.report.exhibits import Exhibit, Section, choose
-from trainables.report.trial_page import write_sections
+from trainables.pages.exhibits import Exhibit, Section, choose
+from trainables.pages.trial_page import write_sections
 
 _RANKED_BY = VIDEO_METRICS["ssim"]
 

@@ -11,10 +11,10 @@ from platform.analysis.findings import Findings, by_seed
 from platform.analysis.measures import Measure
 from platform.analysis.per_clip import Floats
 from platform.analysis.voxel_importance import RegionMap, bars
-from platform.reporting.drawing import Drawing, Scale, scale
 from platform.reporting.embedding import EmbeddingMap
 from platform.reporting.tables import TONES
 from platform.reporting.words import bracket, decimals, number
+from trainables.pages.drawing import Drawing, Scale, scale
 
 WIDTH = 372
 ROWS = 40

@@ -8,9 +8,7 @@ from platform.analysis.findings import Findings, find
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
 from platform.reporting.cost import cost_table, costs, trial_table
-from platform.reporting.drawing import Drawing
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
-from platform.reporting.grid import Grid, Tone
 from platform.reporting.methods import methods, provenance
 from platform.reporting.published import Agreement, agreements, published_table
 from platform.reporting.sentences import answers, declared_as, replicated, status
@@ -25,6 +23,8 @@ from platform.reporting.tables import (
     subject_table,
 )
 from platform.study.design import BASELINE
+from trainables.pages.drawing import Drawing
+from trainables.pages.grid import Grid, Tone
 
 
 @dataclass(frozen=True)

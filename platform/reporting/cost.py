@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from platform.analysis.collect import AblationResult, AblationTrial
-from platform.reporting.grid import Cell, Grid
 from platform.reporting.words import DASH
 from platform.screen.plan import duration
 from trainables.graph import STAGES
+from trainables.pages.grid import Cell, Grid
 
 
 @dataclass(frozen=True)

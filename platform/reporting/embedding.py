@@ -9,10 +9,10 @@ from safetensors import safe_open
 
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.analysis.per_clip import Floats
-from platform.reporting.grid import Cell, Grid
 from platform.reporting.words import DASH, number
 from storage.errors import StoreError
 from trainables.datasets.phantom.stimuli import SHAPES
+from trainables.pages.grid import Cell, Grid
 
 FIGURE = "embedding_map"
 _FEWEST = 4

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from platform.reporting.contents import Report, Section
-from platform.reporting.drawing import styles
+from trainables.pages.drawing import styles
 
 
 def page(report: Report) -> str:
@@ -18,7 +18,7 @@ def page(report: Report) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
-{styles("colours", "page", "chart")}</style>
+{styles("colours", "report", "chart")}</style>
 </head>
 <body>
 <header><h1>{title}</h1></header>

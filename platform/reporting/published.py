@@ -11,10 +11,10 @@ from scipy import stats
 
 from platform.analysis.findings import Estimated, Findings
 from platform.analysis.measures import Measure, measure
-from platform.reporting.grid import Cell, Grid, Tone
 from platform.reporting.words import DASH, counted, decimals, number
 from platform.study.ablation_checks import PUBLISHED
 from platform.study.design import BASELINE, Published
+from trainables.pages.grid import Cell, Grid, Tone
 
 Direction = Literal["", "agrees", "opposite", "unclear"]
 _TONES: dict[Direction, Tone] = {"agrees": "agrees", "opposite": "opposite"}

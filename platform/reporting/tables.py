@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from platform.analysis.findings import Estimated, Findings
 from platform.analysis.measures import Measure
 from platform.record.results import error_line
-from platform.reporting.grid import Cell, Grid, Tone
 from platform.reporting.sentences import label
 from platform.reporting.words import DASH, bracket, counted, decimals, number, p_text
 from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
+from trainables.pages.grid import Cell, Grid, Tone
 
 SHOWN_GAPS = 40
 TONES: Mapping[str, Tone] = {"better": "better", "worse": "worse", "equivalent": "same", "inconclusive": ""}

@@ -14,9 +14,9 @@ from PIL import Image
 from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
 from trainables.judging.score_tables import Row
 from trainables.metrics.video import VIDEO_METRICS
-from trainables.report import trial_page
-from trainables.report.document import verdict_on
-from trainables.report.exhibits import choose
+from trainables.pages import trial_page
+from trainables.pages.document import verdict_on
+from trainables.pages.exhibits import choose
 
 METRICS = tuple(VIDEO_METRICS[name] for name in ("two_way_i", "ssim", "epe"))
 SIDE, FRAMES = 16, 4

@@ -16,7 +16,7 @@ from trainables.judging.scoring import available
 from trainables.judging.trial import Bench, Verdict, judge, row_json
 from trainables.metrics.networks import load_networks
 from trainables.metrics.video import Role, VideoMetric
-from trainables.report.trial_page import write_page
+from trainables.pages.trial_page import write_page
 
 _SCHEMA = pa.schema(
     [

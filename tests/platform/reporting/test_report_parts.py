@@ -14,8 +14,6 @@ from platform.analysis.voxel_importance import agreement_by_chance
 from platform.record.results import error_line
 from platform.reporting.charts import figures
 from platform.reporting.cost import costs
-from platform.reporting.drawing import scale
-from platform.reporting.grid import Cell, Grid
 from platform.reporting.methods import methods
 from platform.reporting.published import agreements
 from platform.reporting.sentences import label, sentence
@@ -24,6 +22,8 @@ from platform.reporting.words import bracket, decimals, number, p_text
 from platform.study.design import Factorial
 from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
+from trainables.pages.drawing import scale
+from trainables.pages.grid import Cell, Grid
 
 ROW = ("label", "value")
 """Styles of what is written beside a bar."""

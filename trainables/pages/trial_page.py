@@ -5,9 +5,9 @@ from pathlib import Path
 
 from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
 from trainables.metrics.video import VideoMetric
-from trainables.report.document import document
-from trainables.report.exhibits import Exhibit, Section, choose
-from trainables.report.pictures import write_contact_sheet
+from trainables.pages.document import document
+from trainables.pages.exhibits import Exhibit, Section, choose
+from trainables.pages.pictures import write_contact_sheet
 
 LIMIT = 3_000_000
 """Bytes of a page, which MLflow shows in a frame and people send by mail."""

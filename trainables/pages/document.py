@@ -8,8 +8,8 @@ from pathlib import Path
 from trainables.judging.score_tables import Row
 from trainables.metrics.clip import Clip
 from trainables.metrics.video import VideoMetric
-from trainables.report.exhibits import Exhibit, Section
-from trainables.report.pictures import strip_uri
+from trainables.pages.exhibits import Exhibit, Section
+from trainables.pages.pictures import strip_uri
 
 _STYLE = Path(__file__).with_name("page.css")
 _NOTES = (

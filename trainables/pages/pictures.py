@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from trainables.metrics.clip import Clip
-from trainables.report.exhibits import Exhibit, Section
+from trainables.pages.exhibits import Exhibit, Section
 
 _PAPER, _INK, _FAINT = "#ffffff", "#1d2433", "#5b6475"
 _TILE, _GAP, _LABEL, _HEAD = 64, 3, 110, 18
