@@ -1,9 +1,10 @@
 """`python -m platform` lists the verbs; each is run as `python -m platform.VERB`."""
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 
-from rich.console import Console
+from platform.cli import Answer, run_verb, verb_parser
 
 VERBS: Mapping[str, str] = {
     "sweep": "run the search space in a file, or continue it where it stopped",
@@ -21,17 +22,18 @@ VERBS: Mapping[str, str] = {
 }
 
 
-def main() -> int:
-    """Print the verbs."""
-    parser = argparse.ArgumentParser(prog="python -m platform", description="List the verbs of Mindsweep.")
-    parser.parse_args()
-    console = Console(highlight=False, markup=False)
-    console.print("Mindsweep: run from the project's root\n")
-    for verb, purpose in VERBS.items():
-        console.print(f"  python -m platform.{verb:10} {purpose}", soft_wrap=True)
-    console.print("\nEach tells its options with --help.")
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the verbs and return the exit code."""
+    parser = verb_parser("VERB", "List the verbs of Mindsweep.")
+    parser.prog = "python -m platform"
+    return run_verb(parser, _answer, argv)
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    lines = [f"  python -m platform.{verb:10} {purpose}" for verb, purpose in VERBS.items()]
+    heading = "Mindsweep: run these from the project's root\n"
+    return Answer({"verbs": dict(VERBS)}, "\n".join([heading, *lines, "\n--help lists the options of each."]))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

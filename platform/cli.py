@@ -1,83 +1,109 @@
-"""The command line that all verbs share: options, their defaults, and the checks before anything starts."""
+"""The command line that all verbs share: a verb parses, calls, and answers.
+
+With `--json` every verb prints exactly one JSON object on stdout, also for errors; all else goes to stderr.
+"""
 
 import argparse
 import json
+import math
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 from rich.console import Console
 
 from platform.errors import StudyError, UserError
-from platform.options import Options
-from platform.tracking_uri import check_tracking, default_tracking, without_secrets
-from storage.base import Store
-from storage.cache import limit_here
+from platform.options import DEFAULT_HOME, Options, home_of
+from platform.tracking_uri import default_tracking, without_secrets
 from storage.errors import StoreError
-from storage.uri import FIRST_LOOK, check_store, open_store
 
-DEFAULT_HOME = "runs"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
-
-
-def parser(verb: str, *, description: str, file_help: str) -> argparse.ArgumentParser:
-    """Return the parser of a verb that runs the study in a file."""
-    made = argparse.ArgumentParser(prog=f"python -m platform.{verb}", description=description, allow_abbrev=False)
-    made.add_argument("file", metavar="FILE", type=Path, help=file_help)
-    made.add_argument("--trials", metavar="N", help="points to try; short for --set trials=N")
-    made.add_argument("--seed", metavar="N", help="seed of the study; short for --set seed=N")
-    made.add_argument("--fresh", action="store_true", help="begin anew instead of continuing an earlier run")
-    add_running(made)
-    return made
-
-
-def record_parser(verb: str, *, description: str) -> argparse.ArgumentParser:
-    """Return the parser of a verb that works on the records of a store; `records_of` reads what it parsed."""
-    made = argparse.ArgumentParser(prog=f"python -m platform.{verb}", description=description, allow_abbrev=False)
-    add_store(made)
-    made.add_argument("--json", action="store_true", dest="as_json", help=_JSON_HELP)
-    return made
-
-
-def add_running(made: argparse.ArgumentParser) -> None:
-    """Add the options of every verb that runs a study."""
-    made.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
-    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)
-    add_places(made)
-    made.add_argument(
-        "--address", help="Ray cluster to join, such as auto or HOST:PORT (default: $RAY_ADDRESS, or start one here)"
-    )
-    made.add_argument("--inline", action="store_true", help=_INLINE_HELP)
-    made.add_argument("--max-concurrent", type=positive, metavar="N", help="trials at a time (default: as fits)")
-    made.add_argument("--stage-deadline", type=positive, metavar="SECONDS", help=_DEADLINE_HELP)
-    made.add_argument("--json", action="store_true", dest="as_json", help=_JSON_HELP)
-
-
-_JSON_HELP = "one JSON object on stdout at the end"
+EXIT_CODES = "Exit code: 0 done, 1 failed later, 2 bad input and nothing was started, 130 interrupted (Ctrl-C)."
+_WIDTH = 140
+"""Columns where there is no terminal to ask."""
+_HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
 _DEADLINE_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
 _INLINE_HELP = "run in this process, one trial at a time, without Ray: a breakpoint in a stage stops there"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
+_JSON_HELP = "print one JSON object on stdout, also for an error; all else goes to stderr"
 
 
-def add_places(made: argparse.ArgumentParser) -> None:
-    """Add the options that say where things are kept."""
-    add_store(made)
-    add_tracking(made)
+@dataclass(frozen=True)
+class Answer:
+    """What a verb answers."""
+
+    value: Mapping[str, Any]
+    """Printed on stdout as one JSON object with `--json`."""
+    show: str | Callable[[Console], None] = ""
+    """What people see on stdout without `--json`: a text, or what prints it."""
+    exit_code: int = 0
+    then: Callable[[], int] | None = None
+    """What goes on once this is printed, such as a server; returns the exit code."""
 
 
-def add_tracking(made: argparse.ArgumentParser) -> None:
-    """Add the option that says where MLflow is."""
-    made.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
+class VerbParser(argparse.ArgumentParser):
+    """A parser that leaves to `run_verb` what is printed, so that `--json` holds for mistakes and for help."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UserError`."""
+        raise UserError(f"{message}\n{self.format_usage().strip()}")
+
+    def print_help(self, file: object = None) -> NoReturn:
+        """Raise what makes `run_verb` print the help."""
+        raise _HelpRequest(self.format_help().rstrip())
 
 
-def add_store(made: argparse.ArgumentParser) -> None:
+def verb_parser(verb: str, description: str, *, exit_codes: str = EXIT_CODES) -> VerbParser:
+    """Return the parser of a verb, with `--json` and the exit codes in its help."""
+    parser = VerbParser(
+        prog=f"python -m platform.{verb}",
+        description=description,
+        epilog=exit_codes,
+        formatter_class=_Paragraphs,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", dest="as_json", help=_JSON_HELP)
+    return parser
+
+
+def add_home(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where results are kept."""
+    parser.add_argument("--home", type=Path, metavar="FOLDER", help=_HOME_HELP)
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where records are kept."""
-    made.add_argument("--home", type=Path, help=HOME_HELP)
-    made.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
+    add_home(parser)
+    parser.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
+
+
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where MLflow is."""
+    parser.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every verb that runs a study."""
+    add_store(parser)
+    add_tracking(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
+    parser.add_argument(
+        "--address", help="Ray cluster to join, such as auto or HOST:PORT (default: $RAY_ADDRESS, or start one here)"
+    )
+    parser.add_argument("--inline", action="store_true", help=_INLINE_HELP)
+    parser.add_argument("--max-concurrent", type=positive, metavar="N", help="most trials at a time (default: as fits)")
+    parser.add_argument("--stage-deadline", type=positive, metavar="SECONDS", help=_DEADLINE_HELP)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the option that changes keys of a file and config fields."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)
 
 
 def positive(text: str) -> int:
@@ -88,81 +114,28 @@ def positive(text: str) -> int:
     return number
 
 
+def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
+    """Return the options that a verb has parsed, defaults filled in."""
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    home, inline = home_of(given.get("home"), environment=environment), given.get("inline", False)
+    return Options(
+        home=home,
+        store=given.get("store", (home / "store").as_uri()),
+        tracking=given.get("tracking", default_tracking(home)),
+        address=given.get("address", None if inline else environment.get("RAY_ADDRESS")),
+        inline=inline,
+        max_concurrent=given.get("max_concurrent"),
+        stage_deadline=given.get("stage_deadline"),
+        fresh=given.get("fresh", False),
+        dry_run=given.get("dry_run", False),
+        as_json=given.get("as_json", False),
+    )
+
+
 def settings_of(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return what the command line changes in the file, as `key=value`."""
     short = [f"{key}={value}" for key in ("trials", "seed") if (value := getattr(arguments, key)) is not None]
     return (*arguments.settings, *short)
-
-
-def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
-    """Return the options, defaults filled in."""
-    return replace(
-        places_of(arguments, environment=environment),
-        address=_address(arguments, environment),
-        inline=arguments.inline,
-        max_concurrent=arguments.max_concurrent,
-        stage_deadline=arguments.stage_deadline,
-        fresh=arguments.fresh,
-        dry_run=arguments.dry_run,
-    )
-
-
-def _address(arguments: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
-    """Return the cluster to join: as given, or RAY_ADDRESS, which `--inline` has no use for."""
-    if arguments.address is not None or arguments.inline:
-        address: str | None = arguments.address
-        return address
-    return environment.get("RAY_ADDRESS")
-
-
-def places_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
-    """Return the options of a verb that has `add_places`: it shows what is on record."""
-    options = records_of(arguments, environment=environment)
-    tracking = arguments.tracking if arguments.tracking is not None else default_tracking(options.home)
-    return replace(options, tracking=tracking)
-
-
-def records_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
-    """Return the options of a verb that has `add_store` only: it works on records."""
-    home = home_of(arguments.home, environment=environment)
-    store = arguments.store if arguments.store is not None else (home / "store").as_uri()
-    return Options(home=home, store=store, tracking="", as_json=arguments.as_json)
-
-
-def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the absolute folder for all results: as given, or MINDSWEEP_HOME, or `runs` here."""
-    home = given if given is not None else Path(environment.get("MINDSWEEP_HOME", DEFAULT_HOME))
-    return home.expanduser().absolute()
-
-
-def open_readable(options: Options) -> Store:
-    """Return the store, touching neither disk nor network. Raises `UserError` for an unknown kind of URI."""
-    try:
-        limit_here()  # of the cache for what a remote store holds
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    try:
-        return open_store(options.store)
-    except (ValueError, StoreError) as error:
-        raise UserError(f"--store: {without_secrets(str(error))}") from error
-
-
-def preflight(options: Options) -> Store:
-    """Check that results can be kept, before anything starts. Leaves nothing behind if they cannot.
-
-    Raises:
-        UserError: The home, the store or the tracking database cannot be reached or written.
-    """
-    store = open_readable(options)
-    holder = next(folder for folder in (options.home, *options.home.parents) if folder.exists())
-    if not holder.is_dir() or not os.access(holder, os.W_OK | os.X_OK):
-        raise UserError(f"--home: {options.home} cannot be written: {holder} is no folder of yours")
-    check_tracking(options.tracking)
-    try:
-        check_store(open_store(options.store, patience=FIRST_LOOK))
-    except StoreError as error:
-        raise UserError(f"--store: {without_secrets(str(error))}") from error
-    return store
 
 
 def quiet_loading() -> None:
@@ -170,25 +143,83 @@ def quiet_loading() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def answered(work: Callable[[], int], options: Options) -> int:
-    """Return the exit code of `work`, or tell what went wrong: 2 bad input, 1 failed later, 130 on Ctrl-C."""
+class _HelpRequest(Exception):
+    """`--help` was given; the text is the help."""
+
+
+class _Paragraphs(argparse.HelpFormatter):
+    """Wraps each paragraph of a description by itself."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(_Paragraphs, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
+
+
+def run_verb(parser: VerbParser, call: Callable[[argparse.Namespace], Answer], argv: Sequence[str] | None) -> int:
+    """Parse `argv`, let `call` do the work, print its answer, and return the exit code.
+
+    Exit codes: 0 done, 1 failed later, 2 bad input and nothing was started, 130 interrupted by Ctrl-C.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in words
+    on_stdout: AbstractContextManager[Any] = redirect_stdout(sys.stderr) if as_json else nullcontext()
+    with on_stdout:
+        answer = _answer(lambda: call(parser.parse_args(words)), as_json=as_json)
+    _print(answer, as_json=as_json)
+    return answer.exit_code if answer.then is None else answer.then()
+
+
+def _answer(work: Callable[[], Answer], *, as_json: bool) -> Answer:
+    """Return the answer of `work`, or one that says what went wrong."""
     try:
         return work()
+    except _HelpRequest as request:
+        return Answer({"help": str(request)}, str(request))
     except UserError as error:
-        return _failed(error, UserError.exit_code, options)
+        return _failure(str(error), UserError.exit_code)
     except (StudyError, StoreError, OSError) as error:
-        return _failed(error, StudyError.exit_code, options)
+        return _failure(str(error), StudyError.exit_code)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _failure("interrupted", INTERRUPTED)
+    except Exception as error:
+        if not as_json:
+            raise
+        traceback.print_exc()
+        return _failure(f"{type(error).__name__}: {error}", StudyError.exit_code)
 
 
-def _failed(error: Exception, code: int, options: Options) -> int:
-    """Tell the user, and with `--json` the program that called."""
-    text = without_secrets(str(error))
+def _failure(text: str, code: int) -> Answer:
+    """Tell the user, and return the answer for the program that called."""
+    text = without_secrets(text)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     console.print(text)
     if code == UserError.exit_code:
         console.print("nothing was started", style="bold")
-    if options.as_json:
-        sys.stdout.write(json.dumps({"error": text, "exit_code": code}) + "\n")
-    return code
+    return Answer({"error": text}, exit_code=code)
+
+
+def _print(answer: Answer, *, as_json: bool) -> None:
+    if as_json:
+        value = {**answer.value, "exit_code": answer.exit_code}
+        sys.stdout.write(json.dumps(_plain(value), allow_nan=False) + "\n")
+        sys.stdout.flush()
+    elif callable(answer.show):
+        answer.show(console())
+    elif answer.show:
+        console().print(answer.show, soft_wrap=True)
+
+
+def console() -> Console:
+    """Return a console for what people read: no markup, since names and paths may look like it."""
+    made = Console(markup=False, highlight=False)
+    if not made.is_terminal:
+        made.width = _WIDTH
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with null in the place of numbers that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

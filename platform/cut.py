@@ -1,14 +1,10 @@
-"""Cut videos into short clips for `dataset: {kind: folder}`: `python -m platform.cut VIDEO... --out DIR`.
-
-DIR gets `clips/` with a folder of PNG per clip, and `captions.json`. Nobody has told what is to be seen, so captions
-name the video and what pixels alone tell: brightness, colour and motion. Write better ones where you can. VIDEO may
-also be `lavfi:SOURCE`, one of the moving patterns that FFmpeg draws itself, such as lavfi:mandelbrot=size=128x128.
-"""
+"""`python -m platform.cut VIDEO... --out FOLDER`: cuts videos into short clips for `dataset: {kind: folder}`."""
 
 import argparse
 import hashlib
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 
+from platform.cli import Answer, VerbParser, run_verb, verb_parser
 from platform.errors import UserError
 from trainables.datasets.clips import VIDEO
 from trainables.datasets.phantom.drives import DIRECTIONS, SHAPES, drives
@@ -30,18 +26,39 @@ _WAYS = ("right", "up and right", "up", "up and left", "left", "down and left", 
 _HUES = ("red", "orange", "yellow", "green", "green", "cyan", "blue", "blue", "purple", "pink")
 
 
+_DESCRIPTION = """\
+Cut videos into short clips for a data set of kind folder. FOLDER gets clips/ with a folder of PNG per clip, and
+captions.json.
+
+Nobody has said what is to be seen, so captions name the video and what pixels alone tell: brightness, colour and
+motion. Write better ones where you can. VIDEO may also be lavfi:SOURCE, one of the moving patterns that FFmpeg draws
+itself, such as lavfi:mandelbrot=size=128x128."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Cut; return the exit code."""
-    options = _parser().parse_args(argv)
-    console = Console(highlight=False, markup=False)
-    try:
-        shape = (options.frames, options.side)
-        captions = cut(options.videos, options.out, shape=shape, seconds=options.seconds, most=options.most)
-    except UserError as error:
-        Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
-        return UserError.exit_code
-    console.print(f"{len(captions)} clips in {options.out}", soft_wrap=True)
-    return 0
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
+
+
+def _parser() -> VerbParser:
+    parser = verb_parser("cut", _DESCRIPTION)
+    add = parser.add_argument
+    add("videos", nargs="+", metavar="VIDEO")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="a new or empty folder")
+    add("--seconds", type=_positive, default=2.0, metavar="S", help="length of a clip (default: 2)")
+    add("--frames", type=int, default=8, choices=range(2, 65), metavar="N", help="frames per clip (default: 8)")
+    side = "side of the clips in pixels (default: 64)"
+    add("--side", type=int, default=64, choices=range(32, 1025), metavar="N", help=side)
+    most = "most clips of a video (default: 200)"
+    add("--most", type=int, default=200, choices=range(1, 100_001), metavar="N", help=most)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    shape = (arguments.frames, arguments.side)
+    captions = cut(arguments.videos, arguments.out, shape=shape, seconds=arguments.seconds, most=arguments.most)
+    value = {"folder": str(arguments.out), "clips": len(captions)}
+    return Answer(value, f"{len(captions)} clips in {arguments.out}")
 
 
 def cut(videos: Sequence[str], out: Path, *, shape: tuple[int, int], seconds: float, most: int) -> dict[str, str]:
@@ -143,28 +160,6 @@ def _pictures(video: str) -> Iterator[tuple[float, Image.Image]]:
         raise UserError(f"{video}: cannot be read: {error}") from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m platform.cut",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("videos", nargs="+", metavar="VIDEO")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--seconds", type=_positive, default=2.0, metavar="S", help="length of a clip (default: 2)")
-    parser.add_argument(
-        "--frames", type=int, default=8, choices=range(2, 65), metavar="N", help="per clip (default: 8)"
-    )
-    parser.add_argument(
-        "--side", type=int, default=64, choices=range(32, 1025), metavar="N", help="in pixels (default: 64)"
-    )
-    parser.add_argument(
-        "--most", type=int, default=200, choices=range(1, 100_001), metavar="N", help="clips of a video (default: 200)"
-    )
-    return parser
-
-
 def _positive(text: str) -> float:
     value = float(text)
     if not (math.isfinite(value) and value > 0):
@@ -173,4 +168,4 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -1,9 +1,4 @@
-"""Judge videos made anywhere: `python -m platform.evaluate FOLDER`.
-
-FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3]. Videos that show truth and reconstruction
-side by side with black padding are cut; for any other give the true videos by --truth. Pairs have one name. Several
-systems are judged at once with --system NAME=FOLDER, all at one size and frame count, on the same clips.
-"""
+"""`python -m platform.evaluate FOLDER`: judges videos made anywhere against the true ones."""
 
 import argparse
 import json
@@ -18,35 +13,75 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from platform.cli import HOME_HELP, home_of, quiet_loading
+from platform.cli import (
+    Answer,
+    VerbParser,
+    add_home,
+    add_tracking,
+    console,
+    options_of,
+    quiet_loading,
+    run_verb,
+    verb_parser,
+)
 from platform.errors import UserError
 from platform.judging.contest import Contest, Failure, System, arrange, survey
 from platform.judging.page import write_contest_page
 from platform.judging.scoring import Judge
-from platform.tracking_uri import check_tracking, default_tracking, without_secrets
+from platform.tracking_uri import check_tracking, without_secrets
 from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
 from trainables.judging.scoring import Value
 from trainables.metrics.video import Network, Networks, Role
 
+_DESCRIPTION = """\
+Judge videos made anywhere. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; 0: all is well, 1: some file failed, 2: the request makes no sense and nothing was computed."""
-    options = _parser().parse_args(arguments)
-    console = Console(stderr=options.json)
-    try:
-        systems = [survey(name, folder) for name, folder in _folders(options)]
-        truth = survey("truth", options.truth) if options.truth is not None else None
-        contest = arrange(systems, truth, size=options.resolution, frames=options.frames)
-        tracking = _tracking(options)
-        folder = _output(options, systems)
-    except UserError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
-        return UserError.exit_code
-    choice = _choice(contest, options)
-    console.print(choice, highlight=False, soft_wrap=True, markup=False)
-    networks, missing = _networks(options, frames=contest.frames)
-    judge = Judge(contest, networks, legacy_flow=options.legacy_epe, threads=len(os.sched_getaffinity(0)))
-    values, failures = judge.run(lambda names: track(names, console=console, disable=not console.is_terminal))
+Videos that show truth and reconstruction side by side with black padding are cut; for any other give the true videos
+by --truth. Pairs have one name. Several systems are judged at once with --system NAME=FOLDER, all at one size and frame
+count, on the same clips."""
+_EXIT_CODES = "Exit code: 0 done, 1 some file failed, 2 bad input and nothing was started, 130 interrupted (Ctrl-C)."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
+
+
+def _parser() -> VerbParser:
+    parser = verb_parser("evaluate", _DESCRIPTION, exit_codes=_EXIT_CODES)
+    add = parser.add_argument
+    add("folder", nargs="?", type=Path, metavar="FOLDER", help="the reconstructions of one system, named as the folder")
+    add("--system", action="append", default=[], metavar="NAME=FOLDER", help="one more system; may be repeated")
+    add("--truth", type=Path, metavar="FOLDER", help="the true videos, named as the reconstructions")
+    size = "frame size for all (default: the smallest common native one)"
+    add("--resolution", type=_size, metavar="N or HxW", help=size)
+    count = "frames per clip for all (default: the smallest common native count)"
+    add("--frames", type=_count, metavar="N", help=count)
+    add("--legacy-epe", action="store_true", help="also EPE on frames made grey with the released code's weights")
+    for role, use in _SOURCES.items():
+        add(_flag(role), metavar="SOURCE", help=use)
+    add("--out", type=Path, metavar="FOLDER", help="where results go (default: HOME/evaluate/SYSTEMS)")
+    add_home(parser)
+    add_tracking(parser)
+    add("--no-tracking", action="store_true", help="make no MLflow run")
+    add("--allow-failures", action="store_true", help="exit with 0 although some files failed")
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    began, options = time.time(), options_of(arguments)
+    systems = [survey(name, folder) for name, folder in _folders(arguments)]
+    truth = survey("truth", arguments.truth) if arguments.truth is not None else None
+    contest = arrange(systems, truth, size=arguments.resolution, frames=arguments.frames)
+    if not arguments.no_tracking:
+        check_tracking(options.tracking)
+    folder = _output(arguments.out, systems, home=options.home)
+    choice = _choice(contest, arguments)
+    console().print(choice, soft_wrap=True)
+    networks, missing = _networks(arguments, frames=contest.frames)
+    judge = Judge(contest, networks, legacy_flow=arguments.legacy_epe, threads=len(os.sched_getaffinity(0)))
+    progress = Console()
+    values, failures = judge.run(lambda names: track(names, console=progress, disable=not progress.is_terminal))
     failures = [*contest.failures, *missing, *failures]
     rows = summarise(values, judge.metrics)
     table = sheet(rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values)))
@@ -54,45 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write(folder, table, report)
     write_parquet(values, folder / "per_clip.parquet")
     write_contest_page(judge, values, rows, failures, folder)
-    if tracking is not None:
-        _record(rows, report, options, uri=tracking)
-    _show(console, table, failures, folder)
-    if options.json:
-        sys.stdout.write(json.dumps(report) + "\n")
-    return 1 if failures and not options.allow_failures else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m platform.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.set_defaults(began=time.time())
-    add = parser.add_argument
-    add("folder", nargs="?", type=Path, metavar="FOLDER", help="the reconstructions of one system, named as the folder")
-    add("--system", action="append", default=[], metavar="NAME=FOLDER", help="one more system; may be repeated")
-    add("--truth", type=Path, metavar="FOLDER", help="the true videos, named as the reconstructions")
-    add(
-        "--resolution",
-        type=_size,
-        metavar="N or HxW",
-        help="frame size for all; the smallest common native one by default",
-    )
-    add(
-        "--frames",
-        type=_count,
-        metavar="N",
-        help="frames per clip for all; the smallest common native count by default",
-    )
-    add("--legacy-epe", action="store_true", help="also EPE on frames made grey with the released code's weights")
-    for role, use in _SOURCES.items():
-        add(_flag(role), metavar="SOURCE", help=use)
-    add("--out", type=Path, metavar="DIR", help="where results go; <home>/evaluate/<systems> by default")
-    add("--home", type=Path, help=HOME_HELP)
-    add("--tracking", metavar="URI", help="MLflow (default: sqlite:///<home>/mlflow.db, which `make ui` shows)")
-    add("--no-tracking", action="store_true", help="make no MLflow run")
-    add("--allow-failures", action="store_true", help="exit with 0 although some files failed")
-    add("--json", action="store_true", help="one JSON object on standard output, all else on standard error")
-    return parser
+    if not arguments.no_tracking:
+        _record(rows, report, arguments, began=began)
+    code = 1 if failures and not arguments.allow_failures else 0
+    return Answer(report, lambda console: _show(console, table, failures, folder), code)
 
 
 FILES = ("scores.md", "scores.tex", "scores.json", "per_clip.parquet", "page.html", "contact.png")
@@ -119,9 +119,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _folders(options: argparse.Namespace) -> list[tuple[str, Path]]:
-    named = [] if options.folder is None else [(options.folder.resolve().name, options.folder)]
-    for text in options.system:
+def _folders(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
+    named = [] if arguments.folder is None else [(arguments.folder.resolve().name, arguments.folder)]
+    for text in arguments.system:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
             raise UserError(f"--system {text}: NAME=FOLDER is needed")
@@ -134,18 +134,18 @@ def _folders(options: argparse.Namespace) -> list[tuple[str, Path]]:
     return named
 
 
-def _networks(options: argparse.Namespace, *, frames: int) -> tuple[Networks, list[Failure]]:
+def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, list[Failure]]:
     """Load what was asked for; what cannot be loaded is a failure, and its metrics are left out."""
     loaded: dict[str, Network] = {}
     failures = []
     for key in _SOURCES:
-        source = getattr(options, key)
+        source = getattr(arguments, key)
         if source is not None:
             quiet_loading()
             from trainables.metrics.networks import load_network  # torch, only where it is asked for
 
             try:
-                if key == "clip" and source == options.vifi and "vifi" in loaded:
+                if key == "clip" and source == arguments.vifi and "vifi" in loaded:
                     loaded[key] = loaded["vifi"]  # and `read` runs it once
                 else:
                     loaded[key] = load_network(key, source, frames=frames)
@@ -154,11 +154,11 @@ def _networks(options: argparse.Namespace, *, frames: int) -> tuple[Networks, li
     return Networks(**loaded), failures
 
 
-def _choice(contest: Contest, options: argparse.Namespace) -> str:
+def _choice(contest: Contest, arguments: argparse.Namespace) -> str:
     height, width = contest.size
     size, count = (
         "as asked" if given is not None else "the smallest usual native one"
-        for given in (options.resolution, options.frames)
+        for given in (arguments.resolution, arguments.frames)
     )
     native = "; ".join(f"{system.name} {_native(system)}" for system in contest.systems)
     return f"All are judged at {height}x{width} ({size}), {contest.frames} frames ({count}). Native: {native}."
@@ -183,27 +183,14 @@ def _notes(values: Sequence[Value]) -> Iterator[str]:
     yield "Other clip's truth: the same reconstructions against the truth of another clip, drawn at random: chance."
 
 
-def _output(options: argparse.Namespace, systems: Sequence[System]) -> Path:
+def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Path:
     """Make the folder for the results, before anything is computed."""
-    folder: Path = (
-        options.out
-        if options.out is not None
-        else home_of(options.home) / "evaluate" / "+".join(s.name for s in systems)
-    )
+    folder = given if given is not None else home / "evaluate" / "+".join(system.name for system in systems)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be made: {error}") from error
     return folder
-
-
-def _tracking(options: argparse.Namespace) -> str | None:
-    """Return where the MLflow run goes, before anything is computed. Raises `UserError`."""
-    if options.no_tracking:
-        return None
-    uri: str = options.tracking if options.tracking is not None else default_tracking(home_of(options.home))
-    check_tracking(uri)
-    return uri
 
 
 def _report(contest: Contest, rows: Sequence[Row], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
@@ -221,24 +208,24 @@ def _write(folder: Path, table: Sheet, report: Mapping[str, Any]) -> None:
     (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def _facts(options: argparse.Namespace, report: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(arguments: argparse.Namespace, report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an MLflow run has as parameters."""
-    networks = {role: getattr(options, role) for role in _SOURCES if getattr(options, role) is not None}
+    networks = {role: getattr(arguments, role) for role in _SOURCES if getattr(arguments, role) is not None}
     folders = {name: system["folder"] for name, system in report["systems"].items()}
-    truth = {} if options.truth is None else {"truth": str(options.truth)}
+    truth = {} if arguments.truth is None else {"truth": str(arguments.truth)}
     return {"folder": {**folders, **truth}, **report["chosen"], "failures": len(report["failures"]), **networks}
 
 
-def _record(rows: Sequence[Row], report: Mapping[str, Any], options: argparse.Namespace, *, uri: str) -> None:
-    """Make the MLflow run; the files are written already, so what goes wrong here is only told."""
+def _record(rows: Sequence[Row], report: Mapping[str, Any], arguments: argparse.Namespace, *, began: float) -> None:
+    """Make the MLflow run; the files are written already, so what goes wrong here is only a warning."""
     from platform.mlflow_view.evaluation_run import Evaluation, record  # MLflow takes seconds to import
 
-    files = [Path(report["out"]) / name for name in FILES]
+    options, files = options_of(arguments), [Path(report["out"]) / name for name in FILES]
     try:
-        record(Evaluation(rows, _facts(options, report), files, options.began), uri=uri, home=home_of(options.home))
+        record(Evaluation(rows, _facts(arguments, report), files, began), uri=options.tracking, home=options.home)
     except Exception as error:
-        told = f"MLflow lacks this evaluation: {without_secrets(str(error))}"
-        Console(stderr=True).print(told, soft_wrap=True, highlight=False, markup=False)
+        warning = f"MLflow lacks this evaluation: {without_secrets(str(error))}"
+        Console(stderr=True).print(warning, soft_wrap=True, highlight=False, markup=False)
 
 
 def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: Path) -> None:

@@ -1,16 +1,13 @@
 """`python -m platform.import BUNDLE`: takes a study that `platform.export` wrote into a store, if it is unchanged."""
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from platform.cli import answered, open_readable, record_parser, records_of
-from platform.options import Options
+from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
+from platform.options import open_readable
 from platform.tracking_uri import without_secrets
 from storage.uri import check_store
 
@@ -20,29 +17,28 @@ that was changed, or holds anything else, is refused as a whole."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 done, 1 the store failed, 2 refused and nothing was written, 130 on Ctrl-C."""
-    made = record_parser("import", description=_DESCRIPTION)
-    made.add_argument("bundle", metavar="BUNDLE", type=Path, help="a folder that platform.export wrote")
-    arguments = made.parse_args(argv)
-    options = records_of(arguments)
-    return answered(lambda: _answer(arguments, options), options)
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
 
 
-def _answer(arguments: argparse.Namespace, options: Options) -> int:
-    store = open_readable(options)
+def _parser() -> VerbParser:
+    parser = verb_parser("import", _DESCRIPTION)
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="a folder that platform.export wrote")
+    add_store(parser)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    store = open_readable(options_of(arguments))
     from platform.bundle.reading import checked_bundle, take_in
 
     bundle = checked_bundle(arguments.bundle)
     check_store(store)
     with tempfile.TemporaryDirectory(prefix="mindsweep-import-") as cache:
         new = take_in(bundle, store, cache=Path(cache))
-    place = without_secrets(store.uri)
-    if options.as_json:
-        sys.stdout.write(json.dumps({"study": bundle.study, "store": place, "new": new}) + "\n")
-    else:
-        said = f"{bundle.study} is in {place}: {new} of {len(bundle.keys)} objects were new"
-        Console(markup=False, highlight=False, soft_wrap=True).print(said)
-    return 0
+    uri = without_secrets(store.uri)
+    text = f"{bundle.study} is in {uri}: {new} of {len(bundle.keys)} objects were new"
+    return Answer({"study": bundle.study, "store": uri, "new": new}, text)
 
 
 if __name__ == "__main__":

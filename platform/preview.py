@@ -1,41 +1,54 @@
-"""Draw a data set, so that one can look at it: `python -m platform.preview phantom`, `... folder PATH`.
-
-Writes a picture (PNG) of some clips with captions and fMRI, and the same clips moving (GIF).
-"""
+"""`python -m platform.preview KIND`: draws a data set, so that one can look at it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 
-from platform.cli import HOME_HELP, home_of
+from platform.cli import Answer, VerbParser, add_home, console, options_of, run_verb, verb_parser
 from platform.errors import UserError
-from platform.study.config_errors import config_field, config_fields, explain
+from platform.study.config_errors import DATASET_KINDS, config_field, config_fields, explain
 from platform.study.yaml_source import parse_value
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.errors import DatasetError
 
+_DESCRIPTION = """\
+Draw a data set, so that one can look at it: a picture (PNG) of some clips with captions and fMRI, and the same clips
+moving (GIF). Examples: `python -m platform.preview phantom`, `python -m platform.preview folder PATH`."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw the data set; return the exit code: 2 if it cannot be used, after telling all that is wrong with it."""
-    options = _parser().parse_args(argv)
-    console = Console(highlight=False, markup=False)
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
+
+
+def _parser() -> VerbParser:
+    parser = verb_parser("preview", _DESCRIPTION)
+    parser.add_argument("kind", choices=DATASET_KINDS, metavar="KIND", help=f"one of: {', '.join(DATASET_KINDS)}")
+    parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="with kind folder: the folder")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the pictures go (default: HOME/preview)")
+    add_home(parser)
+    clips = "clips to draw (default: 6)"
+    parser.add_argument("--clips", type=int, default=6, choices=range(1, 25), metavar="N", help=clips)
+    example = "change a config field, such as dataset.noise=0.5; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=example)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    config = _config(arguments)
+    folder = arguments.out if arguments.out is not None else options_of(arguments).home / "preview"
     try:
-        config = _config(options)
         datasets.check(config).raise_for_errors()
-        out = options.out if options.out is not None else home_of(options.home) / "preview"
-        with console.status("drawing"):
-            written = draw(config, name=options.kind, count=options.clips, folder=out)
-    except (UserError, DatasetError) as error:
-        Console(stderr=True, highlight=False, markup=False).print(str(error), soft_wrap=True)
-        return UserError.exit_code
-    for path in written:
-        console.print(str(path), soft_wrap=True)
-    return 0
+        with console().status("drawing"):
+            files = draw(config, name=arguments.kind, count=arguments.clips, folder=folder)
+    except DatasetError as error:
+        raise UserError(str(error)) from error
+    return Answer({"files": [str(path) for path in files]}, "\n".join(map(str, files)))
 
 
 def draw(config: TrialConfig, *, name: str, count: int, folder: Path) -> tuple[Path, Path]:
@@ -58,36 +71,19 @@ def draw(config: TrialConfig, *, name: str, count: int, folder: Path) -> tuple[P
     return picture, motion
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m platform.preview", description=__doc__, allow_abbrev=False)
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    phantom = kinds.add_parser("phantom", help="the phantom", allow_abbrev=False)
-    folder = kinds.add_parser("folder", help="clips, captions and fMRI of your own", allow_abbrev=False)
-    folder.add_argument("path", type=Path, metavar="PATH", help="the folder")
-    for one in (phantom, folder):
-        add = one.add_argument
-        add("--out", type=Path, metavar="DIR", help="where the pictures go (default: HOME/preview)")
-        add("--home", type=Path, help=HOME_HELP)
-        add("--clips", type=int, default=6, choices=range(1, 25), metavar="N", help="clips to draw (default: 6)")
-        add(
-            "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="such as dataset.noise=0.5"
-        )
-    return parser
-
-
-def _config(options: argparse.Namespace) -> TrialConfig:
+def _config(arguments: argparse.Namespace) -> TrialConfig:
     """Return the config that the command line asks for. Raises `UserError`."""
-    overrides: dict[str, Any] = {"dataset.kind": options.kind}
-    if options.kind == "folder":
-        overrides["dataset.path"] = str(options.path)
-    for setting in options.settings:
+    overrides: dict[str, Any] = {"dataset.kind": arguments.kind}
+    if arguments.path is not None:
+        overrides["dataset.path"] = str(arguments.path)
+    for setting in arguments.settings:
         key, separator, text = setting.partition("=")
         if separator == "" or key == "":
             raise UserError(f"--set {setting}: must be KEY=VALUE, such as dataset.noise=0.5")
         try:
             overrides[key] = parse_value(text)
         except UserError as error:
-            raise UserError(f"--set {setting}: {text!r} is no YAML value") from error
+            raise UserError(f"--set {setting}: {text!r} is not a YAML value") from error
     try:
         return resolve(overrides)
     except ValidationError as error:
@@ -97,4 +93,4 @@ def _config(options: argparse.Namespace) -> TrialConfig:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

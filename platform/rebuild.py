@@ -1,19 +1,17 @@
 """`python -m platform.rebuild [STUDY ...]`: makes MLflow, the Optuna study and the tables again from the records."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-
-from platform.cli import add_tracking, answered, open_readable, places_of, preflight, record_parser
+from platform.cli import Answer, VerbParser, add_store, add_tracking, console, options_of, run_verb, verb_parser
 from platform.errors import UserError
 from platform.events import TrialEvent, View
-from platform.options import Options
-from platform.record.study_from_store import all_named, provenance, recorded_study
+from platform.options import open_readable, open_writable
+from platform.record.study_from_store import provenance, recorded_study
+from platform.record.study_names import resolve_studies
 from platform.record.tables import rewrite_tables
 from platform.study.ablation import AblationStudy
 from storage.base import Store
@@ -40,25 +38,29 @@ class Rebuilt:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 done, 1 something is lacking, 2 bad input and nothing was written, 130 on Ctrl-C."""
-    made = record_parser("rebuild", description=_DESCRIPTION)
-    made.add_argument("studies", metavar="STUDY", nargs="*", help="such as cmg or table6 (default: all of the store)")
-    add_tracking(made)
-    arguments = made.parse_args(argv)
-    options = places_of(arguments)
-    return answered(lambda: _answer(arguments, options), options)
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
 
 
-def _answer(arguments: argparse.Namespace, options: Options) -> int:
-    console = Console(stderr=options.as_json, markup=False, highlight=False, soft_wrap=True)
-    readable = open_readable(options)
-    studies = all_named(readable, arguments.studies)
-    store = preflight(options)
-    done = []
+def _parser() -> VerbParser:
+    parser = verb_parser("rebuild", _DESCRIPTION)
+    parser.add_argument("studies", metavar="STUDY", nargs="*", help="such as cmg or table6 (default: all of the store)")
+    add_store(parser)
+    add_tracking(parser)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    options = options_of(arguments)
+    studies = resolve_studies(open_readable(options), arguments.studies)
+    store = open_writable(options)
+    rebuilt = []
     for study in studies:
-        done.append(rebuild(store, study, home=options.home, tracking=options.tracking))
-        console.print(_told(done[-1]))
-    return _conclude(done, options)
+        rebuilt.append(rebuild(store, study, home=options.home, tracking=options.tracking))
+        console().print(_line(rebuilt[-1]), soft_wrap=True)
+    return Answer(
+        {"studies": [asdict(entry) for entry in rebuilt]}, exit_code=int(any(entry.lack for entry in rebuilt))
+    )
 
 
 def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuilt:
@@ -115,17 +117,9 @@ def _report(store: Store, study: AblationStudy, *, home: Path, tracking: str) ->
     attach_report(page, study, uri=tracking)
 
 
-def _told(done: Rebuilt) -> str:
-    lack = f"; MLflow lacks {done.lack}" if done.lack else ""
-    return f"{done.study}: {done.trials} trials from {done.events} events{lack}"
-
-
-def _conclude(done: Iterable[Rebuilt], options: Options) -> int:
-    code = 1 if any(one.lack for one in done) else 0
-    if options.as_json:
-        studies = [{"study": one.study, "trials": one.trials, "events": one.events, "lack": one.lack} for one in done]
-        sys.stdout.write(json.dumps({"studies": studies, "exit_code": code}) + "\n")
-    return code
+def _line(rebuilt: Rebuilt) -> str:
+    lack = f"; MLflow lacks {rebuilt.lack}" if rebuilt.lack else ""
+    return f"{rebuilt.study}: {rebuilt.trials} trials from {rebuilt.events} events{lack}"
 
 
 if __name__ == "__main__":

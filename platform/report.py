@@ -1,45 +1,40 @@
 """`python -m platform.report STUDY`: makes the report of an ablation from its records, without running anything."""
 
-import json
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from platform.cli import add_tracking, home_of, open_readable, record_parser, records_of
-from platform.errors import UserError
-from platform.reporting.making import write_report
-from platform.tracking_uri import without_secrets
-from storage.errors import StoreError
+from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
+from platform.options import open_readable
+from platform.record.study_names import resolve_study
+from platform.reporting.making import make_report
 
 _DESCRIPTION = "Make the report of an ablation from its records: HTML, Markdown, LaTeX, CSV, Parquet and figures."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 done, 2 bad input, 1 the records cannot be read."""
-    made = record_parser("report", description=_DESCRIPTION)
-    made.add_argument("study", metavar="STUDY", help="name of an ablation that was run, such as table6")
-    made.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: HOME/reports/STUDY)")
-    add_tracking(made)
-    arguments = made.parse_args(argv)
-    console = Console(stderr=True, markup=False, highlight=False)
-    # What was run may be named by its file, too.
-    study = Path(arguments.study).stem if arguments.study.endswith(".yaml") else arguments.study
-    out = arguments.out if arguments.out is not None else home_of(arguments.home) / "reports" / study
-    try:
-        path = write_report(open_readable(records_of(arguments)), study, out)
-    except UserError as error:
-        console.print(str(error), soft_wrap=True)
-        return UserError.exit_code
-    except StoreError as error:
-        console.print(without_secrets(str(error)), soft_wrap=True)
-        return 1
-    if arguments.as_json:
-        sys.stdout.write(json.dumps({"study": study, "report": str(path)}) + "\n")
-    else:
-        Console(markup=False, highlight=False).print(str(path), soft_wrap=True)
-    return 0
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
+
+
+def _parser() -> VerbParser:
+    parser = verb_parser("report", _DESCRIPTION)
+    parser.add_argument("study", metavar="STUDY", help="an ablation that was begun, such as table6")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: HOME/reports/STUDY)")
+    add_store(parser)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    options = options_of(arguments)
+    store = open_readable(options)
+    study = resolve_study(store, arguments.study)
+    folder = arguments.out if arguments.out is not None else options.home / "reports" / study
+    page, report = make_report(store, study, folder)
+    answers = [text for _, text in report.answers]
+    value = {"study": study, "report": str(page), "alerts": list(report.alerts), "answers": answers}
+    return Answer(value, str(page))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`python -m platform.reproduce STUDY|TRIAL`: run recorded trials again and say whether the same comes out."""
 
 import argparse
-import json
 import sys
 import tempfile
 from collections import Counter
@@ -16,9 +15,18 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from platform.cli import answered, open_readable, positive, quiet_loading, record_parser, records_of
+from platform.cli import (
+    Answer,
+    VerbParser,
+    add_store,
+    options_of,
+    positive,
+    quiet_loading,
+    run_verb,
+    verb_parser,
+)
 from platform.errors import UserError, nearest
-from platform.options import Options
+from platform.options import Options, open_readable
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
 from platform.reproduction.restoring import Restoration, restore
@@ -33,7 +41,10 @@ _DESCRIPTION = """\
 Say what of a recorded trial can be restored (code, lock, data, config, seeds, hardware), run its stage runs again into
 a store of their own, and compare: bit-equal, within tolerance, or which is the first that differs. Of a sweep the best
 trial is taken, of an ablation one trial for each condition; the records alone are needed, and stay as they are."""
-_EXIT = "exit code: 0 reproduced (with --dry-run: can be restored), 1 not, 2 bad input and nothing was run"
+_EXIT_CODES = (
+    "Exit code: 0 reproduced (with --dry-run: can be restored), 1 not, 2 bad input and nothing was started, "
+    "130 interrupted (Ctrl-C)."
+)
 _STYLES = {
     "restored": "green",
     "differs": "red",
@@ -44,7 +55,7 @@ _STYLES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What the command line says beside the name."""
 
     dry_run: bool
@@ -57,7 +68,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrialOutcome:
     """What came of one trial."""
 
     trial: RecordedTrial
@@ -90,35 +101,40 @@ class Answer:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 reproduced, 1 not, 2 bad input and nothing was run, 130 on Ctrl-C."""
-    arguments = _parser().parse_args(argv)
-    options = records_of(arguments)
-    quiet_loading()
-    return answered(lambda: _answer(arguments, options), options)
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
 
 
-def _answer(arguments: argparse.Namespace, options: Options) -> int:
-    asked = _asked(arguments)
-    store = open_readable(options)
-    chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
-    return _reproduce(chosen, store, asked, options)
-
-
-def _parser() -> argparse.ArgumentParser:
-    made = record_parser("reproduce", description=_DESCRIPTION)
-    made.epilog = _EXIT
-    made.add_argument("name", metavar="STUDY|TRIAL", help="a study, study/trial, or a trial whose name only one has")
-    several = made.add_mutually_exclusive_group()
+def _parser() -> VerbParser:
+    parser = verb_parser("reproduce", _DESCRIPTION, exit_codes=_EXIT_CODES)
+    parser.add_argument("name", metavar="STUDY|TRIAL", help="a study, study/trial, or a trial whose name only one has")
+    several = parser.add_mutually_exclusive_group()
     several.add_argument("--trials", type=positive, metavar="N", help="so many trials of the study, the best first")
     several.add_argument("--all", action="store_true", help="every completed trial of the study")
-    made.add_argument("--dry-run", action="store_true", help="only say what can be restored")
-    made.add_argument("--from-inputs", action="store_true", help="let each stage run read the inputs that are recorded")
-    made.add_argument("--stage", action="append", default=[], metavar="NAME", help="with --from-inputs: only this one")
+    parser.add_argument("--dry-run", action="store_true", help="only say what can be restored")
+    parser.add_argument(
+        "--from-inputs", action="store_true", help="let each stage run read the inputs that are recorded"
+    )
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="NAME", help="with --from-inputs: only this one"
+    )
     usual = Tolerance()
-    made.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
-    made.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
-    made.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder")
-    return made
+    parser.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
+    parser.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder"
+    )
+    add_store(parser)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    options = options_of(arguments)
+    quiet_loading()
+    request = _request(arguments)
+    store = open_readable(options)
+    chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
+    return _reproduce(chosen, store, request, options)
 
 
 def _share(text: str) -> float:
@@ -129,55 +145,54 @@ def _share(text: str) -> float:
     return number
 
 
-def _asked(arguments: argparse.Namespace) -> Asked:
+def _request(arguments: argparse.Namespace) -> Request:
     keep: Path | None = arguments.keep
     if arguments.stage and not arguments.from_inputs:
         raise UserError("--stage needs --from-inputs: without it the inputs are run again too")
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UserError(f"--keep: {keep} is not an empty folder; what is in it would be taken for the repetition")
     tolerance = Tolerance(arguments.rtol, arguments.atol)
-    return Asked(arguments.dry_run, arguments.from_inputs, frozenset(arguments.stage), tolerance, keep)
+    return Request(arguments.dry_run, arguments.from_inputs, frozenset(arguments.stage), tolerance, keep)
 
 
-def _reproduce(chosen: Chosen, store: Store, asked: Asked, options: Options) -> int:
-    console = Console(stderr=options.as_json, highlight=False, markup=False, soft_wrap=True)
+def _reproduce(chosen: Chosen, store: Store, request: Request, options: Options) -> Answer:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     stages = [run.stage for trial in chosen.trials for run in trial.runs]
-    for name in sorted(asked.stages - set(stages)):
+    for name in sorted(request.stages - set(stages)):
         raise UserError(f"--stage {name}: no chosen trial has it; {nearest(name, stages)}")
     console.print(f"{', '.join(trial.name for trial in chosen.trials)} ({chosen.why})", style="bold")
-    with _scratch(asked, options.home) as scratch:
-        places = Places(store, LocalStore(scratch / "store" if asked.keep is None else asked.keep.absolute()), scratch)
-        answers = list(_answers(chosen.trials, places, asked, console))
-    good = all(answer.good for answer in answers)
-    _conclude(answers, asked, console)
-    if options.as_json:
-        value = {"why": chosen.why, "reproduced": good and not asked.dry_run, "exit_code": 0 if good else 1}
-        tolerance = asdict(asked.tolerance)
-        sys.stdout.write(json.dumps({**value, **tolerance, "trials": [answer.to_json() for answer in answers]}) + "\n")
-    return 0 if good else 1
+    with _scratch(request, options.home) as scratch:
+        again = LocalStore(scratch / "store" if request.keep is None else request.keep.absolute())
+        outcomes = list(_outcomes(chosen.trials, Places(store, again, scratch), request, console))
+    good = all(outcome.good for outcome in outcomes)
+    _conclude(outcomes, request, console)
+    value = {"why": chosen.why, "reproduced": good and not request.dry_run, **asdict(request.tolerance)}
+    return Answer({**value, "trials": [outcome.to_json() for outcome in outcomes]}, exit_code=0 if good else 1)
 
 
 @contextmanager
-def _scratch(asked: Asked, home: Path) -> Iterator[Path]:
+def _scratch(request: Request, home: Path) -> Iterator[Path]:
     """Give a folder that ends with the block; among the results, where there is room, unless nothing is to be made."""
-    beside = None if asked.dry_run else home / "scratch"
+    beside = None if request.dry_run else home / "scratch"
     if beside is not None:
         beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=beside) as folder:
         yield Path(folder)
 
 
-def _answers(trials: Sequence[RecordedTrial], places: Places, asked: Asked, console: Console) -> Iterator[Answer]:
-    repetition = Repetition(places, asked.tolerance, from_inputs=asked.from_inputs)
+def _outcomes(
+    trials: Sequence[RecordedTrial], places: Places, request: Request, console: Console
+) -> Iterator[TrialOutcome]:
+    repetition = Repetition(places, request.tolerance, from_inputs=request.from_inputs)
     recorded = RunStore(places.recorded, cache=places.scratch / "cache")
     for trial in trials:
         restoration = restore(trial, recorded)
         _show(trial, restoration, console)
         outcomes: tuple[Outcome, ...] = ()
-        if restoration.config is not None and not asked.dry_run:
-            runs = [run for run in trial.runs if not asked.stages or run.stage in asked.stages]
+        if restoration.config is not None and not request.dry_run:
+            runs = [run for run in trial.runs if not request.stages or run.stage in request.stages]
             outcomes = tuple(_repeat(runs, restoration, repetition, console))
-        yield Answer(trial, restoration, outcomes)
+        yield TrialOutcome(trial, restoration, outcomes)
 
 
 def _show(trial: RecordedTrial, restoration: Restoration, console: Console) -> None:
@@ -222,20 +237,20 @@ class _Epochs:
         self._status.update(f"{self._text}: epoch {epoch}")
 
 
-def _conclude(answers: Sequence[Answer], asked: Asked, console: Console) -> None:
+def _conclude(trials: Sequence[TrialOutcome], request: Request, console: Console) -> None:
     """Print what it all came to."""
-    for answer in answers:
-        if answer.finding is not None:
-            console.print(f"{answer.trial.name}: not reproduced: {answer.finding}", style="red")
-    if asked.dry_run:
+    for trial in trials:
+        if trial.finding is not None:
+            console.print(f"{trial.trial.name}: not reproduced: {trial.finding}", style="red")
+    if request.dry_run:
         console.print("nothing was run: --dry-run")
         return
-    verdicts = {outcome.identity: outcome.verdict for answer in answers for outcome in answer.outcomes}
+    verdicts = {outcome.identity: outcome.verdict for trial in trials for outcome in trial.outcomes}
     counts = ", ".join(f"{number} {verdict}" for verdict, number in Counter(verdicts.values()).items())
     console.print(f"{len(verdicts)} stage runs: {counts or 'none was run again'}", style="bold")
     if "within tolerance" in counts:
         console.print(
-            f"tolerance: {asked.tolerance.atol:g} + {asked.tolerance.rtol:g} * |recorded|; one level of uint8"
+            f"tolerance: {request.tolerance.atol:g} + {request.tolerance.rtol:g} * |recorded|; one level of uint8"
         )
 
 

@@ -1,72 +1,100 @@
-"""`python -m platform.ui`: opens the studies of a home folder in the MLflow UI."""
+"""`python -m platform.ui`: opens the studies of a home folder in the MLflow UI, at the newest study."""
 
 import argparse
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
+import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
-from platform.cli import home_of
-from platform.errors import UserError
+from platform.cli import Answer, VerbParser, add_home, add_tracking, options_of, run_verb, verb_parser
+from platform.errors import StudyError, UserError
 from platform.mlflow_view.saved_view import EXPERIMENTS, TAG, view_link
 from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
-from platform.tracking_uri import default_tracking, is_server, sqlite_path, without_secrets
+from platform.tracking_uri import is_server, sqlite_path, without_secrets
 
+_DESCRIPTION = """\
+Open the studies of a home folder in the MLflow UI, on this machine only; Ctrl-C ends it. The page of the newest study
+is opened in a browser if there is one and this is a terminal."""
 _LISTED = 5
-"""Most studies that are named with their links."""
+"""Most studies whose links are printed."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m platform.ui", description=__doc__)
-    home = Path(os.environ.get("MINDSWEEP_HOME", "runs"))
-    parser.add_argument(
-        "--home", type=Path, default=home, help="folder that studies were run in (default: %(default)s)"
-    )
-    parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: %(default)s)")
-    parser.add_argument("--tracking", help="URI that studies were tracked to, if not the home folder's database")
-    options = parser.parse_args(arguments)
-    try:
-        home = home_of(options.home)
-        uri = options.tracking if options.tracking is not None else default_tracking(home)
-        return serve(uri, home=home, port=options.port, console=Console())
-    except UserError as error:
-        Console(stderr=True).print(str(error), markup=False, soft_wrap=True)
-        return error.exit_code
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb and return its exit code."""
+    return run_verb(_parser(), _answer, argv)
 
 
-def serve(uri: str, *, home: Path, port: int, console: Console) -> int:
-    """Serve the database at `uri` on loopback until Ctrl-C or SIGTERM, or say where its server is.
+def _parser() -> VerbParser:
+    parser = verb_parser("ui", _DESCRIPTION)
+    parser.add_argument("--port", type=int, default=5000, metavar="N", help="port on 127.0.0.1 (default: 5000)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the links")
+    add_home(parser)
+    add_tracking(parser)
+    return parser
 
-    Raises:
-        UserError: Nothing was tracked there, or the port is taken.
-    """
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    options = options_of(arguments)
+    uri = options.tracking
     if is_server(uri):
-        console.print(f"These studies are tracked by a server; open {without_secrets(uri)}", markup=False)
-        return 0
+        url = without_secrets(uri)
+        return Answer({"url": url, "studies": []}, f"These studies are tracked by a server; open {url}")
     path = sqlite_path(uri)
     if path is not None and not path.exists():
         raise UserError(f"no study was tracked in {path}: run one (make sweep), or name its folder with --home")
-    _check_free(port)
-    address = f"http://{HOST}:{port}"
-    with _server(uri, home=home, port=port) as process:
-        if not answers(port, process):
-            raise UserError(f"the MLflow server did not start on port {port} (its messages stand above)")
-        console.print(f"MLflow UI: {address} (Ctrl-C ends it)", markup=False)
-        for study, link in _studies(address)[:_LISTED]:
-            console.print(f"  {study}: {address}{link}", markup=False, soft_wrap=True)
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            return 0
+    _check_free(arguments.port)
+    with ExitStack() as stack:
+        process = stack.enter_context(_server(uri, home=options.home, port=arguments.port))
+        if not answers(arguments.port, process):
+            raise StudyError(f"the MLflow server did not start on port {arguments.port} (its messages stand above)")
+        address = f"http://{HOST}:{arguments.port}"
+        studies = [(study, f"{address}{path}") for study, path in _studies(address)]
+        newest = studies[0][1] if studies else address
+        serving = _Serving(process, stack.pop_all(), None if arguments.no_browser else newest)
+    lines = [f"MLflow UI: {newest} (Ctrl-C ends it)", *(f"  {study}: {url}" for study, url in studies[:_LISTED])]
+    value = {"url": newest, "studies": [{"study": study, "url": url} for study, url in studies]}
+    return Answer(value, "\n".join(lines), then=serving)
+
+
+@dataclass(frozen=True)
+class _Serving:
+    """A server that runs until Ctrl-C once this is called."""
+
+    process: subprocess.Popen[bytes]
+    stack: ExitStack
+    """Ends the server."""
+    url: str | None
+    """What a browser is to show."""
+
+    def __call__(self) -> int:
+        """Serve; return the exit code."""
+        with self.stack:
+            try:
+                if self.url is not None and has_browser():
+                    webbrowser.open(self.url)
+                return self.process.wait()
+            except KeyboardInterrupt:
+                return 0
+
+
+def has_browser() -> bool:
+    """Tell whether somebody sits at a terminal with a graphical browser."""
+    has_screen = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in _DISPLAYS)
+    return sys.stdout.isatty() and has_screen
+
+
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+"""Without one of these, `webbrowser` would start a browser in the terminal."""
 
 
 def _studies(address: str) -> list[tuple[str, str]]:
@@ -77,15 +105,15 @@ def _studies(address: str) -> list[tuple[str, str]]:
     try:
         with urllib.request.urlopen(request, timeout=20) as response:
             experiments = json.load(response).get("experiments", [])
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return []
-    found = [
+    views = [
         (json.loads(tag["value"])["createdAt"], tag["key"].removeprefix(TAG), experiment["experiment_id"])
         for experiment in experiments
         for tag in experiment.get("tags", [])
         if experiment["name"].startswith(EXPERIMENTS) and tag["key"].startswith(TAG)
     ]
-    return [(study, view_link(experiment, study)) for _, study, experiment in sorted(found, reverse=True)]
+    return [(study, view_link(experiment, study)) for _, study, experiment in sorted(views, reverse=True)]
 
 
 def _check_free(port: int) -> None:
@@ -117,4 +145,4 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

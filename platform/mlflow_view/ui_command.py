@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from platform.cli import home_of
+from platform.options import home_of
 from platform.tracking_uri import default_tracking, is_server, without_secrets
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from platform.errors import UserError, nearest
+from platform.errors import UserError
 from platform.record.provenance import tags_here
 from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.ablation_checks import metric_named
@@ -19,11 +19,10 @@ from platform.study.registration import KIND, registered, seeds_of
 from platform.study.space import Space
 from platform.study.space_checks import ordered
 from platform.study.study import SCHEDULERS, SchedulerConfig, Study
-from platform.tracking_uri import without_secrets
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog
-from storage.studies import list_studies, load_calls, load_study
+from storage.studies import load_calls, load_study
 from trainables.metrics.registry import METRICS, Metric
 from trainables.provenance import LOCK, ROOT
 
@@ -49,26 +48,6 @@ def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
         "provenance": tags_here(),
         "lock": lock.read_text(encoding="utf-8") if lock.is_file() else None,
     }
-
-
-def all_named(store: Store, names: Sequence[str]) -> list[str]:
-    """Return the studies called `names`, or all that `store` holds. Raises `UserError` if there is none."""
-    studies = [named(store, name) for name in names] or list(list_studies(store))
-    if not studies:
-        raise UserError(f"{without_secrets(store.uri)} holds no study; --home or --store say where to look")
-    return studies
-
-
-def named(store: Store, name: str) -> str:
-    """Return the id of the study that `name`, with or without its hash, means. Raises `UserError` if not just one."""
-    known = list_studies(store)
-    found = [name] if name in known else [study for study in known if name in (_name_of(study, _SWEEP), study)]
-    if len(found) > 1:
-        raise UserError(f"{name} is not the only one: say {' or '.join(found)}")
-    if not found:
-        names = nearest(name, known) if known else "it holds none; --home or --store say where to look"
-        raise UserError(f"{store.uri} holds no study {name}; {names}")
-    return found[0]
 
 
 def recorded_study(store: Store, study: str) -> Study:

@@ -59,7 +59,7 @@ def restore(trial: RecordedTrial, stored: RunStore, *, root: Path = ROOT) -> Res
             found = ("its manifest is missing",)
         damages += [f"{run.identity}: {damage}" for damage in found]
     damages += _contradictions(trial, manifests)
-    config, resolved = _config_and_identities(trial)
+    config, resolved = config_and_identities(trial)
     facts = (
         *_code(manifests, root),
         *_libraries(manifests, root),
@@ -148,7 +148,7 @@ def _same(has: str, wanted: str) -> bool:
     return has.partition("+")[0] == wanted.partition("+")[0].strip()
 
 
-def _config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, list[Fact]]:
+def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, list[Fact]]:
     """Return the config if every stage run comes out under its recorded identity, and what to say of both."""
     try:
         config = TrialConfig.model_validate(trial.proposed["config"])

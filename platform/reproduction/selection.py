@@ -1,7 +1,5 @@
 """Which recorded trials are run again: one by name, or those that stand for a study."""
 
-import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +7,20 @@ from typing import Any
 from platform.errors import UserError
 from platform.events import TrialEvent
 from platform.record.results import Result, averaged, collect, outcomes, ranked
-from storage import layout
+from platform.record.study_names import resolve_trial
 from storage.base import Store
 from storage.events import EventLog
 from storage.studies import load_study
 from trainables.graph import StageRun
 from trainables.metrics.registry import METRICS, Metric
 
-_HASH = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")
-"""What follows a study's name in its id: the hash of a sweep's definition, the number of an attempt."""
 _SOME = 8
+"""Most trials that a message names."""
 
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A completed trial, as its study's events tell of it."""
+    """A trial, as its study's events tell of it."""
 
     study: str
     result: Result
@@ -65,7 +62,7 @@ def choose(store: Store, name: str, *, count: int | None = None, everything: boo
     Raises:
         UserError: No study or trial has that name, several have it, or it names nothing that completed.
     """
-    study, trial = _found(name, _catalogue(store), store.uri)
+    study, trial = resolve_trial(store, name)
     results, proposed = _read(store, study)
     completed = [RecordedTrial(study, r, proposed[r.trial]) for r in results if r.outcome == "COMPLETED"]
     if trial is not None:
@@ -85,51 +82,17 @@ def choose(store: Store, name: str, *, count: int | None = None, everything: boo
     return Chosen(chosen, f"{len(chosen)} of {len(completed)} completed trials: {order}")
 
 
-def _catalogue(store: Store) -> dict[str, set[str]]:
-    """Return the trials of each study, by name."""
-    found: dict[str, set[str]] = {}
-    for key in store.list(layout.studies()):
-        study, kind, *rest = key.removeprefix(layout.studies()).split("/")
-        trials = found.setdefault(study, set())
-        if kind == "events":
-            trials.add(rest[0])
-    return found
-
-
-def _found(name: str, catalogue: Mapping[str, set[str]], uri: str) -> tuple[str, str | None]:
-    """Return the study, and the trial if it is one, that `name` means."""
-    if not catalogue:
-        raise UserError(f"{uri} holds no study; --home or --store say where to look")
-    begin, slash, trial = name.partition("/")
-    studies = [begin] if begin in catalogue else _with_hash(begin, catalogue)
-    if not slash and not studies:
-        having = sorted(study for study, trials in catalogue.items() if name in trials)
-        studies, trial = having, name
-    if len(studies) > 1:
-        both = f"/{trial}" if trial else ""
-        raise UserError(f"{name} is not the only one: say {' or '.join(f'{study}{both}' for study in sorted(studies))}")
-    if not studies:
-        names = {*catalogue, *(_HASH.sub("", study) for study in catalogue)}
-        known = names if slash else names.union(*catalogue.values())
-        raise UserError(f"{uri} holds no study or trial {name}; {_near(begin, known)}")
-    if trial and trial not in catalogue[studies[0]]:
-        raise UserError(f"study {studies[0]} has no trial {trial}; {_near(trial, catalogue[studies[0]])}")
-    return studies[0], trial or None
-
-
-def _near(name: str, known: set[str]) -> str:
-    """Return what may have been meant; of thousands of names only some."""
-    near = difflib.get_close_matches(name, sorted(known), n=3)
-    return (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else f"there are: {', '.join(sorted(known)[:_SOME])}"
-        + (f" and {len(known) - _SOME} more" if len(known) > _SOME else "")
-    )
-
-
-def _with_hash(name: str, studies: Iterable[str]) -> list[str]:
-    return [study for study in studies if _HASH.sub("", study) == name]
+def recorded_trial(store: Store, name: str) -> RecordedTrial:
+    """Return the trial that `name` means, whatever became of it. Raises `UserError` unless it is one that was begun."""
+    study, trial = resolve_trial(store, name)
+    results, proposed = _read(store, study)
+    if trial is None:
+        failed = [f"{study}/{result.trial}" for result in results if result.outcome == "FAILED"]
+        examples = failed[:_SOME] or [f"{study}/{result.trial}" for result in results[:1]]
+        which = "those that failed" if failed else "such as"
+        raise UserError(f"{name} is a study; name one trial as STUDY/TRIAL ({which}: {', '.join(examples) or 'none'})")
+    result = next(result for result in results if result.trial == trial)
+    return RecordedTrial(study, result, proposed[trial])
 
 
 def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Mapping[str, Any]]]:

@@ -12,7 +12,7 @@ from platform.study.yaml_source import KeyPath, Source
 from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig
 from trainables.config.trial import TrialConfig
 
-_DATASETS: Mapping[str, type[BaseModel]] = {
+DATASET_KINDS: Mapping[str, type[BaseModel]] = {
     "phantom": PhantomConfig,
     "appearing": AppearingConfig,
     "folder": FolderConfig,
@@ -28,7 +28,7 @@ def config_fields() -> frozenset[str]:
 def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, info in model.model_fields.items():
         if name == "dataset":
-            for dataset in _DATASETS.values():
+            for dataset in DATASET_KINDS.values():
                 yield from _fields_of(dataset, "dataset.")
         elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _fields_of(info.annotation, f"{prefix}{name}.")
@@ -55,7 +55,9 @@ def explain(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
     if kind in ("value_error", "no_domain"):
         return message.removeprefix("Value error, ")
     if kind == "model_attributes_type" and error["loc"] == ("dataset",):
-        return f"must be a mapping such as {{kind: folder, path: ...}}, but got {got}; kinds: {', '.join(_DATASETS)}"
+        return (
+            f"must be a mapping such as {{kind: folder, path: ...}}, but got {got}; kinds: {', '.join(DATASET_KINDS)}"
+        )
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"must be a mapping (`key: value` lines), but got {got}"
     wanted = message.replace("Input should", "must").replace("valid tuple", "list").partition(", ")[0]
@@ -81,7 +83,7 @@ def config_problems(error: ValidationError, *, source: Source, written: Mapping[
 def config_field(entry: Mapping[str, Any]) -> str:
     """Return the dotted field that an entry of `ValidationError.errors()` is about; empty for the config as a whole."""
     loc = [str(part) for part in entry["loc"] if not isinstance(part, int)]
-    if loc[:1] == ["dataset"] and loc[1:2] and loc[1] in _DATASETS:
+    if loc[:1] == ["dataset"] and loc[1:2] and loc[1] in DATASET_KINDS:
         del loc[1]
     if entry["type"] in ("union_tag_invalid", "union_tag_not_found"):
         loc.append("kind")

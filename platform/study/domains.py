@@ -236,19 +236,19 @@ class LogIntegers(_Range):
     ends: tuple[PositiveInteger, PositiveInteger] = Field(alias="log_int")
 
 
-_MODELS: Mapping[str, type[Domain]] = {
+DOMAINS: Mapping[str, type[Domain]] = {
     "choice": Choice,
     "uniform": Uniform,
     "log_uniform": LogUniform,
     "int": Integers,
     "log_int": LogIntegers,
 }
-KINDS = tuple(_MODELS)
+KINDS = tuple(DOMAINS)
 
 
 def kind_of(domain: Domain) -> str:
     """Return the key that names the kind of `domain` in the file."""
-    return next(kind for kind, model in _MODELS.items() if isinstance(domain, model))
+    return next(kind for kind, model in DOMAINS.items() if isinstance(domain, model))
 
 
 def _kind(value: Any) -> str | None:

@@ -28,13 +28,14 @@ class AshaOptions(Config):
     grace_epochs: Count = 1
     """Epochs of the first target's stage before a trial may be stopped; the first rung."""
     reduction_factor: Annotated[int, Field(ge=2)] = 3
-    """One in so many goes on from a rung, to so many times the epochs."""
+    """r: at each rung the best 1/r of the trials continue, for r times the epochs."""
 
 
 class MedianOptions(Config):
     """A trial stops when its running mean is worse than the median of the others at the same epoch."""
 
     grace_epochs: Count = 1
+    """Epochs of the first target's stage before a trial may be stopped."""
     min_trials: Count = 3
     """Trials that must have reached an epoch before any is stopped there."""
 

@@ -35,9 +35,11 @@ class StudyFile(Config):
     repeats: Annotated[PositiveInteger, Field(le=1000)] = 1
     """How often each point is trained, with the seeds `seed`, `seed + 1`, ..."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
+    """Of the sampler, and the training seed of the first repeat."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Overrides that hold for every trial, dotted or nested."""
     constraints: tuple[StrictStr, ...] = ()
+    """Conditions between config fields that every point must meet, such as `motion.width >= motion.attention_width`."""
     points: tuple[dict[str, Any], ...] = ()
     """Tried first; fields that a point leaves out are as in `base`."""
 

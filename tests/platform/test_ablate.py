@@ -173,9 +173,9 @@ def test_a_report_that_fails_is_told_and_hides_no_result(
     assert json.loads(captured.out)["trials"] == {"completed": 12}
 
 
-def test_without_a_file_there_is_nothing_to_do() -> None:
-    with pytest.raises(SystemExit):
-        ablate.main([])
+def test_without_a_file_there_is_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate.main([]) == 2
+    assert "FILE is missing" in capsys.readouterr().err
 
 
 def test_the_list_tells_what_each_would_cost(
@@ -186,7 +186,7 @@ def test_the_list_tells_what_each_would_cost(
     (tmp_path / "z.yaml").write_text((tmp_path / "z.yaml").read_text().replace("seeds: 6", "seeds: 9"))
     monkeypatch.setattr(ablate, "ABLATIONS", tmp_path)
     assert ablate.main(["--list", "--json", "--home", str(home)]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["ablations"]
     assert [(Path(row["file"]).stem, row["trials"], row["stage_runs"]) for row in rows] == [
         ("small", 12, 12),
         ("z", 36, 18),

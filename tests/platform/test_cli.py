@@ -1,15 +1,19 @@
 """The command itself, started as a user does: messages, exit codes, and nothing left behind."""
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from platform.cli import home_of, options_of, parser, preflight, settings_of
+from platform import sweep as sweep_verb
+from platform.cli import add_running, options_of, settings_of, verb_parser
 from platform.errors import UserError
+from platform.options import Options, home_of, open_writable
 from tests.platform.study_texts import NOOP
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +127,13 @@ def test_unknown_options_are_refused_not_guessed(file: Path, home: Path) -> None
     assert "--dry" in done.stderr
 
 
+def options(*words: str) -> Options:
+    """Return the options that a verb which runs a study reads from `words`."""
+    parser = verb_parser("sweep", "")
+    add_running(parser)
+    return options_of(parser.parse_args(words))
+
+
 def test_home_is_the_option_or_the_environment_or_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert home_of(None, environment={}) == tmp_path / "runs"
@@ -131,30 +142,38 @@ def test_home_is_the_option_or_the_environment_or_runs(tmp_path: Path, monkeypat
 
 
 def test_store_and_tracking_lie_in_the_home_unless_told_otherwise(tmp_path: Path) -> None:
-    arguments = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path)])
-    options = options_of(arguments)
-    assert options.store == (tmp_path / "store").as_uri()
-    assert options.tracking == f"sqlite:///{tmp_path}/mlflow.db"
+    read = options("--home", str(tmp_path))
+    assert read.store == (tmp_path / "store").as_uri()
+    assert read.tracking == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_short_options_are_settings() -> None:
-    made = parser("sweep", description="", file_help="")
-    arguments = made.parse_args(["f.yaml", "--set", "motion.depth=2", "--trials", "9", "--seed", "0"])
+    arguments = argparse.Namespace(settings=["motion.depth=2"], trials="9", seed="0")
     assert settings_of(arguments) == ("motion.depth=2", "trials=9", "seed=0")
 
 
-def test_the_options_are_these() -> None:
+def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     """A new option is a decision: it is noted here and in the README."""
-    made = parser("sweep", description="", file_help="")
-    assert sorted(option for action in made._actions for option in action.option_strings) == [
-        *("--address", "--dry-run", "--fresh", "--help", "--home", "--json", "--max-concurrent", "--seed", "--set"),
-        *("--stage-deadline", "--store", "--tracking", "--trials", "-h"),
+    assert sweep_verb.main(["--help"]) == 0
+    assert sorted(re.findall(r"^  (?:-h, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)) == [
+        *(
+            "--address",
+            "--dry-run",
+            "--fresh",
+            "--help",
+            "--home",
+            "--inline",
+            "--json",
+            "--max-concurrent",
+            "--seed",
+            "--set",
+        ),
+        *("--stage-deadline", "--store", "--tracking", "--trials"),
     ]
 
 
-def test_preflight_makes_the_store_and_nothing_else(tmp_path: Path) -> None:
-    arguments = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path / "home")])
-    store = preflight(options_of(arguments))
+def test_opening_for_writing_makes_the_store_and_nothing_else(tmp_path: Path) -> None:
+    store = open_writable(options("--home", str(tmp_path / "home")))
     assert list(store.list("")) == []
     assert {path.name for path in (tmp_path / "home").iterdir()} == {"store"}
 
@@ -167,27 +186,24 @@ def test_preflight_makes_the_store_and_nothing_else(tmp_path: Path) -> None:
         (["--tracking", "redis://me:hunter2@x"], "--tracking: no tracking URI"),
     ],
 )
-def test_preflight_refuses_places_of_unknown_kinds(arguments: list[str], message: str, tmp_path: Path) -> None:
-    parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path), *arguments])
+def test_opening_for_writing_refuses_unknown_kinds_of_uri(arguments: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        preflight(options_of(parsed))
+        open_writable(options("--home", str(tmp_path), *arguments))
     assert message in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_preflight_refuses_a_bound_of_the_cache_that_is_no_number(
+def test_opening_for_writing_refuses_a_bound_of_the_cache_that_is_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINDSWEEP_CACHE_GB", "half")
-    parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path)])
     with pytest.raises(UserError, match="MINDSWEEP_CACHE_GB must be a number of gigabytes"):
-        preflight(options_of(parsed))
+        open_writable(options("--home", str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_preflight_refuses_a_home_that_is_a_file(tmp_path: Path) -> None:
+def test_opening_for_writing_refuses_a_home_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    parsed = parser("sweep", description="", file_help="").parse_args(["f.yaml", "--home", str(tmp_path / "home")])
     with pytest.raises(UserError, match="--home"):
-        preflight(options_of(parsed))
+        open_writable(options("--home", str(tmp_path / "home")))

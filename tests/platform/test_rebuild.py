@@ -21,7 +21,8 @@ from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
 from platform.rebuild import in_time, main
-from platform.record.study_from_store import call_of, named, recorded_study
+from platform.record.study_from_store import call_of, recorded_study
+from platform.record.study_names import resolve_study
 from platform.record.trial_log import proposed_body
 from platform.reporting.making import make_report
 from platform.study.ablation import AblationStudy
@@ -141,7 +142,7 @@ def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, ray_cluster: st
     file.write_text(SWEEP)
     assert sweep([str(file), "--home", str(home), "--address", ray_cluster, "--max-concurrent", "2"]) == 0
     before = everything(default_tracking(home))
-    tiny = named(LocalStore(home / "store"), "tiny")
+    tiny = resolve_study(LocalStore(home / "store"), "tiny")
     points = optuna_trials(home, tiny)
     assert len(points) == 4
     assert len(before) == 2 + 1 + 8, "experiments (MLflow makes one called Default), the parent run, trials"

@@ -11,3 +11,4 @@ class ImportanceConfig(Config):
     shuffles: Count = 2
     """How often each voxel's values are shuffled over the clips."""
     seed: Natural = 0
+    """Of the shuffles."""

@@ -41,6 +41,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-Workers = Annotated[int | str, AfterValidator(_checked_workers)]
+Workers = Annotated[
+    int | str, AfterValidator(_checked_workers), Field(json_schema_extra={"values": "integer >= 1, or a range as 1..4"})
+]
 """How many processes: a number, or a range as `1..4`."""
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]

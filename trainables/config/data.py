@@ -14,12 +14,19 @@ class PhantomWorld(Config):
     """A small world of moving shapes whose brain is known (trainables/datasets/phantom)."""
 
     seed: Natural = 0
+    """Of the clips, the brains and the noise."""
     train_clips: Count = 2400
+    """Clips that decoders are trained on."""
     validation_clips: Count = 120
+    """Clips on which epochs and trials are compared."""
     test_clips: Count = 120
+    """Clips that only the final metrics see."""
     frames: Annotated[int, Field(ge=2)] = 8
+    """Frames per clip."""
     resolution: Annotated[int, Field(ge=32)] = 64
+    """Side of the clips, in pixels."""
     subjects: Count = 3
+    """Brains that see the same clips."""
     voxels: Annotated[int, Field(ge=64)] = 900
     """Voxels per subject, shared out over the ROIs."""
     noise: NonNegative = 0.3
@@ -36,6 +43,7 @@ class PhantomConfig(PhantomWorld):
     """The phantom: one shape moves from the first frame to the last."""
 
     kind: Literal["phantom"] = "phantom"
+    """The data set: `phantom` and `appearing` are simulated, `folder` is read from files."""
 
 
 class AppearingConfig(PhantomWorld):
@@ -70,14 +78,19 @@ class FolderConfig(Config):
     simulate: bool = False
     """Run the phantom's forward model on these clips instead of reading `fmri`."""
     frames: Annotated[int, Field(ge=2)] = 8
+    """Frames per clip, evenly spaced over it."""
     resolution: Annotated[int, Field(ge=32)] = 64
+    """Side to which clips are resized, in pixels."""
     crop: tuple[Natural, Natural, Natural, Natural] | None = None
     """Top, bottom, left, right in pixels: what is kept of every frame before it is resized (side-by-side GIFs)."""
     validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
+    """Share of the clips on which epochs and trials are compared."""
     test_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
+    """Share of the clips that only the final metrics see."""
     block_clips: Count = 1
     """Neighbouring clips that must stay on one side of a split."""
     seed: Natural = 0
+    """Of the split, and of what is simulated."""
     voxels: Annotated[int, Field(ge=64)] = 900
     """Voxels to simulate; only with `simulate`."""
     noise: NonNegative = 0.3
@@ -105,6 +118,7 @@ class VoxelsConfig(Config):
     """Which fMRI rows go with which clip, and how they are standardised."""
 
     subject: Natural = 0
+    """Number of the subject, from 0."""
     lag_tr: Natural | None = None
     """Volumes between a clip's onset and the volume that answers it. None takes what the data set says: 2 (of 2 s) for
     phantom and simulated fMRI, 0 for fMRI that comes with one row per clip, as CC2017 is published."""

@@ -22,11 +22,14 @@ class SparsifyConfig(Config):
     """fMRI augmentation: some voxels are chosen, and some of their values set to zero."""
 
     voxel_fraction: Fraction = 0.2
+    """Share of the voxels (or entries) that is chosen."""
     zero_fraction: Fraction = 0.5
+    """Share of the chosen values that is set to zero."""
     unit: Literal["voxels", "entries"] = "voxels"
     """What is chosen: voxels for each batch (paper), or entries of the whole matrix (released code:
     mind-animator.md B02)."""
     refresh: Literal["step", "epoch"] = "step"
+    """How often the choice is drawn: for every batch, or once an epoch."""
     cumulative: bool = False
     """Zeros accumulate from epoch to epoch (released code: mind-animator.md B01)."""
     validation: bool = False
@@ -38,14 +41,21 @@ class TrainConfig(Config):
     """The optimiser and when to stop."""
 
     epochs: Count = 30
+    """Epochs of training, unless `patience` ends it before."""
     batch_size: Count = 64
+    """Clips per optimiser step."""
     lr: Positive = 1e-3
+    """Learning rate after the warm-up; `noam` has its own."""
     warmup_steps: Natural = 50
+    """Optimiser steps over which the learning rate rises."""
     schedule: Literal["constant", "exponential", "noam"] = "constant"
+    """What the learning rate does after the warm-up: stay, fall by `gamma` per epoch, or follow the `noam` formula."""
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.999
     """Per epoch, with `exponential`."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Of AdamW."""
     eps: Positive = 1e-8
+    """Of AdamW."""
     weight_decay: NonNegative = 0.0
     """Decoupled (AdamW)."""
     l1: NonNegative = 0.0
@@ -56,8 +66,11 @@ class TrainConfig(Config):
     patience: Natural = 0
     """Epochs without a better validation value after which training ends; 0 trains to the last epoch."""
     device: Annotated[Literal["auto", "cpu", "cuda"], CIRCUMSTANCE] = "auto"
+    """Where it trains; `auto` takes a GPU if there is one."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the forward pass."""
     compile: Annotated[bool, CIRCUMSTANCE] = False
+    """Whether torch.compile is used."""
     workers: Annotated[Workers, CIRCUMSTANCE] = 1
     """Processes that train together, each on its share of every batch: how many changes a result by rounding only.
     Of a range (`1..4`) each attempt takes as many as the cluster's nodes can hold when it begins."""
@@ -77,10 +90,13 @@ class SemanticConfig(Config):
     """fMRI to CLIP space and to the text condition (eq. 1-5)."""
 
     loss: Literal["contrastive", "mse"] = "contrastive"
+    """InfoNCE of fMRI, text and image, or mean squared errors (the paper's Table 17 baselines)."""
     alpha: Fraction = 0.5
     """Weight of fMRI-text against fMRI-video in the contrastive loss (eq. 2)."""
     lambda_contrast: NonNegative = 0.01
+    """Weight of the contrastive loss (eq. 5)."""
     lambda_projection: NonNegative = 0.5
+    """Weight of the error of the text condition (eq. 5)."""
     trunk_blocks: Natural = 3
     """Residual blocks after the input layer, one linear layer each."""
     linear_trunk: bool = False
@@ -90,11 +106,17 @@ class SemanticConfig(Config):
     ] = "validation_loss"
     """What decides, on validation clips, which epoch's weights are kept; the loss is smooth and covers both outputs."""
     hidden: Count = 256
+    """Width of the trunk."""
     head_hidden: tuple[Count, ...] = (256,)
+    """Widths of the hidden layers between CLIP space and the text condition."""
     dropout_input: Dropout = 0.3
+    """Dropout of the input layer."""
     dropout: Dropout = 0.15
+    """Dropout of all other layers."""
     image_augmentation: bool = True
+    """Whether CLIP image targets are drawn from `features.image_variants`."""
     text_augmentation: bool = True
+    """Whether CLIP text targets are drawn from `features.text_variants`."""
     sparsify: SparsifyConfig = SparsifyConfig()
     train: TrainConfig = TrainConfig()
 
@@ -103,8 +125,11 @@ class StructureConfig(Config):
     """fMRI to the first frame's latent (eq. 6)."""
 
     hidden: Count = 256
+    """Width of the hidden layers."""
     residual_layers: Natural = 2
+    """Residual blocks after the input layer."""
     dropout: Dropout = 0.2
+    """Dropout of all layers."""
     sparsify: SparsifyConfig = SparsifyConfig()
     train: TrainConfig = TrainConfig()
 
@@ -133,24 +158,36 @@ class MotionConfig(Config):
     """The Consistency Motion Generator (eq. 7-9, 11, 12), or the per-frame MLPs that stand in for it in Table 6."""
 
     kind: Literal["cmg", "per_frame_mlp"] = "cmg"
+    """The Consistency Motion Generator, or one MLP per frame."""
     patch_size: Count = 16
+    """Side of a patch of the latent; it must divide `features.latent_size`."""
     mask_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
     """Hidden fraction of the visible past entries while training; nothing is hidden at inference."""
     depth: Count = 2
+    """Blocks of temporal attention, spatial attention and feed-forward layer."""
     width: Count = 128
     """Token width; where a patch has just that many values it enters unprojected, as in the paper's flat model."""
     attention_width: Count = 64
+    """Width of queries, keys and values over all heads."""
     heads: Count = 4
+    """Attention heads; they must divide `attention_width`."""
     ffn_width: Count = 256
+    """Hidden width of the feed-forward layers."""
     dropout: Dropout = 0.2
+    """Dropout of embeddings and sublayers, and of the MLPs."""
     attention_dropout: Dropout = 0.0
+    """Dropout of the attention weights."""
     encoder_hidden: Count = 256
+    """Hidden width of the fMRI encoder."""
     encoder_dropout: Dropout = 0.1
+    """Dropout of the fMRI encoder."""
     fmri_tokens: Count = 8
     """Tokens that one fMRI pattern becomes; with 1, cross-attention no longer depends on its query
     (mind-animator.md A.3)."""
     spatial_fusion: Literal["cross", "self", "adaln"] = "cross"
+    """How the fMRI enters the spatial module: cross-attention (eq. 7), not at all, or an adaptive norm (eq. 12)."""
     temporal_fusion: Literal["none", "cross", "adaln"] = "none"
+    """How the fMRI enters the temporal module: not at all, cross-attention (eq. 11), or an adaptive norm (eq. 12)."""
     mask_means: Literal["hidden", "visible"] = "hidden"
     """`visible` inverts the ratio, as the released code does (mind-animator.md B04)."""
     mask_refresh: Literal["step", "run"] = "step"
@@ -178,7 +215,9 @@ class NoopConfig(Config):
     """A stage that computes nothing: for tests, and to measure what the platform itself costs."""
 
     value: float = 0.0
+    """What it reports at the end."""
     epochs: Count = 1
+    """Epochs, each of which reports a value and writes a checkpoint."""
     sleep: Annotated[NonNegative, CIRCUMSTANCE] = 0.0
     """Seconds per epoch."""
     memory: Annotated[Natural, CIRCUMSTANCE] = 0

@@ -37,4 +37,6 @@ class FeaturesConfig(Config):
     crop_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.78
     """Side of the random crop over the side of the frame (400 of 512 in the paper)."""
     batch_size: Count = 64
+    """Clips that the backbones read at a time."""
     seed: Natural = 0
+    """Of crops, caption variants and sampled latents."""

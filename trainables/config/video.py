@@ -32,21 +32,27 @@ class GeneratorConfig(Config):
     inversion_steps: Count = 50
     """Only with `inversion`."""
     noise_timestep: Annotated[int, Field(ge=0, le=999)] = 200
+    """Time step of diffusion up to which noise is added."""
     steps: Count = 50
     """DDIM steps over all 1000 times, of which `img2img` takes those below `noise_timestep`."""
     eta: Fraction = 0.0
+    """Share of fresh noise per step: 0 is DDIM, 1 is DDPM."""
     guidance: NonNegative = 12.5
+    """Scale of classifier-free guidance."""
     negative_prompt: str = NEGATIVE_PROMPT
+    """What guidance leads away from."""
     noise: Literal["independent", "shared"] = "independent"
     """Whether the frames of a clip get noise of their own."""
     attention: Literal["first_and_previous", "own_frame"] = "first_and_previous"
     """`own_frame` leaves the image model as it is: what does eq. 10 add?"""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Number format of the diffusion model."""
     batch_clips: Count = 4
     """Clips at a time: what bounds memory. Part of the identity, since sums over other batches round otherwise."""
     validation_clips: Natural = 0
     """How many validation clips are made into video; the first ones of the split."""
     test_clips: Natural = 60
+    """How many test clips are made into video; the first ones of the split."""
 
 
 class EvaluateConfig(Config):

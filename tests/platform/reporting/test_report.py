@@ -172,7 +172,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(home: Path, capsys: pytes
     assert main(["ablations/made_upp.yaml", "--home", str(home)]) == 2  # a study may be named by its file
     assert "no study made_upp; did you mean made_up?" in capsys.readouterr().err
     assert main(["no/such", "--home", str(home / "empty")]) == 2
-    assert "it holds none yet" in capsys.readouterr().err
+    assert "holds no study yet" in capsys.readouterr().err
 
 
 def test_a_sweep_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from platform.cli import options_of, parser
+from platform.cli import add_running, options_of, verb_parser
 from platform.errors import StudyError, UserError
 from platform.events import TrialEvent
 from platform.record.results import Result, collect
@@ -134,7 +134,8 @@ def test_what_one_process_cannot_do_is_refused(tmp_path: Path, changed: dict[str
 
 
 def test_ray_address_of_the_environment_is_not_asked_for() -> None:
-    verb = parser("sweep", description="", file_help="")
-    arguments = verb.parse_args(["some.yaml", "--inline"])
+    parser = verb_parser("sweep", "")
+    add_running(parser)
+    arguments = parser.parse_args(["--inline"])
     assert options_of(arguments, environment={"RAY_ADDRESS": "auto"}).address is None
-    assert not options_of(verb.parse_args(["some.yaml"]), environment={}).inline, "it is never chosen by itself"
+    assert not options_of(parser.parse_args([]), environment={}).inline, "it is never chosen by itself"

@@ -1,0 +1,128 @@
+"""What a name on the command line means: a study or a trial of a store, written in full or shortened."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import NoReturn
+
+from platform.errors import UserError, nearest
+from platform.tracking_uri import without_secrets
+from storage import layout
+from storage.base import Store
+from storage.studies import list_studies
+
+_SUFFIX = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")
+"""What follows a study's name in its id: the hash of a sweep's definition, the number of an attempt."""
+_SHOWN = 8
+"""Most names that a message lists."""
+
+
+def short_name(study: str) -> str:
+    """Return the id of a study without hash and attempt: `cmg` for `cmg-1a2b3c4d.2`, `table6` for `table6.2`."""
+    return _SUFFIX.sub("", study)
+
+
+def resolve_study(store: Store, name: str) -> str:
+    """Return the id of the study that `name` means: an id, an id without its hash, or the study's file.
+
+    Raises:
+        UserError: No study of `store` has that name, or several have.
+    """
+    wanted = _of_file(name)
+    if _is_stored(store, wanted):
+        return wanted
+    studies = list_studies(store)
+    matches = [study for study in studies if short_name(study) == wanted]
+    if not matches:
+        _refuse_unknown(store, "study", wanted, {*studies, *map(short_name, studies)})
+    return _only(wanted, matches)
+
+
+def resolve_studies(store: Store, names: Sequence[str]) -> list[str]:
+    """Return the ids of the studies called `names`, or of all that `store` holds. Raises `UserError` if none is."""
+    studies = [resolve_study(store, name) for name in names] or list(list_studies(store))
+    if not studies:
+        raise UserError(_empty(store))
+    return studies
+
+
+def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
+    """Return the study that `name` means, and the trial if it is one.
+
+    Args:
+        store: Where both are on record.
+        name: A study as in `resolve_study`, `study/trial`, or a trial whose name only one study has.
+
+    Raises:
+        UserError: Nothing in `store` has that name, or several have.
+    """
+    trials = _trials_by_study(store)
+    if not trials:
+        raise UserError(_empty(store))
+    if name.endswith(".yaml"):
+        return resolve_study(store, name), None
+    study, slash, trial = name.partition("/")
+    matches = _matches(study, trials)
+    if not matches and not slash:
+        matches, trial = sorted(candidate for candidate, names in trials.items() if name in names), name
+    if not matches:
+        known = {*trials, *map(short_name, trials)}
+        _refuse_unknown(store, "study or trial", name, known if slash else known.union(*trials.values()), study)
+    study = _only(name, [f"{match}/{trial}" if trial else match for match in matches]).partition("/")[0]
+    if trial and trial not in trials[study]:
+        raise UserError(f"study {study} has no trial {trial}; {_near(trial, trials[study])}")
+    return study, trial or None
+
+
+def _of_file(name: str) -> str:
+    """Return the study's name where `name` is its file."""
+    return PurePath(name).stem if name.endswith(".yaml") else name
+
+
+def _is_stored(store: Store, study: str) -> bool:
+    try:
+        return store.exists(layout.study(study))
+    except ValueError:  # no study can have that name
+        return False
+
+
+def _matches(name: str, studies: Iterable[str]) -> list[str]:
+    return [name] if name in studies else sorted(study for study in studies if short_name(study) == name)
+
+
+def _only(name: str, matches: Sequence[str]) -> str:
+    if len(matches) > 1:
+        raise UserError(f'"{name}" is ambiguous: it matches {" and ".join(matches)}. Use the full name.')
+    return matches[0]
+
+
+def _refuse_unknown(store: Store, what: str, name: str, known: set[str], part: str = "") -> NoReturn:
+    if not known:
+        raise UserError(f"there is no {what} {name}: {_empty(store)}")
+    raise UserError(f"{without_secrets(store.uri)} holds no {what} {name}; {_near(part or name, known)}")
+
+
+def _empty(store: Store) -> str:
+    return f"{without_secrets(store.uri)} holds no study yet; --home or --store name another place"
+
+
+def _near(name: str, known: set[str]) -> str:
+    """Return which names may have been meant; of thousands only some are listed."""
+    if len(known) <= _SHOWN:
+        return nearest(name, known)
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"there are: {', '.join(sorted(known)[:_SHOWN])} and {len(known) - _SHOWN} more"
+
+
+def _trials_by_study(store: Store) -> Mapping[str, set[str]]:
+    """Return the names of the trials of each study."""
+    trials: dict[str, set[str]] = {}
+    for key in store.list(layout.studies()):
+        study, kind, *rest = key.removeprefix(layout.studies()).split("/")
+        names = trials.setdefault(study, set())
+        if kind == "events":
+            names.add(rest[0])
+    return trials

@@ -1,0 +1,94 @@
+"""What `sweep`, `ablate` and `resume` answer: the plan of a dry run, or how the study stands after its run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from platform.cli import Answer
+from platform.errors import StudyError
+from platform.options import Options
+from platform.run.admission import refuse_here
+from platform.screen.ablation_plan import ablation_json, plan_ablation, render_ablation
+from platform.screen.plan import plan_json, render_plan
+from platform.study.ablation import AblationStudy
+from platform.study.plan import make_plan
+from platform.study.study import Study
+from platform.tracking_uri import without_secrets
+from storage.base import Store
+
+
+def study_answer(study: Study, store: Store, options: Options) -> Answer:
+    """Run `study`, or plan it for a dry run. Raises as `platform.run.driver.run_study`."""
+    if isinstance(study, AblationStudy):
+        return _ablation_plan(study, store, options) if options.dry_run else _run_ablation(study, store, options)
+    return _sweep_plan(study, store, options) if options.dry_run else _run_sweep(study, options)
+
+
+def _sweep_plan(study: Study, store: Store, options: Options) -> Answer:
+    plan = make_plan(study, store)
+    if plan.ended < plan.trials:
+        refuse_here(study, options)
+    return Answer(plan_json(plan, study), lambda console: render_plan(plan, study, console=console))
+
+
+def _run_sweep(study: Study, options: Options) -> Answer:
+    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+
+    summary = launch(study, options)
+    if summary.interrupted:
+        _tell(_how_to_continue(study))
+    return Answer(summary.to_json(), exit_code=summary.exit_code)
+
+
+def _ablation_plan(study: AblationStudy, store: Store, options: Options) -> Answer:
+    plan = plan_ablation(study, store)
+    if plan.ended < plan.trials:
+        refuse_here(study, options)
+    return Answer(ablation_json(plan, study), lambda console: render_ablation(plan, study, console=console))
+
+
+def _run_ablation(study: AblationStudy, store: Store, options: Options) -> Answer:
+    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+
+    for note in study.notes:
+        _tell(note)
+    try:
+        summary = launch(study, options)
+    except StudyError:
+        _report(study, store, options)  # on what there is
+        raise
+    if summary.interrupted:
+        _tell(_how_to_continue(study))
+    reported = _report(study, store, options)
+    code = summary.exit_code if "report" in reported else max(summary.exit_code, StudyError.exit_code)
+    return Answer({**summary.to_json(), **reported}, exit_code=code)
+
+
+def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str, Any]:
+    """Write the report, print its answers, attach it to the study's run in MLflow; return what `--json` says of it."""
+    from platform.mlflow_view.attached_report import attach_report
+    from platform.reporting.making import make_report
+
+    try:
+        page, report = make_report(store, study.id, options.home / "reports" / study.id)
+    except Exception as error:  # the results are in the store: what is wrong with their report must not hide them
+        why = without_secrets(f"{type(error).__name__}: {error}")
+        _tell(
+            f"the results are stored, but their report could not be made: {why}\n"
+            f"make it again: python -m platform.report {study.id}"
+        )
+        return {"report_error": why}
+    answers = [text for _, text in report.answers]
+    lines = [*report.alerts, *(f"- {text}" for text in answers), f"report: {page}"]
+    Console(markup=False, highlight=False, soft_wrap=True).print("\n".join(lines))
+    attach_report(page, study, uri=options.tracking)
+    return {"report": str(page), "alerts": list(report.alerts), "answers": answers}
+
+
+def _how_to_continue(study: Study) -> str:
+    return f"interrupted; the same command continues from here, and so does python -m platform.resume {study.id}"
+
+
+def _tell(text: str) -> None:
+    Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)
