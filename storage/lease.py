@@ -19,7 +19,6 @@ import re
 import shlex
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ import psutil
 
 from storage import layout
 from storage.base import Store
+from storage.clock import REAL, Clock
 from storage.errors import ExistsError, LeaseHeldError, NotFoundError, StoreError
 
 _log = logging.getLogger(__name__)
@@ -40,10 +40,12 @@ _log = logging.getLogger(__name__)
 class Lease:
     """The right to work on `name`, as a context manager. Heartbeats come from a daemon thread every `ttl` / 3."""
 
-    def __init__(self, store: Store, name: str, *, ttl: float = 30.0) -> None:
+    def __init__(self, store: Store, name: str, *, ttl: float = 30.0, clock: Clock = REAL) -> None:
+        """Take nothing yet; `clock` is the one by which the silence of another machine's holder is measured."""
         self._store = store
         self._name = layout.checked(name)
         self._ttl = ttl
+        self._clock = clock
         self._generation = -1
         self._record: dict[str, Any] = {}
         self._lost = False
@@ -68,7 +70,7 @@ class Lease:
             if not told and self._seen is not None:
                 holder, told = _described(_decoded(self._seen[1])), True
                 _log.warning("%s is held by %s; waiting for a sign of life", self._name, holder)
-            time.sleep(min(1.0, self._ttl / 10))
+            self._clock.sleep(min(1.0, self._ttl / 10))
 
     def attempt(self) -> bool:
         """Become the holder if that needs no waiting, and tell whether we are; to be called again later if not.
@@ -111,7 +113,9 @@ class Lease:
             self._lost = not let_go()
         except StoreError as error:
             _log.warning("lease %s could not be released yet; others may have to wait: %s", self._name, error)
-            threading.Thread(target=_until_told, args=[let_go], name=f"release-{self._name}", daemon=True).start()
+            threading.Thread(
+                target=_until_told, args=[let_go, self._clock], name=f"release-{self._name}", daemon=True
+            ).start()
 
     def __enter__(self) -> "Lease":
         self.acquire()
@@ -149,7 +153,7 @@ class Lease:
         record = _decoded(data)
         state = _state(record)
         if state == "unknown":
-            now = time.monotonic()
+            now = self._clock.now()
             if self._seen is not None and self._seen[:2] == (generation, data):
                 return now - self._seen[2] >= max(self._ttl, float(record.get("ttl", 0.0)))
             changed, self._seen = self._seen is not None, (generation, data, now)
@@ -183,9 +187,9 @@ class Lease:
         return json.dumps(self._record, sort_keys=True).encode()
 
 
-def _until_told(let_go: Callable[[], object]) -> None:
+def _until_told(let_go: Callable[[], object], clock: Clock) -> None:
     while True:
-        time.sleep(1.0)
+        clock.sleep(1.0)
         try:
             let_go()
         except StoreError:

@@ -2,13 +2,16 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from storage.clock import REAL, Clock
+
 Item = TypeVar("Item")
 _log = logging.getLogger(__name__)
+_LONGEST_PAUSE = 30.0
+"""Seconds that waits grow to, twofold each time."""
 
 
 class BackgroundWriter(Generic[Item]):
@@ -23,8 +26,8 @@ class BackgroundWriter(Generic[Item]):
         *,
         name: str,
         pause: float = 0.3,
-        longest_pause: float = 30.0,
         patience: float = 20.0,
+        clock: Clock = REAL,
     ) -> None:
         """Start the thread.
 
@@ -32,12 +35,12 @@ class BackgroundWriter(Generic[Item]):
             write: Writes items, or raises if it cannot now.
             name: Of the destination, for messages.
             pause: Seconds during which items gather to a batch; after a failure the first wait.
-            longest_pause: Seconds that waits grow to, twofold each time.
             patience: Seconds that `close` gives a destination that fails.
+            clock: By which these seconds pass.
         """
         self._write = write
         self._name = name
-        self._pause, self._longest_pause, self._patience = pause, longest_pause, patience
+        self._pause, self._patience, self._clock = pause, patience, clock
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._pending: list[Item] = []
         self._closing = threading.Event()
@@ -65,10 +68,10 @@ class BackgroundWriter(Generic[Item]):
             if not self._closing.is_set():
                 self._closing.wait(self._wait(failures))
                 continue
-            give_up = time.monotonic() + self._patience if give_up is None else give_up
-            if self._queue.empty() and (not self._pending or time.monotonic() >= give_up):
+            give_up = self._clock.now() + self._patience if give_up is None else give_up
+            if self._queue.empty() and (not self._pending or self._clock.now() >= give_up):
                 return
-            time.sleep(min(self._wait(failures), 2.0) if self._pending else 0.0)
+            self._clock.sleep(min(self._wait(failures), 2.0) if self._pending else 0.0)
 
     def _gather(self, *, block: bool) -> None:
         try:
@@ -91,4 +94,4 @@ class BackgroundWriter(Generic[Item]):
         return True
 
     def _wait(self, failures: int) -> float:
-        return min(self._pause * 2.0**failures, self._longest_pause)
+        return min(self._pause * 2.0**failures, _LONGEST_PAUSE)

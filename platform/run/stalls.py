@@ -1,9 +1,9 @@
 """Which work hangs: what has not reached another epoch or stage for too long, by the signs of life in the store."""
 
-import time
 from dataclasses import dataclass
 
 from storage.base import Store
+from storage.clock import REAL, Clock
 from storage.errors import StoreError
 from trainables.telemetry import read_pulse
 
@@ -29,14 +29,15 @@ class Watch:
     off) counts as hanging, too.
     """
 
-    def __init__(self, store: Store, study: str, deadline: float | None) -> None:
+    def __init__(self, store: Store, study: str, deadline: float | None, *, clock: Clock = REAL) -> None:
         self._store, self._study, self.deadline = store, study, deadline
+        self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._next = 0.0
 
     def begins(self, name: str) -> None:
         """Watch `name` from now on."""
-        self._seen[name] = _Seen(time.monotonic())
+        self._seen[name] = _Seen(self._clock.now())
 
     def ends(self, name: str) -> None:
         """Watch `name` no more."""
@@ -52,7 +53,7 @@ class Watch:
 
     def late(self) -> list[str]:
         """Return what hangs, each once: it is watched no more."""
-        now = time.monotonic()
+        now = self._clock.now()
         if self.deadline is None or now < self._next:
             return []
         self._next = now + self.deadline / _LOOKS
@@ -66,7 +67,7 @@ class Watch:
             pulse = read_pulse(self._store, self._study, name)
         except StoreError:
             return False  # who cannot be heard is not therefore silent
-        now = time.monotonic()
+        now = self._clock.now()
         if pulse is not None and pulse["beat"] != seen.beat:
             seen.beat, seen.changed = pulse["beat"], now
             return bool(pulse["idle"] >= deadline)

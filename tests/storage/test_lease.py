@@ -24,6 +24,7 @@ from storage.lease import Lease
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.uri import open_store
+from tests.clocks import SetClock
 
 _HOLDER = """
 import sys, time
@@ -118,17 +119,20 @@ def test_released_after_an_error(store: Store) -> None:
 
 def test_a_store_that_was_away_is_told_of_the_release_when_it_is_back(tmp_path: Path) -> None:
     store, away = LocalStore(tmp_path / "store"), tmp_path / "away"
-    held = Lease(store, "study")
+
+    def come_back() -> None:
+        (tmp_path / "store").unlink()
+        away.rename(tmp_path / "store")
+
+    held = Lease(store, "study", clock=SetClock(come_back))
     held.acquire()
     (tmp_path / "store").rename(away)
     (tmp_path / "store").write_text("no folder")
     held.release()
-    (tmp_path / "store").unlink()
-    away.rename(tmp_path / "store")
     deadline = time.monotonic() + 20
     while lease.holder(store, "study") is not None:
         assert time.monotonic() < deadline, "the lease counts as held for as long as this process lives"
-        time.sleep(0.05)
+        time.sleep(0.01)
     with Lease(store, "study"):
         pass
 
@@ -188,6 +192,14 @@ def elsewhere(store: Store, ttl: float) -> Lease:
     return held
 
 
+def beaten(store: Store, seconds: float = 30.0) -> None:
+    """Wait for the holder's next heartbeat."""
+    before, deadline = records(store), time.monotonic() + seconds
+    while records(store) == before:
+        assert time.monotonic() < deadline, "no heartbeat came"
+        time.sleep(0.01)
+
+
 def test_a_process_on_another_machine_is_judged_by_its_heartbeat(
     elsewhere_on_s3: tuple[Store, subprocess.Popen[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,9 +209,9 @@ def test_a_process_on_another_machine_is_judged_by_its_heartbeat(
     assert "waiting for a sign of life" in caplog.text
     process.kill()
     process.wait()
-    start = time.monotonic()
-    with Lease(store, "study", ttl=0.3) as held:
-        assert time.monotonic() - start >= 1.5, "the holder's time to live, since its process cannot be seen"
+    clock = SetClock()
+    with Lease(store, "study", ttl=0.3, clock=clock) as held:
+        assert clock.time >= 1.5, "the holder's time to live, since its process cannot be seen"
         assert not held.lost
 
 
@@ -208,7 +220,7 @@ def test_a_process_on_another_machine_that_stood_still_notices_that_it_lost(
 ) -> None:
     store, process = elsewhere_on_s3
     process.send_signal(signal.SIGSTOP)
-    with Lease(store, "study", ttl=0.3) as held:
+    with Lease(store, "study", ttl=0.3, clock=SetClock()) as held:
         process.send_signal(signal.SIGCONT)
         assert process.stdout is not None
         assert process.stdout.readline() == "lost\n"
@@ -217,8 +229,8 @@ def test_a_process_on_another_machine_that_stood_still_notices_that_it_lost(
 
 
 def test_whether_a_holder_lives_can_be_asked_without_waiting(store: Store) -> None:
-    held = elsewhere(store, ttl=0.6)
-    asking = Lease(store, "study", ttl=0.6)
+    held, clock = elsewhere(store, ttl=0.6), SetClock()
+    asking = Lease(store, "study", ttl=0.6, clock=clock)
     assert not asking.attempt(), "nothing is known yet"
     held._stop.set()
     assert held._thread is not None
@@ -226,30 +238,28 @@ def test_whether_a_holder_lives_can_be_asked_without_waiting(store: Store) -> No
     rewrite(store, beat=77)
     with pytest.raises(LeaseHeldError):
         asking.attempt()
-    start = time.monotonic()
+    clock.time = 0.59
     assert not asking.attempt()
-    while not asking.attempt():
-        time.sleep(0.02)
-    assert 0.5 <= time.monotonic() - start < 30
+    clock.time = 0.61
+    assert asking.attempt()
     asking.release()
 
 
 def test_another_machine_that_beats_is_respected(store: Store) -> None:
-    held = elsewhere(store, ttl=0.6)
+    held = elsewhere(store, ttl=0.3)
     try:
         with pytest.raises(LeaseHeldError, match="on other since"):
-            Lease(store, "study", ttl=5.0).acquire()
+            Lease(store, "study", ttl=5.0, clock=SetClock(lambda: beaten(store))).acquire()
         assert not held.lost
     finally:
         held.release()
 
 
 def test_another_machine_that_is_silent_is_replaced_after_the_time_to_live(store: Store) -> None:
-    silent = elsewhere(store, ttl=1.2)
+    silent, clock = elsewhere(store, ttl=1.2), SetClock()
     silent._stop.set()
-    start = time.monotonic()
-    with Lease(store, "study", ttl=0.3) as held:
-        assert time.monotonic() - start >= 1.2
+    with Lease(store, "study", ttl=0.3, clock=clock) as held:
+        assert clock.time >= 1.2
         silent.release()
         assert silent.lost
         assert not held.lost
@@ -259,10 +269,9 @@ def test_another_machine_that_is_silent_is_replaced_after_the_time_to_live(store
 
 def test_another_machine_that_releases_lets_us_in_before_the_time_to_live(store: Store) -> None:
     held = elsewhere(store, ttl=30.0)
-    threading.Timer(0.3, held.release).start()
-    start = time.monotonic()
-    with Lease(store, "study", ttl=30.0):
-        assert time.monotonic() - start < 15
+    clock = SetClock(meanwhile=held.release)
+    with Lease(store, "study", ttl=30.0, clock=clock):
+        assert clock.time < 15
 
 
 def test_a_process_id_in_use_again_is_not_trusted_either_way(store: Store) -> None:
@@ -270,14 +279,14 @@ def test_a_process_id_in_use_again_is_not_trusted_either_way(store: Store) -> No
     stale.acquire()
     stale._stop.set()
     rewrite(store, started=psutil.Process().create_time() - 1000)
-    with Lease(store, "study", ttl=0.4) as held:
+    with Lease(store, "study", ttl=0.4, clock=SetClock()) as held:
         assert not held.lost
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"pid": 1}'])
 def test_a_damaged_record_is_replaced_after_the_time_to_live(store: Store, data: bytes) -> None:
     store.put(layout.lease("study", 4), data)
-    with Lease(store, "study", ttl=0.2):
+    with Lease(store, "study", ttl=0.2, clock=SetClock()):
         pass
     assert list(store.list(layout.leases("study"))) == [layout.lease("study", 5)]
 
@@ -336,18 +345,19 @@ def test_one_that_saw_an_old_state_does_not_win(store: Store, monkeypatch: pytes
 
 
 def test_an_outage_is_survived(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    store = MemoryStore()
+    store, tried = MemoryStore(), threading.Semaphore(0)
 
     def unavailable(*_: object, **__: object) -> None:
+        tried.release()
         raise UnavailableError("no network")
 
     with Lease(store, "study", ttl=0.15) as held:
         with monkeypatch.context() as patch:
             patch.setattr(store, "put", unavailable)
-            time.sleep(0.3)
+            assert all(tried.acquire(timeout=30) for _ in range(2)), "the heartbeats ended"
         assert "no network" in caplog.text
         before = held._record["beat"]
-        time.sleep(0.3)
+        beaten(store)
         assert json.loads(store.get(held._key()))["beat"] > before - 1
         assert not held.lost
         monkeypatch.setattr(store, "put", unavailable)

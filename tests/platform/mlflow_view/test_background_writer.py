@@ -7,6 +7,7 @@ import time
 import pytest
 
 from platform.mlflow_view.background_writer import BackgroundWriter
+from tests.clocks import SetClock
 
 
 def test_items_arrive_once_in_order_and_in_batches() -> None:
@@ -37,11 +38,12 @@ def test_putting_never_waits_for_a_slow_destination() -> None:
 
 def test_what_fails_is_kept_told_once_and_written_when_it_works_again(caplog: pytest.LogCaptureFixture) -> None:
     written: list[int] = []
-    down = threading.Event()
+    down, tried = threading.Event(), threading.Semaphore(0)
     down.set()
 
     def write(items: list[int]) -> None:
         if down.is_set():
+            tried.release()
             raise ConnectionError("gone")
         written.extend(items)
 
@@ -49,7 +51,7 @@ def test_what_fails_is_kept_told_once_and_written_when_it_works_again(caplog: py
         writer = BackgroundWriter(write, name="Elsewhere", pause=0.02)
         for item in range(5):
             writer.put(item)
-            time.sleep(0.05)
+            assert tried.acquire(timeout=30)
         down.clear()
         assert writer.close() == []
     assert written == list(range(5))
@@ -60,9 +62,9 @@ def test_close_returns_what_could_not_be_written() -> None:
     def write(items: list[int]) -> None:
         raise ConnectionError("gone for good")
 
-    writer = BackgroundWriter(write, name="test", pause=0.01, patience=0.2)
+    clock = SetClock()
+    writer = BackgroundWriter(write, name="test", pause=0.01, patience=20.0, clock=clock)
     writer.put(1)
     writer.put(2)
-    began = time.monotonic()
     assert writer.close() == [1, 2]
-    assert time.monotonic() - began < 5
+    assert 20 <= clock.time < 25, "it was tried for as long as the patience lasts, and no longer"
