@@ -1,11 +1,11 @@
 """An MLflow server as a process group of its own: how to start it, know that it answers, and end all of it."""
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from typing import IO
 
@@ -51,7 +51,7 @@ def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
                 return True
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):  # URLError is an OSError
             time.sleep(0.2)
     return False
 

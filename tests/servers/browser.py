@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.postgres import free_port
+from tests.servers.ports import free_port
 
 _OPTIONS = (
     "--headless=new",

@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import tempfile
@@ -23,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers.ports import free_ports
 
 NEEDED = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "setpriv")
 _NOBODY = 65534
@@ -133,7 +134,7 @@ def running() -> Iterator[Ceph]:
         home = Path(name)
         if os.geteuid() == 0:
             os.chown(home, _NOBODY, _NOBODY)
-        s3, v2, v1 = _free_ports(3)
+        s3, v2, v1 = free_ports(3)
         _prepare(home, _CONFIG.format(fsid=uuid.uuid4(), home=home, s3=s3, v2=v2, v1=v1))
         stack.enter_context(_server(home, "ceph-mon", "-f", "-i", "a"))
         _make_disk(home)
@@ -217,14 +218,6 @@ def _unprivileged(home: Path, command: tuple[str, ...]) -> list[str]:
     """Return `command` run as nobody if we are root; it is killed when we end, however we end."""
     user = [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", "--pdeathsig=KILL", *user, command[0], "-c", str(home / "ceph.conf"), *command[1:]]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(server.getsockname()[1]) for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
 
 
 def _tail(path: Path) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
-from tests.servers.postgres import Postgres, free_port
+from tests.servers.ports import free_port
+from tests.servers.postgres import Postgres
 
 
 class MlflowServer:
@@ -29,14 +30,21 @@ class MlflowServer:
         return f"http://{HOST}:{self._port}"
 
     def start(self) -> None:
-        """Start it unless it runs, and wait until it answers."""
+        """Start it unless it runs, and wait until it answers. One that does not answer is ended and not kept."""
         if self._process is not None:
             return
+        process = self._started()
+        if not answers(self._port, process):
+            end_server(process)
+            self._port = free_port()  # for the next attempt: this one may be taken
+            raise RuntimeError(f"MLflow did not start:\n{self._messages.read_text()[-4000:]}")
+        self._process = process
+
+    def _started(self) -> subprocess.Popen[bytes]:
         with self._messages.open("ab") as messages, pytest.MonkeyPatch.context() as patch:
             for name, value in self._environment.items():
                 patch.setenv(name, value)
-            self._process = start_server(self.database, artifacts=self._artifacts, port=self._port, messages=messages)
-        assert answers(self._port, self._process), self._messages.read_text()[-4000:]
+            return start_server(self.database, artifacts=self._artifacts, port=self._port, messages=messages)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers.ports import free_port
 
 _PROGRAMS = ("initdb", "postgres", "pg_isready", "createdb")
 _NOBODY = 65534
@@ -67,12 +68,6 @@ def running(programs: Path, *settings: str) -> Iterator[Postgres]:
         finally:
             process.send_signal(signal.SIGQUIT)  # at once, without writing what nobody will read
             process.wait(20)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nothing listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def installed() -> Path | None:

@@ -20,14 +20,9 @@ from platform.mlflow_view.tracking import Tracking
 from platform.mlflow_view.ui_command import ui_command
 from platform.tracking_uri import default_tracking
 from tests.platform.made_up_study import made_up_study, trial_events
+from tests.servers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
