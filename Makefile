@@ -5,6 +5,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 180
 SPACE ?= search_spaces/cmg.yaml
 ABLATION ?= ablations/table6.yaml
+# Processes of the tests.
+PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep ablate test test-fast coverage check fmt lock bench ui clean
@@ -21,13 +23,13 @@ ablate: $(VENV)/installed ## set up and run ablations/table6.yaml on the phantom
 	$(PY) -m platform.ablate $(ABLATION)
 
 test: $(VENV)/installed ## set up and run all tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(PROCESSES)
 
 test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
-	$(PY) -m pytest -m "not ray and not server"
+	$(PY) -m pytest -n $(PROCESSES) -m "not ray and not server"
 
 coverage: $(VENV)/installed ## run the tests and print how much of the code they reach, branches included
-	$(PY) -m pytest --cov --cov-report=term
+	$(PY) -m pytest -n $(PROCESSES) --cov --cov-report=term
 
 check: $(VENV)/installed ## check format, style and types; changes nothing
 	$(PY) -m ruff format --check .

@@ -15,6 +15,7 @@ if str(_ROOT) not in sys.path:
 platform.__path__ = [str(_ROOT / "platform")]
 pytest_plugins = (
     "tests.clusters",
+    "tests.groups",
     "tests.platform.made_up_videos",
     "tests.platform.mirrored",
     "tests.servers.ceph",
