@@ -136,12 +136,12 @@ def _measured(way: str, scale: str) -> Measured:
 
 
 def _table(scale: str, repeats: int) -> None:
-    from platform.screen.ablation_plan import plan_ablation
+    from platform.study.plan import make_plan
     from storage.uri import open_store
 
     study = _study(scale)
-    uses = plan_ablation(study, open_store("memory://")).stages
-    expected = {"shared": sum(use.distinct for use in uses), "alone": sum(use.needed for use in uses)}
+    stages = make_plan(study, open_store("memory://")).stages
+    expected = {"shared": sum(stage.runs for stage in stages), "alone": sum(stage.needed for stage in stages)}
     found: dict[str, list[Measured]] = {way: [] for way in WAYS}
     for _ in range(repeats):
         for way in WAYS:

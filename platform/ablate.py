@@ -14,11 +14,11 @@ from platform.cli import Answer, VerbParser, add_running, add_settings, options_
 from platform.errors import UserError
 from platform.options import Options, open_readable, open_writable
 from platform.run_answers import study_answer
-from platform.screen.ablation_plan import plan_ablation
 from platform.screen.plan import duration
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import ABLATIONS, load_ablation
 from platform.study.attempts import find_attempt
+from platform.study.plan import make_plan
 from platform.study.registration import Amendment, amend
 from storage import layout
 from storage.base import Store
@@ -115,10 +115,10 @@ def _list(options: Options) -> Answer:
     ablations = []
     for path in sorted(ABLATIONS.glob("*.yaml")):
         study = load_ablation(path)
-        plan = plan_ablation(replace(study, attempt=1), store)
+        plan = make_plan(replace(study, attempt=1), store)
         counts = (len(study.design.names), len(study.design.subjects), study.repeats, plan.trials)
-        distinct = sum(use.distinct for use in plan.stages)
-        costs = (duration(plan.seconds_shared), duration(plan.saved))
+        distinct = sum(stage.runs for stage in plan.stages)
+        costs = (duration(plan.seconds_shared), duration(plan.seconds_saved))
         table.add_row(path.stem, *map(str, counts), str(distinct), *costs)
         ablation = {"file": str(path), "trials": plan.trials, "stage_runs": distinct, "seconds": plan.seconds_shared}
         ablations.append(ablation)

@@ -27,7 +27,7 @@ def default_views(study: Study, options: Options) -> list[View]:
     """Return the Optuna journal of a search, tables, MLflow, and progress on the terminal, which is closed last."""
     home, store = options.home, open_store(options.store)
     runs = RunStore(store, cache=home / "scratch" / "cache")
-    journal: list[View] = [OptunaView(study, home=home)] if study.searches else []
+    journal: list[View] = [OptunaView(study, home=home)] if study.has_optuna_journal else []
     mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
     tables = RecordTables(store, study.id)
     return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking), live=not options.inline)]

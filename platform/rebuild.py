@@ -13,7 +13,7 @@ from platform.options import open_readable, open_writable
 from platform.record.study_from_store import provenance, recorded_study
 from platform.record.study_names import resolve_studies
 from platform.record.tables import rewrite_tables
-from platform.study.ablation import AblationStudy
+from platform.study.study import Study
 from storage.base import Store
 from storage.errors import LeaseHeldError
 from storage.events import EventLog
@@ -82,14 +82,14 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
             runs = RunStore(store, cache=home / "scratch" / "cache")
             made_by = provenance(load_calls(store, study_id))
             mlflow = Tracking(study, home=home, uri=tracking, store=store.uri, stage_runs=runs, provenance=made_by)
-            views: list[View] = [OptunaView(study, home=home), mlflow] if study.searches else [mlflow]
+            views: list[View] = [OptunaView(study, home=home), mlflow] if study.has_optuna_journal else [mlflow]
             events = list(in_time(map(TrialEvent.from_json, EventLog(store, study_id).read())))
             for event in events:
                 for view in views:
                     view.see(event)
             for view in views:
                 view.close()
-            if isinstance(study, AblationStudy) and events and not mlflow.lack:
+            if study.has_report and events and not mlflow.lack:
                 _report(store, study, home=home, tracking=tracking)
     except LeaseHeldError as error:
         raise UserError(f"another driver works on study {study_id}, so only its tables were written: {error}") from None
@@ -109,7 +109,7 @@ def in_time(events: Iterable[TrialEvent]) -> Iterator[TrialEvent]:
     yield from (event for *_, event in sorted(keyed, key=lambda entry: entry[:3]))
 
 
-def _report(store: Store, study: AblationStudy, *, home: Path, tracking: str) -> None:
+def _report(store: Store, study: Study, *, home: Path, tracking: str) -> None:
     from platform.mlflow_view.attached_report import attach_report
     from platform.reporting.making import make_report
 

@@ -9,9 +9,7 @@ from platform.cli import Answer
 from platform.errors import StudyError
 from platform.options import Options
 from platform.run.admission import refuse_here
-from platform.screen.ablation_plan import ablation_json, plan_ablation, render_ablation
 from platform.screen.plan import plan_json, render_plan
-from platform.study.ablation import AblationStudy
 from platform.study.plan import make_plan
 from platform.study.study import Study
 from platform.tracking_uri import without_secrets
@@ -20,35 +18,17 @@ from storage.base import Store
 
 def study_answer(study: Study, store: Store, options: Options) -> Answer:
     """Run `study`, or plan it for a dry run. Raises as `platform.run.driver.run_study`."""
-    if isinstance(study, AblationStudy):
-        return _ablation_plan(study, store, options) if options.dry_run else _run_ablation(study, store, options)
-    return _sweep_plan(study, store, options) if options.dry_run else _run_sweep(study, options)
+    return _plan(study, store, options) if options.dry_run else _run(study, store, options)
 
 
-def _sweep_plan(study: Study, store: Store, options: Options) -> Answer:
+def _plan(study: Study, store: Store, options: Options) -> Answer:
     plan = make_plan(study, store)
     if plan.ended < plan.trials:
         refuse_here(study, options)
     return Answer(plan_json(plan, study), lambda console: render_plan(plan, study, console=console))
 
 
-def _run_sweep(study: Study, options: Options) -> Answer:
-    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
-
-    summary = launch(study, options)
-    if summary.interrupted:
-        _tell(_how_to_continue(study))
-    return Answer(summary.to_json(), exit_code=summary.exit_code)
-
-
-def _ablation_plan(study: AblationStudy, store: Store, options: Options) -> Answer:
-    plan = plan_ablation(study, store)
-    if plan.ended < plan.trials:
-        refuse_here(study, options)
-    return Answer(ablation_json(plan, study), lambda console: render_ablation(plan, study, console=console))
-
-
-def _run_ablation(study: AblationStudy, store: Store, options: Options) -> Answer:
+def _run(study: Study, store: Store, options: Options) -> Answer:
     from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
 
     for note in study.notes:
@@ -61,12 +41,14 @@ def _run_ablation(study: AblationStudy, store: Store, options: Options) -> Answe
     if summary.interrupted:
         _tell(_how_to_continue(study))
     reported = _report(study, store, options)
-    code = summary.exit_code if "report" in reported else max(summary.exit_code, StudyError.exit_code)
+    code = max(summary.exit_code, StudyError.exit_code) if "report_error" in reported else summary.exit_code
     return Answer({**summary.to_json(), **reported}, exit_code=code)
 
 
-def _report(study: AblationStudy, store: Store, options: Options) -> Mapping[str, Any]:
+def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
     """Write the report, print its answers, attach it to the study's run in MLflow; return what `--json` says of it."""
+    if not study.has_report:
+        return {}
     from platform.mlflow_view.attached_report import attach_report
     from platform.reporting.making import make_report
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from platform.screen.ablation_plan import plan_ablation
 from platform.study import yaml_source
 from platform.study.ablation_file import load_ablation
+from platform.study.plan import make_plan
 from storage.uri import open_store
 from tests import structure
 
@@ -170,7 +170,7 @@ def test_every_ablation_loads_plans_and_is_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 60
     study = load_ablation(path)
-    plan = plan_ablation(study, open_store("memory://"))
+    plan = make_plan(study, open_store("memory://"))
     assert plan.trials == len(study.design.names) * len(study.design.subjects) * study.design.seeds
     assert 0 < plan.seconds < plan.seconds_alone, "sharing saves something in each of them"
     lines = text.splitlines()

@@ -26,7 +26,6 @@ from platform.events import TrialEvent
 from platform.record.results import Result, collect, outcomes
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import EPOCHS, TRIALS, write_tables
-from platform.study.ablation import AblationStudy
 from storage import layout
 from storage.base import Store
 from storage.content import file_at, files_in, sealed, unsealed
@@ -101,7 +100,7 @@ class _Bundle:
         self._write_records()
         present, missing = self._write_runs(chosen)
         self._write_configs()
-        if isinstance(self._study, AblationStudy) and self._events:
+        if self._study.has_report and self._events:
             from platform.reporting.making import make_report  # scipy and matplotlib take seconds to import
 
             make_report(self._source, self._study.id, self._folder / "report")
@@ -111,7 +110,7 @@ class _Bundle:
     def _chosen(self, stages: Sequence[str] | None) -> frozenset[str]:
         known = {stage for result in self.results for stage in result.identities}
         if stages is None:
-            maps = isinstance(self._study, AblationStudy) and "embedding_map" in self._study.design.figures
+            maps = "embedding_map" in self._study.report_figures
             return frozenset(known & {*_REPORTED, *(_EMBEDDED if maps else ())})
         if tuple(stages) == (ALL,):
             return frozenset(known)

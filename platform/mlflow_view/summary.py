@@ -55,7 +55,7 @@ def conclude(
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
     tags[NOTE] = tag_value(summary_table(study, results, order))
     # An ablation describes its arms: the one whose test clips came out best is nobody's choice of a model.
-    best = best_trial(study, results, order[0]) if order and study.searches else None
+    best = best_trial(study, results, order[0]) if order and study.has_best else None
     if best is not None:
         tags |= _best_tags(study, order[0])
         model = best_model(study, best, store=store, find=find)

@@ -6,16 +6,14 @@ without a CPU and N reserved places, which Ray hands out together or not at all:
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from platform.errors import UserError
 from platform.options import Options
-from platform.study.ablation import AblationStudy
 from platform.study.study import Study
-from platform.study.swept_stages import varying_stages
 from trainables.config.trial import TrialConfig
 from trainables.graph import STAGES, ancestors, workers_of
 
@@ -88,8 +86,7 @@ def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = 
 
 def trial_need(study: Study) -> Need:
     """Return what a trial of `study` needs for the stages that it runs itself, one after the other."""
-    own = _own_stages(study)
-    needs = [need_of(config, stage) for config in _configs(study) for stage in own]
+    needs = [need_of(config, stage) for config in _configs(study) for stage in study.own_stages()]
     most = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
     fewest = max((need.fewest for need in needs), default=1)
     return most if fewest == most.fewest else replace(most, least=fewest)
@@ -103,25 +100,16 @@ def need_of(config: TrialConfig, stage: str) -> Need:
     return Need(most, stage, whole_gpus=whole_gpus, least=None if least == most else least)
 
 
-def _configs(study: Study) -> Iterable[TrialConfig]:
+def _configs(study: Study) -> list[TrialConfig]:
     """Return all configs that differ in what they need."""
-    if isinstance(study, AblationStudy):
-        different = {_asked(spec.config): spec.config for spec in study.specs[:: study.repeats]}
-        return [TrialConfig.model_validate(config) for config in different.values()]
-    return [study.space.config({})]  # how many workers there are is nothing to search
+    different = {_asked(config): config for config in study.known_configs()}
+    return [TrialConfig.model_validate(config) for config in different.values()]
 
 
 def _asked(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what in a config, as JSON, decides on needs; of many trials there are few kinds."""
     parts = [section.get("train", section) for section in config.values() if isinstance(section, Mapping)]
     return tuple((part["workers"], part.get("device")) for part in parts if "workers" in part)
-
-
-def _own_stages(study: Study) -> set[str]:
-    """Return the stages that trials run themselves."""
-    if isinstance(study, AblationStudy):
-        return {run.stage for spec in study.specs for run in spec.runs if study.uses[run.identity] == 1}
-    return set(varying_stages(study.space.fields, study.stages))
 
 
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:

@@ -73,11 +73,10 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
 
 def _way_on(study: Study, options: Options, spool: Spool) -> str:
     """Tell where the events are that the store lacks, and which command delivers them and continues the study."""
-    verb = "sweep" if study.searches else "ablate"
     places = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
     told = [text for name, place in places.items() for text in (f"--{name}", place)]
     told += [text for setting in study.settings for text in ("--set", setting)]
-    command = shlex.join(["python", "-m", f"platform.{verb}", study.path, *told])
+    command = shlex.join(["python", "-m", f"platform.{study.verb}", study.path, *told])
     kept = f"{spool.waiting} events wait in {spool.path}; " if spool.waiting else ""
     return f"{kept}once the store is back, this goes on from here: {command}"
 

@@ -36,7 +36,7 @@ def final_table(
     words += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
     console.print(f"{study.id}: {', '.join(words)}", style="bold", soft_wrap=True)
     if order:
-        console.print(_best_table(study, order) if study.searches else _arms_table(study, points))
+        console.print(_best_table(study, order) if study.has_best else _arms_table(study, points))
     for trial, error in list(errors.items())[:_FAILURES]:
         console.print(f"{trial} failed: {error}", style="red", soft_wrap=True)
     if len(errors) > _FAILURES:

@@ -1,4 +1,4 @@
-"""A plan as a table for people and as JSON for programs."""
+"""A plan as tables for people and as JSON for programs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,87 +7,98 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.study.domains import Domain, kind_of
-from platform.study.plan import Plan
-from platform.study.study import SAMPLERS, Study
+from platform.study.plan import Plan, StagePlan
+from platform.study.study import Listing, Study
 
 
 def plan_json(plan: Plan, study: Study) -> dict[str, Any]:
-    """Return all that `render_plan` shows, as one JSON object."""
+    """Return all that `render_plan` shows, as one JSON object, of the same shape for sweeps and ablations.
+
+    - `study`, `definition`: id, and what it is made of.
+    - `amendments`, `notes`: seeds that were added to an ablation; remarks on its file. Both may be empty lists.
+    - `points`, `trials`, `ended`: how many there are, and how many trials have ended before.
+    - `stages`: for each stage, inputs first: `stage`; `needed` (uses by trials); `shared`, `private` and their sum
+      `runs` (distinct runs); `exact` (whether `private` is known or an upper bound); `cached` (runs that need no work);
+      `to_do`; `forecast` of one run (`seconds`, `bytes`, and `samples`, the stored runs it is estimated from).
+    - `shared`, `cached`: identities of the shared stage runs, and of all that need no work.
+    - `seconds`, `bytes`: forecast of what is left to do.
+    - `seconds_shared`, `seconds_alone`, `seconds_saved`: compute time of the whole study from nothing; the same if each
+      trial were on its own; the difference.
+    """
     return {
         "study": study.id,
         "definition": study.definition,
+        "amendments": [asdict(amendment) for amendment in study.amendments],
+        "notes": list(study.notes),
         "points": study.trials,
         "trials": plan.trials,
         "ended": plan.ended,
-        "stages": [{**asdict(stage), "to_do": stage.to_do} for stage in plan.stages],
+        "stages": [{**asdict(stage), "runs": stage.runs, "to_do": stage.to_do} for stage in plan.stages],
         "shared": [run.identity for run in plan.shared],
         "cached": sorted(plan.cached),
         "seconds": plan.seconds,
         "bytes": plan.bytes,
+        "seconds_shared": plan.seconds_shared,
+        "seconds_alone": plan.seconds_alone,
+        "seconds_saved": plan.seconds_saved,
     }
 
 
 def render_plan(plan: Plan, study: Study, *, console: Console) -> None:
     """Print what `study` will do. The console must not read markup: names and paths may look like it."""
-    options = [f"{key} {value}" for key, value in study.scheduler.to_json().items() if key != "name"]
-    repeats = "" if study.repeats == 1 else f", each with {study.repeats} seeds: {plan.trials} trials"
-    lines = {
-        "target": ", ".join(f"{metric.name} ({metric.goal})" for metric in study.targets),
-        "sampler": f"{study.sampler} ({SAMPLERS[study.sampler].purpose})",
-        "scheduler": " ".join((study.scheduler.name, *(f"({text})" for text in [", ".join(options)] if options))),
-        "points": f"{study.trials}{repeats}" + (f"; {plan.ended} trials have ended before" if plan.ended else ""),
-    }
     console.print(f"{study.id}  {study.path}", style="bold", soft_wrap=True)
-    for name, text in lines.items():
+    for name, text in _lines(plan, study):
         console.print(f"{name:10} {text}", soft_wrap=True)
-    console.print(_space_table(study))
+    console.print(_table(study.listing()))
     console.print(_stage_table(plan))
     console.print(_totals(plan), soft_wrap=True)
 
 
-def _space_table(study: Study) -> Table:
-    conditional = any(domain.when for domain in study.space.domains.values())
-    table = Table("swept field", "values", *(("only when",) if conditional else ()), box=box.SIMPLE)
+def _lines(plan: Plan, study: Study) -> list[tuple[str, str]]:
+    lines = list(study.headline().items())
+    if plan.ended > 0:
+        lines.append(("ended", f"{plan.ended} of {plan.trials} trials have ended before"))
+    return [*lines, *(("note", note) for note in study.notes)]
+
+
+def _table(listing: Listing) -> Table:
+    table = Table(*listing.columns, box=box.SIMPLE)
     for column in table.columns:
         column.overflow = "fold"
-    for field, domain in study.space.domains.items():
-        condition = ", ".join(f"{other} in {list(allowed)}" for other, allowed in domain.when.items())
-        table.add_row(field, _domain_text(domain), *((condition,) if conditional else ()))
+    for row in listing.rows:
+        table.add_row(*row)
     return table
 
 
-def _domain_text(domain: Domain) -> str:
-    raw = domain.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"when"})
-    kind = kind_of(domain)
-    step = f", step {raw['step']:g}" if "step" in raw else ""
-    values = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in raw[kind])
-    return f"{kind} [{values}]{step}"
-
-
 def _stage_table(plan: Plan) -> Table:
-    table = Table("stage", "runs", "", "stored", "each takes", "and stores", "judged by", box=box.SIMPLE)
+    counts = ("shared", "private", "alone", "cached", "to do")
+    table = Table("stage", *counts, "time per run", "size per run", "estimate from", box=box.SIMPLE)
     for stage in plan.stages:
         samples = stage.forecast.samples
         table.add_row(
             stage.stage,
-            str(stage.runs) if stage.exact else f"<= {stage.runs}",
-            "shared" if stage.shared else "of trials",
-            str(stage.cached) if stage.exact else f">= {stage.cached}",
+            *_counts(stage),
             duration(stage.forecast.seconds),
             size(stage.forecast.bytes),
-            f"{samples} stored" if samples else "guess",
+            f"{samples} stored" if samples > 0 else "guess",
         )
     return table
 
 
+def _counts(stage: StagePlan) -> tuple[str, ...]:
+    most, least = ("", "") if stage.exact else ("<= ", ">= ")
+    cached, to_do = f"{least}{stage.cached}", f"{most}{stage.to_do}"
+    return (str(stage.shared), f"{most}{stage.private}", str(stage.needed), cached, to_do)
+
+
 def _totals(plan: Plan) -> str:
-    at_most = "" if all(stage.exact for stage in plan.stages) else "at most "
+    at_most, at_least = ("", "") if plan.exact else ("at most ", "at least ")
     guessed = any(stage.to_do > 0 and stage.forecast.samples == 0 for stage in plan.stages)
     basis = "; guesses are for phantom sizes on two CPU cores" if guessed else ""
-    left = sum(stage.to_do for stage in plan.stages)
-    totals = f"{left} stage runs, {duration(plan.seconds)} of compute, {size(plan.bytes)} stored"
-    return f"to do: {at_most}{totals}{basis}"
+    totals = f"{plan.to_do} stage runs, {duration(plan.seconds)} of compute, {size(plan.bytes)} stored"
+    alone = f"each trial on its own: {duration(plan.seconds_alone)}"
+    saved = f"sharing saves {at_least}{duration(plan.seconds_saved)}"
+    return f"to do: {at_most}{totals} ({alone}; {saved}){basis}"
 
 
 def duration(seconds: float) -> str:

@@ -172,7 +172,7 @@ class Progress:
         if self._running:
             yield self._table()
         order = ranked(averaged(self._results.values()), self._study.targets)
-        if order and self._study.searches:
+        if order and self._study.has_best:
             yield best_line(order[0], self._study.targets, self._names)
 
     def _left(self, elapsed: float, done: int) -> float | None:

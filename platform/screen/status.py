@@ -107,7 +107,7 @@ def standing(store: Store, study: Study) -> Standing:
         left=left,
         per_hour=None if rate is None else 3600 * rate,
         seconds_left=None if rate is None else left / rate,
-        best=_best(order[0]) if order and study.searches else None,
+        best=_best(order[0]) if order and study.has_best else None,
     )
 
 

@@ -5,7 +5,7 @@ So conditions and seeds share by identity: taking a decoder away at reconstructi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Self
 
 from platform.study.design import BASELINE, Design, trial_name
 from platform.study.domains import Choice
-from platform.study.registration import Amendment, frozen, registered, seeds_of
+from platform.study.registration import frozen, registered, seeds_of
 from platform.study.space import Point, Space
-from platform.study.study import FifoOptions, SchedulerConfig, Study
+from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
 from storage.base import Store
 from storage.studies import load_study
 from trainables.config.trial import TrialConfig, resolve
-from trainables.graph import StageRun
+from trainables.graph import StageRun, ancestors
 from trainables.metrics.registry import Metric
 from trainables.spec import TrialSpec
 
@@ -45,11 +45,12 @@ class ConditionSpace(Space):
 class AblationStudy(Study):
     """A study whose trials follow from a `Design`; `ablation_study` makes it."""
 
-    searches: ClassVar[bool] = False
+    verb: ClassVar[str] = "ablate"
+    has_optuna_journal: ClassVar[bool] = False
+    has_best: ClassVar[bool] = False
+    """Conditions are described, none is chosen by its test clips."""
+    has_report: ClassVar[bool] = True
     design: Design
-    notes: tuple[str, ...] = ()
-    """What there is to say about the design that is no mistake: equal conditions."""
-    amendments: tuple[Amendment, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -70,6 +71,11 @@ class AblationStudy(Study):
             return None
         registration, amendments = registered(store, self.id)
         return replace(self, amendments=amendments, repeats=seeds_of(registration.design, amendments))
+
+    @property
+    def report_figures(self) -> tuple[str, ...]:
+        """Figures that its report has beside the usual ones."""
+        return self.design.figures
 
     @property
     def tags(self) -> dict[str, str]:
@@ -114,6 +120,21 @@ class AblationStudy(Study):
         """Return the stage runs that several trials need, inputs first."""
         return tuple(self._shared)
 
+    def own_stages(self) -> tuple[str, ...]:
+        """Return the stages that have runs which one trial alone needs, inputs first."""
+        own = {run.stage for spec in self.specs for run in spec.runs if self.uses[run.identity] == 1}
+        return tuple(stage for stage in ancestors(self.stages) if stage in own)
+
+    def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
+        """Yield all trials, each with its point, but for the points in `skip`."""
+        for index, spec in enumerate(self.specs):
+            if index // self.repeats not in skip:
+                yield index // self.repeats, spec
+
+    def known_configs(self) -> Iterable[Mapping[str, Any]]:
+        """Return the config of every condition and subject, as JSON."""
+        return [spec.config for spec in self.specs[:: self.repeats]]
+
     def config_of(self, run: StageRun) -> TrialConfig:
         """Return the config of a trial that needs `run`."""
         return TrialConfig.model_validate(self._configs[run.identity])
@@ -135,6 +156,27 @@ class AblationStudy(Study):
             if condition != BASELINE and (BASELINE, metric) in means:
                 summary[f"difference.{condition}.{metric}"] = value - means[BASELINE, metric]
         return summary
+
+    def headline(self) -> dict[str, str]:
+        """Return what a plan says of the ablation first: registration, metrics, family, and the number of trials."""
+        design, amended = self.design, "".join(f"; amended: {amendment.text}" for amendment in self.amendments)
+        blocks = f"{len(design.subjects)} subject(s) x {self.repeats} seeds"
+        return {
+            "registered": self.definition["sha256"][:16] + amended,
+            "primary": ", ".join(f"{metric.name} ({metric.goal})" for metric in self.targets),
+            "family": f"{len(design.family)} comparisons over {design.tested_over}, alpha {design.alpha:g} after Holm",
+            "trials": f"{len(design.names)} conditions x {blocks} = {self.trial_count}",
+        }
+
+    def listing(self) -> Listing:
+        """Return what differs between trials: the conditions with their overrides."""
+        design = self.design
+        rows = []
+        for name in design.names:
+            parts = () if name == BASELINE else design.in_words(name)
+            declared = [comparison.metric for comparison in design.family if comparison.condition == name]
+            rows.append((name, ", ".join(parts), ", ".join(declared)))
+        return Listing(("condition", "differs from the baseline in", "declared in"), tuple(rows))
 
     @cached_property
     def _shared(self) -> list[StageRun]:

@@ -133,6 +133,13 @@ class Design(Config):
         """All metrics that a comparison or a table is about."""
         return self.primary
 
+    @property
+    def tested_over(self) -> str:
+        """Over what the family is tested, in words: numbers of a trial as a whole know no clips."""
+        if not any(has_clips(comparison.metric) for comparison in self.family):
+            return "seeds"
+        return "seeds and clips" if self.unit == "both" else self.unit
+
     def is_declared(self, condition: str, metric: str) -> bool:
         """Tell whether the comparison is of the frozen family; all others are exploratory."""
         return Comparison(condition=condition, metric=metric) in self.family

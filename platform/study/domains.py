@@ -251,6 +251,15 @@ def kind_of(domain: Domain) -> str:
     return next(kind for kind, model in DOMAINS.items() if isinstance(domain, model))
 
 
+def values_in_words(domain: Domain) -> str:
+    """Return `int [1, 3]` or `uniform [0, 0.4], step 0.1`."""
+    raw = domain.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"when"})
+    kind = kind_of(domain)
+    step = f", step {raw['step']:g}" if "step" in raw else ""
+    values = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in raw[kind])
+    return f"{kind} [{values}]{step}"
+
+
 def _kind(value: Any) -> str | None:
     if isinstance(value, Domain):
         return kind_of(value)

@@ -1,7 +1,7 @@
 """What a study will do, before it does it: distinct stage runs, what the store already holds, time and bytes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -17,8 +17,6 @@ from storage.events import EventLog
 from storage.runs import RunStore
 from trainables.graph import STAGES, StageRun, ancestors
 
-MAX_LISTED = 10_000
-"""Trials of a grid whose stage runs are told apart one by one; of larger grids the rest is counted as distinct."""
 _SAMPLE = 25
 """Stored runs of a stage from which time and bytes are forecast."""
 
@@ -53,14 +51,21 @@ class StagePlan:
     """The runs of one stage in a study."""
 
     stage: str
-    shared: bool
-    """Whether no swept field changes it, so that all trials (of a seed) share its run."""
-    runs: int
-    """Distinct runs; an upper bound unless `exact`."""
+    needed: int
+    """Uses by trials: the number of runs if every trial were on its own."""
+    shared: int
+    """Distinct runs that are done once, before the trials that need them."""
+    private: int
+    """Distinct runs that trials do themselves; an upper bound unless `exact`."""
     exact: bool
     cached: int
-    """Runs that need no work, among those known beforehand: stored, or part of a trial that has ended."""
+    """Runs that need no work, among those known beforehand: see `Plan.cached`."""
     forecast: Forecast
+
+    @property
+    def runs(self) -> int:
+        """Distinct runs; an upper bound unless `exact`."""
+        return self.shared + self.private
 
     @property
     def to_do(self) -> int:
@@ -70,7 +75,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study will do."""
+    """What a study will do. Where a number of runs is an upper bound, forecasts are, too."""
 
     shared: tuple[StageRun, ...]
     """Run once before the trials that need them, inputs first."""
@@ -84,19 +89,39 @@ class Plan:
     """Identities that need no work, among those known beforehand: the store holds them, or their trials have ended."""
 
     @property
-    def private_stages(self) -> tuple[str, ...]:
-        """The stages that each trial runs for itself, inputs first."""
-        return tuple(stage.stage for stage in self.stages if not stage.shared)
+    def exact(self) -> bool:
+        """Whether every number of runs is known, none an upper bound."""
+        return all(stage.exact for stage in self.stages)
+
+    @property
+    def to_do(self) -> int:
+        """Stage runs that are left to do."""
+        return sum(stage.to_do for stage in self.stages)
 
     @property
     def seconds(self) -> float:
-        """Forecast of compute time, summed over the runs that are left to do; at most, if their number is a bound."""
+        """Forecast of compute time, summed over the runs that are left to do."""
         return sum(stage.to_do * stage.forecast.seconds for stage in self.stages)
 
     @property
     def bytes(self) -> int:
-        """Forecast of what the store grows by; at most, if the number of runs is a bound."""
+        """Forecast of what the store grows by."""
         return sum(stage.to_do * stage.forecast.bytes for stage in self.stages)
+
+    @property
+    def seconds_shared(self) -> float:
+        """Forecast of the whole study's compute time, from nothing."""
+        return sum(stage.runs * stage.forecast.seconds for stage in self.stages)
+
+    @property
+    def seconds_alone(self) -> float:
+        """Forecast of its compute time if every trial were on its own."""
+        return sum(stage.needed * stage.forecast.seconds for stage in self.stages)
+
+    @property
+    def seconds_saved(self) -> float:
+        """Seconds of compute that sharing saves; a lower bound where numbers of runs are upper ones."""
+        return self.seconds_alone - self.seconds_shared
 
 
 def make_plan(study: Study, store: Store) -> Plan:
@@ -106,34 +131,12 @@ def make_plan(study: Study, store: Store) -> Plan:
         storage.errors.UnavailableError: The store cannot be read.
     """
     shared, past = study.shared_runs(), _past(study, store)
-    known = {run.identity: run for run in (*shared, *past.runs)}
-    points = (study.space.grid() if study.sampler == "grid" else list(study.space.points))[: study.trials]
-    listed = {
-        point: values for point, values in enumerate(points[: MAX_LISTED // study.repeats]) if point not in past.points
-    }
-    for point, values in listed.items():
-        for repeat in range(study.repeats):
-            known.update((run.identity, run) for run in study.spec(point, repeat, values).runs)
+    known = _known_runs(study, shared, past)
     stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages)}
-    private = varying_stages(study.space.fields, study.stages)
-    ended = {run.identity for run in past.runs if run.identity in past.ended and run.stage in private}
-    cached = frozenset(name for name, run in known.items() if name in stored[run.stage] or name in ended)
-    unknown_points = max(0, study.trials - len(listed) - len(past.points))
-    stages = []
-    for stage in stored:
-        identities = [run.identity for run in known.values() if run.stage == stage]
-        more = _most_runs(study, stage, points=unknown_points) if stage in private else 0
-        limit = max(len(identities), _most_runs(study, stage, points=study.trials))
-        plan = StagePlan(
-            stage=stage,
-            shared=stage not in private,
-            runs=min(len(identities) + more, limit),
-            exact=more == 0,
-            cached=sum(identity in cached for identity in identities),
-            forecast=forecast(store, stage, stored[stage]),
-        )
-        stages.append(plan)
-    return Plan(shared, tuple(stages), study.trial_count, past.trials, cached)
+    done = past.ended - known.shared | known.shared - known.wanted
+    cached = frozenset(name for name, run in known.runs.items() if name in stored[run.stage] or name in done)
+    stages = tuple(_stage_plan(study, stage, known, cached, forecast(store, stage, stored[stage])) for stage in stored)
+    return Plan(shared, stages, study.trial_count, len(past.trials), cached)
 
 
 @dataclass(frozen=True)
@@ -142,11 +145,13 @@ class _Past:
 
     points: frozenset[int]
     """Those of which all repeats were proposed."""
-    trials: int
+    trials: frozenset[str]
     """Trials that have ended, one way or another."""
     runs: tuple[StageRun, ...]
     ended: frozenset[str]
     """Identities of the runs of trials that have ended; the runs of stopped ones are not in the store."""
+    wanted: frozenset[str]
+    """Identities of the runs of trials that were proposed and have not ended."""
 
 
 def _past(study: Study, store: Store) -> _Past:
@@ -161,9 +166,55 @@ def _past(study: Study, store: Store) -> _Past:
     runs = {trial: tuple(map(StageRun.from_json, body["runs"])) for trial, body in proposed.items()}
     return _Past(
         points=frozenset(point for point, count in repeats.items() if count == study.repeats),
-        trials=len(ended),
+        trials=frozenset(ended),
         runs=tuple(run for trial in runs for run in runs[trial]),
-        ended=frozenset(run.identity for trial in ended for run in runs.get(trial, ())),
+        ended=frozenset(run.identity for trial in runs if trial in ended for run in runs[trial]),
+        wanted=frozenset(run.identity for trial in runs if trial not in ended for run in runs[trial]),
+    )
+
+
+@dataclass(frozen=True)
+class _KnownRuns:
+    """The stage runs that are known before the study goes on."""
+
+    runs: Mapping[str, StageRun]
+    """By identity."""
+    shared: frozenset[str]
+    wanted: frozenset[str]
+    """Identities that a trial needs which has not ended."""
+    unknown_points: int
+    """Points whose values are not known yet."""
+
+
+def _known_runs(study: Study, shared: Sequence[StageRun], past: _Past) -> _KnownRuns:
+    runs = {run.identity: run for run in (*shared, *past.runs)}
+    shared_identities = frozenset(run.identity for run in shared)
+    points, wanted = set(past.points), set(past.wanted)
+    for point, spec in study.known_trials(skip=past.points):
+        points.add(point)
+        runs.update((run.identity, run) for run in spec.runs)
+        if spec.trial not in past.trials:
+            wanted.update(run.identity for run in spec.runs)
+    unknown_points = max(0, study.trials - len(points))
+    if unknown_points > 0:
+        wanted |= shared_identities
+    return _KnownRuns(runs, shared_identities, frozenset(wanted), unknown_points)
+
+
+def _stage_plan(study: Study, stage: str, known: _KnownRuns, cached: frozenset[str], each: Forecast) -> StagePlan:
+    identities = {identity for identity, run in known.runs.items() if run.stage == stage}
+    private = len(identities - known.shared)
+    more = _most_runs(study, stage, points=known.unknown_points) if stage in study.own_stages() else 0
+    if more > 0:
+        more = min(more, max(0, _most_runs(study, stage, points=study.trials) - private))
+    return StagePlan(
+        stage=stage,
+        needed=study.trial_count,
+        shared=len(identities & known.shared),
+        private=private + more,
+        exact=more == 0,
+        cached=len(identities & cached),
+        forecast=each,
     )
 
 

@@ -1,12 +1,14 @@
 """A study: what is searched, for which targets, by which sampler and scheduler, and the trials it is made of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
+from platform.study.domains import values_in_words
+from platform.study.registration import Amendment
 from platform.study.space import Point, Space
 from platform.study.swept_stages import varying_stages
 from storage.base import Store
@@ -84,12 +86,30 @@ class SchedulerConfig:
         return {"name": self.name, **self.options.model_dump(mode="json")}
 
 
+MAX_KNOWN_TRIALS = 10_000
+"""Trials of a grid whose stage runs are told apart one by one; of larger grids the rest is counted as distinct."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table in words."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True)
 class Study:
     """A search space with everything that decides which trials are run; made by `study_file.load_study`."""
 
-    searches: ClassVar[bool] = True
-    """Whether results decide what is tried next; `platform.study.ablation` has all its trials beforehand."""
+    verb: ClassVar[str] = "sweep"
+    """The verb that runs it."""
+    has_optuna_journal: ClassVar[bool] = True
+    """Whether an Optuna study is kept of it, since its results decide what is tried next."""
+    has_best: ClassVar[bool] = True
+    """Whether one of its points is chosen as the best."""
+    has_report: ClassVar[bool] = False
+    """Whether `platform.report` reports on it."""
 
     name: str
     """The file's stem."""
@@ -108,6 +128,10 @@ class Study:
     """What the command line changed in it, as `key=value`."""
     attempt: int = 1
     """Raised by `--fresh`: the same definition, begun anew."""
+    notes: tuple[str, ...] = ()
+    """What there is to say about its file that is no mistake, such as equal conditions."""
+    amendments: tuple[Amendment, ...] = ()
+    """Seeds that were added after an ablation was registered."""
 
     @cached_property
     def id(self) -> str:
@@ -191,6 +215,25 @@ class Study:
                     runs.setdefault(run.identity, run)
         return tuple(runs.values())
 
+    def own_stages(self) -> tuple[str, ...]:
+        """Return the stages of which trials do runs themselves, inputs first; all other runs are shared ones."""
+        return varying_stages(self.space.fields, self.stages)
+
+    def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
+        """Yield the trials that are known before results are, each with its point, but for the points in `skip`.
+
+        Of a large grid these are the first ones only.
+        """
+        points = self.space.grid() if self.sampler == "grid" else self.space.points
+        for point, values in enumerate(points[: min(self.trials, MAX_KNOWN_TRIALS // self.repeats)]):
+            if point not in skip:
+                for repeat in range(self.repeats):
+                    yield point, self.spec(point, repeat, values)
+
+    def known_configs(self) -> Iterable[Mapping[str, Any]]:
+        """Return configs, as JSON, that stand for all trials in what they need of a cluster: no need can be swept."""
+        return [self.space.config({}).model_dump(mode="json")]
+
     def config_of(self, run: StageRun) -> TrialConfig:
         """Return the config under which to execute `run`, one of `shared_runs`."""
         return self.space.config({})
@@ -202,6 +245,11 @@ class Study:
     def labels(self, repeat: int, values: Point) -> dict[str, str]:
         """Return what every view shows beside a trial's values, so that trials can be grouped by it."""
         return {}
+
+    @property
+    def report_figures(self) -> tuple[str, ...]:
+        """Figures that its report has beside the usual ones."""
+        return ()
 
     @property
     def tags(self) -> dict[str, str]:
@@ -232,6 +280,27 @@ class Study:
             runs=self.runs(config, seed=seed),
             targets=tuple(metric.name for metric in self.targets),
         )
+
+    def headline(self) -> dict[str, str]:
+        """Return what a plan says of the study first: names of lines to texts; the last one counts the trials."""
+        options = [f"{key} {value}" for key, value in self.scheduler.to_json().items() if key != "name"]
+        repeats = "" if self.repeats == 1 else f", each with {self.repeats} seeds: {self.trial_count} trials"
+        return {
+            "target": ", ".join(f"{metric.name} ({metric.goal})" for metric in self.targets),
+            "sampler": f"{self.sampler} ({SAMPLERS[self.sampler].purpose})",
+            "scheduler": " ".join((self.scheduler.name, *(f"({text})" for text in [", ".join(options)] if options))),
+            "points": f"{self.trials}{repeats}",
+        }
+
+    def listing(self) -> Listing:
+        """Return what differs between trials: the swept fields with their values."""
+        domains = self.space.domains
+        conditional = any(domain.when for domain in domains.values())
+        rows = []
+        for field, domain in domains.items():
+            condition = ", ".join(f"{other} in {list(allowed)}" for other, allowed in domain.when.items())
+            rows.append((field, values_in_words(domain), *((condition,) if conditional else ())))
+        return Listing(("swept field", "values", *(("only when",) if conditional else ())), tuple(rows))
 
     def max_epochs(self) -> int:
         """Return the most epochs that the first target's stage can train for, over the whole space."""

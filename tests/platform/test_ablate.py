@@ -53,7 +53,9 @@ def test_a_dry_run_starts_and_writes_nothing(tmp_path: Path, home: Path, capsys:
         "private": 12,
         "to_do": 12,
         "forecast": None,
-        "distinct": 12,
+        "runs": 12,
+        "exact": True,
+        "cached": 0,
     }
     assert plan["seconds_saved"] == 0.0
     assert plan["definition"]["sha256"] == load_ablation(written(tmp_path)).definition["sha256"]
@@ -100,7 +102,7 @@ def test_more_seeds_are_an_amendment_that_stays(
     assert "there are no trials of small yet" in capsys.readouterr().err
     assert run(path, home) == 0
     assert run(path, home, "--add-seeds", "2", "--dry-run") == 0
-    assert "8 seeds = 16; 12 have ended before" in capsys.readouterr().out
+    assert "8 seeds = 16\nended      12 of 16 trials have ended before\n" in capsys.readouterr().out
     assert load_amendments(store, "small") == ()
     assert run(path, home, "--add-seeds", "2") == 0
     assert run(path, home) == 0

@@ -6,8 +6,8 @@ import pytest
 
 from platform.analysis.collect import collect
 from platform.run.driver import run_study
-from platform.screen.ablation_plan import plan_ablation
 from platform.study.ablation_file import load_ablation
+from platform.study.plan import make_plan
 from storage.local import LocalStore
 from tests.platform.noop_ablations import written
 from tests.platform.noop_studies import options_in
@@ -31,11 +31,11 @@ conditions:
 def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path) -> None:
     study = load_ablation(written(tmp_path, TEXT))
     store = LocalStore(tmp_path / "store")
-    (planned,) = plan_ablation(study, store).stages
+    (planned,) = make_plan(study, store).stages
     assert (planned.shared, planned.private) == (16, 16)
     summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 32, "pruned": 0, "failed": 16, "unfinished": 0}
-    assert summary.stage_runs["executed"] == planned.distinct - 8, "all but the broken ones, which store nothing"
+    assert summary.stage_runs["executed"] == planned.runs - 8, "all but the broken ones, which store nothing"
     result = collect(store, study.id, cache=tmp_path / "cache")
     assert result.complete
     assert (result.scalars("noop.value")["same"] == 0.5).all()

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from platform.events import TrialEvent
-from platform.screen.ablation_plan import ablation_json, plan_ablation, render_ablation
+from platform.screen.plan import plan_json, render_plan
 from platform.screen.progress import Progress
+from platform.study.plan import make_plan
 from platform.study.registration import registered
 from platform.study.space import Point
 from storage.events import EventLog
@@ -45,7 +46,7 @@ def weights(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("weights")
 def test_taking_a_decoder_away_at_reconstruction_trains_nothing_anew() -> None:
     study = build(TABLE6)
-    plan = plan_ablation(study, MemoryStore())
+    plan = make_plan(study, MemoryStore())
     found = {use.stage: (use.shared, use.private, use.needed) for use in plan.stages}
     blocks, trials = 2 * 8, 4 * 2 * 8
     assert plan.trials == trials
@@ -66,7 +67,7 @@ def test_taking_a_decoder_away_at_reconstruction_trains_nothing_anew() -> None:
         made.add(run.identity)
         assert study.config_of(run).voxels.subject in (0, 1)
     assert [run.stage for run in shared if study.is_needed_by_all(run)] == ["data", "features"]
-    assert plan.saved == pytest.approx(plan.seconds_alone - plan.seconds)
+    assert plan.seconds_saved == pytest.approx(plan.seconds_alone - plan.seconds)
 
 
 def test_trials_are_named_and_seeded_by_block() -> None:
@@ -104,16 +105,16 @@ def test_a_plan_knows_what_is_stored_and_what_has_ended(tmp_path: Path, capsys: 
     assert registered(store, study.id)[0].design == study.design
     (run,) = study.specs[0].runs
     execute(run, resolve({}), runs=RunStore(store, cache=tmp_path), scratch=tmp_path)
-    (use,) = plan_ablation(study, store).stages
-    assert (use.distinct, use.to_do, use.forecast.samples) == (12, 11, 1)
+    (use,) = make_plan(study, store).stages
+    assert (use.runs, use.to_do, use.forecast.samples) == (12, 11, 1)
     play(study, store)
-    plan = plan_ablation(study, store)
+    plan = make_plan(study, store)
     assert (plan.ended, plan.stages[0].to_do, plan.seconds) == (12, 0, 0.0)
-    render_ablation(plan, study, console=Console(width=120))
+    render_plan(plan, study, console=Console(width=120))
     text = capsys.readouterr().out
-    assert "12 have ended before" in text
+    assert "12 of 12 trials have ended before" in text
     assert "sharing saves" in text
-    assert ablation_json(plan, study)["stages"][0]["distinct"] == 12
+    assert plan_json(plan, study)["stages"][0]["runs"] == 12
 
 
 def test_the_summary_holds_means_and_differences() -> None:

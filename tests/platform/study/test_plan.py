@@ -63,22 +63,24 @@ def test_stages_that_no_swept_field_reaches_are_shared(store: Store) -> None:
     study = build(MOTION)
     plan = make_plan(study, store)
     assert [run.stage for run in plan.shared] == ["data", "features", "voxels", "structure"]
-    assert plan.private_stages == ("motion",)
+    assert study.own_stages() == ("motion",)
     assert counts(plan)["motion"] == (6, False, 0)
     trial = study.spec(0, 0, {"motion.depth": 1, "motion.train.lr": 1e-3})
     assert tuple(run for run in trial.runs if run.stage != "motion") == plan.shared
 
 
 def test_what_depends_on_a_swept_field_through_its_inputs_is_private(store: Store) -> None:
-    plan = make_plan(build(MOTION + "  structure.hidden: {choice: [64, 128]}\n"), store)
-    assert plan.private_stages == ("structure", "motion")
+    study = build(MOTION + "  structure.hidden: {choice: [64, 128]}\n")
+    plan = make_plan(study, store)
+    assert study.own_stages() == ("structure", "motion")
     assert counts(plan)["structure"] == (2, False, 0)
 
 
 def test_a_swept_data_field_leaves_only_what_it_does_not_touch(store: Store) -> None:
-    plan = make_plan(build(MOTION + "  voxels.lag_tr: {int: [1, 3]}\n"), store)
+    study = build(MOTION + "  voxels.lag_tr: {int: [1, 3]}\n")
+    plan = make_plan(study, store)
     assert [run.stage for run in plan.shared] == ["data", "features"]
-    assert plan.private_stages == ("voxels", "structure", "motion")
+    assert study.own_stages() == ("voxels", "structure", "motion")
     assert counts(plan)["voxels"] == (3, False, 0)
 
 
@@ -145,7 +147,7 @@ def test_trials_that_have_ended_are_no_work_even_if_they_were_stopped(store: Sto
     assert plan.ended == 3
     assert counts(plan)["motion"] == (2 + 2, False, 2)  # two configs among four points, two points to come
     assert plan.stages[-1].to_do == 2
-    assert "3 trials have ended before" in rendered(plan, study)
+    assert "3 of 6 trials have ended before" in rendered(plan, study)
 
 
 def test_first_guesses_are_called_guesses(store: Store) -> None:

@@ -24,7 +24,7 @@ def test_it_can_be_planned(path: Path) -> None:
     plan = make_plan(study, open_store("memory://"))
     assert study.name == path.stem
     assert plan.trials == study.trials * study.repeats
-    assert plan.private_stages != ()
+    assert study.own_stages() != ()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
