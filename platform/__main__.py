@@ -9,7 +9,8 @@ from platform.cli import Answer, run_verb, verb_parser
 VERBS: Mapping[str, str] = {
     "sweep": "run the search space in a file, or continue it where it stopped",
     "ablate": "run the ablation in a file, or continue it where it stopped",
-    "status": "show how far a study is, from another terminal",
+    "resume": "continue a study with the file and settings that are on record",
+    "status": "list the studies of a store, or show how far one is, from another terminal",
     "report": "make the report of an ablation again, from its records",
     "preview": "draw a data set (clips, captions, fMRI) as a picture",
     "cut": "cut videos into clips for a data set of kind folder",

@@ -1,6 +1,7 @@
 """`python -m platform.reproduce STUDY|TRIAL`: run recorded trials again and say whether the same comes out."""
 
 import argparse
+import pdb
 import sys
 import tempfile
 from collections import Counter
@@ -28,9 +29,10 @@ from platform.cli import (
 from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
 from platform.reproduction.comparing import Tolerance
+from platform.reproduction.debugging import debug_heading, debug_runs, own_frames, plan_debugging, traceback_text
 from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
 from platform.reproduction.restoring import Restoration, restore
-from platform.reproduction.selection import Chosen, RecordedTrial, choose
+from platform.reproduction.selection import Chosen, RecordedTrial, choose, recorded_trial
 from platform.screen.plan import duration
 from storage.base import Store
 from storage.local import LocalStore
@@ -40,7 +42,11 @@ from trainables.graph import StageRun
 _DESCRIPTION = """\
 Say what of a recorded trial can be restored (code, lock, data, config, seeds, hardware), run its stage runs again into
 a store of their own, and compare: bit-equal, within tolerance, or which is the first that differs. Of a sweep the best
-trial is taken, of an ablation one trial for each condition; the records alone are needed, and stay as they are."""
+trial is taken, of an ablation one trial for each condition; the records alone are needed, and stay as they are.
+
+With --debug, run one recorded trial, or one stage of it, whatever became of it (completed, pruned, failed, diverged,
+unfinished): in this process, from its first epoch, on recorded inputs. breakpoint() in a stage stops there. An
+exception is shown from the stage's code on, and at a terminal pdb opens where it was raised. Nothing is compared."""
 _EXIT_CODES = (
     "Exit code: 0 reproduced (with --dry-run: can be restored), 1 not, 2 bad input and nothing was started, "
     "130 interrupted (Ctrl-C)."
@@ -112,11 +118,17 @@ def _parser() -> VerbParser:
     several.add_argument("--trials", type=positive, metavar="N", help="so many trials of the study, the best first")
     several.add_argument("--all", action="store_true", help="every completed trial of the study")
     parser.add_argument("--dry-run", action="store_true", help="only say what can be restored")
+    debug = "run STUDY/TRIAL in this process, without catching exceptions (default: the stages that are not stored)"
+    parser.add_argument("--debug", action="store_true", help=debug)
     parser.add_argument(
         "--from-inputs", action="store_true", help="let each stage run read the inputs that are recorded"
     )
     parser.add_argument(
-        "--stage", action="append", default=[], metavar="NAME", help="with --from-inputs: only this one"
+        "--stage",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --from-inputs or --debug: only this one; may be repeated",
     )
     usual = Tolerance()
     parser.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
@@ -133,6 +145,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     quiet_loading()
     request = _request(arguments)
     store = open_readable(options)
+    if arguments.debug:
+        return _debug(recorded_trial(store, arguments.name), store, request, options)
     chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
     return _reproduce(chosen, store, request, options)
 
@@ -147,8 +161,10 @@ def _share(text: str) -> float:
 
 def _request(arguments: argparse.Namespace) -> Request:
     keep: Path | None = arguments.keep
-    if arguments.stage and not arguments.from_inputs:
-        raise UserError("--stage needs --from-inputs: without it the inputs are run again too")
+    if arguments.stage and not (arguments.from_inputs or arguments.debug):
+        raise UserError("--stage needs --from-inputs or --debug: without them the inputs are run again too")
+    if arguments.debug and (arguments.trials is not None or arguments.all or arguments.dry_run):
+        raise UserError("--debug runs one trial: it does not go with --trials, --all or --dry-run")
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UserError(f"--keep: {keep} is not an empty folder; what is in it would be taken for the repetition")
     tolerance = Tolerance(arguments.rtol, arguments.atol)
@@ -168,6 +184,27 @@ def _reproduce(chosen: Chosen, store: Store, request: Request, options: Options)
     _conclude(outcomes, request, console)
     value = {"why": chosen.why, "reproduced": good and not request.dry_run, **asdict(request.tolerance)}
     return Answer({**value, "trials": [outcome.to_json() for outcome in outcomes]}, exit_code=0 if good else 1)
+
+
+def _debug(trial: RecordedTrial, store: Store, request: Request, options: Options) -> Answer:
+    """Run what was asked of one trial, and let the user look at the exception that ends it."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with _scratch(request, options.home) as scratch:
+        plan = plan_debugging(trial, RunStore(store, cache=scratch / "cache"), request.stages)
+        console.print(debug_heading(plan), style="bold")
+        again = LocalStore(scratch / "store" if request.keep is None else request.keep.absolute())
+        stages: list[dict[str, Any]] = []
+        try:
+            for run, manifest in debug_runs(plan, Places(store, again, scratch)):
+                metrics = ", ".join(f"{name} {value:.6g}" for name, value in manifest.metrics.items())
+                console.print(f"  {run.stage} ended in {duration(manifest.seconds)}: {metrics or 'no metrics'}")
+                stages.append({"stage": run.stage, "identity": run.identity, "metrics": dict(manifest.metrics)})
+        except Exception as error:  # whatever a stage raises is what the user wants to see
+            Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(traceback_text(error))
+            if sys.stdin.isatty() and not options.as_json:
+                pdb.post_mortem(own_frames(error))
+            return Answer({"trial": trial.name, "error": f"{type(error).__name__}: {error}"}, exit_code=1)
+    return Answer({"trial": trial.name, "outcome": trial.result.outcome, "stages": stages})
 
 
 @contextmanager

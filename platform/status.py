@@ -1,4 +1,4 @@
-"""`python -m platform.status STUDY`: shows how far a study is, from its records alone, while it runs or later."""
+"""`python -m platform.status [STUDY]`: shows how far a study is, or lists those of a store, from records alone."""
 
 import argparse
 import sys
@@ -9,8 +9,13 @@ from platform.options import open_readable
 from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_study
 from platform.screen.status import render_standing, standing
+from platform.screen.store_overview import overview, render_overview
+from platform.tracking_uri import without_secrets
+from storage.base import Store
 
-_DESCRIPTION = "Show how far a study is: who works on it, what is done, what runs now, what is left. Changes nothing."
+_DESCRIPTION = """\
+Show how far a study is: who works on it, what is done, what runs now, what is left. Without STUDY, list the studies of
+the store. Changes nothing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,16 +25,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("status", _DESCRIPTION)
-    parser.add_argument("study", metavar="STUDY", help="a sweep or ablation that was begun, such as cmg or table6")
+    which = "a sweep or ablation that was begun, such as cmg or table6 (default: list all of the store)"
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=which)
     add_store(parser)
     return parser
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
     store = open_readable(options_of(arguments))
+    if arguments.study is None:
+        return _overview(store)
     study = recorded_study(store, resolve_study(store, arguments.study))
     stands = standing(store, study)
     return Answer(stands.to_json(), lambda console: render_standing(stands, study.targets[0].name, console))
+
+
+def _overview(store: Store) -> Answer:
+    entries = overview(store)
+    value = {"store": without_secrets(store.uri), "studies": [entry.to_json() for entry in entries]}
+    if not entries:
+        return Answer(value, f"{without_secrets(store.uri)} holds no study yet; --home or --store name another place")
+    return Answer(value, lambda console: render_overview(entries, console))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ def recorded_study(store: Store, study: str) -> Study:
     """
     definition = load_study(store, study)["definition"]
     calls = load_calls(store, study)
-    call = calls[-1] if calls else _early(store, study, definition)
     try:
+        call = calls[-1] if calls else _early(store, study, definition)
         told = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
     except (KeyError, ValueError) as error:
         raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_said(error)}") from error

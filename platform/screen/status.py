@@ -17,6 +17,7 @@ from rich.table import Table
 from platform.events import TrialEvent
 from platform.record.results import Result, averaged, collect, outcomes, ranked
 from platform.screen.final_table import duration
+from platform.study.design import BASELINE
 from platform.study.study import Study
 from storage.base import Store
 from storage.events import EventLog
@@ -69,6 +70,10 @@ class Standing:
     seconds_left: float | None
     best: Mapping[str, Any] | None
     """{trial, values, metrics} of the best point so far, averaged over repeats; an ablation looks for none."""
+    baseline: float | None = None
+    """The mean of an ablation's first primary metric in its baseline so far."""
+    last_active: float | None = None
+    """When the last event happened, in seconds since 1970; None before the first."""
 
     @property
     def state(self) -> str:
@@ -108,11 +113,18 @@ def standing(store: Store, study: Study) -> Standing:
         per_hour=None if rate is None else 3600 * rate,
         seconds_left=None if rate is None else left / rate,
         best=_best(order[0]) if order and study.has_best else None,
+        baseline=_baseline(study, results),
+        last_active=max((event.time for event in last.values()), default=None),
     )
 
 
 def _best(result: Result) -> dict[str, Any]:
     return {"trial": result.trial, "values": dict(result.values), "metrics": dict(result.metrics)}
+
+
+def _baseline(study: Study, results: Iterable[Result]) -> float | None:
+    completed = [(dict(result.values), result.metrics) for result in results if result.outcome == "COMPLETED"]
+    return study.summary(completed).get(f"mean.{BASELINE}.{study.targets[0].name}")
 
 
 def _cause(event: TrialEvent) -> str:
@@ -177,7 +189,7 @@ def _lines(standing: Standing, target: str) -> Iterator[str]:
         doubt = " (on another machine: whether it lives shows when it moves)" if who["state"] == "unknown" else ""
         yield f"driver: process {who['pid']} on {who['host']} since {who['since']}{doubt}"
     elif standing.left > 0:
-        yield "driver: none; the command that began it goes on from here"
+        yield f"driver: none; python -m platform.resume {standing.study} continues from here"
     done = [f"{count} {name}" for name, count in standing.counts.items() if count > 0]
     yield f"trials: {', '.join(done) if done else 'none ended'}; {standing.left} of {standing.trials} left"
     if standing.causes:

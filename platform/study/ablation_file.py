@@ -1,6 +1,7 @@
 """Reads an ablation file into an `AblationStudy`, or tells all that is wrong with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -66,7 +67,8 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
         **file.model_dump(include=_PLAIN),
     )
     refuse(ablation_checks.check_design(written_baseline, design, metrics))
-    return ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
+    study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
+    return replace(study, settings=tuple(settings))
 
 
 _PLAIN = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}

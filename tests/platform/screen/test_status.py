@@ -19,6 +19,8 @@ from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
 from storage.studies import save_call, save_study
+from tests.platform.noop_ablations import build as build_ablation_study
+from tests.platform.noop_ablations import play, register
 from tests.platform.noop_studies import end, noop_study
 
 NOW = 1_800_000_000.0
@@ -159,3 +161,37 @@ def test_however_many_epochs_there_were_two_events_of_a_trial_are_read(tmp_path:
 
     standing(Counting(tmp_path / "home" / "store"), replace(written.study))
     assert sum("/events/" in key for key in reads) == 2
+
+
+def test_without_a_study_the_store_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.main(["--home", str(tmp_path / "empty")]) == 0
+    assert "holds no study yet" in capsys.readouterr().out
+    written = Written(tmp_path)
+    now = time.time()
+    written.event(written.begin(0), "finished", end({"noop.value": 0.4}), at=now)
+    ablation = build_ablation_study(path="other.yaml")
+    register(ablation, written.store)
+    play(ablation, written.store, outcome={"half-u0-s0": "FAILED"})
+    save_study(written.store, "damaged-00000000", {"id": "damaged-00000000", "definition": {"kind": "future"}})
+    with Lease(written.store, f"study-{written.study.id}"):
+        code, text, _ = run(written, capsys, "--json")
+        assert run(written, capsys)[0] == 0
+    entries = {entry["study"]: entry for entry in json.loads(text)["studies"]}
+    assert (code, list(entries)) == (0, [written.study.id, "other", "damaged-00000000"]), "the last active first"
+    sweep = entries[written.study.id]
+    assert (sweep["kind"], sweep["state"], sweep["ended"], sweep["trials"]) == ("sweep", "running", 1, 6)
+    assert (sweep["metric"], sweep["value"], sweep["last_active"]) == ("noop.value", 0.4, now)
+    assert sweep["driver"].startswith(f"{os.getpid()} on ")
+    other = entries["other"]
+    assert (other["kind"], other["state"], other["ended"], other["value"]) == ("ablation", "complete", 12, 0.0)
+    assert other["driver"] is None
+    assert "cannot be read by this version" in entries["damaged-00000000"]["problem"]
+
+
+def test_the_list_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = Written(tmp_path)
+    written.event(written.begin(0), "finished", end({"noop.value": 0.4}))
+    code, text, _ = run(written, capsys)
+    assert code == 0
+    (line,) = [line for line in text.splitlines() if written.study.id in line]
+    assert all(part in line for part in ("sweep", "stopped", "1 of 6", "noop.value 0.4", "ago", "none"))

@@ -1,0 +1,85 @@
+"""A study that can be run again, from what is on record of it: what `resume` continues."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from platform.errors import UserError
+from platform.record.study_from_store import recorded_study
+from platform.study import yaml_source
+from platform.study.registration import KIND, difference
+from platform.study.study import Study
+from platform.study.sweep_file import build_study
+from storage.base import Store
+from storage.studies import load_calls, load_study
+from trainables.datasets.errors import DatasetError
+
+
+def runnable_study(store: Store, study_id: str) -> Study:
+    """Return study `study_id` as it was last run.
+
+    A sweep is built from its file's text and the settings of its last call, an ablation from its frozen design.
+
+    Raises:
+        UserError: A sweep was run before files were recorded, its data cannot be read, or this code makes another
+            study of what is on record.
+        storage.errors.StoreError: The records are damaged or cannot be read.
+    """
+    try:
+        if load_study(store, study_id)["definition"].get("kind") == KIND:
+            study = replace(recorded_study(store, study_id))  # without the definition on record: this code makes it
+        else:
+            study = _sweep(study_id, _last_call(store, study_id))
+        continued = study.continued(store) if study.id == study_id else None
+    except (OSError, DatasetError) as error:
+        raise UserError(f"{study_id} cannot be continued: its data cannot be read: {error}") from error
+    if continued is None:
+        raise UserError(_refusal(study, store, study_id))
+    return continued
+
+
+def _sweep(study_id: str, call: Mapping[str, Any]) -> Study:
+    source = yaml_source.parse(call["source"], path=call["path"])
+    name, _, number = study_id.partition(".")
+    study = build_study(source, name=name.rpartition("-")[0], settings=_settings(call))
+    return replace(study, attempt=int(number) if number else 1, settings=tuple(call["settings"]))
+
+
+def _refusal(study: Study, store: Store, study_id: str) -> str:
+    """Say how what this code makes of the recorded file differs from what is stored."""
+    return (
+        f"{study_id} cannot be continued: this code makes another study of its recorded file, since defaults, the "
+        "version of a stage, or data have changed:\n"
+        f"{difference(load_study(store, study_id)['definition'], study.definition)}\n"
+        f"python -m platform.{study.verb} {study.path} runs the file as it is now"
+    )
+
+
+def file_note(store: Store, study_id: str) -> str | None:
+    """Return what to know if the study's file is not as it was when the study was last run; None if it is."""
+    calls = load_calls(store, study_id)
+    if not calls:
+        return None
+    path = Path(calls[-1]["path"])
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return f"{path} cannot be read from here; its text on record is used"
+    if text == calls[-1]["source"]:
+        return None
+    return f"{path} has changed since {study_id} was run; its text on record is used"
+
+
+def _last_call(store: Store, study_id: str) -> Mapping[str, Any]:
+    calls = load_calls(store, study_id)
+    if not calls:
+        raise UserError(f"{study_id} was run before files were kept on record; run its file again to continue it")
+    return calls[-1]
+
+
+def _settings(call: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the command line set, and the data set's folder as it was seen from where that was."""
+    folder = call["base"].get("dataset.path")
+    return (*call["settings"], *([f"dataset.path={json.dumps(folder)}"] if folder is not None else []))

@@ -1,0 +1,96 @@
+"""What a store holds: one line for each study, from its records alone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from platform.errors import UserError
+from platform.record.study_from_store import recorded_study
+from platform.screen.final_table import duration
+from platform.screen.status import Standing, standing
+from platform.study.study import Study
+from storage.base import Store
+from storage.errors import StoreError
+from storage.studies import list_studies
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """A study of a store."""
+
+    study: str
+    kind: str = ""
+    """`sweep` or `ablation`."""
+    state: str = ""
+    """`complete`, `running` or `stopped`."""
+    ended: int = 0
+    trials: int = 0
+    metric: str = ""
+    """The first target, or the first primary metric."""
+    value: float | None = None
+    """What the best trial of a sweep reached, or the mean of an ablation's baseline; None before there is one."""
+    last_active: float | None = None
+    """Seconds since 1970."""
+    driver: str | None = None
+    """Process and host of who runs it."""
+    problem: str | None = None
+    """Why its records cannot be read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def overview(store: Store) -> tuple[StudyEntry, ...]:
+    """Return the studies of `store`, the last active first. Raises `StoreError` if it cannot be listed."""
+    entries = [_entry(store, study) for study in list_studies(store)]
+    return tuple(sorted(entries, key=lambda entry: -(entry.last_active if entry.last_active is not None else 0.0)))
+
+
+def _entry(store: Store, study_id: str) -> StudyEntry:
+    try:
+        study = recorded_study(store, study_id)
+        return _described(study, standing(store, study))
+    except (UserError, StoreError) as error:  # one damaged study hides no other
+        return StudyEntry(study_id, problem=str(error))
+
+
+def _described(study: Study, stands: Standing) -> StudyEntry:
+    metric, holder = study.targets[0].name, stands.holder
+    return StudyEntry(
+        study=study.id,
+        kind="ablation" if study.has_report else "sweep",
+        state=stands.state,
+        ended=sum(stands.counts.values()),
+        trials=stands.trials,
+        metric=metric,
+        value=stands.baseline if stands.best is None else stands.best["metrics"][metric],
+        last_active=stands.last_active,
+        driver=None if holder is None else f"{holder['pid']} on {holder['host']}",
+    )
+
+
+def render_overview(entries: Sequence[StudyEntry], console: Console) -> None:
+    """Print the studies as a table."""
+    table = Table("study", "kind", "state", "ended", "best, or baseline", "last active", "driver", box=box.SIMPLE)
+    for entry in entries:
+        table.add_row(*_cells(entry))
+    console.print(table)
+    for entry in entries:
+        if entry.problem is not None:
+            console.print(f"{entry.study}: {entry.problem}", soft_wrap=True)
+
+
+def _cells(entry: StudyEntry) -> Iterator[str]:
+    if entry.problem is not None:
+        yield from (entry.study, "", "not readable")
+        return
+    yield from (entry.study, entry.kind, entry.state, f"{entry.ended} of {entry.trials}")
+    yield "" if entry.value is None else f"{entry.metric} {entry.value:.4g}"
+    yield "" if entry.last_active is None else f"{duration(max(0.0, time.time() - entry.last_active))} ago"
+    yield "none" if entry.driver is None else entry.driver
