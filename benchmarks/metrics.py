@@ -20,7 +20,8 @@ from scipy.special import softmax
 from skimage import metrics as skimage_metrics
 
 from trainables.metrics.nway import NWay
-from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, read_all
+from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.video import Networks, Reading, read_all
 
 Clip = NDArray[np.uint8]
 cv2: Any = opencv
@@ -91,7 +92,7 @@ def race_videos(name: str, clips: Sequence[Clip], *, flow: bool, threads: int, r
     def ours() -> list[list[float]]:
         readings = read_all(clips, Networks(), threads=threads) if flow else [Reading(clip, {}, {}) for clip in clips]
         truth, *systems = readings
-        return [[VIDEO_METRICS[name].score(truth, one, threads=threads) for name in chosen] for one in systems]
+        return [[CLIP_METRICS[name].score(truth, one, threads=threads) for name in chosen] for one in systems]
 
     times, values = compete((lambda: [plain(clips[0], one, flow=flow) for one in clips[1:]], ours), rounds)
     return Race(name, times, len(clips) - 1, float(np.abs(np.subtract(*values)).max()), 3)

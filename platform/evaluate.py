@@ -31,6 +31,7 @@ from platform.judging.scoring import Judge
 from platform.tracking_uri import check_tracking, without_secrets
 from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
 from trainables.judging.scoring import Value
+from trainables.metrics.registry import CLIP_METRICS, notes
 from trainables.metrics.video import Network, Networks, Role
 
 _DESCRIPTION = """\
@@ -178,7 +179,7 @@ def _notes(values: Sequence[Value]) -> Iterator[str]:
         yield "All systems are judged on the same clips: those on which the metric is defined for each."
     else:
         yield "THE SYSTEMS SHARE NO CLIP: each mean is over other clips, and differences between systems mean little."
-    yield "2-way accuracy counts three classes as right, so its chance is 0.75, not 0.5."
+    yield from notes(CLIP_METRICS.values())
     yield "First frame held: the system's own first frame as a still video, which does well in EPE."
     yield "Other clip's truth: the same reconstructions against the truth of another clip, drawn at random: chance."
 

@@ -22,12 +22,13 @@ import numpy as np
 
 from platform.analysis.per_clip import Floats, PerClip, read_per_clip
 from platform.events import Outcome, TrialEvent
-from platform.study.design import EVALUATE, Design, has_clips, split_of, trial_name
+from platform.study.design import Design, has_clips, split_of, trial_name
 from platform.study.registration import Amendment, Registration, registered, seeds_of
 from storage.base import Store
 from storage.errors import StoreError
 from storage.events import EventLog
 from storage.runs import RunStore
+from trainables.metrics.registry import EVALUATE
 
 Key: TypeAlias = tuple[str, int, int]
 """Condition, subject, seed. The seed is the block's: a condition's own offset is not in it."""

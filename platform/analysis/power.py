@@ -7,8 +7,8 @@ from rich.table import Table
 
 from platform.analysis.collect import AblationResult
 from platform.errors import UserError
-from platform.study.ablation_checks import metric_named
 from platform.study.design import has_clips
+from trainables.metrics.registry import metric_named
 
 
 def power_table(result: AblationResult, stated: str) -> Table:

@@ -9,11 +9,11 @@ from platform.judging.scoring import Judge
 from trainables.datasets.clips import natural
 from trainables.judging.score_tables import Row, column
 from trainables.judging.scoring import CONTROLS, Value
-from trainables.metrics.video import VIDEO_METRICS
+from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages.exhibits import Exhibit, Section, choose
 from trainables.pages.trial_page import write_sections
 
-_RANKED_BY = VIDEO_METRICS["ssim"]
+_RANKED_BY = CLIP_METRICS["ssim"]
 
 
 def write_contest_page(
@@ -44,7 +44,7 @@ def _ranked(values: Sequence[Value], system: str) -> dict[str, float]:
     found = {
         value.clip: value.value
         for value in values
-        if (value.system, value.control, value.metric) == (system, "", _RANKED_BY.name) and value.value is not None
+        if (value.system, value.control, value.metric) == (system, "", _RANKED_BY.short) and value.value is not None
     }
     return {name: found[name] for name in sorted(found, key=natural)}
 
@@ -52,7 +52,7 @@ def _ranked(values: Sequence[Value], system: str) -> dict[str, float]:
 def _exhibits(judge: Judge, values: Sequence[Value], system: str) -> tuple[Exhibit, ...]:
     ranked = _ranked(values, system)
     names = list(ranked)
-    scores = {(v.clip, v.system): v.value for v in values if v.control == "" and v.metric == _RANKED_BY.name}
+    scores = {(v.clip, v.system): v.value for v in values if v.control == "" and v.metric == _RANKED_BY.short}
     return tuple(
         Exhibit(
             group=group,

@@ -10,7 +10,8 @@ from trainables.datasets.clips import ClipError, natural
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
 from trainables.judging.scoring import Control, Value, available, compare
 from trainables.metrics.clip import Clip
-from trainables.metrics.video import VIDEO_METRICS, Networks, Reading, VideoMetric, read_all
+from trainables.metrics.registry import CLIP_METRICS, Metric
+from trainables.metrics.video import Networks, Reading, read_all
 
 _ASPECT_TOLERANCE = 0.01
 _LENGTH_TOLERANCE = 0.05
@@ -28,7 +29,7 @@ class Judge:
     threads: int = 1
 
     @property
-    def metrics(self) -> tuple[VideoMetric, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """The metrics that can be had."""
         return available(self.networks, legacy_flow=self.legacy_flow)
 
@@ -123,7 +124,7 @@ class Judge:
 
 
 def _undefined(value: Value) -> str:
-    return "" if value.value is not None else f"{VIDEO_METRICS[value.metric].title} is undefined: {value.reason}"
+    return "" if value.value is not None else f"{CLIP_METRICS[value.metric].label} is undefined: {value.reason}"
 
 
 def load(found: Found) -> tuple[Clip, Clip]:

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from platform.errors import UserError
 from platform.record.provenance import tags_here
 from platform.study.ablation import AblationStudy, ablation_study
-from platform.study.ablation_checks import metric_named
 from platform.study.domains import AnyDomain
 from platform.study.registration import KIND, registered, seeds_of
 from platform.study.space import Space
@@ -23,7 +22,7 @@ from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog
 from storage.studies import load_calls, load_study
-from trainables.metrics.registry import METRICS, Metric
+from trainables.metrics.registry import METRICS, Metric, metric_named
 from trainables.provenance import LOCK, ROOT
 
 _SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")

@@ -11,6 +11,7 @@ from platform.reporting.words import DASH, bracket, counted, decimals, number, p
 from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
+from trainables.metrics.registry import notes as metric_notes
 from trainables.pages.grid import Cell, Grid, Tone
 
 SHOWN_GAPS = 40
@@ -113,8 +114,7 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
         f"{smallest(findings)} ° exploratory: outside the declared family, so it can have no star.",
         "▲ better and ▼ worse than the baseline, = the same to within the declared margin; no sign: inconclusive.",
     ]
-    if any("two_way" in one.name for one in findings.measured):
-        notes.append("2-way accuracy counts the three best classes as right, so its chance is 0.75, not 0.5.")
+    notes += metric_notes(one.metric for one in findings.measured)
     if findings.controls:
         notes.append("A metric without a chance level has controls in its place.")
     return tuple(notes)

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,14 @@ from pydantic import ValidationError
 from platform.errors import Problem, nearest
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
-from platform.study.design import BASELINE, COLUMNS, EVALUATE, Design, Published, has_clips
+from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
 from platform.study.overrides import Written
 from platform.study.space_checks import misread
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.graph import ancestors, stage_runs
-from trainables.metrics.registry import METRICS, Metric
+from trainables.metrics.registry import Metric, known_metrics, metric_named
 
-_DECODERS = ("semantic", "structure", "motion")
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 
 
@@ -40,27 +39,6 @@ class WrittenBaseline:
         """Return what decides all results of a condition."""
         runs = stage_runs(config, seed=self.seed + offset, targets=self.stages)
         return tuple(run.identity for run in runs if run.stage in self.stages)
-
-
-def metric_named(name: str) -> Metric | None:
-    """Return the metric, that on test clips included (`evaluate.test_ssim`); None if there is none."""
-    if name in METRICS:
-        return METRICS[name]
-    stage, _, rest = name.partition(".")
-    validation = METRICS.get(f"{stage}.{rest.removeprefix('test_')}")
-    return replace(validation, name=name) if validation is not None and is_held_out(validation.name) else None
-
-
-def is_held_out(name: str) -> bool:
-    """Tell whether the metric `name` of the registry is measured on validation clips and on test clips alike."""
-    stage, _, rest = name.partition(".")
-    return stage == EVALUATE or (stage in _DECODERS and rest != "loss")
-
-
-def known_metrics() -> tuple[str, ...]:
-    """Return every name that `metric_named` takes and that suits an ablation."""
-    tested = [name.replace(".", ".test_") for name in METRICS if is_held_out(name)]
-    return (*tested, *(name for name in METRICS if not name.startswith(f"{EVALUATE}.")))
 
 
 def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric, ...], list[Problem]]:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.config.base import Config, Count, Natural
+from trainables.metrics.registry import EVALUATE
 
-EVALUATE = "evaluate"
 BASELINE = "baseline"
 """The name of the condition that overrides nothing."""
 

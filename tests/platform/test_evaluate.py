@@ -11,7 +11,7 @@ from PIL import Image
 
 from platform.evaluate import main
 from tests.platform.made_up_videos import evaluate, judged, means, moving, save
-from trainables.metrics.video import VIDEO_METRICS
+from trainables.metrics.registry import CLIP_METRICS
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips"
 COLUMNS = {
@@ -84,7 +84,7 @@ def test_the_system_beats_chance_and_the_numbers_agree(
     assert report["failures"] == []
     for name, row in means(report).items():
         chance = means(report, control="mismatched")[name]
-        better = row["mean"] > chance["mean"] if VIDEO_METRICS[name].goal == "max" else row["mean"] < chance["mean"]
+        better = row["mean"] > chance["mean"] if CLIP_METRICS[name].goal == "max" else row["mean"] < chance["mean"]
         assert better or name.startswith("hue_cos"), name  # the uncentred cosine of hues hardly knows chance from truth
         assert row["low"] <= row["mean"] <= row["high"]
         assert row["clips"] == 3

@@ -24,7 +24,8 @@ from trainables.datasets.phantom.stimuli import (
 from trainables.identity import identity_fields
 from trainables.metrics.clip import UndefinedError
 from trainables.metrics.objects import KnownObject, factor_accuracy
-from trainables.metrics.video import OBJECT_METRICS, Networks, Reading, read
+from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.video import Networks, Reading, read
 from trainables.stages import data
 
 FACTORS = sample_appearing(np.random.default_rng(5), 60, onset=1.0)
@@ -96,7 +97,7 @@ def test_object_is_judged_in_the_frames_that_show_it(name: str) -> None:
     late = KnownObject(known.mask[1:], known.shape, known.colour, known.kinds)
     without_first = Reading(truth.frames[1:], {grey: flow[1:] for grey, flow in truth.flow.items()}, {}, late)
     other_late = Reading(other.frames[1:], {grey: flow[1:] for grey, flow in other.flow.items()}, {}, None)
-    score = OBJECT_METRICS[name].score
+    score = CLIP_METRICS[name].score
     assert score(truth, other, threads=1) == score(without_first, other_late, threads=1)
 
 

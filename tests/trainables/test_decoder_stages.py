@@ -124,6 +124,9 @@ def test_each_stage_writes_its_artifacts_and_its_registered_metrics(world: World
         registered = {name.partition(".")[2] for name, metric in METRICS.items() if metric.stage == stage}
         assert registered <= result.metrics.keys()
         assert {f"test_{name}" for name in registered - {"loss"}} <= result.metrics.keys()
+        metrics = [metric for metric in METRICS.values() if metric.stage == stage]
+        controls = {f"{metric.short}_{control}" for metric in metrics for control in metric.chance_controls}
+        assert controls <= result.metrics.keys()
         assert len(result.history) == 3
         json.dumps([result.metrics, result.history, result.info], allow_nan=False)
 

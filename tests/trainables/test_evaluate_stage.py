@@ -124,6 +124,10 @@ def test_every_clip_system_and_metric_has_a_row_and_every_mean_a_metric(result: 
     of_clips = {name for name in registered if not name.startswith("shuffle_")}
     assert values.keys() == set(product(INDEX, SYSTEMS, of_clips))
     assert registered <= stage.metrics.keys()
+    controls = {
+        f"{m.short}_{control}" for m in METRICS.values() if m.stage == "evaluate" for control in m.chance_controls
+    }
+    assert controls <= stage.metrics.keys()
     for split, prefix in (("validation", ""), ("test", "test_")):
         for system, suffix in (("system", ""), ("plain", "_plain"), ("random_clip", "_random_clip")):
             own = [values[clip, system, "ssim"][0] for clip in INDEX if SPLIT[clip] == split]

@@ -10,7 +10,8 @@ from skimage import metrics as skimage_metrics
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, render, sample_factors
 from trainables.metrics.clip import UndefinedError
 from trainables.metrics.objects import KnownObject, factor_accuracy
-from trainables.metrics.video import OBJECT_METRICS, Networks, Reading, read
+from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.video import Networks, Reading, read
 
 FACTORS = sample_factors(np.random.default_rng(0), 2)
 structural_similarity: Any = skimage_metrics.structural_similarity
@@ -25,7 +26,7 @@ def pair() -> tuple[Reading, Reading]:
 
 
 def score(name: str, truth: Reading, prediction: Reading) -> float:
-    return OBJECT_METRICS[name].score(truth, prediction, threads=1)
+    return CLIP_METRICS[name].score(truth, prediction, threads=1)
 
 
 def test_object_ssim_is_the_mean_of_scikit_images_map_over_the_object() -> None:

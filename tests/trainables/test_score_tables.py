@@ -9,9 +9,9 @@ from scipy.stats import t as student
 
 from trainables.judging.score_tables import mean_and_interval, sheet, summarise
 from trainables.judging.scoring import Value
-from trainables.metrics.video import VIDEO_METRICS
+from trainables.metrics.registry import CLIP_METRICS
 
-SSIM, HUE = VIDEO_METRICS["ssim"], VIDEO_METRICS["hue_pcc"]
+SSIM, HUE = CLIP_METRICS["ssim"], CLIP_METRICS["hue_pcc"]
 
 
 def value(system: str, clip: str, number: float | None, *, metric: str = "ssim") -> Value:

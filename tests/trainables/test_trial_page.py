@@ -13,12 +13,12 @@ from PIL import Image
 
 from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
 from trainables.judging.score_tables import Row
-from trainables.metrics.video import VIDEO_METRICS
+from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages import trial_page
 from trainables.pages.document import verdict_on
 from trainables.pages.exhibits import choose
 
-METRICS = tuple(VIDEO_METRICS[name] for name in ("two_way_i", "ssim", "epe"))
+METRICS = tuple(CLIP_METRICS[name] for name in ("two_way_i", "ssim", "epe"))
 SIDE, FRAMES = 16, 4
 
 
@@ -28,12 +28,12 @@ def judged(clips: int = 14, *, caption: str = "a red disc") -> JudgedTrial:
     shape = (clips, FRAMES, SIDE, SIDE, 3)
     videos = {name: np.broadcast_to(grey + np.uint8(i), shape) for i, name in enumerate((TRUTH, *SYSTEMS))}
     values = {
-        (system, metric.name): tuple(i / 20 + place / 100 for place in range(clips))
+        (system, metric.short): tuple(i / 20 + place / 100 for place in range(clips))
         for i, system in enumerate(SYSTEMS)
         for metric in METRICS
     }
     rows = [
-        Row(system, "", m.name, clips, 0.5 + i, 0.4 + i, 0.6 + i) for i, system in enumerate(SYSTEMS) for m in METRICS
+        Row(system, "", m.short, clips, 0.5 + i, 0.4 + i, 0.6 + i) for i, system in enumerate(SYSTEMS) for m in METRICS
     ]
     rows[1] = Row("system", "", "ssim", 0, None, None, None)
     names = tuple(f"clip{place}" for place in range(clips))
@@ -61,13 +61,13 @@ class Page(HTMLParser):
 
 def test_the_best_the_median_and_the_worst_by_value() -> None:
     values = [0.3, None, 0.9, 0.1, 0.5, 0.7, 0.2]
-    assert choose(values, VIDEO_METRICS["ssim"], shown=1) == [("best", 1, 2), ("median", 3, 4), ("worst", 6, 3)]
-    assert choose(values, VIDEO_METRICS["epe"], shown=1) == [("best", 1, 3), ("median", 3, 0), ("worst", 6, 2)]
+    assert choose(values, CLIP_METRICS["ssim"], shown=1) == [("best", 1, 2), ("median", 3, 4), ("worst", 6, 3)]
+    assert choose(values, CLIP_METRICS["epe"], shown=1) == [("best", 1, 3), ("median", 3, 0), ("worst", 6, 2)]
 
 
 @pytest.mark.parametrize("count", range(20))
 def test_no_clip_is_shown_twice_and_places_are_in_order(count: int) -> None:
-    chosen = choose([float(value) for value in range(count)], VIDEO_METRICS["ssim"])
+    chosen = choose([float(value) for value in range(count)], CLIP_METRICS["ssim"])
     places = [place for _, place, _ in chosen]
     assert places == sorted(set(places))
     assert [count - place for place in places] == [index for _, _, index in chosen]
@@ -142,7 +142,7 @@ def test_intervals_that_do_not_touch_are_told(tmp_path: Path) -> None:
     def row(low: float, high: float) -> Row:
         return Row("x", "", "ssim", 9, (low + high) / 2, low, high)
 
-    ssim, epe = VIDEO_METRICS["ssim"], VIDEO_METRICS["epe"]
+    ssim, epe = CLIP_METRICS["ssim"], CLIP_METRICS["epe"]
     assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), ssim) == "better"
     assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), epe) == "worse"
     assert verdict_on(row(0.1, 0.15), row(0.2, 0.4), ssim) == "worse"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trainables.judging.score_tables import Row
 from trainables.metrics.clip import Clip
-from trainables.metrics.video import VideoMetric
+from trainables.metrics.registry import Metric
 
 TRUTH = "truth"
 SYSTEMS: Mapping[str, str] = {
@@ -45,7 +45,7 @@ class JudgedTrial:
 
     splits: tuple[JudgedSplit, ...]
     """Those that have clips."""
-    metrics: tuple[VideoMetric, ...]
+    metrics: tuple[Metric, ...]
     """With title, goal and chance, in the order of tables."""
     facts: tuple[tuple[str, str], ...]
     """Labels and texts: which stage runs, settings and judges."""

@@ -16,7 +16,7 @@ from scipy.stats import DegenerateDataWarning, bootstrap
 
 from trainables.judging.scoring import CONTROLS, Control, Value
 from trainables.metrics.clip import Floats
-from trainables.metrics.video import VideoMetric
+from trainables.metrics.registry import Metric
 
 _RESAMPLES = 4999
 _SEED = 0
@@ -54,7 +54,7 @@ def share_clips(values: Sequence[Value]) -> bool:
     return bool(clips) and bool(set.intersection(*clips.values()))
 
 
-def summarise(values: Sequence[Value], metrics: Sequence[VideoMetric]) -> list[Row]:
+def summarise(values: Sequence[Value], metrics: Sequence[Metric]) -> list[Row]:
     """Return the mean of every metric, system and control.
 
     Over the clips on which the metric is defined for all systems that have it on some clip, so that nobody gains by
@@ -63,7 +63,7 @@ def summarise(values: Sequence[Value], metrics: Sequence[VideoMetric]) -> list[R
     systems = sorted({value.system for value in values})
     rows = []
     for metric in metrics:
-        mine = [value for value in values if value.metric == metric.name and value.value is not None]
+        mine = [value for value in values if value.metric == metric.short and value.value is not None]
         clips = _clips_by_system([value for value in mine if value.control == ""])
         common = set.intersection(*clips.values()) if clips and share_clips(values) else None
         for system, control in product(systems, CONTROLS):
@@ -71,7 +71,7 @@ def summarise(values: Sequence[Value], metrics: Sequence[VideoMetric]) -> list[R
             numbers = [
                 value.value for value in found if value.value is not None and (common is None or value.clip in common)
             ]
-            rows.append(Row(system, control, metric.name, len(numbers), *mean_and_interval(numbers)))
+            rows.append(Row(system, control, metric.short, len(numbers), *mean_and_interval(numbers)))
     return rows
 
 
@@ -189,7 +189,7 @@ def column(system: str, control: Control) -> str:
     return system if control == "" else f"{system}: {_COLUMNS[control]}"
 
 
-def sheet(rows: Sequence[Row], metrics: Sequence[VideoMetric], *, title: str, notes: Sequence[str]) -> Sheet:
+def sheet(rows: Sequence[Row], metrics: Sequence[Metric], *, title: str, notes: Sequence[str]) -> Sheet:
     """Lay out a summary: a line per metric, with chance, and a column per system and control."""
     kinds = dict.fromkeys((row.system, row.control) for row in rows if row.clips > 0)
     cells = {(row.metric, row.system, row.control): row for row in rows}
@@ -201,10 +201,10 @@ def sheet(rows: Sequence[Row], metrics: Sequence[VideoMetric], *, title: str, no
     ]
     body = []
     for metric in metrics:
-        mine = [cells[metric.name, *kind] for kind in kinds]
+        mine = [cells[metric.short, *kind] for kind in kinds]
         counts = list(dict.fromkeys(row.clips for row in mine if row.control == ""))
-        chance = f"{metric.chance:.3g}" if metric.chance is not None else "see right"
-        body.append((f"{metric.title} {metric.arrow}", chance, "/".join(map(str, counts)), *map(str, mine)))
+        chance = metric.chance_text if metric.chance_text else "see right"
+        body.append((f"{metric.label} {metric.arrow}", chance, "/".join(map(str, counts)), *map(str, mine)))
     return Sheet(title, tuple(header), tuple(body), tuple(notes))
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from trainables.metrics.clip import UndefinedError
-from trainables.metrics.video import OBJECT_METRICS, VIDEO_METRICS, Networks, Reading, VideoMetric
+from trainables.metrics.registry import CLIP_METRICS, Metric
+from trainables.metrics.video import Networks, Reading
 
 Control: TypeAlias = Literal["", "still", "mismatched"]
 CONTROLS: Mapping[Control, str] = {
@@ -27,19 +28,18 @@ class Value:
     reason: str = ""
 
 
-def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[VideoMetric, ...]:
+def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[Metric, ...]:
     """Return the metrics that can be had of `networks`; `objects`: also those of a known object."""
-    known = (*VIDEO_METRICS.values(), *(OBJECT_METRICS.values() if objects else ()))
-    able = (metric for metric in known if all(map(networks.has, metric.needs)))
-    return tuple(metric for metric in able if legacy_flow or metric.name != "epe_legacy")
+    present = {*networks.present, *(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ())}
+    return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
 
 
 def compare(
-    metrics: Iterable[VideoMetric], truth: Reading, prediction: Reading, *, threads: int = 1
+    metrics: Iterable[Metric], truth: Reading, prediction: Reading, *, threads: int = 1
 ) -> Iterator[tuple[str, float | None, str]]:
-    """Yield each metric's name and value; None and the reason where it is undefined."""
+    """Yield each metric's short name and value; None and the reason where it is undefined."""
     for metric in metrics:
         try:
-            yield metric.name, metric.score(truth, prediction, threads=threads), ""
+            yield metric.short, metric.score(truth, prediction, threads=threads), ""
         except UndefinedError as error:
-            yield metric.name, None, str(error)
+            yield metric.short, None, str(error)

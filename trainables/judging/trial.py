@@ -1,7 +1,8 @@
 """Judges one split of a trial: the system and all its controls on every metric, and whether frames are in order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,13 @@ from trainables.judging.score_tables import summarise
 from trainables.judging.scoring import Value, compare
 from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.flow import transition_errors_of
-from trainables.metrics.shuffle import Goal, shuffle_test
-from trainables.metrics.video import Networks, Reading, VideoMetric, read
+from trainables.metrics.registry import CLIP_METRICS, SHUFFLE_TESTED, Metric
+from trainables.metrics.shuffle import shuffle_test
+from trainables.metrics.video import Networks, Reading, read
 from trainables.metrics.video_semantics import transition_similarities
 
 SHUFFLED = ("system", "ceiling")
 """Whose frames are put out of order."""
-_ORDERED: Mapping[str, Goal] = {"epe": "min", "clip_pcc": "max"}
-"""What depends on the order of frames. CLIP-pcc is taken without its gate, which does not."""
 _ALPHA = 0.05
 _LEAST_FRAMES = 3
 
@@ -29,7 +29,7 @@ class Bench:
     """Who judges a split."""
 
     networks: Networks
-    metrics: tuple[VideoMetric, ...]
+    metrics: tuple[Metric, ...]
     shuffles: int
     seed: int
 
@@ -84,22 +84,37 @@ def _readings(material: Material, row: int, networks: Networks) -> dict[str, Rea
 def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading]) -> None:
     if len(truth.frames) < _LEAST_FRAMES:
         return
-    for name in SHUFFLED:
-        errors = transition_errors_of(truth.flow["rgb"], readings[name].frames)
-        notes.tables.setdefault((name, "epe"), []).append(errors)
-        if "clip" in readings[name].outputs:
-            try:
-                alike = transition_similarities(readings[name].outputs["clip"])
-            except UndefinedError:
-                continue  # per_clip.parquet says so under clip_pcc
-            notes.tables.setdefault((name, "clip_pcc"), []).append(alike)
+    for name, metric in product(SHUFFLED, SHUFFLE_TESTED):
+        if metric == "clip_pcc" and "clip" not in readings[name].outputs:
+            continue
+        try:
+            table = _TRANSITIONS[metric](truth, readings[name])
+        except UndefinedError:
+            continue  # per_clip.parquet says so under the metric
+        notes.tables.setdefault((name, metric), []).append(table)
+
+
+def _flow_transitions(truth: Reading, prediction: Reading) -> Floats:
+    return transition_errors_of(truth.flow["rgb"], prediction.frames)
+
+
+def _clip_transitions(truth: Reading, prediction: Reading) -> Floats:
+    """CLIP-pcc is taken without its gate, which does not depend on the order of frames."""
+    return transition_similarities(prediction.outputs["clip"])
+
+
+_TRANSITIONS: Mapping[str, Callable[[Reading, Reading], Floats]] = {
+    "epe": _flow_transitions,
+    "clip_pcc": _clip_transitions,
+}
+"""`SHUFFLE_TESTED` to the table that `shuffle_test` takes."""
 
 
 def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
     """Return the group form's P (mean over repeats, and each), and in how many clips the order matters at p <= 0.05."""
     found: dict[str, dict[str, Any]] = {}
     for (system, metric), tables in notes.tables.items():
-        test = shuffle_test(np.stack(tables), goal=_ORDERED[metric], shuffles=bench.shuffles, seed=bench.seed)
+        test = shuffle_test(np.stack(tables), goal=CLIP_METRICS[metric].goal, shuffles=bench.shuffles, seed=bench.seed)
         found.setdefault(system, {})[metric] = {
             "group_p": float(test.group.mean()),
             "group_p_repeats": test.group.tolist(),
@@ -110,7 +125,7 @@ def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _judged(material: Material, notes: _Notes, metrics: tuple[VideoMetric, ...]) -> JudgedSplit:
+def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...]) -> JudgedSplit:
     numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
     there = {value.system for value in notes.values}
     rows = summarise(notes.values, metrics)
@@ -121,7 +136,7 @@ def _judged(material: Material, notes: _Notes, metrics: tuple[VideoMetric, ...])
         captions=material.captions,
         videos=_videos(material, notes.partner),
         values={
-            (system, metric.name): tuple(numbers[system, metric.name, str(clip)] for clip in material.clips)
+            (system, metric.short): tuple(numbers[system, metric.short, str(clip)] for clip in material.clips)
             for system in SYSTEMS
             if system in there
             for metric in metrics

@@ -6,14 +6,12 @@ score at place t (`flow.transition_errors`, `video_semantics.transition_similari
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.metrics.clip import Floats
-
-Goal: TypeAlias = Literal["min", "max"]
+from trainables.metrics.registry import Goal
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,15 @@
-"""The metrics of reconstructed video as one table, and what they read of a clip (mind-animator.md C.1).
+"""What metrics read of a clip, and those that need more of it than its frames (mind-animator.md C.1).
 
-A clip is read once into a `Reading` (frames, flow, logits, embeddings); every metric is a function of two readings, so
-the true clip's flow and logits serve all systems and controls.
+A clip is read once into a `Reading` (frames, flow, logits, embeddings), so the true clip's flow and logits serve all
+systems and controls. `metrics.registry` names these functions; each takes two readings and returns one number.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from trainables.datasets.phantom.stimuli import COLOURS, SHAPES
 from trainables.metrics import flow, pixels
 from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.nway import NWay
@@ -20,7 +18,7 @@ from trainables.metrics.video_semantics import clip_pcc, vifi
 
 Network: TypeAlias = Callable[[Clip], Floats]
 Role: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip"]
-Part: TypeAlias = Role | Literal["pixels"]
+TWO_WAY = NWay()
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,10 @@ class Networks:
     clip: Network | None = None
     """`[F, H, W, 3]` to embeddings `[F, D]`, for CLIP-pcc."""
 
-    def has(self, part: Part) -> bool:
-        """Tell whether what `part` needs is at hand."""
-        return part == "pixels" or getattr(self, part) is not None
+    @property
+    def present(self) -> Mapping[str, Network]:
+        """Those at hand, by role."""
+        return {role: network for role, network in vars(self).items() if network is not None}
 
 
 @dataclass(frozen=True)
@@ -85,68 +84,48 @@ def read_all(
 
 
 def _reading(clip: Clip, flows: Mapping[flow.Grey, Floats], networks: Networks) -> Reading:
-    present = {name: network for name, network in vars(networks).items() if network is not None}
-    said = {network: network(clip) for network in set(present.values())}  # one CLIP may serve two metrics
-    return Reading(clip, flows, {name: said[network] for name, network in present.items()})
+    outputs = {network: network(clip) for network in set(networks.present.values())}  # one CLIP may serve two metrics
+    return Reading(clip, flows, {role: outputs[network] for role, network in networks.present.items()})
 
 
-class Score(Protocol):
-    """One metric of a true and a reconstructed clip."""
-
-    def __call__(self, truth: Reading, prediction: Reading, *, threads: int) -> float:
-        """Return the value; raise `UndefinedError` where there is none."""
+def two_way_i(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the exact 2-way accuracy of the image classifier, mean over frames."""
+    return _two_way("image_classifier", truth, prediction)
 
 
-@dataclass(frozen=True)
-class VideoMetric:
-    """One metric of reconstructed video; its value for a clip is the mean over frames."""
-
-    name: str
-    title: str
-    goal: Literal["min", "max"]
-    low: float
-    high: float
-    chance: float | None
-    """Its value for an unrelated reconstruction; None where only the mismatched control can tell."""
-    needs: tuple[Part, ...]
-    source: str
-    score: Score
-
-    @property
-    def arrow(self) -> str:
-        """Which way is better."""
-        return "↑" if self.goal == "max" else "↓"
+def two_way_v(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the exact 2-way accuracy of the video classifier."""
+    return _two_way("video_classifier", truth, prediction)
 
 
-def _of_frames(function: Callable[..., float]) -> Score:
-    def score(truth: Reading, prediction: Reading, *, threads: int) -> float:
-        return function(truth.frames, prediction.frames, threads=threads)
-
-    return score
+def _two_way(network: Role, truth: Reading, prediction: Reading) -> float:
+    return float(TWO_WAY.exact(truth.outputs[network], prediction.outputs[network]).mean())
 
 
-def _of_flow(grey: flow.Grey) -> Score:
-    def score(truth: Reading, prediction: Reading, *, threads: int) -> float:
-        if not (truth.flow and prediction.flow):
-            raise UndefinedError("one frame has no flow")
-        return flow.flow_error(truth.flow[grey], prediction.flow[grey])
-
-    return score
-
-
-def _of_logits(network: str) -> Score:
-    def score(truth: Reading, prediction: Reading, *, threads: int) -> float:
-        return float(TWO_WAY.exact(truth.outputs[network], prediction.outputs[network]).mean())
-
-    return score
-
-
-def _vifi(truth: Reading, prediction: Reading, *, threads: int) -> float:
+def vifi_score(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return `video_semantics.vifi` of two readings."""
     return vifi(truth.outputs["vifi"], prediction.outputs["vifi"])
 
 
-def _clip_pcc(truth: Reading, prediction: Reading, *, threads: int) -> float:
-    return clip_pcc(prediction.outputs["clip"], vifi_score=_vifi(truth, prediction, threads=threads))
+def gated_clip_pcc(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return `video_semantics.clip_pcc` of two readings; their VIFI-score is its gate."""
+    return clip_pcc(prediction.outputs["clip"], vifi_score=vifi_score(truth, prediction))
+
+
+def epe(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the end-point error of flow, mean over frame pairs. Raises `UndefinedError` for one frame."""
+    return _flow_error("rgb", truth, prediction)
+
+
+def epe_legacy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return `epe` of frames made grey with the released code's weights; `read` computes it with `legacy_flow`."""
+    return _flow_error("bgr", truth, prediction)
+
+
+def _flow_error(grey: flow.Grey, truth: Reading, prediction: Reading) -> float:
+    if not (truth.flow and prediction.flow):
+        raise UndefinedError("one frame has no flow")
+    return flow.flow_error(truth.flow[grey], prediction.flow[grey])
 
 
 def _object(truth: Reading) -> KnownObject:
@@ -155,13 +134,15 @@ def _object(truth: Reading) -> KnownObject:
     return truth.known
 
 
-def _object_ssim(truth: Reading, prediction: Reading, *, threads: int) -> float:
+def object_ssim(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return SSIM over the object, in the frames that show it."""
     known = _object(truth)
     shown = known.shown
     return pixels.ssim(truth.frames[shown], prediction.frames[shown], mask=known.mask[shown], threads=threads)
 
 
-def _object_epe(truth: Reading, prediction: Reading, *, threads: int) -> float:
+def object_epe(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the end-point error where the object was, in the frame pairs that begin with it."""
     if not (truth.flow and prediction.flow):
         raise UndefinedError("one frame has no flow")
     known = _object(truth)
@@ -171,139 +152,15 @@ def _object_epe(truth: Reading, prediction: Reading, *, threads: int) -> float:
     return flow.flow_error(truth.flow["rgb"][shown], prediction.flow["rgb"][shown], mask=known.mask[:-1][shown])
 
 
-def _factor(factor: Factor) -> Score:
-    def score(truth: Reading, prediction: Reading, *, threads: int) -> float:
-        return factor_accuracy(_object(truth), prediction.outputs["image_classifier"], factor=factor)
-
-    return score
+def shape_accuracy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the share of the object's frames in which the image classifier sees its shape."""
+    return _factor_accuracy("shape", truth, prediction)
 
 
-TWO_WAY = NWay()
-_SLIP = "released code, kept to compare with published numbers"
-VIDEO_METRICS: Mapping[str, VideoMetric] = {
-    metric.name: metric
-    for metric in (
-        VideoMetric(
-            "two_way_i",
-            "2-way-I",
-            "max",
-            0.0,
-            1.0,
-            TWO_WAY.chance,
-            ("image_classifier",),
-            "mind-animator.md A.9, exact",
-            _of_logits("image_classifier"),
-        ),
-        VideoMetric(
-            "two_way_v",
-            "2-way-V",
-            "max",
-            0.0,
-            1.0,
-            TWO_WAY.chance,
-            ("video_classifier",),
-            "mind-animator.md A.9, exact",
-            _of_logits("video_classifier"),
-        ),
-        VideoMetric("vifi", "VIFI-score", "max", -1.0, 1.0, None, ("vifi",), "mind-animator.md C.1", _vifi),
-        VideoMetric(
-            "ssim", "SSIM", "max", -1.0, 1.0, None, ("pixels",), "scikit-image's definition", _of_frames(pixels.ssim)
-        ),
-        VideoMetric(
-            "psnr",
-            "PSNR (dB)",
-            "max",
-            0.0,
-            100.0,
-            None,
-            ("pixels",),
-            "capped at 100 dB for equal frames",
-            _of_frames(pixels.psnr),
-        ),
-        VideoMetric(
-            "hue_cos_legacy",
-            "hue cosine, R/B swapped",
-            "max",
-            0.0,
-            1.0,
-            None,
-            ("pixels",),
-            _SLIP,
-            _of_frames(pixels.hue_cos_legacy),
-        ),
-        VideoMetric(
-            "hue_cos",
-            "hue cosine",
-            "max",
-            0.0,
-            1.0,
-            None,
-            ("pixels",),
-            "the paper's formula on RGB",
-            _of_frames(pixels.hue_cos),
-        ),
-        VideoMetric(
-            "hue_pcc",
-            "hue Pearson",
-            "max",
-            -1.0,
-            1.0,
-            0.0,
-            ("pixels",),
-            "what the paper's name says",
-            _of_frames(pixels.hue_pcc),
-        ),
-        VideoMetric(
-            "hue_circular", "hue circular", "max", -1.0, 1.0, None, ("pixels",), "ours", _of_frames(pixels.hue_circular)
-        ),
-        VideoMetric(
-            "clip_pcc",
-            "CLIP-pcc",
-            "max",
-            -1.0,
-            1.0,
-            None,
-            ("vifi", "clip"),
-            "mind-animator.md C.1, gate VIFI > 0.6",
-            _clip_pcc,
-        ),
-        VideoMetric(
-            "epe", "EPE (px)", "min", 0.0, math.inf, None, ("pixels",), "Farneback flow of RGB frames", _of_flow("rgb")
-        ),
-        VideoMetric(
-            "epe_legacy", "EPE (px), grey by BGR", "min", 0.0, math.inf, None, ("pixels",), _SLIP, _of_flow("bgr")
-        ),
-    )
-}
+def colour_accuracy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the share of the object's frames in which the image classifier sees its colour."""
+    return _factor_accuracy("colour", truth, prediction)
 
-_KNOWN = "ours; the object is known"
-OBJECT_METRICS: Mapping[str, VideoMetric] = {
-    metric.name: metric
-    for metric in (
-        VideoMetric("object_ssim", "object SSIM", "max", -1.0, 1.0, None, ("pixels",), _KNOWN, _object_ssim),
-        VideoMetric("object_epe", "object EPE (px)", "min", 0.0, math.inf, None, ("pixels",), _KNOWN, _object_epe),
-        VideoMetric(
-            "shape_accuracy",
-            "shape accuracy",
-            "max",
-            0.0,
-            1.0,
-            1 / len(SHAPES),
-            ("image_classifier",),
-            _KNOWN,
-            _factor("shape"),
-        ),
-        VideoMetric(
-            "colour_accuracy",
-            "colour accuracy",
-            "max",
-            0.0,
-            1.0,
-            1 / len(COLOURS),
-            ("image_classifier",),
-            _KNOWN,
-            _factor("colour"),
-        ),
-    )
-}
-"""Only for clips with a `KnownObject`, as the phantom's."""
+
+def _factor_accuracy(factor: Factor, truth: Reading, prediction: Reading) -> float:
+    return factor_accuracy(_object(truth), prediction.outputs["image_classifier"], factor=factor)

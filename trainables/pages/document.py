@@ -7,14 +7,14 @@ from pathlib import Path
 
 from trainables.judging.score_tables import Row
 from trainables.metrics.clip import Clip
-from trainables.metrics.video import VideoMetric
+from trainables.metrics.registry import CLIP_METRICS, Metric, notes
 from trainables.pages.exhibits import Exhibit, Section
 from trainables.pages.pictures import strip_uri
 
 _STYLE = Path(__file__).with_name("page.css")
 _NOTES = (
     "Means over clips with 95% BCa bootstrap intervals over clips.",
-    "2-way accuracy counts three classes as right, so its chance is 0.75, not 0.5.",
+    *notes(CLIP_METRICS.values()),
     "No formula gives the chance level of the other metrics: their controls show it.",
 )
 _GOALS = {"max": "higher is better", "min": "lower is better"}
@@ -72,24 +72,24 @@ def _table(section: Section) -> str:
     head = "".join(f'<th scope="col">{_label(name)}</th>' for name in section.systems)
     lines = []
     for metric in section.metrics:
-        chance = f"{metric.chance:.3g}" if metric.chance is not None else "–"
-        first = cells.get((metric.name, next(iter(section.systems))))
-        values = "".join(_cell(cells.get((metric.name, name)), first, metric) for name in section.systems)
+        chance = metric.chance_text if metric.chance_text else "–"
+        first = cells.get((metric.short, next(iter(section.systems))))
+        values = "".join(_cell(cells.get((metric.short, name)), first, metric) for name in section.systems)
         arrow = f'<span role="img" aria-label="{_GOALS[metric.goal]}">{metric.arrow}</span>'
-        title = f"{escape(metric.title)}&nbsp;{arrow}"
+        title = f"{escape(metric.label)}&nbsp;{arrow}"
         lines.append(
             f'<tr><th scope="row" title="{escape(metric.source)}">{title}</th><td>{chance}</td>{values}</tr>\n'
         )
     first_name = _label(next(iter(section.systems)))
-    notes = f"{escape(' '.join(_NOTES))} ▲ better and ▼ worse than {first_name}: their intervals do not touch."
+    legend = f"{escape(' '.join(_NOTES))} ▲ better and ▼ worse than {first_name}: their intervals do not touch."
     return f"""<div class="wide" role="region" tabindex="0" aria-label="Metrics: {escape(section.title)}">
 <table><thead><tr><th scope="col">Metric</th><th scope="col">Chance</th>{head}</tr></thead>
 <tbody>
 {"".join(lines)}</tbody></table></div>
-<p class="notes">{notes}</p>"""
+<p class="notes">{legend}</p>"""
 
 
-def _cell(row: Row | None, first: Row | None, metric: VideoMetric) -> str:
+def _cell(row: Row | None, first: Row | None, metric: Metric) -> str:
     if row is None or row.mean is None:
         return "<td>undefined</td>"
     low, high, digits = row.low, row.high, 3 if abs(row.mean) < 10 else 1
@@ -101,7 +101,7 @@ def _cell(row: Row | None, first: Row | None, metric: VideoMetric) -> str:
     return f'<td class="{verdict}">{mark}{row.mean:.{digits}f}{interval}</td>'
 
 
-def verdict_on(row: Row, first: Row | None, metric: VideoMetric) -> str | None:
+def verdict_on(row: Row, first: Row | None, metric: Metric) -> str | None:
     """Return `better` or `worse` where the intervals of `row` and of the first column do not touch, else None."""
     if first is None or first.low is None or first.high is None or row.low is None or row.high is None:
         return None
@@ -122,10 +122,10 @@ def _exhibit(exhibit: Exhibit, section: Section, *, side: int, quality: int) -> 
     return f'<article>{head}\n<div class="films">{films}</div></article>'
 
 
-def _film(exhibit: Exhibit, name: str, clip: Clip, metric: VideoMetric, uri: str) -> str:
+def _film(exhibit: Exhibit, name: str, clip: Clip, metric: Metric, uri: str) -> str:
     frames, height, width = clip.shape[:3]
     score = exhibit.scores.get(name)
-    value = f"<small>{escape(metric.title)} {score:.3f}</small>" if score is not None else ""
+    value = f"<small>{escape(metric.label)} {score:.3f}</small>" if score is not None else ""
     return (
         f'<figure><div class="film" style="--frames:{frames};aspect-ratio:{width}/{height}">'
         f'<img src="{uri}" alt="{_label(name)}, {escape(exhibit.name)}"></div>'

@@ -6,7 +6,7 @@ from typing import Literal
 
 from trainables.judging.score_tables import Row
 from trainables.metrics.clip import Clip
-from trainables.metrics.video import VideoMetric
+from trainables.metrics.registry import Metric
 
 Group = Literal["best", "median", "worst"]
 SHOWN = 4
@@ -38,22 +38,22 @@ class Section:
     """How many were judged; the exhibits are some of them."""
     systems: Mapping[str, str]
     """Columns of the table and what each tells; the first is the one that all others are compared with."""
-    metrics: tuple[VideoMetric, ...]
+    metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
-    ranked_by: VideoMetric
+    ranked_by: Metric
     exhibits: tuple[Exhibit, ...]
 
     @property
     def rule(self) -> str:
         """How the exhibits were chosen, for the reader."""
         return (
-            f"Chosen by rule: of the {self.clips} clips, in the order of {self.ranked_by.title} of "
+            f"Chosen by rule: of the {self.clips} clips, in the order of {self.ranked_by.label} of "
             f"{next(iter(self.systems))}, the best {SHOWN}, the {SHOWN} in the middle and the worst {SHOWN} "
             f"(fewer where there are fewer than {3 * SHOWN}). None is picked by hand."
         )
 
 
-def choose(values: Sequence[float | None], metric: VideoMetric, *, shown: int = SHOWN) -> list[tuple[Group, int, int]]:
+def choose(values: Sequence[float | None], metric: Metric, *, shown: int = SHOWN) -> list[tuple[Group, int, int]]:
     """Return group, place (from 1) and index of the clips to show, best first.
 
     Clips without a value have no place. Where there are fewer than 3 x `shown`, the groups are smaller, and no clip

@@ -59,7 +59,7 @@ def _block(section: Section) -> Image.Image:
     size = (_LABEL + len(section.exhibits) * wide + _GAP, 3 * _HEAD + len(names) * (_TILE + _GAP) + _HEAD)
     block = Image.new("RGB", (max(size[0], 480), size[1]), _PAPER)
     draw, font = ImageDraw.Draw(block), ImageFont.load_default(12)
-    title = f"{section.title}: {section.clips} clips, in the order of {section.ranked_by.title}"
+    title = f"{section.title}: {section.clips} clips, in the order of {section.ranked_by.label}"
     draw.text((_GAP, _GAP), title, fill=_INK, font=ImageFont.load_default(14))
     for column, exhibit in enumerate(section.exhibits):
         left = _LABEL + column * wide

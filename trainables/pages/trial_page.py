@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
-from trainables.metrics.video import VideoMetric
+from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.pages.document import document
 from trainables.pages.exhibits import Exhibit, Section, choose
 from trainables.pages.pictures import write_contact_sheet
@@ -13,7 +13,7 @@ LIMIT = 3_000_000
 """Bytes of a page, which MLflow shows in a frame and people send by mail."""
 _SIZES = ((128, 85), (128, 60), (96, 50), (64, 40), (48, 30), (32, 20))
 """Longer side in pixels and WebP quality of the clips, tried in turn until the page is small enough."""
-_RANKED_BY = "ssim"
+_RANKED_BY = CLIP_METRICS["ssim"]
 
 
 def write_page(judged: JudgedTrial, folder: Path) -> None:
@@ -21,8 +21,7 @@ def write_page(judged: JudgedTrial, folder: Path) -> None:
 
     Clips are chosen by the system's SSIM: the best, the median and the worst of each split.
     """
-    ranked_by = next(metric for metric in judged.metrics if metric.name == _RANKED_BY)
-    sections = [_section(split, judged.metrics, ranked_by) for split in judged.splits]
+    sections = [_section(split, judged.metrics) for split in judged.splits]
     write_sections("Reconstructed video", judged.facts, sections, folder)
 
 
@@ -36,9 +35,9 @@ def write_sections(title: str, facts: Sequence[tuple[str, str]], sections: Seque
     write_contact_sheet(sections, folder / "contact.png")
 
 
-def _section(split: JudgedSplit, metrics: tuple[VideoMetric, ...], ranked_by: VideoMetric) -> Section:
+def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> Section:
     own = next(iter(SYSTEMS))
-    chosen = choose(split.values[own, ranked_by.name], ranked_by)
+    chosen = choose(split.values[own, _RANKED_BY.short], _RANKED_BY)
     there = {row.system for row in split.rows}
     return Section(
         title=f"{split.split.capitalize()} clips",
@@ -46,7 +45,7 @@ def _section(split: JudgedSplit, metrics: tuple[VideoMetric, ...], ranked_by: Vi
         systems={name: text for name, text in SYSTEMS.items() if name in there},
         metrics=metrics,
         rows=split.rows,
-        ranked_by=ranked_by,
+        ranked_by=_RANKED_BY,
         exhibits=tuple(
             Exhibit(
                 group=group,
@@ -55,9 +54,9 @@ def _section(split: JudgedSplit, metrics: tuple[VideoMetric, ...], ranked_by: Vi
                 caption=split.captions[index],
                 videos={name: split.videos[name][index] for name in (TRUTH, *SYSTEMS) if name in split.videos},
                 scores={
-                    name: split.values[name, ranked_by.name][index]
+                    name: split.values[name, _RANKED_BY.short][index]
                     for name in SYSTEMS
-                    if (name, ranked_by.name) in split.values
+                    if (name, _RANKED_BY.short) in split.values
                 },
             )
             for group, place, index in chosen

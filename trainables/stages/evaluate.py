@@ -15,7 +15,8 @@ from trainables.judging.material import read_material
 from trainables.judging.scoring import available
 from trainables.judging.trial import Bench, Verdict, judge, row_json
 from trainables.metrics.networks import load_networks
-from trainables.metrics.video import Role, VideoMetric
+from trainables.metrics.registry import Metric
+from trainables.metrics.video import Role
 from trainables.pages.trial_page import write_page
 
 _SCHEMA = pa.schema(
@@ -77,12 +78,10 @@ def _suffix(system: str) -> str:
     return "" if system == "system" else f"_{system}"
 
 
-def _summary(
-    verdicts: Sequence[Verdict], metrics: Sequence[VideoMetric], sources: Mapping[Role, str]
-) -> dict[str, Any]:
+def _summary(verdicts: Sequence[Verdict], metrics: Sequence[Metric], sources: Mapping[Role, str]) -> dict[str, Any]:
     """Return `summary.json`. Means are over the clips on which a metric is defined for all systems that have it."""
     described = {
-        metric.name: {"title": metric.title, "goal": metric.goal, "chance": metric.chance, "source": metric.source}
+        metric.short: {"title": metric.label, "goal": metric.goal, "chance": metric.chance, "source": metric.source}
         for metric in metrics
     }
     splits = {

@@ -35,7 +35,7 @@ def crossed(shape: tuple[int, int, int], rng: np.random.Generator, *, spread: Se
 
 
 def metric(name: str = "evaluate.made_up", *, goal: str = "max", low: float = -np.inf, high: float = np.inf) -> Metric:
-    return Metric(name, goal, low, high, "none", (), "made up")  # type: ignore[arg-type]
+    return Metric(name, title=name, goal=goal, low=low, high=high, source="made up")  # type: ignore[arg-type]
 
 
 def table(baseline: Values, condition: Values, *, name: str = "wo_it", of: Metric | None = None) -> Paired:

@@ -6,10 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from platform.analysis.measures import measure
-from platform.study.ablation_checks import known_metrics, metric_named
 from platform.study.design import BASELINE, Comparison, Design
 from tests.platform.noop_ablations import NOOP, build, complaints
-from trainables.metrics.registry import METRICS
+from trainables.metrics.registry import METRICS, known_metrics, metric_named
 
 DECODERS = """\
 primary: [structure.latent_mse, motion.rollout_mse]

@@ -39,7 +39,7 @@ def weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("fingerprint", "generator_fingerprint", "judges_fingerprint"):
         monkeypatch.setattr(f"trainables.backbones.{name}", lambda config: "some")
-    made = Metric("reconstruct.made", "max", 0.0, 1.0, "none", (), "a test")
+    made = Metric("reconstruct.made", title="made", goal="max", low=0.0, high=1.0, source="a test")
     monkeypatch.setitem(METRICS, "reconstruct.made", made)
 
 
