@@ -25,14 +25,14 @@ from platform.cli import (
     verb_parser,
 )
 from platform.errors import UserError
-from platform.judging.contest import Contest, Failure, System, arrange, survey
-from platform.judging.page import write_contest_page
-from platform.judging.scoring import Judge
 from platform.tracking_uri import check_tracking, without_secrets
+from trainables.judging.pairing import Contest, Failure, PairingError, System, arrange, survey
+from trainables.judging.score_pairs import Judge
 from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
-from trainables.judging.scoring import Value
+from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS, notes
 from trainables.metrics.video import Network, Networks, Role
+from trainables.pages.pairs_page import write_contest_page
 
 _DESCRIPTION = """\
 Judge videos made anywhere. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
@@ -71,12 +71,10 @@ def _parser() -> VerbParser:
 
 def _answer(arguments: argparse.Namespace) -> Answer:
     began, options = time.time(), options_of(arguments)
-    systems = [survey(name, folder) for name, folder in _folders(arguments)]
-    truth = survey("truth", arguments.truth) if arguments.truth is not None else None
-    contest = arrange(systems, truth, size=arguments.resolution, frames=arguments.frames)
+    contest = _contest(arguments)
     if not arguments.no_tracking:
         check_tracking(options.tracking)
-    folder = _output(arguments.out, systems, home=options.home)
+    folder = _output(arguments.out, contest.systems, home=options.home)
     choice = _choice(contest, arguments)
     console().print(choice, soft_wrap=True)
     networks, missing = _networks(arguments, frames=contest.frames)
@@ -133,6 +131,17 @@ def _folders(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     if len(set(names)) < len(names) or "truth" in names:
         raise UserError(f"systems need different names, and none may be called truth: {', '.join(names)}")
     return named
+
+
+def _contest(arguments: argparse.Namespace) -> Contest:
+    """Return who is judged on what. Raises `UserError`."""
+    named = _folders(arguments)
+    try:
+        systems = [survey(name, folder) for name, folder in named]
+        truth = survey("truth", arguments.truth) if arguments.truth is not None else None
+        return arrange(systems, truth, size=arguments.resolution, frames=arguments.frames)
+    except PairingError as error:
+        raise UserError(str(error)) from error
 
 
 def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, list[Failure]]:

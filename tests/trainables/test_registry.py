@@ -6,7 +6,7 @@ import pytest
 
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES
 from trainables.graph import STAGES, resolve_reference
-from trainables.judging.scoring import available
+from trainables.judging.values import available
 from trainables.metrics.nway import NWay
 from trainables.metrics.registry import CLIP_METRICS, METRICS, SHUFFLE_TESTED, Metric, metric_named, notes
 from trainables.metrics.video import Networks

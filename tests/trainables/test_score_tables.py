@@ -8,7 +8,7 @@ from rich.console import Console
 from scipy.stats import t as student
 
 from trainables.judging.score_tables import mean_and_interval, sheet, summarise
-from trainables.judging.scoring import Value
+from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS
 
 SSIM, HUE = CLIP_METRICS["ssim"], CLIP_METRICS["hue_pcc"]

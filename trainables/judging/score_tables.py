@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from scipy.stats import DegenerateDataWarning, bootstrap
 
-from trainables.judging.scoring import CONTROLS, Control, Value
+from trainables.judging.values import CONTROLS, Control, Value
 from trainables.metrics.clip import Floats
 from trainables.metrics.registry import Metric
 

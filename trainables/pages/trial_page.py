@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
+from trainables.judging.judged_trial import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.pages.document import document
 from trainables.pages.exhibits import Exhibit, Section, choose

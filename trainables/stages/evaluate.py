@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 
 from trainables.context import StageResult, StageTask
 from trainables.identity import identity_fields
-from trainables.judging.judged import SYSTEMS, JudgedTrial
-from trainables.judging.material import read_material
-from trainables.judging.scoring import available
-from trainables.judging.trial import Bench, Verdict, judge, row_json
+from trainables.judging.judged_trial import SYSTEMS, JudgedTrial
+from trainables.judging.score_trial import Bench, Verdict, judge, row_json
+from trainables.judging.trial_videos import read_material
+from trainables.judging.values import available
 from trainables.metrics.networks import load_networks
 from trainables.metrics.registry import Metric
 from trainables.metrics.video import Role

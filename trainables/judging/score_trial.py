@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from trainables.judging.judged import SYSTEMS, TRUTH, JudgedSplit
-from trainables.judging.material import Material
+from trainables.judging.judged_trial import SYSTEMS, TRUTH, JudgedSplit
 from trainables.judging.score_tables import summarise
-from trainables.judging.scoring import Value, compare
+from trainables.judging.trial_videos import Material
+from trainables.judging.values import Value, compare
 from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.flow import transition_errors_of
 from trainables.metrics.registry import CLIP_METRICS, SHUFFLE_TESTED, Metric

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from platform.errors import UserError
 from trainables.datasets.clips import ClipError
 from trainables.datasets.video_io import read_video, split_pair, videos_in
 from trainables.metrics.pixels import WINDOW
+
+
+class PairingError(ValueError):
+    """There is nothing to judge under this request; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,13 @@ def survey(name: str, folder: Path) -> System:
     """Read every video of `folder` once, to learn its size and whether it is whole.
 
     Raises:
-        UserError: there is no such folder, or no video in it.
+        PairingError: there is no such folder, or no video in it.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder")
+        raise PairingError(f"{folder}: there is no such folder")
     paths = videos_in(folder)
     if not paths:
-        raise UserError(
+        raise PairingError(
             f"{folder}: holds no video; GIF, MP4, folders of PNG or .npy [frames, height, width, 3] are needed"
         )
     twice = {stem for stem, count in Counter(_stem(path) for path in paths).items() if count > 1}
@@ -111,17 +114,17 @@ def arrange(
     enlarged, and one odd file decides nothing.
 
     Raises:
-        UserError: no reconstruction has a truth, or the frames are too small for SSIM.
+        PairingError: no reconstruction has a truth, or the frames are too small for SSIM.
     """
     truths = dict(truth.clips) if truth is not None else _left_halves(systems)
     everyone = (*systems, truth) if truth is not None else tuple(systems)
     readable = [system.native for system in everyone if system.clips]
     if not any(set(system.clips) & set(truths) for system in systems):
-        raise UserError(_no_pair(systems, truth))
+        raise PairingError(_no_pair(systems, truth))
     chosen = size if size is not None else min((native[0] for native in readable), key=lambda s: s[0] * s[1])
     count = frames if frames is not None else min(native[1] for native in readable)
     if min(chosen) < WINDOW:
-        raise UserError(
+        raise PairingError(
             f"--resolution: {chosen[0]}x{chosen[1]} is too small; SSIM needs {WINDOW}x{WINDOW} pixels or more"
         )
     failures = tuple(failure for system in everyone for failure in system.failures)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from platform.judging.contest import Failure
-from platform.judging.scoring import Judge
 from trainables.datasets.clips import natural
+from trainables.judging.pairing import Failure
+from trainables.judging.score_pairs import Judge
 from trainables.judging.score_tables import Row, column
-from trainables.judging.scoring import CONTROLS, Value
+from trainables.judging.values import CONTROLS, Value
 from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages.exhibits import Exhibit, Section, choose
 from trainables.pages.trial_page import write_sections

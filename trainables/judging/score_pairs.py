@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from platform.judging.contest import Contest, Failure, Found
 from trainables.datasets.clips import ClipError, natural
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
-from trainables.judging.scoring import Control, Value, available, compare
+from trainables.judging.pairing import Contest, Failure, Found
+from trainables.judging.values import Control, Value, available, compare
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.metrics.video import Networks, Reading, read_all

@@ -1,1 +1,0 @@
-"""Judges videos of any system against the truth."""
