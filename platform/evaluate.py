@@ -26,16 +26,17 @@ from platform.cli import (
 )
 from platform.errors import UserError
 from platform.tracking_uri import check_tracking, without_secrets
-from trainables.judging.pairing import Contest, Failure, PairingError, System, arrange, survey
-from trainables.judging.score_pairs import Judge
+from trainables.judging.controls import TRUTH
+from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
+from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
 from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS, notes
 from trainables.metrics.video import Network, Networks, Role
-from trainables.pages.pairs_page import write_contest_page
+from trainables.pages.pairs_page import write_pairs_page
 
 _DESCRIPTION = """\
-Judge videos made anywhere. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
+PairJudge videos made anywhere. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
 
 Videos that show truth and reconstruction side by side with black padding are cut; for any other give the true videos
 by --truth. Pairs have one name. Several systems are judged at once with --system NAME=FOLDER, all at one size and frame
@@ -71,23 +72,23 @@ def _parser() -> VerbParser:
 
 def _answer(arguments: argparse.Namespace) -> Answer:
     began, options = time.time(), options_of(arguments)
-    contest = _contest(arguments)
+    pairing = _pairing(arguments)
     if not arguments.no_tracking:
         check_tracking(options.tracking)
-    folder = _output(arguments.out, contest.systems, home=options.home)
-    choice = _choice(contest, arguments)
+    folder = _output(arguments.out, pairing.systems, home=options.home)
+    choice = _choice(pairing, arguments)
     console().print(choice, soft_wrap=True)
-    networks, missing = _networks(arguments, frames=contest.frames)
-    judge = Judge(contest, networks, legacy_flow=arguments.legacy_epe, threads=len(os.sched_getaffinity(0)))
+    networks, missing = _networks(arguments, frames=pairing.frames)
+    judge = PairJudge(pairing, networks, legacy_flow=arguments.legacy_epe, threads=len(os.sched_getaffinity(0)))
     progress = Console()
     values, failures = judge.run(lambda names: track(names, console=progress, disable=not progress.is_terminal))
-    failures = [*contest.failures, *missing, *failures]
+    failures = [*pairing.failures, *missing, *failures]
     rows = summarise(values, judge.metrics)
     table = sheet(rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values)))
-    report = _report(contest, rows, failures, folder)
+    report = _report(pairing, rows, failures, folder)
     _write(folder, table, report)
     write_parquet(values, folder / "per_clip.parquet")
-    write_contest_page(judge, values, rows, failures, folder)
+    write_pairs_page(judge, values, rows, failures, folder)
     if not arguments.no_tracking:
         _record(rows, report, arguments, began=began)
     code = 1 if failures and not arguments.allow_failures else 0
@@ -128,18 +129,18 @@ def _folders(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     names = [name for name, _ in named]
     if not named:
         raise UserError("give FOLDER, or --system NAME=FOLDER")
-    if len(set(names)) < len(names) or "truth" in names:
+    if len(set(names)) < len(names) or TRUTH in names:
         raise UserError(f"systems need different names, and none may be called truth: {', '.join(names)}")
     return named
 
 
-def _contest(arguments: argparse.Namespace) -> Contest:
+def _pairing(arguments: argparse.Namespace) -> Pairing:
     """Return who is judged on what. Raises `UserError`."""
     named = _folders(arguments)
     try:
-        systems = [survey(name, folder) for name, folder in named]
-        truth = survey("truth", arguments.truth) if arguments.truth is not None else None
-        return arrange(systems, truth, size=arguments.resolution, frames=arguments.frames)
+        systems = [find_videos(name, folder) for name, folder in named]
+        truth = find_videos(TRUTH, arguments.truth) if arguments.truth is not None else None
+        return pair_videos(systems, truth, size=arguments.resolution, frames=arguments.frames)
     except PairingError as error:
         raise UserError(str(error)) from error
 
@@ -164,14 +165,14 @@ def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, 
     return Networks(**loaded), failures
 
 
-def _choice(contest: Contest, arguments: argparse.Namespace) -> str:
-    height, width = contest.size
+def _choice(pairing: Pairing, arguments: argparse.Namespace) -> str:
+    height, width = pairing.size
     size, count = (
         "as asked" if given is not None else "the smallest usual native one"
         for given in (arguments.resolution, arguments.frames)
     )
-    native = "; ".join(f"{system.name} {_native(system)}" for system in contest.systems)
-    return f"All are judged at {height}x{width} ({size}), {contest.frames} frames ({count}). Native: {native}."
+    native = "; ".join(f"{system.name} {_native(system)}" for system in pairing.systems)
+    return f"All are judged at {height}x{width} ({size}), {pairing.frames} frames ({count}). Native: {native}."
 
 
 def _native(system: System) -> str:
@@ -190,7 +191,7 @@ def _notes(values: Sequence[Value]) -> Iterator[str]:
         yield "THE SYSTEMS SHARE NO CLIP: each mean is over other clips, and differences between systems mean little."
     yield from notes(CLIP_METRICS.values())
     yield "First frame held: the system's own first frame as a still video, which does well in EPE."
-    yield "Other clip's truth: the same reconstructions against the truth of another clip, drawn at random: chance."
+    yield "Another clip's fMRI: each reconstruction against the truth of another clip, drawn at random: chance."
 
 
 def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Path:
@@ -203,9 +204,9 @@ def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Pat
     return folder
 
 
-def _report(contest: Contest, rows: Sequence[Row], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
-    systems = {system.name: {"folder": str(system.folder), "native": _native(system)} for system in contest.systems}
-    chosen = {"height": contest.size[0], "width": contest.size[1], "frames": contest.frames}
+def _report(pairing: Pairing, rows: Sequence[Row], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
+    systems = {system.name: {"folder": str(system.folder), "native": _native(system)} for system in pairing.systems}
+    chosen = {"height": pairing.size[0], "width": pairing.size[1], "frames": pairing.frames}
     results = {"rows": [asdict(row) for row in rows], "failures": [asdict(failure) for failure in failures]}
     return {"systems": systems, "chosen": chosen, **results, "out": str(folder)}
 

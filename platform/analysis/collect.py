@@ -28,14 +28,13 @@ from storage.base import Store
 from storage.errors import StoreError
 from storage.events import EventLog
 from storage.runs import RunStore
+from trainables.judging.controls import SYSTEM
 from trainables.metrics.registry import EVALUATE
 
 Key: TypeAlias = tuple[str, int, int]
 """Condition, subject, seed. The seed is the block's: a condition's own offset is not in it."""
 
 PER_CLIP = "per_clip.parquet"
-SYSTEM = "system"
-"""What per_clip.parquet calls the reconstruction itself; all other systems are controls."""
 _READERS = 4
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from platform.analysis.collect import SYSTEM, AblationResult, ClipValues
+from platform.analysis.collect import AblationResult, ClipValues
 from platform.analysis.measures import Measure, find_measure, measure
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
@@ -19,6 +19,7 @@ from platform.statistics.compare import Comparison, Plan, compare, compare_famil
 from platform.statistics.difference import Unit, over_both, over_units
 from platform.statistics.paired import Arm, Cell, Complete, Paired, complete
 from platform.study.design import BASELINE, has_clips
+from trainables.judging.controls import SYSTEM
 
 Pair = tuple[str, str]
 """Condition (or control) and metric."""

@@ -14,7 +14,8 @@ from trainables.judging.score_tables import Row
 EXPERIMENT = "evaluate"
 _NOTE = (
     "Each run is one call of `python -m platform.evaluate`. Metrics are means over clips, named system/metric; with "
-    "`_still` the system's first frame held, with `_mismatched` against another clip's truth. Look at `page.html`."
+    "`_static` its first frame held, with `_shuffled_fmri` what was reconstructed from another clip's fMRI. "
+    "Look at `page.html`."
 )
 
 

@@ -11,22 +11,12 @@ from platform.reporting.words import DASH, bracket, counted, decimals, number, p
 from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
+from trainables.judging.controls import title_of
 from trainables.metrics.registry import notes as metric_notes
 from trainables.pages.grid import Cell, Grid, Tone
 
 SHOWN_GAPS = 40
 TONES: Mapping[str, Tone] = {"better": "better", "worse": "worse", "equivalent": "same", "inconclusive": ""}
-_MEANINGS = {
-    "static": "first frame held",
-    "plain": "features by the VAE alone",
-    "mean_latent": "mean latent",
-    "mean": "mean over the training clips",
-    "random_clip": "random training clip",
-    "shuffled_fmri": "another clip's fMRI",
-    "chance": "chance on these clips",
-    "ceiling": "true features (ceiling)",
-    "ceiling_plain": "true latents by the VAE alone",
-}
 
 
 def main_table(findings: Findings) -> Grid:
@@ -61,9 +51,7 @@ def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes
     if held or any(one.chance for one in measures):
         rows.append((Cell("Controls, under the baseline", tone="group"),))
     for control in held:
-        rows.append(
-            (Cell(control_title(control)), *(_mean(findings.means.get((control, one.name))) for one in measures))
-        )
+        rows.append((Cell(title_of(control)), *(_mean(findings.means.get((control, one.name))) for one in measures)))
     if any(one.chance for one in measures):
         rows.append((Cell("chance"), *(Cell(one.chance or DASH) for one in measures)))
     gaps = [(one.title, findings.tables[one.name]) for one in measures if findings.tables[one.name].undefined_clips]
@@ -71,11 +59,6 @@ def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes
         told = ", ".join(f"{name} up to {values.undefined_clips} of {len(values.clips)}" for name, values in gaps)
         notes += (f"Clips for which a metric is undefined under some seed are left out of a row's mean: {told}.",)
     return Grid(title, ("condition", *(one.heading for one in measures)), tuple(rows), notes)
-
-
-def control_title(name: str) -> str:
-    """Return what a control is, in words."""
-    return _MEANINGS.get(name, name.replace("_", " "))
 
 
 def _mean(found: Estimated | None, *, tone: Tone = "quiet") -> Cell:

@@ -22,7 +22,7 @@ COLUMNS = {
     "hue_pearson_rgb": ("", "hue_pcc", 1e-4),
     "epe_bgr2gray": ("", "epe_legacy", 1e-3),
     "epe_rgb2gray": ("", "epe", 1e-3),
-    "epe_static_rgb2gray": ("still", "epe", 1e-3),
+    "epe_static_rgb2gray": ("static", "epe", 1e-3),
 }
 
 
@@ -60,7 +60,7 @@ def test_every_output_is_written(
     assert "SSIM" in shown
     assert "chance is 0.75, not 0.5" in " ".join(shown.split())
     markdown = (tmp_path / "out" / "scores.md").read_text()
-    assert "| metric | chance | clips | ours | ours: first frame held | ours: other clip's truth |" in markdown
+    assert "| metric | chance | clips | ours | ours: first frame held | ours: another clip's fMRI |" in markdown
     latex = (tmp_path / "out" / "scores.tex").read_text()
     assert r"\toprule" in latex
     assert not re.search(r"(?<!\\)[_%#]", latex.replace("% needs", ""))
@@ -72,7 +72,7 @@ def test_every_output_is_written(
     assert Image.open(tmp_path / "out" / "contact.png").size[1] > 2 * 64
     table = pq.read_table(tmp_path / "out" / "per_clip.parquet").to_pylist()
     assert {(row["system"], row["control"], row["clip"]) for row in table} == {
-        ("ours", control, f"clip{seed}") for control in ("", "still", "mismatched") for seed in range(3)
+        ("ours", control, f"clip{seed}") for control in ("", "static", "shuffled_fmri") for seed in range(3)
     }
 
 
@@ -83,7 +83,7 @@ def test_the_system_beats_chance_and_the_numbers_agree(
     assert code == 0
     assert report["failures"] == []
     for name, row in means(report).items():
-        chance = means(report, control="mismatched")[name]
+        chance = means(report, control="shuffled_fmri")[name]
         better = row["mean"] > chance["mean"] if CLIP_METRICS[name].goal == "max" else row["mean"] < chance["mean"]
         assert better or name.startswith("hue_cos"), name  # the uncentred cosine of hues hardly knows chance from truth
         assert row["low"] <= row["mean"] <= row["high"]
@@ -134,7 +134,7 @@ def test_systems_without_a_common_clip_are_told_apart_loudly(
 def test_the_phantoms_networks_judge(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     code, report = judged(capsys, *folders, "--vifi", "phantom", "--clip", "phantom")
     assert (code, report["failures"]) == (0, [])
-    assert means(report)["vifi"]["mean"] > means(report, control="mismatched")["vifi"]["mean"]
+    assert means(report)["vifi"]["mean"] > means(report, control="shuffled_fmri")["vifi"]["mean"]
 
 
 def test_a_single_video_is_judged_without_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +144,7 @@ def test_a_single_video_is_judged_without_interval(tmp_path: Path, capsys: pytes
     assert code == 0
     row = means(report)["ssim"]
     assert (row["clips"], row["low"], row["high"]) == (1, None, None)
-    assert "mismatched" not in {row["control"] for row in report["rows"] if row["clips"] > 0}
+    assert "shuffled_fmri" not in {row["control"] for row in report["rows"] if row["clips"] > 0}
 
 
 def test_where_nothing_can_be_judged_all_is_written_all_the_same(

@@ -19,7 +19,7 @@ from trainables.backbones.judges import IMAGE, VIDEO
 from trainables.config.trial import resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
-from trainables.judging.judged_trial import SYSTEMS
+from trainables.judging.controls import SYSTEMS
 from trainables.metrics import flow, pixels
 from trainables.metrics.registry import METRICS
 from trainables.stages.evaluate import run

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.judging.judged_trial import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
+from trainables.judging.controls import SYSTEMS, TRUTH
+from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.score_tables import Row
 from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages import trial_page

@@ -1,4 +1,4 @@
-"""The table of video metrics: every entry computes, knows its best value, and its still control is a still video."""
+"""The table of video metrics: every entry computes, knows its best value, and its static control is a still video."""
 
 import numpy as np
 import pytest
@@ -51,9 +51,9 @@ def test_every_metric_is_best_for_the_truth_itself(name: str) -> None:
     assert metric.chance is None or metric.low < metric.chance < metric.high
 
 
-def test_the_still_control_is_what_reading_a_still_video_gives() -> None:
+def test_the_static_control_is_what_reading_a_still_video_gives() -> None:
     moving = clip(0)
-    still = read(moving, NETWORKS).still(NETWORKS)
+    still = read(moving, NETWORKS).static(NETWORKS)
     direct = read(np.repeat(moving[:1], len(moving), axis=0), NETWORKS)
     assert (still.frames == direct.frames).all()
     assert {name: pytest.approx(value) for name, value in still.outputs.items()} == dict(direct.outputs)

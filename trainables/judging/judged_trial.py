@@ -7,19 +7,6 @@ from trainables.judging.score_tables import Row
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import Metric
 
-TRUTH = "truth"
-SYSTEMS: Mapping[str, str] = {
-    "system": "what was reconstructed from fMRI",
-    "static": "its first frame held: what does its motion add?",
-    "plain": "the decoded features by the VAE alone: what does the diffusion model add?",
-    "mean_latent": "mean training latents and condition through the generator: one video for all clips",
-    "random_clip": "a random training clip",
-    "shuffled_fmri": "what was reconstructed from another clip's fMRI",
-    "ceiling": "the noise ceiling: the clip's true features through the generator, as by perfect decoding",
-    "ceiling_plain": "the clip's true latents by the VAE alone",
-}
-"""The system and its controls, in the order of tables, and what each tells."""
-
 
 @dataclass(frozen=True)
 class JudgedSplit:

@@ -27,7 +27,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Found:
+class VideoFile:
     """One readable video."""
 
     path: Path
@@ -44,7 +44,7 @@ class System:
 
     name: str
     folder: Path
-    clips: Mapping[str, Found]
+    clips: Mapping[str, VideoFile]
     failures: tuple[Failure, ...] = ()
 
     @property
@@ -56,18 +56,18 @@ class System:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Pairing:
     """Who is judged, on which clips, at which size."""
 
     systems: tuple[System, ...]
-    truths: Mapping[str, Found]
+    truths: Mapping[str, VideoFile]
     size: tuple[int, int]
     frames: int
     failures: tuple[Failure, ...] = ()
     """What was wrong with files before any was judged."""
 
 
-def survey(name: str, folder: Path) -> System:
+def find_videos(name: str, folder: Path) -> System:
     """Read every video of `folder` once, to learn its size and whether it is whole.
 
     Raises:
@@ -81,7 +81,7 @@ def survey(name: str, folder: Path) -> System:
             f"{folder}: holds no video; GIF, MP4, folders of PNG or .npy [frames, height, width, 3] are needed"
         )
     twice = {stem for stem, count in Counter(_stem(path) for path in paths).items() if count > 1}
-    clips: dict[str, Found] = {}
+    clips: dict[str, VideoFile] = {}
     failures = []
     for path in paths:
         try:
@@ -97,17 +97,17 @@ def _stem(path: Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def _inspect(path: Path) -> Found:
+def _inspect(path: Path) -> VideoFile:
     video = read_video(path)
     halves = split_pair(video.frames)
     shown = halves[1] if halves is not None else video.frames
     height, width = shown.shape[1:3]
-    return Found(path, len(shown), (height, width), video.seconds, halves is not None)
+    return VideoFile(path, len(shown), (height, width), video.seconds, halves is not None)
 
 
-def arrange(
+def pair_videos(
     systems: Sequence[System], truth: System | None, *, size: tuple[int, int] | None, frames: int | None
-) -> Contest:
+) -> Pairing:
     """Pair reconstructions with truths, and choose one size and frame count for all.
 
     Where they are not given, they are the smallest of the folders' most frequent native ones: nobody's frames are
@@ -128,12 +128,12 @@ def arrange(
             f"--resolution: {chosen[0]}x{chosen[1]} is too small; SSIM needs {WINDOW}x{WINDOW} pixels or more"
         )
     failures = tuple(failure for system in everyone for failure in system.failures)
-    contest = Contest(tuple(systems), truths, chosen, count, failures)
-    return replace(contest, failures=(*failures, *_unpaired(contest, truth)))
+    pairing = Pairing(tuple(systems), truths, chosen, count, failures)
+    return replace(pairing, failures=(*failures, *_unpaired(pairing, truth)))
 
 
-def _left_halves(systems: Sequence[System]) -> dict[str, Found]:
-    truths: dict[str, Found] = {}
+def _left_halves(systems: Sequence[System]) -> dict[str, VideoFile]:
+    truths: dict[str, VideoFile] = {}
     for system in systems:
         for name, found in system.clips.items():
             if found.side_by_side:
@@ -149,12 +149,12 @@ def _no_pair(systems: Sequence[System], truth: System | None) -> str:
     return f"{where}: pairs have one name, but none here is in {truth.folder}; first here: {here}, there: {there}"
 
 
-def _unpaired(contest: Contest, truth: System | None) -> Iterator[Failure]:
-    shared = truth is not None or bool(set.intersection(*(set(system.clips) for system in contest.systems)))
-    known = {name for system in contest.systems for name in system.clips} if truth is None else set(contest.truths)
-    for system in contest.systems:
+def _unpaired(pairing: Pairing, truth: System | None) -> Iterator[Failure]:
+    shared = truth is not None or bool(set.intersection(*(set(system.clips) for system in pairing.systems)))
+    known = {name for system in pairing.systems for name in system.clips} if truth is None else set(pairing.truths)
+    for system in pairing.systems:
         broken = {failure.clip for failure in system.failures}
-        for name in sorted(set(system.clips) - set(contest.truths)):
+        for name in sorted(set(system.clips) - set(pairing.truths)):
             yield Failure(system.name, name, str(system.clips[name].path), "there is no truth of this name", False)
         for name in sorted((known if shared else set()) - set(system.clips) - broken):
             yield Failure(system.name, name, str(system.folder), "there is no reconstruction of this name", False)

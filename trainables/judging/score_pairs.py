@@ -1,4 +1,4 @@
-"""Scores every pair of a contest, and two controls of each: its first frame held, and another clip's truth."""
+"""Scores every pair of reconstruction and truth, and two controls of each: `static` and `shuffled_fmri`."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from trainables.datasets.clips import ClipError, natural
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
-from trainables.judging.pairing import Contest, Failure, Found
-from trainables.judging.values import Control, Value, available, compare
+from trainables.judging.controls import TRUTH, PairControl
+from trainables.judging.pairing import Failure, Pairing, VideoFile
+from trainables.judging.values import Value, available, compare
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.metrics.video import Networks, Reading, read_all
@@ -19,10 +20,10 @@ _ORDER_SEED = 0
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Scores a contest with the networks at hand."""
+class PairJudge:
+    """Scores a pairing with the networks at hand."""
 
-    contest: Contest
+    pairing: Pairing
     networks: Networks
     legacy_flow: bool = False
     """Also compute `epe_legacy`, which doubles the time."""
@@ -40,7 +41,7 @@ class Judge:
         film would look too much like it to show what chance gives.
         """
         names = sorted(
-            {name for system in self.contest.systems for name in system.clips if name in self.contest.truths},
+            {name for system in self.pairing.systems for name in system.clips if name in self.pairing.truths},
             key=natural,
         )
         random.Random(_ORDER_SEED).shuffle(names)
@@ -55,8 +56,8 @@ class Judge:
 
     def shown(self, name: str) -> dict[str, Clip]:
         """Return what was judged under `name`, for people to look at: the truth, then each system that could be."""
-        halves = {"truth": (self.contest.truths[name], 0)}
-        halves |= {system.name: (system.clips[name], 1) for system in self.contest.systems if name in system.clips}
+        halves = {TRUTH: (self.pairing.truths[name], 0)}
+        halves |= {system.name: (system.clips[name], 1) for system in self.pairing.systems if name in system.clips}
         videos = {}
         for label, (found, half) in halves.items():
             with suppress(ClipError):
@@ -64,22 +65,22 @@ class Judge:
         return videos
 
     def _truth(self, name: str) -> Reading | Failure:
-        found = self.contest.truths[name]
+        found = self.pairing.truths[name]
         try:
             return self._read(self._fitted(load(found)[0]))[0]
         except ClipError as error:
-            return Failure("truth", name, str(found.path), str(error), False)
+            return Failure(TRUTH, name, str(found.path), str(error), False)
 
     def _of_clip(self, name: str, truth: Reading, other: Reading | Failure | None) -> Iterator[Value | Failure]:
         clips: dict[str, Clip] = {}
-        for system in self.contest.systems:
+        for system in self.pairing.systems:
             if name in system.clips:
                 try:
                     clips[system.name] = self._fitted(load(system.clips[name])[1])
                 except ClipError as error:
                     yield Failure(system.name, name, str(system.clips[name].path), str(error), False)
         readings = dict(zip(clips, self._read(*clips.values()), strict=True))
-        for system in self.contest.systems:
+        for system in self.pairing.systems:
             if system.name not in readings:
                 continue
             found, prediction = system.clips[name], readings[system.name]
@@ -87,12 +88,12 @@ class Judge:
             remarks = (*self._remarks(name, found, prediction.frames), *map(_undefined, values))
             yield from (Failure(system.name, name, str(found.path), remark, True) for remark in remarks if remark != "")
             yield from values
-            yield from self._compare(system.name, "still", name, truth, prediction.still(self.networks))
+            yield from self._compare(system.name, "static", name, truth, prediction.static(self.networks))
             if isinstance(other, Reading):
-                yield from self._compare(system.name, "mismatched", name, other, prediction)
+                yield from self._compare(system.name, "shuffled_fmri", name, other, prediction)
 
     def _compare(
-        self, system: str, control: Control, clip: str, truth: Reading, prediction: Reading
+        self, system: str, control: PairControl, clip: str, truth: Reading, prediction: Reading
     ) -> Iterator[Value]:
         for outcome in compare(self.metrics, truth, prediction, threads=self.threads):
             yield Value(system, control, clip, *outcome)
@@ -100,11 +101,11 @@ class Judge:
     def _read(self, *clips: Clip) -> list[Reading]:
         return read_all(clips, self.networks, legacy_flow=self.legacy_flow, threads=self.threads)
 
-    def _remarks(self, name: str, found: Found, clip: Clip) -> Iterator[str]:
+    def _remarks(self, name: str, found: VideoFile, clip: Clip) -> Iterator[str]:
         """Yield what is odd about a reconstruction that is evaluated all the same."""
         if is_black(clip):
             yield "the reconstruction is black all over"
-        truth = self.contest.truths[name]
+        truth = self.pairing.truths[name]
         if (
             found.seconds is not None
             and truth.seconds is not None
@@ -113,21 +114,21 @@ class Judge:
             yield f"lasts {found.seconds:.2f} s, its truth {truth.seconds:.2f} s; frames were paired all the same"
 
     def _fitted(self, frames: Clip) -> Clip:
-        """Bring `frames` to the contest's size and count. Raises `ClipError` where that would distort or invent."""
-        (height, width), (own_height, own_width) = self.contest.size, frames.shape[1:3]
+        """Bring `frames` to the pairing's size and count. Raises `ClipError` where that would distort or invent."""
+        (height, width), (own_height, own_width) = self.pairing.size, frames.shape[1:3]
         if abs(own_width * height / (own_height * width) - 1) > _ASPECT_TOLERANCE:
             raise ClipError(f"{own_height}x{own_width} has other proportions than the chosen {height}x{width}")
-        if len(frames) < self.contest.frames:
+        if len(frames) < self.pairing.frames:
             hint = "; a GIF cannot hold a still video, since writers merge equal frames" if len(frames) == 1 else ""
-            raise ClipError(f"has {len(frames)} frame(s), but {self.contest.frames} were chosen for all{hint}")
-        return resample(frames, frames=self.contest.frames, size=self.contest.size)
+            raise ClipError(f"has {len(frames)} frame(s), but {self.pairing.frames} were chosen for all{hint}")
+        return resample(frames, frames=self.pairing.frames, size=self.pairing.size)
 
 
 def _undefined(value: Value) -> str:
     return "" if value.value is not None else f"{CLIP_METRICS[value.metric].label} is undefined: {value.reason}"
 
 
-def load(found: Found) -> tuple[Clip, Clip]:
+def load(found: VideoFile) -> tuple[Clip, Clip]:
     """Return truth and reconstruction of a side-by-side video; any other is returned for both."""
     frames = read_video(found.path).frames
     halves = split_pair(frames)

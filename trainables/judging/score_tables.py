@@ -1,7 +1,7 @@
 """What scores say: one summary as terminal table, Markdown and LaTeX, and the values of every clip as Parquet."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,7 +14,8 @@ from rich.console import Group
 from rich.table import Table
 from scipy.stats import DegenerateDataWarning, bootstrap
 
-from trainables.judging.values import CONTROLS, Control, Value
+from trainables.judging.controls import PAIR_CONTROLS, PairControl, title_of
+from trainables.judging.values import Value
 from trainables.metrics.clip import Floats
 from trainables.metrics.registry import Metric
 
@@ -26,7 +27,6 @@ _FIXED = 3
 """Columns that say what a line is: metric, chance, clips."""
 _FRAME = 3
 """What a column takes on the terminal beside its words."""
-_COLUMNS: Mapping[Control, str] = {"": "", "still": "first frame held", "mismatched": "other clip's truth"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
     """The mean of one metric over clips, with its 95% interval; None where no clip has a value."""
 
     system: str
-    control: Control
+    control: PairControl
     metric: str
     clips: int
     mean: float | None
@@ -66,7 +66,7 @@ def summarise(values: Sequence[Value], metrics: Sequence[Metric]) -> list[Row]:
         mine = [value for value in values if value.metric == metric.short and value.value is not None]
         clips = _clips_by_system([value for value in mine if value.control == ""])
         common = set.intersection(*clips.values()) if clips and share_clips(values) else None
-        for system, control in product(systems, CONTROLS):
+        for system, control in product(systems, PAIR_CONTROLS):
             found = [value for value in mine if (value.system, value.control) == (system, control)]
             numbers = [
                 value.value for value in found if value.value is not None and (common is None or value.clip in common)
@@ -184,9 +184,9 @@ def _escaped(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def column(system: str, control: Control) -> str:
+def column(system: str, control: PairControl) -> str:
     """Return the heading over the values of a system or of one of its controls."""
-    return system if control == "" else f"{system}: {_COLUMNS[control]}"
+    return system if control == "" else f"{system}: {title_of(control)}"
 
 
 def sheet(rows: Sequence[Row], metrics: Sequence[Metric], *, title: str, notes: Sequence[str]) -> Sheet:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trainables.judging.judged_trial import SYSTEMS, TRUTH, JudgedSplit
+from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
+from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import summarise
 from trainables.judging.trial_videos import Material
 from trainables.judging.values import Value, compare
@@ -18,7 +19,7 @@ from trainables.metrics.shuffle import shuffle_test
 from trainables.metrics.video import Networks, Reading, read
 from trainables.metrics.video_semantics import transition_similarities
 
-SHUFFLED = ("system", "ceiling")
+SHUFFLED = (SYSTEM, "ceiling")
 """Whose frames are put out of order."""
 _ALPHA = 0.05
 _LEAST_FRAMES = 3
@@ -59,7 +60,7 @@ def judge(material: Material, bench: Bench) -> Verdict:
     been read), so no clip keeps its own. A split of one clip has no such control.
     """
     order = np.random.default_rng(bench.seed).permutation(len(material.clips)).tolist()
-    notes, system = _Notes(), material.videos["system"]
+    notes, system = _Notes(), material.videos[SYSTEM]
     constant = read(material.mean_latent, bench.networks)
     before = order[-1] if len(order) > 1 else None
     other = read(system[before], bench.networks) if before is not None else None
@@ -72,13 +73,13 @@ def judge(material: Material, bench: Bench) -> Verdict:
             notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)
         _note_order(notes, truth, readings)
         if before is not None:
-            notes.partner[row], before, other = before, row, readings["system"]
+            notes.partner[row], before, other = before, row, readings[SYSTEM]
     return Verdict(_judged(material, notes, bench.metrics), tuple(notes.values), _shuffle(notes, bench))
 
 
 def _readings(material: Material, row: int, networks: Networks) -> dict[str, Reading]:
     readings = {name: read(videos[row], networks) for name, videos in material.videos.items()}
-    return readings | {"static": readings["system"].still(networks)}
+    return readings | {"static": readings[SYSTEM].static(networks)}
 
 
 def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading]) -> None:
@@ -148,10 +149,10 @@ def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...]) -> J
 def _videos(material: Material, partner: Mapping[int, int]) -> dict[str, Clip]:
     """Return the videos of the truth and of all systems, in the order of tables."""
     made = dict(material.videos)
-    made["static"] = np.broadcast_to(made["system"][:, :1], made["system"].shape)
-    made["mean_latent"] = np.broadcast_to(material.mean_latent, made["system"].shape)
+    made["static"] = np.broadcast_to(made[SYSTEM][:, :1], made[SYSTEM].shape)
+    made["mean_latent"] = np.broadcast_to(material.mean_latent, made[SYSTEM].shape)
     if partner:
-        made["shuffled_fmri"] = made["system"][[partner[row] for row in range(len(material.clips))]]
+        made["shuffled_fmri"] = made[SYSTEM][[partner[row] for row in range(len(material.clips))]]
     return {name: made[name] for name in (TRUTH, *SYSTEMS) if name in made}
 
 

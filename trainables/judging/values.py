@@ -1,19 +1,12 @@
 """The values of metrics: which metrics can be had, and what each says of a pair of clips."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
+from trainables.judging.controls import PairControl
 from trainables.metrics.clip import UndefinedError
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.metrics.video import Networks, Reading
-
-Control: TypeAlias = Literal["", "still", "mismatched"]
-CONTROLS: Mapping[Control, str] = {
-    "": "the system",
-    "still": "its first frame held: what does its motion add?",
-    "mismatched": "its videos against other clips' truths: what does chance give?",
-}
 
 
 @dataclass(frozen=True)
@@ -21,7 +14,7 @@ class Value:
     """One metric of one clip; None with the reason where it is undefined."""
 
     system: str
-    control: Control
+    control: PairControl
     clip: str
     metric: str
     value: float | None

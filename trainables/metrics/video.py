@@ -52,7 +52,7 @@ class Reading:
     known: KnownObject | None = None
     """Of a true clip, where it is known what was planted in it."""
 
-    def still(self, networks: Networks) -> "Reading":
+    def static(self, networks: Networks) -> "Reading":
         """Return the reading of the clip's first frame held: the static control."""
         held = np.repeat(self.frames[:1], len(self.frames), axis=0)
         per_frame = {

@@ -17,7 +17,7 @@ VIFI_GATE = 0.6
 def vifi(truth: Floats, prediction: Floats) -> float:
     """Return the cosine of two clips' frame embeddings `[F, D]`, each averaged over frames; -1 to 1, higher is better.
 
-    Chance is high and depends on the encoder: read it off the mismatched control.
+    Chance is high and depends on the encoder: read it off the control shuffled_fmri.
     """
     return _cosine(truth.mean(axis=0, dtype=np.float64), prediction.mean(axis=0, dtype=np.float64))
 

@@ -1,14 +1,15 @@
-"""The page of a contest: the same as a trial's, with the systems as columns."""
+"""The page of videos made elsewhere: the same as a trial's, with the systems as columns."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from trainables.datasets.clips import natural
+from trainables.judging.controls import CONTROLS, PAIR_CONTROLS, PairControl
 from trainables.judging.pairing import Failure
-from trainables.judging.score_pairs import Judge
+from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import Row, column
-from trainables.judging.values import CONTROLS, Value
+from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages.exhibits import Exhibit, Section, choose
 from trainables.pages.trial_page import write_sections
@@ -16,27 +17,33 @@ from trainables.pages.trial_page import write_sections
 _RANKED_BY = CLIP_METRICS["ssim"]
 
 
-def write_contest_page(
-    judge: Judge, values: Sequence[Value], rows: Sequence[Row], failures: Sequence[Failure], folder: Path
+def write_pairs_page(
+    judge: PairJudge, values: Sequence[Value], rows: Sequence[Row], failures: Sequence[Failure], folder: Path
 ) -> None:
     """Write `page.html` and `contact.png` into `folder`; clips are chosen by the first system's SSIM."""
-    contest = judge.contest
-    order = [system.name for system in contest.systems]
+    pairing = judge.pairing
+    order = [system.name for system in pairing.systems]
     present = {(row.system, row.control) for row in rows if row.clips > 0}
-    kinds = [(name, control) for control in CONTROLS for name in order if control == "" or (name, control) in present]
-    size = f"{contest.size[0]}x{contest.size[1]}, {contest.frames} frames"
-    facts = [*((system.name, str(system.folder)) for system in contest.systems), ("judged at", size)]
+    kinds = [
+        (name, control) for control in PAIR_CONTROLS for name in order if control == "" or (name, control) in present
+    ]
+    size = f"{pairing.size[0]}x{pairing.size[1]}, {pairing.frames} frames"
+    facts = [*((system.name, str(system.folder)) for system in pairing.systems), ("judged at", size)]
     facts += [("failure", f"{failure.file}: {failure.reason}") for failure in failures]
     section = Section(
         title="Judged videos",
         clips=len(_ranked(values, order[0])),
-        systems={column(name, control): CONTROLS[control] for name, control in kinds},
+        systems={column(name, control): _meaning(control) for name, control in kinds},
         metrics=judge.metrics,
         rows=tuple(replace(row, system=column(row.system, row.control), control="") for row in rows),
         ranked_by=_RANKED_BY,
         exhibits=_exhibits(judge, values, order[0]),
     )
     write_sections("Reconstructed video against its truth", facts, [section], folder)
+
+
+def _meaning(control: PairControl) -> str:
+    return "the system" if control == "" else CONTROLS[control].meaning
 
 
 def _ranked(values: Sequence[Value], system: str) -> dict[str, float]:
@@ -49,7 +56,7 @@ def _ranked(values: Sequence[Value], system: str) -> dict[str, float]:
     return {name: found[name] for name in sorted(found, key=natural)}
 
 
-def _exhibits(judge: Judge, values: Sequence[Value], system: str) -> tuple[Exhibit, ...]:
+def _exhibits(judge: PairJudge, values: Sequence[Value], system: str) -> tuple[Exhibit, ...]:
     ranked = _ranked(values, system)
     names = list(ranked)
     scores = {(v.clip, v.system): v.value for v in values if v.control == "" and v.metric == _RANKED_BY.short}
@@ -60,7 +67,7 @@ def _exhibits(judge: Judge, values: Sequence[Value], system: str) -> tuple[Exhib
             name=names[index],
             caption="",
             videos=judge.shown(names[index]),
-            scores={one.name: scores.get((names[index], one.name)) for one in judge.contest.systems},
+            scores={one.name: scores.get((names[index], one.name)) for one in judge.pairing.systems},
         )
         for group, place, index in choose(list(ranked.values()), _RANKED_BY)
     )

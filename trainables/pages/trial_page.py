@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainables.judging.judged_trial import SYSTEMS, TRUTH, JudgedSplit, JudgedTrial
+from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
+from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.pages.document import document
 from trainables.pages.exhibits import Exhibit, Section, choose
@@ -36,8 +37,7 @@ def write_sections(title: str, facts: Sequence[tuple[str, str]], sections: Seque
 
 
 def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> Section:
-    own = next(iter(SYSTEMS))
-    chosen = choose(split.values[own, _RANKED_BY.short], _RANKED_BY)
+    chosen = choose(split.values[SYSTEM, _RANKED_BY.short], _RANKED_BY)
     there = {row.system for row in split.rows}
     return Section(
         title=f"{split.split.capitalize()} clips",

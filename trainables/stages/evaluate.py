@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from trainables.context import StageResult, StageTask
 from trainables.identity import identity_fields
-from trainables.judging.judged_trial import SYSTEMS, JudgedTrial
+from trainables.judging.controls import SYSTEM, SYSTEMS
+from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.score_trial import Bench, Verdict, judge, row_json
 from trainables.judging.trial_videos import read_material
 from trainables.judging.values import available
@@ -75,7 +76,7 @@ def _metrics(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, float]]:
 
 
 def _suffix(system: str) -> str:
-    return "" if system == "system" else f"_{system}"
+    return "" if system == SYSTEM else f"_{system}"
 
 
 def _summary(verdicts: Sequence[Verdict], metrics: Sequence[Metric], sources: Mapping[Role, str]) -> dict[str, Any]:

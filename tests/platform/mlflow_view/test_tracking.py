@@ -259,7 +259,7 @@ def test_an_evaluation_becomes_a_run_with_its_means_and_files(
     report = json.loads((home / "evaluate" / "ours" / "scores.json").read_text())
     means = {(row["metric"], row["control"]): row["mean"] for row in report["rows"]}
     assert run.data.metrics["ours/ssim"] == pytest.approx(means["ssim", ""])
-    assert run.data.metrics["ours/epe_still"] == pytest.approx(means["epe", "still"])
+    assert run.data.metrics["ours/epe_static"] == pytest.approx(means["epe", "static"])
     assert run.data.params["folder.ours"] == str(tmp_path / "ours")
     assert (run.data.params["frames"], run.data.params["height"]) == ("3", "16")
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
