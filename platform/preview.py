@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from platform.cli import Answer, VerbParser, add_home, console, options_of, run_verb, verb_parser
 from platform.errors import UserError
-from platform.study.config_errors import DATASET_KINDS, config_field, config_fields, explain
+from platform.study.config_errors import config_field, config_fields, explain
 from platform.study.yaml_source import parse_value
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.errors import DatasetError
+from trainables.datasets.kinds import KINDS
 
 _DESCRIPTION = """\
 Draw a data set, so that one can look at it: a picture (PNG) of some clips with captions and fMRI, and the same clips
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("preview", _DESCRIPTION)
-    parser.add_argument("kind", choices=DATASET_KINDS, metavar="KIND", help=f"one of: {', '.join(DATASET_KINDS)}")
+    kinds = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS.values())
+    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=kinds)
     parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="with kind folder: the folder")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the pictures go (default: HOME/preview)")
     add_home(parser)

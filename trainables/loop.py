@@ -10,7 +10,7 @@ rounding, so a checkpoint made by one of them is continued by any number.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from trainables.config.decoders import TrainConfig
 from trainables.context import Context
 from trainables.distributed import Forward, Team
+from trainables.kinds import of_kind
 from trainables.micro_batch import InParts
 from trainables.randomness import Streams
 
@@ -116,12 +117,30 @@ def precision(config: TrainConfig, device: torch.device) -> AbstractContextManag
 
 def learning_rate(config: TrainConfig, *, step: int, epoch: int, width: int) -> float:
     """Return the rate of `step` (from 1) in `epoch` (from 1)."""
-    if config.schedule == "noam":  # the released code's: `lr` has no effect (mind-animator.md B08)
-        warmup = max(config.warmup_steps, 1)
-        return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
-    warm = min(1.0, step / config.warmup_steps) if config.warmup_steps > 0 else 1.0
-    decay = config.gamma ** (epoch - 1) if config.schedule == "exponential" else 1.0
-    return config.lr * warm * decay
+    return of_kind(_SCHEDULES, config.schedule, field="train.schedule")(config, step, epoch, width)
+
+
+def _constant(config: TrainConfig, step: int, epoch: int, width: int) -> float:
+    return config.lr * (min(1.0, step / config.warmup_steps) if config.warmup_steps > 0 else 1.0)
+
+
+def _exponential(config: TrainConfig, step: int, epoch: int, width: int) -> float:
+    decay: float = config.gamma ** (epoch - 1)
+    return _constant(config, step, epoch, width) * decay
+
+
+def _noam(config: TrainConfig, step: int, epoch: int, width: int) -> float:
+    """Return the released code's rate: `lr` has no effect (mind-animator.md B08)."""
+    warmup = max(config.warmup_steps, 1)
+    return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
+
+
+_SCHEDULES: Mapping[str, Callable[[TrainConfig, int, int, int], float]] = {
+    "constant": _constant,
+    "exponential": _exponential,
+    "noam": _noam,
+}
+"""By `train.schedule`: from config, step, epoch and width."""
 
 
 def l1_weight(config: TrainConfig, epoch: int) -> float:

@@ -2,8 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -11,11 +12,13 @@ from torch import nn
 
 from storage.runs import RunStore
 from trainables.config.decoders import MotionConfig, SemanticConfig, StructureConfig
-from trainables.networks.motion import MotionGenerator, PerFrameMlps
+from trainables.kinds import of_kind
+from trainables.networks.motion import motion_decoder
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
 
 MODEL, CONFIG = "model.safetensors", "config.json"
+Shapes: TypeAlias = Mapping[str, Sequence[int]]
 
 
 def save_decoder(runs: RunStore, identity: str, folder: Path) -> None:
@@ -51,15 +54,28 @@ def load_decoder(folder: Path) -> nn.Module:
 
 
 def _built(facts: dict[str, Any]) -> nn.Module:
-    stage, voxels, shapes = facts["stage"], facts["voxels"], facts["shapes"]
-    if stage == "semantic":
-        tokens, width = shapes["condition"]
-        semantic, clip_dim = SemanticConfig.model_validate(facts["config"]), shapes["embedding"][0]
-        return SemanticDecoder(semantic, voxels=voxels, clip_dim=clip_dim, condition=(tokens, width))
-    if stage == "structure":
-        config = StructureConfig.model_validate(facts["config"])
-        sizes = {"hidden": config.hidden, "residual_layers": config.residual_layers}
-        return StructureDecoder(voxels, shapes["first_latent"], dropout=config.dropout, **sizes)
-    motion = MotionConfig.model_validate(facts["config"])
-    kind = MotionGenerator if motion.kind == "cmg" else PerFrameMlps
-    return kind(motion, voxels=voxels, video=shapes["latents"])
+    return of_kind(_BUILDERS, facts["stage"], field="stage")(facts["config"], facts["voxels"], facts["shapes"])
+
+
+def _semantic(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+    tokens, width = shapes["condition"]
+    semantic, clip_dim = SemanticConfig.model_validate(config), shapes["embedding"][0]
+    return SemanticDecoder(semantic, voxels=voxels, clip_dim=clip_dim, condition=(tokens, width))
+
+
+def _structure(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+    structure = StructureConfig.model_validate(config)
+    sizes = {"hidden": structure.hidden, "residual_layers": structure.residual_layers}
+    return StructureDecoder(voxels, shapes["first_latent"], dropout=structure.dropout, **sizes)
+
+
+def _motion(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+    return motion_decoder(MotionConfig.model_validate(config), voxels=voxels, video=shapes["latents"])
+
+
+_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], int, Shapes], nn.Module]] = {
+    "semantic": _semantic,
+    "structure": _structure,
+    "motion": _motion,
+}
+"""By stage: from config, number of voxels and shapes of what is decoded for a clip."""

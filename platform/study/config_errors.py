@@ -9,14 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from platform.errors import Problem, nearest
 from platform.study.yaml_source import KeyPath, Source
-from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig
+from trainables.config.data import DATASET_CONFIGS
 from trainables.config.trial import TrialConfig
-
-DATASET_KINDS: Mapping[str, type[BaseModel]] = {
-    "phantom": PhantomConfig,
-    "appearing": AppearingConfig,
-    "folder": FolderConfig,
-}
 
 
 @cache
@@ -28,7 +22,7 @@ def config_fields() -> frozenset[str]:
 def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, info in model.model_fields.items():
         if name == "dataset":
-            for dataset in DATASET_KINDS.values():
+            for dataset in DATASET_CONFIGS.values():
                 yield from _fields_of(dataset, "dataset.")
         elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _fields_of(info.annotation, f"{prefix}{name}.")
@@ -56,7 +50,7 @@ def explain(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
         return message.removeprefix("Value error, ")
     if kind == "model_attributes_type" and error["loc"] == ("dataset",):
         return (
-            f"must be a mapping such as {{kind: folder, path: ...}}, but got {got}; kinds: {', '.join(DATASET_KINDS)}"
+            f"must be a mapping such as {{kind: folder, path: ...}}, but got {got}; kinds: {', '.join(DATASET_CONFIGS)}"
         )
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"must be a mapping (`key: value` lines), but got {got}"
@@ -83,7 +77,7 @@ def config_problems(error: ValidationError, *, source: Source, written: Mapping[
 def config_field(entry: Mapping[str, Any]) -> str:
     """Return the dotted field that an entry of `ValidationError.errors()` is about; empty for the config as a whole."""
     loc = [str(part) for part in entry["loc"] if not isinstance(part, int)]
-    if loc[:1] == ["dataset"] and loc[1:2] and loc[1] in DATASET_KINDS:
+    if loc[:1] == ["dataset"] and loc[1:2] and loc[1] in DATASET_CONFIGS:
         del loc[1]
     if entry["type"] in ("union_tag_invalid", "union_tag_not_found"):
         loc.append("kind")

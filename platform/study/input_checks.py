@@ -29,7 +29,8 @@ def check_inputs(source: Source, config: TrialConfig, *, stages: Iterable[str], 
         for warning in report.warnings:
             _log.warning("%s", warning)
         for problem in report.errors:
-            field = problem.where if problem.where in ("voxels.subject",) else "dataset.path"
+            files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"
+            field = problem.where if problem.where == "voxels.subject" else files
             where = "" if field == problem.where else f"{problem.where}: "
             yield _written(source, section, field, f"{where}{problem.what}; {problem.right}")
     for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name != "data"):

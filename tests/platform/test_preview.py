@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from platform.preview import main
+from trainables.datasets.kinds import KINDS
 
 TINY = ["--set", "dataset.train_clips=12", "--set", "dataset.validation_clips=4", "--set", "dataset.test_clips=4"]
 
@@ -34,6 +35,14 @@ def test_phantom_sheets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         first = np.asarray(moving.convert("RGB")).astype(int)
         moving.seek(7)
         assert np.abs(np.asarray(moving.convert("RGB")).astype(int) - first).mean() > 1
+
+
+def test_every_kind_of_data_set_can_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["appearing", "--out", str(tmp_path), "--clips", "2", *TINY]) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == ["appearing.png", "appearing.gif"]
+    assert main(["bids"]) == 2
+    assert "'bids'" in (told := capsys.readouterr().err)
+    assert all(kind in told for kind in KINDS)
 
 
 def test_same_config_gives_the_same_picture(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from trainables.datasets.phantom.stimuli import COLOURS, SHAPES
 from trainables.graph import STAGES, resolve_reference
 from trainables.judging.values import available
 from trainables.metrics.nway import NWay
-from trainables.metrics.registry import CLIP_METRICS, METRICS, SHUFFLE_TESTED, Metric, metric_named, notes
+from trainables.metrics.registry import CLIP_METRICS, METRICS, SHUFFLE_TESTED, Metric, _of_clips, metric_named, notes
 from trainables.metrics.video import Networks
 
 
@@ -26,11 +26,16 @@ def test_every_metric_of_clips_names_a_function_of_two_clips(metric: Metric) -> 
 
 
 def test_the_evaluate_stage_computes_every_metric_that_a_study_may_aim_at() -> None:
-    networks = Networks(*[lambda clip: clip] * 4)  # type: ignore[list-item]
+    networks = Networks(*[lambda clip: clip] * 4)
     computed = {metric.short for metric in available(networks, objects=True)}
     computed |= {f"shuffle_p_{short}" for short in SHUFFLE_TESTED}
     assert computed == {metric.short for metric in METRICS.values() if metric.stage == "evaluate"}
     assert metric_named("evaluate.test_epe_legacy") is None, "the stage reads no second flow"
+
+
+def test_a_metric_of_clips_without_a_function_is_no_entry() -> None:
+    with pytest.raises(ValueError, match="mae: a metric of clips names the function that computes it"):
+        _of_clips(Metric("mae", title="MAE", goal="min", low=0.0, high=255.0, source="a test"))
 
 
 def test_a_metric_of_a_stage_is_not_scored_clip_by_clip() -> None:

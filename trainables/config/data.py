@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -109,9 +109,13 @@ def _phantom_unless_said(value: Any) -> Any:
     return {"kind": "phantom", **value} if isinstance(value, Mapping) else value
 
 
-DatasetConfig = Annotated[
-    PhantomConfig | AppearingConfig | FolderConfig, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)
-]
+AnyDataset: TypeAlias = PhantomConfig | AppearingConfig | FolderConfig
+"""The kinds of data set; `datasets/kinds.py` says what reads or makes each."""
+DatasetConfig = Annotated[AnyDataset, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)]
+DATASET_CONFIGS: Mapping[str, type[Config]] = {
+    config.model_fields["kind"].default: config for config in get_args(AnyDataset)
+}
+"""By kind."""
 
 
 class VoxelsConfig(Config):

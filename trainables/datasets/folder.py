@@ -14,6 +14,7 @@ from trainables.datasets.captions import read_captions
 from trainables.datasets.clips import ClipError, Frames, files, is_clip, natural, read_clip
 from trainables.datasets.errors import Problem, Report
 from trainables.datasets.fmri import read_fmri
+from trainables.datasets.phantom import GENERATOR
 from trainables.datasets.phantom.bold import TR
 from trainables.datasets.phantom.schedule import schedule
 from trainables.datasets.phantom.world import watched
@@ -26,10 +27,15 @@ _DECODER = 2
 
 
 def fingerprint(config: FolderConfig) -> dict[str, object]:
-    """Return the SHA-256 digests of what the folder holds, so that identity follows content, wherever it lies."""
+    """Return the SHA-256 digests of what the folder holds, so that identity follows content, wherever it lies.
+
+    With `simulate` also the version of the phantom's brains.
+    """
     sources = [[_digest(file) for file in files(clip)] for clip in _sources(config)]
     fmri = {} if config.simulate else {"fmri": _digest(config.path / config.fmri)}
-    return {"clips": sources, "captions": _digest(config.path / config.captions), "decoder": _DECODER, **fmri}
+    simulated = {"generator": GENERATOR} if config.simulate else {}
+    captions = _digest(config.path / config.captions)
+    return {"clips": sources, "captions": captions, "decoder": _DECODER, **fmri, **simulated}
 
 
 def check(config: FolderConfig) -> tuple[Report, int]:

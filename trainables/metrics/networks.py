@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trainables.backbones.classifiers import load_image_classifier, load_video_classifier
 from trainables.backbones.load import load_clip
+from trainables.kinds import of_kind
 from trainables.metrics.clip import Clip, Floats
 from trainables.metrics.video import Network, Networks, Role
 
@@ -23,11 +24,16 @@ def load_network(role: Role, source: str, *, frames: int) -> Network:
     Raises:
         ValueError: it cannot be loaded, or cannot take that many frames.
     """
-    if role == "image_classifier":
-        return _on_arrays(load_image_classifier(source))
-    if role == "video_classifier":
-        return _on_arrays(load_video_classifier(source, frames=frames))
-    return _on_arrays(load_clip(source).images)
+    return _on_arrays(of_kind(_LOADERS, role, field="role")(source, frames))
+
+
+_LOADERS: Mapping[Role, Callable[[str, int], Callable[[Tensor], Tensor]]] = {
+    "image_classifier": lambda source, frames: load_image_classifier(source),
+    "video_classifier": lambda source, frames: load_video_classifier(source, frames=frames),
+    "vifi": lambda source, frames: load_clip(source).images,
+    "clip": lambda source, frames: load_clip(source).images,
+}
+"""By role: from the source and the frames of a clip."""
 
 
 def load_networks(sources: Mapping[Role, str], *, frames: int) -> Networks:

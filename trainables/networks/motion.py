@@ -4,12 +4,14 @@ One network serves all patch sizes. A latent frame [c, h, w] is cut into P = (h 
 each; with p = h a frame is one token. Patches of just the token width enter as they are, as in the paper's flat model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from trainables.config.decoders import MotionConfig
+from trainables.kinds import of_kind
 from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
 from trainables.networks.dropout import Dropout
 from trainables.networks.masks import at_inference
@@ -153,6 +155,11 @@ class MotionGenerator(nn.Module):
             video.append(self._next(torch.stack(video, dim=1), tokens, None)[:, -1])
         return torch.stack(video, dim=1)
 
+    @property
+    def fmri_layers(self) -> tuple[nn.Linear, ...]:
+        """The linear layers of the fMRI encoder."""
+        return tuple(layer for layer in self.encoder.modules() if isinstance(layer, nn.Linear))
+
     def _next(self, frames: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
         if mask is None:
             mask = at_inference(self.config, frames=frames.shape[1], device=frames.device)
@@ -195,3 +202,23 @@ class PerFrameMlps(nn.Module):
     def forward(self, fmri: Tensor) -> Tensor:
         """Turn fMRI [B, V] into latents [B, F, c, h, w]."""
         return torch.stack([decode(fmri) for decode in self.frames], dim=1)
+
+    def roll_out(self, first: Tensor, fmri: Tensor) -> Tensor:
+        """Return a video [B, F, c, h, w] that begins with `first` [B, c, h, w]; its other frames do not look at it."""
+        video: Tensor = self(fmri)
+        return torch.cat((first[:, None], video[:, 1:]), dim=1)
+
+    @property
+    def fmri_layers(self) -> tuple[nn.Linear, ...]:
+        """The first linear layer of the second frame's MLP; the first frame is the structure decoder's."""
+        return tuple(layer for layer in self.frames[1].modules() if isinstance(layer, nn.Linear))[:1]
+
+
+MotionDecoder: TypeAlias = MotionGenerator | PerFrameMlps
+MOTION_DECODERS: Mapping[str, type[MotionDecoder]] = {"cmg": MotionGenerator, "per_frame_mlp": PerFrameMlps}
+"""By `motion.kind`."""
+
+
+def motion_decoder(config: MotionConfig, *, voxels: int, video: Sequence[int]) -> MotionDecoder:
+    """Return an untrained decoder of the config's kind, for latent videos of shape `video`, [F, c, h, w]."""
+    return of_kind(MOTION_DECODERS, config.kind, field="motion.kind")(config, voxels=voxels, video=video)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainables.config.video import GeneratorConfig
 from trainables.context import StageTask
-from trainables.networks.motion import MotionGenerator
+from trainables.kinds import of_kind
 from trainables.randomness import derived_seed
 from trainables.stages.decoding import HELD_OUT, Rows, in_batches, pick, read_rows, read_tensors
 from trainables.stages.trained import motion_decoder
@@ -123,9 +123,7 @@ class _Feeder:
         fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self.device)
         model = motion_decoder(self.task, Rows(self.clips.index, fmri, self.clips.features))
         with torch.no_grad():
-            if isinstance(model, MotionGenerator):
-                return in_batches(model.roll_out, first[:, 0].to(self.device), fmri, size=BATCH).cpu()
-            return torch.cat((first, in_batches(model, fmri, size=BATCH).cpu()[:, 1:]), dim=1)
+            return in_batches(model.roll_out, first[:, 0].to(self.device), fmri, size=BATCH).cpu()
 
     def _decoded(self, stage: str, name: str, kind: str) -> Tensor:
         """Return the prediction `name` of `stage` for the chosen clips, or for their partners."""
@@ -134,10 +132,14 @@ class _Feeder:
         return pick(stored[name], torch.tensor([position[clip] for clip in self._source(kind).tolist()]))
 
     def _source(self, kind: str) -> Tensor:
-        """Return the clips whose fMRI is read: the chosen ones, or their partners."""
+        """Return the clips whose fMRI is read."""
+        return of_kind({"decoded": self._own, "shuffled": self._partners}, kind, field="reconstruct")()
+
+    def _own(self) -> Tensor:
+        return self.clips.index
+
+    def _partners(self) -> Tensor:
         index = self.clips.index
-        if kind != "shuffled":
-            return index
         other: dict[int, int] = {}
         for name in HELD_OUT:
             split = self.rows[name].index

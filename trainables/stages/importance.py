@@ -24,7 +24,6 @@ from trainables.metrics.importance import (
     share_of_range,
     weight_product,
 )
-from trainables.networks.motion import MotionGenerator
 from trainables.stages.decoding import Rows, read_rows, read_tensors
 from trainables.stages.trained import motion_decoder, semantic_decoder, structure_decoder
 
@@ -106,12 +105,9 @@ def _decoders(task: StageTask, rows: Rows) -> Iterator[Decoder]:
     # Only the first layer, as in the released code (mind-animator.md C.4).
     yield Decoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
     motion = motion_decoder(task, rows)
-    if isinstance(motion, MotionGenerator):
-        # The true first frame is given: what is asked of the fMRI is how it goes on.
-        rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
-        yield Decoder("motion", rolled, _linears(motion.encoder))
-    else:
-        yield Decoder("motion", lambda fmri: _mse(motion(fmri)[:, 1:], latents[:, 1:]), _linears(motion.frames[1])[:1])
+    # The true first frame is given: what is asked of the fMRI is how it goes on.
+    rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
+    yield Decoder("motion", rolled, motion.fmri_layers)
 
 
 def _linears(module: nn.Module) -> tuple[nn.Linear, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from trainables.config.decoders import MotionConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
+from trainables.kinds import of_kind
 from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse
 from trainables.networks.masks import draw
@@ -124,6 +125,13 @@ class PerFrameLearner(_MotionLearner):
         return self.video(rows)[:, 1:]
 
 
+LEARNERS: Mapping[str, type[CmgLearner] | type[PerFrameLearner]] = {
+    "cmg": CmgLearner,
+    "per_frame_mlp": PerFrameLearner,
+}
+"""By `motion.kind`."""
+
+
 def _with_decoded_first(task: StageTask, rows: Rows) -> Rows:
     """Add to held-out `rows` the first latents that the structure decoder read from their fMRI."""
     decoded = read_tensors(task.inputs["structure"].path("predictions.safetensors"), ("first_latent", "index"))
@@ -138,8 +146,7 @@ def run(task: StageTask) -> StageResult:
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
     rows |= {name: _with_decoded_first(task, rows[name]) for name in ("validation", "test")}
     job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
-    kind = CmgLearner if config.kind == "cmg" else PerFrameLearner
-    learner = kind(config, rows, job)
+    learner = of_kind(LEARNERS, config.kind, field="motion.kind")(config, rows, job)
     progress = train(learner, job)
     learner.model.eval()
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)

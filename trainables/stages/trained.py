@@ -6,7 +6,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from trainables.context import StageTask
-from trainables.networks.motion import MotionGenerator, PerFrameMlps
+from trainables.networks import motion
+from trainables.networks.motion import MotionDecoder
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
 from trainables.stages.decoding import Rows
@@ -39,11 +40,10 @@ def structure_decoder(task: StageTask, rows: Rows) -> StructureDecoder:
     return _filled(model, task, "structure", rows)
 
 
-def motion_decoder(task: StageTask, rows: Rows) -> MotionGenerator | PerFrameMlps:
+def motion_decoder(task: StageTask, rows: Rows) -> MotionDecoder:
     """Return the trained motion decoder; `rows` with `latents` tell its shapes."""
     config, video = task.config.motion, rows.features["latents"].shape[1:]
-    kind = MotionGenerator if config.kind == "cmg" else PerFrameMlps
-    return _filled(kind(config, voxels=rows.fmri.shape[1], video=video), task, "motion", rows)
+    return _filled(motion.motion_decoder(config, voxels=rows.fmri.shape[1], video=video), task, "motion", rows)
 
 
 def _filled(model: Model, task: StageTask, stage: str, rows: Rows) -> Model:

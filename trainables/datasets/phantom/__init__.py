@@ -1,1 +1,32 @@
-"""The phantom: a small world of moving shapes whose every cause is known, the embedded default data set."""
+"""The phantom: a small world of moving shapes whose every cause is known, the embedded default data set.
+
+Importing this is light: the world is imported when it is made.
+"""
+
+from typing import TYPE_CHECKING
+
+from trainables.config.data import PhantomWorld
+from trainables.datasets.errors import Report
+
+if TYPE_CHECKING:
+    from trainables.datasets.base import Dataset
+
+GENERATOR = 1
+"""Raised when the phantom's stimuli or brains change: everything that was simulated before is then made anew."""
+
+
+def fingerprint(config: PhantomWorld) -> dict[str, object]:
+    """Return what decides the phantom beside its config."""
+    return {"generator": GENERATOR}
+
+
+def check(config: PhantomWorld) -> tuple[Report, int]:
+    """Return that nothing is wrong, and how many subjects there are."""
+    return Report(), config.subjects
+
+
+def load(config: PhantomWorld) -> "Dataset":
+    """Make the phantom: the same bytes from the same config."""
+    from trainables.datasets.phantom.world import build
+
+    return build(config)

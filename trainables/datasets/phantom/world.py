@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainables.config.data import AppearingConfig, FolderConfig, PhantomWorld
+from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig, PhantomWorld
 from trainables.datasets.base import Dataset, Stimuli, Subject
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, record
@@ -33,7 +33,9 @@ def build(config: PhantomWorld) -> Dataset:
 def _factors(config: PhantomWorld, rng: np.random.Generator, count: int) -> stimuli.Factors:
     if isinstance(config, AppearingConfig):
         return stimuli.sample_appearing(rng, count, onset=config.onset)
-    return stimuli.sample_factors(rng, count)
+    if isinstance(config, PhantomConfig):
+        return stimuli.sample_factors(rng, count)
+    raise TypeError(f"{type(config).__name__}: it is not said which shapes such a world shows")
 
 
 def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: PhantomWorld | FolderConfig) -> Dataset:

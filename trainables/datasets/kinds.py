@@ -1,0 +1,60 @@
+"""The kinds of data set, once: what `dataset.kind` may be, and which module reads or makes it.
+
+A new kind is a config class in `config/data.py`, an entry here, and a module with the three functions of `Reader`.
+Importing this is light: a reader is imported when it is asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from trainables.datasets.errors import Report
+from trainables.kinds import of_kind
+
+if TYPE_CHECKING:
+    from trainables.datasets.base import Dataset
+
+
+class Reader(Protocol):
+    """What a module that reads or makes data sets has; `config` is of the kind's own class."""
+
+    def fingerprint(self, config: Any) -> Mapping[str, object]:
+        """Return what decides the data beside the config, as JSON: digests of files, the version of a generator."""
+
+    def check(self, config: Any) -> tuple[Report, int]:
+        """Tell what is wrong, and how many subjects there are (0 if unknown). Writes nothing."""
+
+    def load(self, config: Any) -> "Dataset":
+        """Return the data set. Raises `DatasetError`, which lists all that is wrong."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of data set."""
+
+    name: str
+    description: str
+    """Half a sentence for people who choose."""
+    module: str
+    """Where its `Reader` functions are."""
+
+    @property
+    def reader(self) -> Reader:
+        """Its functions; imports them."""
+        return cast(Reader, import_module(self.module))
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("phantom", "the phantom: moving shapes, and brains that are known", "trainables.datasets.phantom"),
+        Kind("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
+        Kind("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
+    )
+}
+
+
+def reader_of(kind: str) -> Reader:
+    """Return what reads or makes data sets of `kind`. Raises `ValueError`, which lists the kinds there are."""
+    return of_kind(KINDS, kind, field="dataset.kind").reader
