@@ -108,10 +108,11 @@ def ours(scale: Scale, uri: str, home: Path, server: int) -> tuple[Cost, Cost]:
 
 def callback(scale: Scale, uri: str, server: int) -> Cost:
     """Write results as Ray's callback does, by its own code."""
-    from ray.air._internal.mlflow import _MLflowLoggerUtil
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    logger: Any = _MLflowLoggerUtil()  # type: ignore[no-untyped-call]
-    logger.setup_mlflow(tracking_uri=uri, experiment_name="callback")
+    ray_callback = MLflowLoggerCallback(uri, experiment_name="callback")
+    ray_callback.setup()  # type: ignore[no-untyped-call]
+    logger: Any = ray_callback.mlflow_util
     run = logger.start_run(run_name="callback").info.run_id
     clock = Clock(server)
     for step in range(scale.results):

@@ -11,6 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 CPUS = 2
+COMMAND = "tests of Mindsweep"
+"""What Ray's job table shows of the tests' process."""
+PREFIX = "mindsweep-test-"
+"""Of the folder of the tests' cluster."""
 _PATIENCE = 10.0
 """Seconds in which an ended test's reservations are given back."""
 
@@ -46,18 +50,18 @@ class LocalRay:
         self._folder = None
 
     def _start(self) -> None:
-        import ray
-
-        from platform.run.ray.trials import SETTINGS
+        from platform.run.ray.cluster import SETTINGS
+        from trainables.ray_internals import show_as_command, start_cluster
 
         os.environ.update(SETTINGS)
-        self._folder = tempfile.mkdtemp(prefix="mindsweep-test-")  # short: paths of sockets have at most 107 characters
-        ray.init(
+        show_as_command(COMMAND)
+        self._folder = tempfile.mkdtemp(prefix=PREFIX)  # short: paths of sockets have at most 107 characters
+        start_cluster(
+            self._folder,
             num_cpus=CPUS,
             num_gpus=0,
             include_dashboard=False,
             log_to_driver=False,
-            _temp_dir=self._folder,
             logging_level=logging.ERROR,
         )
 

@@ -22,6 +22,8 @@ ENGINES = {
     "ray": {
         "trainables/on_ray.py",
         "trainables/on_workers.py",
+        "trainables/ray_internals.py",
+        "platform/run/ray/cluster.py",
         "platform/run/ray/cluster_check.py",
         "platform/run/ray/placement.py",
         "platform/run/ray/searcher.py",

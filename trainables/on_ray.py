@@ -34,6 +34,8 @@ SAMPLES = "samples"
 """In a result: what the worker used since the last one (`trainables.telemetry`), as JSON text."""
 ENDED = "ended"
 """In a trial's last result: the body of its `finished` event, as far as the worker knows it, as JSON text."""
+DONE = "done"
+"""In a result: Tune's own key for the last one. It spares the round trip in which Tune asks whether there is more."""
 
 SCRATCH_VARIABLE = "MINDSWEEP_SCRATCH"
 """A node whose environment has it keeps scratch and cache there, on its own disk, not where the driver's home is."""
@@ -54,8 +56,7 @@ def trial_function(config: Mapping[str, Any]) -> None:
         rows = _Rows(telemetry, Decisions(spec) if config["scheduled"] else None)
         ended = _ended(spec, config, rows, telemetry)
     ended["seconds"] = time.monotonic() - started
-    # `done` spares Tune one more round trip in which it would find out that the function has returned.
-    tune.report({**rows.take(), ENDED: json.dumps(ended), "done": True})
+    tune.report({**rows.take(), ENDED: json.dumps(ended), DONE: True})
 
 
 def _ended(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry: Telemetry) -> dict[str, Any]:

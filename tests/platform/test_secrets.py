@@ -24,13 +24,14 @@ DRIVER = """
 import json, os, sys
 from types import SimpleNamespace
 import ray
-from platform.run.ray import trials
+from platform.run.ray import cluster
 from platform.sweep import main
-trials.make_folder = lambda _: sys.argv[1]  # to be looked at afterwards
-trials.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
+from tests.ray_private import metadata
+cluster.make_folder = lambda _: sys.argv[1]  # to be looked at afterwards
+cluster.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
 ray.shutdown, end = lambda: None, ray.shutdown
 code = main(sys.argv[2:])
-client = ray._private.worker.global_worker.gcs_client
+client = metadata()
 told = [str(client.get_all_job_info())]
 for space in (None, b"fun", b"job", b"tune", b"cluster", b"session"):
     for name in client.internal_kv_keys(b"", space):

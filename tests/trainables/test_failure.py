@@ -67,9 +67,7 @@ def test_a_loss_that_is_not_finite() -> None:
 
 def test_what_ray_says_of_the_dead() -> None:
     from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, WorkerCrashedError
-    from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
-    assert cause_of(WorkerGroupStartupTimeoutError(2)) == "WORKER_LOST"
     assert cause_of(OutOfMemoryError("killed")) == "OUT_OF_MEMORY"  # type: ignore[no-untyped-call]
     assert cause_of(WorkerCrashedError()) == cause_of(ActorUnavailableError("gone", None)) == "WORKER_LOST"
     node = RayActorError(error_msg="The actor died because its node has died. Node Id: 0c")

@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: each must see the study's store, or its trials would be kept where nobody looks."""
+"""Checks that every node of a Ray cluster sees the study's store. Results of one that does not would be lost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,29 +9,27 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from platform.errors import UserError
 from trainables.on_ray import unseen
 
-_WAIT = 120.0
-"""Seconds for all nodes to answer: a node's first worker brings the code along and imports it."""
+_TIMEOUT = 120.0
+"""Seconds for all nodes to answer: the first worker of a node downloads the code and imports it."""
 
 
-def check_nodes(place: Mapping[str, str], key: str) -> None:
-    """Ask every node that can run trials whether it finds `key`, which the driver has written, in the store.
+def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
+    """Ask every node that can run trials whether the store holds `key`, which the driver has written.
 
     Raises:
-        UserError: One does not, with its address; a store on a driver's own disk is the usual reason.
+        UserError: A node does not find it; says which. The usual reason is a store on the driver's own disk.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]  # type: ignore[no-untyped-call]
     if len(nodes) < 2:
         return
     task = ray.remote(unseen)
-    asked = [(node["NodeManagerAddress"], _on(node, task).remote(dict(place), key)) for node in nodes]
-    ready, _ = ray.wait([answer for _, answer in asked], num_returns=len(asked), timeout=_WAIT)
-    for address, answer in asked:
-        problem = ray.get(answer) if answer in ready else f"no answer within {_WAIT:.0f} s"
+    answers = [(node["NodeManagerAddress"], _on(node, task).remote(dict(worker_settings), key)) for node in nodes]
+    ready, _ = ray.wait([answer for _, answer in answers], num_returns=len(answers), timeout=_TIMEOUT)
+    for address, answer in answers:
+        problem = ray.get(answer) if answer in ready else f"no answer within {_TIMEOUT:.0f} s"
         if problem is not None:
-            shared = (
-                "give a store that every node reaches: --store s3://BUCKET/PREFIX, or a folder that all of them share"
-            )
-            raise UserError(f"node {address} does not see the store {place['store']}: {problem}; {shared}")
+            remedy = "give a store that every node sees: --store s3://BUCKET/PREFIX, or a folder that all nodes share"
+            raise UserError(f"node {address} does not see the store {worker_settings['store']}: {problem}; {remedy}")
 
 
 def _on(node: Mapping[str, Any], task: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is reserved for each trial on the cluster, and what becomes of it when nodes go and come."""
+"""The placement groups of trials on a Ray cluster, also when nodes are lost or added."""
 
 import logging
 import time
@@ -13,14 +13,14 @@ from platform.errors import StudyError
 from platform.run.admission import Grant, Need, Node, held
 
 _log = logging.getLogger(__name__)
-PATIENCE = 600.0
-"""Seconds for which a study waits for nodes when those that are left cannot hold a trial."""
-_PAUSE = 2.0
-"""Seconds between two looks at the cluster's nodes."""
+NODES_TIMEOUT = 600.0
+"""Seconds for which a study waits for new nodes when the remaining ones cannot hold a trial."""
+_INTERVAL = 2.0
+"""Seconds between two queries of the cluster's nodes."""
 
 
 def nodes() -> list[Node]:
-    """Return the machines of the cluster."""
+    """Return the nodes of the cluster that are alive."""
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return [
         Node(node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
@@ -28,13 +28,13 @@ def nodes() -> list[Node]:
     ]
 
 
-class Places(tune.PlacementGroupFactory):
-    """What is reserved for each trial: one place, or those of its workers beside it.
+class Reservations(tune.PlacementGroupFactory):
+    """Creates the placement group of each trial: one bundle, or one for each of its workers.
 
-    Of a range of workers each attempt gets as many as the nodes can hold when it is placed.
+    If the number of workers is a range, an attempt gets as many as the nodes can hold when it is reserved.
 
-    As a context manager it takes back, in the end, what Tune has not: an interrupted one leaves that to the end of the
-    driver's process, on a cluster that may be others' too.
+    As a context manager it removes at exit all groups that it created. After an interrupt Tune would keep its own until
+    the driver's process ends, on a cluster that others may use.
     """
 
     def __init__(self, need: Need, grant: Grant) -> None:
@@ -43,85 +43,87 @@ class Places(tune.PlacementGroupFactory):
         self._plain = tune.PlacementGroupFactory(bundles)
         super().__init__(bundles)
         self._need, self._grant = need, grant
-        self._made: list[PlacementGroup] = []
-        self._waiting: list[PlacementGroup] = []
-        """Some of those that were made; among them all that are not there yet."""
-        self._room = grant.workers
-        self._next = 0.0
-        self._since: float | None = None
+        self._created: list[PlacementGroup] = []
+        self._pending: list[PlacementGroup] = []
+        """A part of `_created` that holds all groups which Ray has not granted yet."""
+        self._capacity = grant.workers
+        """How many workers the nodes can hold at a time."""
+        self._next_query = 0.0
+        self._too_small_since: float | None = None
         """Since when the nodes can hold no trial, by the monotonic clock."""
 
-    def __deepcopy__(self, memo: object) -> "Places":
-        """Return itself: Tune copies it for each trial, and all groups are to be known in one place."""
+    def __deepcopy__(self, memo: object) -> "Reservations":
+        """Return itself: Tune copies the factory for each trial, and one object must know all groups."""
         return self
 
     def __reduce__(self) -> Any:
-        """Reach workers as Tune's own class: they do not know this module."""
+        """Pickle as Tune's own class: workers do not have this module."""
         return copy, (self._plain,)
 
     def to_placement_group(self) -> PlacementGroup:
-        """Reserve what one trial needs."""
-        made: PlacementGroup
+        """Create the placement group of one trial. Called by Tune."""
+        group: PlacementGroup
         if self._need.workers > self._need.fewest:
             workers = min(self._need.workers, max(self._need.fewest, held(self._grant, nodes())))
-            made = placement_group([self._grant.bundle] * workers)
+            group = placement_group([self._grant.bundle] * workers)
         else:
-            made = super().to_placement_group()  # type: ignore[no-untyped-call]
-        self._made.append(made)
-        self._waiting.append(made)
-        return made
+            group = super().to_placement_group()  # type: ignore[no-untyped-call]
+        self._created.append(group)
+        self._pending.append(group)
+        return group
 
     @property
-    def suffice(self) -> bool:
-        """Whether the nodes could hold a trial when they were last looked at."""
-        return self._since is None
+    def can_hold_a_trial(self) -> bool:
+        """Whether the nodes could hold a trial when they were last queried."""
+        return self._too_small_since is None
 
-    def look(self) -> None:
-        """Look, every other second, what the nodes that are there can hold.
+    def query_nodes(self) -> None:
+        """Find out, at most every two seconds, how many workers the nodes can hold.
 
         Raises:
-            StudyError: For too long they could not hold a single trial; says what it needs and what there is.
+            StudyError: For `NODES_TIMEOUT` they could not hold a single trial. Says what it needs and what there is.
         """
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next_query:
             return
-        self._next = now + _PAUSE
-        there = nodes()
-        self._room = held(self._grant, there)
-        if self._room >= self._need.fewest:
-            self._since = None
+        self._next_query = now + _INTERVAL
+        present = nodes()
+        self._capacity = held(self._grant, present)
+        if self._capacity >= self._need.fewest:
+            self._too_small_since = None
             return
-        lack = self._lack(there)
-        if self._since is None:
-            self._since = now
-            _log.warning("%s; waiting up to %g s for nodes", lack, PATIENCE)
-        if now - self._since >= PATIENCE:
+        shortage = self._shortage(present)
+        if self._too_small_since is None:
+            self._too_small_since = now
+            _log.warning("%s; waiting up to %g s for nodes", shortage, NODES_TIMEOUT)
+        if now - self._too_small_since >= NODES_TIMEOUT:
             raise StudyError(
-                f"{lack}, and for {PATIENCE:g} s no node has come. What is finished is kept; the same command goes on "
-                "once the cluster has the room"
+                f"{shortage}, and no node was added for {NODES_TIMEOUT:g} s. Finished trials are stored; the same "
+                "command continues the study once the cluster is large enough"
             )
 
-    def _lack(self, there: list[Node]) -> str:
+    def _shortage(self, present: list[Node]) -> str:
         share = " and ".join(f"{count:g} {kind}" for kind, count in self._grant.bundle.items())
         workers = f"{self._need.fewest} workers of {share} each" if self._need.fewest > 1 else share
-        left = ", ".join(f"{node.name}: {node.cpus} CPU, {node.gpus} GPU" for node in there if node.cpus > 0)
-        return f"a trial needs {workers}, but the nodes of the cluster hold {self._room} of that now ({left or 'none'})"
+        listed = ", ".join(f"{node.name}: {node.cpus} CPU, {node.gpus} GPU" for node in present if node.cpus > 0)
+        count = self._capacity
+        return f"a trial needs {workers}, but the nodes of the cluster hold {count} of that now ({listed or 'none'})"
 
-    def stranded(self) -> int:
-        """Return how many reservations wait that the nodes cannot grant any more: they are too large for what is left.
+    def too_large(self) -> int:
+        """Return how many pending placement groups have more bundles than the nodes can hold.
 
-        Nodes that come would grant them, but a smaller reservation may do meanwhile.
+        New nodes would make them possible, but a smaller group may be possible now.
         """
-        self._waiting = [group for group in self._waiting if group.bundle_count <= self._room or _waits(group)]
-        return sum(group.bundle_count > self._room for group in self._waiting)
+        self._pending = [group for group in self._pending if group.bundle_count <= self._capacity or _is_pending(group)]
+        return sum(group.bundle_count > self._capacity for group in self._pending)
 
-    def __enter__(self) -> "Places":
+    def __enter__(self) -> "Reservations":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for group in self._made:
+        for group in self._created:
             remove_placement_group(group)
 
 
-def _waits(group: PlacementGroup) -> bool:
+def _is_pending(group: PlacementGroup) -> bool:
     return bool(placement_group_table(group).get("state") == "PENDING")

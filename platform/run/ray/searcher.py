@@ -1,12 +1,11 @@
-"""The study as Ray Tune sees it: a searcher that hands out trials, and a callback that hears of starts and losses.
+"""The study's side of Ray Tune: a searcher that hands out trials, and a callback that reports starts and failures.
 
-Each attempt at a trial is a trial to Tune: what is tried again, and how often, the dispatcher decides.
+Tune sees each attempt as a trial of its own. The dispatcher decides what is retried, and how often.
 """
 
 import json
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,24 +15,25 @@ from ray.tune.search import Searcher
 
 from platform.run.dispatch import Dispatcher
 from platform.run.interrupt import Interrupt
-from platform.run.ray.placement import Places
+from platform.run.ray.placement import Reservations
 from platform.run.stalls import Watch
 from trainables.failure import cause_of
 from trainables.on_ray import ENDED, ROWS, SAMPLES
+from trainables.ray_internals import error_text, kill_worker
 
-_ANSWER = 1.0
-"""Seconds that a node may take to answer."""
+_CONNECT_TIMEOUT = 1.0
+"""Seconds within which a node must accept a connection."""
 _TRACEBACK = "Traceback (most recent call last)"
-"""In an error that code raised; of a process that died there is none."""
+"""Part of an error that code raised; the message about a process that died has none."""
 
 
-def _is_gone(node_id: str | None) -> bool:
-    """Tell whether a node of the cluster is dead, or its Ray does not answer."""
+def _is_lost(node_id: str | None) -> bool:
+    """Tell whether a node of the cluster is dead, or its Ray accepts no connection."""
     for node in ray.nodes():  # type: ignore[no-untyped-call]
         if node["NodeID"] == node_id:
             try:
                 address = (node["NodeManagerAddress"], node["NodeManagerPort"])
-                socket.create_connection(address, timeout=_ANSWER).close()
+                socket.create_connection(address, timeout=_CONNECT_TIMEOUT).close()
             except OSError:
                 return True
             return not node["Alive"]
@@ -41,51 +41,54 @@ def _is_gone(node_id: str | None) -> bool:
 
 
 class StudySearcher(Searcher):
-    """Asks the dispatcher for trials and passes it what they report, early stops as such."""
+    """Asks the dispatcher for trials, and passes on what they report and that a scheduler stopped them."""
 
-    def __init__(self, dispatcher: Dispatcher, config: Mapping[str, Any], places: Places, interrupt: Interrupt) -> None:
-        """Give every trial `config` beside its spec, while the cluster has `places` for it."""
+    def __init__(
+        self, dispatcher: Dispatcher, config: Mapping[str, Any], reservations: Reservations, interrupt: Interrupt
+    ) -> None:
+        """Give every trial `config` in addition to its spec, as long as the cluster can hold a trial."""
         super().__init__()
         self._dispatcher = dispatcher
         self._config = config
-        self._places = places
+        self._reservations = reservations
         self._interrupt = interrupt
-        self.trials: dict[str, str] = {}
-        """Tune's trial id to ours."""
+        self.names: dict[str, str] = {}
+        """Tune's trial id to the study's name of the trial."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        """Accept what Tune knows: the study knows better."""
+        """Accept what Tune sets. It is not used: the study defines metric, mode and space."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's config, None to be asked again soon, or FINISHED."""
-        self.heed()  # while nothing runs, Tune comes by nowhere else
-        if not self._places.suffice:
+        self.check()  # while no trial runs, this is the only place that Tune calls
+        if not self._reservations.can_hold_a_trial:
             return None
         spec = self._dispatcher.next()
         if spec is None:
             return str(Searcher.FINISHED) if self._dispatcher.done else None
-        self.trials[trial_id] = spec.trial
+        self.names[trial_id] = spec.trial
         return {"trial": spec.trial, "spec": json.dumps(spec.to_json()), **self._config}
 
-    def heed(self) -> None:
-        """Stop here if the user asked for it, or if the cluster has lost for good what a trial needs."""
+    def check(self) -> None:
+        """Raise if the user asked to stop, or if the cluster has been too small for a trial for too long."""
         self._interrupt.check()
-        self._places.look()
+        self._reservations.query_nodes()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record the rows that came, and what the worker used."""
+        """Record the rows of a result, and what the worker used."""
         rows, samples = (json.loads(result.get(name, "[]")) for name in (ROWS, SAMPLES))
-        self._dispatcher.rows(self.trials[trial_id], rows, samples)
+        self._dispatcher.rows(self.names[trial_id], rows, samples)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Record the end; without one of its own the trial was stopped early. Losses come through the callback.
+        """Record the end of a trial. Failures are recorded by `TrialCallback`.
 
-        Without any result it was taken back before it had begun, since its places could not be had any more.
+        A last result without `ENDED` means that the scheduler stopped the trial. No result at all means that the trial
+        never started: its placement group had become too large for the nodes, and it is handed out again.
         """
         if error:
             return
-        trial = self.trials[trial_id]
+        trial = self.names[trial_id]
         if result is None:
             self._dispatcher.put_back(trial)
             return
@@ -96,59 +99,58 @@ class StudySearcher(Searcher):
             self._dispatcher.stopped(trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the store's records are the state."""
+        """Do nothing: the records in the store are the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Do nothing: the store's records are the state."""
+        """Do nothing: the records in the store are the state."""
 
 
-class Steps(Callback):
-    """Tells the dispatcher when a worker begins with a trial and when one is lost; ends those that hang."""
+class TrialCallback(Callback):
+    """Tells the dispatcher when a trial starts and when it fails, and ends stalled trials."""
 
     def __init__(self, dispatcher: Dispatcher, searcher: StudySearcher, watch: Watch) -> None:
-        """Name trials as `searcher` does, and let it take heed at every step."""
+        """Use the names of `searcher`, and let it check at every step."""
         self._dispatcher = dispatcher
         self._searcher = searcher
         self._watch = watch
         self._running: dict[str, Any] = {}
-        self._late: set[str] = set()
+        self._stalled: set[str] = set()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Take heed, and end what hangs: Tune comes by about every tenth of a second."""
-        self._searcher.heed()
+        """Check, and end stalled trials. Tune calls this about every tenth of a second."""
+        self._searcher.check()
         for name in self._watch.late():
-            self._late.add(name)
-            ray.kill(self._running[name].temporary_state.ray_actor)  # its process, even one that is stopped
+            self._stalled.add(name)
+            kill_worker(self._running[name])
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record the start."""
-        name = self._searcher.trials[trial.trial_id]
+        name = self._searcher.names[trial.trial_id]
         self._running[name] = trial
         self._watch.begins(name)
         self._dispatcher.started(name)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Watch it no more."""
+        """Stop watching it."""
         self._forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record the loss."""
+        """Record the failure and its cause."""
         name = self._forget(trial)
-        if name in self._late:
-            self._late.remove(name)
+        if name in self._stalled:
+            self._stalled.remove(name)
             text = f"it made no progress for {self._watch.deadline:g} s and was ended (--stage-deadline)"
             self._dispatcher.failed(name, text, "DEADLINE")
             return
-        # Tune's own `get_error` looks where the text is copied to later.
-        text = Path(trial.error_file).read_text(encoding="utf-8")
+        text = error_text(trial)
         cause = cause_of(RuntimeError(text) if _TRACEBACK in text else RayActorError(error_msg=text))
-        # Ray tells that a worker is gone seconds before it knows that its node is.
-        if cause == "WORKER_LOST" and _is_gone(self._watch.node(name)):
+        # Ray reports a dead worker seconds before it reports that the worker's node is dead.
+        if cause == "WORKER_LOST" and _is_lost(self._watch.node(name)):
             cause = "NODE_LOST"
         self._dispatcher.failed(name, f"its worker was lost: {text.strip()}", cause)
 
     def _forget(self, trial: Any) -> str:
-        name = self._searcher.trials[trial.trial_id]
+        name = self._searcher.names[trial.trial_id]
         self._running.pop(name, None)
         self._watch.ends(name)
         return name

@@ -1,4 +1,4 @@
-"""The stage runs that several trials need, as Ray tasks before them."""
+"""The stage runs that several trials need. They run as Ray tasks before the trials."""
 
 import logging
 import time
@@ -24,147 +24,150 @@ from trainables.on_ray import SharedRun, shared_run
 
 _log = logging.getLogger(__name__)
 _POLL = 0.2
-"""Seconds between two looks at what tasks, and other drivers, have finished."""
+"""Seconds between two queries of what tasks and other drivers have finished."""
 
 Tell = Callable[[StageRun, SharedState], object]
-"""Is told how far each shared stage run is."""
+"""Is called with the new state of a shared stage run."""
 
 
 def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
     """Run those of the `shared` stage runs (inputs first) that the store lacks; return how many were executed.
 
-    Each waits as a Ray task for the tasks that make its inputs. One that another driver is making is waited for here,
-    in the driver, so that no worker is held up by it. One that fails and that only some trials need is left to them:
-    their records then tell why.
+    Each is a Ray task that waits for the tasks of its inputs. If another driver executes the same stage run, this
+    driver waits for it, and no worker does. If a stage run fails that only some trials need, the study goes on: these
+    trials try it again, and their records say why it failed.
 
     Raises:
-        StudyError: One failed that all trials need.
+        StudyError: A stage run failed that all trials need.
     """
-    absent = missing(shared, RunStore(open_store(work.place["store"]), cache=Path(work.place["cache"])))
+    settings = work.worker_settings
+    absent = missing(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
     for run in shared:
         tell(run, "waiting" if run.identity in absent else "cached")
     runs = _Runs(work, [run for run in shared if run.identity in absent], tell)
     try:
-        return runs.to_end()
+        return runs.run_all()
     finally:
-        runs.free()
+        runs.remove_groups()
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A stage run on its way: a task, or, with several workers, an actor with places reserved for them."""
+    """A stage run that was submitted: a task, or, with several workers, an actor with a placement group for them."""
 
     run: StageRun
-    answer: Any
+    result: Any
+    """A Ray object reference."""
     actor: Any = None
-    places: PlacementGroup | None = None
+    group: PlacementGroup | None = None
 
     def end(self) -> None:
-        """End its processes; it then counts as failed."""
+        """End its processes. It then counts as failed."""
         if self.actor is None:
-            ray.cancel(self.answer, force=True)
+            ray.cancel(self.result, force=True)
         else:
             ray.kill(self.actor)
 
-    def free(self) -> None:
-        """Give back the places, and end what is still there."""
-        if self.places is not None:
-            remove_placement_group(self.places)
+    def remove_group(self) -> None:
+        """Remove the placement group, if there is one, which ends what still runs in it."""
+        if self.group is not None:
+            remove_placement_group(self.group)
 
 
 class _Runs:
-    """The stage runs that wait, and those on their way."""
+    """The stage runs that wait, and those that were submitted."""
 
     def __init__(self, work: Work, absent: Sequence[StageRun], tell: Tell) -> None:
         self._work, self._tell, self._nodes = work, tell, nodes()
         self._waiting = {run.identity: run for run in absent}
         self._running: dict[Any, _Task] = {}
-        self._answers: dict[str, Any] = {}
-        """Of all tasks, by identity."""
-        self._begun: set[str] = set()
+        self._results: dict[str, Any] = {}
+        """Of all submitted stage runs, by identity."""
+        self._started: set[str] = set()
 
-    def to_end(self) -> int:
-        """Run all; return how many did not fail."""
+    def run_all(self) -> int:
+        """Run all of them; return how many succeeded."""
         done = 0
         while self._waiting or self._running:
             self._work.interrupt.check()
-            self._end_late()
+            self._end_stalled()
             for run in tuple(self._waiting.values()):
-                self._send(run)
-            self._note_begun()
+                self._submit(run)
+            self._note_started()
             done += self._take_finished()
         return done
 
-    def free(self) -> None:
-        """Give back what is reserved."""
+    def remove_groups(self) -> None:
+        """Remove all placement groups."""
         for task in self._running.values():
-            task.free()
+            task.remove_group()
 
-    def _unmade(self) -> set[str]:
+    def _unfinished(self) -> set[str]:
         return {task.run.identity for task in self._running.values()}
 
-    def _send(self, run: StageRun) -> None:
-        """Send `run` out if its inputs are made or on their way, and nobody else makes it."""
+    def _submit(self, run: StageRun) -> None:
+        """Submit `run` if all its inputs are stored or submitted and no other driver executes it."""
         config, inputs = self._work.study.config_of(run), set(run.inputs.values())
         need = need_of(config, run.stage)
         granted = admit(need, nodes() if need.workers > 1 else self._nodes)
-        # Places that wait for inputs would keep these from being made.
-        unready = self._waiting.keys() | (self._unmade() if granted.workers > 1 else set())
-        if unready & inputs or not self._work.claims.take(run.identity, [run.identity]):
+        # A placement group that waits for inputs would take the CPUs that the tasks of these inputs need.
+        not_ready = self._waiting.keys() | (self._unfinished() if granted.workers > 1 else set())
+        if not_ready & inputs or not self._work.claims.take(run.identity, [run.identity]):
             return
-        answers = [self._answers[identity] for identity in run.inputs.values() if identity in self._answers]
-        arguments = (run.to_json(), config.model_dump(mode="json"), self._work.place, *answers)
+        results = [self._results[identity] for identity in run.inputs.values() if identity in self._results]
+        arguments = (run.to_json(), config.model_dump(mode="json"), self._work.worker_settings, *results)
         if granted.workers > 1:
-            places = placement_group([granted.bundle] * granted.workers)
-            inside = PlacementGroupSchedulingStrategy(places, placement_group_capture_child_tasks=True)
+            group = placement_group([granted.bundle] * granted.workers)
+            inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
             actor: Any = ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()
-            task = _Task(run, actor.run.remote(*arguments), actor, places)
+            task = _Task(run, actor.run.remote(*arguments), actor, group)
         else:
             cpus, gpus = shared_cores(run.stage, self._nodes), self._work.grant.gpus
             task = _Task(run, ray.remote(shared_run).options(num_cpus=cpus, num_gpus=gpus).remote(*arguments))
-        self._answers[run.identity] = task.answer
-        self._running[task.answer] = task
+        self._results[run.identity] = task.result
+        self._running[task.result] = task
         del self._waiting[run.identity]
 
-    def _note_begun(self) -> None:
-        unmade = self._unmade()
+    def _note_started(self) -> None:
+        unfinished = self._unfinished()
         for task in self._running.values():
-            if task.run.identity not in self._begun and not unmade & set(task.run.inputs.values()):
-                self._begun.add(task.run.identity)
+            if task.run.identity not in self._started and not unfinished & set(task.run.inputs.values()):
+                self._started.add(task.run.identity)
                 self._work.watch.begins(task.run.identity)
                 self._tell(task.run, "running")
 
-    def _end_late(self) -> None:
-        """End the tasks that hang; they then count as failed."""
-        late = self._work.watch.late()
+    def _end_stalled(self) -> None:
+        """End the stalled tasks. They then count as failed."""
+        stalled = self._work.watch.late()
         for task in self._running.values():
-            if task.run.identity in late:
+            if task.run.identity in stalled:
                 deadline = self._work.watch.deadline
-                _log.warning("stage %s made no progress for %g s and is ended", task.run.stage, deadline)
+                _log.warning("stage %s made no progress for %g s and was ended", task.run.stage, deadline)
                 task.end()
 
     def _take_finished(self) -> int:
-        """Wait a moment and take in what has finished; return how many of these did not fail."""
+        """Wait a moment for tasks that finish; return how many of them succeeded."""
         if not self._running:
             time.sleep(_POLL)
             return 0
-        return sum(self._took(self._running[answer]) for answer in ray.wait(list(self._running), timeout=_POLL)[0])
+        return sum(self._finish(self._running[result]) for result in ray.wait(list(self._running), timeout=_POLL)[0])
 
-    def _took(self, task: _Task) -> bool:
+    def _finish(self, task: _Task) -> bool:
+        """Take in that `task` has ended; return whether it succeeded."""
         run = task.run
         self._work.watch.ends(run.identity)
         self._work.claims.drop(run.identity)
         try:
-            ray.get(task.answer)
+            ray.get(task.result)
         except ray.exceptions.RayError as error:
             self._tell(run, "failed")
             what = f"stage {run.stage} ({run.identity})"
             if self._work.study.is_needed_by_all(run):
                 raise StudyError(f"{what}, which all trials need, failed:\n{error}") from None
-            _log.warning("%s failed; the trials that need it will tell why", what)
+            _log.warning("%s failed; the trials that need it try it again and record why", what)
             return False
         finally:
-            task.free()
-            del self._running[task.answer]
+            task.remove_group()
+            del self._running[task.result]
         self._tell(run, "done")
         return True

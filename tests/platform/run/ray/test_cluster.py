@@ -4,7 +4,7 @@ import pytest
 import ray
 
 from platform.errors import StudyError
-from platform.run.ray import trials
+from platform.run.ray.cluster import cluster
 
 
 @pytest.mark.parametrize(("address", "where"), [(None, "on this machine"), ("10.0.0.1:6379", "at 10.0.0.1:6379")])
@@ -17,5 +17,5 @@ def test_a_cluster_that_does_not_answer_is_no_traceback(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", fails)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    with pytest.raises(StudyError, match=rf"no Ray cluster {where}.*timed out.*tries again"), trials.cluster(address):
+    with pytest.raises(StudyError, match=rf"no Ray cluster {where}.*timed out.*tries again"), cluster(address):
         raise AssertionError("must not get here")

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from ray._private.runtime_env.packaging import _get_excludes
 
 from platform.run.ray.code_upload import JOB_VARIABLE, runtime_environment
+from tests.ray_private import excluded
 from trainables.provenance import CODE_VARIABLE, COMMIT_VARIABLE, ROOT, commit_variables
 
 
@@ -17,7 +17,7 @@ def job(monkeypatch: pytest.MonkeyPatch, runtime_env: object) -> None:
 def test_only_what_a_worker_runs_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
     code = runtime_environment({})
-    left_out = _get_excludes(Path(code["working_dir"]), code["excludes"])
+    left_out = excluded(Path(code["working_dir"]), code["excludes"])
     sent = {path.name for path in (ROOT, *ROOT.iterdir(), ROOT / ".env") if not left_out(path)}
     assert sent == {ROOT.name, "storage", "trainables", "requirements.lock"}
     assert not left_out(ROOT / "trainables" / "stages" / "noop.py")

@@ -39,7 +39,7 @@ cluster = Cluster(True, False, head_node_args={"num_cpus": 0, "include_dashboard
 cluster.add_node(num_cpus=1)
 others = [cluster.add_node(num_cpus=1)]
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-placement.PATIENCE = 3.0
+placement.NODES_TIMEOUT = 3.0
 
 def run(name, *views):
     try:

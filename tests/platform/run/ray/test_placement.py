@@ -1,14 +1,18 @@
-"""What is reserved and given up as nodes go and come; a list of nodes plays Ray's part. On a real one: test_elastic."""
+"""Placement groups while nodes are lost and added. A list of nodes stands for Ray; on a real cluster: test_elastic."""
 
 import logging
+import pickle
+from copy import deepcopy
 from typing import Any
 
 import pytest
+from ray import tune
+from ray.air.execution import PlacementGroupResourceManager
 
 from platform.errors import StudyError
 from platform.run.admission import Grant, Need, Node
 from platform.run.ray import placement
-from platform.run.ray.placement import PATIENCE, Places
+from platform.run.ray.placement import NODES_TIMEOUT, Reservations
 
 
 class Cluster:
@@ -38,6 +42,9 @@ class Group:
     def __init__(self, bundles: list[dict[str, float]]) -> None:
         self.bundle_count = len(bundles)
 
+    def ready(self) -> "Group":
+        return self
+
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
@@ -45,52 +52,66 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_of_a_range_each_attempt_gets_what_there_is(cluster: Cluster) -> None:
-    some = Places(Need(4, "motion", least=2), Grant(1, 0.0, workers=3))
+    reservations = Reservations(Need(4, "motion", least=2), Grant(1, 0.0, workers=3))
     sizes = []
     for cpus in ((2, 1), (9,), (2,), (1,), ()):
         cluster.has(*cpus)
-        sizes.append(some.to_placement_group().bundle_count)
+        sizes.append(reservations.to_placement_group().bundle_count)
     assert sizes == [3, 4, 2, 2, 2]
 
 
 def test_what_nodes_that_are_left_cannot_grant_is_given_up(cluster: Cluster) -> None:
-    some = Places(Need(2, "motion", least=1), Grant(2, 0.0, workers=2))
+    reservations = Reservations(Need(2, "motion", least=1), Grant(2, 0.0, workers=2))
     cluster.has(2, 2)
-    running, waiting = some.to_placement_group(), some.to_placement_group()
+    running, waiting = reservations.to_placement_group(), reservations.to_placement_group()
     cluster.granted.add(id(running))
-    some.look()
-    assert some.stranded() == 0
+    reservations.query_nodes()
+    assert reservations.too_large() == 0
     cluster.has(1)
-    some.look()
-    assert some.suffice
-    assert some.stranded() == 1, "the one that is there already is its trial's own concern"
+    reservations.query_nodes()
+    assert reservations.can_hold_a_trial
+    assert reservations.too_large() == 1, "the one that is there already is its trial's own concern"
     cluster.granted.add(id(waiting))
-    assert some.stranded() == 0
-    some.to_placement_group()
-    assert some.stranded() == 0, "the next one is smaller"
+    assert reservations.too_large() == 0
+    reservations.to_placement_group()
+    assert reservations.too_large() == 0, "the next one is smaller"
 
 
 def test_a_study_waits_for_nodes_but_not_for_ever(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    some = Places(Need(2, "motion"), Grant(1, 0.0, workers=2))
+    reservations = Reservations(Need(2, "motion"), Grant(1, 0.0, workers=2))
     with caplog.at_level(logging.WARNING):
         cluster.has(1)
-        some.look()
-        assert not some.suffice
-        cluster.has(1, after=PATIENCE - 20)
-        some.look()
+        reservations.query_nodes()
+        assert not reservations.can_hold_a_trial
+        cluster.has(1, after=NODES_TIMEOUT - 20)
+        reservations.query_nodes()
         cluster.has(1, 1)
-        some.look()
-        assert some.suffice, "it came back in time"
+        reservations.query_nodes()
+        assert reservations.can_hold_a_trial, "it came back in time"
         cluster.has(1)
-        some.look()
-        cluster.has(1, after=PATIENCE - 1)
-        some.look()
+        reservations.query_nodes()
+        cluster.has(1, after=NODES_TIMEOUT - 1)
+        reservations.query_nodes()
         cluster.has(1)
         with pytest.raises(
             StudyError, match=r"needs 2 workers of 1 CPU each, but .* hold 1 of .* \(n0: 1 CPU, 0 GPU\)"
         ):
-            some.look()
+            reservations.query_nodes()
     assert [record.message.partition(";")[2] for record in caplog.records] == [" waiting up to 600 s for nodes"] * 2
     cluster.has()
     with pytest.raises(StudyError, match=r"hold 0 of that now \(none\)"):
-        some.look()
+        reservations.query_nodes()
+
+
+def test_tune_creates_groups_through_it_and_workers_see_tunes_own_class(cluster: Cluster) -> None:
+    reservations = Reservations(Need(2, "motion", least=1), Grant(1, 0.0, workers=2))
+    cluster.has(1)
+    manager = PlacementGroupResourceManager()
+    manager.request_resources(deepcopy(reservations))
+    cluster.has()
+    reservations.query_nodes()
+    assert reservations.too_large() == 1, "the copy is the same object, so that it knows the group"
+    received = pickle.loads(pickle.dumps(reservations))
+    assert type(received) is tune.PlacementGroupFactory
+    assert received.bundles == [{"CPU": 1.0}] * 2
+    assert received.head_bundle_is_empty

@@ -1,0 +1,84 @@
+"""The Ray cluster that a study runs on: connected to, or started on this machine."""
+
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import ray
+
+from platform.errors import StudyError
+from platform.run.owned_folders import make_folder
+from platform.run.ray.code_upload import runtime_environment
+from platform.tracking_uri import without_secrets
+from trainables.ray_internals import keep_from_trials, show_as_command, start_cluster
+
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""No telemetry, no result files and no state files: the store has all of it, and Tune's files cost a second per trial.
+
+RAY_TRAIN_HEALTH_CHECK_INTERVAL_S is short because Ray Train looks for reports as often as for dead workers.
+"""
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+"""Workers take them from their node: its environment, profile or role."""
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Connect to the cluster at `address`, or start one on this machine's cores; disconnect or end it afterwards.
+
+    If this process is already connected to a cluster, that cluster is used and stays as it is.
+    """
+    os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
+    _hide_secrets()
+    if ray.is_initialized():
+        yield
+        return
+    # In the system's temporary folder, not in the home folder: paths of sockets have at most 107 characters.
+    folder = str(make_folder("mindsweep-ray-")) if address is None else None
+    try:
+        _connect(address, folder)
+        yield
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str | None, folder: str | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if folder is not None:
+            start_cluster(folder, num_cpus=os.cpu_count(), include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, runtime_env=runtime_environment(SETTINGS), **quiet)
+    except Exception as error:  # Ray raises a bare Exception if a busy machine delays its start
+        where = "on this machine" if address is None else f"at {address}"
+        raise StudyError(f"no Ray cluster {where}: {error} Nothing was run; the same command tries again.") from error
+
+
+def _hide_secrets() -> None:
+    """Keep credentials out of Ray's logs and job table, which every user of a cluster can read."""
+    keep_from_trials(CREDENTIALS)
+    show_as_command(without_secrets(shlex.join(psutil.Process().cmdline())))

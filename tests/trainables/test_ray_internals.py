@@ -1,0 +1,382 @@
+"""The private names of Ray: that they exist and behave as the program needs, and that one file alone uses them.
+
+After an upgrade of Ray a failing test names what is gone and what it was for. docs/scaling.md, "If a private name of
+Ray goes away", says what to do then.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+
+ROOT = Path(__file__).resolve().parents[2]
+TUNE, TRAIN = "ray.tune.", "ray.train.v2._internal."
+GROUP = f"{TRAIN}execution.worker_group"
+NAMES = {
+    # Ray's core
+    "ray._private.utils.get_entrypoint_name": "passwords of the command line would be in the job table",
+    "ray._private.runtime_env.constants.RAY_JOB_CONFIG_JSON_ENV_VAR": "a submitted job would send its code twice",
+    # Ray Tune
+    f"{TUNE}execution.class_cache.ENV_VARS_TO_PROPAGATE": "credentials would be copied into runtime environments",
+    f"{TUNE}experiment.Trial.set_ray_actor": "stalled trials could not be ended (Trial.temporary_state.ray_actor)",
+    f"{TUNE}experiment.Trial.error_file": "the cause of a lost worker would be unknown",
+    f"{TUNE}experiment.Trial.PENDING": "trials too large for the remaining nodes would wait for ever",
+    f"{TUNE}execution.tune_controller.TuneController.get_live_trials": "the same",
+    f"{TUNE}execution.tune_controller.TuneController.stop_trial": "the same",
+    f"{TUNE}schedulers.MedianStoppingRule._on_insufficient_samples": "the median rule would pause trials in memory",
+    f"{TUNE}result.DONE": "each trial would cost one more round trip",
+    # Ray Train
+    f"{TRAIN}callbacks.DatasetsCallback": "each training would start an actor for data sets that it has not",
+    f"{TRAIN}callbacks.placement_group_callback.PlacementGroupCleanerCallback": "each training would start a cleaner",
+    f"{TRAIN}callbacks.user_callback.UserCallbackHandler": "reports of workers would not reach the trial",
+    f"{TRAIN}exceptions.WorkerHealthCheckFailedError": "a lost worker would count as an error of the code",
+    f"{TRAIN}exceptions.UserExceptionWithTraceback": "what a worker raised would have no cause",
+    f"{TRAIN}exceptions.WorkerGroupStartupTimeoutError": "a worker lost at the start would not be retried as such",
+    f"{TRAIN}exceptions.WorkerGroupStartupFailedError": "the same",
+    f"{TRAIN}execution.controller.TrainController.worker_group_cls": "workers would be outside the trial's group",
+    f"{TRAIN}execution.controller.TrainController.run": "the controller could not run in the trial's process",
+    f"{TRAIN}execution.controller.TrainController.get_result": "the same",
+    f"{TRAIN}execution.controller.TrainController.get_worker_group": "workers of a failed training would live on",
+    f"{GROUP}.WorkerGroup.has_started": "the same",
+    f"{GROUP}.WorkerGroup.abort": "the same",
+    f"{GROUP}.WorkerGroup._create_placement_group": "workers would be outside the trial's placement group",
+    f"{GROUP}.placement_group_handle.DefaultPlacementGroupHandle.shutdown": "a training would remove the trial's group",
+    f"{TRAIN}execution.scaling_policy.fixed.FixedScalingPolicy.after_controller_start": "resources are asked for twice",
+    f"{TRAIN}execution.scaling_policy.fixed.FixedScalingPolicy._maybe_send_resource_request": "the same",
+    "ray.train.torch.TorchTrainer._create_default_callbacks": "callbacks could be neither added nor left out",
+    "ray.train.torch.TorchTrainer._initialize_and_run_controller": "the controller would be an actor of its own",
+}
+"""Name to what happens without it."""
+
+
+def resolve(name: str) -> Any:
+    """Import the longest part of `name` that is a module, and follow the rest as attributes."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            value = getattr(value, part)
+        return value
+    raise AttributeError(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_exists(name: str) -> None:
+    try:
+        resolve(name)
+    except AttributeError:
+        pytest.fail(f"{name} is gone from Ray {ray.__version__}: {NAMES[name]}; see docs/scaling.md")
+
+
+# ---- Ray's core ----
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_job_table_shows_the_command_that_we_give() -> None:
+    from tests.clusters import COMMAND
+    from tests.ray_private import metadata
+
+    jobs = {info.job_id.hex(): info.entrypoint for info in metadata().get_all_job_info().values()}
+    assert jobs[ray.get_runtime_context().get_job_id()] == COMMAND, "Ray takes the command line from elsewhere"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_cluster_writes_below_the_folder_that_we_give() -> None:
+    from tests.clusters import PREFIX
+
+    (node,) = ray.nodes()  # type: ignore[no-untyped-call]
+    assert f"/{PREFIX}" in node["RayletSocketName"], "ray.init ignores _temp_dir"
+
+
+def test_tune_copies_no_credentials_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.tune.execution import class_cache
+
+    from platform.run.ray.cluster import CREDENTIALS
+    from tests.ray_private import trial_variables
+    from trainables.ray_internals import keep_from_trials
+
+    fresh: set[str] = runpy.run_path(class_cache.__file__)["ENV_VARS_TO_PROPAGATE"]
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", set(fresh))
+    suspects = {name for name in fresh if re.search("AWS|KEY|SECRET|TOKEN|PASSWORD", name)}
+    assert suspects <= set(CREDENTIALS), "Tune copies more credentials than we know of"
+    for name in CREDENTIALS:
+        monkeypatch.setenv(name, "planted")
+    keep_from_trials(CREDENTIALS)
+    assert "planted" not in trial_variables(type("Trainable", (), {})).values()
+
+
+def test_a_submitted_job_tells_its_settings_in_the_variable_that_we_read() -> None:
+    from platform.run.ray.code_upload import JOB_VARIABLE
+
+    assert resolve("ray._private.runtime_env.constants.RAY_JOB_CONFIG_JSON_ENV_VAR") == JOB_VARIABLE
+
+
+def test_ray_reads_every_variable_that_we_set() -> None:
+    from platform.run.ray.cluster import SETTINGS
+
+    folder = Path(ray.__file__).parent
+    parts = [folder / name for name in ("_common", "_private", "air", "train", "tune")]
+    text = "\n".join(path.read_text(encoding="utf-8") for part in parts for path in part.rglob("*.py"))
+    assert [name for name in SETTINGS if name not in text] == [], "without effect in this Ray"
+
+
+# ---- Ray Tune ----
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_process_of_a_trial_can_be_killed() -> None:
+    from ray.tune.experiment import Trial
+
+    from trainables.ray_internals import kill_worker
+
+    class Worker:
+        def get_auto_filled_metrics(self, **_: Any) -> dict[str, Any]:
+            return {}
+
+    actor: Any = ray.remote(Worker).options(num_cpus=0).remote()
+    trial = Trial("none", stub=True)
+    trial.set_ray_actor(actor)  # type: ignore[no-untyped-call]
+    kill_worker(trial)
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.get_auto_filled_metrics.remote(), timeout=60)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_error_of_a_trial_is_a_text_at_once(tmp_path: Path) -> None:
+    from tests.ray_private import failed_trial
+    from trainables.ray_internals import error_text
+
+    trial = failed_trial(tmp_path, ray.exceptions.RayActorError(error_msg="the node of the worker has died"))
+    assert "the node of the worker has died" in error_text(trial)
+
+
+def test_pending_trials_are_stopped_in_their_order() -> None:
+    from ray.tune.experiment import Trial
+
+    from trainables.ray_internals import stop_pending_trials
+
+    running, *pending = [SimpleNamespace(status=status) for status in (Trial.RUNNING, *[Trial.PENDING] * 3)]
+    stopped: list[Any] = []
+    stop_pending_trials(
+        SimpleNamespace(get_live_trials=lambda: [running, *pending], stop_trial=stopped.append), count=2
+    )
+    assert stopped == pending[:2]
+
+
+def test_the_median_rule_never_pauses_and_takes_results_of_the_past() -> None:
+    from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
+
+    from trainables.ray_internals import MedianStoppingWithoutPause
+
+    settings: dict[str, Any] = {"metric": "loss", "mode": "min", "time_attr": "epoch", "grace_period": 1}
+    tune: Any = SimpleNamespace(get_live_trials=lambda: [SimpleNamespace(status="PENDING")])
+    rays = MedianStoppingRule(**settings, min_samples_required=2)
+    ours = MedianStoppingWithoutPause(**settings, min_samples_required=2)
+    bad = {"epoch": 1, "loss": 9.0}
+    assert rays.on_trial_result(tune, named("first"), bad) == TrialScheduler.PAUSE, "the override is needed no more"
+    assert ours.on_trial_result(tune, named("first"), bad) == TrialScheduler.CONTINUE
+    for name in ("second", "third", "fourth"):
+        ours.record(named(name), [{"epoch": 1, "loss": 0.1}])
+    assert ours.recorded(named("second")) == [{"epoch": 1, "loss": 0.1}]
+    assert ours.recorded(named("fifth")) == ()
+    assert ours.on_trial_result(tune, named("fifth"), bad) == TrialScheduler.STOP
+
+
+def test_asha_needs_of_a_trial_no_more_than_its_id() -> None:
+    from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+    rule = ASHAScheduler("epoch", "loss", "min", max_t=8, grace_period=1, reduction_factor=2, stop_last_trials=False)
+    no_controller: Any = None
+    verdicts = []
+    for name, loss in (("a", 0.1), ("b", 0.2), ("c", 0.9)):
+        rule.on_trial_add(no_controller, named(name))
+        verdicts.append(rule.on_trial_result(no_controller, named(name), {"epoch": 1, "loss": loss}))
+    assert verdicts[0] == TrialScheduler.CONTINUE
+    assert verdicts[2] == TrialScheduler.STOP, "attempts at one trial are one trial by its id alone"
+
+
+def named(name: str) -> Any:
+    from platform.run.ray.schedulers import _NamedTrial
+
+    return _NamedTrial(name)
+
+
+def test_tune_knows_the_last_result_by_our_key() -> None:
+    from trainables.on_ray import DONE
+
+    assert resolve("ray.tune.result.DONE") == DONE
+
+
+# ---- Ray Train; its behaviour on real workers: tests/trainables/test_on_workers.py ----
+
+
+def test_a_worker_that_is_lost_at_the_start_counts_as_lost() -> None:
+    from trainables.failure import cause_of
+    from trainables.ray_internals import START_ERRORS
+
+    for kind in START_ERRORS:
+        assert cause_of(kind(2)) == "WORKER_LOST", f"{kind.__name__} is unknown to trainables.failure"
+
+
+def test_what_ended_a_worker_can_be_read() -> None:
+    from trainables.ray_internals import death_of, raised_by
+
+    cause = ValueError("of the user's code")
+    lost = resolve(f"{TRAIN}exceptions.WorkerHealthCheckFailedError")("no answer", cause)
+    raised = resolve(f"{TRAIN}exceptions.UserExceptionWithTraceback")(cause, "Traceback")
+    assert (death_of(lost), raised_by(lost)) == (cause, None)
+    assert (death_of(raised), raised_by(raised)) == (None, cause)
+
+
+def test_a_trainer_of_ours_has_our_callback_and_starts_no_extra_actors() -> None:
+    from ray.train import UserCallback
+    from ray.train.torch import TorchTrainer
+
+    from trainables.ray_internals import RunsInThisProcess
+
+    class Trainer(RunsInThisProcess, TorchTrainer):
+        pass
+
+    def callbacks(trainer: Any) -> set[str]:
+        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+
+    ours = Trainer(lambda: None)
+    ours.report_callback = UserCallback()
+    extra = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    assert callbacks(TorchTrainer(lambda: None)) - callbacks(ours) == extra, "Ray's callbacks have changed"
+    handlers = [each for each in ours._create_default_callbacks() if type(each).__name__ == "UserCallbackHandler"]
+    assert any(ours.report_callback in handler._user_callbacks for handler in handlers)
+
+
+def test_the_controller_is_made_of_what_the_trainer_hands_over() -> None:
+    controller = inspect.signature(resolve(f"{TRAIN}execution.controller.TrainController"))
+    handed_over = {"train_fn_ref", "train_run_context", "scaling_policy", "failure_policy", "callbacks"}
+    assert handed_over <= set(controller.parameters)
+    assert inspect.iscoroutinefunction(resolve(f"{TRAIN}execution.controller.TrainController.run"))
+
+
+# ---- One file alone ----
+
+ALLOWED = {"trainables/ray_internals.py", "tests/ray_private.py", "tests/trainables/test_ray_internals.py"}
+FOLDERS = ("benchmarks", "platform", "storage", "tests", "trainables")
+INTERNAL = ("ray.tune.execution", "ray.train.v2", "ray.train._internal", "ray.tune.result")
+UNDOCUMENTED = {"temporary_state", "error_file", "get_live_trials", "health_check_failure", "worker_group_cls"}
+
+
+def test_no_other_file_uses_a_private_name_of_ray() -> None:
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    files = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+    uses = {name: sorted(set(private_uses(text))) for name, text in files.items() if name not in ALLOWED}
+    assert {name: used for name, used in uses.items() if used} == {}, "move them to trainables/ray_internals.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        ("import ray._private.worker", "ray._private.worker"),
+        ("from ray.train.v2.api.config import RunConfig", "ray.train.v2.api.config"),
+        ("from ray.air.x import _Hidden", "_Hidden"),
+        ("import ray\nray._private.x()", "ray._private"),
+        ("from ray import tune\ntune.run._x", "tune.run._x"),
+        ("import ray\nray.init(_temp_dir='x')", "_temp_dir"),
+        (
+            "from ray.tune.schedulers import Rule\nclass Ours(Rule):\n  def f(self): return self._results",
+            "self._results",
+        ),
+        ("trial.temporary_state", "temporary_state"),
+        ("SCRIPT = 'x = ray._private.worker'", "ray._private"),
+    ],
+)
+def test_a_private_use_is_found(text: str, use: str) -> None:
+    assert use in set(private_uses(text))
+
+
+def test_what_is_our_own_is_no_private_use() -> None:
+    text = "from ray.tune import Callback\nclass Ours(Callback):\n  def f(self):\n    self._x = 1\n    return self._x"
+    assert list(private_uses(text)) == []
+
+
+def private_uses(text: str) -> Iterator[str]:
+    """Yield the private names of Ray in a source text, as far as they can be told without running it."""
+    if "ray" not in text and not any(name in text for name in UNDOCUMENTED):
+        return
+    yield from re.findall(r"\bray\._\w+", text)
+    tree = ast.parse(text)
+    yield from private_imports(tree)
+    rays = set(names_of_ray(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            if node.attr in UNDOCUMENTED:
+                yield node.attr
+            if is_private(node.attr) and root(node) in rays:
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Call) and root(node.func) in rays:
+            yield from (word.arg for word in node.keywords if word.arg is not None and is_private(word.arg))
+        elif isinstance(node, ast.ClassDef) and any(root(base) in rays for base in node.bases):
+            yield from (f"self.{name}" for name in foreign_attributes(node))
+
+
+def private_imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            modules = [node.module]
+            if node.module.partition(".")[0] == "ray":
+                yield from (alias.name for alias in node.names if is_private(alias.name))
+        for module in modules:
+            inside = module.startswith(INTERNAL) or any(map(is_private, module.split(".")))
+            if module.partition(".")[0] == "ray" and inside:
+                yield module
+
+
+def names_of_ray(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that imports of Ray bind."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.partition(".")[0] == "ray":
+                    yield "ray" if alias.asname is None else alias.asname
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "ray":
+            yield from (alias.name if alias.asname is None else alias.asname for alias in node.names)
+
+
+def foreign_attributes(definition: ast.ClassDef) -> set[str]:
+    """Return the private attributes of `self` that a class reads and does not define."""
+    attributes = [node for node in ast.walk(definition) if isinstance(node, ast.Attribute) and root(node) == "self"]
+    own = {node.name for node in ast.walk(definition) if isinstance(node, ast.FunctionDef)}
+    own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    return {node.attr for node in attributes if is_private(node.attr)} - own
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def root(node: ast.expr) -> str:
+    """Return the first name of `a.b.c`."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@pytest.mark.parametrize("module", ["placement", "schedulers", "searcher"])
+def test_no_class_overrides_a_private_name_of_ray(module: str) -> None:
+    defined = vars(importlib.import_module(f"platform.run.ray.{module}")).values()
+    for ours in (kind for kind in defined if isinstance(kind, type) and kind.__module__.startswith("platform.")):
+        rays = {name for base in ours.__mro__ if base.__module__.startswith("ray.") for name in vars(base)}
+        assert {name for name in vars(ours) if is_private(name)} & rays <= {"_abc_impl"}, ours.__name__
