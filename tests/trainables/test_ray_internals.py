@@ -243,6 +243,7 @@ def test_what_ended_a_worker_can_be_read() -> None:
     assert (death_of(raised), raised_by(raised)) == (None, cause)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data")
 def test_a_trainer_of_ours_has_our_callback_and_starts_no_extra_actors() -> None:
     from ray.train import UserCallback
     from ray.train.torch import TorchTrainer

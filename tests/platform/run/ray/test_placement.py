@@ -103,7 +103,10 @@ def test_a_study_waits_for_nodes_but_not_for_ever(cluster: Cluster, caplog: pyte
         reservations.query_nodes()
 
 
-def test_tune_creates_groups_through_it_and_workers_see_tunes_own_class(cluster: Cluster) -> None:
+def test_tune_creates_groups_through_it_and_workers_see_tunes_own_class(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PlacementGroupResourceManager, "__del__", lambda _: None)  # it would remove them from Ray
     reservations = Reservations(Need(2, "motion", least=1), Grant(1, 0.0, workers=2))
     cluster.has(1)
     manager = PlacementGroupResourceManager()
