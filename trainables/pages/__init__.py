@@ -1,1 +1,1 @@
-"""Pages on which people see judged videos."""
+"""What people see in a browser: one HTML kit and style sheet; pages of judged videos, tables, drawings, film strips."""

@@ -3,14 +3,8 @@
 import math
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 
-_FOLDER = Path(__file__).parent
-
-
-def styles(*names: str) -> str:
-    """Return the style sheets of this package."""
-    return "".join((_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in names)
+from trainables.pages.kit import style_sheet
 
 
 @dataclass
@@ -44,7 +38,7 @@ class Drawing:
 
     def svg(self, *, alone: bool = False) -> str:
         """Return it as part of a page, or `alone` as a file of its own."""
-        style = f"<style>{styles('colours', 'chart')}</style>" if alone else ""
+        style = f"<style>{style_sheet()}</style>" if alone else ""
         ground = '<rect width="100%" height="100%" class="ground"/>' if alone else ""
         space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
         size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from trainables.judging.score_tables import Row
@@ -42,6 +43,17 @@ class Section:
     rows: tuple[Row, ...]
     ranked_by: Metric
     exhibits: tuple[Exhibit, ...]
+
+    @property
+    def meanings(self) -> list[tuple[str, str]]:
+        """What each system is, for the reader; only those of which something is to be said."""
+        return [(name.replace("_", " "), text) for name, text in self.systems.items() if text]
+
+    @property
+    def groups(self) -> list[tuple[Group, list[Exhibit]]]:
+        """The exhibits of each group."""
+        grouped = groupby(self.exhibits, key=lambda exhibit: exhibit.group)
+        return [(group, list(exhibits)) for group, exhibits in grouped]
 
     @property
     def rule(self) -> str:

@@ -24,6 +24,7 @@ from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 from trainables.pages.drawing import scale
 from trainables.pages.grid import Cell, Grid
+from trainables.pages.kit import render
 
 ROW = ("label", "value")
 """Styles of what is written beside a bar."""
@@ -123,10 +124,16 @@ def test_random_orders_agree_less_than_the_level_says() -> None:
     assert agreement_by_chance(8) == pytest.approx(0.643, abs=0.03)  # the tabled critical value of Spearman's rho
 
 
-def test_html_is_escaped_and_latex_too() -> None:
+def test_html_is_escaped_and_latex_too(tmp_path: Path) -> None:
     grid = Grid("a & b", ("x", "y"), ((Cell("<b>"), Cell("1_2", ("[−1, 2]",), "worse")), (Cell("g", tone="group"),)))
-    assert "<b>" not in grid.html()
-    assert 'colspan="2"' in grid.html()
+    template = tmp_path / "one_table.html"
+    template.write_text(
+        '{% extends "page.html" %}{% import "kit.html" as kit %}{% block content %}{{ kit.table(grid) }}{% endblock %}'
+    )
+    html = render(template, title="<i>", grid=grid)
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert 'colspan="2"' in html
     assert r"a \& b" in grid.latex()
     assert "$<$b$>$ & 1\\_2; [$-$1, 2]" in grid.latex()
 
