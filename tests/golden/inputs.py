@@ -1,0 +1,192 @@
+"""Fixed inputs for every stage, drawn by numpy: no stage decides what another one is given here."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import nn
+
+from storage.memory import MemoryStore
+from storage.runs import Artifacts, Manifest, RunStore
+from trainables.config.trial import TrialConfig, resolve
+from trainables.datasets.phantom.stimuli import captions, render, sample_factors
+from trainables.networks.motion import motion_decoder
+from trainables.networks.semantic import SemanticDecoder
+from trainables.networks.structure import StructureDecoder
+
+SPLIT = ["train"] * 10 + ["validation"] * 3 + ["test"] * 3
+HELD_OUT = np.arange(10, 16)
+MADE = np.array([10, 11, 13, 14])
+"""The clips that are made into video."""
+FRAMES, VOXELS, CLIP_DIM = 8, 24, 12
+CONDITION, LATENTS = (20, 64), (FRAMES, 4, 16, 16)
+"""As the shipped networks have them."""
+DRIVES = ("image", "contrast", "colour", "motion", "words")
+_SMALL = {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8, "mlp_hidden": 8}
+_TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2}
+Tensors = Mapping[str, NDArray[Any]]
+
+
+def config() -> TrialConfig:
+    """Return a config under which every stage takes a second or two."""
+    data = {"train_clips": 6, "validation_clips": 2, "test_clips": 2, "block_clips": 2, "subjects": 1, "voxels": 64}
+    video = {"steps": 4, "noise_timestep": 400, "batch_clips": 2, "validation_clips": 2, "test_clips": 2}
+    sections = {
+        "dataset": data,
+        "features": {"image_variants": 1, "text_variants": 2},
+        "semantic": {"hidden": 8, "head_hidden": [8], "train": _TRAIN},
+        "structure": {"hidden": 8, "train": _TRAIN},
+        "motion": {**_SMALL, "patch_size": 8, "train": _TRAIN},
+        "generator": video,
+        "evaluate": {"shuffles": 20},
+        "importance": {"clips": 3},
+        "noop": {"value": 0.5, "epochs": 2},
+    }
+    return resolve(sections)
+
+
+def write_inputs(folder: Path) -> Mapping[str, Artifacts]:
+    """Return what every stage would find of the stages before it, committed under `folder`."""
+    runs = RunStore(MemoryStore(), cache=folder / "cache")
+    rng = np.random.default_rng(0)
+    return {stage: _committed(runs, stage, files, folder / stage) for stage, files in _files(rng).items()}
+
+
+def _files(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
+    factors = sample_factors(np.random.default_rng(1), len(SPLIT))
+    clips = render(factors)
+    facts = {
+        "captions": captions(factors),
+        "source": [f"film {number}" for number in range(len(SPLIT))],
+        "split": SPLIT,
+        "factors": factors.to_json(),
+        "clip_volume": [[4 * number] for number in range(len(SPLIT))],
+        "run_volume": [0, 32],
+        "lag_tr": 2,
+        "tr": 2.0,
+        "roi_names": ["V1", "MT", "frontal"],
+        "subjects": ["one"],
+        "drives": list(DRIVES),
+    }
+    roi = np.arange(VOXELS, dtype=np.int16) % 3
+    bold = {"bold_0": _normal(rng, 70, VOXELS).cumsum(0, dtype=np.float32) / 4, "roi_0": roi}
+    planted = {"share_0": rng.random((VOXELS, len(DRIVES)), dtype=np.float32)}
+    voxels = {"fmri": _normal(rng, len(SPLIT), VOXELS), "roi": roi, "voxel": np.arange(VOXELS, dtype=np.int32)}
+    return {
+        "data": {
+            "clips.safetensors": {"clips": clips},
+            "bold.safetensors": bold,
+            "planted.safetensors": planted,
+            "data.json": facts,
+        },
+        "features": {"features.safetensors": _features(rng), "features.json": {"condition_tokens": CONDITION[0]}},
+        "voxels": {
+            "voxels.safetensors": voxels,
+            "voxels.json": {"split": SPLIT, "roi_names": facts["roi_names"], "subject": "one"},
+        },
+        **_decoders(rng),
+        **_videos(rng, clips[MADE]),
+    }
+
+
+def _features(rng: np.random.Generator) -> Tensors:
+    count = len(SPLIT)
+    return {
+        "clip_image": _normal(rng, count, CLIP_DIM),
+        "clip_text": _normal(rng, count, CLIP_DIM),
+        "clip_image_variants": _normal(rng, count, 2, CLIP_DIM),
+        "clip_text_variants": _normal(rng, count, 2, CLIP_DIM),
+        "condition": _normal(rng, count, *CONDITION),
+        "latents": _normal(rng, count, *LATENTS),
+    }
+
+
+def _decoders(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
+    trial, sizes = config(), (CONDITION[0] - 1, CONDITION[1])
+    semantic = SemanticDecoder(trial.semantic, voxels=VOXELS, clip_dim=CLIP_DIM, condition=sizes)
+    structure = StructureDecoder(
+        VOXELS,
+        LATENTS[1:],
+        hidden=trial.structure.hidden,
+        residual_layers=trial.structure.residual_layers,
+        dropout=trial.structure.dropout,
+    )
+    networks: Mapping[str, nn.Module] = {
+        "semantic": semantic,
+        "structure": structure,
+        "motion": motion_decoder(trial.motion, voxels=VOXELS, video=LATENTS),
+    }
+    shapes = {
+        "semantic": ("condition", sizes),
+        "structure": ("first_latent", LATENTS[1:]),
+        "motion": ("latents", LATENTS),
+    }
+    return {
+        stage: {
+            "model.safetensors": _weights(rng, network),
+            "predictions.safetensors": {shapes[stage][0]: _normal(rng, 6, *shapes[stage][1]), "index": HELD_OUT},
+        }
+        for stage, network in networks.items()
+    }
+
+
+def _weights(rng: np.random.Generator, network: nn.Module) -> Tensors:
+    """Return weights that do not depend on how torch initialises a network."""
+    state = network.state_dict()
+    return {
+        name: _normal(rng, *value.shape) / 4 if value.is_floating_point() else value.numpy()
+        for name, value in state.items()
+    }
+
+
+def _videos(rng: np.random.Generator, truth: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
+    def noisy() -> NDArray[np.uint8]:
+        return np.clip(truth + rng.normal(scale=30.0, size=truth.shape), 0, 255).astype(np.uint8)
+
+    made = {"videos": noisy(), "plain": noisy(), "index": MADE}
+    controls = {"ceiling": noisy(), "ceiling_plain": noisy(), "mean_latent": noisy()[0], "index": MADE}
+    return {"reconstruct": {"videos.safetensors": made}, "controls": {"videos.safetensors": controls}}
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def _committed(runs: RunStore, stage: str, files: Mapping[str, Any], folder: Path) -> Artifacts:
+    folder.mkdir()
+    for name, content in files.items():
+        if name.endswith(".json"):
+            (folder / name).write_text(json.dumps(content), encoding="utf-8")
+        else:
+            save_file({key: np.ascontiguousarray(values) for key, values in content.items()}, folder / name)
+    settings = {"reconstruct": {"motion": "decoded"}, "generator": {"steps": 4}}
+    runs.commit(Manifest(f"{stage}-0", stage, settings, 0, {}, {}, {}, (), {}, 0.0, 0.0), folder)
+    return runs.open(f"{stage}-0")
+
+
+def networks_of_clips() -> Mapping[str, Any]:
+    """Return stand-ins for the networks that judge clips: fixed linear maps of coarse frames."""
+    rng = np.random.default_rng(2)
+    sizes = {"image_classifier": 32, "video_classifier": 20, "vifi": 8, "clip": 8}
+    return {role: _linear(rng.normal(size=(8 * 8 * 3, size)), role) for role, size in sizes.items()}
+
+
+def _linear(weights: NDArray[np.float64], role: str) -> Any:
+    def network(clip: NDArray[np.uint8]) -> NDArray[np.float64]:
+        coarse = clip[:, 4::8, 4::8].reshape(len(clip), -1) / 255.0 - 0.5
+        values: NDArray[np.float64] = coarse @ weights + 0.5
+        return values.mean(axis=0, keepdims=True) if role == "video_classifier" else values
+
+    return network
+
+
+def pair_of_clips() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a true clip of the phantom and a noisy one that moves otherwise."""
+    clips = render(sample_factors(np.random.default_rng(1), 2))
+    noise = np.random.default_rng(3).normal(scale=20.0, size=clips[0].shape)
+    mixed = 0.7 * clips[0] + 0.3 * clips[1] + noise
+    return clips[0], np.clip(mixed, 0, 255).astype(np.uint8)
