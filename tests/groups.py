@@ -1,20 +1,23 @@
 """What each test needs, and the group that it runs in: decided here for all tests, from their fixtures and markers.
 
-`pytest -n 2` runs each group in one process, so that a server or a Ray cluster is started once. Tests that need neither
-are grouped by file, since fixtures of a file are made once per process. Groups that mostly wait come first.
+`pytest -n 3` runs each group in one process, so that a server or a Ray cluster is started once, and what one process
+waits for leaves the cores to the others. Tests that need neither are grouped by file, since fixtures of a file are made
+once per process. The groups that take longest come first.
 """
 
 from typing import Any
 
 import pytest
 
-RAY_FIXTURES = frozenset({"local_ray", "nodes", "ray_cluster", "ray_folder"})
+SHARED_RAY = frozenset({"local_ray", "ray_cluster"})
+"""Fixtures of the session's own Ray."""
+RAY_FIXTURES = SHARED_RAY | {"nodes", "ray_folder"}
 SERVER_FIXTURES = frozenset(
     {"browser", "ceph", "ceph_store", "mlflow_server", "postgres", "s3_endpoint", "s3_environment", "s3_store"}
 )
 SERVED_PARAMETERS = frozenset({"ceph", "ceph_store", "s3", "s3_store"})
 """Parameters that name a fixture of a server, which `request.getfixturevalue` then starts."""
-_FIRST = ("ray", "server")
+_FIRST = ("ray", "clusters", "server")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects, and before xdist reads the groups
@@ -29,21 +32,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def needs(item: pytest.Item) -> set[str]:
     """Return which of the markers `ray` and `server` the fixtures and parameters of a test call for."""
-    fixtures = frozenset(getattr(item, "fixturenames", ()))
-    found = set()
-    if fixtures & RAY_FIXTURES:
-        found.add("ray")
-    if fixtures & SERVER_FIXTURES or _parameters(item) & SERVED_PARAMETERS:
-        found.add("server")
-    return found
+    markers = set()
+    if _fixtures(item) & RAY_FIXTURES:
+        markers.add("ray")
+    if _fixtures(item) & SERVER_FIXTURES or _parameters(item) & SERVED_PARAMETERS:
+        markers.add("server")
+    return markers
 
 
 def group(item: pytest.Item) -> str:
-    """Return the name of the group of a test that is marked."""
-    for marker in _FIRST:
-        if item.get_closest_marker(marker) is not None:
-            return marker
+    """Return the name of the group of a test that is marked; tests that start a Ray of their own are `clusters`."""
+    if item.get_closest_marker("ray") is not None:
+        return "ray" if _fixtures(item) & SHARED_RAY else "clusters"
+    if item.get_closest_marker("server") is not None:
+        return "server"
     return item.nodeid.partition("::")[0]
+
+
+def _fixtures(item: pytest.Item) -> frozenset[str]:
+    return frozenset(getattr(item, "fixturenames", ()))
 
 
 def _parameters(item: pytest.Item) -> set[Any]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from platform.study.ablation_file import load_ablation
 from platform.study.plan import make_plan
 from storage.uri import open_store
 from tests import structure
+from tests.programs import ROOT, program
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("storage", "trainables", "platform")
 ENGINES = {
     "ray": {
@@ -55,10 +56,11 @@ ABLATIONS = sorted((ROOT / "ablations").glob("*.yaml"))
 DOCUMENTS = sorted(path for path in ROOT.glob("*.md"))
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def sources() -> tuple[tuple[str, ast.Module], ...]:
+    """Return all modules, parsed: for many tests, which change none."""
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -117,14 +119,13 @@ def test_no_pickle_and_no_unsafe_load() -> None:
 
 
 def test_light_modules_load_no_engine() -> None:
-    code = f"import sys, {', '.join(LIGHT)}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = program("loaded", ",".join(LIGHT), ",".join(HEAVY))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_platform_answers_as_the_standard_module_and_as_ours() -> None:
-    code = "import platform; print(platform.system(), platform.python_version()); import platform.events"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(program("standard_platform"), cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [os.uname().sysname, sys.version.split()[0]]
 
 

@@ -9,8 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from platform.evaluate import main
-
 Clip = NDArray[np.uint8]
 
 
@@ -34,6 +32,8 @@ def gif(path: Path, clip: Clip, *, duration: int) -> Path:
 
 
 def evaluate(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+    from platform.evaluate import main  # seconds, which a pytest that runs other tests need not wait
+
     code = main([*map(str, arguments), "--json", "--no-tracking"])
     return code, json.loads(capsys.readouterr().out)
 

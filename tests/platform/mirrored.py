@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from platform.events import TrialEvent
-from platform.mlflow_view.client import connected
-from platform.mlflow_view.tracking import Tracking
-from platform.study.study import Study
 from platform.tracking_uri import default_tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from platform.study.study import Study
 
 Points = Counter[tuple[str, str, int]]
 """How often each (trial, metric, epoch) is there."""
@@ -53,7 +52,9 @@ def runs_of(client: "MlflowClient", experiment: str) -> tuple[Any, dict[str, Any
     return parent, children
 
 
-def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: Any) -> None:
+def mirror(home: Path, study: "Study", events: Sequence[TrialEvent], **options: Any) -> None:
+    from platform.mlflow_view.tracking import Tracking  # seconds, which a pytest that runs other tests need not wait
+
     tracking = Tracking(study, home=home, uri=default_tracking(home), store=f"file://{home}/store", **options)
     for event in events:
         tracking.see(event)
@@ -61,6 +62,8 @@ def mirror(home: Path, study: Study, events: Sequence[TrialEvent], **options: An
 
 
 def runs_by_name(home: Path) -> dict[str, Any]:
+    from platform.mlflow_view.client import connected
+
     client = connected(default_tracking(home))
     experiments = [e.experiment_id for e in client.search_experiments() if e.name.startswith("mindsweep/")]
     return {run.info.run_name: run for run in client.search_runs(experiments, max_results=1000)}
@@ -78,9 +81,11 @@ def rows(home: Path) -> dict[str, list[Any]]:
         }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing in them: making one takes seconds."""
+    from platform.mlflow_view.client import connected
+
     folder = tmp_path_factory.mktemp("database")
     connected(default_tracking(folder))
     return folder / "mlflow.db"

@@ -32,6 +32,11 @@ def options_in(home: Path, *, tracking: str = "", **changed: Any) -> Options:
     return replace(usual, **changed)
 
 
+def inline_in(home: Path, **changed: Any) -> Options:
+    """Return the options of a run with everything in `home`, in this process and without Ray."""
+    return options_in(home, inline=True, max_concurrent=None, **changed)
+
+
 class Heard:
     """Stands for the recorder: keeps the events."""
 

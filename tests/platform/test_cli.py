@@ -15,16 +15,18 @@ from platform.cli import add_running, options_of, settings_of, verb_parser
 from platform.errors import UserError
 from platform.options import Options, home_of, open_writable
 from tests.platform.study_texts import NOOP
+from tests.programs import ROOT, program
 
-ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "ray", "optuna", "mlflow", "numpy", "transformers")
+HEAVY = "torch,ray,optuna,mlflow,numpy,transformers"
 
 
-def sweep(*arguments: str, home: Path, code: str | None = None) -> subprocess.CompletedProcess[str]:
+def sweep(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the verb from the project's root."""
-    start = ["-m", "platform.sweep"] if code is None else ["-c", code]
+    return run([sys.executable, "-m", "platform.sweep", *arguments], home=home)
+
+
+def run(command: list[str], *, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MINDSWEEP_HOME": str(home)}
-    command = [sys.executable, *start, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -113,12 +115,8 @@ def test_dry_run_as_json_is_one_object(file: Path, home: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--set", "trials=0"]])
 def test_neither_a_plan_nor_a_mistake_imports_anything_heavy(arguments: list[str], file: Path, home: Path) -> None:
-    code = (
-        "import sys; from platform.sweep import main; main(sys.argv[1:]); "
-        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
-    )
-    done = sweep(str(file), *arguments, home=home, code=code)
-    assert done.stderr.splitlines()[-1] == "[]"
+    done = run(program("loaded", "platform", HEAVY, "platform.sweep", file, *arguments), home=home)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_unknown_options_are_refused_not_guessed(file: Path, home: Path) -> None:

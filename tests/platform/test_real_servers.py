@@ -25,7 +25,7 @@ from tests.servers.mlflow import MlflowServer
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = "s3://mindsweep/lab"
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def stored(study: str) -> list[TrialEvent]:
     return [TrialEvent.from_json(value) for value in EventLog(open_store(STORE), study).read()]
 
 
+@pytest.mark.ray
 @pytest.mark.usefixtures("lab")
 def test_a_sweep_and_an_ablation_end_to_end(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     study = noop_study(tmp_path, "trials: 6\nbase: {noop.epochs: 3}", name="lab_sweep")

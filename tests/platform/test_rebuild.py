@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from optuna.storages.journal import JournalFileBackend
 from platform.errors import UserError
 from platform.events import Kind, TrialEvent
 from platform.mlflow_view.attached_report import attach_report
-from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
 from platform.rebuild import in_time, main
 from platform.record.study_from_store import call_of, recorded_study
@@ -37,8 +35,8 @@ from storage.lease import Lease
 from storage.local import LocalStore
 from storage.studies import load_calls, save_call, save_study
 from tests.platform.noop_studies import dispatcher, noop_study, play
+from tests.programs import ROOT, program
 
-ROOT = Path(__file__).resolve().parents[2]
 SWEEP = """\
 target: noop.value
 trials: 4
@@ -134,13 +132,14 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
 
 
-@pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.usefixtures("plain")
-def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, ray_cluster: str) -> None:
+def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "tiny.yaml"
+    home.mkdir()
+    shutil.copy(database, home)
     file.write_text(SWEEP)
-    assert sweep([str(file), "--home", str(home), "--address", ray_cluster, "--max-concurrent", "2"]) == 0
+    assert sweep([str(file), "--home", str(home), "--inline"]) == 0
     before = everything(default_tracking(home))
     tiny = resolve_study(LocalStore(home / "store"), "tiny")
     points = optuna_trials(home, tiny)
@@ -159,7 +158,7 @@ def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, ray_cluster: st
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("plain")
-def test_an_ablation_comes_back_with_its_report(tmp_path: Path) -> None:
+def test_an_ablation_comes_back_with_its_report(tmp_path: Path, database: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "small.yaml"
     file.write_text(ABLATION)
     study, store = replace(load_ablation(file), repeats=8), LocalStore(home / "store")
@@ -167,8 +166,7 @@ def test_an_ablation_comes_back_with_its_report(tmp_path: Path) -> None:
     amend(store, study.id, Amendment(7, 8, time=5.0))
     study = replace(study, amendments=(Amendment(7, 8, time=5.0),))
     save_call(store, study.id, call_of(study), time=1.0)
-    connected(default_tracking(home))
-    shutil.copy(home / "mlflow.db", tmp_path)  # tables with nothing in them: making them takes seconds
+    shutil.copy(database, home)
     mlflow_view = Tracking(study, home=home, uri=default_tracking(home), store=store.uri)
     for event in in_time(played_ablation(study, store)):
         mlflow_view.see(event)
@@ -183,7 +181,7 @@ def test_an_ablation_comes_back_with_its_report(tmp_path: Path) -> None:
 
     again = forget(home)
     file.unlink()
-    shutil.copy(tmp_path / "mlflow.db", home / "again.db")
+    shutil.copy(database, home / "again.db")
     for _ in range(2):
         assert main(["small", "--home", str(home), "--tracking", again]) == 0
         assert unlike(everything(again), before) == []
@@ -283,12 +281,10 @@ def test_a_study_that_a_driver_works_on_is_left_alone(
 def test_mistakes_are_answered_before_anything_is_imported_or_written(
     tmp_path: Path, played: tuple[LocalStore, str]
 ) -> None:
-    code = "import sys; from platform.rebuild import main; code = main(sys.argv[1:]); "
-    code += "print([m for m in ('ray', 'mlflow', 'optuna', 'torch') if m in sys.modules]); sys.exit(code)"
-    command = [sys.executable, "-c", code, "noop-1", "--home", str(tmp_path)]
+    command = program("loaded", "platform", "ray,mlflow,optuna,torch", "platform.rebuild", "noop-1", "--home", tmp_path)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert "holds no study noop-1; did you mean noop-" in done.stderr
+    assert "holds no study noop-1; did you mean noop or noop-" in done.stderr
     assert done.stdout.splitlines() == ["[]"]
     assert main(["--home", str(tmp_path / "empty")]) == 2
     assert not (tmp_path / "empty").exists()

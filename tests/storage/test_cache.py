@@ -3,7 +3,6 @@
 import mmap
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from storage.cache import Cache
 from storage.content import File, file_at
 from storage.local import LocalStore
 from storage.memory import MemoryStore
+from tests.programs import ROOT, program
 
 SIZE = 10_000
 
@@ -137,35 +137,10 @@ def test_a_download_that_was_killed_is_removed_a_day_later(tmp_path: Path, fetch
     assert new.exists()
 
 
-_PROCESS = """
-import random, sys
-from pathlib import Path
-from storage.cache import Cache
-from storage.content import File
-from storage.memory import MemoryStore
-import hashlib
-folder, limit, hold = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[4]
-numbers = [int(number) for number in sys.argv[3].split(",")]
-store, cache = MemoryStore(), None
-for number in range(20):
-    store.put(f"blobs/{number}", bytes([number]) * 10_000)
-for number in numbers:
-    if cache is None or not hold:
-        cache = Cache(folder, limit=limit)
-    data = store.get(f"blobs/{number}")
-    path = cache.fetch(store, f"blobs/{number}", File(hashlib.sha256(data).hexdigest(), len(data)))
-    assert path.read_bytes() == data
-print("done", flush=True)
-if hold:
-    sys.stdin.read()
-"""
-
-
 def process(folder: Path, *, files: int, numbers: list[int], hold: bool) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _PROCESS, str(folder), str(files * SIZE), ",".join(map(str, numbers))]
-    return subprocess.Popen(
-        [*command, "hold" * hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = program("cache_reader", folder, files * SIZE, ",".join(map(str, numbers)), *["hold"] * hold)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_what_another_process_uses_stays_until_it_dies(tmp_path: Path, fetch: Fetch) -> None:

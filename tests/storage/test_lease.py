@@ -4,7 +4,6 @@ import json
 import logging
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -25,30 +24,7 @@ from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.uri import open_store
 from tests.clocks import SetClock
-
-_HOLDER = """
-import sys, time
-from storage.lease import Lease
-from storage.uri import open_store
-with Lease(open_store(sys.argv[1]), "study", ttl=float(sys.argv[2])):
-    print("held", flush=True)
-    time.sleep(120)
-"""
-
-
-_ELSEWHERE = """
-import sys, time
-from storage import lease
-from storage.uri import open_store
-
-lease._machine = lambda: "other/boot/space"
-held = lease.Lease(open_store(sys.argv[1]), "study", ttl=float(sys.argv[2]))
-held.acquire()
-print("held", flush=True)
-while not held.lost:
-    time.sleep(0.05)
-print("lost", flush=True)
-"""
+from tests.programs import ROOT, program
 
 
 @pytest.fixture
@@ -58,8 +34,8 @@ def elsewhere_on_s3(
     """An S3 store, and a process that holds the lease `study` there, on another machine by all that is stored."""
     with aws(s3_endpoint):
         store = open_store(f"s3://mindsweep/tests/lease-{uuid.uuid4().hex}")
-        command = [sys.executable, "-c", _ELSEWHERE, store.uri, "1.5"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        command = program("lease_elsewhere", store.uri, 1.5)
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "held\n"
@@ -74,8 +50,8 @@ def holder(local: LocalStore) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*, ttl: float = 30.0) -> subprocess.Popen[str]:
-        arguments = [local.uri, str(ttl), "--tracking=http://me:planted-secret@server"]
-        process = subprocess.Popen([sys.executable, "-c", _HOLDER, *arguments], stdout=subprocess.PIPE, text=True)
+        command = program("lease_holder", local.uri, ttl, "--tracking=http://me:planted-secret@server")
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -1,7 +1,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from storage.errors import UnavailableError
 from storage.local import LocalStore
 from storage.uri import open_store
+from tests.programs import ROOT, program
 
 
 def test_fetch_gives_the_stores_own_file(local: LocalStore, tmp_path: Path) -> None:
@@ -102,20 +102,9 @@ def test_a_missing_source_is_not_a_missing_key(local: LocalStore, tmp_path: Path
         local.put("a", tmp_path / "missing")
 
 
-_WRITER = """
-import sys
-from storage.uri import open_store
-store, number = open_store(sys.argv[1]), 0
-while True:
-    store.put(f"n/{number:06d}", bytes([number % 256]) * 3_000_000)
-    store.put("replaced", bytes([number % 256]) * 3_000_000, replace=True)
-    number += 1
-"""
-
-
 def test_a_killed_writer_leaves_nothing_half(local: LocalStore, tmp_path: Path) -> None:
     for delay in (0.05, 0.11, 0.17):
-        writer = subprocess.Popen([sys.executable, "-c", _WRITER, local.uri], stderr=subprocess.DEVNULL)
+        writer = subprocess.Popen(program("endless_writer", local.uri), cwd=ROOT, stderr=subprocess.DEVNULL)
         while not local.exists("replaced"):
             time.sleep(0.01)
         time.sleep(delay)

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from storage import s3, s3_parts
 from storage.errors import UnavailableError
 from storage.retry import Retry
 from storage.s3 import S3Store
+from tests.programs import ROOT, program
 from tests.servers.ceph import Ceph
 from tests.storage.test_s3 import Client
 
@@ -142,30 +142,13 @@ def test_a_stopped_gateway_is_waited_for_and_no_longer_than_said(ceph: Ceph, ope
     assert patient.get("before") + patient.get("during") == b"12"
 
 
-_WRITER = """
-import sys, time
-from pathlib import Path
-from storage import s3, s3_parts
-s3.PART = s3_parts.PART = 5 << 20
-s3_parts._AT_A_TIME = 1
-store = s3.S3Store("mindsweep", sys.argv[1])
-upload_part = store._bucket.client.upload_part
-def first_part_only(**where):
-    answer = upload_part(**where)
-    print("answered", flush=True)
-    time.sleep(600)
-    return answer
-store._bucket.client.upload_part = first_part_only
-store.put("big", Path(sys.argv[2]))
-"""
-
-
 def test_the_writer_is_killed_in_the_middle_of_an_upload(ceph: Ceph, open_ceph: Open, source: Path) -> None:
     """The writer rests after its first part, so that the kill cannot come too late however slowly this test is run."""
     store = open_ceph(5.0)
     prefix = store.uri.removeprefix("s3://mindsweep/")
-    command = [sys.executable, "-c", _WRITER, prefix, str(source)]
-    with subprocess.Popen(command, env={**os.environ, **ceph.environment}, stdout=subprocess.PIPE, text=True) as writer:
+    command = program("first_part", prefix, source)
+    environment = {**os.environ, **ceph.environment}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "answered\n"
         writer.kill()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from storage.errors import IntegrityError, NotFoundError
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, File, Manifest, RunStore
+from tests.programs import ROOT, program
 
 FILES = {"model.safetensors": b"weights" * 1000, "sub/curve.json": b"[1, 2]", "empty": b""}
 
@@ -269,27 +269,9 @@ def test_of_racing_committers_one_wins(runs: RunStore, tmp_path: Path) -> None:
     assert results == [runs.find("noop-1", deep=True)] * 4
 
 
-_COMMITTER = """
-import sys
-from pathlib import Path
-from storage.runs import Manifest, RunStore
-from storage.uri import open_store
-uri, scratch = sys.argv[1:]
-scratch = Path(scratch)
-(scratch / "out").mkdir(parents=True)
-for number in range(30):
-    (scratch / "out" / "shared").write_bytes(bytes(200_000))
-    (scratch / "out" / "who").write_text(f"{scratch} {number}")
-    run = Manifest(f"noop-{number}", "noop", {}, 0, {}, {}, {}, (), {}, 0.0, 0.0)
-    print(RunStore(open_store(uri), cache=scratch / "cache").commit(run, scratch / "out").digest)
-"""
-
-
 def test_racing_processes_agree(local: LocalStore, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _COMMITTER, local.uri]
-    racers = [
-        subprocess.Popen([*command, str(tmp_path / name)], stdout=subprocess.PIPE, text=True) for name in ("a", "b")
-    ]
+    commands = [program("committer", local.uri, tmp_path / name) for name in ("a", "b")]
+    racers = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
     outputs = [racer.communicate()[0] for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
     assert outputs[0] == outputs[1]
@@ -298,28 +280,10 @@ def test_racing_processes_agree(local: LocalStore, tmp_path: Path) -> None:
     assert "".join(f"{run.digest}\n" for run in found if run is not None) == outputs[0]
 
 
-_KILLED = """
-import sys
-from pathlib import Path
-from storage.local import LocalStore
-from storage.runs import Manifest, RunStore
-store = LocalStore(Path(sys.argv[1]))
-original = LocalStore.put
-def put(self, key, data, *, replace=False):
-    if key.startswith(sys.argv[3]):
-        import os, signal
-        os.kill(os.getpid(), signal.SIGKILL)
-    original(self, key, data, replace=replace)
-LocalStore.put = put
-run = Manifest("noop-1", "noop", {}, 0, {}, {}, {}, (), {}, 0.0, 0.0)
-RunStore(store, cache=Path("unused")).commit(run, Path(sys.argv[2]))
-"""
-
-
 @pytest.mark.parametrize("before", ["blobs/sha256/e3", "stages/"])
 def test_a_committer_killed_half_way_has_not_committed(local: LocalStore, tmp_path: Path, before: str) -> None:
     out = filled(tmp_path / "out")
-    done = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "store"), str(out), before], check=False)
+    done = subprocess.run(program("killed_committer", tmp_path / "store", out, before), cwd=ROOT, check=False)
     assert done.returncode == -9
     runs = RunStore(local, cache=tmp_path / "cache")
     assert runs.find("noop-1") is None

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pytest
 
 from storage.errors import ExistsError, UnavailableError
 from storage.s3 import S3Store
+from tests.programs import ROOT, program
 from tests.servers.ceph import Ceph
 from tests.storage.test_s3 import Client, failure
 
@@ -138,27 +138,12 @@ def test_a_completion_whose_answer_was_lost(remote: S3Store, source: Path, monke
         remote.put("big", source)
 
 
-_THERE_AND_BACK = """
-import sys
-from pathlib import Path
-from storage import s3, s3_parts
-s3.PART = s3_parts.PART = 5 << 20
-store, source = s3.S3Store("mindsweep", "tests/memory"), Path(sys.argv[1])
-def peak():
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
-before = peak()
-store.put("big", source, replace=True)
-assert store.fetch("big", source.with_name("target")).stat().st_size == source.stat().st_size
-print(peak() - before)
-"""
-
-
 def test_memory_is_bounded_however_large_the_object(ceph: Ceph, tmp_path: Path) -> None:
     with open(tmp_path / "source", "wb") as file:
         file.truncate(120 << 20)
-    command = [sys.executable, "-c", _THERE_AND_BACK, str(tmp_path / "source")]
+    command = program("there_and_back", tmp_path / "source")
     environment = {**os.environ, **ceph.environment}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100 << 20, "eight parts of 5 MB at a time, and what a client takes"
 
 

@@ -1,6 +1,5 @@
 import hashlib
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.programs import ROOT, program
 from tests.trainables.dataset_tools import Folder, run_stage, small
 from trainables import datasets
 from trainables.datasets.errors import DatasetError
@@ -94,6 +94,6 @@ def test_unknown_subject_is_an_error(made: Folder, tmp_path: Path) -> None:
 
 
 def test_checking_is_light() -> None:
-    code = "import sys; import trainables.datasets.folder; print('torch' in sys.modules, 'av' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    command = program("loaded", "trainables.datasets.folder", "torch,av")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

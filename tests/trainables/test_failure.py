@@ -2,7 +2,6 @@
 
 import errno
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,9 @@ import torch
 
 from storage.errors import UnavailableError
 from storage.local import LocalStore
+from tests.programs import ROOT, program
 from trainables.failure import cause_of
 from trainables.loop import DivergedError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_too_little_memory_for_python_and_for_torch() -> None:
@@ -26,25 +24,7 @@ def test_too_little_memory_for_python_and_for_torch() -> None:
 
 
 def test_a_full_disk_behind_a_store_and_behind_safetensors(tmp_path: Path) -> None:
-    """The limit of a file's size is the only full disk that needs no root."""
-    script = f"""
-import resource
-from pathlib import Path
-import torch
-from safetensors.torch import save_file
-from storage.local import LocalStore
-from trainables.failure import cause_of
-resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
-for act in (
-    lambda: LocalStore(Path({str(tmp_path)!r})).put("blob", bytes(1 << 20)),
-    lambda: save_file({{"x": torch.zeros(1 << 20)}}, Path({str(tmp_path)!r}) / "x.safetensors"),
-):
-    try:
-        act()
-    except Exception as error:
-        print(cause_of(error))
-"""
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program("disk_full", tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["DISK_FULL", "DISK_FULL"], done.stderr
 
 
@@ -76,25 +56,7 @@ def test_what_ray_says_of_the_dead() -> None:
 
 
 def test_a_disk_that_is_full_for_results_fails_the_run_and_stores_nothing(tmp_path: Path) -> None:
-    script = f"""
-import resource
-from pathlib import Path
-from storage.local import LocalStore
-from storage.runs import RunStore
-from trainables.config.trial import resolve
-from trainables.execute import execute
-from trainables.failure import cause_of
-from trainables.graph import stage_runs
-config = resolve({{"noop.epochs": 3}})
-(run,) = stage_runs(config, seed=0, targets=["noop"])
-folder = Path({str(tmp_path)!r})
-runs = RunStore(LocalStore(folder / "store"), cache=folder)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-try:
-    execute(run, config, runs=runs, scratch=folder / "scratch")
-except Exception as error:
-    print(cause_of(error), runs.find(run.identity), list(LocalStore(folder / "store").list("")))
-"""
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = program("disk_full_for_results", tmp_path)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["DISK_FULL", "None", "[]"], done.stderr
     assert "the checkpoint of epoch 1 was not kept, the training goes on" in done.stderr

@@ -38,11 +38,11 @@ from storage.runs import Manifest, RunStore
 from storage.studies import list_studies, save_call, save_study
 from storage.verify import main as verify
 from tests.platform.noop_ablations import TWO_EPOCHS
+from tests.programs import ROOT, program
 from tests.stored import unlike_data
 from trainables.execute import execute_trial
 
 take = importlib.import_module("platform.import").main  # `import` is a keyword
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def execute(study: AblationStudy, store: LocalStore, scratch: Path) -> None:
@@ -122,7 +122,12 @@ def test_a_bundle_holds_all_and_says_what_is_what(exported: Path) -> None:
 
 @pytest.mark.slow
 def test_elsewhere_report_reproduce_and_rebuild_work(
-    exported: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exported: Path,
+    home: Path,
+    tmp_path: Path,
+    database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     there = tmp_path / "there"
     assert take([str(exported), "--home", str(there)]) == 0
@@ -139,6 +144,7 @@ def test_elsewhere_report_reproduce_and_rebuild_work(
     assert "bit-equal" in capsys.readouterr().out
     monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
     monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
+    shutil.copy(database, there)
     assert rebuild(store, "small", home=there, tracking=default_tracking(there)).lack == ""
     assert take([str(exported), "--home", str(there)]) == 0, "a second time nothing is new"
     assert f"0 of {len(checked_bundle(exported).keys)} objects were new" in capsys.readouterr().out
@@ -389,10 +395,8 @@ def test_what_is_damaged_there_is_mended(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_mistakes_are_answered_before_anything_is_imported(tmp_path: Path) -> None:
-    code = "import importlib, sys; code = importlib.import_module(sys.argv[1]).main(sys.argv[2:]); "
-    code += "print([m for m in ('ray', 'mlflow', 'optuna', 'torch') if m in sys.modules]); sys.exit(code)"
     for verb in (["platform.export", "small", str(tmp_path / "out")], ["platform.import", str(tmp_path)]):
-        command = [sys.executable, "-c", code, *verb, "--home", str(tmp_path)]
+        command = program("loaded", "platform", "ray,mlflow,optuna,torch", *verb, "--home", tmp_path)
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout.splitlines()) == (2, ["[]"]), done.stderr
     command = [sys.executable, "-m", "platform.import", "--help"]

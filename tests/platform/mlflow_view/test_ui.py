@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(database, tmp_path)
     monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
     tracking = Tracking(made_up_study(trials=1), home=tmp_path, uri=default_tracking(tmp_path), store="file:///s")
     for event in trial_events(0):

@@ -3,7 +3,6 @@
 import csv
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,8 +17,8 @@ from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
+from tests.programs import ROOT, program
 
-ROOT = Path(__file__).resolve().parents[3]
 FULL = MadeUp(subjects=(0, 1), seeds=9, clips=10, importance=True, failed=frozenset({"wo_motion-u0-s3"}))
 
 
@@ -189,9 +188,10 @@ def test_a_folder_that_cannot_be_written_is_named(home: Path, tmp_path: Path) ->
 
 
 def test_no_engine_is_loaded() -> None:
-    modules = "platform.report, platform.reporting.files, platform.analysis.collect"
-    code = f"import sys, {modules}; print([m for m in ('ray', 'mlflow', 'optuna') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = program(
+        "loaded", "platform.report,platform.reporting.files,platform.analysis.collect", "ray,mlflow,optuna"
+    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

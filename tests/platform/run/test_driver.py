@@ -1,4 +1,7 @@
-"""Studies on a real Ray: outcomes, early stopping, interruption at any moment, and one execution for each identity."""
+"""Whole studies: outcomes, early stopping, interruption at any moment, and one execution for each identity.
+
+On Ray where workers or processes are part of it, in this process where records and views are.
+"""
 
 import json
 import os
@@ -21,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from platform.errors import StudyError, UserError
 from platform.events import TrialEvent
+from platform.options import Options
 from platform.record.optuna_journal import OptunaView
 from platform.run.driver import run_study
 from platform.study.domains import Choice
@@ -29,7 +33,7 @@ from platform.study.study import Study
 from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
-from tests.platform.noop_studies import noop_study, options_in
+from tests.platform.noop_studies import inline_in, noop_study, options_in
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
@@ -50,7 +54,6 @@ summary = run_study(study, options, views=lambda: [OptunaView(study, home=home)]
 print(json.dumps(summary.to_json()))
 sys.exit(summary.exit_code)
 """
-pytestmark = pytest.mark.ray
 
 
 class Heard:
@@ -118,10 +121,9 @@ def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> None:
     study, heard = noop_study(tmp_path, "trials: 6"), Heard()
-    summary = run_study(study, options_in(tmp_path), views=lambda: [heard])
+    summary = run_study(study, inline_in(tmp_path), views=lambda: [heard])
     assert summary.trials == {"completed": 6, "pruned": 0, "failed": 0, "unfinished": 0}
     assert summary.stage_runs == {"executed": 6, "reused": 0}
     assert summary.exit_code == 0
@@ -132,29 +134,27 @@ def test_a_study_runs_to_its_end_and_then_answers_at_once(tmp_path: Path) -> Non
     assert sorted(heard.events, key=lambda e: (e.trial, e.sequence)) == stored
     began = time.monotonic()
     again = Heard()
-    assert run_study(study, options_in(tmp_path), views=lambda: [again]).trials == summary.trials
+    assert run_study(study, inline_in(tmp_path), views=lambda: [again]).trials == summary.trials
     assert time.monotonic() - began < 2.0
     assert again.events == stored, "views see all that was, to fill in what they missed"
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_failing_trial_is_recorded_with_its_traceback_and_stops_no_other(tmp_path: Path) -> None:
     space = "space: {noop.fail_at: {choice: [0, 1, 2]}, noop.value: {choice: [0.5]}}"
     study = noop_study(tmp_path, "sampler: grid\nbase: {noop.epochs: 2}", space=space)
-    summary = run_study(study, options_in(tmp_path))
+    summary = run_study(study, inline_in(tmp_path))
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 2, "unfinished": 0}
     errors = [event.body["error"] for event in finished(study, tmp_path).values() if event.body["outcome"] == "FAILED"]
     assert len(errors) == 2
     assert all("Traceback" in error and "noop was asked to fail at epoch" in error for error in errors)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_early_stopped_trials_are_pruned_at_their_step(tmp_path: Path) -> None:
     study = noop_study(
         tmp_path,
         "trials: 8\nsampler: random\nscheduler: {asha: {grace_epochs: 1, reduction_factor: 2}}\nbase: {noop.epochs: 8}",
     )
-    summary = run_study(study, options_in(tmp_path), views=lambda: [OptunaView(study, home=tmp_path)])
+    summary = run_study(study, inline_in(tmp_path), views=lambda: [OptunaView(study, home=tmp_path)])
     assert summary.trials["completed"] >= 1
     assert summary.trials["pruned"] >= 1
     assert summary.trials["completed"] + summary.trials["pruned"] == 8
@@ -166,23 +166,30 @@ def test_early_stopped_trials_are_pruned_at_their_step(tmp_path: Path) -> None:
     assert sorted(trial.last_step or 0 for trial in mirrored) == sorted(body["step"] for body in pruned)
 
 
-@pytest.mark.parametrize(
-    ("field", "shared"),
-    [("dataset.seed", 2), ("noop.sleep", 0)],
-    ids=["of a stage that no trial changes", "of a stage that trials could change, but do not"],
-)
-@pytest.mark.usefixtures("ray_cluster")
-def test_each_identity_is_executed_once(field: str, shared: int, tmp_path: Path) -> None:
-    """Neither field changes the noop stage's identity, so four points with two seeds are two stage runs."""
-    usual = noop_study(tmp_path, "sampler: grid\nrepeats: 2\ntrials: 4", space="space: {noop.epochs: {int: [1, 4]}}")
-    values = (1, 2, 3, 4) if field == "dataset.seed" else (0.2, 0.21, 0.22, 0.23)
-    study = replace(usual, space=Space({field: Choice(choice=values)}))
-    summary = run_study(study, options_in(tmp_path))
+def executes_each_identity_once(options: Options, domain: Choice, field: str, *, shared: int) -> None:
+    """Run a study of a field that does not change the noop stage's identity.
+
+    Four points with two seeds are thus two stage runs, of which `shared` are made before the trials.
+    """
+    home, space = options.home, "space: {noop.epochs: {int: [1, 4]}}"
+    usual = noop_study(home, "sampler: grid\nrepeats: 2\ntrials: 4", space=space)
+    study = replace(usual, space=Space({field: domain}))
+    summary = run_study(study, options)
     assert summary.trials["completed"] == 8
     assert summary.stage_runs == {"executed": 2, "reused": 6 + shared}
-    runs = [event.body["runs"]["noop"] for event in finished(study, tmp_path).values()]
+    runs = [event.body["runs"]["noop"] for event in finished(study, home).values()]
     assert len({run["identity"] for run in runs}) == 2
     assert sum(run["reused"] for run in runs) == 6 + shared
+
+
+def test_each_stage_run_that_no_trial_changes_is_executed_once(tmp_path: Path) -> None:
+    executes_each_identity_once(inline_in(tmp_path), Choice(choice=(1, 2, 3, 4)), "dataset.seed", shared=2)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_each_stage_run_that_two_trials_at_a_time_could_make_is_executed_once(tmp_path: Path) -> None:
+    domain = Choice(choice=(0.2, 0.21, 0.22, 0.23))
+    executes_each_identity_once(options_in(tmp_path), domain, "noop.sleep", shared=0)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -223,6 +230,7 @@ def words(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.ray
 @pytest.mark.slow
 def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path, drive: Callable[..., subprocess.Popen[str]]) -> None:
     text = "trials: 8\nrepeats: 1\nbase: {noop.epochs: 4, noop.sleep: 0.15}"

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from storage.events import EventLog
 from storage.runs import read_manifest
 from storage.uri import open_store
 from tests.platform.noop_studies import noop_study, options_in
+from tests.programs import ROOT, program
 
-ROOT = Path(__file__).resolve().parents[3]
 CURVES = "base: {noop.epochs: 4}\ntrials: 8\nscheduler: %s"
 SCHEDULERS = ("fifo", "{asha: {grace_epochs: 1, reduction_factor: 2}}", "{median: {min_trials: 1}}")
 
@@ -55,10 +54,7 @@ def test_a_study_runs_without_ray(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(
         "target: noop.value\nspace: {noop.value: {uniform: [0.0, 1.0]}}\ntrials: 2\nrepeats: 2\n", encoding="utf-8"
     )
-    command = [sys.executable, "tests/programs/inline_study.py", str(tmp_path)]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(program("inline_study", tmp_path), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["completed 4", "ray loaded: False"]
 

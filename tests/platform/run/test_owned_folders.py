@@ -3,14 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from platform.run.owned_folders import make_folder
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.programs import ROOT, program
 
 
 @pytest.fixture
@@ -21,9 +19,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_elsewhere(temporary: Path, *, stays: bool) -> tuple[subprocess.Popen[str], Path]:
     """Let another process make a folder; it is killed afterwards unless it `stays`."""
-    script = "from platform.run.owned_folders import make_folder; print(make_folder('ms-test-'), flush=True); input()"
     process = subprocess.Popen(
-        [sys.executable, "-c", script],
+        program("folder_owner"),
         cwd=ROOT,
         text=True,
         stdin=subprocess.PIPE,

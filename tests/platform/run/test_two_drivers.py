@@ -1,7 +1,6 @@
 """Two drivers with the same stage run: one executes it, the other waits, or takes over when the first is killed."""
 
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,52 +11,12 @@ import pytest
 
 from storage.layout import checkpoint_manifest
 from storage.uri import open_store
+from tests.programs import ROOT, program
 from trainables.config.trial import resolve
 from trainables.graph import stage_runs
 
-ROOT = Path(__file__).resolve().parents[3]
 EPOCHS, HELD = 8, 3
 """Of the stage run, and after how many a driver that is to be seen at work holds."""
-DRIVER = """
-import sys, time
-from pathlib import Path
-from platform.run.run_leases import Claims
-from storage import lease
-from storage.runs import RunStore
-from storage.uri import open_store
-from trainables.config.trial import resolve
-from trainables.execute import execute
-from trainables.graph import stage_runs
-
-uri, folder, machine, epochs, held = sys.argv[1:]
-if machine:
-    lease._machine = lambda: machine
-lease.Lease.__init__.__kwdefaults__["ttl"] = 3.0  # a beat of each second may come late on a busy machine
-runs = RunStore(open_store(uri), cache=Path(folder) / "cache")
-config = resolve({"noop.epochs": int(epochs), "noop.sleep": 0.01})
-(run,) = stage_runs(config, seed=0, targets=["noop"])
-claims = Claims(open_store(uri), runs)
-print("ready", flush=True)
-sys.stdin.readline()
-waits = False
-while not claims.take("trial", [run.identity]):
-    if not waits:
-        print("waits", flush=True)
-    waits = True
-    time.sleep(0.05)
-print("works", flush=True)
-trained = []
-
-def report(epoch, _):
-    trained.append(epoch)
-    if epoch == int(held):
-        print("holds", flush=True)
-        sys.stdin.readline()
-
-execute(run, config, runs=runs, scratch=Path(folder) / "scratch", report=report)
-claims.close()
-print("trained", len(trained), flush=True)
-"""
 
 
 @pytest.fixture
@@ -69,8 +28,7 @@ def drive(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(uri: str, machine: str = "", *, held: int = 0) -> subprocess.Popen[str]:
-        arguments = [uri, str(tmp_path / f"driver{len(started)}"), machine, str(EPOCHS), str(held)]
-        command = [sys.executable, "-c", DRIVER, *arguments]
+        command = program("claiming_driver", uri, tmp_path / f"driver{len(started)}", machine, EPOCHS, held)
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
         return started[-1]

@@ -1,0 +1,7 @@
+"""Make a folder that belongs to this process, print it, and keep it until a line is read."""
+
+from platform.run.owned_folders import make_folder
+
+if __name__ == "__main__":
+    print(make_folder("ms-test-"), flush=True)
+    input()
