@@ -29,7 +29,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from platform.events import TrialEvent
+from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import AT_A_TIME, Tracking
 from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
@@ -172,21 +172,30 @@ def _events(scale: Scale, home: Path) -> tuple[list[TrialEvent], Study]:
     file.write_text(f"target: noop.value\ntrials: {scale.trials}\nspace: {{noop.value: {{uniform: [0.0, 1.0]}}}}\n")
     study, now = load_study(file), time.time()
     specs = [study.spec(point, 0, {"noop.value": point / scale.trials}) for point in range(scale.trials)]
-    events = []
+    events: list[TrialEvent] = []
     for point, spec in enumerate(specs):
         values = {"noop.value": point / scale.trials}
         body = proposed_body(spec, point=point, repeat=0, values=values, labels={})
-        events += [TrialEvent(spec.trial, 0, "proposed", now, body)]
-        events += [TrialEvent(spec.trial, 1, "started", now, {"attempt": 1})]
+        events.append(Proposed.read({"trial": spec.trial, "sequence": 0, "time": now}, body))
+        events.append(Started(trial=spec.trial, sequence=1, time=now, attempt=1))
     for epoch in range(1, scale.epochs + 1):
         for point, spec in enumerate(specs):
             metrics = {f"m{number}": _value(point, epoch, number) for number in range(METRICS)}
             row = {"stage": "noop", "epoch": epoch, "metrics": metrics, "time": now + epoch}
-            events.append(TrialEvent(spec.trial, 1 + epoch, "epochs", now + epoch, {"rows": [row]}))
+            events.append(Epochs(trial=spec.trial, sequence=1 + epoch, time=now + epoch, rows=[row]))
     for point, spec in enumerate(specs):
-        end = {"outcome": "COMPLETED", "metrics": {"noop.value": point / scale.trials}, "step": scale.epochs}
-        body = {**end, "error": None, "seconds": 1.0, "runs": {}}
-        events.append(TrialEvent(spec.trial, 2 + scale.epochs, "finished", now + scale.epochs + 1, body))
+        end = Finished(
+            trial=spec.trial,
+            sequence=2 + scale.epochs,
+            time=now + scale.epochs + 1,
+            outcome="COMPLETED",
+            metrics={"noop.value": point / scale.trials},
+            error=None,
+            seconds=1.0,
+            runs={},
+            step=scale.epochs,
+        )
+        events.append(end)
     return events, study
 
 

@@ -1,45 +1,210 @@
-"""What happens to trials, as events: the record from which every view (MLflow, Optuna, tables) is made.
+"""What happens to trials, as typed events: the record from which every view (MLflow, Optuna, tables) is made.
 
-Events are written to the store before any view sees them, one object each, numbered from 0 within their trial.
+Events are written to the store before any view sees them, one object each, numbered from 0 within their trial. There
+is one frozen class for each kind; `platform.record.trial_record` adds the events of a trial up.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 Kind = Literal["proposed", "started", "epochs", "finished"]
 Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialEvent:
-    """One thing that happened to one trial. `body` holds plain JSON values, by kind.
+    """One thing that happened to one trial."""
 
-    proposed: point, repeat, seed, values (swept field to value), config (resolved), runs (StageRun JSON, inputs first),
-              labels (of an ablation: condition, subject, seed, block)
-    started:  attempt (from 1), after ({cause, error} of the attempt before, if that is why there is another)
-    epochs:   rows, a list of {stage, epoch, metrics, time}; samples, a list of {time, metrics} of what the worker used
-    finished: outcome, metrics ({stage.metric: value}), step (last epoch of the target's stage), error (traceback
-              or null), cause (of a failure, `trainables.failure.Cause`), seconds, runs ({stage: {identity, reused,
-              seconds}}), time (seconds by what they were spent on: queue, data, checkpoint, report, compute), samples,
-              warnings, attempts, retries ({cause: count})
-    """
-
+    kind: ClassVar[Kind]
     trial: str
     sequence: int
-    kind: Kind
     time: float
     """Seconds since 1970; views use it as the time stamp, so that mirroring twice writes the same."""
-    body: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the kind adds, as plain JSON values; what is not known is left out."""
+        raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object that `from_json` reads back."""
-        return asdict(self)
+        return {
+            "trial": self.trial,
+            "sequence": self.sequence,
+            "kind": self.kind,
+            "time": self.time,
+            "body": self.body,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "TrialEvent":
+        """Read what `to_json` wrote, of this version or an earlier one.
+
+        Raises:
+            ValueError: The kind is unknown, or the object is no event.
+        """
+        try:
+            kind = _KINDS[value["kind"]]
+            head = {"trial": value["trial"], "sequence": value["sequence"], "time": value["time"]}
+            return kind.read(head, value["body"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no event of a trial ({type(error).__name__}: {error})") from error
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "TrialEvent":
-        """Read what `to_json` wrote."""
-        return cls(**value)
+    def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
+        """Return the event with `head` (trial, sequence, time) and `body`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed(TrialEvent):
+    """A trial was proposed: its values, its config and the stage runs that it consists of."""
+
+    kind = "proposed"
+    point: int
+    repeat: int
+    seed: int
+    values: Mapping[str, Any]
+    """Swept field to value."""
+    config: Mapping[str, Any]
+    """The resolved config."""
+    runs: Sequence[Mapping[str, Any]]
+    """`StageRun` JSON, inputs first."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of an ablation: condition, subject, seed, block."""
+
+    @cached_property
+    def identities(self) -> Mapping[str, str]:
+        """Stage to the identity of its run."""
+        return {run["stage"]: run["identity"] for run in self.runs}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it adds, as plain JSON values."""
+        body = {
+            "point": self.point,
+            "repeat": self.repeat,
+            "seed": self.seed,
+            "values": dict(self.values),
+            "config": dict(self.config),
+            "runs": list(self.runs),
+        }
+        return body | ({"labels": dict(self.labels)} if self.labels else {})
+
+    @classmethod
+    def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
+        """Return the event with `head` and `body`."""
+        known = {name: body[name] for name in ("point", "repeat", "seed", "values", "config", "runs")}
+        return cls(**head, **known, labels=body.get("labels", {}))
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Why a trial was started once more."""
+
+    cause: str
+    """`trainables.failure.Cause` of the attempt before."""
+    error: str | None = None
+    micro_batch: Mapping[str, int] = field(default_factory=dict)
+    """Stage to the rows that it computes at a time from now on, where memory was short."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        halves = {"micro_batch": dict(self.micro_batch)} if self.micro_batch else {}
+        return {"cause": self.cause, "error": self.error, **halves}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(TrialEvent):
+    """A worker began with the trial, for the first time or once more."""
+
+    kind = "started"
+    attempt: int
+    """From 1."""
+    after: Retry | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it adds, as plain JSON values."""
+        return {"attempt": self.attempt, **({} if self.after is None else {"after": self.after.to_json()})}
+
+    @classmethod
+    def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
+        """Return the event with `head` and `body`."""
+        after = Retry(**body["after"]) if "after" in body else None
+        return cls(**head, attempt=body["attempt"], after=after)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epochs(TrialEvent):
+    """Metrics of epochs, and what the worker used meanwhile."""
+
+    kind = "epochs"
+    rows: Sequence[Mapping[str, Any]]
+    """{stage, epoch, metrics, time} each."""
+    samples: Sequence[Mapping[str, Any]] = ()
+    """{time, metrics} each, named as MLflow names system metrics."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it adds, as plain JSON values."""
+        return {"rows": list(self.rows), **({"samples": list(self.samples)} if self.samples else {})}
+
+    @classmethod
+    def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
+        """Return the event with `head` and `body`."""
+        return cls(**head, rows=body["rows"], samples=body.get("samples", ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(TrialEvent):
+    """A trial ended, for good."""
+
+    kind = "finished"
+    outcome: Outcome
+    metrics: Mapping[str, float]
+    """`stage.metric` to value."""
+    error: str | None
+    """Traceback, or which metric had no finite value."""
+    seconds: float
+    runs: Mapping[str, Mapping[str, Any]]
+    """Stage to {identity, reused, seconds}."""
+    step: int | None = None
+    """Last epoch of the target's stage."""
+    cause: str | None = None
+    """Of a failure, `trainables.failure.Cause`; None in records of versions that did not tell."""
+    stage: str | None = None
+    """In which stage it failed."""
+    spent: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by what they were spent on: queue, data, checkpoint, report, compute."""
+    warnings: Sequence[str] = ()
+    workers: int | None = None
+    """How many the last attempt had, where that was a choice."""
+    attempts: int | None = None
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """Cause to how often it was started again because of it."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it adds, as plain JSON values."""
+        body: dict[str, Any] = {"outcome": self.outcome, "metrics": dict(self.metrics), "runs": dict(self.runs)}
+        body |= {"error": self.error, "seconds": self.seconds, "step": self.step}
+        known = {"cause": self.cause, "stage": self.stage, "workers": self.workers, "attempts": self.attempts}
+        several = {"time": dict(self.spent), "warnings": list(self.warnings), "retries": dict(self.retries)}
+        return body | {name: value for name, value in (known | several).items() if value not in (None, {}, [])}
+
+    @classmethod
+    def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
+        """Return the event with `head` and `body`."""
+        needed = {name: body[name] for name in ("outcome", "metrics", "error", "seconds", "runs")}
+        more = ("step", "cause", "stage", "warnings", "workers", "attempts", "retries")
+        given = {name: body[name] for name in more if name in body}
+        return cls(**head, **needed, **given, spent=body.get("time", {}))
+
+
+_KINDS: Mapping[str, type[TrialEvent]] = {kind.kind: kind for kind in (Proposed, Started, Epochs, Finished)}
 
 
 class View(Protocol):
@@ -57,7 +222,7 @@ SharedState = Literal["waiting", "running", "done", "cached", "failed"]
 
 @runtime_checkable
 class SharedView(Protocol):
-    """A view that also shows how far the shared stage runs are; these are no trials, so there are no events of them."""
+    """A view that also shows the progress of shared stage runs; these belong to no trial, so no event tells of them."""
 
     def shared(self, stage: str, identity: str, state: SharedState) -> None:
         """Show the state of one of them."""

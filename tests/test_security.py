@@ -23,7 +23,6 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from platform.errors import UserError
-from platform.events import TrialEvent
 from platform.record.tables import EPOCHS, RecordTables
 from platform.study import yaml_source
 from platform.tracking_uri import check_tracking
@@ -32,6 +31,7 @@ from storage.errors import UnavailableError
 from storage.memory import MemoryStore
 from storage.retry import Retry
 from storage.runs import Manifest, RunStore
+from tests.platform.made_up_events import made_up_event
 from tests.stored import unlike_data
 from trainables.backbones.load import load_clip
 from trainables.backbones.sources import PHANTOM
@@ -221,7 +221,7 @@ def test_yaml_that_is_a_bomb(text: str, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_damaged_table_is_made_again(changes: list[tuple[int, int]], cut: int) -> None:
     store, key = MemoryStore(), layout.record("s", EPOCHS)
     row = {"stage": "noop", "epoch": 1, "metrics": {"value": 0.5}, "time": 1.0}
-    event = TrialEvent("t", 0, "epochs", 1.0, {"rows": [row]})
+    event = made_up_event("t", 0, "epochs", 1.0, {"rows": [row]})
     for _ in range(2):
         view = RecordTables(store, "s")
         view.see(event)

@@ -22,6 +22,7 @@ import numpy as np
 
 from platform.analysis.per_clip import Floats, PerClip, read_per_clip
 from platform.events import Outcome, TrialEvent
+from platform.record.trial_record import TrialRecord, reduce_events
 from platform.study.design import Design, has_clips, split_of, trial_name
 from platform.study.registration import Amendment, Registration, registered, seeds_of
 from storage.base import Store
@@ -219,31 +220,30 @@ def collect(store: Store, study: str, *, cache: Path) -> AblationResult:
 
 
 def _trials(events: Iterable[TrialEvent]) -> dict[str, AblationTrial]:
-    trials: dict[str, AblationTrial] = {}
-    for event in events:
-        if event.kind == "proposed":
-            trials[event.trial] = _proposed(event)
-        elif event.kind == "finished" and event.trial in trials:
-            trials[event.trial] = _finished(trials[event.trial], event)
-    return trials
+    records = reduce_events(events)
+    return {name: _trial(record) for name, record in records.items() if record.proposed is not None}
 
 
-def _proposed(event: TrialEvent) -> AblationTrial:
-    body = event.body
-    values, block_seed = body["values"], int(body["labels"]["seed"])
-    identities = {run["stage"]: run["identity"] for run in body["runs"]}
-    known = {"identities": identities, "config": body["config"], "proposed": event.time}
-    return AblationTrial(event.trial, values["condition"], values["subject"], block_seed, **known)
-
-
-def _finished(trial: AblationTrial, event: TrialEvent) -> AblationTrial:
-    body = event.body
+def _trial(record: TrialRecord) -> AblationTrial:
+    proposed, end = record.proposed, record.finished
+    assert proposed is not None
+    trial = AblationTrial(
+        record.trial,
+        proposed.values["condition"],
+        proposed.values["subject"],
+        int(proposed.labels["seed"]),
+        identities=proposed.identities,
+        config=proposed.config,
+        proposed=proposed.time,
+    )
+    if end is None:
+        return trial
     return replace(
         trial,
-        outcome=body["outcome"],
-        error=body["error"],
-        metrics=body["metrics"],
-        seconds={stage: run["seconds"] for stage, run in body["runs"].items()},
-        executed=frozenset(run["identity"] for run in body["runs"].values() if not run["reused"]),
-        finished=event.time,
+        outcome=end.outcome,
+        error=end.error,
+        metrics=end.metrics,
+        seconds={stage: run["seconds"] for stage, run in end.runs.items()},
+        executed=frozenset(run["identity"] for run in end.runs.values() if not run["reused"]),
+        finished=end.time,
     )

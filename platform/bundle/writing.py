@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from platform.errors import UserError, nearest
-from platform.events import TrialEvent
+from platform.events import Proposed, TrialEvent
 from platform.record.results import Result, collect, outcomes
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import EPOCHS, TRIALS, write_tables
@@ -180,8 +180,8 @@ class _Bundle:
             (self._folder / LOCK).write_text(locks[-1], encoding="utf-8")
         (self._folder / "configs").mkdir()
         for event in self._events:
-            if event.kind == "proposed":
-                text = json.dumps(event.body["config"], indent=1)
+            if isinstance(event, Proposed):
+                text = json.dumps(event.config, indent=1)
                 (self._folder / "configs" / f"{layout.checked(event.trial)}.json").write_text(text, encoding="utf-8")
 
     def _write_readme(self, chosen: frozenset[str], missing: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from platform.events import TrialEvent
+from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
+from platform.record.trial_record import TrialRecord
 from trainables.config.trial import flatten
 from trainables.graph import STAGES
 from trainables.identity import digest
@@ -67,73 +68,70 @@ class TrialMirror:
     Keeps the first value of each epoch, so that epochs done again after a crash add no second point to a chart.
     """
 
-    def __init__(self) -> None:
-        self._first: dict[tuple[str, int], Point] = {}
-        self._began: float | None = None
-        """When the first attempt started, in seconds since 1970."""
+    def __init__(self, trial: str) -> None:
+        self._record = TrialRecord(trial)
 
     def entries(self, events: Iterable[TrialEvent]) -> Entries:
         """Return what `events` add; they come in order."""
         entries = Entries()
         for event in events:
-            if event.kind == "proposed":
-                self._proposed(entries, event.body)
-            elif event.kind == "epochs":
-                self._epochs(entries, event.body["rows"])
-                self._samples(entries, event.body.get("samples", ()))
-            elif event.kind == "started":
-                entries.status, entries.tags["attempt"] = None, str(event.body["attempt"])
-                self._began = event.time if self._began is None else self._began
-            else:
-                self._finished(entries, event)
+            self._record.absorb(event)
+            if isinstance(event, Proposed):
+                _add_proposal(entries, event)
+            elif isinstance(event, Epochs):
+                self._add_epochs(entries, event)
+            elif isinstance(event, Started):
+                entries.status, entries.tags["attempt"] = None, str(event.attempt)
+            elif isinstance(event, Finished):
+                _add_end(entries, event)
         return entries
 
-    def _proposed(self, entries: Entries, body: Mapping[str, Any]) -> None:
-        runs = {run["stage"]: run["identity"] for run in body["runs"]}
-        config = body["config"]
-        entries.params.update(params(relevant(config, runs)))
-        entries.texts["config.json"] = json.dumps(config, indent=2)
-        entries.tags.update({name: str(body[name]) for name in ("point", "repeat", "seed") if name in body})
-        labels = body.get("labels", {})  # as both: MLflow groups runs by params, and filters by tags
-        entries.tags.update(labels)
-        entries.params.update(labels)
-        entries.tags.update({f"stage.{stage}": identity for stage, identity in runs.items()})
-        if "data" in runs:
-            entries.tags["data.digest"] = runs["data"]
-            entries.dataset = DataSet(config["dataset"]["kind"], runs["data"])
-
-    def _epochs(self, entries: Entries, rows: Iterable[Mapping[str, Any]]) -> None:
-        for row in rows:
-            step, stamp = row["epoch"], milliseconds(row["time"])
-            for name, value in row["metrics"].items():
-                metric = key(f"{EPOCHS}{row['stage']}.{name}")
-                point = Point(metric, float(value), stamp, step)
-                entries.points.append(self._first.setdefault((metric, step), point))
-
-    def _samples(self, entries: Entries, samples: Iterable[Mapping[str, Any]]) -> None:
-        """Add what the worker used meanwhile, named `system/...`, at the seconds since the trial began."""
-        for sample in samples:
-            step = round(sample["time"] - (sample["time"] if self._began is None else self._began))
+    def _add_epochs(self, entries: Entries, event: Epochs) -> None:
+        """Add the metrics of epochs, and what the worker used meanwhile at the seconds since the trial began."""
+        for row in event.rows:
+            first = self._record.rows[row["stage"], row["epoch"]]
+            entries.points.extend(
+                Point(
+                    key(f"{EPOCHS}{first['stage']}.{name}"), float(value), milliseconds(first["time"]), first["epoch"]
+                )
+                for name, value in first["metrics"].items()
+            )
+        began = self._record.began
+        for sample in event.samples:
+            step = round(sample["time"] - (sample["time"] if began is None else began))
             stamp = milliseconds(sample["time"])
             entries.points.extend(Point(key(name), value, stamp, step) for name, value in sample["metrics"].items())
 
-    def _finished(self, entries: Entries, event: TrialEvent) -> None:
-        body, stamp = event.body, milliseconds(event.time)
-        runs = body["runs"]
-        # What a trial that was stopped had reached is in its curves; as a final value it would rank among whole ones.
-        final = {**(body["metrics"] if body["outcome"] == "COMPLETED" else {}), "seconds": body["seconds"]}
-        final.update({f"seconds.{stage}": run["seconds"] for stage, run in runs.items()})
-        final.update({f"time/{part}": seconds for part, seconds in body.get("time", {}).items()})
-        # At step 0 alone: MLflow then charts them as bars, trial beside trial.
-        entries.points.extend(Point(key(name), float(value), stamp, 0) for name, value in final.items())
-        entries.tags["outcome"] = body["outcome"].lower()
-        entries.tags["reused"] = " ".join(stage for stage, run in runs.items() if run["reused"])
-        if body.get("cause") is not None:
-            entries.tags["cause"] = body["cause"].lower()
-        if body["error"] is not None:
-            entries.texts["error.txt"] = body["error"]
-            entries.tags["error"] = tag_value(body["error"].strip().rpartition("\n")[2])
-        entries.status, entries.ended = STATUS[body["outcome"]], stamp
+
+def _add_proposal(entries: Entries, proposed: Proposed) -> None:
+    identities, config = proposed.identities, proposed.config
+    entries.params.update(params(relevant(config, identities)))
+    entries.texts["config.json"] = json.dumps(config, indent=2)
+    entries.tags.update({name: str(getattr(proposed, name)) for name in ("point", "repeat", "seed")})
+    entries.tags.update(proposed.labels)  # as both: MLflow groups runs by params, and filters by tags
+    entries.params.update(proposed.labels)
+    entries.tags.update({f"stage.{stage}": identity for stage, identity in identities.items()})
+    if "data" in identities:
+        entries.tags["data.digest"] = identities["data"]
+        entries.dataset = DataSet(config["dataset"]["kind"], identities["data"])
+
+
+def _add_end(entries: Entries, end: Finished) -> None:
+    stamp = milliseconds(end.time)
+    # What a trial that was stopped had reached is in its curves; as a final value it would rank among whole ones.
+    final = {**(end.metrics if end.outcome == "COMPLETED" else {}), "seconds": end.seconds}
+    final.update({f"seconds.{stage}": run["seconds"] for stage, run in end.runs.items()})
+    final.update({f"time/{part}": seconds for part, seconds in end.spent.items()})
+    # At step 0 alone: MLflow then charts them as bars, trial beside trial.
+    entries.points.extend(Point(key(name), float(value), stamp, 0) for name, value in final.items())
+    entries.tags["outcome"] = end.outcome.lower()
+    entries.tags["reused"] = " ".join(stage for stage, run in end.runs.items() if run["reused"])
+    if end.cause is not None:
+        entries.tags["cause"] = end.cause.lower()
+    if end.error is not None:
+        entries.texts["error.txt"] = end.error
+        entries.tags["error"] = tag_value(end.error.strip().rpartition("\n")[2])
+    entries.status, entries.ended = STATUS[end.outcome], stamp
 
 
 def relevant(config: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:

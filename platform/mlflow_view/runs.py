@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from platform.events import TrialEvent
+from platform.events import Proposed, TrialEvent
 from platform.mlflow_view.client import find_experiment, log, unless_refused
 from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, params, readable
 from platform.mlflow_view.registry import register
@@ -73,12 +73,12 @@ class StudyRuns:
             parent = self._open_parent()
         entries = mirror.entries(fresh)
         if trial not in self._children:
-            started = next((event.time for event in fresh if event.kind != "proposed"), fresh[0].time)
+            started = next((event.time for event in fresh if not isinstance(event, Proposed)), fresh[0].time)
             tags = {**self._common(started), KIND: "trial", TRIAL: trial, "mlflow.parentRunId": parent}
             tags[NOTE] = f"Trial of [{self._study.id}]({run_link(self._experiment, parent)})"
             run = self._client.create_run(self._experiment, milliseconds(started), tags, run_name=trial)
             self._children[trial] = run.info.run_id
-        if fresh[0].kind == "proposed":
+        if isinstance(fresh[0], Proposed):
             entries.params.update(params({"study": self._shared()}))
         if entries.status is not None:
             with tempfile.TemporaryDirectory() as folder:

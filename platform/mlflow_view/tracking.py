@@ -15,7 +15,7 @@ from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
-from platform.events import TrialEvent
+from platform.events import Proposed, TrialEvent
 from platform.mlflow_view.background_writer import BackgroundWriter
 from platform.mlflow_view.client import artifact_folder, connected
 from platform.mlflow_view.mirror import TrialMirror
@@ -23,7 +23,8 @@ from platform.mlflow_view.registry import save_decoders
 from platform.mlflow_view.runs import Provenance, StudyRuns
 from platform.mlflow_view.summary import conclude
 from platform.record.provenance import tags_here
-from platform.record.results import Result, absorb
+from platform.record.results import Result, results_of
+from platform.record.trial_record import TrialRecord
 from platform.study.study import Study
 from platform.tracking_uri import is_server, without_secrets
 from storage.errors import StoreError
@@ -65,8 +66,8 @@ class Tracking:
         """
         self._study, self._home, self._uri, self._store, self._stage_runs = study, home, uri, store, stage_runs
         self._runs: StudyRuns | None = None
-        self._mirrors: dict[str, TrialMirror] = defaultdict(TrialMirror)
-        self._results: dict[str, Result] = {}
+        self._mirrors: dict[str, TrialMirror] = {}
+        self._records: dict[str, TrialRecord] = {}
         self._waiting: dict[str, TrialEvent] = {}
         self._seen = 0
         self._began = 0.0
@@ -80,10 +81,10 @@ class Tracking:
 
         A trial gets its run when it starts, not when it is proposed, so that MLflow shows how long it took.
         """
-        self._results[event.trial] = absorb(self._results.get(event.trial, Result(event.trial)), event)
+        self._records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
         self._began = event.time if self._seen == 0 else self._began
         self._seen += 1
-        if event.kind == "proposed":
+        if isinstance(event, Proposed):
             self._waiting[event.trial] = event
             return
         if event.trial in self._waiting:
@@ -114,9 +115,8 @@ class Tracking:
             by_trial[event.trial].append(event)
         try:
             runs = self._connected()
-            batches = [
-                (trial, seen, self._mirrors[trial], partial(self._pages, trial)) for trial, seen in by_trial.items()
-            ]
+            mirrors = {trial: self._mirrors.setdefault(trial, TrialMirror(trial)) for trial in by_trial}
+            batches = [(trial, seen, mirrors[trial], partial(self._pages, trial)) for trial, seen in by_trial.items()]
             for _ in ordered(lambda batch: runs.write(*batch), batches, AT_A_TIME if is_server(self._uri) else 1):
                 pass
         except Exception as error:
@@ -125,7 +125,8 @@ class Tracking:
 
     def _pages(self, trial: str, folder: Path) -> None:
         """Put the pages of a trial's evaluate stage run, if it has one, into `folder`."""
-        identity = self._results[trial].identities.get("evaluate")
+        proposed = self._records[trial].proposed
+        identity = None if proposed is None else proposed.identities.get("evaluate")
         if identity is None or self._stage_runs is None or self._stage_runs.find(identity) is None:
             return
         try:
@@ -149,7 +150,7 @@ class Tracking:
         runs = self._connected()
         if runs.concluded == self._seen:
             return
-        results = tuple(self._results[trial] for trial in sorted(self._results))
+        results = results_of(self._records.values())
         with tempfile.TemporaryDirectory() as folder:
             find = self._stage_runs.find if self._stage_runs is not None else lambda _: None
             conclusion = conclude(self._study, results, folder=Path(folder), store=self._store, find=find)

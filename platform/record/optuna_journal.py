@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from platform.errors import UserError
-from platform.events import TrialEvent
+from platform.events import Finished, TrialEvent
 from platform.record.optuna_study import STATES, directions, quiet
 from platform.record.trial_log import PointResult, Records
 from platform.study.domains import Scalar
@@ -56,9 +56,9 @@ class OptunaView:
     def see(self, event: TrialEvent) -> None:
         """Add the point of a trial that finished, if it was the last of its repeats and is not there yet."""
         record = self._records.absorb(event)
-        if event.kind != "finished" or record.proposed is None:
+        if not isinstance(event, Finished) or record.proposed is None:
             return
-        result = self._records.result(record.proposed["point"])
+        result = self._records.result(record.proposed.point)
         if result is not None and result.point not in self._points:
             self._optuna.add_trial(_frozen(self._study, result))
             self._points.add(result.point)

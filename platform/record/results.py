@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from platform.events import Outcome, TrialEvent
+from platform.record.trial_record import TrialRecord, reduce_events
 from trainables.metrics.registry import METRICS, Metric
 
 _RETRIEVAL = re.compile(r"retrieval_(image|text)_")
@@ -29,6 +30,8 @@ class Result:
     seconds: float = 0.0
     finished: float = 0.0
     """Seconds since 1970."""
+    error: str | None = None
+    """Why it failed: a traceback, or which metric had no finite value."""
     identities: Mapping[str, str] = field(default_factory=dict)
     """Stage name to the identity of its run."""
     repeats: int = 1
@@ -43,23 +46,29 @@ class Result:
 
 def collect(events: Iterable[TrialEvent]) -> tuple[Result, ...]:
     """Return one result per trial, in the order of their names; events come in order within a trial."""
-    results: dict[str, Result] = {}
-    for event in events:
-        results[event.trial] = absorb(results.get(event.trial, Result(event.trial)), event)
-    return tuple(results[trial] for trial in sorted(results))
+    return results_of(reduce_events(events).values())
 
 
-def absorb(result: Result, event: TrialEvent) -> Result:
-    """Return `result` with what `event` tells of its trial."""
-    body = event.body
-    if event.kind == "proposed":
-        identities = {run["stage"]: run["identity"] for run in body["runs"]}
-        return replace(result, point=body["point"], repeat=body["repeat"], values=body["values"], identities=identities)
-    if event.kind == "started":
-        return replace(result, outcome=None)
-    if event.kind == "finished":
-        ended = {"seconds": body["seconds"], "finished": event.time}
-        return replace(result, outcome=body["outcome"], metrics=body["metrics"], **ended)
+def results_of(records: Iterable[TrialRecord]) -> tuple[Result, ...]:
+    """Return one result per record, in the order of the trials' names."""
+    return tuple(result_of(record) for record in sorted(records, key=lambda record: record.trial))
+
+
+def result_of(record: TrialRecord) -> Result:
+    """Return what became of one trial so far."""
+    result, proposed, end = Result(record.trial), record.proposed, record.finished
+    if proposed is not None:
+        result = replace(
+            result,
+            point=proposed.point,
+            repeat=proposed.repeat,
+            values=proposed.values,
+            identities=proposed.identities,
+        )
+    if end is not None:
+        result = replace(
+            result, outcome=end.outcome, metrics=end.metrics, error=end.error, seconds=end.seconds, finished=end.time
+        )
     return result
 
 

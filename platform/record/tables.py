@@ -13,12 +13,12 @@ does not have is null; a field whose values are of several types, or lists, is J
 import io
 import json
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from platform.events import TrialEvent
+from platform.events import Finished, Proposed, TrialEvent
+from platform.record.trial_record import TrialRecord
 from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
@@ -48,30 +48,16 @@ class RecordTables:
 
     def __init__(self, store: Store, study: str) -> None:
         self._store, self._study = store, study
-        self._trials: dict[str, dict[str, Any]] = {}
-        self._epochs: dict[tuple[str, str, int, str], tuple[float, float]] = {}
-        self._next: dict[str, int] = defaultdict(int)
+        self._records: dict[str, TrialRecord] = {}
 
     def see(self, event: TrialEvent) -> None:
         """Take in one event, in order within its trial; one that was seen before changes nothing."""
-        if event.sequence < self._next[event.trial]:
-            return
-        self._next[event.trial] = event.sequence + 1
-        row = self._trials.setdefault(event.trial, {**_TRIAL, "study": self._study, "trial": event.trial})
-        if event.kind == "epochs":
-            self._absorb_rows(event)
-        elif event.kind == "proposed":
-            row.update(_proposed(event))
-        elif event.kind == "started":
-            first = event.time if row["started"] is None else row["started"]
-            row.update(started=first, attempts=event.body["attempt"])
-        elif event.kind == "finished":
-            row.update(_finished(event))
+        self._records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
 
     def close(self) -> None:
         """Write the tables if they lack events; what prevents it is only told, since they can be made again."""
         try:
-            if self._trials and self._stored() != sum(self._next.values()):
+            if self._records and self._stored() != self._seen:
                 self.write()
         except StoreError as error:
             again = f"python -m platform.rebuild {self._study}"
@@ -79,18 +65,18 @@ class RecordTables:
 
     def write(self) -> None:
         """Write both tables. Raises `StoreError`."""
-        rows = [self._trials[trial] for trial in sorted(self._trials)]
+        records = [self._records[trial] for trial in sorted(self._records)]
+        rows = [{**_TRIAL, "study": self._study, **_trial_row(record)} for record in records]
         names = [*_TRIAL, *sorted({name for row in rows for name in row} - _TRIAL.keys(), key=_place)]
         self._put(TRIALS, {name: [row.get(name) for row in rows] for name in names})
-        keys = sorted(self._epochs)
-        cells = [(self._study, *key, *self._epochs[key]) for key in keys]
+        cells = [(self._study, *cell) for record in records for cell in _epoch_cells(record)]
         columns: Iterable[Sequence[Any]] = zip(*cells, strict=True) if cells else [()] * len(_EPOCH)
         self._put(EPOCHS, dict(zip(_EPOCH, columns, strict=True)))
 
-    def _absorb_rows(self, event: TrialEvent) -> None:
-        for row in event.body["rows"]:
-            for metric, value in row["metrics"].items():
-                self._epochs.setdefault((event.trial, row["stage"], row["epoch"], metric), (value, row["time"]))
+    @property
+    def _seen(self) -> int:
+        """How many events the records hold."""
+        return sum(record.events for record in self._records.values())
 
     def _stored(self) -> int:
         """Return how many events the stored tables were made from; 0 without them."""
@@ -107,7 +93,7 @@ class RecordTables:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        seen = {_SEEN: str(sum(self._next.values())).encode()}
+        seen = {_SEEN: str(self._seen).encode()}
         table = pa.table({column: _array(column, values) for column, values in columns.items()}, metadata=seen)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
@@ -122,28 +108,41 @@ def write_tables(store: Store, study: str, events: Iterable[TrialEvent]) -> None
     tables.write()
 
 
-def _proposed(event: TrialEvent) -> dict[str, Any]:
-    body = event.body
-    labels = body.get("labels", {})
+def _trial_row(record: TrialRecord) -> dict[str, Any]:
+    """Return what the record holds of one trial, by column."""
+    row: dict[str, Any] = {"trial": record.trial, "started": record.began}
+    row |= {"attempts": record.attempts} if record.attempts else {}
+    row |= _proposed(record.proposed) if record.proposed is not None else {}
+    return row | (_finished(record.finished) if record.finished is not None else {})
+
+
+def _epoch_cells(record: TrialRecord) -> Iterator[tuple[str, str, int, str, float, float]]:
+    """Yield (trial, stage, epoch, metric, value, time), in that order."""
+    for (stage, epoch), row in sorted(record.rows.items()):
+        for metric, value in sorted(row["metrics"].items()):
+            yield record.trial, stage, epoch, metric, value, row["time"]
+
+
+def _proposed(proposed: Proposed) -> dict[str, Any]:
+    labels = proposed.labels
     subject = {"subject": int(labels["subject"])} if "subject" in labels else {}
     return {
-        **{name: body[name] for name in ("point", "repeat", "seed")},
+        **{name: getattr(proposed, name) for name in ("point", "repeat", "seed")},
         **{name: labels[name] for name in ("condition", "block") if name in labels},
         **subject,
-        "proposed": event.time,
-        **{f"param.{name}": value for name, value in flatten(body["config"]).items()},
-        **{f"stage.{run['stage']}": run["identity"] for run in body["runs"]},
+        "proposed": proposed.time,
+        **{f"param.{name}": value for name, value in flatten(proposed.config).items()},
+        **{f"stage.{stage}": identity for stage, identity in proposed.identities.items()},
     }
 
 
-def _finished(event: TrialEvent) -> dict[str, Any]:
-    body = event.body
+def _finished(end: Finished) -> dict[str, Any]:
     return {
-        **{name: body.get(name) for name in ("outcome", "cause", "error", "seconds")},
-        "finished": event.time,
-        **{f"metric.{name}": value for name, value in body["metrics"].items()},
-        **{f"seconds.{stage}": run["seconds"] for stage, run in body["runs"].items()},
-        **{f"time.{what}": seconds for what, seconds in body.get("time", {}).items()},
+        **{name: getattr(end, name) for name in ("outcome", "cause", "error", "seconds")},
+        "finished": end.time,
+        **{f"metric.{name}": value for name, value in end.metrics.items()},
+        **{f"seconds.{stage}": run["seconds"] for stage, run in end.runs.items()},
+        **{f"time.{part}": seconds for part, seconds in end.spent.items()},
     }
 
 

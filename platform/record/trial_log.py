@@ -3,47 +3,28 @@
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from queue import SimpleQueue
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
-from platform.events import Kind, Outcome, TrialEvent, View
-from platform.record.results import averaged, collect, outcomes, ranked
+from platform.events import Outcome, TrialEvent, View
+from platform.record.results import averaged, outcomes, ranked, results_of
 from platform.record.spool import Spool
+from platform.record.trial_record import TrialRecord
 from platform.study.study import Study
 from storage.errors import StoreError
 from storage.events import EventLog
 from trainables.spec import TrialSpec
 
+Event = TypeVar("Event", bound=TrialEvent)
 _log = logging.getLogger(__name__)
 _SLOW = 1.0
 """Seconds after which a store counts as one that does not answer."""
+_WORST_FIRST: tuple[Outcome, ...] = ("FAILED", "PRUNED")
 BEST = 5
 """How many of the best points a summary names."""
-
-
-@dataclass
-class TrialRecord:
-    """One trial so far."""
-
-    name: str
-    proposed: Mapping[str, Any] | None = None
-    """Body of its last `proposed` event."""
-    events: int = 0
-    attempts: int = 0
-    retries: Counter[str] = field(default_factory=Counter)
-    """Cause to how often it was started again because of it."""
-    rows: set[tuple[str, int]] = field(default_factory=set)
-    """(stage, epoch) that are recorded."""
-    curve: dict[int, float] = field(default_factory=dict)
-    """Epoch of the first target's stage to the target's value."""
-    last: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Stage to the metrics of its last recorded epoch."""
-    finished: Mapping[str, Any] | None = None
-    """Body of its `finished` event."""
 
 
 @dataclass(frozen=True)
@@ -74,73 +55,55 @@ class Records:
     def absorb(self, event: TrialEvent) -> TrialRecord:
         """Take in one event, in order within its trial; one that was seen before changes nothing."""
         record = self.trials.setdefault(event.trial, TrialRecord(event.trial))
-        if event.sequence < record.events:
-            return record
-        self.events.append(event)
-        record.events = event.sequence + 1
-        if event.kind == "proposed":
-            record.proposed = event.body
-        elif event.kind == "started":
-            record.attempts = event.body["attempt"]
-            if "after" in event.body:
-                record.retries[event.body["after"]["cause"]] += 1
-        elif event.kind == "epochs":
-            self._absorb_rows(record, event.body["rows"])
-        elif event.kind == "finished":
-            record.finished = event.body
+        if record.absorb(event):
+            self.events.append(event)
         return record
 
-    def new(self, trial: str, kind: Kind, body: Mapping[str, Any]) -> TrialEvent:
-        """Make the next event of `trial`, now, and absorb it."""
+    def new(self, kind: type[Event], trial: str, body: Mapping[str, Any]) -> Event:
+        """Make the next event of `trial`, now, from its `body` as JSON, and absorb it."""
         number = self.trials[trial].events if trial in self.trials else 0
-        event = TrialEvent(trial, number, kind, time.time(), body)
+        event = kind.read({"trial": trial, "sequence": number, "time": time.time()}, body)
         self.absorb(event)
         return event
-
-    def unrecorded(self, trial: str, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those of `rows` that no event holds: a trial that continues repeats what it had reported."""
-        known = self.trials[trial].rows
-        return [row for row in rows if (row["stage"], row["epoch"]) not in known]
 
     def finished(self) -> dict[str, TrialRecord]:
         """Return the finished trials by name."""
         return {name: record for name, record in self.trials.items() if record.finished is not None}
 
+    def curves(self) -> dict[str, dict[int, float]]:
+        """Return what trials reported so far: trial to epoch to the first target's value."""
+        target = self._study.targets[0].name
+        return {name: record.curve(target) for name, record in self.trials.items()}
+
     def values(self) -> dict[int, Mapping[str, Any]]:
         """Return every proposed point, in order, with its values."""
         proposed = (record.proposed for record in self.trials.values())
-        points = {body["point"]: body["values"] for body in proposed if body is not None}
+        points = {proposal.point: proposal.values for proposal in proposed if proposal is not None}
         return dict(sorted(points.items()))
 
     def result(self, point: int) -> PointResult | None:
         """Return what came of `point`, or None while a repeat of it is not finished."""
         names = (self._study.trial_name(point, repeat) for repeat in range(self._study.repeats))
         repeats = [self.trials[name] for name in names if name in self.trials]  # not all trials are gone through
-        done = [record.finished for record in repeats if record.finished is not None]
-        if len(done) < self._study.repeats:
+        ends = [record.finished for record in repeats if record.finished is not None]
+        if len(ends) < self._study.repeats:
             return None
-        seen = {body["outcome"] for body in done}
-        outcome: Outcome = "FAILED" if "FAILED" in seen else "PRUNED" if "PRUNED" in seen else "COMPLETED"
+        outcomes_seen = {end.outcome for end in ends}
+        outcome: Outcome = next((bad for bad in _WORST_FIRST if bad in outcomes_seen), "COMPLETED")
         targets = [target.name for target in self._study.targets] if outcome == "COMPLETED" else []
-        values = tuple(fmean(body["metrics"][name] for body in done) for name in targets)
-        reached = set.intersection(*(set(record.curve) for record in repeats))
-        curve = {epoch: fmean(record.curve[epoch] for record in repeats) for epoch in sorted(reached)}
-        assert repeats[0].proposed is not None, "a trial is proposed before it can finish"
-        return PointResult(point, repeats[0].proposed["values"], outcome, values, curve)
-
-    def _absorb_rows(self, record: TrialRecord, rows: Sequence[Mapping[str, Any]]) -> None:
-        stage, _, metric = self._study.targets[0].name.partition(".")
-        for row in rows:
-            record.rows.add((row["stage"], row["epoch"]))
-            record.last[row["stage"]] = row["metrics"]
-            if row["stage"] == stage and metric in row["metrics"]:
-                record.curve[row["epoch"]] = row["metrics"][metric]
+        values = tuple(fmean(end.metrics[name] for end in ends) for name in targets)
+        curves = [record.curve(self._study.targets[0].name) for record in repeats]
+        reached = set.intersection(*map(set, curves))
+        curve = {epoch: fmean(curve[epoch] for curve in curves) for epoch in sorted(reached)}
+        proposal = repeats[0].proposed
+        assert proposal is not None, "a trial is proposed before it can finish"
+        return PointResult(point, proposal.values, outcome, values, curve)
 
 
 def proposed_body(
     spec: TrialSpec, *, point: int, repeat: int, values: Mapping[str, Any], labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the body of a `proposed` event."""
+    """Return the body of a `Proposed` event."""
     runs = [run.to_json() for run in spec.runs]
     labelled = {"labels": dict(labels)} if labels else {}
     return {
@@ -248,7 +211,7 @@ class Summary:
 
 def summarise(study: Study, records: Records, *, stage_runs: Mapping[str, int], seconds: float) -> Summary:
     """Return how `study` stands by its `records`."""
-    results = collect(records.events)
+    results = results_of(records.trials.values())
     best = ranked(averaged(results), study.targets)[:BEST]
     entries = tuple({"trial": r.trial, "values": dict(r.values), "metrics": dict(r.metrics)} for r in best)
     return Summary(study.id, outcomes(results), entries, dict(stage_runs), seconds)

@@ -65,7 +65,7 @@ def restore(trial: RecordedTrial, stored: RunStore, *, root: Path = ROOT) -> Res
         *_libraries(manifests, root),
         *resolved,
         _data(manifests, config),
-        Fact("seed", "restored", str(trial.proposed["seed"])),
+        Fact("seed", "restored", str(trial.proposed.seed)),
         *_hardware(manifests),
         Fact("records", "differs" if damages else "restored", "; ".join(damages) or "every stored file is intact"),
     )
@@ -151,14 +151,14 @@ def _same(has: str, wanted: str) -> bool:
 def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, list[Fact]]:
     """Return the config if every stage run comes out under its recorded identity, and what to say of both."""
     try:
-        config = TrialConfig.model_validate(trial.proposed["config"])
+        config = TrialConfig.model_validate(trial.proposed.config)
     except ValidationError as error:
         said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_SHOWN])
         return None, [Fact("config", "differs", f"no config of this code: {said}")]
     valid = Fact("config", "restored", "as recorded")
     recorded = trial.runs
     try:
-        now = _stage_runs(config, trial.proposed["seed"], recorded)
+        now = _stage_runs(config, trial.proposed.seed, recorded)
     except (_Fingerprint, KeyError) as error:
         return None, [valid, Fact("identities", "differs", str(error))]
     changes = [change for run in recorded if (change := _change(run, now[run.stage])) is not None]

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from platform.errors import UserError
-from platform.events import TrialEvent
+from platform.events import Proposed, TrialEvent
 from platform.record.results import Result, averaged, collect, outcomes, ranked
 from platform.record.study_names import resolve_trial
 from storage.base import Store
@@ -24,8 +23,8 @@ class RecordedTrial:
 
     study: str
     result: Result
-    proposed: Mapping[str, Any]
-    """Body of its last `proposed` event."""
+    proposed: Proposed
+    """Its last proposal."""
 
     @property
     def name(self) -> str:
@@ -35,13 +34,12 @@ class RecordedTrial:
     @property
     def runs(self) -> tuple[StageRun, ...]:
         """Its stage runs, inputs first."""
-        return tuple(StageRun.from_json(run) for run in self.proposed["runs"])
+        return tuple(StageRun.from_json(run) for run in self.proposed.runs)
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Condition, subject, seed and block; empty for a trial of a sweep."""
-        labels: Mapping[str, str] = self.proposed.get("labels", {})
-        return labels
+        return self.proposed.labels
 
 
 @dataclass(frozen=True)
@@ -95,10 +93,10 @@ def recorded_trial(store: Store, name: str) -> RecordedTrial:
     return RecordedTrial(study, result, proposed[trial])
 
 
-def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Mapping[str, Any]]]:
-    """Return what became of the trials of `study`, and the bodies of their proposals."""
+def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Proposed]]:
+    """Return what became of the trials of `study`, and their last proposals."""
     events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
-    return collect(events), {event.trial: event.body for event in events if event.kind == "proposed"}
+    return collect(events), {event.trial: event for event in events if isinstance(event, Proposed)}
 
 
 def _one(trial: str, completed: Iterable[RecordedTrial], results: Iterable[Result]) -> RecordedTrial:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform.events import Kind
+from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.trial_log import Recorder, Records, proposed_body
 from platform.run.halve_batch import halved
 from platform.run.proposer import Proposer
@@ -106,14 +106,14 @@ class Dispatcher:
         self._queued[trial] += now - self._due.pop(trial, now)
         attempts = self._tools.records.trials[trial].attempts
         after = {"after": self._failures.pop(trial)} if trial in self._failures else {}
-        self._record(trial, "started", {"attempt": attempts + 1, **after})
+        self._record(Started, trial, {"attempt": attempts + 1, **after})
 
     def rows(self, trial: str, rows: Iterable[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]] = ()) -> None:
         """Take in metrics per epoch, and what the worker used meanwhile; rows that are recorded are left out."""
-        new = self._tools.records.unrecorded(trial, rows)
+        new = self._tools.records.trials[trial].unrecorded(rows)
         if new or samples:
             used = {"samples": list(samples)} if samples else {}
-            self._record(trial, "epochs", {"rows": new, **used})
+            self._record(Epochs, trial, {"rows": new, **used})
 
     def ended(self, trial: str, end: Mapping[str, Any]) -> None:
         """Take in the end of `trial`: outcome, metrics, runs, error, seconds. Some failures earn another attempt."""
@@ -124,20 +124,20 @@ class Dispatcher:
         record = self._tools.records.trials[trial]
         times = {"queue": self._queued.pop(trial, 0.0), **end.get("time", {})}
         tried = {"attempts": record.attempts, **({"retries": dict(record.retries)} if record.retries else {})}
-        self._record(trial, "finished", {**end, "step": max(record.curve, default=None), "time": times, **tried})
+        step = max(record.curve(self._study.targets[0].name), default=None)
+        self._record(Finished, trial, {**end, "step": step, "time": times, **tried})
         reused = sum(run["reused"] for run in end["runs"].values())
         self.reused += reused
         self.executed += len(end["runs"]) - reused
         proposed = self._tools.records.trials[trial].proposed
         assert proposed is not None
-        result = self._tools.records.result(proposed["point"])
+        result = self._tools.records.result(proposed.point)
         if result is not None:
             self._tools.proposer.tell(result)
 
     def stopped(self, trial: str) -> None:
         """Take in that the scheduler stopped `trial` early."""
-        last = self._tools.records.trials[trial].last
-        metrics = {f"{stage}.{name}": value for stage, row in last.items() for name, value in row.items()}
+        metrics = self._tools.records.trials[trial].last_metrics()
         self.ended(trial, self._end(trial, "PRUNED", metrics, None))
 
     def failed(self, trial: str, error: str, cause: Cause) -> None:
@@ -193,15 +193,15 @@ class Dispatcher:
                 continue
             labels = self._study.labels(repeat, dict(values))
             body = proposed_body(spec, point=point, repeat=repeat, values=values, labels=labels)
-            if known is None or known.proposed != body:
-                self._record(spec.trial, "proposed", body)
+            if known is None or known.proposed is None or known.proposed.body != body:
+                self._record(Proposed, spec.trial, body)
             self._due[spec.trial] = time.monotonic()
             short = known is not None and known.retries["OUT_OF_MEMORY"] > 0
             specs.append(halved(spec, None)[0] if short else spec)
         return specs
 
-    def _record(self, trial: str, kind: Kind, body: Mapping[str, Any]) -> None:
-        self._tools.recorder.put(self._tools.records.new(trial, kind, body))
+    def _record(self, kind: type[TrialEvent], trial: str, body: Mapping[str, Any]) -> None:
+        self._tools.recorder.put(self._tools.records.new(kind, trial, body))
 
 
 def restore(proposer: Proposer, records: Records, *, repeats: int) -> None:
@@ -211,13 +211,13 @@ def restore(proposer: Proposer, records: Records, *, repeats: int) -> None:
     finished: dict[int, int] = {}
     for event in sorted(records.events, key=lambda event: event.time):
         proposed = records.trials[event.trial].proposed
-        if proposed is None or event.kind not in ("proposed", "finished"):
+        if proposed is None or not isinstance(event, Proposed | Finished):
             continue
-        point = proposed["point"]
+        point = proposed.point
         if point not in known:
             known.add(point)
             proposer.restore(point, values[point])
-        if event.kind == "finished":
+        if isinstance(event, Finished):
             finished[point] = finished.get(point, 0) + 1
             result = records.result(point) if finished[point] == repeats else None
             if result is not None:

@@ -172,7 +172,7 @@ class _Run:
         forget_pulses(self.store, self.study.id)
         scratch = Path(self.place["scratch"])
         work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._tell)
-        return run_inline(work, _curves(records))
+        return run_inline(work, records.curves())
 
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
         """Run all trials; return how many shared stage runs were executed before."""
@@ -187,7 +187,7 @@ class _Run:
             watch = Watch(self.store, self.study.id, self.options.stage_deadline)
             work = trials.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt, watch)
             executed = run_shared(work, self.study.shared_runs(), self._tell)
-            trials.run_trials(work, dispatcher, _curves(records))
+            trials.run_trials(work, dispatcher, records.curves())
         return executed
 
     def _tell(self, run: StageRun, state: SharedState) -> None:
@@ -202,8 +202,3 @@ class _Run:
         except ExistsError as error:
             raise UserError(f"{error}; --fresh begins a new one") from error
         save_call(self.store, self.study.id, call_of(self.study), time=time.time())
-
-
-def _curves(records: Records) -> dict[str, Mapping[int, float]]:
-    """Return what trials reported before: trial to epoch to the first target's value."""
-    return {name: record.curve for name, record in records.trials.items()}

@@ -2,9 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,9 +10,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from platform.events import SharedState, TrialEvent
+from platform.events import Finished, SharedState, Started, TrialEvent
 from platform.figures.figure_data import WORDS
-from platform.record.results import Result, absorb, averaged, outcomes, ranked
+from platform.record.results import Result, averaged, outcomes, ranked, result_of
+from platform.record.trial_record import TrialRecord
 from platform.screen.final_table import best_line, cells, duration, final_table, short_names, values_text
 from platform.study.study import Study
 
@@ -22,17 +21,6 @@ _SHOWN = 12
 """Most running trials that the live table holds."""
 _WIDTH = 120
 """Columns where there is no terminal to ask."""
-
-
-@dataclass
-class _Running:
-    """A trial at work."""
-
-    started: float
-    stage: str = ""
-    epoch: int = 0
-    values: dict[str, float] = field(default_factory=dict)
-    """The last value of each metric, as `stage.metric`."""
 
 
 class Progress:
@@ -51,8 +39,10 @@ class Progress:
         self._console = console if console is not None else stderr_console()
         self._began = time.time()
         self._before = 0
+        self._records: dict[str, TrialRecord] = {}
         self._results: dict[str, Result] = {}
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, float] = {}
+        """Trials at work, with when they started."""
         self._errors: dict[str, str] = {}
         self._shared: dict[str, tuple[str, SharedState, float]] = {}
         self._lock = threading.RLock()
@@ -62,17 +52,17 @@ class Progress:
     def see(self, event: TrialEvent) -> None:
         """Take in one event, in order within its trial."""
         with self._lock:
-            self._results[event.trial] = absorb(self._results.get(event.trial, Result(event.trial)), event)
+            record = self._records.setdefault(event.trial, TrialRecord(event.trial))
+            record.absorb(event)
+            self._results[event.trial] = result_of(record)
             is_new = event.time >= self._began
-            if event.kind == "started":
-                self._running[event.trial] = _Running(event.time)
-            elif event.kind == "epochs" and event.trial in self._running:
-                self._follow(self._running[event.trial], event.body["rows"])
-            elif event.kind == "finished":
+            if isinstance(event, Started):
+                self._running[event.trial] = event.time
+            elif isinstance(event, Finished):
                 self._running.pop(event.trial, None)
                 self._before += not is_new
-                if event.body["error"] is not None:
-                    self._errors[event.trial] = event.body["error"].strip().rpartition("\n")[2]
+                if event.error is not None:
+                    self._errors[event.trial] = event.error.strip().rpartition("\n")[2]
             if is_new:
                 self._start()
                 self._tell(event)
@@ -101,11 +91,6 @@ class Progress:
         results = [self._results[trial] for trial in sorted(self._results)]
         final_table(self._study, results, errors=self._errors, ui=self._ui, console=self._console)
 
-    def _follow(self, running: _Running, rows: list[Mapping[str, Any]]) -> None:
-        for row in rows:
-            running.stage, running.epoch = row["stage"], row["epoch"]
-            running.values.update({f"{row['stage']}.{name}": value for name, value in row["metrics"].items()})
-
     def _start(self) -> None:
         """Begin to show something, the first time that something new happens."""
         if self._live is not None or not self._redraws or not self._console.is_terminal:
@@ -125,12 +110,12 @@ class Progress:
         if self._before:
             self._line(f"{self._before} of {self._study.trial_count} trials were finished before")
             self._before = 0
-        if event.kind == "finished":
+        if isinstance(event, Finished):
             result = self._results[event.trial]
             done = sum(result.outcome is not None for result in self._results.values())
             value = result.value(self._study.targets[0])
             parts = [
-                f"[{done}/{self._study.trial_count}] {result.trial} {WORDS[event.body['outcome']]}",
+                f"[{done}/{self._study.trial_count}] {result.trial} {WORDS[event.outcome]}",
                 "" if value is None else f"{self._study.targets[0].name} {value:.4g}",
                 f"{duration(result.seconds)}",
                 values_text(result, self._names),
@@ -182,14 +167,15 @@ class Progress:
     def _table(self) -> Table:
         target = self._study.targets[0].name
         table = Table("trial", "stage", "epoch", target, "time", *self._names.values(), box=box.SIMPLE, pad_edge=False)
-        for trial, running in sorted(self._running.items())[:_SHOWN]:
-            value = running.values.get(target)
+        for trial, started in sorted(self._running.items())[:_SHOWN]:
+            record = self._records[trial]
+            value = record.last_metrics().get(target)
             row = [
                 trial,
-                running.stage,
-                str(running.epoch) if running.epoch else "",
+                "" if record.latest is None else record.latest["stage"],
+                "" if record.latest is None else str(record.latest["epoch"]),
                 "" if value is None else f"{value:.4g}",
-                duration(time.time() - running.started),
+                duration(time.time() - started),
             ]
             table.add_row(*row, *cells(self._results[trial], self._names))
         return table

@@ -14,8 +14,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.events import TrialEvent
-from platform.record.results import Result, averaged, collect, outcomes, ranked
+from platform.events import Finished, TrialEvent
+from platform.record.results import Result, averaged, outcomes, ranked, results_of
+from platform.record.trial_record import TrialRecord, reduce_events
 from platform.screen.final_table import duration
 from platform.study.design import BASELINE
 from platform.study.study import Study
@@ -91,30 +92,30 @@ def standing(store: Store, study: Study) -> Standing:
     """Return how `study` stands now. Raises `storage.errors.StoreError` if its records cannot be read."""
     now, driver = time.time(), holder(store, f"study-{study.id}")
     events = [TrialEvent.from_json(value) for value in EventLog(store, study.id).ends()]
-    last = {event.trial: event for event in events}
-    results = collect(events)
+    records = reduce_events(events)
+    results = results_of(records.values())
     counts = outcomes(results)
-    ended = [event for event in last.values() if event.kind == "finished"]
+    ended = [record.finished for record in records.values() if record.finished is not None]
     left = max(0, study.trial_count - len(ended))
     rate = _per_second(ended, driver, now)
     retried: Counter[str] = Counter()
     for event in ended:
-        retried.update(event.body.get("retries", {}))
+        retried.update(event.retries)
     order = ranked(averaged(results), study.targets)
     return Standing(
         study=study.id,
         holder=driver,
         trials=study.trial_count,
         counts={name: counts[name] for name in ("completed", "pruned", "failed")},
-        causes=dict(Counter(_cause(event) for event in ended if event.body["outcome"] == "FAILED")),
+        causes=dict(Counter(_cause(event) for event in ended if event.outcome == "FAILED")),
         retried=dict(retried),
-        working=tuple(_working(store, study, last, now)) if driver is not None else (),
+        working=tuple(_working(store, study, records, now)) if driver is not None else (),
         left=left,
         per_hour=None if rate is None else 3600 * rate,
         seconds_left=None if rate is None else left / rate,
         best=_best(order[0]) if order and study.has_best else None,
         baseline=_baseline(study, results),
-        last_active=max((event.time for event in last.values()), default=None),
+        last_active=max((record.time for record in records.values()), default=None),
     )
 
 
@@ -127,11 +128,11 @@ def _baseline(study: Study, results: Iterable[Result]) -> float | None:
     return study.summary(completed).get(f"mean.{BASELINE}.{study.targets[0].name}")
 
 
-def _cause(event: TrialEvent) -> str:
-    return str(event.body.get("cause", "ERROR"))  # records of before causes were told have none
+def _cause(end: Finished) -> str:
+    return "ERROR" if end.cause is None else end.cause  # records of before causes were told have none
 
 
-def _per_second(ended: Iterable[TrialEvent], driver: Mapping[str, Any] | None, now: float) -> float | None:
+def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now: float) -> float | None:
     if driver is None or driver["since"] is None:
         return None
     since = datetime.fromisoformat(driver["since"]).timestamp()
@@ -139,25 +140,24 @@ def _per_second(ended: Iterable[TrialEvent], driver: Mapping[str, Any] | None, n
     return here / max(now - since, 1.0) if here else None
 
 
-def _working(store: Store, study: Study, last: Mapping[str, TrialEvent], now: float) -> Iterator[Working]:
+def _working(store: Store, study: Study, records: Mapping[str, TrialRecord], now: float) -> Iterator[Working]:
     pulses = read_pulses(store, study.id)
     target = study.targets[0]
-    for name in sorted(pulses.keys() - last.keys()):  # those of shared stage runs, which have no events
+    for name in sorted(pulses.keys() - records.keys()):  # those of shared stage runs, which have no events
         yield _one(name, None, pulses[name], target.name, now)
-    for name, event in sorted(last.items()):
-        if event.kind in ("started", "epochs"):
-            yield _one(name, event, pulses.get(name, {}), target.name, now)
+    for name, record in sorted(records.items()):
+        if record.runs:
+            yield _one(name, record, pulses.get(name, {}), target.name, now)
 
 
-def _one(name: str, event: TrialEvent | None, pulse: Mapping[str, Any], target: str, now: float) -> Working:
+def _one(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], target: str, now: float) -> Working:
     """Return what runs as `name`: the later of its last event and its last sign of life tells how far it is."""
     stage, epoch, metrics = pulse.get("stage"), pulse.get("epoch", 0), pulse.get("metrics", {})
     heard = pulse.get("time", 0.0)
-    if event is not None and event.time > heard:
-        heard = event.time
-        rows = event.body.get("rows", [])
-        if rows:
-            stage, epoch, metrics = rows[-1]["stage"], rows[-1]["epoch"], rows[-1]["metrics"]
+    if record is not None and record.time > heard:
+        heard = record.time
+        if record.latest is not None:
+            stage, epoch, metrics = (record.latest[name] for name in ("stage", "epoch", "metrics"))
     at, _, metric = target.partition(".")
     return Working(
         name=name,

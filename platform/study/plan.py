@@ -7,8 +7,8 @@ from itertools import islice
 from math import prod
 from pathlib import Path
 from statistics import median
-from typing import Any
 
+from platform.events import Finished, Proposed, TrialEvent
 from platform.study.study import Study
 from platform.study.swept_stages import varying_stages
 from storage import layout
@@ -155,15 +155,15 @@ class _Past:
 
 
 def _past(study: Study, store: Store) -> _Past:
-    proposed: dict[str, Mapping[str, Any]] = {}
+    proposed: dict[str, Proposed] = {}
     ended = set()
-    for event in EventLog(store, study.id).read():
-        if event["kind"] == "proposed":
-            proposed[event["trial"]] = event["body"]
-        elif event["kind"] == "finished":
-            ended.add(event["trial"])
-    repeats = Counter(body["point"] for body in proposed.values())
-    runs = {trial: tuple(map(StageRun.from_json, body["runs"])) for trial, body in proposed.items()}
+    for event in map(TrialEvent.from_json, EventLog(store, study.id).read()):
+        if isinstance(event, Proposed):
+            proposed[event.trial] = event
+        elif isinstance(event, Finished):
+            ended.add(event.trial)
+    repeats = Counter(proposal.point for proposal in proposed.values())
+    runs = {trial: tuple(map(StageRun.from_json, proposal.runs)) for trial, proposal in proposed.items()}
     return _Past(
         points=frozenset(point for point, count in repeats.items() if count == study.repeats),
         trials=frozenset(ended),

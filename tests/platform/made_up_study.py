@@ -4,13 +4,13 @@ import json
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from platform.events import TrialEvent
 from platform.study.domains import AnyDomain, Choice, Integers, LogUniform, Uniform
 from platform.study.space import Space
 from platform.study.study import FifoOptions, SchedulerConfig, Study
+from tests.platform.made_up_events import made_up_event
 from trainables.config.trial import resolve
 from trainables.metrics.registry import METRICS
 
@@ -97,17 +97,17 @@ def trial_events(index: int, *, repeat: int = 0, repeats: int = 1, outcome: str 
     trial = f"t{index:04d}" if repeats == 1 else f"t{index:04d}-s{repeat}"
     began = BEGAN + 40.0 * (index * repeats + repeat)
     values = point(index)
-    yield TrialEvent(trial, 0, "proposed", began, proposed(index, repeat, values))
-    yield TrialEvent(trial, 1, "started", began + 5, {"attempt": 1})
+    yield made_up_event(trial, 0, "proposed", began, proposed(index, repeat, values))
+    yield made_up_event(trial, 1, "started", began + 5, {"attempt": 1})
     final = rollout_mse(values, repeat=repeat)
     count = {"COMPLETED": EPOCHS, "PRUNED": 2, "FAILED": 1}[outcome]
     curve = [final + 0.5 * math.exp(-0.9 * epoch) * (EPOCHS - epoch) / EPOCHS for epoch in range(1, EPOCHS + 1)]
     for epoch, value in enumerate(curve[:count], start=1):
         metrics = {"loss": value * 1.1, "rollout_mse": value, "teacher_forced_mse": value * 0.8}
         row = {"stage": "motion", "epoch": epoch, "metrics": metrics, "time": began + 5 + 4 * epoch}
-        yield TrialEvent(trial, 1 + epoch, "epochs", began + 5.1 + 4 * epoch, {"rows": [row]})
+        yield made_up_event(trial, 1 + epoch, "epochs", began + 5.1 + 4 * epoch, {"rows": [row]})
     body = finished(outcome, final if outcome == "COMPLETED" else curve[count - 1], count)
-    yield TrialEvent(trial, 2 + count, "finished", began + 8 + 4 * count, body)
+    yield made_up_event(trial, 2 + count, "finished", began + 8 + 4 * count, body)
 
 
 def proposed(index: int, repeat: int, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +154,8 @@ def study_events(*, trials: int = 12, repeats: int = 1, pruned: int = 2, failed:
 
 def later(event: TrialEvent, *, trial: str | None = None, **body: Any) -> TrialEvent:
     """Return `event` with other parts of its body, perhaps for another trial."""
-    return replace(event, trial=event.trial if trial is None else trial, body={**event.body, **body})
+    name = event.trial if trial is None else trial
+    return made_up_event(name, event.sequence, event.kind, event.time, {**event.body, **body})
 
 
 def _run(stage: str, number: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from platform.errors import UserError
-from platform.events import TrialEvent
 from platform.record.trial_log import proposed_body
 from platform.study import yaml_source
 from platform.study.ablation import AblationStudy
@@ -15,6 +14,7 @@ from platform.study.ablation_file import build_ablation
 from storage.base import Store
 from storage.events import EventLog
 from storage.studies import save_study
+from tests.platform.made_up_events import made_up_event
 
 NOOP = """\
 primary: [noop.value]
@@ -67,5 +67,5 @@ def play(study: AblationStudy, store: Store, *, outcome: Mapping[str, str] | Non
             if spec.trial in other:
                 end |= {"outcome": other[spec.trial], "metrics": {}, "runs": {}, "error": "it broke"}
             for number, (kind, content) in enumerate([("proposed", body), ("finished", end)]):
-                event = TrialEvent(spec.trial, number, kind, 1000.0 + number, content)  # type: ignore[arg-type]
+                event = made_up_event(spec.trial, number, kind, 1000.0 + number, content)
                 log.append(spec.trial, number, event.to_json())

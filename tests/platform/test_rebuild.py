@@ -34,6 +34,7 @@ from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
 from storage.studies import load_calls, save_call, save_study
+from tests.platform.made_up_events import made_up_event
 from tests.platform.noop_studies import dispatcher, noop_study, play
 from tests.programs import ROOT, program
 
@@ -205,7 +206,7 @@ def played_ablation(study: AblationStudy, store: LocalStore) -> Iterator[TrialEv
             ("finished", {**end, "step": None}),
         ]
         for sequence, (kind, body) in enumerate(bodies):
-            event = TrialEvent(spec.trial, sequence, kind, began + 0.1 * sequence, body)
+            event = made_up_event(spec.trial, sequence, kind, began + 0.1 * sequence, body)
             log.append(event.trial, event.sequence, event.to_json())
             yield event
 
@@ -263,7 +264,11 @@ def test_a_definition_that_is_not_the_one_it_is_named_by(tmp_path: Path, played:
 
 def test_events_are_replayed_in_the_order_in_which_they_happened() -> None:
     times = {"a": (5.0, 1.0, 7.0), "b": (2.0, 6.0)}
-    events = [TrialEvent(t, n, "started", time) for t, all_of_it in times.items() for n, time in enumerate(all_of_it)]
+    events = [
+        made_up_event(trial, number, "started", time, {"attempt": 1})
+        for trial, series in times.items()
+        for number, time in enumerate(series)
+    ]
     found = [(event.trial, event.sequence) for event in in_time(events)]
     assert found == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("a", 2)], "a clock that goes back disorders no trial"
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from platform.bundle.reading import checked_bundle, take_in
 from platform.errors import UserError
-from platform.events import Kind, TrialEvent
+from platform.events import Kind
 from platform.export import main as export
 from platform.rebuild import rebuild
 from platform.record.study_from_store import call_of
@@ -37,6 +37,7 @@ from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
 from storage.studies import list_studies, save_call, save_study
 from storage.verify import main as verify
+from tests.platform.made_up_events import made_up_event
 from tests.platform.noop_ablations import TWO_EPOCHS
 from tests.programs import ROOT, program
 from tests.stored import unlike_data
@@ -63,7 +64,7 @@ def execute(study: AblationStudy, store: LocalStore, scratch: Path) -> None:
             ("finished", {**end, "runs": times}),
         ]
         for sequence, (kind, body) in enumerate(bodies):
-            event = TrialEvent(spec.trial, sequence, kind, 1000.0 + number + sequence / 10, body)
+            event = made_up_event(spec.trial, sequence, kind, 1000.0 + number + sequence / 10, body)
             EventLog(store, study.id).append(spec.trial, sequence, event.to_json())
 
 
@@ -172,7 +173,7 @@ def test_by_default_the_evaluations_are_in_it(tmp_path: Path) -> None:
         manifest = Manifest(run["identity"], run["stage"], {}, 0, {}, {}, {}, (), {}, 0.0, 0.0)
         runs.commit(manifest, tmp_path / run["stage"])
     body = {**proposed_body(spec, point=0, repeat=0, values=study.points[0], labels=study.labels(0, study.points[0]))}
-    event = TrialEvent(spec.trial, 0, "proposed", 1.0, {**body, "runs": made})
+    event = made_up_event(spec.trial, 0, "proposed", 1.0, {**body, "runs": made})
     EventLog(store, study.id).append(spec.trial, 0, event.to_json())
     assert export(["small", str(tmp_path / "out"), "--home", str(tmp_path)]) == 0
     assert [path.name for path in (tmp_path / "out" / "store" / "stages").iterdir()] == ["evaluate-00"]

@@ -9,7 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from platform.errors import UserError
-from platform.events import TrialEvent
+from platform.events import Epochs, Finished, Proposed, TrialEvent
 from platform.record.optuna_journal import OptunaView
 from platform.record.trial_log import Records
 from platform.study.study import Study
@@ -29,10 +29,10 @@ def events(study: Study) -> list[TrialEvent]:
     for point, (chosen, outcome) in enumerate(zip(values, ("COMPLETED", "FAILED", "PRUNED"), strict=True)):
         trial = study.trial_name(point, 0)
         body = {"point": point, "repeat": 0, "seed": 0, "values": chosen, "config": {}, "runs": []}
-        records.new(trial, "proposed", body)
+        records.new(Proposed, trial, body)
         rows = [{"stage": "noop", "epoch": e, "metrics": {"value": 2.0 - e / 4}, "time": 0.0} for e in (1, 2)]
-        records.new(trial, "epochs", {"rows": rows})
-        records.new(trial, "finished", end({"noop.value": 0.5} if outcome == "COMPLETED" else {}, outcome))
+        records.new(Epochs, trial, {"rows": rows})
+        records.new(Finished, trial, end({"noop.value": 0.5} if outcome == "COMPLETED" else {}, outcome))
     return records.events
 
 

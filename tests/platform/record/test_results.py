@@ -1,6 +1,7 @@
 """What events add up to: results, means over repeats, rankings."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_collect_reads_values_outcome_and_identities() -> None:
 def test_a_trial_started_again_is_unfinished() -> None:
     events = list(trial_events(0, outcome="FAILED"))
     assert collect(events)[0].outcome == "FAILED"
-    assert collect([*events, events[1]])[0].outcome is None
+    assert collect([*events, replace(events[1], sequence=len(events))])[0].outcome is None
 
 
 def test_pruned_failed_and_not_finite_trials_have_no_value() -> None:

@@ -8,12 +8,13 @@ from platform.events import TrialEvent
 from platform.record.spool import Spool
 from storage.events import EventLog
 from storage.memory import MemoryStore
+from tests.platform.made_up_events import made_up_event
 
 STORE = "s3://bucket/prefix"
 
 
 def event(trial: str, sequence: int, *, attempt: int = 1) -> TrialEvent:
-    return TrialEvent(trial, sequence, "started", 0.25, {"attempt": attempt})
+    return made_up_event(trial, sequence, "started", 0.25, {"attempt": attempt})
 
 
 def left_behind(home: Path, *events: TrialEvent) -> Path:

@@ -20,6 +20,7 @@ from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
 from storage.uri import open_store
+from tests.platform.made_up_events import made_up_event
 from tests.platform.made_up_study import EPOCHS as MADE_UP_EPOCHS
 from tests.platform.made_up_study import later, made_up_study, point, rollout_mse, study_events, trial_events
 
@@ -81,7 +82,7 @@ def test_an_event_seen_twice_and_an_epoch_done_again_change_nothing(tmp_path: Pa
     tables(local, events)
     first = frame(tmp_path, EPOCHS)
     row = {"stage": "motion", "epoch": 1, "metrics": {"rollout_mse": 77.0}, "time": 9.0}
-    tables(local, [*events, *events, TrialEvent("t0000", len(events), "epochs", 9.0, {"rows": [row]})])
+    tables(local, [*events, *events, made_up_event("t0000", len(events), "epochs", 9.0, {"rows": [row]})])
     assert frame(tmp_path, EPOCHS).equals(first)
 
 
@@ -90,7 +91,7 @@ def test_labels_of_an_ablation_and_fields_of_several_types(tmp_path: Path, local
     for number, config in enumerate(configs):
         body = {"point": 0, "repeat": 0, "seed": 4, "values": {}, "config": config, "runs": [], "labels": LABELS}
         name = f"half-u2-s{number}"
-        EventLog(local, STUDY).append(name, 0, TrialEvent(name, 0, "proposed", 1.0, body).to_json())
+        EventLog(local, STUDY).append(name, 0, made_up_event(name, 0, "proposed", 1.0, body).to_json())
     save_study(local, STUDY, {"definition": {}})
     rewrite_tables(local, STUDY)
     trials = frame(tmp_path, TRIALS)

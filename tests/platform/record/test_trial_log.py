@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from platform.events import TrialEvent
+from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.spool import Spool
 from platform.record.trial_log import Recorder, Records, summarise
 from storage.errors import UnavailableError
 from storage.events import EventLog
 from storage.memory import MemoryStore
+from tests.platform.made_up_events import made_up_event
 from tests.platform.noop_studies import end, noop_study
 
 
@@ -28,8 +29,8 @@ def rows(*values: float, stage: str = "noop") -> list[dict[str, Any]]:
 
 def test_seeing_an_event_again_changes_nothing(tmp_path: Path) -> None:
     records = Records(noop_study(tmp_path, "trials: 3"))
-    event = records.new("t0000", "proposed", proposed(0))
-    assert records.new("t0000", "started", {"attempt": 1}).sequence == 1
+    event = records.new(Proposed, "t0000", proposed(0))
+    assert records.new(Started, "t0000", {"attempt": 1}).sequence == 1
     records.absorb(event)
     assert [event.sequence for event in records.events] == [0, 1]
     assert records.trials["t0000"].attempts == 1
@@ -37,11 +38,11 @@ def test_seeing_an_event_again_changes_nothing(tmp_path: Path) -> None:
 
 def test_rows_that_are_recorded_are_not_recorded_again(tmp_path: Path) -> None:
     records = Records(noop_study(tmp_path, "trials: 3"))
-    records.new("t0000", "proposed", proposed(0))
-    records.new("t0000", "epochs", {"rows": rows(3.0, 2.0)})
-    assert records.unrecorded("t0000", rows(3.0, 2.0, 1.0)) == rows(3.0, 2.0, 1.0)[2:]
-    assert records.unrecorded("t0000", rows(3.0, stage="motion")) == rows(3.0, stage="motion")
-    assert records.trials["t0000"].curve == {1: 3.0, 2: 2.0}
+    records.new(Proposed, "t0000", proposed(0))
+    records.new(Epochs, "t0000", {"rows": rows(3.0, 2.0)})
+    assert records.trials["t0000"].unrecorded(rows(3.0, 2.0, 1.0)) == rows(3.0, 2.0, 1.0)[2:]
+    assert records.trials["t0000"].unrecorded(rows(3.0, stage="motion")) == rows(3.0, stage="motion")
+    assert records.trials["t0000"].curve("noop.value") == {1: 3.0, 2: 2.0}
 
 
 @pytest.mark.parametrize(
@@ -56,11 +57,11 @@ def test_a_point_is_what_its_repeats_are(outcomes: tuple[str, str], expected: st
     records = Records(noop_study(tmp_path, "trials: 3\nrepeats: 2"))
     for repeat, outcome in enumerate(outcomes):
         trial = f"t0000-s{repeat}"
-        records.new(trial, "proposed", proposed(0, repeat))
-        records.new(trial, "epochs", {"rows": rows(*([4.0 + repeat] * (repeat + 1)))})
+        records.new(Proposed, trial, proposed(0, repeat))
+        records.new(Epochs, trial, {"rows": rows(*([4.0 + repeat] * (repeat + 1)))})
         assert records.result(0) is None
         metrics = {"noop.value": 1.0 + repeat} if outcome == "COMPLETED" else {}
-        records.new(trial, "finished", end(metrics, outcome))
+        records.new(Finished, trial, end(metrics, outcome))
     result = records.result(0)
     assert result is not None
     assert result.outcome == expected
@@ -72,9 +73,9 @@ def test_a_summary_ranks_what_completed(tmp_path: Path) -> None:
     study = noop_study(tmp_path, "trials: 4")
     records = Records(study)
     for point, value in enumerate((0.5, 0.2, 0.9)):
-        records.new(f"t{point:04d}", "proposed", proposed(point))
-        records.new(f"t{point:04d}", "finished", end({"noop.value": value}, "COMPLETED" if value < 0.8 else "FAILED"))
-    records.new("t0003", "proposed", proposed(3))
+        records.new(Proposed, f"t{point:04d}", proposed(point))
+        records.new(Finished, f"t{point:04d}", end({"noop.value": value}, "COMPLETED" if value < 0.8 else "FAILED"))
+    records.new(Proposed, "t0003", proposed(3))
     summary = summarise(study, records, stage_runs={"executed": 3, "reused": 0}, seconds=1.0)
     assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 1}
     assert [entry["trial"] for entry in summary.best] == ["t0001", "t0000"]
@@ -109,7 +110,7 @@ class Sees:
 
 
 def events(number: int) -> list[TrialEvent]:
-    return [TrialEvent("t0000", sequence, "started", 0.0, {}) for sequence in range(number)]
+    return [made_up_event("t0000", sequence, "started", 0.0, {"attempt": 1}) for sequence in range(number)]
 
 
 def test_the_store_has_an_event_before_a_view_sees_it(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from platform.events import TrialEvent
 from platform.record.trial_log import proposed_body
 from platform.reproduce import main
 from platform.reproduction.selection import choose
@@ -23,6 +22,7 @@ from storage.events import EventLog
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
 from storage.studies import save_study
+from tests.platform.made_up_events import made_up_event
 from trainables.backbones.sources import PHANTOM
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import StageResult, StageTask
@@ -63,7 +63,7 @@ class Records:
         end = {"outcome": outcome, "metrics": metrics, "runs": {}, "error": None, "seconds": 1.0, "step": None}
         bodies = {"proposed": proposed_body(spec, values={}, **proposed), "finished": end}
         for number, (kind, body) in enumerate(bodies.items()):
-            event = TrialEvent(spec.trial, number, kind, 1000.0, body)  # type: ignore[arg-type]
+            event = made_up_event(spec.trial, number, kind, 1000.0, body)
             EventLog(self.store, study).append(spec.trial, number, event.to_json())
 
     def reseal(self, identity: str, change: Callable[[dict[str, Any]], object]) -> None:

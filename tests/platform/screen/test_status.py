@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from platform import status
-from platform.events import Kind, TrialEvent
+from platform.events import Kind
 from platform.record.study_from_store import call_of
 from platform.screen.status import standing
 from platform.study.study import Study
@@ -19,6 +19,7 @@ from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
 from storage.studies import save_call, save_study
+from tests.platform.made_up_events import made_up_event
 from tests.platform.noop_ablations import build as build_ablation_study
 from tests.platform.noop_ablations import play, register
 from tests.platform.noop_studies import end, noop_study
@@ -41,7 +42,7 @@ class Written:
     def event(self, trial: str, kind: Kind, body: dict[str, Any], at: float | None = None) -> None:
         number = self.counts.get(trial, 0)
         self.counts[trial] = number + 1
-        event = TrialEvent(trial, number, kind, time.time() if at is None else at, body)
+        event = made_up_event(trial, number, kind, time.time() if at is None else at, body)
         self.log.append(trial, number, event.to_json())
 
     def begin(self, point: int, attempt: int = 1) -> str:

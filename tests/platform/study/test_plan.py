@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from platform.record.trial_log import proposed_body
 from platform.screen.plan import duration, plan_json, render_plan, size
 from platform.study.plan import FIRST_GUESSES, Plan, make_plan
 from platform.study.study import Study
@@ -13,6 +14,7 @@ from storage.base import Store
 from storage.events import EventLog
 from storage.runs import Manifest, RunStore
 from storage.uri import open_store
+from tests.platform.made_up_events import made_up_event
 from tests.platform.study_texts import NOOP, build
 from trainables.graph import STAGES, StageRun
 
@@ -139,10 +141,10 @@ def test_trials_that_have_ended_are_no_work_even_if_they_were_stopped(store: Sto
     log = EventLog(store, study.id)
     for point in range(4):
         spec = study.spec(point, 0, {"motion.depth": 1 + point % 2, "motion.train.lr": 1e-3})
-        runs = [run.to_json() for run in spec.runs]
-        bodies = {"proposed": {"point": point, "runs": runs}, "finished": {"outcome": "PRUNED"}}
+        end = {"outcome": "PRUNED", "metrics": {}, "error": None, "seconds": 1.0, "runs": {}}
+        bodies = {"proposed": proposed_body(spec, point=point, repeat=0, values={}, labels={}), "finished": end}
         for number, (kind, body) in enumerate(list(bodies.items())[: 2 if point < 3 else 1]):
-            log.append(spec.trial, number, {"trial": spec.trial, "kind": kind, "body": body})
+            log.append(spec.trial, number, made_up_event(spec.trial, number, kind, 1.0, body).to_json())
     plan = make_plan(study, store)
     assert plan.ended == 3
     assert counts(plan)["motion"] == (2 + 2, False, 2)  # two configs among four points, two points to come

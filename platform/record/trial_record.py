@@ -1,0 +1,97 @@
+"""The one reducer: what the events of a trial add up to. Resume, views, tables, status and reports all use it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from platform.events import Epochs, Finished, Outcome, Proposed, Started, TrialEvent
+
+
+@dataclass
+class TrialRecord:
+    """One trial so far. Only `absorb` changes it."""
+
+    trial: str
+    events: int = 0
+    """The number of the next event."""
+    proposed: Proposed | None = None
+    """The last proposal: a trial that goes on under another version is proposed again."""
+    began: float | None = None
+    """When the first attempt started, in seconds since 1970."""
+    attempts: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    """Cause to how often it was started again because of it."""
+    rows: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+    """(stage, epoch) to its first row: an epoch that is done again after a crash changes nothing."""
+    latest: Mapping[str, Any] | None = None
+    """The last row that came."""
+    finished: Finished | None = None
+    time: float = 0.0
+    """Of the last event, in seconds since 1970."""
+
+    def absorb(self, event: TrialEvent) -> bool:
+        """Take in one event, in order within the trial; return False, changing nothing, if it was seen before."""
+        if event.sequence < self.events:
+            return False
+        self.events, self.time = event.sequence + 1, event.time
+        if isinstance(event, Proposed):
+            self.proposed = event
+        elif isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Epochs):
+            self._add(event.rows)
+        elif isinstance(event, Finished):
+            self.finished = event
+        return True
+
+    def _start(self, event: Started) -> None:
+        self.finished = None
+        self.began = event.time if self.began is None else self.began
+        self.attempts = event.attempt
+        if event.after is not None:
+            self.retries[event.after.cause] += 1
+
+    def _add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self.rows.setdefault((row["stage"], row["epoch"]), row)
+            self.latest = row
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has begun and not ended, as far as its events tell."""
+        return self.finished is None and (self.attempts > 0 or self.latest is not None)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it is not finished."""
+        return None if self.finished is None else self.finished.outcome
+
+    def unrecorded(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return those of `rows` that no event holds: a trial that continues repeats what it had reported."""
+        return [row for row in rows if (row["stage"], row["epoch"]) not in self.rows]
+
+    def curve(self, target: str) -> dict[int, float]:
+        """Return epoch to value of `target`, named `stage.metric`, as far as it was reported."""
+        stage, _, metric = target.partition(".")
+        rows = (row for (at, _), row in self.rows.items() if at == stage and metric in row["metrics"])
+        return {row["epoch"]: row["metrics"][metric] for row in rows}
+
+    def last_metrics(self) -> dict[str, float]:
+        """Return `stage.metric` to its value at the last recorded epoch of each stage."""
+        last = {row["stage"]: row["metrics"] for row in self.rows.values()}
+        return {f"{stage}.{name}": value for stage, metrics in last.items() for name, value in metrics.items()}
+
+
+def reduce_events(events: Iterable[TrialEvent]) -> dict[str, TrialRecord]:
+    """Return the record of every trial that `events` tell of, in the order in which the trials first appear.
+
+    Example:
+        >>> from platform.events import Started
+        >>> reduce_events([Started(trial="t0000", sequence=0, time=0.0, attempt=1)])["t0000"].attempts
+        1
+    """
+    records: dict[str, TrialRecord] = {}
+    for event in events:
+        records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
+    return records
