@@ -12,6 +12,7 @@ from rich.table import Table
 
 from platform.cli import Answer, VerbParser, add_running, add_settings, options_of, positive, run_verb, verb_parser
 from platform.errors import UserError
+from platform.events import Finished, TrialEvent
 from platform.options import Options, open_readable, open_writable
 from platform.run_answers import study_answer
 from platform.screen.plan import duration
@@ -72,7 +73,8 @@ def prolonged(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -
     Raises:
         UserError: It is not finished, or another driver works on it.
     """
-    ended = {event["trial"] for event in EventLog(store, study.id).read() if event["kind"] == "finished"}
+    events = map(TrialEvent.from_json, EventLog(store, study.id).ends())
+    ended = {event.trial for event in events if isinstance(event, Finished)}
     open_trials = [spec.trial for spec in study.specs if spec.trial not in ended]
     if open_trials:
         left = f"{len(open_trials)} of {len(study.specs)} trials of {study.id} are not finished"

@@ -46,9 +46,11 @@ class TrialEvent:
             ValueError: The kind is unknown, or the object is no event.
         """
         try:
-            kind = _KINDS[value["kind"]]
-            head = {"trial": value["trial"], "sequence": value["sequence"], "time": value["time"]}
-            return kind.read(head, value["body"])
+            head = {name: value[name] for name in ("trial", "sequence", "time")}
+            kind, body = _KINDS[value["kind"]], value["body"]
+            if len(value) > len(head) + 2:
+                raise ValueError(f"this is no event of a trial: it has more than {', '.join(_PARTS)}")
+            return kind.read(head, body)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no event of a trial ({type(error).__name__}: {error})") from error
 
@@ -205,6 +207,9 @@ class Finished(TrialEvent):
 
 
 _KINDS: Mapping[str, type[TrialEvent]] = {kind.kind: kind for kind in (Proposed, Started, Epochs, Finished)}
+
+
+_PARTS = ("trial", "sequence", "kind", "time", "body")
 
 
 class View(Protocol):

@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -141,7 +142,7 @@ def test_trials_that_have_ended_are_no_work_even_if_they_were_stopped(store: Sto
     log = EventLog(store, study.id)
     for point in range(4):
         spec = study.spec(point, 0, {"motion.depth": 1 + point % 2, "motion.train.lr": 1e-3})
-        end = {"outcome": "PRUNED", "metrics": {}, "error": None, "seconds": 1.0, "runs": {}}
+        end: dict[str, Any] = {"outcome": "PRUNED", "metrics": {}, "error": None, "seconds": 1.0, "runs": {}}
         bodies = {"proposed": proposed_body(spec, point=point, repeat=0, values={}, labels={}), "finished": end}
         for number, (kind, body) in enumerate(list(bodies.items())[: 2 if point < 3 else 1]):
             log.append(spec.trial, number, made_up_event(spec.trial, number, kind, 1.0, body).to_json())
