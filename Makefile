@@ -9,7 +9,7 @@ ABLATION ?= ablations/table6.yaml
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep ablate test test-fast coverage check fmt lock bench ui clean
+.PHONY: help sweep ablate test test-fast coverage check fmt fields lock bench ui clean
 
 help: ## list the targets
 	@echo "Mindsweep: sweeps and ablations of models that reconstruct video from fMRI."
@@ -40,6 +40,9 @@ fmt: $(VENV)/installed ## format all files and repair what ruff can repair
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+fields: $(VENV)/installed ## write docs/fields.md, the list of config fields and YAML keys, from the code
+	$(PY) -m platform.screen.field_list > docs/fields.md
+
 lock: ## write requirements.lock from pyproject.toml; versions stay (newer: make lock UPGRADE="ray optuna", or UPGRADE=all)
 	PYTHON=$(PYTHON) deploy/lock.sh $(UPGRADE)
 
@@ -53,7 +56,7 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.tracking --scale small
 	$(PY) -m benchmarks.scale --scale small
 
-ui: $(VENV)/installed ## open the studies of ./runs in the MLflow UI (loopback only)
+ui: $(VENV)/installed ## open the newest study of ./runs in the MLflow UI (this machine only)
 	$(PY) -m platform.ui
 
 clean: ## empty ./runs, where everything that a run makes lies

@@ -10,15 +10,27 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from platform.cli import Answer, VerbParser, add_running, add_settings, options_of, positive, run_verb, verb_parser
+from platform.cli import (
+    Answer,
+    VerbParser,
+    add_lists,
+    add_running,
+    add_settings,
+    options_of,
+    positive,
+    run_verb,
+    verb_parser,
+)
 from platform.errors import UserError
 from platform.events import Finished, TrialEvent
+from platform.field_answer import field_answer
 from platform.options import Options, open_readable, open_writable
 from platform.run_answers import study_answer
 from platform.screen.plan import duration
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import ABLATIONS, load_ablation
 from platform.study.attempts import find_attempt
+from platform.study.field_help import ablation_keys
 from platform.study.plan import make_plan
 from platform.study.registration import Amendment, amend
 from storage import layout
@@ -46,12 +58,15 @@ def _parser() -> VerbParser:
     parser.add_argument("--add-seeds", type=positive, metavar="N", help=more)
     effect = "say how many seeds an effect of that size needs, by the trials there are; starts nothing"
     parser.add_argument("--power", metavar="METRIC=EFFECT", help=effect)
+    add_lists(parser)
     add_settings(parser)
     add_running(parser)
     return parser
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
+    if (listed := field_answer(arguments, ablation_keys)) is not None:
+        return listed
     options = options_of(arguments)
     if arguments.list:
         return _list(options)

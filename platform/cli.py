@@ -28,7 +28,7 @@ EXIT_CODES = "Exit code: 0 done, 1 failed later, 2 bad input and nothing was sta
 _WIDTH = 140
 """Columns where there is no terminal to ask."""
 _HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
-_DEADLINE_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
+_STALL_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
 _INLINE_HELP = "run in this process, one trial at a time, without Ray: a breakpoint in a stage stops there"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
 _JSON_HELP = "print one JSON object on stdout, also for an error; all else goes to stderr"
@@ -98,7 +98,16 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--inline", action="store_true", help=_INLINE_HELP)
     parser.add_argument("--max-concurrent", type=positive, metavar="N", help="most trials at a time (default: as fits)")
-    parser.add_argument("--stage-deadline", type=positive, metavar="SECONDS", help=_DEADLINE_HELP)
+    parser.add_argument("--stall-timeout", type=positive, metavar="SECONDS", dest="stage_deadline", help=_STALL_HELP)
+    parser.add_argument("--stage-deadline", type=positive, dest="stage_deadline", help=argparse.SUPPRESS)
+
+
+def add_lists(parser: argparse.ArgumentParser) -> None:
+    """Add the options that list what can be written in a file and set."""
+    fields = "list the config fields (below PREFIX) with meaning, default and values; runs nothing"
+    parser.add_argument("--help-fields", metavar="PREFIX", nargs="?", const="", help=fields)
+    keys = "list the keys of the file (below PREFIX) likewise"
+    parser.add_argument("--help-keys", metavar="PREFIX", nargs="?", const="", help=keys)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +135,7 @@ def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] 
         inline=inline,
         max_concurrent=given.get("max_concurrent"),
         stage_deadline=given.get("stage_deadline"),
-        fresh=given.get("fresh", False),
+        new_attempt=given.get("new_attempt", False),
         dry_run=given.get("dry_run", False),
         as_json=given.get("as_json", False),
     )

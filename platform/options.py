@@ -33,8 +33,8 @@ class Options:
     """Seconds without an epoch or a new stage after which a trial counts as hanging; None waits for ever."""
     inline: bool = False
     """Whether the study runs in this process, one trial at a time, without Ray: for debugging."""
-    fresh: bool = False
-    """Whether to begin the study anew, even if it was run before."""
+    new_attempt: bool = False
+    """Whether to run the study as another attempt, even if it was run before."""
     dry_run: bool = False
     as_json: bool = False
     """One JSON object on stdout at the end, everything else on stderr."""

@@ -5,11 +5,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from platform.cli import Answer, VerbParser, add_running, add_settings, options_of, run_verb, settings_of, verb_parser
+from platform.cli import (
+    Answer,
+    VerbParser,
+    add_lists,
+    add_running,
+    add_settings,
+    options_of,
+    run_verb,
+    settings_of,
+    verb_parser,
+)
+from platform.errors import UserError
+from platform.field_answer import field_answer
 from platform.options import open_readable, open_writable
 from platform.run_answers import study_answer
 from platform.study.attempts import find_attempt
-from platform.study.sweep_file import load_study
+from platform.study.field_help import sweep_keys
+from platform.study.sweep_file import SEARCH_SPACES, load_study
 
 _DESCRIPTION = "Run the search space in FILE, or continue it where it stopped: the same command does both."
 
@@ -21,20 +34,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("sweep", _DESCRIPTION)
-    parser.add_argument("file", metavar="FILE", type=Path, help="a search space, such as search_spaces/cmg.yaml")
-    parser.add_argument("--trials", metavar="N", help="points to try; short for --set trials=N")
+    file = "a search space, such as search_spaces/cmg.yaml"
+    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help=file)
+    points = "how many points to try, each with `repeats` training seeds; short for --set trials=N"
+    parser.add_argument("--points", metavar="N", dest="trials", help=points)
+    parser.add_argument("--trials", help=argparse.SUPPRESS)
     parser.add_argument("--seed", metavar="N", help="seed of the study; short for --set seed=N")
-    parser.add_argument("--fresh", action="store_true", help="begin anew instead of continuing an earlier run")
+    attempt = "run the study once more as ID.2 and so on, beside earlier attempts; stored stage runs are still reused"
+    parser.add_argument("--new-attempt", action="store_true", help=attempt)
+    parser.add_argument("--fresh", action="store_true", dest="new_attempt", help=argparse.SUPPRESS)
+    add_lists(parser)
     add_settings(parser)
     add_running(parser)
     return parser
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
+    if (listed := field_answer(arguments, sweep_keys)) is not None:
+        return listed
+    if arguments.file is None:
+        raise UserError(f"FILE is missing, such as {SEARCH_SPACES}/cmg.yaml")
     options = options_of(arguments)
     study = load_study(arguments.file, settings_of(arguments))
     store = open_readable(options) if options.dry_run else open_writable(options)
-    return study_answer(find_attempt(study, store, new=options.fresh), store, options)
+    return study_answer(find_attempt(study, store, new=options.new_attempt), store, options)
 
 
 if __name__ == "__main__":

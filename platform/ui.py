@@ -60,14 +60,14 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         address = f"http://{HOST}:{arguments.port}"
         studies = [(study, f"{address}{path}") for study, path in _studies(address)]
         newest = studies[0][1] if studies else address
-        serving = _Serving(process, stack.pop_all(), None if arguments.no_browser else newest)
+        serving = Serving(process, stack.pop_all(), None if arguments.no_browser else newest)
     lines = [f"MLflow UI: {newest} (Ctrl-C ends it)", *(f"  {study}: {url}" for study, url in studies[:_LISTED])]
     value = {"url": newest, "studies": [{"study": study, "url": url} for study, url in studies]}
     return Answer(value, "\n".join(lines), then=serving)
 
 
 @dataclass(frozen=True)
-class _Serving:
+class Serving:
     """A server that runs until Ctrl-C once this is called."""
 
     process: subprocess.Popen[bytes]

@@ -7,7 +7,7 @@ from typing import Literal
 Cause = Literal["DIVERGED", "OUT_OF_MEMORY", "DISK_FULL", "WORKER_LOST", "NODE_LOST", "STORE_LOST", "DEADLINE", "ERROR"]
 """DIVERGED: a loss or target is not finite. WORKER_LOST: its process died. NODE_LOST: the machine of that process did.
 STORE_LOST: the store did not answer for as long as it is asked again.
-DEADLINE: it made no progress for as long as `--stage-deadline` allows. ERROR: anything else, most likely a bug."""
+DEADLINE: it made no progress for as long as `--stall-timeout` allows. ERROR: anything else, most likely a bug."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BY_KIND: dict[str, Cause] = {

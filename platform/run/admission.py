@@ -189,7 +189,7 @@ def shared_cores(stage: str, nodes: Sequence[Node]) -> int:
 def refuse_inline(options: Options) -> None:
     """Raise `UserError` if `options` ask for what one process cannot do."""
     if options.stage_deadline is not None:
-        raise UserError("--stage-deadline: with --inline no other process can end a stage; leave one of them out")
+        raise UserError("--stall-timeout: with --inline no other process can end a stage; leave one of them out")
     if options.address is not None:
         raise UserError(f"--address {options.address}: with --inline no Ray cluster is used; leave one of them out")
     if options.max_concurrent not in (None, 1):

@@ -200,5 +200,5 @@ class _Run:
         try:
             save_study(self.store, self.study.id, definition)
         except ExistsError as error:
-            raise UserError(f"{error}; --fresh begins a new one") from error
+            raise UserError(f"{error}; --new-attempt runs it beside that") from error
         save_call(self.store, self.study.id, call_of(self.study), time=time.time())

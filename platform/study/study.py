@@ -127,7 +127,7 @@ class Study:
     settings: tuple[str, ...] = ()
     """What the command line changed in it, as `key=value`."""
     attempt: int = 1
-    """Raised by `--fresh`: the same definition, begun anew."""
+    """Raised by `--new-attempt`: the same definition, run once more."""
     notes: tuple[str, ...] = ()
     """What there is to say about its file that is no mistake, such as equal conditions."""
     amendments: tuple[Amendment, ...] = ()

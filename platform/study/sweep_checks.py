@@ -56,7 +56,7 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
         what = f"{name} is refused: {REFUSED_SCHEDULERS[name]}; use one of: {', '.join(SCHEDULERS)}"
         yield draft.problem("scheduler", what=what)
     elif name not in SCHEDULERS:
-        what = f"there is no scheduler {name!r}; {nearest(name, (*SCHEDULERS, *REFUSED_SCHEDULERS))}"
+        what = f"there is no scheduler {name!r}; {nearest(name, SCHEDULERS)}"
         yield draft.problem("scheduler", what=what)
     else:
         try:

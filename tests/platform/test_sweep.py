@@ -68,12 +68,12 @@ def test_the_summary_is_one_json_object(
     assert json.loads(capsys.readouterr().out)["study"] == "test-1"
 
 
-def test_fresh_begins_the_next_attempt_and_the_same_command_continues_the_latest(
+def test_a_new_attempt_begins_and_the_same_command_continues_the_latest(
     command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     called = answer(monkeypatch, DONE)
     store = open_store((tmp_path / "home" / "store").as_uri())
-    for extra in ([], [], ["--fresh"], [], ["--fresh"]):
+    for extra in ([], [], ["--new-attempt"], [], ["--fresh"]):
         sweep.main([*command, *extra])
         key = layout.study(called[-1].id)
         if not store.exists(key):

@@ -139,7 +139,7 @@ class TrialCallback(Callback):
         name = self._forget(trial)
         if name in self._stalled:
             self._stalled.remove(name)
-            text = f"it made no progress for {self._watch.deadline:g} s and was ended (--stage-deadline)"
+            text = f"it made no progress for {self._watch.deadline:g} s and was ended (--stall-timeout)"
             self._dispatcher.failed(name, text, "DEADLINE")
             return
         text = error_text(trial)

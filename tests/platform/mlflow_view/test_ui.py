@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def answer(port: int, path: str, body: Any = None) -> Any:
 def test_the_server_lists_the_study_and_ends_on_ctrl_c(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server
     assert process.stdout is not None
-    assert process.stdout.readline().startswith(f"MLflow UI: http://127.0.0.1:{port}")
+    assert process.stdout.readline().startswith(f"MLflow UI: http://127.0.0.1:{port}/#/experiments/"), (
+        "the study's page"
+    )
     assert process.stdout.readline().startswith(f"  cmg-1a2b3c4d: http://127.0.0.1:{port}/#/experiments/")
     assert answer(port, "/health") == b"OK"
     serving = psutil.Process(process.pid).children(recursive=True)
@@ -104,6 +107,50 @@ def test_a_remote_server_is_only_named(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "https://...@mlflow.example.org" in out
     assert "secret" not in out
+
+
+class Process:
+    """Stands in for the server."""
+
+    def __init__(self, *, interrupted: bool = False) -> None:
+        self.interrupted = interrupted
+
+    def wait(self) -> int:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return 0
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_page_of_the_study_is_opened_where_somebody_sits(
+    interrupted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    ended: list[bool] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    for sits_there, url in ((True, "http://here"), (True, None), (False, "http://here")):
+        monkeypatch.setattr(ui, "has_browser", lambda sits_there=sits_there: sits_there)
+        stack = ExitStack()
+        stack.callback(ended.append, True)
+        assert ui.Serving(Process(interrupted=interrupted), stack, url)() == 0  # type: ignore[arg-type]
+    assert opened == ["http://here"]
+    assert len(ended) == 3, "the server is ended each time"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "screen", "expected"),
+    [(True, "DISPLAY", True), (True, "WAYLAND_DISPLAY", True), (True, "", False), (False, "DISPLAY", False)],
+)
+def test_a_browser_needs_a_terminal_and_a_screen(
+    terminal: bool, screen: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if screen:
+        monkeypatch.setenv(screen, ":0")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert ui.has_browser() is expected
 
 
 def test_the_command_names_the_home_where_it_is_not_the_usual_one(tmp_path: Path) -> None:

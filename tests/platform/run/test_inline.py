@@ -117,7 +117,7 @@ def test_a_shared_stage_that_fails_ends_the_study_with_its_error(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"stage_deadline": 5.0}, "--stage-deadline: with --inline"),
+        ({"stage_deadline": 5.0}, "--stall-timeout: with --inline"),
         ({"address": "auto"}, "--address auto: with --inline"),
         ({"max_concurrent": 2}, "--max-concurrent: with --inline"),
     ],

@@ -75,6 +75,7 @@ constraints:
         ("trials: 4", "sampler: grid", "test.yaml:6:3: space.motion.train.lr:", ["no grid", "step or a choice"]),
         ("trials: 4", "trials: 4\nsampler: cmaes", "test.yaml:3:1: sampler:", ["at least two fields"]),
         ("trials: 4", "trials: 4\nscheduler: ahsa", "test.yaml:3:1: scheduler:", ["did you mean asha"]),
+        ("trials: 4", "trials: 4\nscheduler: help", "test.yaml:3:1: scheduler:", ["there are: asha, fifo, median"]),
         ("trials: 4", "trials: 4\nscheduler: pbt", "test.yaml:3:1: scheduler:", ["pure function", "asha, median"]),
         ("trials: 4", "trials: 4\nscheduler: 3", "test.yaml:3:1: scheduler:", ["a name or a name with options"]),
         (
