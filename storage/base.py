@@ -3,10 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,3 @@ class Store(Protocol):
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield what interrupted, or still working, writers have written under no key yet."""
-
-    def arrow(self) -> "tuple[FileSystem, str]":
-        """Return a pyarrow file system and the folder in it that is this store, to read tables column by column.
-
-        For reading only: what is written goes through `put`. A memory store gives a copy of what it holds now.
-        """

@@ -21,9 +21,6 @@ from storage.base import Entry, Leftover, Store
 from storage.errors import ExistsError, NotFoundError, StoreError, UnavailableError
 from storage.layout import checked_key, checked_prefix
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
-
 _CHUNK = 1 << 20
 _TEMPORARY = ".tmp-"
 _READING: Mapping[type[OSError], type[StoreError]] = {
@@ -120,12 +117,6 @@ class LocalStore:
                     yield Leftover(
                         where, stat.st_size, time.time() - stat.st_mtime, partial(path.unlink, missing_ok=True)
                     )
-
-    def arrow(self) -> "tuple[FileSystem, str]":
-        """Return the local file system and the folder; see `Store.arrow`."""
-        from pyarrow.fs import LocalFileSystem
-
-        return LocalFileSystem(), self._root
 
     def _path(self, key: str) -> str:
         path = self._root

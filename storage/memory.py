@@ -11,9 +11,6 @@ from storage.content import write_file
 from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
-
 
 class MemoryStore:
     """Keys in a dictionary. Opening `memory://` again gives another, empty store: nothing is shared."""
@@ -81,17 +78,6 @@ class MemoryStore:
     def leftovers(self) -> Iterator[Leftover]:
         """Yield nothing: what is interrupted is gone with its process."""
         yield from ()
-
-    def arrow(self) -> "tuple[FileSystem, str]":
-        """Return a file system in memory that holds a copy; see `Store.arrow`."""
-        from pyarrow.fs import _MockFileSystem
-
-        copy = _MockFileSystem()
-        for key in self.list(""):
-            copy.create_dir(f"store/{key}".rpartition("/")[0], recursive=True)
-            with copy.open_output_stream(f"store/{key}") as file:
-                file.write(self.get(key))
-        return copy, "store"
 
 
 if TYPE_CHECKING:

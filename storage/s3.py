@@ -27,9 +27,6 @@ from storage.retry import Retry
 from storage.s3_parts import PART, fetch_parts, put_parts, unfinished
 from storage.s3_requests import Bucket, code, seconds_since
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
-
 # One attempt: `storage.retry` holds the only loop. What is read is compared with its SHA-256, which is more than a CRC.
 _CONFIG = Config(
     connect_timeout=5,
@@ -50,8 +47,7 @@ class S3Store:
             raise ValueError(
                 f"an S3 store is s3://bucket/prefix without credentials or port, but got {bucket.rpartition('@')[2]!r}"
             )
-        self._session = boto3.session.Session()
-        client: Any = self._session.client("s3", config=_CONFIG)
+        client: Any = boto3.session.Session().client("s3", config=_CONFIG)
         if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore names the endpoint in its errors
             raise ValueError("the S3 endpoint must name no user or password: the standard AWS chain finds credentials")
         folder = f"{checked_key(prefix)}/" if prefix else ""
@@ -116,22 +112,6 @@ class S3Store:
     def leftovers(self) -> Iterator[Leftover]:
         """Yield the uploads that were not completed; see `Store.leftovers`."""
         return unfinished(self._bucket)
-
-    def arrow(self) -> "tuple[FileSystem, str]":
-        """Return pyarrow's own S3 client, for the same server and account; see `Store.arrow`."""
-        from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
-
-        found = self._session.get_credentials()
-        keys = None if found is None else found.get_frozen_credentials()
-        files = S3FileSystem(
-            access_key=None if keys is None else keys.access_key,
-            secret_key=None if keys is None else keys.secret_key,
-            session_token=None if keys is None else keys.token,
-            endpoint_override=self._bucket.client.meta.endpoint_url,
-            region=self._bucket.client.meta.region_name,
-            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=8),
-        )
-        return files, f"{self._bucket.name}/{self._bucket.prefix}".rstrip("/")
 
     def _put(self, key: str, body: bytes, *, replace: bool, attempt: int) -> None:
         where = self._bucket.where(key)

@@ -79,13 +79,6 @@ class Paired:
         """1 where a positive difference is better, -1 where it is worse."""
         return 1 if self.metric.goal == "max" else -1
 
-    def of_subject(self, position: int) -> "Paired":
-        """Return the same comparison for one subject alone."""
-        kept = slice(position, position + 1)
-        reasons = {cell._replace(subject=0): why for cell, why in self.reasons.items() if cell.subject == position}
-        arms = (self.baseline[kept], self.condition[kept])
-        return Paired(self.name, self.metric, *arms, self.subjects[kept], self.seeds, self.clips, reasons)
-
 
 @dataclass(frozen=True, eq=False)
 class Complete:

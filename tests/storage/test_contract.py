@@ -6,9 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 import pytest
 
 from storage.base import Store
@@ -201,14 +198,3 @@ def test_entries_are_what_is_listed_with_size_and_age(store: Store) -> None:
     assert [(entry.key, entry.size) for entry in entries] == [("n/0", 0), ("n/1", 1), ("n/2", 2)]
     assert all(-2 < entry.age < 60 for entry in entries)
     assert list(store.leftovers()) == []
-
-
-def test_pyarrow_reads_some_columns_of_some_rows(store: Store, tmp_path: Path) -> None:
-    table = pa.table({"clip": range(1000), "value": [number / 7 for number in range(1000)], "name": ["x"] * 1000})
-    pq.write_table(table, tmp_path / "table.parquet", row_group_size=100)
-    store.put("studies/a/table.parquet", tmp_path / "table.parquet")
-    files, root = store.arrow()
-    path = f"{root}/studies/a/table.parquet"
-    read = pq.read_table(path, filesystem=files, columns=["value"], filters=[("clip", "<", 3)])
-    assert read.to_pydict() == {"value": [0 / 7, 1 / 7, 2 / 7]}
-    assert pads.dataset(f"{root}/studies", filesystem=files).count_rows() == 1000

@@ -15,6 +15,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConf
 
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
+from tests.trainables.flow_oracles import static_error
 from trainables.backbones.judges import IMAGE, VIDEO
 from trainables.config.trial import resolve
 from trainables.context import Context, StageResult, StageTask
@@ -145,7 +146,7 @@ def test_controls_are_what_they_say(result: tuple[StageResult, Path]) -> None:
         own = {name: values[clip, name, "ssim"][0] for name in SYSTEMS}
         held = np.repeat(systems[clip][:1], FRAMES, axis=0)
         assert own["static"] == pixels.ssim(truth, held)
-        assert values[clip, "static", "epe"][0] == pytest.approx(flow.still_error(flow.farneback(truth)))
+        assert values[clip, "static", "epe"][0] == pytest.approx(static_error(flow.farneback(truth)))
         assert own["mean_latent"] == pixels.ssim(truth, CLIPS[0])
         assert own["random_clip"] in [pixels.ssim(truth, CLIPS[other]) for other in range(5)]
         others = [i for i in INDEX if SPLIT[i] == SPLIT[clip] and i != clip]
@@ -197,7 +198,7 @@ def test_one_test_clip_without_factors_at_another_resolution(judges: dict[str, s
     assert not any(metric.startswith("object") for _, _, metric in values)
     assert "ssim" not in stage.metrics
     assert stage.metrics["test_ssim_ceiling"] == 1.0
-    assert stage.metrics["test_epe_static"] < flow.still_error(flow.farneback(CLIPS[9]))
+    assert stage.metrics["test_epe_static"] < static_error(flow.farneback(CLIPS[9]))
 
 
 def test_other_clips_in_the_controls_are_an_error(judges: dict[str, str], tmp_path: Path) -> None:

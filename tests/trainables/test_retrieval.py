@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.metrics.retrieval import ranks, top_k
+from trainables.metrics.retrieval import ranks
+
+
+def top_k(query: torch.Tensor, gallery: torch.Tensor, *, k: int) -> float:
+    """Return the share of queries whose own gallery entry has a rank of at most `k`."""
+    return (ranks(query, gallery) <= k).double().mean().item()
 
 
 def plain_rank(query: np.ndarray, gallery: np.ndarray, own: int) -> float:

@@ -13,7 +13,7 @@ from trainables.judging.score_tables import summarise
 from trainables.judging.trial_videos import Material
 from trainables.judging.values import Value, compare
 from trainables.metrics.clip import Clip, Floats, UndefinedError
-from trainables.metrics.flow import transition_errors_of
+from trainables.metrics.flow import transition_errors
 from trainables.metrics.registry import CLIP_METRICS, SHUFFLE_TESTED, Metric
 from trainables.metrics.shuffle import shuffle_test
 from trainables.metrics.video import Networks, Reading, read
@@ -96,7 +96,7 @@ def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading]) 
 
 
 def _flow_transitions(truth: Reading, prediction: Reading) -> Floats:
-    return transition_errors_of(truth.flow["rgb"], prediction.frames)
+    return transition_errors(truth.flow["rgb"], prediction.frames)
 
 
 def _clip_transitions(truth: Reading, prediction: Reading) -> Floats:

@@ -2,7 +2,7 @@
 
 A flow is `float32 [F-1, H, W, 2]`, in pixels per frame interval, so its scale depends on resolution and frame rate:
 twice the size is twice the error. A still prediction scores the mean length of the true flow, which few published
-reconstructions beat: never report EPE without that control (`still_error`).
+reconstructions beat: never report EPE without that control.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, check_pair, spread
+from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, spread
 
 Grey: TypeAlias = Literal["rgb", "bgr"]
 """How RGB frames become grey: by their own weights, or by those of BGR (released code: mind-animator.md B34)."""
@@ -83,34 +83,18 @@ def _lengths(flow: Floats) -> Floats:
     return np.asarray(cv2.magnitude(flow[..., 0], flow[..., 1]), dtype=np.float32)
 
 
-def epe(truth: Clip, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> float:
-    """Return the end-point error in pixels per frame interval, lower is better, of two clips `[F, H, W, 3]`.
-
-    Raises:
-        ValueError: the clips' shapes differ.
-        UndefinedError: the clips have one frame.
-    """
-    check_pair(truth, prediction)
-    return flow_error(*farneback_all((truth, prediction), grey=grey, threads=threads))
-
-
-def still_error(truth: Floats, *, mask: Bools | None = None) -> float:
-    """Return what a still prediction scores against the true flow `[F-1, H, W, 2]`: the static control."""
-    return flow_error(truth, np.zeros_like(truth), mask=mask)
-
-
-def transition_errors(truth: Clip, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
+def transition_errors(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
     """Return `[F-1, F, F]`: the error at true flow t of the predicted flow from frame i to frame j.
 
     From it `shuffle.reorder` reads the EPE of any order of the predicted frames, so that a hundred shuffles cost the
     F(F-1) flows between all pairs of frames, and nothing more. The diagonal is a pair that does not move.
+
+    Args:
+        flows: Of the true clip, `[F-1, H, W, 2]`.
+        prediction: `[F, H, W, 3]`.
+        grey: How frames are made grey.
+        threads: How many pairs of frames are computed at a time.
     """
-    check_pair(truth, prediction)
-    return transition_errors_of(farneback(truth, grey=grey, threads=threads), prediction, grey=grey, threads=threads)
-
-
-def transition_errors_of(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
-    """Return `transition_errors` where the true clip's flows `[F-1, H, W, 2]` are known."""
     frames = grey_frames(prediction, grey=grey)
 
     def errors(pair: tuple[int, ...]) -> list[float]:

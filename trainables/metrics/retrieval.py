@@ -18,8 +18,3 @@ def ranks(query: Tensor, gallery: Tensor) -> Tensor:
     better = (similarity > own).sum(1)
     tied = (similarity == own).sum(1)
     return better + (tied + 1) / 2
-
-
-def top_k(query: Tensor, gallery: Tensor, *, k: int) -> float:
-    """Return the share of queries whose own gallery entry has a rank of at most `k`."""
-    return (ranks(query, gallery) <= k).double().mean().item()

@@ -53,14 +53,6 @@ def test_differences_average_over_subjects() -> None:
     assert complete(table(baseline, condition)).differences == pytest.approx((condition - baseline).mean(axis=0))
 
 
-def test_of_subject_takes_its_values_and_reasons() -> None:
-    arm = {("A", 0): {1: 1.0}, ("B", 0): {1: 2.0}}
-    found = pair("x", metric(), baseline=arm, condition={**arm, ("B", 0): "failed"}).of_subject(1)
-    assert found.subjects == ("B",)
-    assert found.baseline.tolist() == [[[2.0]]]
-    assert found.reasons == {Cell("condition", 0, 0, 0): "failed"}
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
