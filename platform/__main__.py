@@ -13,6 +13,7 @@ VERBS: Mapping[str, str] = {
     "status": "list the studies of a store, or show how far one is, from another terminal",
     "report": "make the report of an ablation again, from its records",
     "preview": "draw a data set (clips, captions, fMRI) as a picture",
+    "strip": "draw a finished trial in one picture: truth, reconstruction, control, ceiling",
     "cut": "cut videos into clips for a data set of kind folder",
     "evaluate": "judge videos made anywhere against the true ones",
     "reproduce": "run recorded trials again and say whether the same comes out",

@@ -21,6 +21,7 @@ BAD: dict[str, Sequence[str]] = {
     "status": ["absent"],
     "report": ["absent"],
     "preview": ["folder", "absent"],
+    "strip": ["absent/trial"],
     "cut": ["absent.mp4", "--out", "out"],
     "evaluate": ["absent"],
     "reproduce": ["absent"],

@@ -21,6 +21,8 @@ from trainables.config.trial import resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
 from trainables.judging.controls import SYSTEMS
+from trainables.judging.judged_trial import JudgedTrial
+from trainables.judging.stored_trial import read_judged
 from trainables.metrics import flow, pixels
 from trainables.metrics.registry import METRICS
 from trainables.stages.evaluate import run
@@ -206,3 +208,25 @@ def test_other_clips_in_the_controls_are_an_error(judges: dict[str, str], tmp_pa
     inputs["controls"]["videos.safetensors"]["index"] = np.arange(7)
     with pytest.raises(ValueError, match="both need the same clips"):
         evaluate(judges, tmp_path, inputs)
+
+
+def test_a_stored_trial_is_read_back_as_it_was_judged(
+    judges: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[JudgedTrial] = []
+    monkeypatch.setattr("trainables.stages.evaluate.write_page", lambda trial, folder: judged.append(trial))
+    runs = RunStore(MemoryStore(), cache=tmp_path / "cache")
+    inputs = {stage: commit(runs, stage, files, tmp_path / stage) for stage, files in made().items()}
+    config, output = resolve({**judges, "evaluate.shuffles": 2, "evaluate.seed": 5}), tmp_path / "out"
+    output.mkdir()
+    run(StageTask(config, 0, inputs, Context(output, runs.checkpoints("x"))))
+    settings = {"evaluate": config.evaluate.model_dump(mode="json")}
+    runs.commit(Manifest("evaluate-0", "evaluate", settings, 0, {}, {}, {}, (), {}, 0.0, 0.0), output)
+    stored = list(read_judged({**inputs, "evaluate": runs.open("evaluate-0")}))
+    assert [split.split for split in stored] == ["validation", "test"]
+    for split, before in zip(stored, judged[0].splits, strict=True):
+        assert (split.clips, split.names, split.captions) == (before.clips, before.names, before.captions)
+        assert split.values == before.values
+        assert split.rows == before.rows
+        assert list(split.videos) == list(before.videos)
+        assert all(np.array_equal(split.videos[name], before.videos[name]) for name in before.videos)

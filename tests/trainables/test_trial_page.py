@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages import trial_page
 from trainables.pages.document import verdict_on
 from trainables.pages.exhibits import choose
+from trainables.pages.strip import ROWS, draw_strip, verdict_sentence
 
 METRICS = tuple(CLIP_METRICS[name] for name in ("two_way_i", "ssim", "epe"))
 SIDE, FRAMES = 16, 4
@@ -149,3 +151,39 @@ def test_intervals_that_do_not_touch_are_told(tmp_path: Path) -> None:
     assert verdict_on(row(0.1, 0.15), row(0.2, 0.4), ssim) == "worse"
     assert verdict_on(row(0.4, 0.6), row(0.2, 0.4), ssim) is None
     assert verdict_on(row(0.4, 0.6), Row("x", "", "ssim", 1, 0.1, None, None), ssim) is None
+
+
+def with_two_way(split: JudgedSplit, *, control: float) -> JudgedSplit:
+    rows = [
+        Row(system, "", "two_way_i", 14, mean, mean - 0.05, mean + 0.04)
+        for system, mean in (("system", 0.9), ("shuffled_fmri", control), ("ceiling", 0.999))
+    ]
+    return replace(split, rows=tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("control", "verdict"), [(0.7, "show more of"), (0.88, "show no more of"), (1.2, "show less of")]
+)
+def test_the_sentence_of_a_strip_says_no_more_than_its_numbers(control: float, verdict: str) -> None:
+    sentence = verdict_sentence(with_two_way(judged().splits[0], control=control))
+    assert verdict in sentence
+    assert f"2-way-I 0.90 [0.85, 0.94] against {control:.2f} [" in sentence
+    assert "(chance 0.75, ceiling 1.00 [0.95, 1.04]) on 14 test clips." in sentence
+
+
+def test_a_split_of_one_clip_has_no_control_and_no_strip(tmp_path: Path) -> None:
+    split = judged(1).splits[0]
+    rows = tuple(row for row in split.rows if row.system != "shuffled_fmri")
+    with pytest.raises(ValueError, match="no clip to shuffle with"):
+        draw_strip(replace(split, rows=rows), tmp_path / "strip.png")
+
+
+def test_a_strip_shows_truth_system_control_and_ceiling_of_the_best_the_median_and_the_worst(tmp_path: Path) -> None:
+    split = with_two_way(judged().splits[0], control=0.7)
+    sentence = draw_strip(split, tmp_path / "strip.png")
+    assert sentence == verdict_sentence(split)
+    picture = np.asarray(Image.open(tmp_path / "strip.png").convert("L")).astype(int)
+    for column, clip in enumerate((13, 7, 0)):
+        for row, name in enumerate(ROWS):
+            shade = picture[34 + 100 * row + 48, 180 + 404 * column + 48]
+            assert abs(shade - int(split.videos[name][clip, 0, 0, 0, 0])) <= 4, (column, name)

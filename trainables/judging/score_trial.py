@@ -50,7 +50,6 @@ class Verdict:
 class _Notes:
     values: list[Value] = field(default_factory=list)
     tables: dict[tuple[str, str], list[Floats]] = field(default_factory=dict)
-    partner: dict[int, int] = field(default_factory=dict)
 
 
 def judge(material: Material, bench: Bench) -> Verdict:
@@ -59,7 +58,7 @@ def judge(material: Material, bench: Bench) -> Verdict:
     Clips are visited in a random order; `shuffled_fmri` is what was reconstructed for the clip before (and has just
     been read), so no clip keeps its own. A split of one clip has no such control.
     """
-    order = np.random.default_rng(bench.seed).permutation(len(material.clips)).tolist()
+    order = _order(len(material.clips), bench.seed)
     notes, system = _Notes(), material.videos[SYSTEM]
     constant = read(material.mean_latent, bench.networks)
     before = order[-1] if len(order) > 1 else None
@@ -73,8 +72,20 @@ def judge(material: Material, bench: Bench) -> Verdict:
             notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)
         _note_order(notes, truth, readings)
         if before is not None:
-            notes.partner[row], before, other = before, row, readings[SYSTEM]
-    return Verdict(_judged(material, notes, bench.metrics), tuple(notes.values), _shuffle(notes, bench))
+            before, other = row, readings[SYSTEM]
+    partner = partners(len(material.clips), bench.seed)
+    return Verdict(_judged(material, notes, bench.metrics, partner), tuple(notes.values), _shuffle(notes, bench))
+
+
+def _order(clips: int, seed: int) -> list[int]:
+    order: list[int] = np.random.default_rng(seed).permutation(clips).tolist()
+    return order
+
+
+def partners(clips: int, seed: int) -> dict[int, int]:
+    """Return for each of `clips` rows the row whose reconstruction is its `shuffled_fmri`; nothing for a single one."""
+    order = _order(clips, seed)
+    return dict(zip(order, [order[-1], *order[:-1]], strict=True)) if clips > 1 else {}
 
 
 def _readings(material: Material, row: int, networks: Networks) -> dict[str, Reading]:
@@ -126,7 +137,7 @@ def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...]) -> JudgedSplit:
+def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...], partner: Mapping[int, int]) -> JudgedSplit:
     numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
     there = {value.system for value in notes.values}
     rows = summarise(notes.values, metrics)
@@ -135,7 +146,7 @@ def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...]) -> J
         clips=material.clips,
         names=material.names,
         captions=material.captions,
-        videos=_videos(material, notes.partner),
+        videos=videos_of(material, partner),
         values={
             (system, metric.short): tuple(numbers[system, metric.short, str(clip)] for clip in material.clips)
             for system in SYSTEMS
@@ -146,7 +157,7 @@ def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...]) -> J
     )
 
 
-def _videos(material: Material, partner: Mapping[int, int]) -> dict[str, Clip]:
+def videos_of(material: Material, partner: Mapping[int, int]) -> dict[str, Clip]:
     """Return the videos of the truth and of all systems, in the order of tables."""
     made = dict(material.videos)
     made["static"] = np.broadcast_to(made[SYSTEM][:, :1], made[SYSTEM].shape)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from trainables.context import StageTask
+from storage.runs import Artifacts
+from trainables.config.video import EvaluateConfig
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, from_json, object_mask
 from trainables.datasets.video_io import resample
 from trainables.metrics.clip import Clip
@@ -36,20 +37,20 @@ class Material:
     known: tuple[KnownObject | None, ...]
 
 
-def read_material(task: StageTask) -> Iterator[Material]:
-    """Yield the splits of which videos were made.
+def read_material(inputs: Mapping[str, Artifacts], config: EvaluateConfig) -> Iterator[Material]:
+    """Yield the splits of which videos were made, from the stage runs `data`, `voxels`, `reconstruct` and `controls`.
 
     Raises:
         ValueError: Reconstructions and controls are of different clips.
     """
-    facts, split = task.inputs["data"].json("data.json"), task.inputs["voxels"].json("voxels.json")["split"]
-    made, controls = (_tensors(task.inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
+    facts, split = inputs["data"].json("data.json"), inputs["voxels"].json("voxels.json")["split"]
+    made, controls = (_tensors(inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
     index = made["index"].tolist()
     if index != controls["index"].tolist():
         raise ValueError(f"reconstruct made videos of {len(index)} clips, controls of others; both need the same clips")
     training = [clip for clip, member in enumerate(split) if member == "train"]
-    rng = np.random.default_rng(task.config.evaluate.seed)
-    clips = task.inputs["data"].path("clips.safetensors")
+    rng = np.random.default_rng(config.seed)
+    clips = inputs["data"].path("clips.safetensors")
     for name in ("validation", "test"):
         rows = [row for row, clip in enumerate(index) if split[clip] == name]
         if not rows:
@@ -62,7 +63,7 @@ def read_material(task: StageTask) -> Iterator[Material]:
             **{system: made[key][rows] for system, key in _MADE.items()},
             **{system: controls[key][rows] for system, key in _CONTROLS.items()},
         }
-        yield _material(name, chosen, raw, controls["mean_latent"], facts, side=task.config.evaluate.resolution)
+        yield _material(name, chosen, raw, controls["mean_latent"], facts, side=config.resolution)
 
 
 def _material(

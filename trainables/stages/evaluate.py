@@ -43,7 +43,7 @@ def run(task: StageTask) -> StageResult:
         ValueError: A judge cannot be loaded, or reconstructions and controls are of different clips.
     """
     config = task.config.evaluate
-    materials = list(read_material(task))
+    materials = list(read_material(task.inputs, config))
     sources: dict[Role, str] = {
         "image_classifier": config.image_classifier,
         "video_classifier": config.video_classifier,

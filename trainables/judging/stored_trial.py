@@ -1,0 +1,50 @@
+"""A judged trial, read back from its stored stage runs: nothing is computed again."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from storage.runs import Artifacts
+from trainables.config.video import EvaluateConfig
+from trainables.judging.judged_trial import JudgedSplit
+from trainables.judging.score_tables import Row
+from trainables.judging.score_trial import partners, videos_of
+from trainables.judging.trial_videos import Material, read_material
+
+Scores = dict[tuple[str, str], dict[int, float | None]]
+
+
+def read_judged(runs: Mapping[str, Artifacts]) -> Iterator[JudgedSplit]:
+    """Yield the judged splits of a trial, validation clips first.
+
+    Args:
+        runs: Its stage runs `data`, `voxels`, `reconstruct`, `controls` and `evaluate`.
+    """
+    evaluate = runs["evaluate"]
+    config = EvaluateConfig.model_validate(evaluate.manifest.config["evaluate"])
+    splits = evaluate.json("summary.json")["splits"]
+    table = pq.read_table(evaluate.path("per_clip.parquet")).to_pylist()
+    for material in read_material(runs, config):
+        rows = splits[material.split]["rows"]
+        yield _judged(material, rows, _scores(table, material.split), seed=config.seed)
+
+
+def _scores(table: list[dict[str, Any]], split: str) -> Scores:
+    scores: Scores = {}
+    for line in table:
+        if line["split"] == split:
+            scores.setdefault((line["system"], line["metric"]), {})[line["clip"]] = line["value"]
+    return scores
+
+
+def _judged(material: Material, rows: list[dict[str, Any]], scores: Scores, *, seed: int) -> JudgedSplit:
+    return JudgedSplit(
+        split=material.split,
+        clips=material.clips,
+        names=material.names,
+        captions=material.captions,
+        videos=videos_of(material, partners(len(material.clips), seed)),
+        values={key: tuple(of_clip.get(clip) for clip in material.clips) for key, of_clip in scores.items()},
+        rows=tuple(Row(control="", **row) for row in rows),
+    )
