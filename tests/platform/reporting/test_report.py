@@ -215,3 +215,10 @@ class _Nesting(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:
             self.wrong.append(tag)
+
+
+def test_the_example_that_documents_link_is_a_page_of_its_own_and_small() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "example-report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 400_000
+    assert "Ablation made_up" in page
+    assert not re.search(r"<script|<link|url\(|@import|https?://", page)
