@@ -36,7 +36,7 @@ ENGINES = {
         "platform/run/proposer.py",
         "platform/record/optuna_study.py",
         "platform/record/optuna_journal.py",
-        "platform/figures/parameter_importance.py",
+        "platform/figures/optuna_plots.py",
     },
     "mlflow": {"platform/mlflow_view/client.py"},
     "boto3": {"storage/s3.py"},

@@ -8,13 +8,19 @@ from typing import Any
 
 import yaml
 
-from platform.figures import interactive, static
-from platform.figures.axes import Kind, label
-from platform.figures.figure_data import study_plot
+from platform.figures.study_data import StudyData
 from platform.mlflow_view.mirror import Point, key, milliseconds, readable, tag_value
 from platform.mlflow_view.saved_view import NOTE
-from platform.record.results import Result, averaged, best_so_far, controls, outcomes, ranked
-from platform.study.domains import Choice
+from platform.record.results import (
+    Result,
+    averaged,
+    best_so_far,
+    controls,
+    counts_text,
+    format_value,
+    outcomes,
+    ranked,
+)
 from platform.study.study import Study
 from storage import layout
 from storage.runs import Manifest
@@ -46,11 +52,12 @@ def conclude(
     order = ranked(averaged(results), study.targets)
     _write_study(study, folder)
     _write_tables(study, results, order, folder)
-    plot = study_plot(study.id, study.targets, results, kinds=scales(study))
-    if plot.ended:
+    data = StudyData(study.id, study.targets, study.space.domains, results)
+    if data.points:
+        from platform.figures import page  # Optuna and its plots take a second to import
+
         (folder / "figures").mkdir()
-        static.draw_all(plot, folder / "figures")
-        (folder / FIGURES).write_text(interactive.page(plot), encoding="utf-8")
+        page.write(data, page=folder / FIGURES, pictures=folder / "figures")
     counts = outcomes(results)
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
     tags[NOTE] = tag_value(summary_table(study, results, order))
@@ -71,22 +78,14 @@ def conclude(
     return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags, best)
 
 
-def scales(study: Study) -> dict[str, Kind]:
-    """Return on which scale each swept field is drawn."""
-    return {
-        name: "category" if isinstance(domain, Choice) else "log" if domain.is_log else "linear"
-        for name, domain in study.space.domains.items()
-    }
-
-
 def summary_table(study: Study, results: Sequence[Result], order: Sequence[Result]) -> str:
     """Return the best points as a Markdown table, with the controls of the best and how all trials ended."""
     names = [target.name for target in study.targets]
     swept = list(study.space.fields)
-    lines = [f"{study_plot(study.id, study.targets, results).counts}.", ""]
+    lines = [f"{counts_text(results)}.", ""]
     lines += [" | ".join(["| trial", *names, *swept]) + " |", "|" + " --- |" * (1 + len(names) + len(swept))]
     for result in order[:BEST]:
-        values = [label(result.values[name]) if name in result.values else "" for name in swept]
+        values = [format_value(result.values[name]) if name in result.values else "" for name in swept]
         lines.append(" | ".join([f"| {result.trial}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
     for target in study.targets if order else ():
         levels = controls(order[0], target)

@@ -6,21 +6,17 @@ It is a file of the driver's machine, so that no driver needs a database. Who wa
                       to_storage="postgresql+psycopg2://USER@HOST/NAME")
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from platform.errors import UserError
 from platform.events import Finished, TrialEvent
-from platform.record.optuna_study import STATES, directions, quiet
+from platform.record.optuna_study import STATES, directions, distributions, quiet
 from platform.record.trial_log import PointResult, Records
-from platform.study.domains import Scalar
 from platform.study.study import Study
 from trainables.identity import digest
 
@@ -68,8 +64,6 @@ class OptunaView:
 
 
 def _frozen(study: Study, result: PointResult) -> FrozenTrial:
-    told = _Told(result.swept)
-    study.space.suggest(told)
     state = STATES[result.outcome]
     curve = dict(result.intermediate) if len(study.targets) == 1 else {}
     values = list(result.values) if state is TrialState.COMPLETE else None
@@ -78,30 +72,8 @@ def _frozen(study: Study, result: PointResult) -> FrozenTrial:
     return create_trial(
         state=state,
         params=dict(result.swept),
-        distributions=told.distributions,
+        distributions=distributions(study.space.domains, result.swept),
         values=values,
         intermediate_values=curve,
         user_attrs={_POINT: result.point},
     )
-
-
-class _Told:
-    """Answers a space with known values, and notes how Optuna would describe each field."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self.distributions: dict[str, BaseDistribution] = {}
-
-    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
-        chosen: Scalar = self._tell(name, CategoricalDistribution(options))
-        return chosen
-
-    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        return float(self._tell(name, FloatDistribution(low, high, log=log, step=step)))
-
-    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
-        return int(self._tell(name, IntDistribution(low, high, log=log, step=step)))
-
-    def _tell(self, name: str, distribution: BaseDistribution) -> Any:
-        self.distributions[name] = distribution
-        return self._values[name]

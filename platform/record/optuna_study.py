@@ -1,13 +1,15 @@
 """What the proposer, the journal and the figures share of Optuna: states, directions, studies in memory."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
-from platform.study.domains import Scalar
+from platform.study.domains import AnyDomain, Scalar
 from trainables.metrics.registry import Metric
 
 STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
@@ -57,3 +59,34 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+def distributions(domains: Mapping[str, AnyDomain], values: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """Return how Optuna describes the domain of each field in `values`."""
+    known = _KnownValues(values)
+    for name, domain in domains.items():
+        if name in values:
+            domain.suggest(name, known)
+    return known.distributions
+
+
+class _KnownValues:
+    """Answers a space with known values, and notes how Optuna would describe each field."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.distributions: dict[str, BaseDistribution] = {}
+
+    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+        chosen: Scalar = self._note(name, CategoricalDistribution(options))
+        return chosen
+
+    def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        return float(self._note(name, FloatDistribution(low, high, log=log, step=step)))
+
+    def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        return int(self._note(name, IntDistribution(low, high, log=log, step=step)))
+
+    def _note(self, name: str, distribution: BaseDistribution) -> Any:
+        self.distributions[name] = distribution
+        return self._values[name]

@@ -1,5 +1,6 @@
 """What became of every trial and point of a study, from events: the rows that tables, figures and views are made of."""
 
+import json
 import math
 import re
 from collections import defaultdict
@@ -12,6 +13,7 @@ from platform.events import Outcome, TrialEvent
 from platform.record.trial_record import TrialRecord, reduce_events
 from trainables.metrics.registry import METRICS, Metric
 
+OUTCOME_WORDS = {"COMPLETED": "completed", "PRUNED": "stopped early", "FAILED": "failed"}
 _RETRIEVAL = re.compile(r"retrieval_(image|text)_")
 
 
@@ -168,3 +170,15 @@ def error_line(error: str | None) -> str:
     """Return the line of a traceback that says what went wrong: the last one."""
     lines = [line for line in (error or "").strip().splitlines() if line.strip()]
     return lines[-1].strip()[:200] if lines else "no error recorded"
+
+
+def counts_text(results: Sequence[Result]) -> str:
+    """Return how the trials ended, in words: `24 trials: 21 completed, 2 stopped early, 1 failed`."""
+    counts = outcomes(results)
+    words = {**{outcome.lower(): word for outcome, word in OUTCOME_WORDS.items()}, "unfinished": "unfinished"}
+    return f"{len(results)} trials: " + ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
+
+
+def format_value(value: Any) -> str:
+    """Return a swept value as it stands in a figure or in a table cell."""
+    return value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else json.dumps(value)

@@ -6,9 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.figures.axes import label
-from platform.figures.figure_data import WORDS
-from platform.record.results import Result, averaged, controls, outcomes, ranked
+from platform.record.results import OUTCOME_WORDS, Result, averaged, controls, format_value, outcomes, ranked
 from platform.study.study import Study
 from trainables.metrics.registry import Metric
 
@@ -31,7 +29,7 @@ def final_table(
     points = averaged(results)
     order = ranked(points, study.targets)
     counts = outcomes(results)
-    words = [f"{counts[outcome.lower()]} {word}" for outcome, word in WORDS.items() if counts[outcome.lower()]]
+    words = [f"{counts[outcome.lower()]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome.lower()]]
     missing = study.trial_count - sum(counts.values()) + counts["unfinished"]
     words += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
     console.print(f"{study.id}: {', '.join(words)}", style="bold", soft_wrap=True)
@@ -53,12 +51,14 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
 
 def cells(result: Result, names: Mapping[str, str]) -> list[str]:
     """Return the swept values in the order of `names`; empty where a conditional field has none."""
-    return [label(result.values[name]) if name in result.values else "" for name in names]
+    return [format_value(result.values[name]) if name in result.values else "" for name in names]
 
 
 def values_text(result: Result, names: Mapping[str, str]) -> str:
     """Return the swept values on one line, under their short names."""
-    return " ".join(f"{short}={label(result.values[name])}" for name, short in names.items() if name in result.values)
+    return " ".join(
+        f"{short}={format_value(result.values[name])}" for name, short in names.items() if name in result.values
+    )
 
 
 def best_line(best: Result, targets: Sequence[Metric], names: Mapping[str, str]) -> str:
@@ -97,7 +97,7 @@ def _arms_table(study: Study, points: Sequence[Result]) -> Table:
     table = _empty(*names.values(), *(target.name for target in study.targets), "mean of", "time")
     for point in points:
         # A mean is shown only of an arm whose trials all completed; else one of the others says how it is.
-        of = str(point.repeats) if point.outcome == "COMPLETED" else WORDS.get(str(point.outcome), "to do")
+        of = str(point.repeats) if point.outcome == "COMPLETED" else OUTCOME_WORDS.get(str(point.outcome), "to do")
         table.add_row(*cells(point, names), *_scores(study, point), of, duration(point.seconds))
     first = next(point for point in points if point.value(study.targets[0]) is not None)
     _add_controls(table, study, first, before=len(names))

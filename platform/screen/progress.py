@@ -11,8 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from platform.events import Finished, SharedState, Started, TrialEvent
-from platform.figures.figure_data import WORDS
-from platform.record.results import Result, averaged, outcomes, ranked, result_of
+from platform.record.results import OUTCOME_WORDS, Result, averaged, outcomes, ranked, result_of
 from platform.record.trial_record import TrialRecord
 from platform.screen.final_table import best_line, cells, duration, final_table, short_names, values_text
 from platform.study.study import Study
@@ -115,7 +114,7 @@ class Progress:
             done = sum(result.outcome is not None for result in self._results.values())
             value = result.value(self._study.targets[0])
             parts = [
-                f"[{done}/{self._study.trial_count}] {result.trial} {WORDS[event.outcome]}",
+                f"[{done}/{self._study.trial_count}] {result.trial} {OUTCOME_WORDS[event.outcome]}",
                 "" if value is None else f"{self._study.targets[0].name} {value:.4g}",
                 f"{duration(result.seconds)}",
                 values_text(result, self._names),
@@ -135,7 +134,9 @@ class Progress:
         total = self._study.trial_count
         counts = outcomes(self._results.values())
         done = sum(counts.values()) - counts["unfinished"]
-        words = [f"{counts[outcome.lower()]} {word}" for outcome, word in WORDS.items() if counts[outcome.lower()]]
+        words = [
+            f"{counts[outcome.lower()]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome.lower()]
+        ]
         elapsed = time.time() - self._began
         left = self._left(elapsed, done)
         yield f"{self._study.id}  {', '.join(target.name for target in self._study.targets)}"

@@ -94,8 +94,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Makes home folders with nothing in them, where no figures are drawn."""
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
-    monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
     def make(name: str) -> Path:
         (tmp_path / name).mkdir()

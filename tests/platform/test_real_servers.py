@@ -97,7 +97,7 @@ def test_a_database_without_a_server(
     mlflow_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables are those that the server made; the artifacts lie in the home, since no server takes them."""
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
     study, events = made_up_study(trials=1), study_events(trials=1, pruned=0, failed=0)
     for _ in range(2):
         tracking = Tracking(study, home=tmp_path, uri=mlflow_server.database, store="file:///s")

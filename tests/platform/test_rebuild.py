@@ -129,8 +129,7 @@ def forget(home: Path) -> str:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws no figures: seconds each time, and none of them is looked at here."""
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
-    monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
 @pytest.mark.slow

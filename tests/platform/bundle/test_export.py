@@ -143,8 +143,7 @@ def test_elsewhere_report_reproduce_and_rebuild_work(
     assert report.answers == make_report(LocalStore(home / "store"), "small", tmp_path / "here")[1].answers
     assert reproduce(["small/half-u0-s2", "--home", str(there)]) == 0
     assert "bit-equal" in capsys.readouterr().out
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
-    monkeypatch.setattr("platform.figures.interactive.page", lambda plot: "")
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
     shutil.copy(database, there)
     assert rebuild(store, "small", home=there, tracking=default_tracking(there)).lack == ""
     assert take([str(exported), "--home", str(there)]) == 0, "a second time nothing is new"

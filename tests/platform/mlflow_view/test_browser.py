@@ -56,7 +56,7 @@ def tracked(server: MlflowServer, home: Path) -> tuple[str, str]:
 def test_an_ablation_in_the_browser(
     mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
     experiment, run = tracked(mlflow_server, tmp_path)
     browser.open(f"{mlflow_server.uri}/#/experiments")
     browser.wait(f"mindsweep/{NAME}")

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def home(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(database, tmp_path)
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
     tracking = Tracking(made_up_study(trials=1), home=tmp_path, uri=default_tracking(tmp_path), store="file:///s")
     for event in trial_events(0):
         tracking.see(event)

@@ -80,7 +80,7 @@ def assert_all_arrived_once(study: Study, options: Options) -> None:
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.figures.static.draw_all", lambda plot, folder: ())
+    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
 @pytest.mark.usefixtures("ray_cluster")
