@@ -16,6 +16,7 @@ platform.__path__ = [str(_ROOT / "platform")]
 pytest_plugins = (
     "tests.clusters",
     "tests.groups",
+    "tests.nodes",
     "tests.platform.made_up_videos",
     "tests.platform.mirrored",
     "tests.servers.ceph",

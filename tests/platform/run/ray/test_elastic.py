@@ -1,88 +1,57 @@
-"""A node is lost for good: a range of workers goes on with fewer, a number of them waits, tells what it lacks and ends.
-
-The cluster lives in a process of its own, since Ray decides on import whether one stays on the loopback address.
-"""
+"""A node is lost for good: a range of workers goes on with fewer; a number waits, tells what it lacks and ends."""
 
 import json
-import os
-import subprocess
-import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from platform.study.study import Study
 from storage.events import EventLog
 from storage.local import LocalStore
+from tests.nodes import Nodes
 from tests.platform.noop_studies import noop_study
 
-ROOT = Path(__file__).resolve().parents[4]
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from types import SimpleNamespace
-
-import ray
-from ray.cluster_utils import Cluster
-from platform.study.sweep_file import load_study
-from platform.run.ray import placement
-from platform.run.driver import run_study
-from platform.errors import StudyError
-from tests.platform.run.test_workers import When
-
-home = Path(sys.argv[1])
-uri = (home / "store").as_uri()
-options = SimpleNamespace(home=home, store=uri, tracking="", address=None, max_concurrent=None, stage_deadline=None)
-health = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 4}
-cluster = Cluster(True, False, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": health})
-cluster.add_node(num_cpus=1)
-others = [cluster.add_node(num_cpus=1)]
-ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-placement.NODES_TIMEOUT = 3.0
-
-def run(name, *views):
-    try:
-        return run_study(load_study(home / f"{name}.yaml"), options, views=lambda: views).trials
-    except StudyError as error:
-        return str(error)
-
-def lose_one():
-    cluster.remove_node(others.pop(), allow_graceful=False)
-
-told = {"range": run("range", When("epochs", lose_one))}
-others.append(cluster.add_node(num_cpus=1))
-told["number"] = run("number", When("epochs", lose_one))
-ray.shutdown()
-cluster.shutdown()
-print(json.dumps(told))
-"""
+pytestmark = pytest.mark.slow
+TEXT = "trials: 1\nseed: %d\nbase: {noop.workers: %s, noop.epochs: 8, noop.sleep: 0.4}"
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_range_shrinks_with_the_cluster_and_a_number_does_not_wait_for_ever(tmp_path: Path) -> None:
-    text = "trials: 1\nseed: %d\nbase: {noop.workers: %s, noop.epochs: 8, noop.sleep: 0.4}"
-    asked = {"range": (0, "1..2"), "number": (1, "2")}
-    studies = {name: noop_study(tmp_path, text % workers, name=name) for name, workers in asked.items()}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env={**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
-    all_done = {"completed": 1, "pruned": 0, "failed": 0, "unfinished": 0}
-    assert told["range"] == all_done
-    assert "a trial needs 2 workers of 1 CPU each, but the nodes of the cluster hold 1 of that now" in told["number"]
-    events: list[dict[str, Any]] = list(EventLog(LocalStore(tmp_path / "store"), studies["range"].id).read())
-    (end,) = [event["body"] for event in events if event["kind"] == "finished"]
+def events(study: Study, home: Path) -> list[dict[str, Any]]:
+    return list(EventLog(LocalStore(home / "store"), study.id).read())
+
+
+def run_and_lose_one(nodes: Nodes, study: Study, home: Path) -> tuple[int, str, str]:
+    """Run `study`, take a node away when the first epochs are on record, and return exit code, output and errors."""
+    driver = nodes.drive("impatient_driver", study.path, home, (home / "store").as_uri())
+    deadline = time.monotonic() + 120
+    while "epochs" not in {event["kind"] for event in events(study, home)}:
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < deadline, "no epoch was trained"
+        time.sleep(0.05)
+    nodes.lose(max(nodes.disks))
+    output, errors = driver.communicate(timeout=240)
+    return driver.returncode, output, errors
+
+
+def test_a_range_shrinks_with_the_cluster(two_nodes: Nodes, tmp_path: Path) -> None:
+    study = noop_study(tmp_path, TEXT % (0, "1..2"))
+    code, output, errors = run_and_lose_one(two_nodes, study, tmp_path)
+    assert code == 0, errors[-3000:]
+    assert json.loads(output.splitlines()[-1])["trials"] == {"completed": 1, "pruned": 0, "failed": 0, "unfinished": 0}
+    (end,) = [event["body"] for event in events(study, tmp_path) if event["kind"] == "finished"]
     assert end["workers"] == 1
     assert sum(end["retries"].values()) >= 1
-    rows = [row["epoch"] for event in events if event["kind"] == "epochs" for row in event["body"]["rows"]]
-    assert Counter(rows) == dict.fromkeys(range(1, 9), 1), "no epoch is lost or doubled"
-    lost = list(EventLog(LocalStore(tmp_path / "store"), studies["number"].id).read())
-    assert "finished" not in {event["kind"] for event in lost}, "the same command goes on with it"
+    epochs = [event["body"]["rows"] for event in events(study, tmp_path) if event["kind"] == "epochs"]
+    assert Counter(row["epoch"] for rows in epochs for row in rows) == dict.fromkeys(range(1, 9), 1), (
+        "no epoch is lost or doubled"
+    )
+
+
+def test_a_number_does_not_wait_for_ever(two_nodes: Nodes, tmp_path: Path) -> None:
+    study = noop_study(tmp_path, TEXT % (1, "2"))
+    code, _, errors = run_and_lose_one(two_nodes, study, tmp_path)
+    assert code == 1
+    assert "a trial needs 2 workers of 1 CPU each, but the nodes of the cluster hold 1 of that now" in errors
+    assert "finished" not in {event["kind"] for event in events(study, tmp_path)}, "the same command goes on with it"
