@@ -46,7 +46,7 @@ def run(space: Path, settings: list[str], home: Path) -> Measured:
     from platform.events import TrialEvent
     from platform.launch import launch
     from platform.options import Options
-    from platform.record.results import collect, ranked
+    from platform.record.results import ranked, results_from_events
     from platform.study.sweep_file import load_study
     from platform.tracking_uri import default_tracking
     from storage.events import EventLog
@@ -61,7 +61,7 @@ def run(space: Path, settings: list[str], home: Path) -> Measured:
     target = study.targets[0]
     rows = [row for event in events if event.kind == "epochs" for row in event.body["rows"]]
     starts = [event.time for event in events if event.kind == "started"]
-    best = ranked(collect(events), study.targets)[0]
+    best = ranked(results_from_events(events), study.targets)[0]
     return Measured(
         epochs=sum(row["stage"] == target.stage for row in rows),
         full=summary.trials["completed"],

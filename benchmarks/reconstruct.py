@@ -21,7 +21,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
-from trainables.backbones.diffusion import scheduler
+from trainables.backbones.diffusion import noise_scheduler
 from trainables.backbones.load import DTYPES
 from trainables.config.video import GeneratorConfig
 from trainables.loop import pick_device
@@ -190,7 +190,7 @@ def measure(
     size: Size, config: GeneratorConfig, options: argparse.Namespace, *, precision: str, device: torch.device
 ) -> None:
     """Time both sides, ours once in float32 on the plain loop's clips for the difference, and print the table."""
-    unet, schedule = build(size, device), scheduler()
+    unet, schedule = build(size, device), noise_scheduler()
     few, many = random_material(size, options.plain_clips), random_material(size, options.clips)
     short = config.model_copy(update={"inversion_steps": 2, "steps": 2})
     fast = copy.deepcopy(unet).to(DTYPES[precision])

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform.study.design import Comparison, Condition, Design, trial_name
+from platform.study.design import Condition, DeclaredComparison, Design, trial_name
 from platform.study.registration import frozen
 from storage.base import Store
 from storage.events import EventLog
@@ -59,7 +59,7 @@ def design_of(shape: Shape) -> Design:
         seeds=shape.seeds,
         seed=0,
         primary=METRICS,
-        family=tuple(Comparison(condition=name, metric=METRICS[0]) for name in names[:4]),
+        family=tuple(DeclaredComparison(condition=name, metric=METRICS[0]) for name in names[:4]),
         unit="seeds",
         alpha=0.05,
         margins={},

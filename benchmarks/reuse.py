@@ -70,7 +70,7 @@ def shared(study: "AblationStudy", home: Path) -> Measured:
 
     import ray
 
-    from platform.analysis.collect import collect
+    from platform.analysis.collect import collect_ablation
     from platform.launch import launch
     from platform.options import Options
     from platform.tracking_uri import default_tracking
@@ -83,7 +83,7 @@ def shared(study: "AblationStudy", home: Path) -> Measured:
     seconds = time.perf_counter() - started
     ray.shutdown()
     assert summary.trials["completed"] == study.trial_count, (summary.trials, summary.interrupted)
-    trials = collect(open_store(options.store), study.id, cache=home / "cache").trials.values()
+    trials = collect_ablation(open_store(options.store), study.id, cache=home / "cache").trials.values()
     return Measured(seconds, summary.stage_runs["executed"], {trial.name: trial.metrics for trial in trials})
 
 

@@ -32,7 +32,7 @@ from typing import Any
 from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import AT_A_TIME, Tracking
-from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
+from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_until_ready
 from platform.record.trial_log import proposed_body
 from platform.study.study import Study
 from platform.study.sweep_file import load_study
@@ -268,7 +268,7 @@ def _server(database: str, home: Path) -> Iterator[tuple[str, int]]:
         artifacts = str(home / "artifacts")
         process = start_server(database, artifacts=artifacts, port=port, messages=messages, workers=WORKERS)
         try:
-            if not answers(port, process):
+            if not wait_until_ready(port, process):
                 raise SystemExit(f"the server did not start:\n{(home / 'messages.txt').read_text()[-4000:]}")
             yield f"http://{HOST}:{port}", process.pid
         finally:

@@ -29,7 +29,7 @@ from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse, semantic_loss
 from trainables.networks.attention import Attention
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, Rows
+from trainables.stages.decoding import DecoderLearner, SplitRows
 from trainables.stages.motion import CmgLearner
 from trainables.stages.semantic import SemanticLearner
 from trainables.stages.structure import StructureLearner
@@ -58,7 +58,7 @@ SIZES = {
 }
 
 
-def random_rows(size: Size, count: int, device: torch.device) -> Rows:
+def random_rows(size: Size, count: int, device: torch.device) -> SplitRows:
     """Return `count` clips of noise."""
     generator = torch.Generator().manual_seed(0)
 
@@ -73,7 +73,7 @@ def random_rows(size: Size, count: int, device: torch.device) -> Rows:
         "condition": noise(*size.condition),
         "latents": noise(*size.video),
     }
-    return Rows(torch.arange(count), noise(size.voxels), features)
+    return SplitRows(torch.arange(count), noise(size.voxels), features)
 
 
 class Timed:
@@ -111,7 +111,7 @@ def synchronised_time() -> float:
     return time.perf_counter()
 
 
-def make_learner(stage: str, config: TrialConfig, rows: Rows, job: Job) -> DecoderLearner:
+def make_learner(stage: str, config: TrialConfig, rows: SplitRows, job: Job) -> DecoderLearner:
     """Return the learner of `stage`, of which `rows` are training and validation clips."""
     both = {"train": rows, "validation": rows}
     if stage == "semantic":
@@ -168,7 +168,7 @@ def straightforward(stage: str, size: Size, *, device: torch.device, steps: int)
 
 
 def host_loss(
-    stage: str, config: TrialConfig, model: nn.Module, rows: Rows, *, picked: list[int], device: torch.device
+    stage: str, config: TrialConfig, model: nn.Module, rows: SplitRows, *, picked: list[int], device: torch.device
 ) -> Tensor:
     """Return the loss of clips `picked`, each copied from the host and stacked."""
 

@@ -26,7 +26,7 @@ from platform.events import Finished, TrialEvent
 from platform.field_answer import field_answer
 from platform.options import Options, open_readable, open_writable
 from platform.run_answers import study_answer
-from platform.screen.plan import duration
+from platform.screen.units import duration
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import ABLATIONS, load_ablation
 from platform.study.attempts import find_attempt
@@ -105,12 +105,12 @@ def prolonged(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -
 
 
 def _power(study: AblationStudy, store: Store, stated: str, options: Options) -> Answer:
-    from platform.analysis.collect import collect
+    from platform.analysis.collect import collect_ablation
     from platform.analysis.power import power_table
 
     if not store.exists(layout.study(study.id)):
         raise UserError(f"--power: there are no trials of {study.id} yet to judge by; run it first, with a few seeds")
-    result = collect(store, study.id, cache=options.home / "scratch" / "cache")
+    result = collect_ablation(store, study.id, cache=options.home / "scratch" / "cache")
     table = power_table(result, stated)
     note = f"seeds for a power of 0.8 at alpha {study.design.alpha:g} after Holm; cautious allows for a small pilot"
     return Answer({"study": study.id, "power": _rows(table)}, lambda console: console.print(table, note, sep="\n"))

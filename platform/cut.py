@@ -17,10 +17,10 @@ from PIL import Image
 
 from platform.cli import Answer, VerbParser, run_verb, verb_parser
 from platform.errors import UserError
-from trainables.datasets.clips import VIDEO
-from trainables.datasets.phantom.drives import DIRECTIONS, SHAPES, drives
+from trainables.datasets.clips import VIDEO_FORMATS
+from trainables.datasets.phantom.drives import CHANNEL_SHAPES, MOTION_DIRECTIONS, drives
 
-Clip = NDArray[np.uint8]
+ClipPixels = NDArray[np.uint8]
 
 _WAYS = ("right", "up and right", "up", "up and left", "left", "down and left", "down", "down and right")
 _HUES = ("red", "orange", "yellow", "green", "green", "cyan", "blue", "blue", "purple", "pink")
@@ -104,22 +104,26 @@ def _cut_into(folder: Path, videos: Sequence[str], form: _Form) -> dict[str, str
             (folder / "clips" / key).mkdir(parents=True)
             for frame, pixels in enumerate(clip):
                 Image.fromarray(pixels).save(folder / "clips" / key / f"{frame:03d}.png")
-            captions[key] = f"{name.replace('_', ' ')}, {describe(clip)}"
+            captions[key] = f"{name.replace('_', ' ')}, {describe_motion(clip)}"
     if not captions:
         raise UserError(f"no video gives a clip of {form.seconds} s in which anything moves: {', '.join(videos)}")
     (folder / "captions.json").write_text(json.dumps(captions, indent=1))
     return captions
 
 
-def describe(clip: Clip) -> str:
+def describe_motion(clip: ClipPixels) -> str:
     """Say what the pixels of uint8 [F,H,W,3] tell: "dark blue, moving left"."""
     red, green, blue = (clip.reshape(-1, 3).mean(axis=0) / 255).tolist()
     value, spread = max(red, green, blue), max(red, green, blue) - min(red, green, blue)
     angle = math.atan2(math.sqrt(3) * (green - blue), 2 * red - green - blue) / math.tau % 1.0
     colour = "grey" if spread < 0.08 else _HUES[round(angle * len(_HUES)) % len(_HUES)]
     light = "dark" if value < 0.35 else "bright" if value > 0.65 else "medium"
-    cells, channels = SHAPES["motion"]
-    answers = drives(clip[None], [""])["motion"].reshape(cells**2, DIRECTIONS, channels // DIRECTIONS).mean(axis=0)
+    cells, channels = CHANNEL_SHAPES["motion"]
+    answers = (
+        drives(clip[None], [""])["motion"]
+        .reshape(cells**2, MOTION_DIRECTIONS, channels // MOTION_DIRECTIONS)
+        .mean(axis=0)
+    )
     ways = answers.sum(axis=1)
     if ways.max() < 0.005:
         return f"{light} {colour}, still"
@@ -127,9 +131,9 @@ def describe(clip: Clip) -> str:
     return f"{light} {colour}, moving {_WAYS[int(ways.argmax())] if clear else 'about'}"
 
 
-def _clips(video: str, form: _Form) -> Iterator[Clip]:
+def _clips(video: str, form: _Form) -> Iterator[ClipPixels]:
     """Yield the clips of a video, uint8 [frames, side, side, 3], one after the other."""
-    kept: list[Clip] = []
+    kept: list[ClipPixels] = []
     taken = 0
     for time, picture in _pictures(video):
         while time >= taken * form.seconds / form.frames - 1e-6:
@@ -146,9 +150,9 @@ def _pictures(video: str) -> Iterator[tuple[float, Image.Image]]:
 
     source, kind = video.removeprefix("lavfi:"), "lavfi"
     if source == video:
-        kind = "gif" if video.lower().endswith(".gif") else VIDEO.get(Path(video).suffix.lower(), "")
+        kind = "gif" if video.lower().endswith(".gif") else VIDEO_FORMATS.get(Path(video).suffix.lower(), "")
     if kind == "":
-        raise UserError(f"{video}: must end in {', '.join((*VIDEO, '.gif'))}, or begin with lavfi:")
+        raise UserError(f"{video}: must end in {', '.join((*VIDEO_FORMATS, '.gif'))}, or begin with lavfi:")
     try:
         with av.open(source, format=kind) as container:
             start: float | None = None

@@ -29,7 +29,7 @@ from platform.tracking_uri import check_tracking, without_secrets
 from trainables.judging.controls import TRUTH
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
 from trainables.judging.score_pairs import PairJudge
-from trainables.judging.score_tables import Row, Sheet, share_clips, sheet, summarise, write_parquet
+from trainables.judging.score_tables import ScoreRow, Sheet, share_clips, sheet, summarise_scores, write_parquet
 from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS, notes
 from trainables.metrics.video import Network, Networks, Role
@@ -83,7 +83,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     progress = Console()
     values, failures = judge.run(lambda names: track(names, console=progress, disable=not progress.is_terminal))
     failures = [*pairing.failures, *missing, *failures]
-    rows = summarise(values, judge.metrics)
+    rows = summarise_scores(values, judge.metrics)
     table = sheet(rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values)))
     report = _report(pairing, rows, failures, folder)
     _write(folder, table, report)
@@ -204,7 +204,7 @@ def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Pat
     return folder
 
 
-def _report(pairing: Pairing, rows: Sequence[Row], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
+def _report(pairing: Pairing, rows: Sequence[ScoreRow], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
     systems = {system.name: {"folder": str(system.folder), "native": _native(system)} for system in pairing.systems}
     chosen = {"height": pairing.size[0], "width": pairing.size[1], "frames": pairing.frames}
     results = {"rows": [asdict(row) for row in rows], "failures": [asdict(failure) for failure in failures]}
@@ -227,13 +227,17 @@ def _facts(arguments: argparse.Namespace, report: Mapping[str, Any]) -> dict[str
     return {"folder": {**folders, **truth}, **report["chosen"], "failures": len(report["failures"]), **networks}
 
 
-def _record(rows: Sequence[Row], report: Mapping[str, Any], arguments: argparse.Namespace, *, began: float) -> None:
+def _record(
+    rows: Sequence[ScoreRow], report: Mapping[str, Any], arguments: argparse.Namespace, *, began: float
+) -> None:
     """Make the MLflow run; the files are written already, so what goes wrong here is only a warning."""
-    from platform.mlflow_view.evaluation_run import Evaluation, record  # MLflow takes seconds to import
+    from platform.mlflow_view.evaluation_run import Evaluation, record_evaluation  # MLflow takes seconds to import
 
     options, files = options_of(arguments), [Path(report["out"]) / name for name in FILES]
     try:
-        record(Evaluation(rows, _facts(arguments, report), files, began), uri=options.tracking, home=options.home)
+        record_evaluation(
+            Evaluation(rows, _facts(arguments, report), files, began), uri=options.tracking, home=options.home
+        )
     except Exception as error:
         warning = f"MLflow lacks this evaluation: {without_secrets(str(error))}"
         Console(stderr=True).print(warning, soft_wrap=True, highlight=False, markup=False)

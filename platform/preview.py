@@ -15,7 +15,7 @@ from platform.study.yaml_source import parse_value
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.errors import DatasetError
-from trainables.datasets.kinds import KINDS
+from trainables.datasets.kinds import DATASET_KINDS
 
 _DESCRIPTION = """\
 Draw a data set, so that one can look at it: a picture (PNG) of some clips with captions and fMRI, and the same clips
@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("preview", _DESCRIPTION)
-    kinds = "; ".join(f"{kind.name}: {kind.description}" for kind in KINDS.values())
-    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=kinds)
+    kinds = "; ".join(f"{kind.name}: {kind.description}" for kind in DATASET_KINDS.values())
+    parser.add_argument("kind", choices=DATASET_KINDS, metavar="KIND", help=kinds)
     parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="with kind folder: the folder")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the pictures go (default: HOME/preview)")
     add_home(parser)
@@ -47,13 +47,13 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     try:
         datasets.check(config).raise_for_errors()
         with console().status("drawing"):
-            files = draw(config, name=arguments.kind, count=arguments.clips, folder=folder)
+            files = draw_preview(config, name=arguments.kind, count=arguments.clips, folder=folder)
     except DatasetError as error:
         raise UserError(str(error)) from error
     return Answer({"files": [str(path) for path in files]}, "\n".join(map(str, files)))
 
 
-def draw(config: TrialConfig, *, name: str, count: int, folder: Path) -> tuple[Path, Path]:
+def draw_preview(config: TrialConfig, *, name: str, count: int, folder: Path) -> tuple[Path, Path]:
     """Write `<name>.png` and `<name>.gif` with up to `count` clips into `folder`; return their paths.
 
     Raises:

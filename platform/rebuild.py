@@ -10,7 +10,7 @@ from platform.cli import Answer, VerbParser, add_store, add_tracking, console, o
 from platform.errors import UserError
 from platform.events import TrialEvent, View
 from platform.options import open_readable, open_writable
-from platform.record.study_from_store import provenance, recorded_study
+from platform.record.study_from_store import provenance_by_time, recorded_study
 from platform.record.study_names import resolve_studies
 from platform.record.tables import rewrite_tables
 from platform.study.study import Study
@@ -80,7 +80,7 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
         with Lease(store, f"study-{study_id}"):
             study = recorded_study(store, study_id)
             runs = RunStore(store, cache=home / "scratch" / "cache")
-            made_by = provenance(load_calls(store, study_id))
+            made_by = provenance_by_time(load_calls(store, study_id))
             mlflow = Tracking(study, home=home, uri=tracking, store=store.uri, stage_runs=runs, provenance=made_by)
             views: list[View] = [OptunaView(study, home=home), mlflow] if study.has_optuna_journal else [mlflow]
             events = list(in_time(map(TrialEvent.from_json, EventLog(store, study_id).read())))

@@ -30,10 +30,10 @@ from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.debugging import debug_heading, debug_runs, own_frames, plan_debugging, traceback_text
-from platform.reproduction.repeating import GOOD, Outcome, Places, Repetition
-from platform.reproduction.restoring import Restoration, restore
-from platform.reproduction.selection import Chosen, RecordedTrial, choose, recorded_trial
-from platform.screen.plan import duration
+from platform.reproduction.repeating import GOOD, Places, RepeatOutcome, Repetition
+from platform.reproduction.restoring import Restoration, restore_trial
+from platform.reproduction.selection import Chosen, RecordedTrial, choose_trials, recorded_trial
+from platform.screen.units import duration
 from storage.base import Store
 from storage.local import LocalStore
 from storage.runs import RunStore
@@ -79,7 +79,7 @@ class TrialOutcome:
 
     trial: RecordedTrial
     restoration: Restoration
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[RepeatOutcome, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -147,7 +147,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     store = open_readable(options)
     if arguments.debug:
         return _debug(recorded_trial(store, arguments.name), store, request, options)
-    chosen = choose(store, arguments.name, count=arguments.trials, everything=arguments.all)
+    chosen = choose_trials(store, arguments.name, count=arguments.trials, everything=arguments.all)
     return _reproduce(chosen, store, request, options)
 
 
@@ -223,9 +223,9 @@ def _outcomes(
     repetition = Repetition(places, request.tolerance, from_inputs=request.from_inputs)
     recorded = RunStore(places.recorded, cache=places.scratch / "cache")
     for trial in trials:
-        restoration = restore(trial, recorded)
+        restoration = restore_trial(trial, recorded)
         _show(trial, restoration, console)
-        outcomes: tuple[Outcome, ...] = ()
+        outcomes: tuple[RepeatOutcome, ...] = ()
         if restoration.config is not None and not request.dry_run:
             runs = [run for run in trial.runs if not request.stages or run.stage in request.stages]
             outcomes = tuple(_repeat(runs, restoration, repetition, console))
@@ -244,7 +244,7 @@ def _show(trial: RecordedTrial, restoration: Restoration, console: Console) -> N
 
 def _repeat(
     runs: Sequence[StageRun], restoration: Restoration, repetition: Repetition, console: Console
-) -> Iterator[Outcome]:
+) -> Iterator[RepeatOutcome]:
     """Run `runs` again in order, telling how each comes out."""
     config, manifests = restoration.config, restoration.manifests
     assert config is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.errors import UserError
 from platform.options import open_readable
-from platform.reproduction.selection import RecordedTrial, choose
+from platform.reproduction.selection import RecordedTrial, choose_trials
 from storage.base import Store
 from storage.runs import RunStore
 
@@ -35,7 +35,7 @@ def _parser() -> VerbParser:
 def _answer(arguments: argparse.Namespace) -> Answer:
     options = options_of(arguments)
     store = open_readable(options)
-    trial = choose(store, arguments.trial, count=None).trials[0]
+    trial = choose_trials(store, arguments.trial, count=None).trials[0]
     default = options.home / "strips" / f"{trial.name.replace('/', '-')}.png"
     path = arguments.out if arguments.out is not None else default
     sentence = draw_trial(store, trial, path)

@@ -19,7 +19,7 @@ from types import FrameType
 from platform.cli import Answer, VerbParser, add_home, add_tracking, options_of, run_verb, verb_parser
 from platform.errors import StudyError, UserError
 from platform.mlflow_view.saved_view import EXPERIMENTS, TAG, view_link
-from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
+from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_until_ready
 from platform.tracking_uri import is_server, sqlite_path, without_secrets
 
 _DESCRIPTION = """\
@@ -55,7 +55,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     _check_free(arguments.port)
     with ExitStack() as stack:
         process = stack.enter_context(_server(uri, home=options.home, port=arguments.port))
-        if not answers(arguments.port, process):
+        if not wait_until_ready(arguments.port, process):
             raise StudyError(f"the MLflow server did not start on port {arguments.port} (its messages stand above)")
         address = f"http://{HOST}:{arguments.port}"
         studies = [(study, f"{address}{path}") for study, path in _studies(address)]

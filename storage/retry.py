@@ -14,7 +14,7 @@ _random = random.SystemRandom()  # not the global generator: a retry must not ch
 
 
 @dataclass(frozen=True)
-class Retry:
+class RetryPolicy:
     """How long and how patiently to try again. The defaults bridge a minute without the server, then give up."""
 
     patience: float = 60.0

@@ -23,7 +23,7 @@ from storage.base import Entry, Leftover, Store
 from storage.content import write_file
 from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 from storage.s3_parts import PART, fetch_parts, put_parts, unfinished
 from storage.s3_requests import Bucket, code, seconds_since
 
@@ -42,7 +42,7 @@ class S3Store:
 
     concurrency = 16
 
-    def __init__(self, bucket: str, prefix: str = "", *, retry: Retry | None = None) -> None:
+    def __init__(self, bucket: str, prefix: str = "", *, retry: RetryPolicy | None = None) -> None:
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", bucket) is None:
             raise ValueError(
                 f"an S3 store is s3://bucket/prefix without credentials or port, but got {bucket.rpartition('@')[2]!r}"
@@ -51,7 +51,7 @@ class S3Store:
         if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore names the endpoint in its errors
             raise ValueError("the S3 endpoint must name no user or password: the standard AWS chain finds credentials")
         folder = f"{checked_key(prefix)}/" if prefix else ""
-        self._bucket = Bucket(client, bucket, folder, retry=Retry() if retry is None else retry)
+        self._bucket = Bucket(client, bucket, folder, retry=RetryPolicy() if retry is None else retry)
 
     @property
     def uri(self) -> str:

@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from storage.errors import ExistsError, NotFoundError, StoreError, UnavailableError
 from storage.layout import checked_key
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 
 Result = TypeVar("Result")
 
@@ -46,7 +46,7 @@ _MARKERS: Mapping[str, tuple[str, ...]] = {
 class Bucket:
     """A prefix of one bucket, by a client that does not retry by itself."""
 
-    def __init__(self, client: Any, name: str, prefix: str, *, retry: Retry) -> None:
+    def __init__(self, client: Any, name: str, prefix: str, *, retry: RetryPolicy) -> None:
         self.client = client
         self.name = name
         self.prefix = prefix

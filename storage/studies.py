@@ -19,7 +19,7 @@ def save_study(store: Store, name: str, definition: Mapping[str, Any]) -> None:
             raise ExistsError(f"{store.uri} holds another study named {name}") from error
 
 
-def load_study(store: Store, name: str) -> dict[str, Any]:
+def load_definition(store: Store, name: str) -> dict[str, Any]:
     """Return the definition of study `name`. Raises `NotFoundError`, or `IntegrityError` if it is damaged."""
     key = layout.study(name)
     return unsealed(key, store.get(key))

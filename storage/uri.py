@@ -9,7 +9,7 @@ from storage.base import Store
 from storage.errors import ExistsError, UnavailableError
 from storage.local import LocalStore
 from storage.memory import MemoryStore
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 
 FIRST_LOOK = 5.0
 """Seconds of patience for the first look at a store, where a wrong address is likelier than an outage."""
@@ -59,7 +59,7 @@ def _open_s3(rest: str, patience: float) -> Store:
     from storage.s3 import S3Store  # boto3 takes 0.2 s to import
 
     bucket, _, prefix = rest.partition("/")
-    return S3Store(bucket, prefix.strip("/"), retry=Retry(patience))
+    return S3Store(bucket, prefix.strip("/"), retry=RetryPolicy(patience))
 
 
 _SCHEMES: Mapping[str, Callable[[str, float], Store]] = {"file": _open_file, "memory": _open_memory, "s3": _open_s3}

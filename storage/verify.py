@@ -51,7 +51,7 @@ def promises(store: Store, keys: Sequence[str]) -> tuple[dict[str, Promise], lis
     return promised, damages
 
 
-def check(store: Store, key: str, promised: Promise) -> Damage | None:
+def check_object(store: Store, key: str, promised: Promise) -> Damage | None:
     """Hash one object anew, without keeping a copy of a remote one, and look whether it is what its name says."""
     with tempfile.TemporaryDirectory(prefix="mindsweep-verify-") as folder:
         try:
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise NotFoundError(f"{store.uri} holds nothing")
         promised, damages = promises(store, keys)
         workers = max(store.concurrency, os.cpu_count() or 1)
-        checks = ordered(lambda entry: check(store, *entry), sorted(promised.items()), workers)
+        checks = ordered(lambda entry: check_object(store, *entry), sorted(promised.items()), workers)
         for damage in track(
             checks, "Hashing", total=len(promised), console=progress, transient=True, disable=not progress.is_terminal
         ):

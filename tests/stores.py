@@ -10,7 +10,7 @@ import pytest
 from storage.base import Store
 from storage.local import LocalStore
 from storage.memory import MemoryStore
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 from tests.servers.ceph import Ceph
 
 
@@ -46,7 +46,7 @@ def s3_store(s3_endpoint: str) -> Store:
     from storage.s3 import S3Store
 
     with _aws_environment(s3_endpoint):
-        return S3Store("mindsweep", "tests/contract", retry=Retry(patience=1.0, first_wait=0.01))
+        return S3Store("mindsweep", "tests/contract", retry=RetryPolicy(patience=1.0, first_wait=0.01))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from platform.tracking_uri import check_tracking
 from storage import layout
 from storage.errors import UnavailableError
 from storage.memory import MemoryStore
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 from storage.runs import Manifest, RunStore
 from tests.platform.made_up_events import made_up_event
 from tests.stored import unlike_data
@@ -310,7 +310,7 @@ def test_servers_that_nobody_vouches_for_are_refused(
     from storage.s3 import S3Store
 
     with aws(self_signed):
-        store = S3Store("bucket", "prefix", retry=Retry(patience=0.0))
+        store = S3Store("bucket", "prefix", retry=RetryPolicy(patience=0.0))
     with pytest.raises(UnavailableError, match=r"(?i)certificate"):
         store.get("key")
     with pytest.raises(UserError, match=r"(?i)certificate"):

@@ -15,7 +15,7 @@ from trainables.keeping import CheckpointKeeper, lost_checkpoint
 from trainables.telemetry import Telemetry
 
 
-class Report(Protocol):
+class EpochReport(Protocol):
     """Receives the metrics of one epoch (names without the stage, epochs from 1)."""
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -30,7 +30,7 @@ def silent(epoch: int, metrics: Mapping[str, float]) -> None:
 class Part:
     """Which of the processes that execute a stage run together this one is, and whom it tells about epochs."""
 
-    report: Report = silent
+    report: EpochReport = silent
     rank: int = 0
     world_size: int = 1
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -46,7 +46,7 @@ class Context:
     output: Path
     """An empty folder; what lies in it when the stage returns becomes the run's artifacts."""
     checkpoints: CheckpointKeeper
-    report: Report = silent
+    report: EpochReport = silent
     rank: int = 0
     world_size: int = 1
     telemetry: Telemetry = field(default_factory=Telemetry)

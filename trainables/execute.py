@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig
-from trainables.context import Context, Part, Report, StageFunction, StageResult, StageTask, silent
+from trainables.context import Context, EpochReport, Part, StageFunction, StageResult, StageTask, silent
 from trainables.graph import STAGES, StageRun, resolve_reference
 from trainables.keeping import BackgroundCheckpoints
 from trainables.provenance import code_facts
@@ -51,7 +51,9 @@ class TrialResult:
     """Stage to {identity, reused, seconds}: the seconds are those of the real execution, whenever that was."""
 
 
-def execute(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, report: Report = silent) -> Manifest:
+def execute(
+    run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, report: EpochReport = silent
+) -> Manifest:
     """Return the manifest of `run`, running it first if the store does not hold it intact.
 
     Raises:
@@ -107,7 +109,7 @@ def execute_trial(
     told = telemetry if telemetry is not None else Telemetry()
     config = TrialConfig.model_validate(spec.config)
     with told.spending("data"):
-        absent = missing(spec.runs, runs)
+        absent = missing_runs(spec.runs, runs)
     metrics: dict[str, float] = {}
     done: dict[str, dict[str, Any]] = {}
     for run in spec.runs:
@@ -124,7 +126,7 @@ def execute_trial(
     return TrialResult(metrics, done)
 
 
-def missing(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
+def missing_runs(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
     """Return the identities of those of `wanted` (inputs first) that the store does not hold intact.
 
     What a missing one reads is checked byte by byte: an input found damaged in the middle of a run would end it.

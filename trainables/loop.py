@@ -93,7 +93,7 @@ class Job:
 
 
 @dataclass
-class Progress:
+class LoopState:
     """What has been reached: all that a checkpoint holds beside tensors."""
 
     epoch: int = 0
@@ -149,7 +149,7 @@ def l1_weight(config: TrainConfig, epoch: int) -> float:
     return config.l1 * math.exp(-config.l1_decay * passed * (passed - 1) / 2)
 
 
-def train(learner: Learner, job: Job) -> Progress:
+def train(learner: Learner, job: Job) -> LoopState:
     """Train `learner.model`, which ends with the weights of its best epoch; continues from the latest checkpoint.
 
     Raises:
@@ -168,7 +168,7 @@ class _Loop:
 
     def __init__(self, learner: Learner, job: Job) -> None:
         self.learner, self.job, self.team = learner, job, job.team
-        self.progress = Progress()
+        self.progress = LoopState()
         self.best: dict[str, Tensor] = {}
         config, device = job.config, job.device
         learner.model.to(device)
@@ -276,7 +276,7 @@ class _Loop:
         self.best = load_file(best if best.exists() else folder / "model.safetensors", device=device)
         self._restore_optimizer(load_file(folder / "optimizer.safetensors", device=device))
         self.learner.restore(load_file(folder / "learner.safetensors", device=device))
-        self.progress = Progress(**json.loads((folder / "progress.json").read_text()))
+        self.progress = LoopState(**json.loads((folder / "progress.json").read_text()))
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         states = self.optimizer.state_dict()["state"]

@@ -16,7 +16,7 @@ import ray.train
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, UserCallback, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from trainables.context import Part, Report
+from trainables.context import EpochReport, Part
 from trainables.ray_internals import RunsInThisProcess, death_of, raised_by
 
 EPOCH, METRICS = "epoch", "metrics"
@@ -39,7 +39,7 @@ def _reported(epoch: int, metrics: Mapping[str, float]) -> None:
     ray.train.report({EPOCH: epoch, METRICS: json.dumps(dict(metrics))})
 
 
-def run_on_workers(loop: Loop, settings: dict[str, Any], bundles: list[dict[str, float]], report: Report) -> None:
+def run_on_workers(loop: Loop, settings: dict[str, Any], bundles: list[dict[str, float]], report: EpochReport) -> None:
     """Run `loop(settings)` in one process for each of `bundles`: the first bundles that were granted to this process.
 
     The processes are joined by torch.distributed: by gloo, or by NCCL where they have GPUs.
@@ -83,7 +83,7 @@ def _reason(error: WorkerGroupError) -> BaseException:
 class _ReportCallback(UserCallback):
     """Passes reports on, in the process that called `fit`."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: EpochReport) -> None:
         self._report = report
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:

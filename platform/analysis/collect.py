@@ -198,7 +198,7 @@ class AblationResult:
         return np.full((len(self.subjects), len(self.seeds), *more), np.nan)
 
 
-def collect(store: Store, study: str, *, cache: Path) -> AblationResult:
+def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult:
     """Read what the store holds of ablation `study`.
 
     Args:

@@ -15,9 +15,9 @@ from platform.analysis.collect import AblationResult, ClipValues
 from platform.analysis.measures import Measure, find_measure, measure
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
-from platform.statistics.compare import Comparison, Plan, compare, compare_family
-from platform.statistics.difference import Unit, over_both, over_units
-from platform.statistics.paired import Arm, Cell, Complete, Paired, complete
+from platform.statistics.compare import Comparison, TestPlan, compare, compare_family
+from platform.statistics.difference import ClaimUnit, over_both, over_units
+from platform.statistics.paired import Arm, Complete, Paired, TableIndex, complete
 from platform.study.design import BASELINE, has_clips
 from trainables.judging.controls import SYSTEM
 
@@ -60,7 +60,7 @@ class Findings:
     subjects: Mapping[Pair, tuple[Estimated, ...]]
     """The differences of every subject by itself, in primary metrics; empty where there is only one."""
     controls: tuple[str, ...]
-    tables: "Mapping[str, Values]"
+    tables: "Mapping[str, ConditionValues]"
     """Metric to all of its values."""
 
     @cached_property
@@ -84,11 +84,11 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Values:
+class ConditionValues:
     """One metric: every condition's values [subjects, seeds, clips], and its controls' under the baseline."""
 
     measure: Measure
-    unit: Unit
+    unit: ClaimUnit
     clips: tuple[int, ...]
     arms: Mapping[str, Floats]
     undefined: str
@@ -146,11 +146,11 @@ def find(result: AblationResult) -> Findings:
     )
 
 
-def _plan(result: AblationResult, units: Sequence[Unit]) -> Plan:
+def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> TestPlan:
     design = result.design
     # Numbers of a trial as a whole know no clips: asking for both would refuse every test.
-    unit: Unit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
-    return Plan(alpha=design.alpha, unit=unit, margins=design.margins)
+    unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
+    return TestPlan(alpha=design.alpha, unit=unit, margins=design.margins)
 
 
 def _others(result: AblationResult) -> Iterable[Measure]:
@@ -161,14 +161,16 @@ def _others(result: AblationResult) -> Iterable[Measure]:
             yield found
 
 
-def _values(result: AblationResult, one: Measure) -> Values:
+def _values(result: AblationResult, one: Measure) -> ConditionValues:
     if not has_clips(one.name):
         arms = {condition: values[..., None] for condition, values in result.scalars(one.name).items()}
-        return Values(one, "seeds", (0,), arms, "the trial reports no such number", _scalar_controls(result, one))
+        return ConditionValues(
+            one, "seeds", (0,), arms, "the trial reports no such number", _scalar_controls(result, one)
+        )
     own: ClipValues = result.clips(one.name)
     beside = {system: result.clips(one.name, system) for system in result.systems() if system != SYSTEM}
     kept = {name: clips.values[BASELINE] for name, clips in beside.items() if np.isfinite(clips.values[BASELINE]).any()}
-    return Values(one, result.design.unit, own.clips, own.values, "; ".join(own.reasons), kept)
+    return ConditionValues(one, result.design.unit, own.clips, own.values, "; ".join(own.reasons), kept)
 
 
 def _scalar_controls(result: AblationResult, one: Measure) -> dict[str, Floats]:
@@ -181,19 +183,19 @@ def _scalar_controls(result: AblationResult, one: Measure) -> dict[str, Floats]:
     return found
 
 
-def paired(result: AblationResult, values: Values, condition: str) -> Paired:
+def paired(result: AblationResult, values: ConditionValues, condition: str) -> Paired:
     """Lay `condition` beside the baseline, with the reason for every gap."""
-    reasons: dict[Cell, str] = {}
+    reasons: dict[TableIndex, str] = {}
     arms: tuple[tuple[Arm, str], ...] = (("baseline", BASELINE), ("condition", condition))
     for arm, name in arms:
         for u, s, c in np.argwhere(np.isnan(values.arms[name])).tolist():
-            reasons[Cell(arm, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
+            reasons[TableIndex(arm, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
     both = (values.arms[BASELINE], values.arms[condition])
     subjects = tuple(map(str, result.subjects))
     return Paired(condition, values.measure.metric, *both, subjects, result.seeds, values.clips, reasons)
 
 
-def _reason(result: AblationResult, values: Values, key: tuple[str, int, int]) -> str:
+def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:
     trial = result.trials[key]
     if trial.outcome is None:
         return "not finished"
@@ -209,7 +211,9 @@ def first_seeds(table: Paired, count: int) -> Paired:
     return Paired(table.name, table.metric, *arms, table.subjects, table.seeds[:count], table.clips, kept)
 
 
-def _described(result: AblationResult, tables: Iterable[Values]) -> tuple[dict[Pair, Estimated], dict[Pair, Estimated]]:
+def _described(
+    result: AblationResult, tables: Iterable[ConditionValues]
+) -> tuple[dict[Pair, Estimated], dict[Pair, Estimated]]:
     level = 1 - result.design.alpha
     means: dict[Pair, Estimated] = {}
     differences: dict[Pair, Estimated] = {}
@@ -224,7 +228,7 @@ def _described(result: AblationResult, tables: Iterable[Values]) -> tuple[dict[P
     return means, differences
 
 
-def _by_subject(result: AblationResult, tables: Iterable[Values]) -> dict[Pair, tuple[Estimated, ...]]:
+def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> dict[Pair, tuple[Estimated, ...]]:
     level = 1 - result.design.alpha
     found: dict[Pair, tuple[Estimated, ...]] = {}
     for values in tables:
@@ -236,7 +240,7 @@ def _by_subject(result: AblationResult, tables: Iterable[Values]) -> dict[Pair, 
     return found
 
 
-def estimated(values: Floats, unit: Unit, *, level: float) -> Estimated:
+def estimated(values: Floats, unit: ClaimUnit, *, level: float) -> Estimated:
     """Return the mean of finite `values` [subjects, seeds, clips] with Student's interval over `unit`."""
     if values.size == 0:
         return Estimated(math.nan, math.nan, math.nan)
@@ -247,7 +251,7 @@ def estimated(values: Floats, unit: Unit, *, level: float) -> Estimated:
     return Estimated(found.mean, interval.low, interval.high)
 
 
-def by_seed(values: Values, condition: str) -> tuple[Floats, Floats]:
+def by_seed(values: ConditionValues, condition: str) -> tuple[Floats, Floats]:
     """Return the mean over clips of every trial of the baseline and of `condition`, [subjects, seeds] each.
 
     Only clips that all finished trials of both have, so that means are over the same things; NaN where one has none.

@@ -17,7 +17,7 @@ _TEXTS = (*_GROUP, "name", "reason")
 
 
 @dataclass(frozen=True)
-class Rows:
+class ClipRows:
     """One metric of one system in one split."""
 
     clips: Integers
@@ -40,12 +40,12 @@ class PerClip:
     names: Texts
     reasons: Texts
 
-    def rows(self, split: str, system: str, metric: str) -> Rows | None:
+    def rows(self, split: str, system: str, metric: str) -> ClipRows | None:
         """Return the rows of a group, or None where there is none."""
         part = self.groups.get((split, system, metric))
         if part is None:
             return None
-        return Rows(self.clips[part], self.values[part], self.names[part], self.reasons[part])
+        return ClipRows(self.clips[part], self.values[part], self.names[part], self.reasons[part])
 
 
 def read_per_clip(path: Path) -> PerClip:

@@ -23,7 +23,7 @@ from typing import Any
 
 from platform.errors import UserError, nearest
 from platform.events import Proposed, TrialEvent
-from platform.record.results import Result, collect, outcomes
+from platform.record.results import Result, outcomes, results_from_events
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import EPOCHS, TRIALS, write_tables
 from storage import layout
@@ -47,7 +47,7 @@ _EMBEDDED = ("data", "voxels", "semantic")
 
 
 @dataclass(frozen=True)
-class Written:
+class BundleSummary:
     """What a bundle came to hold."""
 
     folder: Path
@@ -62,7 +62,7 @@ class Written:
     """In bytes."""
 
 
-def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[str] | None = None) -> Written:
+def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[str] | None = None) -> BundleSummary:
     """Write study `study_id` into `folder`, all of it or nothing.
 
     Args:
@@ -80,7 +80,7 @@ def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[
         present, missing = bundle.write(stages)
         _write_checksums(temporary)
         sizes = [path.stat().st_size for path in files_in(temporary).values()]
-    return Written(folder, outcomes(bundle.results), present, missing, len(sizes), sum(sizes))
+    return BundleSummary(folder, outcomes(bundle.results), present, missing, len(sizes), sum(sizes))
 
 
 class _Bundle:
@@ -92,7 +92,7 @@ class _Bundle:
         self._study = recorded_study(store, study)
         self._events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
         self._calls = load_calls(store, study)
-        self.results: tuple[Result, ...] = collect(self._events)
+        self.results: tuple[Result, ...] = results_from_events(self._events)
 
     def write(self, stages: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
         """Write all but the checksums; return how many stage runs are in it, and those that should be but are not."""

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from trainables import datasets
 from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import DatasetError
-from trainables.stages.data import describe
-from trainables.stages.voxels import DROPPED, answers, detrend
+from trainables.stages.data import data_description
+from trainables.stages.voxels import DROPPED, detrend, voxel_rows
 
 _INK, _PAPER, _FAINT = "#1d2433", "#ffffff", "#8a93a6"
 _COLOURS = "RdBu_r"
@@ -27,7 +27,7 @@ _RANGE = 2.5
 
 
 @dataclass(frozen=True)
-class View:
+class SheetData:
     """What is drawn."""
 
     title: str
@@ -47,13 +47,13 @@ class View:
     tr: float
 
 
-def gather(config: TrialConfig, *, count: int) -> View:
+def gather(config: TrialConfig, *, count: int) -> SheetData:
     """Make or read the data set, and pick up to `count` clips, evenly over all splits. Raises `DatasetError`."""
     data = datasets.load(config.dataset)
     if config.voxels.subject >= len(data.subjects):
         raise DatasetError(f"voxels.subject is {config.voxels.subject}, but there are {len(data.subjects)}, from 0")
-    subject, facts = data.subjects[config.voxels.subject], describe(data)
-    split, fmri, arrays = answers(subject.bold, facts, config.voxels)
+    subject, facts = data.subjects[config.voxels.subject], data_description(data)
+    split, fmri, arrays = voxel_rows(subject.bold, facts, config.voxels)
     usable = np.nonzero(split != DROPPED)[0]
     chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
     roi = subject.roi[arrays["voxel"]]
@@ -63,7 +63,7 @@ def gather(config: TrialConfig, *, count: int) -> View:
         course = _sorted(detrend(subject.bold[:end, arrays["voxel"]], [(0, end)], tr=data.tr), roi)
         onsets = data.onsets[(data.onsets[:, 0] >= 0) & (data.onsets[:, 0] < end), 0]
     clips, volumes = data.stimuli.clips.shape, subject.bold.shape
-    return View(
+    return SheetData(
         title=f"{clips[0]} clips of {clips[1]} frames, {clips[2]} px   ·   {subject.name}: {volumes[1]} voxels, "
         f"{volumes[0]} volumes",
         clips=data.stimuli.clips[chosen],
@@ -86,7 +86,7 @@ def _sorted(run: NDArray[np.float32], roi: NDArray[np.int16]) -> NDArray[np.floa
     return run[:, np.lexsort((common, roi))]
 
 
-def draw_sheet(view: View, path: Path) -> None:
+def draw_sheet(view: SheetData, path: Path) -> None:
     """Write the still sheet: a row per clip with its frames, caption and fMRI, and below the first run's BOLD."""
     rows, frames = view.clips.shape[:2]
     width, course = 15.0, 3.2 if view.course is not None else 0.1
@@ -116,7 +116,7 @@ def _frames(axes: Axes, clip: NDArray[np.uint8]) -> None:
     axes.set_axis_off()
 
 
-def _strips(axes: Axes, view: View, row: int) -> None:
+def _strips(axes: Axes, view: SheetData, row: int) -> None:
     image = np.full((len(view.strips), _STRIP), np.nan)
     for line, values in enumerate(view.strips.values()):
         image[line, : values.shape[1]] = values[row]
@@ -128,7 +128,7 @@ def _strips(axes: Axes, view: View, row: int) -> None:
     _bare(axes)
 
 
-def _course(axes: Axes, view: View) -> None:
+def _course(axes: Axes, view: SheetData) -> None:
     """Draw the first run's BOLD: time to the right, voxels downwards, sorted by ROI."""
     assert view.course is not None
     volumes, voxels = view.course.shape
@@ -151,7 +151,7 @@ def _bare(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def draw_motion(view: View, path: Path) -> None:
+def draw_motion(view: SheetData, path: Path) -> None:
     """Write the moving sheet: the clips side by side, each over its caption and its fMRI; two seconds, for ever."""
     columns, side = min(3, len(view.clips)), 176
     font, cell = ImageFont.load_default(13), (side + 24, side + 118)
@@ -172,7 +172,7 @@ def draw_motion(view: View, path: Path) -> None:
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
 
 
-def _barcode(view: View, row: int) -> Image.Image:
+def _barcode(view: SheetData, row: int) -> Image.Image:
     """Return one clip's fMRI as pixels: a line per ROI, a column per voxel."""
     width = min(values.shape[1] for values in view.strips.values())
     values = np.stack([strip[row, :width] for strip in view.strips.values()])

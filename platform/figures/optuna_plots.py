@@ -36,7 +36,7 @@ class StudyFigure:
     figure: Figure
 
 
-def draw(data: StudyData) -> Iterator[StudyFigure]:
+def draw_plots(data: StudyData) -> Iterator[StudyFigure]:
     """Yield every figure that says something: none of a single point, or of fields that never vary."""
     with quiet():
         for target in data.targets:
@@ -76,7 +76,7 @@ def _history(data: StudyData, target: Metric) -> Figure | None:
     figure = overlay.restyle(visualization.plot_optimization_history(study, target_name=with_goal(target)))
     overlay.finish_history(figure, data.points, {} if data.best is None else controls(data.best, target))
     trials = {point.trial: number for number, point in enumerate(data.points, start=1)}
-    figure.add_traces(overlay.unfinished(data.points, target, trials))
+    figure.add_traces(overlay.unfinished_points(data.points, target, trials))
     return figure.update_xaxes(title=data.counted)
 
 
@@ -97,7 +97,7 @@ def _slices(data: StudyData, target: Metric) -> Figure | None:
         return None
     slices = {name: visualization.plot_slice(study, [name], target_name=with_goal(target)) for name in names}
     figure = overlay.join_slices(slices, data.points, target, best=data.best)
-    return overlay.restyle(figure, height=150 + 270 * -(-len(names) // overlay.COLUMNS))
+    return overlay.restyle(figure, height=150 + 270 * -(-len(names) // overlay.SLICE_COLUMNS))
 
 
 def _pairs(data: StudyData, target: Metric) -> Figure | None:

@@ -15,7 +15,7 @@ _COLOURS = {"COMPLETED": "#3b6ea5", "PRUNED": "#8a9099", "FAILED": "#c0392b"}
 _BEST, _CONTROL = "#e08a1e", "#4b5563"
 _SYMBOLS = {"COMPLETED": "circle", "PRUNED": "triangle-down-open", "FAILED": "x"}
 _DASHES = ("dash", "dot", "dashdot")
-COLUMNS = 3
+SLICE_COLUMNS = 3
 """Slices in a row."""
 _WIDTH = 1000
 
@@ -59,7 +59,7 @@ def finish_history(figure: Figure, points: Sequence[Result], controls: Mapping[s
     return figure
 
 
-def unfinished(points: Sequence[Result], target: Metric, coordinates: Mapping[str, Any]) -> list[Scatter]:
+def unfinished_points(points: Sequence[Result], target: Metric, coordinates: Mapping[str, Any]) -> list[Scatter]:
     """Return the points that Optuna leaves out, by trial at `coordinates`: those without a value beyond the worst."""
     levels = {point.trial: last_value(point, target) for point in points}
     values = [value for value in levels.values() if value is not None]
@@ -84,8 +84,8 @@ def join_slices(
     slices: Mapping[str, Figure], points: Sequence[Result], target: Metric, *, best: Result | None
 ) -> Figure:
     """Put Optuna's slices, by field, into rows of a few panels, with a ring around the best."""
-    rows = -(-len(slices) // COLUMNS)
-    columns = min(len(slices), COLUMNS)
+    rows = -(-len(slices) // SLICE_COLUMNS)
+    columns = min(len(slices), SLICE_COLUMNS)
     grid = make_subplots(rows, columns, shared_yaxes="all", horizontal_spacing=0.04, vertical_spacing=0.3 / rows)
     ring = {"symbol": "circle-open", "color": _BEST, "size": 15, "line": {"width": 2.5}}
     named: set[str] = set()
@@ -93,7 +93,7 @@ def join_slices(
         is_category = figure.layout.xaxis.type == "category"
         held = {point.trial: point.values[field] for point in points if field in point.values}
         cell = {"row": 1 + index // columns, "col": 1 + index % columns}
-        dots = [*figure.data, *unfinished(points, target, held)]
+        dots = [*figure.data, *unfinished_points(points, target, held)]
         if best is not None and best.trial in held:
             place = {"x": [held[best.trial]], "y": [best.metrics[target.name]], "hovertext": describe(best)}
             dots.append(Scatter(place, mode="markers", marker=ring, name=f"best: {best.trial}", legendgroup="best"))

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from platform.figures import png
-from platform.figures.optuna_plots import StudyFigure, draw, too_few
+from platform.figures.optuna_plots import StudyFigure, draw_plots, too_few
 from platform.figures.study_data import StudyData
 
 _STYLE = (
@@ -16,7 +16,7 @@ _STYLE = (
 
 def write(data: StudyData, *, page: Path, pictures: Path) -> None:
     """Write every figure for which there are points enough, into the HTML file `page` and into a folder as PNG."""
-    figures = list(draw(data))
+    figures = list(draw_plots(data))
     page.write_text(html(data, figures), encoding="utf-8")
     for each in figures:
         png.save(each.figure, pictures / f"{each.name}.png", title=f"{each.title}, {data.study}", subtitle=data.counts)

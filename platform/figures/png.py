@@ -28,10 +28,10 @@ _LONG = 28
 
 def save(figure: PlotlyFigure, path: Path, *, title: str, subtitle: str) -> None:
     """Write `figure` under a title to `path`."""
-    draw(figure, title=title, subtitle=subtitle).savefig(path, dpi=_DPI)
+    draw_png(figure, title=title, subtitle=subtitle).savefig(path, dpi=_DPI)
 
 
-def draw(figure: PlotlyFigure, *, title: str, subtitle: str) -> Figure:
+def draw_png(figure: PlotlyFigure, *, title: str, subtitle: str) -> Figure:
     """Return what `figure` shows as a figure of Matplotlib."""
     from matplotlib.figure import Figure
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from platform.mlflow_view.client import artifact_folder, connected, find_experiment, log
-from platform.mlflow_view.mirror import Entries, Point, key, milliseconds, params
+from platform.mlflow_view.mirror import Entries, MetricPoint, key, milliseconds, params
 from platform.record.provenance import git_tags, user, version_tags
-from trainables.judging.score_tables import Row
+from trainables.judging.score_tables import ScoreRow
 
 EXPERIMENT = "evaluate"
 _NOTE = (
@@ -23,7 +23,7 @@ _NOTE = (
 class Evaluation:
     """What one call of the verb came to."""
 
-    rows: Sequence[Row]
+    rows: Sequence[ScoreRow]
     """What the tables hold; each defined mean becomes a metric."""
     facts: Mapping[str, Any]
     """Nested; become parameters."""
@@ -33,7 +33,7 @@ class Evaluation:
     """Seconds since 1970."""
 
 
-def record(evaluation: Evaluation, *, uri: str, home: Path) -> None:
+def record_evaluation(evaluation: Evaluation, *, uri: str, home: Path) -> None:
     """Make a run of the experiment `mindsweep/evaluate` at `uri`; artifacts of a local database lie in `home`."""
     client = connected(uri)
     experiment = find_experiment(client, EXPERIMENT, artifacts=artifact_folder(uri, home=home), note=_NOTE)
@@ -43,10 +43,10 @@ def record(evaluation: Evaluation, *, uri: str, home: Path) -> None:
     for file in evaluation.files:
         client.log_artifact(run.info.run_id, str(file))
     ended = milliseconds(time.time())
-    points = [Point(key(_metric(row)), row.mean, ended, 0) for row in evaluation.rows if row.mean is not None]
+    points = [MetricPoint(key(_metric(row)), row.mean, ended, 0) for row in evaluation.rows if row.mean is not None]
     entries = Entries(params=params(evaluation.facts), points=points, status="FINISHED", ended=ended)
     log(client, run.info.run_id, entries)
 
 
-def _metric(row: Row) -> str:
+def _metric(row: ScoreRow) -> str:
     return f"{row.system}/{row.metric}" + (f"_{row.control}" if row.control else "")

@@ -24,7 +24,7 @@ _KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36
 _NOT_ALLOWED = re.compile(r"[^/\w.\- :]")
 
 
-class Point(NamedTuple):
+class MetricPoint(NamedTuple):
     """One metric value."""
 
     key: str
@@ -52,7 +52,7 @@ class Entries:
     """What some events of one trial add to its run."""
 
     params: dict[str, str] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
+    points: list[MetricPoint] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     """Artifact name to content."""
@@ -91,7 +91,7 @@ class TrialMirror:
         for row in event.rows:
             first = self._record.rows[row["stage"], row["epoch"]]
             entries.points.extend(
-                Point(
+                MetricPoint(
                     key(f"{EPOCHS}{first['stage']}.{name}"), float(value), milliseconds(first["time"]), first["epoch"]
                 )
                 for name, value in first["metrics"].items()
@@ -100,7 +100,9 @@ class TrialMirror:
         for sample in event.samples:
             step = round(sample["time"] - (sample["time"] if began is None else began))
             stamp = milliseconds(sample["time"])
-            entries.points.extend(Point(key(name), value, stamp, step) for name, value in sample["metrics"].items())
+            entries.points.extend(
+                MetricPoint(key(name), value, stamp, step) for name, value in sample["metrics"].items()
+            )
 
 
 def _add_proposal(entries: Entries, proposed: Proposed) -> None:
@@ -123,7 +125,7 @@ def _add_end(entries: Entries, end: Finished) -> None:
     final.update({f"seconds.{stage}": run["seconds"] for stage, run in end.runs.items()})
     final.update({f"time/{part}": seconds for part, seconds in end.spent.items()})
     # At step 0 alone: MLflow then charts them as bars, trial beside trial.
-    entries.points.extend(Point(key(name), float(value), stamp, 0) for name, value in final.items())
+    entries.points.extend(MetricPoint(key(name), float(value), stamp, 0) for name, value in final.items())
     entries.tags["outcome"] = end.outcome.lower()
     entries.tags["reused"] = " ".join(stage for stage, run in end.runs.items() if run["reused"])
     if end.cause is not None:

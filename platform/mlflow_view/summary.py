@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from platform.figures.study_data import StudyData
-from platform.mlflow_view.mirror import Point, key, milliseconds, readable, tag_value
+from platform.mlflow_view.mirror import MetricPoint, key, milliseconds, readable, tag_value
 from platform.mlflow_view.saved_view import NOTE
 from platform.record.results import (
     Result,
@@ -27,7 +27,7 @@ from storage.runs import Manifest
 
 MODEL = "model.safetensors"  # as in `trainables.saved`, which loads torch
 FIGURES = "figures.html"
-BEST = 10
+BEST_ROWS = 10
 """How many of the best points the tables hold."""
 
 
@@ -39,7 +39,7 @@ class Conclusion:
     """MLflow's: FINISHED, FAILED (nothing completed) or KILLED (trials are missing)."""
     ended: int | None
     """Milliseconds since 1970; None while trials are missing."""
-    points: Sequence[Point] = ()
+    points: Sequence[MetricPoint] = ()
     tags: dict[str, str] = field(default_factory=dict)
     best: Result | None = None
     """The best trial of the best point; none where the study does not search for one."""
@@ -74,7 +74,7 @@ def conclude(
     ended = milliseconds(max(result.finished for result in results)) if complete else None
     completed = [(dict(one.values), one.metrics) for one in results if one.outcome == "COMPLETED"]
     last = milliseconds(max((one.finished for one in results), default=0.0))
-    summary = [Point(key(name), value, last, 0) for name, value in study.summary(completed).items()]
+    summary = [MetricPoint(key(name), value, last, 0) for name, value in study.summary(completed).items()]
     return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags, best)
 
 
@@ -84,7 +84,7 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
     swept = list(study.space.fields)
     lines = [f"{counts_text(results)}.", ""]
     lines += [" | ".join(["| trial", *names, *swept]) + " |", "|" + " --- |" * (1 + len(names) + len(swept))]
-    for result in order[:BEST]:
+    for result in order[:BEST_ROWS]:
         values = [format_value(result.values[name]) if name in result.values else "" for name in swept]
         lines.append(" | ".join([f"| {result.trial}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
     for target in study.targets if order else ():
@@ -121,17 +121,17 @@ def _best_tags(study: Study, best: Result) -> dict[str, str]:
     return {"best.trial": best.trial, **values}
 
 
-def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result]) -> list[Point]:
+def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result]) -> list[MetricPoint]:
     """Return the best value so far after each trial, and the other metrics of the best point."""
     points = []
     names = {target.name for target in study.targets}
     for target in study.targets:
         series = best_so_far(averaged(results), target)
-        points += [Point(key(f"best.{target.name}"), v, milliseconds(time), count) for count, time, v in series]
+        points += [MetricPoint(key(f"best.{target.name}"), v, milliseconds(time), count) for count, time, v in series]
     if order:
         rest = {name: value for name, value in order[0].metrics.items() if name not in names}
         stamp = milliseconds(max(result.finished for result in results))
-        points += [Point(key(f"best.{name}"), value, stamp, 0) for name, value in rest.items()]
+        points += [MetricPoint(key(f"best.{name}"), value, stamp, 0) for name, value in rest.items()]
     return points
 
 
@@ -161,7 +161,7 @@ def _write_tables(study: Study, results: Sequence[Result], order: Sequence[Resul
     summary = {
         "study": study.id,
         "outcomes": outcomes(results),
-        "best": [r.trial for r in order[:BEST]],
+        "best": [r.trial for r in order[:BEST_ROWS]],
         "trials": rows,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

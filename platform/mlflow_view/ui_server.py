@@ -44,7 +44,7 @@ def start_server(
     return subprocess.Popen(command, env=environment, stdout=messages, stderr=messages, start_new_session=True)
 
 
-def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
     """Wait until the server answers on `port`; return False if it ended before, or takes too long."""
     deadline = time.monotonic() + _START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:

@@ -46,7 +46,7 @@ class Result:
         return found if usable else None
 
 
-def collect(events: Iterable[TrialEvent]) -> tuple[Result, ...]:
+def results_from_events(events: Iterable[TrialEvent]) -> tuple[Result, ...]:
     """Return one result per trial, in the order of their names; events come in order within a trial."""
     return results_of(reduce_events(events).values())
 

@@ -13,7 +13,7 @@ from platform.study.registration import KIND, difference
 from platform.study.study import Study
 from platform.study.sweep_file import build_study
 from storage.base import Store
-from storage.studies import load_calls, load_study
+from storage.studies import load_calls, load_definition
 from trainables.datasets.errors import DatasetError
 
 
@@ -28,7 +28,7 @@ def runnable_study(store: Store, study_id: str) -> Study:
         storage.errors.StoreError: The records are damaged or cannot be read.
     """
     try:
-        if load_study(store, study_id)["definition"].get("kind") == KIND:
+        if load_definition(store, study_id)["definition"].get("kind") == KIND:
             study = replace(recorded_study(store, study_id))  # without the definition on record: this code makes it
         else:
             study = _sweep(study_id, _last_call(store, study_id))
@@ -52,7 +52,7 @@ def _refusal(study: Study, store: Store, study_id: str) -> str:
     return (
         f"{study_id} cannot be continued: this code makes another study of its recorded file, since defaults, the "
         "version of a stage, or data have changed:\n"
-        f"{difference(load_study(store, study_id)['definition'], study.definition)}\n"
+        f"{difference(load_definition(store, study_id)['definition'], study.definition)}\n"
         f"python -m platform.{study.verb} {study.path} runs the file as it is now"
     )
 

@@ -16,12 +16,12 @@ from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.domains import AnyDomain
 from platform.study.registration import KIND, registered, seeds_of
 from platform.study.space import Space
-from platform.study.space_checks import ordered
+from platform.study.space_checks import in_dependency_order
 from platform.study.study import SCHEDULERS, SchedulerConfig, Study
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog
-from storage.studies import load_calls, load_study
+from storage.studies import load_calls, load_definition
 from trainables.metrics.registry import METRICS, Metric, metric_named
 from trainables.provenance import LOCK, ROOT
 
@@ -57,7 +57,7 @@ def recorded_study(store: Store, study: str) -> Study:
         storage.errors.IntegrityError: Its definition is not the one that it was named by.
         UserError: This version of Mindsweep does not know what the study is made of.
     """
-    definition = load_study(store, study)["definition"]
+    definition = load_definition(store, study)["definition"]
     calls = load_calls(store, study)
     try:
         call = calls[-1] if calls else _early(store, study, definition)
@@ -71,7 +71,7 @@ def recorded_study(store: Store, study: str) -> Study:
     return told
 
 
-def provenance(calls: Sequence[Mapping[str, Any]]) -> Callable[[float], Mapping[str, str]]:
+def provenance_by_time(calls: Sequence[Mapping[str, Any]]) -> Callable[[float], Mapping[str, str]]:
     """Return what gives the tags of a run in MLflow by when it began: those of the last of `calls` before it."""
 
     def at(time: float) -> Mapping[str, str]:
@@ -86,7 +86,7 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
     scheduler = dict(definition["scheduler"])
     kind = scheduler.pop("name")
     domains = _DOMAINS.validate_python(definition["space"])
-    fields = call["fields"] if sorted(call["fields"]) == sorted(domains) else ordered(domains)
+    fields = call["fields"] if sorted(call["fields"]) == sorted(domains) else in_dependency_order(domains)
     return Study(
         name=_name_of(study, _SWEEP),
         space=Space({name: domains[name] for name in fields}, base=call["base"], points=tuple(definition["points"])),

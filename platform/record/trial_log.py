@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _SLOW = 1.0
 """Seconds after which a store counts as one that does not answer."""
 _WORST_FIRST: tuple[Outcome, ...] = ("FAILED", "PRUNED")
-BEST = 5
+BEST_POINTS = 5
 """How many of the best points a summary names."""
 
 
@@ -209,9 +209,9 @@ class Summary:
         return asdict(self)
 
 
-def summarise(study: Study, records: Records, *, stage_runs: Mapping[str, int], seconds: float) -> Summary:
+def summarise_study(study: Study, records: Records, *, stage_runs: Mapping[str, int], seconds: float) -> Summary:
     """Return how `study` stands by its `records`."""
     results = results_of(records.trials.values())
-    best = ranked(averaged(results), study.targets)[:BEST]
+    best = ranked(averaged(results), study.targets)[:BEST_POINTS]
     entries = tuple({"trial": r.trial, "values": dict(r.values), "metrics": dict(r.metrics)} for r in best)
     return Summary(study.id, outcomes(results), entries, dict(stage_runs), seconds)

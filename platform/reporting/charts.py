@@ -17,7 +17,7 @@ from platform.reporting.words import bracket, decimals, number
 from trainables.pages.drawing import Drawing, Scale, scale
 
 WIDTH = 372
-ROWS = 40
+CHART_ROWS = 40
 """Most rows of a panel; all of them stand in the tables."""
 _LEFT, _RIGHT, _HEAD, _ROW, _FOOT = 8, 364, 46, 36, 22
 _LINE = 14
@@ -99,7 +99,7 @@ def _forest(title: str, one: Measure, effects: Sequence[_Effect], findings: Find
     drawing = Drawing(f"{title} in {one.title}", WIDTH)
     if not effects:
         return drawing
-    shown = effects[:ROWS]
+    shown = effects[:CHART_ROWS]
     margin = findings.result.design.margins.get(one.name, 0.0)
     every = [end for row in shown for end in (row.value, row.low, row.high, *row.dots)]
     axis = scale([0.0, -margin, margin, *every], start=_LEFT, end=_RIGHT)
@@ -131,7 +131,7 @@ def _pairs(findings: Findings, one: Measure) -> Drawing:
     drawing = Drawing(f"Seeds in {one.title}", WIDTH)
     tied = {name: _ties(*by_seed(findings.tables[one.name], name)) for name in findings.conditions}
     tied = {name: pairs for name, pairs in tied.items() if pairs}
-    shown = dict(list(tied.items())[:ROWS])
+    shown = dict(list(tied.items())[:CHART_ROWS])
     if not shown:
         return drawing
     axis = scale([end for pairs in shown.values() for pair in pairs for end in pair], start=_LEFT, end=_RIGHT)

@@ -9,9 +9,9 @@ from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
-from platform.reporting.methods import methods, provenance
+from platform.reporting.methods import methods, provenance_facts
 from platform.reporting.published import Agreement, agreements, published_table
-from platform.reporting.sentences import answers, declared_as, replicated, status
+from platform.reporting.sentences import declared_as, replicated, sentences_of, status
 from platform.reporting.tables import (
     TONES,
     bounds_table,
@@ -28,7 +28,7 @@ from trainables.pages.grid import Grid, Tone
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One part of the report."""
 
     title: str
@@ -40,7 +40,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Report:
+class AblationReport:
     """All of it."""
 
     title: str
@@ -48,7 +48,7 @@ class Report:
     """What must be known before anything else."""
     answers: tuple[tuple[Tone, str], ...]
     facts: tuple[tuple[str, str], ...]
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
     methods: str
     provenance: tuple[tuple[str, str], ...]
     findings: Findings
@@ -66,7 +66,7 @@ class Report:
         return tuple(panel for section in self.sections for panel in section.panels)
 
 
-def build(result: AblationResult, *, store: str) -> Report:
+def build_report(result: AblationResult, *, store: str) -> AblationReport:
     """Return the report on `result`; `store` is the URI it was read from, without secrets.
 
     Raises:
@@ -77,16 +77,16 @@ def build(result: AblationResult, *, store: str) -> Report:
     beside = agreements(findings)
     embedded = embedding_maps(result)
     drawn = figures(findings, maps, embedded)
-    told: list[tuple[Tone, str]] = [(TONES[one.verdict], text) for one, text in answers(findings)]
+    told: list[tuple[Tone, str]] = [(TONES[one.verdict], text) for one, text in sentences_of(findings)]
     told += [("", text) for text in replicated(findings)]
-    return Report(
+    return AblationReport(
         title=f"Ablation {result.study}",
         alerts=tuple(status(findings)),
         answers=tuple(told),
         facts=tuple(declared_as(findings)),
         sections=(*_sections(findings, beside, drawn), *_last(findings, drawn, embedded)),
         methods=methods(findings),
-        provenance=provenance(findings, store),
+        provenance=provenance_facts(findings, store),
         findings=findings,
         agreements=beside,
         maps=maps,
@@ -95,43 +95,49 @@ def build(result: AblationResult, *, store: str) -> Report:
 
 def _sections(
     findings: Findings, beside: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
-) -> Iterator[Section]:
-    yield Section("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
+) -> Iterator[ReportSection]:
+    yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     if findings.declared:
         lead = "Filled: declared beforehand. Ring: exploratory. Small dots: seeds. Shaded: counts as no difference."
         declared = comparison_table(findings.declared, findings, title="Declared comparisons")
-        yield Section("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
+        yield ReportSection("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
     if beside and any(one.cells for one in beside):
         grids = tuple(published_table(one, findings) for one in beside if one.cells)
-        yield Section("Published numbers beside ours", grids=grids)
+        yield ReportSection("Published numbers beside ours", grids=grids)
     if "seeds" in drawn:
-        yield Section("Seeds", "Each line is one seed of one subject, a mean over clips.", panels=tuple(drawn["seeds"]))
+        yield ReportSection(
+            "Seeds", "Each line is one seed of one subject, a mean over clips.", panels=tuple(drawn["seeds"])
+        )
     if "subjects" in drawn:
-        yield Section("Subjects", grids=(subject_table(findings),), panels=tuple(drawn["subjects"]))
+        yield ReportSection("Subjects", grids=(subject_table(findings),), panels=tuple(drawn["subjects"]))
     if findings.exploratory:
         grid = comparison_table(findings.exploratory, findings, title="Exploratory comparisons")
         lead = (
             "Outside the declared family: not adjusted, no stars. They suggest what to declare next, and prove nothing."
         )
-        yield Section("Exploratory comparisons", lead, (grid,), folded=True)
+        yield ReportSection("Exploratory comparisons", lead, (grid,), folded=True)
     if findings.others:
-        yield Section("Other metrics", grids=(other_table(findings),), folded=True)
+        yield ReportSection("Other metrics", grids=(other_table(findings),), folded=True)
 
 
 def _last(
     findings: Findings, drawn: Mapping[str, Sequence[Drawing]], embedded: tuple[EmbeddingMap, ...]
-) -> Iterator[Section]:
+) -> Iterator[ReportSection]:
     if "importance" in drawn:
         lead = (
             "Upper bar: planted share of a region. Lower bar: importance to the decoder, both relative to the largest."
         )
-        yield Section("Importance of regions", lead, panels=tuple(drawn["importance"]))
+        yield ReportSection("Importance of regions", lead, panels=tuple(drawn["importance"]))
     if "embedding" in drawn:
         lead = "t-SNE of what the semantic decoder predicts for the test clips: neighbours count, distances do not."
-        yield Section("Embedding map", lead, (embedding_table(embedded),), tuple(drawn["embedding"]))
+        yield ReportSection("Embedding map", lead, (embedding_table(embedded),), tuple(drawn["embedding"]))
     if findings.result.unusable:
         bounds = bounds_table(findings)
-        yield Section("Missing and failed", grids=(missing_table(findings), *((bounds,) if bounds is not None else ())))
+        yield ReportSection(
+            "Missing and failed", grids=(missing_table(findings), *((bounds,) if bounds is not None else ()))
+        )
     found = costs(findings.result)
     if found:
-        yield Section("Cost", grids=(cost_table(found), trial_table(findings.result, (BASELINE, *findings.conditions))))
+        yield ReportSection(
+            "Cost", grids=(cost_table(found), trial_table(findings.result, (BASELINE, *findings.conditions)))
+        )

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.reporting.words import DASH
-from platform.screen.plan import duration
+from platform.screen.units import duration
 from trainables.graph import STAGES
 from trainables.pages.grid import Cell, Grid
 

@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 
 from platform.analysis.findings import Findings
 from platform.record.results import error_line
-from platform.reporting.contents import Report
-from platform.reporting.page import page
+from platform.reporting.contents import AblationReport
+from platform.reporting.page import report_page
 from platform.statistics.compare import Comparison
 
 PAGE = "report.html"
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
-def write_files(report: Report, folder: Path) -> Path:
+def write_files(report: AblationReport, folder: Path) -> Path:
     """Write all of it into `folder`; return the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE).write_text(page(report), encoding="utf-8")
+    (folder / PAGE).write_text(report_page(report), encoding="utf-8")
     (folder / "report.md").write_text(_markdown(report), encoding="utf-8")
     (folder / "report.tex").write_text("\n".join(grid.latex() for grid in report.grids), encoding="utf-8")
     findings = report.findings
@@ -45,7 +45,7 @@ def write_files(report: Report, folder: Path) -> Path:
     return folder / PAGE
 
 
-def _markdown(report: Report) -> str:
+def _markdown(report: AblationReport) -> str:
     parts = [f"# {report.title}", *(f"> {alert}" for alert in report.alerts)]
     parts.append("\n".join(f"- {text}" for _, text in report.answers))
     parts.append(_listed(report.facts))

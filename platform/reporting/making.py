@@ -11,7 +11,7 @@ from storage.base import Store
 from storage.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from platform.reporting.contents import Report
+    from platform.reporting.contents import AblationReport
 
 
 def write_report(store: Store, study_id: str, folder: Path) -> Path:
@@ -19,7 +19,7 @@ def write_report(store: Store, study_id: str, folder: Path) -> Path:
     return make_report(store, study_id, folder)[0]
 
 
-def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Report]":
+def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AblationReport]":
     """Write the report of ablation `study_id` into `folder`; return its page, and what it says.
 
     Raises:
@@ -35,10 +35,10 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Repor
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
     # pyarrow and scipy take seconds to import: mistakes come first
-    from platform.analysis.collect import collect
-    from platform.reporting.contents import build
+    from platform.analysis.collect import collect_ablation
+    from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
 
     with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache:
-        report = build(collect(store, study_id, cache=Path(cache)), store=without_secrets(store.uri))
+        report = build_report(collect_ablation(store, study_id, cache=Path(cache)), store=without_secrets(store.uri))
         return write_files(report, folder), report

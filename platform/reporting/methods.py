@@ -103,7 +103,7 @@ def _software(result: AblationResult) -> str:
     return ", ".join(f"{name} {info[key]}" for key, name in (("python", "Python"), ("torch", "PyTorch")) if key in info)
 
 
-def provenance(findings: Findings, store: str) -> tuple[tuple[str, str], ...]:
+def provenance_facts(findings: Findings, store: str) -> tuple[tuple[str, str], ...]:
     """Return labels and texts: where records are, what was registered, and which stage runs the baseline has."""
     result = findings.result
     facts = [("study", result.study), ("store", store), ("registered", result.registration.sha256)]

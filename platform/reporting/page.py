@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from platform.reporting.contents import Report
-from trainables.pages.kit import render
+from platform.reporting.contents import AblationReport
+from trainables.pages.kit import render_template
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
 
-def page(report: Report) -> str:
+def report_page(report: AblationReport) -> str:
     """Return the page."""
-    return render(_TEMPLATE, title=report.title, report=report)
+    return render_template(_TEMPLATE, title=report.title, report=report)

@@ -9,7 +9,7 @@ from platform.statistics.compare import Comparison
 from platform.study.design import BASELINE
 
 
-def label(condition: str) -> str:
+def condition_label(condition: str) -> str:
     """Return a condition's name as the beginning of a sentence."""
     words = condition.replace("_", " ")
     if condition.startswith("wo_"):
@@ -23,8 +23,8 @@ def sentence(one: Comparison, measure: Measure) -> str:
     """Say what `one` shows: how large, how sure, and whether that is better, worse, the same, or not known."""
     if not math.isfinite(one.difference):
         reasons = listed(sorted({gap.reason for gap in one.missing})[:3]) if one.missing else "no trial has ended"
-        return f"{label(one.name)}, {measure.title} cannot be compared: {reasons}."
-    text = f"{label(one.name)}, {measure.title} {_verb(one, measure)}, {_tested(one)}."
+        return f"{condition_label(one.name)}, {measure.title} cannot be compared: {reasons}."
+    text = f"{condition_label(one.name)}, {measure.title} {_verb(one, measure)}, {_tested(one)}."
     if one.verdict == "inconclusive":
         text += f" {_open(one)}"
     if one.missing:
@@ -78,7 +78,7 @@ def _bounds(one: Comparison) -> str:
     return f"the difference lies between {number(one.bounds.low, places)} and {number(one.bounds.high, places)}"
 
 
-def answers(findings: Findings) -> list[tuple[Comparison, str]]:
+def sentences_of(findings: Findings) -> list[tuple[Comparison, str]]:
     """Return every declared comparison with its sentence; what added seeds changed is said."""
     named = {one.name: one for one in findings.measures}
     before = {(one.name, one.metric): one for one in findings.as_registered}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from platform.analysis.findings import Estimated, Findings
 from platform.analysis.measures import Measure
 from platform.record.results import error_line
-from platform.reporting.sentences import label
+from platform.reporting.sentences import condition_label
 from platform.reporting.words import DASH, bracket, counted, decimals, number, p_text
 from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
@@ -198,7 +198,7 @@ def bounds_table(findings: Findings) -> Grid | None:
             places = decimals(one.bounds.low, one.bounds.high)
             rows.append(
                 (
-                    Cell(f"{label(one.name)}, {named[one.metric].title}"),
+                    Cell(f"{condition_label(one.name)}, {named[one.metric].title}"),
                     Cell(number(one.difference, places, signed=True)),
                     Cell(bracket(one.bounds.low, one.bounds.high, places) or DASH),
                     Cell(one.bounds.assumed, tone="prose"),

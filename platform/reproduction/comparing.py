@@ -36,14 +36,14 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RepeatComparison:
     """How a repetition compares with what was recorded."""
 
     verdict: Literal["bit-equal", "within tolerance", "differs"]
     text: str
 
 
-def compare(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> Comparison:
+def compare_runs(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> RepeatComparison:
     """Compare files, metrics and metrics per epoch; times and places are left out."""
     then, now = recorded.manifest, again.manifest
     gaps = [*_number_gaps(then, now, tolerance), *_file_gaps(recorded, again, tolerance)]
@@ -52,12 +52,12 @@ def compare(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> Comp
         gaps = [Gap(math.inf, f"{name}: other bytes, though all that it shows is the same") for name in shown]
     if not gaps:
         numbers = f"{len(then.files)} files, {len(then.metrics)} metrics, {len(then.history)} epochs"
-        return Comparison("bit-equal", numbers)
+        return RepeatComparison("bit-equal", numbers)
     worst = max(gaps, key=lambda gap: gap.share)
     if worst.share <= 1.0:
-        return Comparison("within tolerance", f"largest difference: {worst.text}")
+        return RepeatComparison("within tolerance", f"largest difference: {worst.text}")
     more = sum(gap.share > 1.0 for gap in gaps) - 1
-    return Comparison("differs", worst.text + (f"; {more} more" if more else ""))
+    return RepeatComparison("differs", worst.text + (f"; {more} more" if more else ""))
 
 
 def _changed(then: Manifest, now: Manifest) -> list[str]:

@@ -7,27 +7,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from platform.reproduction.comparing import Tolerance, compare
+from platform.reproduction.comparing import Tolerance, compare_runs
 from platform.reproduction.restoring import threads_of
 from storage.base import Store
 from storage.cache import Cache
 from storage.runs import Artifacts, Manifest, RunStore
 from trainables.config.trial import TrialConfig
-from trainables.context import Report, silent
+from trainables.context import EpochReport, silent
 from trainables.execute import execute
 from trainables.graph import StageRun
 
-Verdict = Literal["bit-equal", "within tolerance", "differs", "failed", "skipped", "not recorded"]
-GOOD: tuple[Verdict, ...] = ("bit-equal", "within tolerance")
+RepeatVerdict = Literal["bit-equal", "within tolerance", "differs", "failed", "skipped", "not recorded"]
+GOOD: tuple[RepeatVerdict, ...] = ("bit-equal", "within tolerance")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RepeatOutcome:
     """What came of running one stage run again."""
 
     stage: str
     identity: str
-    verdict: Verdict
+    verdict: RepeatVerdict
     text: str
     seconds: float = 0.0
     recorded_seconds: float | None = None
@@ -61,30 +61,36 @@ class Repetition:
         self._made = RunStore(places.again, cache=cache)
         inputs = RunStore(places.recorded, cache=cache) if from_inputs else self._made
         self._runs = _OnInputs(places.again, cache=cache, inputs=inputs)
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, RepeatOutcome] = {}
 
     def repeat(
-        self, run: StageRun, config: TrialConfig, recorded: Manifest | None, *, report: Report = silent
-    ) -> Outcome:
+        self, run: StageRun, config: TrialConfig, recorded: Manifest | None, *, report: EpochReport = silent
+    ) -> RepeatOutcome:
         """Return what comes of `run`; inputs must have been repeated before, unless recorded ones are read."""
         if run.identity not in self._outcomes:
             self._outcomes[run.identity] = self._anew(run, config, recorded, report)
         return self._outcomes[run.identity]
 
-    def _anew(self, run: StageRun, config: TrialConfig, recorded: Manifest | None, report: Report) -> Outcome:
+    def _anew(
+        self, run: StageRun, config: TrialConfig, recorded: Manifest | None, report: EpochReport
+    ) -> RepeatOutcome:
         lost = [] if self._from_inputs else [name for name, identity in run.inputs.items() if self._is_bad(identity)]
         if lost:
-            return Outcome(run.stage, run.identity, "skipped", f"it reads {', '.join(lost)}")
+            return RepeatOutcome(run.stage, run.identity, "skipped", f"it reads {', '.join(lost)}")
         try:
             with _environment(_circumstances(recorded)):
                 made = execute(run, config, runs=self._runs, scratch=self._places.scratch, report=report)
         except Exception as error:  # whatever a stage meets is the answer
-            return Outcome(run.stage, run.identity, "failed", f"{type(error).__name__}: {error}")
+            return RepeatOutcome(run.stage, run.identity, "failed", f"{type(error).__name__}: {error}")
         if recorded is None:
-            return Outcome(run.stage, run.identity, "not recorded", "there is nothing to compare with", made.seconds)
+            return RepeatOutcome(
+                run.stage, run.identity, "not recorded", "there is nothing to compare with", made.seconds
+            )
         then = Artifacts(self._places.recorded, recorded, cache=Cache(self._places.scratch / "cache"))
-        comparison = compare(then, self._made.open(run.identity), self._tolerance)
-        return Outcome(run.stage, run.identity, comparison.verdict, comparison.text, made.seconds, recorded.seconds)
+        comparison = compare_runs(then, self._made.open(run.identity), self._tolerance)
+        return RepeatOutcome(
+            run.stage, run.identity, comparison.verdict, comparison.text, made.seconds, recorded.seconds
+        )
 
     def _is_bad(self, identity: str) -> bool:
         return identity in self._outcomes and self._outcomes[identity].verdict in ("differs", "failed", "skipped")

@@ -47,7 +47,7 @@ class Restoration:
     """Whether the store holds what was recorded, every byte of it."""
 
 
-def restore(trial: RecordedTrial, stored: RunStore, *, root: Path = ROOT) -> Restoration:
+def restore_trial(trial: RecordedTrial, stored: RunStore, *, root: Path = ROOT) -> Restoration:
     """Compare what is recorded of `trial` with what is here, in `root`. Runs nothing, but reads all stored files."""
     manifests: dict[str, Manifest] = {}
     damages: list[str] = []

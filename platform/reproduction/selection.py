@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from platform.errors import UserError
 from platform.events import Proposed, TrialEvent
-from platform.record.results import Result, averaged, collect, outcomes, ranked
+from platform.record.results import Result, averaged, outcomes, ranked, results_from_events
 from platform.record.study_names import resolve_trial
 from storage.base import Store
 from storage.events import EventLog
-from storage.studies import load_study
+from storage.studies import load_definition
 from trainables.graph import StageRun
 from trainables.metrics.registry import METRICS, Metric
 
@@ -50,7 +50,7 @@ class Chosen:
     why: str
 
 
-def choose(store: Store, name: str, *, count: int | None = None, everything: bool = False) -> Chosen:
+def choose_trials(store: Store, name: str, *, count: int | None = None, everything: bool = False) -> Chosen:
     """Return the trials that `name` (`study`, `trial` or `study/trial`) stands for.
 
     Of a sweep that is the best point's first repeat, or the `count` best trials; of an ablation one trial for each
@@ -74,7 +74,7 @@ def choose(store: Store, name: str, *, count: int | None = None, everything: boo
     if any(trial.labels for trial in completed):
         ordered, usual, order = _of_ablation(completed)
     else:
-        targets = load_study(store, study)["definition"].get("targets", ())
+        targets = load_definition(store, study)["definition"].get("targets", ())
         ordered, usual, order = _of_sweep(completed, results, [METRICS[name] for name in targets if name in METRICS])
     chosen = tuple(ordered[: usual if count is None else count])
     return Chosen(chosen, f"{len(chosen)} of {len(completed)} completed trials: {order}")
@@ -96,7 +96,7 @@ def recorded_trial(store: Store, name: str) -> RecordedTrial:
 def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Proposed]]:
     """Return what became of the trials of `study`, and their last proposals."""
     events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
-    return collect(events), {event.trial: event for event in events if isinstance(event, Proposed)}
+    return results_from_events(events), {event.trial: event for event in events if isinstance(event, Proposed)}
 
 
 def _one(trial: str, completed: Iterable[RecordedTrial], results: Iterable[Result]) -> RecordedTrial:

@@ -65,7 +65,7 @@ class Dispatcher:
         self.reused = 0
         """Stage runs that finished trials of this process found in the store."""
         self.executed = 0
-        restore(tools.proposer, tools.records, repeats=study.repeats)
+        restore_proposer(tools.proposer, tools.records, repeats=study.repeats)
         self._waiting = [spec for point, values in tools.records.values().items() for spec in self._open(point, values)]
 
     @property
@@ -204,7 +204,7 @@ class Dispatcher:
         self._tools.recorder.put(self._tools.records.new(kind, trial, body))
 
 
-def restore(proposer: Proposer, records: Records, *, repeats: int) -> None:
+def restore_proposer(proposer: Proposer, records: Records, *, repeats: int) -> None:
     """Bring a new proposer to where it was after the events of `records`, in the order in which they happened."""
     values = records.values()
     known: set[int] = set()

@@ -17,7 +17,7 @@ from platform.events import SharedState, SharedView, TrialEvent, View
 from platform.options import Options
 from platform.record.spool import Spool
 from platform.record.study_from_store import call_of
-from platform.record.trial_log import Recorder, Records, Summary, summarise
+from platform.record.trial_log import Recorder, Records, Summary, summarise_study
 from platform.run.admission import refuse_inline
 from platform.run.interrupt import Interrupt
 from platform.run.run_leases import Claims
@@ -142,7 +142,7 @@ class _Run:
             interrupted = True
         finally:
             recorder.close()
-        summary = summarise(self.study, records, stage_runs=counts, seconds=time.monotonic() - started)
+        summary = summarise_study(self.study, records, stage_runs=counts, seconds=time.monotonic() - started)
         return replace(summary, interrupted=interrupted, message=message)
 
     def _work(self, records: Records, recorder: Recorder, counts: dict[str, int]) -> str | None:

@@ -25,7 +25,7 @@ from storage.base import Store
 from storage.runs import RunStore
 from trainables.attempt import Decisions, attempt
 from trainables.context import Part
-from trainables.execute import Row, execute_anew, missing
+from trainables.execute import Row, execute_anew, missing_runs
 from trainables.graph import STAGES, StageRun
 from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
@@ -81,7 +81,7 @@ def run_inline(work: InlineWork, curves: Curves) -> int:
 def _run_shared(work: InlineWork) -> int:
     """Run the shared stage runs that the store lacks, inputs first; return how many did not fail."""
     shared = work.study.shared_runs()
-    absent = missing(shared, work.runs)
+    absent = missing_runs(shared, work.runs)
     for run in shared:
         work.tell(run, "waiting" if run.identity in absent else "cached")
     return sum(_make_shared(run, work) for run in shared if run.identity in absent)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from platform.record.results import OUTCOME_WORDS, Result, averaged, controls, format_value, outcomes, ranked
+from platform.screen.units import duration
 from platform.study.study import Study
 from trainables.metrics.registry import Metric
 
@@ -68,15 +69,6 @@ def best_line(best: Result, targets: Sequence[Metric], names: Mapping[str, str])
         levels = ", ".join(f"{name} {value:.4g}" for name, value in controls(best, target).items())
         parts.append(f"{target.name} {best.metrics[target.name]:.4g}" + (f" ({levels})" if levels else ""))
     return f"best so far: {best.trial}  {', '.join(parts)}  {values_text(best, names)}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as people read it: `4.2 s`, `3:07 min`, `2:15 h`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02} min"
-    return f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02} h"
 
 
 def _best_table(study: Study, order: Sequence[Result]) -> Table:

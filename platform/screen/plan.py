@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from platform.screen.units import duration, size
 from platform.study.plan import Plan, StagePlan
 from platform.study.study import Listing, Study
 
@@ -99,20 +100,3 @@ def _totals(plan: Plan) -> str:
     alone = f"each trial on its own: {duration(plan.seconds_alone)}"
     saved = f"sharing saves {at_least}{duration(plan.seconds_saved)}"
     return f"to do: {at_most}{totals} ({alone}; {saved}){basis}"
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` for people."""
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-
-
-def size(num_bytes: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} TB"

@@ -13,7 +13,8 @@ from rich.table import Table
 from platform.events import Finished, SharedState, Started, TrialEvent
 from platform.record.results import OUTCOME_WORDS, Result, averaged, outcomes, ranked, result_of
 from platform.record.trial_record import TrialRecord
-from platform.screen.final_table import best_line, cells, duration, final_table, short_names, values_text
+from platform.screen.final_table import best_line, cells, final_table, short_names, values_text
+from platform.screen.units import duration
 from platform.study.study import Study
 
 _SHOWN = 12

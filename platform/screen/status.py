@@ -17,7 +17,7 @@ from rich.table import Table
 from platform.events import Finished, TrialEvent
 from platform.record.results import Result, averaged, outcomes, ranked, results_of
 from platform.record.trial_record import TrialRecord, reduce_events
-from platform.screen.final_table import duration
+from platform.screen.units import duration
 from platform.study.design import BASELINE
 from platform.study.study import Study
 from storage.base import Store

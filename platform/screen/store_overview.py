@@ -11,8 +11,8 @@ from rich.table import Table
 
 from platform.errors import UserError
 from platform.record.study_from_store import recorded_study
-from platform.screen.final_table import duration
 from platform.screen.status import Standing, standing
+from platform.screen.units import duration
 from platform.study.study import Study
 from storage.base import Store
 from storage.errors import StoreError

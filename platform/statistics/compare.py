@@ -23,8 +23,8 @@ import numpy as np
 
 from platform.statistics.difference import (
     GENERALISES,
+    ClaimUnit,
     Estimate,
-    Unit,
     default_unit,
     over_both,
     over_units,
@@ -37,7 +37,7 @@ from platform.statistics.equivalence import tost
 from platform.statistics.missing import Bounds, Missing, missing, worst_case
 from platform.statistics.multiplicity import holm, stars
 from platform.statistics.paired import Complete, Paired, Values, complete
-from platform.statistics.resampling import ENOUGH, Interval, bca_interval, crossed_interval, sign_flip_p
+from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
 
 Verdict: TypeAlias = Literal["worse", "better", "equivalent", "inconclusive"]
 FEWEST_RESAMPLES = 999
@@ -46,11 +46,11 @@ Counts: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TestPlan:
     """What was declared before the first trial."""
 
     alpha: float = 0.05
-    unit: Unit | None = None
+    unit: ClaimUnit | None = None
     """None: the most demanding one that the planned seeds, clips and family can attain."""
     margins: Mapping[str, float] = field(default_factory=dict)
     """Metric to its margin of equivalence; without one, nothing is ever called equivalent."""
@@ -80,7 +80,7 @@ class Comparison:
 
     name: str
     metric: str
-    unit: Unit
+    unit: ClaimUnit
     generalises_over: str
     family: int
     """Comparisons in the declared family; 0 for an exploratory one."""
@@ -110,7 +110,7 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def compare_family(tables: Sequence[Paired], plan: Plan) -> tuple[Comparison, ...]:
+def compare_family(tables: Sequence[Paired], plan: TestPlan) -> tuple[Comparison, ...]:
     """Judge the declared family. Give every declared table, also one in which all trials failed: it counts.
 
     Raises:
@@ -142,12 +142,12 @@ def _p_alike(one: Comparison) -> float:
     return one.equivalence.p if one.equivalence.p_holm is None else one.equivalence.p_holm
 
 
-def compare(table: Paired, plan: Plan) -> Comparison:
+def compare(table: Paired, plan: TestPlan) -> Comparison:
     """Judge one comparison outside any family: exploratory, no stars."""
     return _judged(_compare(table, plan, 0), table, plan)
 
 
-def _compare(table: Paired, plan: Plan, family: int) -> Comparison:
+def _compare(table: Paired, plan: TestPlan, family: int) -> Comparison:
     data = complete(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
     kept = (len(data.subjects), len(data.seeds), len(data.clips))
@@ -197,26 +197,26 @@ def _by_seed(data: Complete) -> dict[str, tuple[float, ...]]:
     return {subject: tuple(row.tolist()) for subject, row in zip(data.subjects, means, strict=True)}
 
 
-def _estimates(differences: Values, unit: Unit) -> tuple[Estimate, ...]:
+def _estimates(differences: Values, unit: ClaimUnit) -> tuple[Estimate, ...]:
     """Return what a claim about the unit must hold for, its own estimate first, from `differences` [seeds, clips]."""
     seeds, clips = over_units(differences.mean(axis=1)), over_units(differences.mean(axis=0))
     return {"seeds": (seeds,), "clips": (clips,), "both": (over_both(differences), seeds, clips)}[unit]
 
 
-def _intervals(data: Complete, unit: Unit, plan: Plan, rng: np.random.Generator) -> tuple[Interval, ...]:
+def _intervals(data: Complete, unit: ClaimUnit, plan: TestPlan, rng: np.random.Generator) -> tuple[Interval, ...]:
     """All intervals, the primary one first."""
     level, differences = 1 - plan.alpha, data.differences
-    names: dict[Unit, str] = {"seeds": "seeds", "clips": "clips", "both": "seeds and clips"}
+    names: dict[ClaimUnit, str] = {"seeds": "seeds", "clips": "clips", "both": "seeds and clips"}
     student = {name: _estimates(differences, name)[0].interval(level=level, over=names[name]) for name in names}
     by_seed = bca_interval(differences.mean(axis=1), over="seeds", level=level, rng=rng)
     by_clip = bca_interval(differences.mean(axis=0), over="clips", level=level, rng=rng)
     crossed = crossed_interval(data.condition - data.baseline, level=level, rng=rng)
-    first = by_clip if unit == "clips" and len(data.clips) >= ENOUGH else student[unit]
+    first = by_clip if unit == "clips" and len(data.clips) >= ENOUGH_UNITS else student[unit]
     rest = (*student.values(), by_seed, by_clip, crossed)
     return (first, *(interval for interval in rest if interval is not first))
 
 
-def _p_values(differences: Values, plan: Plan, rng: np.random.Generator) -> dict[str, float]:
+def _p_values(differences: Values, plan: TestPlan, rng: np.random.Generator) -> dict[str, float]:
     by_seed, by_clip = differences.mean(axis=1), differences.mean(axis=0)
     return {
         "sign flip over seeds": float(sign_flip_p(by_seed, rng=rng, resamples=plan.resamples)),
@@ -227,7 +227,7 @@ def _p_values(differences: Values, plan: Plan, rng: np.random.Generator) -> dict
     }
 
 
-def _primary(p_values: Mapping[str, float], unit: Unit) -> float:
+def _primary(p_values: Mapping[str, float], unit: ClaimUnit) -> float:
     if not p_values:
         return math.nan
     names = {
@@ -239,7 +239,7 @@ def _primary(p_values: Mapping[str, float], unit: Unit) -> float:
     return max(1.0 if math.isnan(p_values[name]) else p_values[name] for name in names)
 
 
-def _smallest(data: Complete, unit: Unit, resamples: int) -> float:
+def _smallest(data: Complete, unit: ClaimUnit, resamples: int) -> float:
     if data.empty:
         return 1.0
     seeds, clips = (
@@ -248,12 +248,12 @@ def _smallest(data: Complete, unit: Unit, resamples: int) -> float:
     return {"seeds": seeds, "clips": clips, "both": max(seeds, clips)}[unit]
 
 
-def _effect(data: Complete, unit: Unit, level: float) -> Effects:
+def _effect(data: Complete, unit: ClaimUnit, level: float) -> Effects:
     axes = (0, 2) if unit == "seeds" else (0, 1)
     return effects(data.baseline.mean(axis=axes), data.condition.mean(axis=axes), level=level)
 
 
-def _equivalence(data: Complete, unit: Unit, margin: float | None) -> Equivalence | None:
+def _equivalence(data: Complete, unit: ClaimUnit, margin: float | None) -> Equivalence | None:
     if margin is None:
         return None
     if data.empty:
@@ -262,7 +262,7 @@ def _equivalence(data: Complete, unit: Unit, margin: float | None) -> Equivalenc
     return Equivalence(margin, math.nan if any(map(math.isnan, found)) else max(found))
 
 
-def _warnings(planned: Counts, kept: Counts, *, unit: Unit, plan: Plan, family: int) -> tuple[str, ...]:
+def _warnings(planned: Counts, kept: Counts, *, unit: ClaimUnit, plan: TestPlan, family: int) -> tuple[str, ...]:
     """Tell what the design, as it came out, cannot show."""
     said = []
     if planned != kept:
@@ -280,7 +280,7 @@ def _warnings(planned: Counts, kept: Counts, *, unit: Unit, plan: Plan, family: 
     return tuple(said)
 
 
-def _judged(one: Comparison, table: Paired, plan: Plan) -> Comparison:
+def _judged(one: Comparison, table: Paired, plan: TestPlan) -> Comparison:
     p = one.p if one.p_holm is None else one.p_holm
     differs = p <= plan.alpha
     said = list(one.warnings)

@@ -43,8 +43,8 @@ from scipy import special, stats
 from platform.statistics.paired import Values
 from platform.statistics.resampling import EXACT_UP_TO, Interval
 
-Unit: TypeAlias = Literal["clips", "seeds", "both"]
-GENERALISES: dict[Unit, str] = {
+ClaimUnit: TypeAlias = Literal["clips", "seeds", "both"]
+GENERALISES: dict[ClaimUnit, str] = {
     "clips": "other clips, for these trained networks only",
     "seeds": "networks trained anew under other seeds, for these clips only",
     "both": "networks trained anew and other clips",
@@ -149,7 +149,7 @@ def seeds_for(alpha: float, family: int) -> int:
     return 1 + math.ceil(math.log2(family / alpha) - 1e-9)
 
 
-def unattainable(unit: Unit, *, seeds: int, clips: int, alpha: float, family: int) -> str:
+def unattainable(unit: ClaimUnit, *, seeds: int, clips: int, alpha: float, family: int) -> str:
     """Say why a design can never show a difference, and what would; empty if it can."""
     needed = seeds_for(alpha, family)
     problems = []
@@ -163,7 +163,7 @@ def unattainable(unit: Unit, *, seeds: int, clips: int, alpha: float, family: in
     return "; ".join(problems)
 
 
-def default_unit(*, seeds: int, clips: int, alpha: float, family: int) -> Unit:
+def default_unit(*, seeds: int, clips: int, alpha: float, family: int) -> ClaimUnit:
     """Return the most demanding unit that the design can attain: `both`, or else `clips`.
 
     To be called on the design, before anything is known of the results. `seeds` is never chosen by default: where seeds

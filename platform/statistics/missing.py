@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platform.statistics.paired import NOT_RECORDED, Arm, Cell, Paired, Values
+from platform.statistics.paired import NOT_RECORDED, Arm, Paired, TableIndex, Values
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def missing(paired: Paired) -> tuple[Missing, ...]:
     whole = {arm: np.asarray(np.isnan(values).all(axis=2)) for arm, values in arms}
     for arm, values in arms:
         for u, s, c in np.argwhere(np.isnan(values)).tolist():
-            found[arm, u, s, paired.reasons.get(Cell(arm, u, s, c), NOT_RECORDED)] += 1
+            found[arm, u, s, paired.reasons.get(TableIndex(arm, u, s, c), NOT_RECORDED)] += 1
     return tuple(
         Missing(arm, paired.subjects[u], paired.seeds[s], reason, count, bool(whole[arm][u, s]))
         for (arm, u, s, reason), count in found.items()

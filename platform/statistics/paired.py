@@ -30,7 +30,7 @@ ROUNDING = 1e-6
 """By so much may a value lie outside its metric's range, relative to the range's larger end: float32 arithmetic."""
 
 
-class Cell(NamedTuple):
+class TableIndex(NamedTuple):
     """Where a value belongs, by position."""
 
     arm: Arm
@@ -51,7 +51,7 @@ class Paired:
     seeds: tuple[int, ...]
     """The blocks: both conditions were trained under each of them."""
     clips: tuple[int, ...]
-    reasons: Mapping[Cell, str] = field(default_factory=dict)
+    reasons: Mapping[TableIndex, str] = field(default_factory=dict)
     """Why a cell is NaN; one that is not listed has no recorded reason."""
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ def pair(
     seeds = tuple(sorted({seed for _, seed in keys}))
     trials = (*baseline.values(), *condition.values())
     clips = tuple(sorted({clip for trial in trials if not isinstance(trial, str) for clip in trial}))
-    reasons: dict[Cell, str] = {}
+    reasons: dict[TableIndex, str] = {}
     tables: dict[Arm, Values] = {}
     arms: tuple[tuple[Arm, Mapping[tuple[str, int], TrialValues]], ...] = (
         ("baseline", baseline),
@@ -136,7 +136,7 @@ def pair(
                 for c, clip in enumerate(clips):
                     value = trial if isinstance(trial, str) else trial.get(clip, "no such clip in the trial")
                     if isinstance(value, str):
-                        reasons[Cell(arm, u, s, c)] = value
+                        reasons[TableIndex(arm, u, s, c)] = value
                     else:
                         tables[arm][u, s, c] = value
     return Paired(name, metric, tables["baseline"], tables["condition"], subjects, seeds, clips, reasons)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from platform.statistics.difference import Unit, seeds_for, unattainable
+from platform.statistics.difference import ClaimUnit, seeds_for, unattainable
 from platform.statistics.paired import Values
 from platform.statistics.resampling import sign_flip_p
 
@@ -40,7 +40,7 @@ class Aim:
     alpha: float = 0.05
     power: float = 0.8
     family: int = 1
-    unit: Unit = "both"
+    unit: ClaimUnit = "both"
 
     def __post_init__(self) -> None:
         if not (0 < self.alpha < self.power < 1 and self.family >= 1 and math.isfinite(self.effect) and self.effect):

@@ -26,7 +26,7 @@ from platform.statistics.paired import Values
 COVERAGE = {2: 0.5, 3: 0.72, 4: 0.79, 5: 0.83, 6: 0.86, 8: 0.88, 10: 0.90, 15: 0.92, 20: 0.93}
 """Units to the measured coverage of a nominal 0.95 interval of the mean of normal differences, the lower of BCa's and
 the percentile's; 0.94 at 30. 10,000 tables each, 2,000 resamples; the tests repeat it with fewer."""
-ENOUGH = 30
+ENOUGH_UNITS = 30
 """From so many units on a bootstrap interval needs no warning."""
 EXACT_UP_TO = 16
 """Units up to which all 2^n flips are made."""
@@ -93,7 +93,7 @@ def _as_extreme(rows: Values, observed: Values, signs: Values) -> Values:
 
 def under_coverage(n: int, over: str) -> str:
     """Warn of a bootstrap interval over few units, with the coverage that was measured; empty if they are enough."""
-    if n >= ENOUGH:
+    if n >= ENOUGH_UNITS:
         return ""
     known = max(size for size in COVERAGE if size <= n)
     return f"a bootstrap over {n} {over} is too narrow: a 95% interval covers about {COVERAGE[known]:.0%}"

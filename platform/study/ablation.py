@@ -18,7 +18,7 @@ from platform.study.registration import frozen, registered, seeds_of
 from platform.study.space import Point, Space
 from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
 from storage.base import Store
-from storage.studies import load_study
+from storage.studies import load_definition
 from trainables.config.trial import TrialConfig, resolve
 from trainables.graph import StageRun, ancestors
 from trainables.metrics.registry import Metric
@@ -67,7 +67,7 @@ class AblationStudy(Study):
 
     def continued(self, store: Store) -> Self | None:
         """Return this attempt as `store` has it, amendments included; None if another design is registered."""
-        if load_study(store, self.id)["definition"].get("sha256") != self.definition["sha256"]:
+        if load_definition(store, self.id)["definition"].get("sha256") != self.definition["sha256"]:
             return None
         registration, amendments = registered(store, self.id)
         return replace(self, amendments=amendments, repeats=seeds_of(registration.design, amendments))

@@ -12,7 +12,7 @@ from platform.errors import Problem, nearest
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
-from platform.study.overrides import Written
+from platform.study.overrides import WrittenValue
 from platform.study.space_checks import misread
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, flatten, resolve
@@ -29,7 +29,7 @@ class WrittenBaseline:
     source: Source
     overrides: Mapping[str, Any]
     """Dotted field to value."""
-    written: Mapping[str, Written]
+    written: Mapping[str, WrittenValue]
     """Where the overrides stand."""
     stages: tuple[str, ...]
     """The stages that report the primary metrics."""
@@ -56,7 +56,7 @@ def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric,
     return tuple(metrics), problems
 
 
-def check_conditions(
+def distinct_conditions(
     baseline: WrittenBaseline, conditions: Sequence[WrittenCondition]
 ) -> tuple[list[WrittenCondition], list[str], list[Problem]]:
     """Return the conditions that differ from the baseline (levels that it has are marked), notes, and problems."""

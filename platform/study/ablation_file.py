@@ -11,9 +11,9 @@ from platform.study import ablation_checks, conditions
 from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.ablation_keys import AblationFile, FactorialFile
 from platform.study.config_errors import config_problems, explain
-from platform.study.design import BASELINE, Comparison, Design, Factorial, Published
+from platform.study.design import BASELINE, DeclaredComparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
-from platform.study.overrides import Keys, Written, absolute, apply_settings, written_at
+from platform.study.overrides import Keys, WrittenValue, absolute, apply_settings, written_at
 from platform.study.space_checks import misread
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import KeyPath, Source
@@ -55,7 +55,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
     refuse(check_inputs(source, largest, stages=stages, section="baseline"))
     expansion = conditions.expand(file, source, baseline={field: one.value for field, one in written.items()})
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
-    kept, notes, problems = ablation_checks.check_conditions(written_baseline, expansion.conditions)
+    kept, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
     refuse([*expansion.problems, *problems])
     others = [condition for condition in kept if not condition.is_baseline]
     design = Design(
@@ -74,7 +74,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
 _PLAIN = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
 
 
-def _resolved(source: Source, written: Mapping[str, Written], problems: list[Problem]) -> TrialConfig | None:
+def _resolved(source: Source, written: Mapping[str, WrittenValue], problems: list[Problem]) -> TrialConfig | None:
     """Return the baseline's config; or None, and append what is wrong with it to `problems`."""
     if "voxels.subject" in written:
         what = "is set by the key `subjects`; take it out here"
@@ -119,10 +119,10 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         yield source.problem(tuple(path), text)
 
 
-def _family(file: AblationFile, conditions: Sequence[str]) -> tuple[Comparison, ...]:
+def _family(file: AblationFile, conditions: Sequence[str]) -> tuple[DeclaredComparison, ...]:
     declared = dict.fromkeys(conditions, "all") if isinstance(file.family, str) else file.family
     return tuple(
-        Comparison(condition=condition, metric=metric)
+        DeclaredComparison(condition=condition, metric=metric)
         for condition, metrics in declared.items()
         for metric in (file.primary if isinstance(metrics, str) else metrics)
     )

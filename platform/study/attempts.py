@@ -10,7 +10,7 @@ from platform.study.registration import difference
 from platform.study.study import Study
 from storage import layout
 from storage.base import Store
-from storage.studies import load_study
+from storage.studies import load_definition
 
 AnyStudy = TypeVar("AnyStudy", bound=Study)
 
@@ -41,7 +41,7 @@ def _attempts(study: AnyStudy, store: Store) -> Iterator[AnyStudy]:
 
 
 def _refusal(study: Study, store: Store) -> str:
-    registered = load_study(store, study.id)["definition"]
+    registered = load_definition(store, study.id)["definition"]
     return (
         f"{study.path}: {study.id} was registered with another design:\n"
         f"{difference(registered, study.definition)}\n"

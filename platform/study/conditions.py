@@ -9,7 +9,7 @@ from typing import Any
 from platform.errors import Problem, nearest
 from platform.study.ablation_keys import AblationFile
 from platform.study.design import BASELINE, Condition
-from platform.study.overrides import Written, written_at
+from platform.study.overrides import WrittenValue, written_at
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 
@@ -24,7 +24,7 @@ class WrittenCondition:
     """A condition as the file asks for it."""
 
     name: str
-    written: Mapping[str, Written]
+    written: Mapping[str, WrittenValue]
     """Dotted field to its value and where it stands."""
     path: KeyPath
     """Where the condition itself stands."""
@@ -94,7 +94,7 @@ def _name_problems(conditions: list[WrittenCondition], source: Source) -> Iterat
         seen.setdefault(condition.name, condition)
 
 
-def _written(expansion: Expansion, source: Source, *path: str | int) -> dict[str, Written]:
+def _written(expansion: Expansion, source: Source, *path: str | int) -> dict[str, WrittenValue]:
     written, problems = written_at(source, *path)
     expansion.problems += problems
     return written
@@ -114,7 +114,7 @@ def _spelled_out(file: AblationFile, source: Source, expansion: Expansion) -> It
 
 
 def _left_out(
-    file: AblationFile, source: Source, components: Mapping[str, dict[str, Written]], expansion: Expansion
+    file: AblationFile, source: Source, components: Mapping[str, dict[str, WrittenValue]], expansion: Expansion
 ) -> Iterator[WrittenCondition]:
     for index, name in enumerate(file.leave_one_out):
         path: KeyPath = ("leave_one_out", index)
@@ -132,7 +132,7 @@ def _crossed(file: AblationFile) -> Iterator[WrittenCondition]:
     fields = file.factorial.fields
     for levels in product(*fields.values()):
         cell = dict(zip(fields, levels, strict=True))
-        written = {name: Written(value, ("factorial", "fields", name)) for name, value in cell.items()}
+        written = {name: WrittenValue(value, ("factorial", "fields", name)) for name, value in cell.items()}
         yield WrittenCondition(cell_name(cell), written, ("factorial", "fields"), "factorial")
 
 
@@ -149,7 +149,7 @@ def _each(
         return
     for name, value in _SETS[chosen].items():
         if name not in baseline:
-            yield WrittenCondition(name, {name: Written(value, path)}, path, "one_at_a_time")
+            yield WrittenCondition(name, {name: WrittenValue(value, path)}, path, "one_at_a_time")
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ class Condition(Config):
     """Which key of the file it comes from."""
 
 
-class Comparison(Config):
+class DeclaredComparison(Config):
     """A condition against the baseline in one metric."""
 
     condition: str
@@ -97,7 +97,7 @@ class Design(Config):
     """The first one; the others follow it. Equal in all conditions, so that what is compared is paired."""
     primary: tuple[str, ...]
     """Metrics (`stage.metric`) that the ablation is about."""
-    family: tuple[Comparison, ...]
+    family: tuple[DeclaredComparison, ...]
     """The declared comparisons; all others are exploratory."""
     unit: Unit
     """Over what a comparison must hold: clips, seeds, or both."""
@@ -142,7 +142,7 @@ class Design(Config):
 
     def is_declared(self, condition: str, metric: str) -> bool:
         """Tell whether the comparison is of the frozen family; all others are exploratory."""
-        return Comparison(condition=condition, metric=metric) in self.family
+        return DeclaredComparison(condition=condition, metric=metric) in self.family
 
     def overrides(self, condition: str, subject: int) -> dict[str, Any]:
         """Return the dotted overrides that make the config of `condition` for `subject`."""

@@ -243,7 +243,7 @@ DOMAINS: Mapping[str, type[Domain]] = {
     "int": Integers,
     "log_int": LogIntegers,
 }
-KINDS = tuple(DOMAINS)
+DOMAIN_KINDS = tuple(DOMAINS)
 
 
 def kind_of(domain: Domain) -> str:
@@ -263,7 +263,7 @@ def values_in_words(domain: Domain) -> str:
 def _kind(value: Any) -> str | None:
     if isinstance(value, Domain):
         return kind_of(value)
-    named = [key for key in KINDS if isinstance(value, Mapping) and key in value]
+    named = [key for key in DOMAIN_KINDS if isinstance(value, Mapping) and key in value]
     return named[0] if len(named) == 1 else None
 
 
@@ -276,7 +276,7 @@ AnyDomain = Annotated[
     Discriminator(
         _kind,
         custom_error_type="no_domain",
-        custom_error_message="must be a domain with exactly one of the keys " + ", ".join(KINDS),
+        custom_error_message="must be a domain with exactly one of the keys " + ", ".join(DOMAIN_KINDS),
     ),
 ]
 

@@ -12,21 +12,21 @@ from platform.study.yaml_source import KeyPath, Source
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenValue:
     """A value and where it stands."""
 
     value: Any
     path: KeyPath
 
 
-def written_at(source: Source, *path: str | int) -> tuple[dict[str, Written], list[Problem]]:
+def written_at(source: Source, *path: str | int) -> tuple[dict[str, WrittenValue], list[Problem]]:
     """Return the overrides at `path` by dotted field, and what is wrong with how they are written."""
     raw: Any = source.data
     for key in path:
         raw = raw.get(key, {}) if isinstance(raw, dict) else raw[key]
     if not isinstance(raw, dict):
         return {}, [source.problem(path, "must be a mapping of config fields (remove the key if there are none)")]
-    flat: dict[str, Written] = {}
+    flat: dict[str, WrittenValue] = {}
     problems = []
     for field, written in _leaves(raw, path, len(path)):
         overlapping = [other for other in flat if f"{other}.".startswith(f"{field}.") or field.startswith(f"{other}.")]
@@ -36,13 +36,13 @@ def written_at(source: Source, *path: str | int) -> tuple[dict[str, Written], li
     return flat, problems
 
 
-def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tuple[str, Written]]:
+def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tuple[str, WrittenValue]]:
     for key, value in mapping.items():
         here = (*path, key)
         if isinstance(value, dict):
             yield from _leaves(value, here, depth)
         else:
-            yield ".".join(str(part) for part in here[depth:]), Written(value, here)
+            yield ".".join(str(part) for part in here[depth:]), WrittenValue(value, here)
 
 
 def absolute(field: str, value: Any) -> Any:
@@ -63,8 +63,8 @@ class Keys:
 
 
 def apply_settings(
-    settings: Sequence[str], *, source: Source, base: dict[str, Written], keys: Keys
-) -> tuple[Source, dict[str, Written]]:
+    settings: Sequence[str], *, source: Source, base: dict[str, WrittenValue], keys: Keys
+) -> tuple[Source, dict[str, WrittenValue]]:
     """Return `source` and `base` with what the command line sets, as `key=value`. Raises `UserError`."""
     source, base = replace(source, data=dict(source.data), places=dict(source.places)), dict(base)
     problems = []
@@ -87,7 +87,7 @@ def apply_settings(
 
 
 def _set(
-    setting: tuple[str, Any], *, place: Place, source: Source, base: dict[str, Written], keys: Keys
+    setting: tuple[str, Any], *, place: Place, source: Source, base: dict[str, WrittenValue], keys: Keys
 ) -> Problem | None:
     """Change one key of `source` or `base` in place; return why it cannot be."""
     key, value = setting
@@ -106,5 +106,5 @@ def _set(
         return Problem(place, key, f"there is no such key; {nearest(key, (*keys.settable, *config_fields()))}")
     path: KeyPath = (keys.section, key)
     source.places[path] = place
-    base[key] = Written(value, path)
+    base[key] = WrittenValue(value, path)
     return None

@@ -11,7 +11,7 @@ from platform.errors import UserError
 from platform.study.design import Design
 from storage.base import Store
 from storage.errors import IntegrityError
-from storage.studies import load_amendments, load_study, save_amendment
+from storage.studies import load_amendments, load_definition, save_amendment
 from trainables.identity import digest
 
 KIND = "ablation"
@@ -60,7 +60,7 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
         ValueError: It is a sweep.
         UserError: It was made with a version that could run fractions of a factorial.
     """
-    definition = load_study(store, study)["definition"]
+    definition = load_definition(store, study)["definition"]
     if definition.get("kind") != KIND:
         raise ValueError(f"{study} is a sweep, not an ablation")
     body = {name: definition[name] for name in ("design", "baseline")}

@@ -97,13 +97,13 @@ def check_conditions(draft: Draft) -> Iterator[Problem]:
                     what = f"{value!r} is no value that {other} is swept over"
                     yield draft.problem("space", field, "when", other, what=what)
     try:
-        ordered(draft.domains)
+        in_dependency_order(draft.domains)
     except CycleError as error:
         circle = error.args[1]
         yield draft.problem("space", circle[0], "when", what=f"the conditions wait in a circle: {' -> '.join(circle)}")
 
 
-def ordered(domains: Mapping[str, AnyDomain]) -> dict[str, AnyDomain]:
+def in_dependency_order(domains: Mapping[str, AnyDomain]) -> dict[str, AnyDomain]:
     """Return `domains` with every field after those that its `when` names. Raises `graphlib.CycleError`."""
     names = TopologicalSorter({field: [*domain.when] for field, domain in domains.items()}).static_order()
     return {field: domains[field] for field in names if field in domains}

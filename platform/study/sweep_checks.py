@@ -91,7 +91,7 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     problems += _check_clips(draft, config)
     problems += _check_sampler(draft) if draft.sampler in SAMPLERS else ()
     refuse(problems)
-    space = Space(space_checks.ordered(draft.domains), base=draft.base, constraints=tuple(constraints))
+    space = Space(space_checks.in_dependency_order(draft.domains), base=draft.base, constraints=tuple(constraints))
     points, problems = space_checks.complete_points(draft, space, config)
     refuse((*problems, *space_checks.check_not_void(draft, space)))
     space = replace(space, points=tuple(points))

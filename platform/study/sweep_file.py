@@ -10,8 +10,8 @@ from pydantic import Field, StrictStr, ValidationError, field_validator
 from platform.errors import Problem, UserError, nearest, refuse
 from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import config_problems, explain
-from platform.study.domains import KINDS, AnyDomain, PositiveInteger
-from platform.study.overrides import Keys, Written, absolute, apply_settings, written_at
+from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
+from platform.study.overrides import Keys, WrittenValue, absolute, apply_settings, written_at
 from platform.study.space_checks import misread
 from platform.study.study import Study
 from platform.study.unresolved_config import Draft
@@ -141,7 +141,7 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         known: Sequence[str] = tuple(StudyFile.model_fields)
         if path[0] == "space" and len(path) > 2:
             del path[2]  # pydantic's name for the kind of domain
-            known = (*KINDS, "step", "when")
+            known = (*DOMAIN_KINDS, "step", "when")
         if entry["type"] == "extra_forbidden":
             entry["loc"] = entry["loc"][-1:]
         text = explain(dict(entry), known)
@@ -150,7 +150,7 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         yield source.problem(tuple(path), text)
 
 
-def _misread(draft: Draft, config: TrialConfig, base: Mapping[str, Written]) -> Iterator[Problem]:
+def _misread(draft: Draft, config: TrialConfig, base: Mapping[str, WrittenValue]) -> Iterator[Problem]:
     for field, written in base.items():
         what = misread(field, written.value, config)
         if what is not None:

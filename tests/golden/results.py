@@ -22,7 +22,7 @@ from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, sa
 from trainables.graph import STAGES, resolve_reference
 from trainables.metrics.objects import KnownObject
 from trainables.metrics.registry import CLIP_METRICS, EVALUATE, METRICS
-from trainables.metrics.video import Networks, Reading, read
+from trainables.metrics.video import Networks, Reading, reading_of
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS, SOURCES = FOLDER / "results.json", FOLDER / "sources.json"
@@ -112,7 +112,7 @@ def _leaves(value: Any) -> Iterator[float]:
 def metric_results() -> Numbers:
     """Return the value of every metric of clips for one pair of clips."""
     networks = Networks(**networks_of_clips())
-    truth, prediction = (read(clip, networks, legacy_flow=True) for clip in pair_of_clips())
+    truth, prediction = (reading_of(clip, networks, legacy_flow=True) for clip in pair_of_clips())
     known = Reading(truth.frames, truth.flow, truth.outputs, _known())
     return {name: metric.score(known, prediction) for name, metric in CLIP_METRICS.items()}
 

@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from platform.cut import describe, main
+from platform.cut import describe_motion, main
 from trainables import datasets
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli
@@ -42,10 +42,10 @@ def test_a_video_becomes_a_folder_that_can_be_used(tmp_path: Path, capsys: pytes
 def test_words_tell_the_direction_of_the_phantoms_objects() -> None:
     factors = stimuli.sample_factors(np.random.default_rng(0), 40)
     names = list(stimuli.DIRECTIONS)
-    told = [describe(clip) for clip in stimuli.render(factors)]
+    told = [describe_motion(clip) for clip in stimuli.render(factors)]
     right = [text.endswith(f"moving {names[way]}") for text, way in zip(told, factors.direction, strict=True)]
     assert np.mean(right) > 0.9
-    assert describe(np.zeros((8, 64, 64, 3), np.uint8)) == "dark grey, still"
+    assert describe_motion(np.zeros((8, 64, 64, 3), np.uint8)) == "dark grey, still"
 
 
 @pytest.mark.parametrize(

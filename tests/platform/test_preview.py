@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from platform.preview import main
-from trainables.datasets.kinds import KINDS
+from trainables.datasets.kinds import DATASET_KINDS
 
 TINY = ["--set", "dataset.train_clips=12", "--set", "dataset.validation_clips=4", "--set", "dataset.test_clips=4"]
 
@@ -42,7 +42,7 @@ def test_every_kind_of_data_set_can_be_drawn(tmp_path: Path, capsys: pytest.Capt
     assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == ["appearing.png", "appearing.gif"]
     assert main(["bids"]) == 2
     assert "'bids'" in (told := capsys.readouterr().err)
-    assert all(kind in told for kind in KINDS)
+    assert all(kind in told for kind in DATASET_KINDS)
 
 
 def test_same_config_gives_the_same_picture(tmp_path: Path) -> None:

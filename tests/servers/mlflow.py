@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.mlflow_view.ui_server import HOST, answers, end_server, start_server
+from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_until_ready
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 
@@ -34,7 +34,7 @@ class MlflowServer:
         if self._process is not None:
             return
         process = self._started()
-        if not answers(self._port, process):
+        if not wait_until_ready(self._port, process):
             end_server(process)
             self._port = free_port()  # for the next attempt: this one may be taken
             raise RuntimeError(f"MLflow did not start:\n{self._messages.read_text()[-4000:]}")

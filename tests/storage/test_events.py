@@ -12,7 +12,7 @@ from storage.base import Store
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.events import EventLog
 from storage.local import LocalStore
-from storage.studies import load_study, save_study
+from storage.studies import load_definition, save_study
 
 
 def test_reads_back_in_order(store: Store) -> None:
@@ -147,12 +147,12 @@ def test_ten_thousand_events_are_read_quickly(local: LocalStore, tmp_path: Path)
 def test_studies(store: Store) -> None:
     definition = {"space": {"lr": [0.1, 1e-5]}, "trials": 12}
     with pytest.raises(NotFoundError, match="cmg-1"):
-        load_study(store, "cmg-1")
+        load_definition(store, "cmg-1")
     save_study(store, "cmg-1", definition)
     save_study(store, "cmg-1", dict(reversed(definition.items())))
-    assert load_study(store, "cmg-1") == definition
+    assert load_definition(store, "cmg-1") == definition
     with pytest.raises(ExistsError, match="another study named cmg-1"):
         save_study(store, "cmg-1", {**definition, "trials": 13})
     store.put(layout.study("cmg-1"), b"{", replace=True)
     with pytest.raises(IntegrityError, match="studies/cmg-1"):
-        load_study(store, "cmg-1")
+        load_definition(store, "cmg-1")

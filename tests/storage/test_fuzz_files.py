@@ -200,6 +200,8 @@ def test_verify_names_a_file_that_is_not_what_its_manifest_calls_it(tmp_path: Pa
         Manifest("noop-1", "noop", {}, 0, {}, {}, {}, (), {}, 0.0, 0.0), tmp_path / "out"
     )
     promised, _ = verify.promises(store, tuple(store.list("")))
-    (damage,) = (found for key, file in promised.items() if (found := verify.check(store, key, file)) is not None)
+    (damage,) = (
+        found for key, file in promised.items() if (found := verify.check_object(store, key, file)) is not None
+    )
     assert damage.key == layout.blob(manifest.files["model.safetensors"].digest)
     assert damage.what.startswith("model.safetensors is no safetensors file: a header of 1099511627776 bytes")

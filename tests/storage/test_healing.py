@@ -9,7 +9,7 @@ from storage import layout, verify
 from storage.base import Store
 from storage.runs import Manifest, RunStore
 from trainables.config.trial import resolve
-from trainables.execute import execute, missing
+from trainables.execute import execute, missing_runs
 from trainables.graph import stage_runs
 
 Change = Callable[[bytes], bytes | None]
@@ -26,7 +26,7 @@ CONFIG = resolve({"noop.value": 0.5})
 def damaged(store: Store) -> list[verify.Damage]:
     keys = tuple(store.list(""))
     promised, damages = verify.promises(store, keys)
-    found = (verify.check(store, key, file) for key, file in promised.items())
+    found = (verify.check_object(store, key, file) for key, file in promised.items())
     return [*damages, *(damage for damage in found if damage is not None)]
 
 
@@ -59,4 +59,4 @@ def test_damage_is_named_and_the_run_done_again(store: Store, tmp_path: Path, da
     assert len(made) == 2 * epochs
     assert again.digest == first.digest
     assert damaged(store) == []
-    assert missing([RUN], RunStore(store, cache=tmp_path / "four")) == frozenset()
+    assert missing_runs([RUN], RunStore(store, cache=tmp_path / "four")) == frozenset()

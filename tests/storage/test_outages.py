@@ -18,7 +18,7 @@ from botocore.config import Config
 
 from storage import s3, s3_parts
 from storage.errors import UnavailableError
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 from storage.s3 import S3Store
 from tests.programs import ROOT, program
 from tests.servers.ceph import Ceph
@@ -39,7 +39,7 @@ def open_ceph(ceph: Ceph, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Open:
 
     def opened(patience: float) -> S3Store:
         with aws(ceph.endpoint):
-            return S3Store("mindsweep", prefix, retry=Retry(patience, longest_wait=0.5))
+            return S3Store("mindsweep", prefix, retry=RetryPolicy(patience, longest_wait=0.5))
 
     return opened
 
@@ -208,7 +208,7 @@ def busy(aws: Aws, *, refusals: int = 0, wait: float = 0.0) -> Iterator[tuple[Bu
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     with aws(f"http://127.0.0.1:{server.server_port}"):
-        store = S3Store("bucket", retry=Retry(patience=1.0, first_wait=0.05, longest_wait=0.1))
+        store = S3Store("bucket", retry=RetryPolicy(patience=1.0, first_wait=0.05, longest_wait=0.1))
     try:
         yield server, store
     finally:

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 
 
 class Clock:
@@ -27,13 +27,13 @@ def always(attempt: int) -> None:
 
 def test_succeeds_once_and_is_not_repeated() -> None:
     calls: list[int] = []
-    Retry().call(calls.append, transient=lambda _: True)
+    RetryPolicy().call(calls.append, transient=lambda _: True)
     assert calls == [0]
 
 
 def test_waits_grow_are_bounded_and_jittered() -> None:
     clock = Clock()
-    retry = Retry(patience=20.0, first_wait=1.0, longest_wait=4.0, sleep=clock.sleep, clock=clock)
+    retry = RetryPolicy(patience=20.0, first_wait=1.0, longest_wait=4.0, sleep=clock.sleep, clock=clock)
     state = random.getstate()
     with pytest.raises(OSError, match=r"\d"):
         retry.call(always, transient=lambda _: True)
@@ -54,7 +54,7 @@ def test_the_defaults_bridge_a_minute_and_no_more() -> None:
             return attempt
 
         clock.now = 0.0
-        return Retry(sleep=clock.sleep, clock=clock).call(act, transient=lambda _: True)
+        return RetryPolicy(sleep=clock.sleep, clock=clock).call(act, transient=lambda _: True)
 
     assert 10 < until(55.0) < 30
     with pytest.raises(OSError):  # noqa: PT011
@@ -71,7 +71,7 @@ def test_patience_counts_from_the_first_failure() -> None:
             raise OSError
         return attempt
 
-    assert Retry(patience=10.0, sleep=clock.sleep, clock=clock).call(slow, transient=lambda _: True) == 1
+    assert RetryPolicy(patience=10.0, sleep=clock.sleep, clock=clock).call(slow, transient=lambda _: True) == 1
 
 
 def test_stops_at_what_is_not_transient() -> None:
@@ -82,13 +82,13 @@ def test_stops_at_what_is_not_transient() -> None:
         raise OSError if attempt == 0 else ValueError("permanent")
 
     with pytest.raises(ValueError, match="permanent"):
-        Retry(sleep=lambda _: None).call(fail, transient=lambda error: isinstance(error, OSError))
+        RetryPolicy(sleep=lambda _: None).call(fail, transient=lambda error: isinstance(error, OSError))
     assert calls == [0, 1]
 
 
 def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     with caplog.at_level(logging.WARNING), pytest.raises(OSError, match=r"\d"):
-        Retry(sleep=clock.sleep, clock=clock).call(always, transient=lambda _: True)
+        RetryPolicy(sleep=clock.sleep, clock=clock).call(always, transient=lambda _: True)
     (record,) = caplog.records
     assert "trying again for up to " in record.getMessage()

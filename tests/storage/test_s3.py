@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from storage.errors import ExistsError, UnavailableError
-from storage.retry import Retry
+from storage.retry import RetryPolicy
 from storage.s3 import S3Store
 
 Aws = Callable[[str], AbstractContextManager[None]]
@@ -153,7 +153,7 @@ def test_a_missing_bucket_is_unavailable(s3_endpoint: str, aws: Aws) -> None:
 
 def test_nobody_listens(tmp_path: Path, aws: Aws) -> None:
     with aws("http://127.0.0.1:9"):
-        store = S3Store("bucket", retry=Retry(patience=0.3))
+        store = S3Store("bucket", retry=RetryPolicy(patience=0.3))
     (tmp_path / "large").write_bytes(bytes(17 << 20))
     for data in (b"small", tmp_path / "large"):
         with pytest.raises(UnavailableError, match=r"cannot write a in s3://bucket: .*127.0.0.1:9") as caught:

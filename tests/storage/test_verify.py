@@ -36,7 +36,7 @@ def fill(store: Store, scratch: Path) -> Manifest:
 def found(store: Store) -> list[verify.Damage]:
     keys = tuple(store.list(""))
     promised, damages = verify.promises(store, keys)
-    checked = [verify.check(store, key, file) for key, file in promised.items()]
+    checked = [verify.check_object(store, key, file) for key, file in promised.items()]
     return [*damages, *(damage for damage in checked if damage is not None), *verify.event_gaps(keys)]
 
 
@@ -97,7 +97,7 @@ def test_what_a_running_study_changes_meanwhile_is_no_damage(local: LocalStore, 
     keys = tuple(local.list(""))
     promised, _ = verify.promises(local, keys)
     Checkpoints(local, "noop-2", cache=tmp_path).clear()
-    checked = [verify.check(local, key, file) for key, file in promised.items()]
+    checked = [verify.check_object(local, key, file) for key, file in promised.items()]
     assert checked == [None] * len(checked)
     assert verify.promises(local, keys)[1] == []
 

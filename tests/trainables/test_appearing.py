@@ -25,7 +25,7 @@ from trainables.identity import identity_fields
 from trainables.metrics.clip import UndefinedError
 from trainables.metrics.objects import KnownObject, factor_accuracy
 from trainables.metrics.registry import CLIP_METRICS
-from trainables.metrics.video import Networks, Reading, read
+from trainables.metrics.video import Networks, Reading, reading_of
 from trainables.stages import data
 
 FACTORS = sample_appearing(np.random.default_rng(5), 60, onset=1.0)
@@ -86,14 +86,14 @@ def test_stage_makes_it_and_its_identity_is_its_own(tmp_path: Path) -> None:
 def reading() -> tuple[Reading, KnownObject]:
     mask = object_mask(FACTORS)[0]
     known = KnownObject(mask, int(FACTORS.shape[0]), int(FACTORS.colour[0]), (len(SHAPES), len(COLOURS)))
-    truth = read(render(FACTORS.select(slice(0, 1)))[0], Networks())
+    truth = reading_of(render(FACTORS.select(slice(0, 1)))[0], Networks())
     return Reading(truth.frames, truth.flow, truth.outputs, known), known
 
 
 @pytest.mark.parametrize("name", ["object_ssim", "object_epe"])
 def test_object_is_judged_in_the_frames_that_show_it(name: str) -> None:
     truth, known = reading()
-    other = read(render(FACTORS.select(slice(1, 2)))[0], Networks())
+    other = reading_of(render(FACTORS.select(slice(1, 2)))[0], Networks())
     late = KnownObject(known.mask[1:], known.shape, known.colour, known.kinds)
     without_first = Reading(truth.frames[1:], {grey: flow[1:] for grey, flow in truth.flow.items()}, {}, late)
     other_late = Reading(other.frames[1:], {grey: flow[1:] for grey, flow in other.flow.items()}, {}, None)

@@ -14,7 +14,7 @@ from tests.programs import ROOT, program
 from trainables.backbones import fingerprint
 from trainables.backbones.evaluate import evaluate
 from trainables.backbones.load import Preparation, load_clip, load_text_encoder, load_vae
-from trainables.backbones.material import HELD_OUT, TRAINING, draw
+from trainables.backbones.material import HELD_OUT, TRAINING, draw_clips
 from trainables.backbones.sources import PHANTOM, locate
 from trainables.backbones.vae import train_vae
 from trainables.config.trial import resolve
@@ -34,9 +34,9 @@ def test_held_out_scores_reach_their_floors() -> None:
 
 
 def test_held_out_clips_are_not_those_trained_on() -> None:
-    trained, held_out = (draw(stream, seed=0, count=50, frames=2).factors for stream in (TRAINING, HELD_OUT))
+    trained, held_out = (draw_clips(stream, seed=0, count=50, frames=2).factors for stream in (TRAINING, HELD_OUT))
     assert np.intersect1d(trained.start_x, held_out.start_x).size == 0
-    distinct = draw(HELD_OUT, seed=0, count=64, frames=2, distinct=True)
+    distinct = draw_clips(HELD_OUT, seed=0, count=64, frames=2, distinct=True)
     assert len(set(distinct.captions)) == 64
 
 

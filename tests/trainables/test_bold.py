@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 from tests.trainables.dataset_tools import Folder, run_stage
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli
-from trainables.datasets.phantom.bold import AREAS, TR, hrf, record
-from trainables.datasets.phantom.drives import DRIVES, SHAPES, drives, words
+from trainables.datasets.phantom.bold import AREAS, TR, hrf, scan_subject
+from trainables.datasets.phantom.drives import CHANNEL_SHAPES, DRIVES, drives, words
 from trainables.datasets.phantom.schedule import TAIL, schedule
 from trainables.stages import data, voxels
 
@@ -156,7 +156,7 @@ def test_noise_sets_the_reliability_of_repeats(driven: Arrays) -> None:
     runs = [*zip(plan.runs.tolist(), [*plan.runs[1:].tolist(), plan.volumes], strict=True)]
     reliability = {}
     for noise in (0.0, 0.3, 2.0):
-        scan = record(some, plan, rng=np.random.default_rng(0), voxels=200, noise=noise)
+        scan = scan_subject(some, plan, rng=np.random.default_rng(0), voxels=200, noise=noise)
         bold = voxels.detrend(scan.bold, runs, tr=TR)
         first, second = (bold[plan.onsets[:, repeat] + 2] for repeat in (0, 1))
         reliability[noise] = np.mean([np.corrcoef(first[:, v], second[:, v])[0, 1] for v in range(200)])
@@ -169,10 +169,10 @@ def test_brain_needs_pixels_and_words_only() -> None:
     clips = rng.integers(0, 256, (9, 6, 48, 40, 3), dtype=np.uint8)
     driven = drives(clips, [f"a sea otter, take {letter}" for letter in "abcdefghi"])
     assert {name: values.shape for name, values in driven.items()} == {
-        name: (9, side * side * channels) for name, (side, channels) in SHAPES.items()
+        name: (9, side * side * channels) for name, (side, channels) in CHANNEL_SHAPES.items()
     }
     plan = schedule(["train"] * 7 + ["validation", "test"], run_clips=20, rest_tr=3, repeats=2)
-    scan = record(driven, plan, rng=rng, voxels=64, noise=0.3)
+    scan = scan_subject(driven, plan, rng=rng, voxels=64, noise=0.3)
     assert np.isfinite(scan.bold).all()
     assert (scan.bold.std(0) > 0.1).all()
 

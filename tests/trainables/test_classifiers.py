@@ -13,7 +13,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from trainables.backbones.classifiers import load_image_classifier
 from trainables.metrics.networks import load_network, load_networks
-from trainables.metrics.video import read
+from trainables.metrics.video import reading_of
 
 SMALL: Any = {
     "hidden_size": 16,
@@ -91,6 +91,6 @@ def test_one_clip_model_serves_two_metrics_and_runs_once() -> None:
     networks = load_networks({"vifi": "phantom", "clip": "phantom"}, frames=4)
     assert networks.vifi is networks.clip
     assert networks.image_classifier is None
-    outputs = read(clip(), networks).outputs
+    outputs = reading_of(clip(), networks).outputs
     assert outputs.keys() == {"vifi", "clip"}
     assert outputs["vifi"] is outputs["clip"]

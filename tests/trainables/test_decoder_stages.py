@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from trainables.config.trial import TrialConfig, resolve
-from trainables.context import Context, Report, StageResult, StageTask, silent
+from trainables.context import Context, EpochReport, StageResult, StageTask, silent
 from trainables.graph import resolve_reference
 from trainables.metrics.registry import METRICS
 
@@ -89,7 +89,7 @@ class World:
         return self.runs.open(manifest.identity)
 
     def run(
-        self, stage: str, config: TrialConfig, seed: int = 0, *, identity: str = "", report: Report = silent
+        self, stage: str, config: TrialConfig, seed: int = 0, *, identity: str = "", report: EpochReport = silent
     ) -> tuple[StageResult, Path]:
         output = self.folder / f"out-{next(self.number)}"
         output.mkdir()

@@ -18,7 +18,7 @@ from tests.trainables.ranks import on_ranks
 from tests.trainables.test_decoder_stages import World, tiny
 from trainables.config.base import workers_range
 from trainables.config.decoders import TrainConfig
-from trainables.context import Context, Report, StageTask, silent
+from trainables.context import Context, EpochReport, StageTask, silent
 from trainables.distributed import PeerLostError, Team
 from trainables.graph import resolve_reference
 from trainables.networks.dropout import Dropout
@@ -75,7 +75,7 @@ class Rank:
         self.world = World(self.own)
         self.world.run("structure", tiny(**SHORT))
 
-    def train(self, case: str, *, saved: str, report: Report = silent) -> Curve:
+    def train(self, case: str, *, saved: str, report: EpochReport = silent) -> Curve:
         output = self.own / saved
         output.mkdir(exist_ok=True)
         kept = Checkpoints(LocalStore(self.folder / "store"), saved, cache=self.own / "cache")

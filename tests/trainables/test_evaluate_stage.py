@@ -16,7 +16,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConf
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from tests.trainables.flow_oracles import static_error
-from trainables.backbones.judges import IMAGE, VIDEO
+from trainables.backbones.judges import IMAGE, VIDEO_JUDGE
 from trainables.config.trial import resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
@@ -88,7 +88,7 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     small: Any = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     image = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=len(IMAGE.labels), **small))
     video = VideoMAEForVideoClassification(
-        VideoMAEConfig(image_size=32, patch_size=16, num_frames=FRAMES, num_labels=len(VIDEO.labels), **small)
+        VideoMAEConfig(image_size=32, patch_size=16, num_frames=FRAMES, num_labels=len(VIDEO_JUDGE.labels), **small)
     )
     preparation = {"size": 32, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     for name, model in (("image_classifier", image), ("video_classifier", video)):

@@ -12,7 +12,7 @@ from storage.errors import IntegrityError
 from storage.local import LocalStore
 from storage.runs import RunStore
 from trainables.config.trial import TrialConfig, resolve
-from trainables.execute import Row, execute, execute_trial, finite, missing
+from trainables.execute import Row, execute, execute_trial, finite, missing_runs
 from trainables.graph import StageRun, stage_runs
 from trainables.spec import TrialSpec
 
@@ -83,10 +83,10 @@ def test_a_damaged_run_is_done_again(runs: RunStore, store: LocalStore, tmp_path
     run, config = noop(value=0.5)
     manifest = execute(run, config, runs=runs, scratch=tmp_path)
     store.delete(layout.blob(manifest.files["value.json"].digest))
-    assert missing([run], runs) == {run.identity}
+    assert missing_runs([run], runs) == {run.identity}
     healed = execute(run, config, runs=runs, scratch=tmp_path)
     assert healed.digest == manifest.digest
-    assert missing([run], runs) == frozenset()
+    assert missing_runs([run], runs) == frozenset()
 
 
 def test_an_input_that_is_only_subtly_damaged_counts_as_missing_for_what_reads_it(
@@ -95,11 +95,11 @@ def test_an_input_that_is_only_subtly_damaged_counts_as_missing_for_what_reads_i
     source, config = noop(value=0.5)
     manifest = execute(source, config, runs=runs, scratch=tmp_path)
     reader = StageRun("noop", "noop-reader", 0, {}, {"noop": source.identity})
-    assert missing([source, reader], runs) == {"noop-reader"}
+    assert missing_runs([source, reader], runs) == {"noop-reader"}
     store.put(layout.blob(manifest.files["value.json"].digest), b"0.6", replace=True)  # the size is the same
     fresh = RunStore(store, cache=tmp_path / "fresh")
-    assert missing([source], fresh) == frozenset()
-    assert missing([source, reader], fresh) == {source.identity, "noop-reader"}
+    assert missing_runs([source], fresh) == frozenset()
+    assert missing_runs([source, reader], fresh) == {source.identity, "noop-reader"}
     healed = execute(source, config, runs=fresh, scratch=tmp_path)
     assert fresh.open(healed.identity).json("value.json") == 0.5
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.trainables.flow_oracles import end_point_error, static_error
 from trainables.metrics import flow
-from trainables.metrics.clip import UndefinedError, spread
+from trainables.metrics.clip import UndefinedError, map_in_threads
 from trainables.metrics.shuffle import reorder
 
 Clip = NDArray[np.uint8]
@@ -111,7 +111,7 @@ def test_flows_of_several_clips_are_those_of_each() -> None:
 
 def test_threads_of_ours_leave_those_of_opencv_as_they_were() -> None:
     before = cv2.getNumThreads()
-    assert spread(lambda _: cv2.getNumThreads(), range(3), threads=2) == [1, 1, 1]
+    assert map_in_threads(lambda _: cv2.getNumThreads(), range(3), threads=2) == [1, 1, 1]
     with pytest.raises(ZeroDivisionError):
-        spread(lambda item: 1 // item, range(3), threads=2)
+        map_in_threads(lambda item: 1 // item, range(3), threads=2)
     assert cv2.getNumThreads() == before

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from benchmarks.reconstruct import Material, plain_loop, spell_out
-from trainables.backbones.diffusion import scheduler
+from trainables.backbones.diffusion import noise_scheduler
 from trainables.config.video import GeneratorConfig
 from trainables.networks import generator
 from trainables.networks.generator import Prompts, VideoGenerator
@@ -43,7 +43,7 @@ def material() -> Material:
 def make(network: Any, material: Material, **fields: Any) -> VideoGenerator:
     config = GeneratorConfig(**{**FEW, **fields})
     return VideoGenerator(
-        copy.deepcopy(network), scheduler(), config, prompts=material.prompts, frames=material.latents.shape[1]
+        copy.deepcopy(network), noise_scheduler(), config, prompts=material.prompts, frames=material.latents.shape[1]
     )
 
 
@@ -53,7 +53,7 @@ def run(network: Any, material: Material, **fields: Any) -> torch.Tensor:
 
 def test_the_papers_procedure_equals_a_plain_loop(network: Any, material: Material) -> None:
     config = GeneratorConfig(**FEW, guidance=3.0)
-    expected = plain_loop(spell_out(copy.deepcopy(network), FRAMES), scheduler(), config, material)
+    expected = plain_loop(spell_out(copy.deepcopy(network), FRAMES), noise_scheduler(), config, material)
     torch.testing.assert_close(run(network, material, guidance=3.0), expected, atol=1e-3, rtol=1e-3)
 
 
@@ -84,7 +84,7 @@ def test_image_to_image_starts_at_the_noise_timestep(network: Any, material: Mat
     noise = torch.stack(
         [torch.randn(FRAMES, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(s)) for s in range(3)]
     )
-    level, before = scheduler().alphas_cumprod[[1, 0]]
+    level, before = noise_scheduler().alphas_cumprod[[1, 0]]
     state = level**0.5 * material.latents + (1 - level) ** 0.5 * noise
     plain = spell_out(copy.deepcopy(network), FRAMES)
     for clip in range(CLIPS):

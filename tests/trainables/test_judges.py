@@ -8,9 +8,9 @@ import torch
 
 from trainables.backbones.classifiers import load_image_classifier, load_video_classifier
 from trainables.backbones.evaluate import evaluate_judges
-from trainables.backbones.judges import IMAGE, VIDEO, degrade, train_image_classifier
+from trainables.backbones.judges import IMAGE, VIDEO_JUDGE, degrade, train_image_classifier
 from trainables.backbones.load import load_vae
-from trainables.backbones.material import HELD_OUT, draw
+from trainables.backbones.material import HELD_OUT, draw_clips
 from trainables.backbones.sources import PHANTOM
 
 JUDGES = ("image_classifier", "video_classifier")
@@ -32,10 +32,10 @@ def test_they_name_what_held_out_clips_show() -> None:
 
 
 def test_classes_are_named_as_captions_name_them() -> None:
-    material = draw(HELD_OUT, seed=2, count=200, frames=2)
+    material = draw_clips(HELD_OUT, seed=2, count=200, frames=2)
     for judge, model in (
         (IMAGE, load_image_classifier("phantom").model),
-        (VIDEO, load_video_classifier("phantom", frames=8).model),
+        (VIDEO_JUDGE, load_video_classifier("phantom", frames=8).model),
     ):
         assert tuple(model.config.id2label.values()) == judge.labels
         names = [model.config.id2label[int(i)] for i in judge.truth(material.factors)]
@@ -44,7 +44,7 @@ def test_classes_are_named_as_captions_name_them() -> None:
 
 
 def test_degraded_clips_stay_images_and_most_stay_as_they_are() -> None:
-    clips = draw(HELD_OUT, seed=0, count=60, frames=2).clips
+    clips = draw_clips(HELD_OUT, seed=0, count=60, frames=2).clips
     shown = degrade(clips, np.random.default_rng(0))
     assert shown.shape == (60, 2, 3, 64, 64)
     assert -1.0 <= float(shown.min()) <= float(shown.max()) <= 1.0

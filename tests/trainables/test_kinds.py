@@ -8,7 +8,7 @@ from trainables import datasets
 from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.decoders import MotionConfig, TrainConfig
 from trainables.config.trial import resolve
-from trainables.datasets.kinds import KINDS, reader_of
+from trainables.datasets.kinds import DATASET_KINDS, reader_of
 from trainables.kinds import of_kind
 from trainables.loop import learning_rate
 from trainables.networks.motion import MOTION_DECODERS, motion_decoder
@@ -26,8 +26,8 @@ def test_an_unknown_kind_is_an_error_that_lists_the_known_ones() -> None:
 
 
 def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
-    assert KINDS.keys() == DATASET_CONFIGS.keys()
-    for name, kind in KINDS.items():
+    assert DATASET_KINDS.keys() == DATASET_CONFIGS.keys()
+    for name, kind in DATASET_KINDS.items():
         assert kind.description
         assert all(callable(getattr(kind.reader, function)) for function in ("fingerprint", "check", "load"))
         assert DATASET_CONFIGS[name].model_fields["kind"].default == name

@@ -14,7 +14,7 @@ from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import Context, silent
 from trainables.distributed import Forward
-from trainables.loop import DivergedError, Job, Progress, add_l1_gradient, l1_weight, learning_rate, train
+from trainables.loop import DivergedError, Job, LoopState, add_l1_gradient, l1_weight, learning_rate, train
 from trainables.randomness import Streams, derived_seed
 
 CUMULATIVE = SparsifyConfig(unit="entries", refresh="epoch", cumulative=True)
@@ -74,7 +74,7 @@ def job(saved: Checkpoints, report: Any = silent, *, goal: Any = "min", **config
     return Job("toy", 3, train_config, width=16, monitor="error", goal=goal, context=context)
 
 
-def run(saved: Checkpoints, report: Any = silent, **config: Any) -> tuple[dict[str, Tensor], Progress]:
+def run(saved: Checkpoints, report: Any = silent, **config: Any) -> tuple[dict[str, Tensor], LoopState]:
     learner = ToyLearner()
     progress = train(learner, job(saved, report, **config))
     return learner.model.state_dict(), progress

@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from trainables.config.decoders import MotionConfig
-from trainables.networks.masks import at_inference, causal, draw, maskable
+from trainables.networks.masks import at_inference, causal, draw_masks, maskable
 
 CPU = torch.device("cpu")
 FRAMES = 7
 
 
 def drawn(config: MotionConfig, batch: int = 4000, seed: int = 0) -> torch.Tensor:
-    return draw(config, frames=FRAMES, batch=batch, generator=torch.Generator().manual_seed(seed))
+    return draw_masks(config, frames=FRAMES, batch=batch, generator=torch.Generator().manual_seed(seed))
 
 
 def hidden_fraction(config: MotionConfig, mask: torch.Tensor) -> float:
@@ -53,7 +53,7 @@ def test_released_code_spares_two_rows_and_a_column_but_not_the_diagonal() -> No
 def test_masks_differ_between_samples_and_draws_but_not_between_equal_streams() -> None:
     config = MotionConfig(mask_ratio=0.5)
     generator = torch.Generator().manual_seed(1)
-    first, second = (draw(config, frames=FRAMES, batch=8, generator=generator) for _ in range(2))
+    first, second = (draw_masks(config, frames=FRAMES, batch=8, generator=generator) for _ in range(2))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
     assert torch.equal(first, drawn(config, batch=8, seed=1))

@@ -7,7 +7,7 @@ from torch import nn
 from trainables.config.decoders import MotionConfig, SemanticConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
-from trainables.networks.masks import at_inference, draw
+from trainables.networks.masks import at_inference, draw_masks
 from trainables.networks.motion import FmriEncoder, MotionGenerator, PerFrameMlps
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
@@ -125,7 +125,7 @@ def test_position_codes_tell_all_positions_apart() -> None:
 def test_one_architecture_for_all_patch_sizes_and_fusions(patch: int, spatial: str, temporal: str) -> None:
     model = motion(patch_size=patch, spatial_fusion=spatial, temporal_fusion=temporal).train()
     frames, fmri = torch.randn(3, 4, 2, 8, 8), torch.randn(3, 10)
-    out = model(frames, fmri, draw(SMALL, frames=4, batch=3, generator=torch.Generator().manual_seed(0)))
+    out = model(frames, fmri, draw_masks(SMALL, frames=4, batch=3, generator=torch.Generator().manual_seed(0)))
     assert out.shape == frames.shape
     out.square().sum().backward()
     unused = {name for name, p in model.named_parameters() if p.grad is None}

@@ -11,7 +11,7 @@ from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, re
 from trainables.metrics.clip import UndefinedError
 from trainables.metrics.objects import KnownObject, factor_accuracy
 from trainables.metrics.registry import CLIP_METRICS
-from trainables.metrics.video import Networks, Reading, read
+from trainables.metrics.video import Networks, Reading, reading_of
 
 FACTORS = sample_factors(np.random.default_rng(0), 2)
 structural_similarity: Any = skimage_metrics.structural_similarity
@@ -21,8 +21,8 @@ KINDS = len(SHAPES), len(COLOURS)
 
 def pair() -> tuple[Reading, Reading]:
     known = KnownObject(MASKS[0], int(FACTORS.shape[0]), int(FACTORS.colour[0]), KINDS)
-    truth = read(CLIPS[0], Networks())
-    return Reading(truth.frames, truth.flow, truth.outputs, known), read(CLIPS[1], Networks())
+    truth = reading_of(CLIPS[0], Networks())
+    return Reading(truth.frames, truth.flow, truth.outputs, known), reading_of(CLIPS[1], Networks())
 
 
 def score(name: str, truth: Reading, prediction: Reading) -> float:

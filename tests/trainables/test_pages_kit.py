@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 
 from trainables.pages.drawing import Drawing
 from trainables.pages.grid import Cell, Grid
-from trainables.pages.kit import render
+from trainables.pages.kit import render_template
 
 PARTS = """{% extends "page.html" %}{% import "kit.html" as kit %}
 {% block content %}{{ kit.facts(pairs) }}{{ kit.table(grid) }}{{ kit.panels(drawings) }}{% endblock %}"""
@@ -19,7 +19,7 @@ def shown(folder: Path, *, grid: Grid) -> str:
     template.write_text(PARTS, encoding="utf-8")
     drawing = Drawing("bars & dots", 10.0, 10.0)
     drawing.text(0, 0, "<label>")
-    return render(template, title="a < b", pairs=[("<dt>", "x & y")], grid=grid, drawings=[drawing])
+    return render_template(template, title="a < b", pairs=[("<dt>", "x & y")], grid=grid, drawings=[drawing])
 
 
 def test_what_is_given_to_a_page_is_escaped(tmp_path: Path) -> None:
@@ -64,4 +64,4 @@ def test_pages_and_drawings_carry_the_same_style_sheet_and_need_nothing_else(tmp
 def test_a_name_that_a_template_lacks_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "wrong.html").write_text("{{ missing }}", encoding="utf-8")
     with pytest.raises(UndefinedError, match="missing"):
-        render(tmp_path / "wrong.html", title="t")
+        render_template(tmp_path / "wrong.html", title="t")

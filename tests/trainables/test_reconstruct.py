@@ -16,7 +16,7 @@ from tests.trainables.dataset_tools import Folder
 from tests.trainables.stable_diffusion_folder import WIDTH, build
 from trainables.backbones.load import load_generator, load_text_encoder, load_vae
 from trainables.config.trial import TrialConfig, resolve
-from trainables.context import Context, Report, StageResult, StageTask, silent
+from trainables.context import Context, EpochReport, StageResult, StageTask, silent
 from trainables.networks.motion import MotionGenerator, PerFrameMlps
 from trainables.stages import controls, reconstruct
 from trainables.stages.feeding import Fed, feed, partners
@@ -77,7 +77,7 @@ class World:
         }
         return resolve({**small, **{name.replace("__", "."): value for name, value in overrides.items()}})
 
-    def task(self, config: TrialConfig, seed: int = 0, report: Report = silent, at: str = "out") -> StageTask:
+    def task(self, config: TrialConfig, seed: int = 0, report: EpochReport = silent, at: str = "out") -> StageTask:
         output = self.folder / at
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import t as student
 
-from trainables.judging.score_tables import mean_and_interval, sheet, summarise
+from trainables.judging.score_tables import mean_and_interval, sheet, summarise_scores
 from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS
 
@@ -23,7 +23,7 @@ def test_means_are_over_the_clips_that_all_systems_have_defined() -> None:
         *(value("a", clip, number) for clip, number in (("1", 0.1), ("2", 0.2), ("3", 0.9))),
         *(value("b", clip, number) for clip, number in (("1", 0.3), ("2", 0.5), ("3", None))),
     ]
-    rows = {row.system: row for row in summarise(values, [SSIM]) if row.control == ""}
+    rows = {row.system: row for row in summarise_scores(values, [SSIM]) if row.control == ""}
     assert (rows["a"].clips, rows["b"].clips) == (2, 2)
     assert rows["a"].mean == pytest.approx(0.15)
     assert rows["b"].mean == pytest.approx(0.4)
@@ -31,13 +31,17 @@ def test_means_are_over_the_clips_that_all_systems_have_defined() -> None:
 
 def test_systems_without_a_common_clip_keep_their_own() -> None:
     rows = {
-        row.system: row for row in summarise([value("a", "1", 0.1), value("b", "2", 0.3)], [SSIM]) if row.control == ""
+        row.system: row
+        for row in summarise_scores([value("a", "1", 0.1), value("b", "2", 0.3)], [SSIM])
+        if row.control == ""
     }
     assert (rows["a"].mean, rows["b"].mean) == (0.1, 0.3)
 
 
 def test_special_characters_survive_markdown_and_latex() -> None:
-    written = sheet(summarise([value("my_net|50%", "1", 0.1)], [SSIM]), [SSIM], title="a & b", notes=["100% {of} it"])
+    written = sheet(
+        summarise_scores([value("my_net|50%", "1", 0.1)], [SSIM]), [SSIM], title="a & b", notes=["100% {of} it"]
+    )
     assert r"my\_net|50\%" in written.latex()
     assert r"\caption{a \& b. 100\% \{of\} it}" in written.latex()
     assert "| metric | chance | clips | my_net/50% |" in written.markdown()
@@ -68,7 +72,7 @@ def test_degenerate_samples_have_no_or_a_flat_interval() -> None:
 
 def test_a_metric_undefined_everywhere_is_said_so_in_the_table() -> None:
     values = [value("ours", "a", None, metric="hue_pcc"), value("ours", "a", 0.5)]
-    rows = summarise(values, [HUE, SSIM])
+    rows = summarise_scores(values, [HUE, SSIM])
     assert [str(row) for row in rows if row.control == ""] == ["undefined", "0.500"]
 
 
@@ -76,7 +80,7 @@ def test_on_a_narrow_terminal_no_number_is_cut() -> None:
     numbers = [
         value(system, str(clip), 0.1 * clip) for system in ("a", "b", "c", "d", "e", "f", "g") for clip in range(9)
     ]
-    table = sheet(summarise(numbers, [SSIM]), [SSIM], title="scores", notes=["a note"])
+    table = sheet(summarise_scores(numbers, [SSIM]), [SSIM], title="scores", notes=["a note"])
     console = Console(width=80, record=True, file=StringIO())
     console.print(table.terminal(width=80))
     shown = console.export_text()

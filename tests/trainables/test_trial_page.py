@@ -14,12 +14,12 @@ from PIL import Image
 
 from trainables.judging.controls import SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
-from trainables.judging.score_tables import Row
+from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages import trial_page
 from trainables.pages.document import verdict_on
-from trainables.pages.exhibits import choose
-from trainables.pages.strip import ROWS, draw_strip, verdict_sentence
+from trainables.pages.exhibits import choose_clips
+from trainables.pages.strip import STRIP_ROWS, draw_strip, verdict_sentence
 
 METRICS = tuple(CLIP_METRICS[name] for name in ("two_way_i", "ssim", "epe"))
 SIDE, FRAMES = 16, 4
@@ -36,9 +36,11 @@ def judged(clips: int = 14, *, caption: str = "a red disc") -> JudgedTrial:
         for metric in METRICS
     }
     rows = [
-        Row(system, "", m.short, clips, 0.5 + i, 0.4 + i, 0.6 + i) for i, system in enumerate(SYSTEMS) for m in METRICS
+        ScoreRow(system, "", m.short, clips, 0.5 + i, 0.4 + i, 0.6 + i)
+        for i, system in enumerate(SYSTEMS)
+        for m in METRICS
     ]
-    rows[1] = Row("system", "", "ssim", 0, None, None, None)
+    rows[1] = ScoreRow("system", "", "ssim", 0, None, None, None)
     names = tuple(f"clip{place}" for place in range(clips))
     split = JudgedSplit("test", tuple(range(clips)), names, (caption,) * clips, videos, values, tuple(rows))
     return JudgedTrial((split,), METRICS, (("reconstruct", "reconstruct-01<2"),))
@@ -64,13 +66,13 @@ class Page(HTMLParser):
 
 def test_the_best_the_median_and_the_worst_by_value() -> None:
     values = [0.3, None, 0.9, 0.1, 0.5, 0.7, 0.2]
-    assert choose(values, CLIP_METRICS["ssim"], shown=1) == [("best", 1, 2), ("median", 3, 4), ("worst", 6, 3)]
-    assert choose(values, CLIP_METRICS["epe"], shown=1) == [("best", 1, 3), ("median", 3, 0), ("worst", 6, 2)]
+    assert choose_clips(values, CLIP_METRICS["ssim"], shown=1) == [("best", 1, 2), ("median", 3, 4), ("worst", 6, 3)]
+    assert choose_clips(values, CLIP_METRICS["epe"], shown=1) == [("best", 1, 3), ("median", 3, 0), ("worst", 6, 2)]
 
 
 @pytest.mark.parametrize("count", range(20))
 def test_no_clip_is_shown_twice_and_places_are_in_order(count: int) -> None:
-    chosen = choose([float(value) for value in range(count)], CLIP_METRICS["ssim"])
+    chosen = choose_clips([float(value) for value in range(count)], CLIP_METRICS["ssim"])
     places = [place for _, place, _ in chosen]
     assert places == sorted(set(places))
     assert [count - place for place in places] == [index for _, _, index in chosen]
@@ -142,20 +144,20 @@ def test_the_contact_sheet_has_a_row_for_each_and_a_column_for_each_clip(tmp_pat
 
 
 def test_intervals_that_do_not_touch_are_told(tmp_path: Path) -> None:
-    def row(low: float, high: float) -> Row:
-        return Row("x", "", "ssim", 9, (low + high) / 2, low, high)
+    def row(low: float, high: float) -> ScoreRow:
+        return ScoreRow("x", "", "ssim", 9, (low + high) / 2, low, high)
 
     ssim, epe = CLIP_METRICS["ssim"], CLIP_METRICS["epe"]
     assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), ssim) == "better"
     assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), epe) == "worse"
     assert verdict_on(row(0.1, 0.15), row(0.2, 0.4), ssim) == "worse"
     assert verdict_on(row(0.4, 0.6), row(0.2, 0.4), ssim) is None
-    assert verdict_on(row(0.4, 0.6), Row("x", "", "ssim", 1, 0.1, None, None), ssim) is None
+    assert verdict_on(row(0.4, 0.6), ScoreRow("x", "", "ssim", 1, 0.1, None, None), ssim) is None
 
 
 def with_two_way(split: JudgedSplit, *, control: float) -> JudgedSplit:
     rows = [
-        Row(system, "", "two_way_i", 14, mean, mean - 0.05, mean + 0.04)
+        ScoreRow(system, "", "two_way_i", 14, mean, mean - 0.05, mean + 0.04)
         for system, mean in (("system", 0.9), ("shuffled_fmri", control), ("ceiling", 0.999))
     ]
     return replace(split, rows=tuple(rows))
@@ -184,6 +186,6 @@ def test_a_strip_shows_truth_system_control_and_ceiling_of_the_best_the_median_a
     assert sentence == verdict_sentence(split)
     picture = np.asarray(Image.open(tmp_path / "strip.png").convert("L")).astype(int)
     for column, clip in enumerate((13, 7, 0)):
-        for row, name in enumerate(ROWS):
+        for row, name in enumerate(STRIP_ROWS):
             shade = picture[34 + 100 * row + 48, 180 + 404 * column + 48]
             assert abs(shade - int(split.videos[name][clip, 0, 0, 0, 0])) <= 4, (column, name)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from trainables.metrics.clip import UndefinedError
 from trainables.metrics.registry import CLIP_METRICS
-from trainables.metrics.video import Network, Networks, read
+from trainables.metrics.video import Network, Networks, reading_of
 
 Clip = NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ OF_ANY_CLIP = [name for name, metric in CLIP_METRICS.items() if "object" not in 
 @pytest.mark.parametrize("name", OF_ANY_CLIP)
 def test_every_metric_is_best_for_the_truth_itself(name: str) -> None:
     metric = CLIP_METRICS[name]
-    truth, other = (read(clip(seed), NETWORKS, legacy_flow=True) for seed in (0, 1))
+    truth, other = (reading_of(clip(seed), NETWORKS, legacy_flow=True) for seed in (0, 1))
     best, worse = metric.score(truth, truth, threads=1), metric.score(truth, other, threads=1)
     assert metric.low <= worse <= metric.high
     if name != "clip_pcc":
@@ -53,15 +53,15 @@ def test_every_metric_is_best_for_the_truth_itself(name: str) -> None:
 
 def test_the_static_control_is_what_reading_a_still_video_gives() -> None:
     moving = clip(0)
-    still = read(moving, NETWORKS).static(NETWORKS)
-    direct = read(np.repeat(moving[:1], len(moving), axis=0), NETWORKS)
+    still = reading_of(moving, NETWORKS).static(NETWORKS)
+    direct = reading_of(np.repeat(moving[:1], len(moving), axis=0), NETWORKS)
     assert (still.frames == direct.frames).all()
     assert {name: pytest.approx(value) for name, value in still.outputs.items()} == dict(direct.outputs)
     assert (still.flow["rgb"] == 0).all()
 
 
 def test_metrics_need_what_they_say() -> None:
-    reading = read(clip(0), Networks())
+    reading = reading_of(clip(0), Networks())
     for metric in map(CLIP_METRICS.__getitem__, OF_ANY_CLIP):
         if not metric.needs:
             metric.score(reading, reading, threads=1)
@@ -71,7 +71,7 @@ def test_metrics_need_what_they_say() -> None:
 
 
 def test_one_frame_has_no_end_point_error() -> None:
-    reading = read(clip(0, frames=1), Networks())
+    reading = reading_of(clip(0, frames=1), Networks())
     with pytest.raises(UndefinedError, match="one frame has no flow"):
         CLIP_METRICS["epe"].score(reading, reading, threads=1)
     assert CLIP_METRICS["ssim"].score(reading, reading, threads=1) == pytest.approx(1.0)

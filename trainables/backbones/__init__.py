@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainables.backbones.sources import describe, locate
+from trainables.backbones.sources import locate, source_digest
 from trainables.config.trial import TrialConfig
 
 STABLE_DIFFUSION_PARTS = ("vae", "text_encoder", "tokenizer")
@@ -17,12 +17,12 @@ def fingerprint(config: TrialConfig) -> Any:
     """
     diffusion = locate(config.backbones.stable_diffusion, kind="stable_diffusion")
     clip = locate(config.backbones.clip, kind="clip")
-    return {"stable_diffusion": describe(diffusion, parts=STABLE_DIFFUSION_PARTS), "clip": describe(clip)}
+    return {"stable_diffusion": source_digest(diffusion, parts=STABLE_DIFFUSION_PARTS), "clip": source_digest(clip)}
 
 
 def generator_fingerprint(config: TrialConfig) -> Any:
     """Return what identifies the weights that video is made with. Raises `ValueError` as `fingerprint`."""
-    return describe(locate(config.backbones.stable_diffusion, kind="stable_diffusion"), parts=GENERATOR_PARTS)
+    return source_digest(locate(config.backbones.stable_diffusion, kind="stable_diffusion"), parts=GENERATOR_PARTS)
 
 
 def judges_fingerprint(config: TrialConfig) -> Any:
@@ -33,4 +33,4 @@ def judges_fingerprint(config: TrialConfig) -> Any:
         "vifi": (config.evaluate.vifi, "clip"),
         "clip": (config.evaluate.clip, "clip"),
     }
-    return {role: describe(locate(source, kind=kind)) for role, (source, kind) in sources.items()}
+    return {role: source_digest(locate(source, kind=kind)) for role, (source, kind) in sources.items()}

@@ -12,7 +12,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from trainables.backbones.load import load_text_encoder, load_vae
-from trainables.backbones.material import TRAINING, draw, pixels
+from trainables.backbones.material import TRAINING, draw_clips, pixels
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def build() -> Any:
     )
 
 
-def scheduler() -> Any:
+def noise_scheduler() -> Any:
     """Return the noise schedule of Stable Diffusion v1-5."""
     return DDIMScheduler(
         beta_start=0.00085,
@@ -58,7 +58,7 @@ def train_unet(out: Path, *, seed: int, steps: int, batch: int = 32, clips: int 
     torch.manual_seed(seed)
     latents, conditions, nothing = _material(out, seed=seed, clips=clips)
     model = build().to(memory_format=torch.channels_last)
-    noise_schedule = scheduler()
+    noise_schedule = noise_scheduler()
     mean = EMAModel(model.parameters(), decay=0.999)
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1.2e-3, weight_decay=0.01)
@@ -87,7 +87,7 @@ def train_unet(out: Path, *, seed: int, steps: int, batch: int = 32, clips: int 
 
 def _material(folder: Path, *, seed: int, clips: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return latents [N,F,4,16,16], conditions [N,TOKENS,C] and the condition of the empty prompt [TOKENS,C]."""
-    material = draw(TRAINING, seed=seed, count=clips, frames=8)
+    material = draw_clips(TRAINING, seed=seed, count=clips, frames=8)
     vae, encoder = load_vae(str(folder)), load_text_encoder(str(folder))
     parts = [material.clips[first : first + 8] for first in range(0, clips, 8)]
     latents = torch.cat([vae.encode(pixels(part.reshape(-1, *part.shape[2:]))) for part in parts])

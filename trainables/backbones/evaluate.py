@@ -10,10 +10,10 @@ from rich.table import Table
 from torch import Tensor
 
 from trainables.backbones.classifiers import load_image_classifier, load_video_classifier
-from trainables.backbones.judges import IMAGE, VIDEO, Judge, coded_frames
-from trainables.backbones.load import Clip, Vae, load_clip, load_vae
-from trainables.backbones.material import HELD_OUT, Material, draw, pixels
-from trainables.backbones.vae import psnr
+from trainables.backbones.judges import IMAGE, VIDEO_JUDGE, Judge, coded_frames
+from trainables.backbones.load import ClipModel, Vae, load_clip, load_vae
+from trainables.backbones.material import HELD_OUT, LabelledClips, draw_clips, pixels
+from trainables.backbones.vae import reconstruction_psnr
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def main() -> None:
     Console().print(table)
 
 
-def evaluate(vae: Vae, clip: Clip, *, clips: int, seed: int) -> tuple[Score, ...]:
+def evaluate(vae: Vae, clip: ClipModel, *, clips: int, seed: int) -> tuple[Score, ...]:
     """Return reconstruction and retrieval scores on `clips` held-out clips with distinct captions."""
-    material = draw(HELD_OUT, seed=seed, count=clips, frames=8, distinct=True)
+    material = draw_clips(HELD_OUT, seed=seed, count=clips, frames=8, distinct=True)
     frames = pixels(material.clips[:, 0])
     blurred = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(frames, 4), scale_factor=4.0)
     error = (blurred - frames).square().mean(dim=(1, 2, 3))
@@ -57,7 +57,7 @@ def evaluate(vae: Vae, clip: Clip, *, clips: int, seed: int) -> tuple[Score, ...
     image, text = retrieval(clip, material)
     guess = f"{1 / clips:.3f} by chance"
     return (
-        Score("VAE: PSNR of first frames (dB)", psnr(vae.model, frames), f"{coarse:.3f} of 4x4 blocks"),
+        Score("VAE: PSNR of first frames (dB)", reconstruction_psnr(vae.model, frames), f"{coarse:.3f} of 4x4 blocks"),
         Score("VAE: standard deviation of scaled latents", float(vae.encode(frames).std()), "1 is meant"),
         Score("CLIP: image to text, top 1", image, guess),
         Score("CLIP: text to image, top 1", text, guess),
@@ -66,7 +66,7 @@ def evaluate(vae: Vae, clip: Clip, *, clips: int, seed: int) -> tuple[Score, ...
 
 def evaluate_judges(vae: Vae, image: str, video: str, *, clips: int, seed: int) -> tuple[Score, ...]:
     """Return how often the two classifiers name held-out clips rightly, as they are and after the VAE."""
-    material = draw(HELD_OUT, seed=seed, count=clips, frames=8)
+    material = draw_clips(HELD_OUT, seed=seed, count=clips, frames=8)
     frames, whole = load_image_classifier(image), load_video_classifier(video, frames=8)
     scores = []
     for state, shown in (
@@ -77,17 +77,17 @@ def evaluate_judges(vae: Vae, image: str, video: str, *, clips: int, seed: int) 
         named = torch.stack([frames(clip) for clip in stacked]).argmax(dim=-1)
         scores.append(_accuracy(f"image classifier: accuracy{state}", named, IMAGE, material))
         named = torch.cat([whole(clip) for clip in stacked]).argmax(dim=-1)[:, None]
-        scores.append(_accuracy(f"video classifier: accuracy{state}", named, VIDEO, material))
+        scores.append(_accuracy(f"video classifier: accuracy{state}", named, VIDEO_JUDGE, material))
     return tuple(scores)
 
 
-def _accuracy(name: str, named: Tensor, judge: Judge, material: Material) -> Score:
+def _accuracy(name: str, named: Tensor, judge: Judge, material: LabelledClips) -> Score:
     """Return the share of right answers among `named` [clips, answers]."""
     right = named == torch.from_numpy(judge.truth(material.factors))[:, None]
     return Score(name, right.float().mean().item(), f"{1 / len(judge.labels):.3f} by chance")
 
 
-def retrieval(clip: Clip, material: Material) -> tuple[float, float]:
+def retrieval(clip: ClipModel, material: LabelledClips) -> tuple[float, float]:
     """Return top-1 accuracy of image to text and of text to image, embeddings of images being means over frames."""
     stacked = torch.from_numpy(material.clips)
     images = torch.stack([clip.images(frames).mean(dim=0) for frames in stacked])

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTForImageClassification
 
 from trainables.backbones.load import Preparation, Vae, load_vae
-from trainables.backbones.material import TRAINING, Material, draw, pixels
+from trainables.backbones.material import TRAINING, LabelledClips, draw_clips, pixels
 from trainables.datasets.phantom.stimuli import COLOURS, DIRECTIONS, SHAPES, SIDE, STEPS, Factors
 
 logger = logging.getLogger(__name__)
 
-PREPARATION = Preparation(size=int(SIDE), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+JUDGE_PREPARATION = Preparation(size=int(SIDE), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 """The same as `material.pixels`."""
 _DEGRADED = 0.25
 """Share of clips that meet each kind of damage."""
@@ -45,7 +45,7 @@ IMAGE = Judge(
     lambda factors: factors.shape * len(COLOURS) + factors.colour,
 )
 """`red disc`: 8 colours of every shape."""
-VIDEO = Judge(
+VIDEO_JUDGE = Judge(
     tuple(f"{shape} moving {way}" for shape, way in product(SHAPES, DIRECTIONS)),
     lambda factors: factors.shape * len(DIRECTIONS) + factors.direction,
 )
@@ -59,7 +59,7 @@ def build_image_classifier() -> Any:
 
 def build_video_classifier(*, frames: int = STEPS) -> Any:
     """Return the untrained VideoMAE (0.49 M parameters): 4 layers on patches of 8 pixels and 2 frames."""
-    fields = {**_size(96), **_labels(VIDEO), "num_frames": frames, "tubelet_size": 2}
+    fields = {**_size(96), **_labels(VIDEO_JUDGE), "num_frames": frames, "tubelet_size": 2}
     return VideoMAEForVideoClassification(VideoMAEConfig(**fields))
 
 
@@ -69,7 +69,7 @@ def _size(width: int) -> dict[str, Any]:
         "intermediate_size": 4 * width,
         "num_hidden_layers": 4,
         "num_attention_heads": 4,
-        "image_size": PREPARATION.size,
+        "image_size": JUDGE_PREPARATION.size,
         "patch_size": 8,
         "initializer_range": 0.08,  # the usual 0.02 suits a width of 768; here it hides frames behind positions
     }
@@ -107,7 +107,7 @@ def train_video_classifier(out: Path, diffusion: Path, *, seed: int, steps: int,
     """
     torch.manual_seed(seed)
     brief, whole = build_video_classifier(frames=2), build_video_classifier()
-    sizes = [len(VIDEO.labels), 4, len(COLOURS)]
+    sizes = [len(VIDEO_JUDGE.labels), 4, len(COLOURS)]
     for model in (brief, whole):
         _widen(model, sizes)
     coded = _pool(diffusion, seed=seed, count=pool, frames=STEPS)
@@ -134,7 +134,7 @@ def _video_loss(said: Sequence[Tensor], factors: Factors, places: Tensor) -> Ten
     """Return the loss of classes, of place and velocity, and of colour."""
     classes, moves, colours = said
     way = torch.cat((places, torch.from_numpy(factors.velocity) / 1.5), dim=1)
-    named = F.cross_entropy(classes, torch.from_numpy(VIDEO.truth(factors)))
+    named = F.cross_entropy(classes, torch.from_numpy(VIDEO_JUDGE.truth(factors)))
     return named + F.mse_loss(moves, way) + F.cross_entropy(colours, torch.from_numpy(factors.colour))
 
 
@@ -148,9 +148,9 @@ def _place(factors: Factors, *, frame: int = 0) -> Tensor:
     return torch.from_numpy((factors.positions(STEPS)[:, frame] - SIDE / 2) / 10.0).float()
 
 
-def _pool(diffusion: Path, *, seed: int, count: int, frames: int) -> Material:
+def _pool(diffusion: Path, *, seed: int, count: int, frames: int) -> LabelledClips:
     """Draw clips and show them as the VAE returns them."""
-    material, vae = draw(TRAINING, seed=seed, count=count, frames=frames), load_vae(str(diffusion))
+    material, vae = draw_clips(TRAINING, seed=seed, count=count, frames=frames), load_vae(str(diffusion))
     for clip in material.clips:
         clip[:] = coded_frames(vae, clip)
     return material
@@ -162,14 +162,14 @@ class _Supply:
     Coding costs more than training, so it is done once.
     """
 
-    def __init__(self, pool: Material, *, seed: int, fresh: int, coded: int) -> None:
+    def __init__(self, pool: LabelledClips, *, seed: int, fresh: int, coded: int) -> None:
         self._pool, self._seed, self._fresh, self._coded = pool, seed, fresh, coded
         self._rng = np.random.default_rng(seed)
 
     def batch(self, step: int) -> tuple[Tensor, Factors]:
         """Return N clips [N,F,3,H,W] (-1 to 1) and what they show."""
         # no two steps of two seeds share their clips, nor does any with the pool
-        new = draw(
+        new = draw_clips(
             TRAINING, seed=(self._seed + 1) * 1_000_000 + step, count=self._fresh, frames=self._pool.clips.shape[1]
         )
         rows = self._rng.integers(len(self._pool.clips), size=self._coded)
@@ -233,5 +233,5 @@ def _save(model: Any, out: Path, *, classes: int) -> None:
     for name in ("weight", "bias"):
         setattr(model.classifier, name, nn.Parameter(getattr(model.classifier, name)[:classes].clone()))
     model.half().save_pretrained(out)
-    fields = {"size": PREPARATION.size, "image_mean": PREPARATION.mean, "image_std": PREPARATION.std}
+    fields = {"size": JUDGE_PREPARATION.size, "image_mean": JUDGE_PREPARATION.mean, "image_std": JUDGE_PREPARATION.std}
     (out / "preprocessor_config.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")

@@ -18,8 +18,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from trainables.backbones.load import Clip, Preparation, load_clip
-from trainables.backbones.material import TRAINING, Material, draw
+from trainables.backbones.load import ClipModel, Preparation, load_clip
+from trainables.backbones.material import TRAINING, LabelledClips, draw_clips
 from trainables.datasets.eda import SYNONYMS, augment
 from trainables.datasets.phantom.stimuli import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, SIZES, SPEEDS, TEXTURES
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 LENGTH = 20
 """Tokens of a text, begin and end included; the longest caption has 15 before EDA lengthens it."""
 SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<begin>", "eos_token": "<end>"}
-PREPARATION = Preparation(size=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+CLIP_PREPARATION = Preparation(size=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -81,7 +81,7 @@ def train_clip(out: Path, *, seed: int, steps: int, batch: int = 96) -> None:
     torch.manual_seed(seed)
     words = tokenizer()
     model = build_clip(words)
-    material = draw(TRAINING, seed=seed, count=6000, frames=2)
+    material = draw_clips(TRAINING, seed=seed, count=6000, frames=2)
     rng = np.random.default_rng(seed)
 
     def loss() -> Tensor:
@@ -89,13 +89,13 @@ def train_clip(out: Path, *, seed: int, steps: int, batch: int = 96) -> None:
         frames = material.clips[index, rng.integers(material.clips.shape[1], size=batch)]
         ids = _ids(words, material, index, rng=rng)
         return torch.as_tensor(
-            model(input_ids=ids, pixel_values=PREPARATION(torch.from_numpy(frames)), return_loss=True).loss
+            model(input_ids=ids, pixel_values=CLIP_PREPARATION(torch.from_numpy(frames)), return_loss=True).loss
         )
 
     _optimise("clip", model, loss, steps=steps, lr=1e-3)
     model.half().save_pretrained(out)
     words.save_pretrained(out)
-    fields = {"size": PREPARATION.size, "image_mean": PREPARATION.mean, "image_std": PREPARATION.std}
+    fields = {"size": CLIP_PREPARATION.size, "image_mean": CLIP_PREPARATION.mean, "image_std": CLIP_PREPARATION.std}
     (out / "preprocessor_config.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
@@ -109,7 +109,7 @@ def train_text(out: Path, clip: Path, *, seed: int, steps: int, batch: int = 128
     words = tokenizer()
     model = build_text_encoder(words)
     head = nn.Linear(64, 64)
-    material = draw(TRAINING, seed=seed, count=6000, frames=2)
+    material = draw_clips(TRAINING, seed=seed, count=6000, frames=2)
     images = F.normalize(_embed_images(load_clip(str(clip)), material), dim=-1)
     rng = np.random.default_rng(seed)
 
@@ -125,7 +125,7 @@ def train_text(out: Path, clip: Path, *, seed: int, steps: int, batch: int = 128
     words.save_pretrained(out / "tokenizer")
 
 
-def _ids(words: Any, material: Material, index: Any, *, rng: np.random.Generator) -> Tensor:
+def _ids(words: Any, material: LabelledClips, index: Any, *, rng: np.random.Generator) -> Tensor:
     """Return token ids [B,LENGTH] of captions of which half are augmented and one word in thirty is unknown."""
     texts = [augment(material.captions[i], rng) if rng.random() < 0.5 else material.captions[i] for i in index]
     batch = words(texts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt")
@@ -150,6 +150,6 @@ def _optimise(name: str, model: nn.Module, loss: Callable[[], Tensor], *, steps:
     model.eval()
 
 
-def _embed_images(clip: Clip, material: Material) -> Tensor:
+def _embed_images(clip: ClipModel, material: LabelledClips) -> Tensor:
     first = torch.from_numpy(material.clips[:, 0])
     return torch.cat([clip.images(first[i : i + 256]) for i in range(0, len(first), 256)])

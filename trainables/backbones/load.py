@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 from transformers.utils.hub import cached_file
 
-from trainables.backbones.sources import Source, locate
+from trainables.backbones.sources import WeightSource, locate
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipModel:
     """A CLIP model with its tokenizer and image preparation. Embeddings are not normalised."""
 
     model: Any
@@ -197,16 +197,16 @@ def load_generator(source: str, *, precision: str = "fp32", device: torch.device
     return Diffusion(_frozen(unet, device), schedule)
 
 
-def load_clip(source: str, *, device: torch.device | None = None) -> Clip:
+def load_clip(source: str, *, device: torch.device | None = None) -> ClipModel:
     """Load a CLIP model with all that belongs to it. Raises `ValueError`."""
     place = locate(source, kind="clip")
     model = _load_model(CLIPModel, place, what="CLIP model", dtype=torch.float32)
     tokenizer = _load(AutoTokenizer.from_pretrained, place, what="tokenizer")
     file = _load(cached_file, place, what="image preprocessing", filename="preprocessor_config.json")
-    return Clip(_frozen(model, device), tokenizer, _preparation(Path(file), place))
+    return ClipModel(_frozen(model, device), tokenizer, _preparation(Path(file), place))
 
 
-def _load(loader: Callable[..., Any], source: Source, *, what: str, **options: Any) -> Any:
+def _load(loader: Callable[..., Any], source: WeightSource, *, what: str, **options: Any) -> Any:
     revision = {} if source.revision is None else {"revision": source.revision}
     try:
         return loader(source.place, **options, **revision)
@@ -220,7 +220,7 @@ def _load(loader: Callable[..., Any], source: Source, *, what: str, **options: A
         raise ValueError(f"cannot load the {what} from {source.place}{inside}: {why} ({error})") from error
 
 
-def _load_model(kind: Any, source: Source, *, what: str, **options: Any) -> Any:
+def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -> Any:
     model, report = _load(kind.from_pretrained, source, what=what, output_loading_info=True, **options)
     missing = sorted(report["missing_keys"])
     if missing:  # the libraries would only log it and leave these weights at random
@@ -234,7 +234,7 @@ def _frozen(model: Any, device: torch.device | None) -> Any:
     return model.to(device if device is not None else torch.device("cpu")).eval().requires_grad_(False)
 
 
-def _preparation(file: Path, source: Source) -> Preparation:
+def _preparation(file: Path, source: WeightSource) -> Preparation:
     fields = json.loads(file.read_text(encoding="utf-8"))
     try:
         size = fields.get("crop_size", fields["size"])

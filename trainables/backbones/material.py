@@ -17,7 +17,7 @@ TRAINING, HELD_OUT = 7001, 7002
 
 
 @dataclass(frozen=True)
-class Material:
+class LabelledClips:
     """Clips with what is known of them."""
 
     factors: Factors
@@ -26,14 +26,14 @@ class Material:
     captions: tuple[str, ...]
 
 
-def draw(stream: int, *, seed: int, count: int, frames: int, distinct: bool = False) -> Material:
+def draw_clips(stream: int, *, seed: int, count: int, frames: int, distinct: bool = False) -> LabelledClips:
     """Draw `count` clips from one of the two streams; with `distinct`, no two share a caption."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
     factors = sample_factors(rng, 4 * count if distinct else count)
     if distinct:
         _, first = np.unique(np.array(captions(factors)), return_index=True)
         factors = factors.select(np.sort(first)[:count])
-    return Material(factors, render(factors, frames=frames), captions(factors))
+    return LabelledClips(factors, render(factors, frames=frames), captions(factors))
 
 
 def pixels(frames: NDArray[np.uint8]) -> Tensor:
@@ -41,7 +41,7 @@ def pixels(frames: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def crops(material: Material, rng: np.random.Generator, *, count: int, side: int = 32) -> Tensor:
+def crops(material: LabelledClips, rng: np.random.Generator, *, count: int, side: int = 32) -> Tensor:
     """Cut random squares, three in four of them around the object, which is where a VAE errs; [count,3,side,side]."""
     clips = material.clips
     clip, frame = rng.integers(len(clips), size=count), rng.integers(clips.shape[1], size=count)

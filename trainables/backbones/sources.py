@@ -15,7 +15,7 @@ _WEIGHTS = (".json", ".txt", ".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightSource:
     """A place that `from_pretrained` accepts."""
 
     place: str
@@ -25,7 +25,7 @@ class Source:
     is_folder: bool
 
 
-def locate(source: str, *, kind: str) -> Source:
+def locate(source: str, *, kind: str) -> WeightSource:
     """Return what the config's `source` means for backbone `kind` (`stable_diffusion` or `clip`).
 
     Raises:
@@ -33,17 +33,17 @@ def locate(source: str, *, kind: str) -> Source:
     """
     folder = PHANTOM / kind if source == "phantom" else Path(source).expanduser()
     if folder.is_dir():
-        return Source(str(folder), None, True)
+        return WeightSource(str(folder), None, True)
     match = _HUB_NAME.fullmatch(source)
     if source == "phantom" or match is None:
         raise ValueError(
             f"backbones.{kind}: {source!r} is no folder here ({folder}); give 'phantom', a folder, or a hub name "
             "such as 'openai/clip-vit-base-patch32' (with @revision if need be)"
         )
-    return Source(match["name"], match["revision"], False)
+    return WeightSource(match["name"], match["revision"], False)
 
 
-def describe(source: Source, *, parts: Iterable[str] = (".",)) -> Any:
+def source_digest(source: WeightSource, *, parts: Iterable[str] = (".",)) -> Any:
     """Return JSON that changes when the weights do: a digest of a folder's `parts`, or the hub name and revision."""
     if not source.is_folder:
         return {"name": source.place, "revision": source.revision}

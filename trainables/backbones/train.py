@@ -15,26 +15,33 @@ from trainables.backbones.judges import train_image_classifier, train_video_clas
 from trainables.backbones.language import train_clip, train_text
 from trainables.backbones.vae import train_vae
 
-STEPS = {"vae": 2800, "clip": 1000, "text": 600, "unet": 3600, "image_classifier": 1600, "video_classifier": 2000}
+TRAINING_STEPS = {
+    "vae": 2800,
+    "clip": 1000,
+    "text": 600,
+    "unet": 3600,
+    "image_classifier": 1600,
+    "video_classifier": 2000,
+}
 """Optimiser steps of each, in the order in which they need one another."""
 
 
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=[*STEPS, "all"], nargs="?", default="all")
+    parser.add_argument("which", choices=[*TRAINING_STEPS, "all"], nargs="?", default="all")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, help=f"optimiser steps (default: {STEPS})")
+    parser.add_argument("--steps", type=int, help=f"optimiser steps (default: {TRAINING_STEPS})")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)  # the sums of several threads come out differently from run to run
-    for name in STEPS if arguments.which == "all" else (arguments.which,):
-        steps = STEPS[name] if arguments.steps is None else arguments.steps
-        train(name, arguments.out, seed=arguments.seed, steps=steps)
+    for name in TRAINING_STEPS if arguments.which == "all" else (arguments.which,):
+        steps = TRAINING_STEPS[name] if arguments.steps is None else arguments.steps
+        train_backbone(name, arguments.out, seed=arguments.seed, steps=steps)
 
 
-def train(name: str, out: Path, *, seed: int, steps: int) -> None:
+def train_backbone(name: str, out: Path, *, seed: int, steps: int) -> None:
     """Train one of `STEPS` into its sub-folder of `out`, where the ones before it lie."""
     diffusion = out / "stable_diffusion"
     if name == "vae":

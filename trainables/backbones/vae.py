@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from trainables.backbones.material import TRAINING, crops, draw, pixels
+from trainables.backbones.material import TRAINING, crops, draw_clips, pixels
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def train_vae(out: Path, *, seed: int, steps: int, batch: int = 20, clips: int =
     """Train on 32x32 crops and save to `out` with the scaling factor that gives latents unit variance."""
     torch.manual_seed(seed)
     model = build().to(memory_format=torch.channels_last)
-    material = draw(TRAINING, seed=seed, count=clips, frames=2)
+    material = draw_clips(TRAINING, seed=seed, count=clips, frames=2)
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -69,7 +69,7 @@ def _scaling_factor(model: Any, images: Tensor) -> float:
 
 
 @torch.no_grad()
-def psnr(model: Any, images: Tensor) -> float:
+def reconstruction_psnr(model: Any, images: Tensor) -> float:
     """Return the mean peak signal-to-noise ratio in dB of reconstructed `images` ([N,3,H,W] from -1 to 1)."""
     decoded = model.decode(model.encode(images).latent_dist.mode()).sample.clamp(-1.0, 1.0)
     error = F.mse_loss(decoded, images, reduction="none").mean(dim=(1, 2, 3))

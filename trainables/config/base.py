@@ -45,4 +45,4 @@ Workers = Annotated[
     int | str, AfterValidator(_checked_workers), Field(json_schema_extra={"values": "integer >= 1, or a range as 1..4"})
 ]
 """How many processes: a number, or a range as `1..4`."""
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trainables.config.base import (
     Config,
     Count,
-    Dropout,
+    DropoutRate,
     Fraction,
     Natural,
     NonNegative,
@@ -109,9 +109,9 @@ class SemanticConfig(Config):
     """Width of the trunk."""
     head_hidden: tuple[Count, ...] = (256,)
     """Widths of the hidden layers between CLIP space and the text condition."""
-    dropout_input: Dropout = 0.3
+    dropout_input: DropoutRate = 0.3
     """Dropout of the input layer."""
-    dropout: Dropout = 0.15
+    dropout: DropoutRate = 0.15
     """Dropout of all other layers."""
     image_augmentation: bool = True
     """Whether CLIP image targets are drawn from `features.image_variants`."""
@@ -128,7 +128,7 @@ class StructureConfig(Config):
     """Width of the hidden layers."""
     residual_layers: Natural = 2
     """Residual blocks after the input layer."""
-    dropout: Dropout = 0.2
+    dropout: DropoutRate = 0.2
     """Dropout of all layers."""
     sparsify: SparsifyConfig = SparsifyConfig()
     train: TrainConfig = TrainConfig()
@@ -173,13 +173,13 @@ class MotionConfig(Config):
     """Attention heads; they must divide `attention_width`."""
     ffn_width: Count = 256
     """Hidden width of the feed-forward layers."""
-    dropout: Dropout = 0.2
+    dropout: DropoutRate = 0.2
     """Dropout of embeddings and sublayers, and of the MLPs."""
-    attention_dropout: Dropout = 0.0
+    attention_dropout: DropoutRate = 0.0
     """Dropout of the attention weights."""
     encoder_hidden: Count = 256
     """Hidden width of the fMRI encoder."""
-    encoder_dropout: Dropout = 0.1
+    encoder_dropout: DropoutRate = 0.1
     """Dropout of the fMRI encoder."""
     fmri_tokens: Count = 8
     """Tokens that one fMRI pattern becomes; with 1, cross-attention no longer depends on its query

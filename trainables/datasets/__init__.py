@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.config.data import AnyDataset
 from trainables.config.trial import TrialConfig
-from trainables.datasets.errors import Problem, Report
+from trainables.datasets.errors import DataProblem, DataReport
 from trainables.datasets.kinds import reader_of
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ def fingerprint(config: TrialConfig) -> dict[str, Any]:
     return dict(reader_of(config.dataset.kind).fingerprint(config.dataset))
 
 
-def check(config: TrialConfig) -> Report:
+def check(config: TrialConfig) -> DataReport:
     """Tell what is wrong with the data set that `config` names; reads all of it and writes nothing."""
     report, subjects = reader_of(config.dataset.kind).check(config.dataset)
     subject = config.voxels.subject
     if not report.errors and subject >= subjects:
         right = f"the data set has {subjects} subject(s), numbered from 0"
-        report = Report((*report.problems, Problem("voxels.subject", f"is {subject}", right)))
+        report = DataReport((*report.problems, DataProblem("voxels.subject", f"is {subject}", right)))
     return report
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.datasets.errors import Problem
+from trainables.datasets.errors import DataProblem
 
 FORMATS = (
     "it must be .json (a list of texts, or an object from clip to text), .csv (columns name and caption) "
@@ -16,7 +16,7 @@ FORMATS = (
 )
 
 
-def read_captions(path: Path, names: Sequence[str]) -> tuple[list[str], list[Problem]]:
+def read_captions(path: Path, names: Sequence[str]) -> tuple[list[str], list[DataProblem]]:
     """Return the caption of every clip in `names`, in their order, and what is wrong.
 
     A caption is found by its clip's name, with or without suffix, or else by its place in the list.
@@ -24,16 +24,16 @@ def read_captions(path: Path, names: Sequence[str]) -> tuple[list[str], list[Pro
     try:
         found = _parse(path)
     except FileNotFoundError:
-        return [], [Problem(str(path), "there is no such file", FORMATS)]
+        return [], [DataProblem(str(path), "there is no such file", FORMATS)]
     except (ValueError, csv.Error, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
-        return [], [Problem(str(path), f"cannot be read: {error}", FORMATS)]
+        return [], [DataProblem(str(path), f"cannot be read: {error}", FORMATS)]
     captions, problems = _by_name(found, names) if isinstance(found, Mapping) else _by_place(found, names)
     problems += [
         (f"caption of {name!r}", f"is {caption!r}", "every clip needs a text with at least one word")
         for name, caption in zip(names, captions, strict=False)
         if not isinstance(caption, str) or not caption.strip()
     ]
-    return captions, [Problem(f"{path}, {where}", what, right) for where, what, right in problems]
+    return captions, [DataProblem(f"{path}, {where}", what, right) for where, what, right in problems]
 
 
 _Found = list[tuple[str, str, str]]

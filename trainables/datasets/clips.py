@@ -14,7 +14,7 @@ Frames = NDArray[np.uint8]
 """RGB, [F, H, W, 3] or one [H, W, 3]."""
 Crop = tuple[int, int, int, int]
 
-VIDEO = {".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".avi": "avi", ".mkv": "matroska", ".webm": "matroska"}
+VIDEO_FORMATS = {".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".avi": "avi", ".mkv": "matroska", ".webm": "matroska"}
 """Suffix to FFmpeg's container format. Left to guess, FFmpeg also follows playlists to other files and hosts."""
 LONGEST = 1000
 """Frames in a clip; what is longer is surely not a clip of a few seconds."""
@@ -32,7 +32,7 @@ def is_clip(path: Path) -> bool:
     """Tell whether `path` looks like a clip: a GIF, a video, or a folder of PNG."""
     if path.is_dir():
         return any(path.glob("*.png"))
-    return path.suffix.lower() in (".gif", *VIDEO)
+    return path.suffix.lower() in (".gif", *VIDEO_FORMATS)
 
 
 def files(path: Path) -> list[Path]:
@@ -118,7 +118,7 @@ def _unmerged(frames: list[Frames], times: list[Fraction]) -> list[Frames]:
 
 def _pictures(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fraction]]:
     """Yield each picture as it lies in the file, and for how many seconds it is shown; 0 if the file does not say."""
-    if path.suffix.lower() in VIDEO and not path.is_dir():
+    if path.suffix.lower() in VIDEO_FORMATS and not path.is_dir():
         yield from _video(path, missing)
     elif path.is_dir():
         for file in files(path):
@@ -142,7 +142,7 @@ def _check_size(width: int, height: int) -> None:
 def _video(path: Path, missing: float) -> Iterator[tuple[Image.Image, Fraction]]:
     import av  # here, so that the command line starts without FFmpeg
 
-    with av.open(str(path), format=VIDEO[path.suffix.lower()]) as container:
+    with av.open(str(path), format=VIDEO_FORMATS[path.suffix.lower()]) as container:
         if not container.streams.video:
             raise ClipError("has no video stream")
         stream = container.streams.video[0]

@@ -8,7 +8,7 @@ class DatasetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """One thing that was found."""
 
     where: str
@@ -23,18 +23,18 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """All that was found, errors and warnings."""
 
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[DataProblem, ...] = ()
 
     @property
-    def errors(self) -> tuple[Problem, ...]:
+    def errors(self) -> tuple[DataProblem, ...]:
         """What keeps the data set from being used."""
         return tuple(problem for problem in self.problems if problem.fatal)
 
     @property
-    def warnings(self) -> tuple[Problem, ...]:
+    def warnings(self) -> tuple[DataProblem, ...]:
         """What is worth knowing."""
         return tuple(problem for problem in self.problems if not problem.fatal)
 

@@ -12,7 +12,7 @@ from trainables.config.data import FolderConfig
 from trainables.datasets.base import Dataset, Stimuli, Subject
 from trainables.datasets.captions import read_captions
 from trainables.datasets.clips import ClipError, Frames, files, is_clip, natural, read_clip
-from trainables.datasets.errors import Problem, Report
+from trainables.datasets.errors import DataProblem, DataReport
 from trainables.datasets.fmri import read_fmri
 from trainables.datasets.phantom import GENERATOR
 from trainables.datasets.phantom.bold import TR
@@ -38,7 +38,7 @@ def fingerprint(config: FolderConfig) -> dict[str, object]:
     return {"clips": sources, "captions": captions, "decoder": _DECODER, **fmri, **simulated}
 
 
-def check(config: FolderConfig) -> tuple[Report, int]:
+def check(config: FolderConfig) -> tuple[DataReport, int]:
     """Read everything and tell what is wrong, and how many subjects there are (0 if unknown). Nothing is written."""
     read, report = _read(config)
     if read is None:
@@ -55,12 +55,12 @@ def load(config: FolderConfig) -> Dataset:
     return _simulated(stimuli, config) if fmri is None else _recorded(stimuli, fmri)
 
 
-def _read(config: FolderConfig) -> tuple[tuple[Stimuli, NDArray[np.float32] | None] | None, Report]:
+def _read(config: FolderConfig) -> tuple[tuple[Stimuli, NDArray[np.float32] | None] | None, DataReport]:
     sources = _sources(config)
     if not sources:
         right = "it must hold GIF or MP4 clips or folders of PNG, in itself or in its sub-folder 'clips'"
         what = "there are no clips" if config.path.is_dir() else "there is no such folder"
-        return None, Report((Problem(str(config.path), what, right),))
+        return None, DataReport((DataProblem(str(config.path), what, right),))
     names = [source.name for source in sources]
     clips, problems = _clips(sources, config)
     problems += _ignored(sources, config)
@@ -68,14 +68,14 @@ def _read(config: FolderConfig) -> tuple[tuple[Stimuli, NDArray[np.float32] | No
     fmri, of_fmri = (None, []) if config.simulate else read_fmri(config.path / config.fmri, clips=len(names))
     split, block, of_split = split_blocks(len(names), config)
     of_twins = duplicates(clips, names, split) if split else []
-    report = Report((*problems, *of_captions, *of_fmri, *of_split, *of_twins))
+    report = DataReport((*problems, *of_captions, *of_fmri, *of_split, *of_twins))
     if report.errors:
         return None, report
     pixels = np.stack([clip for clip in clips if clip is not None])
     return (Stimuli(pixels, captions, names, split, block, tuple(map(str, report.warnings))), fmri), report
 
 
-def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames | None], list[Problem]]:
+def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames | None], list[DataProblem]]:
     """Read all clips, None for those that cannot be read."""
     clips: list[Frames | None] = []
     problems = []
@@ -85,7 +85,7 @@ def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames |
         except ClipError as error:
             clips.append(None)
             problems.append(
-                Problem(str(source), str(error), "replace or remove the clip, its caption and its fMRI row")
+                DataProblem(str(source), str(error), "replace or remove the clip, its caption and its fMRI row")
             )
     return clips, problems
 
@@ -121,12 +121,12 @@ def _sources(config: FolderConfig) -> list[Path]:
     return sorted(found, key=lambda path: natural(path.name))
 
 
-def _ignored(sources: Sequence[Path], config: FolderConfig) -> list[Problem]:
+def _ignored(sources: Sequence[Path], config: FolderConfig) -> list[DataProblem]:
     """Report what lies in `clips` and is no clip; beside the clips themselves anything may lie."""
     folder = config.path / "clips"
     found = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     right = "it is ignored; clips are GIF, MP4 or folders of PNG"
-    return [Problem(str(path), "is no clip", right, fatal=False) for path in found if path not in sources]
+    return [DataProblem(str(path), "is no clip", right, fatal=False) for path in found if path not in sources]
 
 
 def _digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from trainables.datasets.errors import Report
+from trainables.datasets.errors import DataReport
 from trainables.kinds import of_kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Reader(Protocol):
     def fingerprint(self, config: Any) -> Mapping[str, object]:
         """Return what decides the data beside the config, as JSON: digests of files, the version of a generator."""
 
-    def check(self, config: Any) -> tuple[Report, int]:
+    def check(self, config: Any) -> tuple[DataReport, int]:
         """Tell what is wrong, and how many subjects there are (0 if unknown). Writes nothing."""
 
     def load(self, config: Any) -> "Dataset":
@@ -30,7 +30,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class DatasetKind:
     """One kind of data set."""
 
     name: str
@@ -45,16 +45,16 @@ class Kind:
         return cast(Reader, import_module(self.module))
 
 
-KINDS: Mapping[str, Kind] = {
+DATASET_KINDS: Mapping[str, DatasetKind] = {
     kind.name: kind
     for kind in (
-        Kind("phantom", "the phantom: moving shapes, and brains that are known", "trainables.datasets.phantom"),
-        Kind("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
-        Kind("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
+        DatasetKind("phantom", "the phantom: moving shapes, and brains that are known", "trainables.datasets.phantom"),
+        DatasetKind("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
+        DatasetKind("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
     )
 }
 
 
 def reader_of(kind: str) -> Reader:
     """Return what reads or makes data sets of `kind`. Raises `ValueError`, which lists the kinds there are."""
-    return of_kind(KINDS, kind, field="dataset.kind").reader
+    return of_kind(DATASET_KINDS, kind, field="dataset.kind").reader

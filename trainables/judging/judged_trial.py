@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainables.judging.score_tables import Row
+from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import Metric
 
@@ -22,7 +22,7 @@ class JudgedSplit:
     """uint8 [n,F,H,W,3] of `truth` and each of `SYSTEMS`, all of one size."""
     values: Mapping[tuple[str, str], tuple[float | None, ...]]
     """(system, metric) to n values; None where undefined."""
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     """Mean and 95% interval of each system and metric; `control` is empty throughout."""
 
 

@@ -9,7 +9,7 @@ from trainables.datasets.clips import ClipError, natural
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
 from trainables.judging.controls import TRUTH, PairControl
 from trainables.judging.pairing import Failure, Pairing, VideoFile
-from trainables.judging.values import Value, available, compare
+from trainables.judging.values import Value, available, clip_values
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.metrics.video import Networks, Reading, read_all
@@ -61,13 +61,13 @@ class PairJudge:
         videos = {}
         for label, (found, half) in halves.items():
             with suppress(ClipError):
-                videos[label] = self._fitted(load(found)[half])
+                videos[label] = self._fitted(load_pair(found)[half])
         return videos
 
     def _truth(self, name: str) -> Reading | Failure:
         found = self.pairing.truths[name]
         try:
-            return self._read(self._fitted(load(found)[0]))[0]
+            return self._read(self._fitted(load_pair(found)[0]))[0]
         except ClipError as error:
             return Failure(TRUTH, name, str(found.path), str(error), False)
 
@@ -76,7 +76,7 @@ class PairJudge:
         for system in self.pairing.systems:
             if name in system.clips:
                 try:
-                    clips[system.name] = self._fitted(load(system.clips[name])[1])
+                    clips[system.name] = self._fitted(load_pair(system.clips[name])[1])
                 except ClipError as error:
                     yield Failure(system.name, name, str(system.clips[name].path), str(error), False)
         readings = dict(zip(clips, self._read(*clips.values()), strict=True))
@@ -95,7 +95,7 @@ class PairJudge:
     def _compare(
         self, system: str, control: PairControl, clip: str, truth: Reading, prediction: Reading
     ) -> Iterator[Value]:
-        for outcome in compare(self.metrics, truth, prediction, threads=self.threads):
+        for outcome in clip_values(self.metrics, truth, prediction, threads=self.threads):
             yield Value(system, control, clip, *outcome)
 
     def _read(self, *clips: Clip) -> list[Reading]:
@@ -128,7 +128,7 @@ def _undefined(value: Value) -> str:
     return "" if value.value is not None else f"{CLIP_METRICS[value.metric].label} is undefined: {value.reason}"
 
 
-def load(found: VideoFile) -> tuple[Clip, Clip]:
+def load_pair(found: VideoFile) -> tuple[Clip, Clip]:
     """Return truth and reconstruction of a side-by-side video; any other is returned for both."""
     frames = read_video(found.path).frames
     halves = split_pair(frames)

@@ -30,7 +30,7 @@ _FRAME = 3
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """The mean of one metric over clips, with its 95% interval; None where no clip has a value."""
 
     system: str
@@ -54,7 +54,7 @@ def share_clips(values: Sequence[Value]) -> bool:
     return bool(clips) and bool(set.intersection(*clips.values()))
 
 
-def summarise(values: Sequence[Value], metrics: Sequence[Metric]) -> list[Row]:
+def summarise_scores(values: Sequence[Value], metrics: Sequence[Metric]) -> list[ScoreRow]:
     """Return the mean of every metric, system and control.
 
     Over the clips on which the metric is defined for all systems that have it on some clip, so that nobody gains by
@@ -71,7 +71,7 @@ def summarise(values: Sequence[Value], metrics: Sequence[Metric]) -> list[Row]:
             numbers = [
                 value.value for value in found if value.value is not None and (common is None or value.clip in common)
             ]
-            rows.append(Row(system, control, metric.short, len(numbers), *mean_and_interval(numbers)))
+            rows.append(ScoreRow(system, control, metric.short, len(numbers), *mean_and_interval(numbers)))
     return rows
 
 
@@ -189,7 +189,7 @@ def column(system: str, control: PairControl) -> str:
     return system if control == "" else f"{system}: {title_of(control)}"
 
 
-def sheet(rows: Sequence[Row], metrics: Sequence[Metric], *, title: str, notes: Sequence[str]) -> Sheet:
+def sheet(rows: Sequence[ScoreRow], metrics: Sequence[Metric], *, title: str, notes: Sequence[str]) -> Sheet:
     """Lay out a summary: a line per metric, with chance, and a column per system and control."""
     kinds = dict.fromkeys((row.system, row.control) for row in rows if row.clips > 0)
     cells = {(row.metric, row.system, row.control): row for row in rows}

@@ -9,14 +9,14 @@ import numpy as np
 
 from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
-from trainables.judging.score_tables import summarise
-from trainables.judging.trial_videos import Material
-from trainables.judging.values import Value, compare
+from trainables.judging.score_tables import summarise_scores
+from trainables.judging.trial_videos import SplitVideos
+from trainables.judging.values import Value, clip_values
 from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.flow import transition_errors
 from trainables.metrics.registry import CLIP_METRICS, SHUFFLE_TESTED, Metric
 from trainables.metrics.shuffle import shuffle_test
-from trainables.metrics.video import Networks, Reading, read
+from trainables.metrics.video import Networks, Reading, reading_of
 from trainables.metrics.video_semantics import transition_similarities
 
 SHUFFLED = (SYSTEM, "ceiling")
@@ -36,7 +36,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SplitScores:
     """All that is found out about one split."""
 
     judged: JudgedSplit
@@ -52,7 +52,7 @@ class _Notes:
     tables: dict[tuple[str, str], list[Floats]] = field(default_factory=dict)
 
 
-def judge(material: Material, bench: Bench) -> Verdict:
+def judge(material: SplitVideos, bench: Bench) -> SplitScores:
     """Return what `bench` says of the clips of `material`.
 
     Clips are visited in a random order; `shuffled_fmri` is what was reconstructed for the clip before (and has just
@@ -60,21 +60,21 @@ def judge(material: Material, bench: Bench) -> Verdict:
     """
     order = _order(len(material.clips), bench.seed)
     notes, system = _Notes(), material.videos[SYSTEM]
-    constant = read(material.mean_latent, bench.networks)
+    constant = reading_of(material.mean_latent, bench.networks)
     before = order[-1] if len(order) > 1 else None
-    other = read(system[before], bench.networks) if before is not None else None
+    other = reading_of(system[before], bench.networks) if before is not None else None
     for row in order:
         readings = _readings(material, row, bench.networks)
         readings |= {"mean_latent": constant} | ({"shuffled_fmri": other} if other is not None else {})
         truth = replace(readings.pop(TRUTH), known=material.known[row])
         for name, reading in readings.items():
-            outcomes = compare(bench.metrics, truth, reading)
+            outcomes = clip_values(bench.metrics, truth, reading)
             notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)
         _note_order(notes, truth, readings)
         if before is not None:
             before, other = row, readings[SYSTEM]
-    partner = partners(len(material.clips), bench.seed)
-    return Verdict(_judged(material, notes, bench.metrics, partner), tuple(notes.values), _shuffle(notes, bench))
+    partner = shuffled_partners(len(material.clips), bench.seed)
+    return SplitScores(_judged(material, notes, bench.metrics, partner), tuple(notes.values), _shuffle(notes, bench))
 
 
 def _order(clips: int, seed: int) -> list[int]:
@@ -82,14 +82,14 @@ def _order(clips: int, seed: int) -> list[int]:
     return order
 
 
-def partners(clips: int, seed: int) -> dict[int, int]:
+def shuffled_partners(clips: int, seed: int) -> dict[int, int]:
     """Return for each of `clips` rows the row whose reconstruction is its `shuffled_fmri`; nothing for a single one."""
     order = _order(clips, seed)
     return dict(zip(order, [order[-1], *order[:-1]], strict=True)) if clips > 1 else {}
 
 
-def _readings(material: Material, row: int, networks: Networks) -> dict[str, Reading]:
-    readings = {name: read(videos[row], networks) for name, videos in material.videos.items()}
+def _readings(material: SplitVideos, row: int, networks: Networks) -> dict[str, Reading]:
+    readings = {name: reading_of(videos[row], networks) for name, videos in material.videos.items()}
     return readings | {"static": readings[SYSTEM].static(networks)}
 
 
@@ -137,10 +137,12 @@ def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...], partner: Mapping[int, int]) -> JudgedSplit:
+def _judged(
+    material: SplitVideos, notes: _Notes, metrics: tuple[Metric, ...], partner: Mapping[int, int]
+) -> JudgedSplit:
     numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
     there = {value.system for value in notes.values}
-    rows = summarise(notes.values, metrics)
+    rows = summarise_scores(notes.values, metrics)
     return JudgedSplit(
         split=material.split,
         clips=material.clips,
@@ -157,7 +159,7 @@ def _judged(material: Material, notes: _Notes, metrics: tuple[Metric, ...], part
     )
 
 
-def videos_of(material: Material, partner: Mapping[int, int]) -> dict[str, Clip]:
+def videos_of(material: SplitVideos, partner: Mapping[int, int]) -> dict[str, Clip]:
     """Return the videos of the truth and of all systems, in the order of tables."""
     made = dict(material.videos)
     made["static"] = np.broadcast_to(made[SYSTEM][:, :1], made[SYSTEM].shape)

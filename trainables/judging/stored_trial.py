@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 from storage.runs import Artifacts
 from trainables.config.video import EvaluateConfig
 from trainables.judging.judged_trial import JudgedSplit
-from trainables.judging.score_tables import Row
-from trainables.judging.score_trial import partners, videos_of
-from trainables.judging.trial_videos import Material, read_material
+from trainables.judging.score_tables import ScoreRow
+from trainables.judging.score_trial import shuffled_partners, videos_of
+from trainables.judging.trial_videos import SplitVideos, read_material
 
 Scores = dict[tuple[str, str], dict[int, float | None]]
 
@@ -38,13 +38,13 @@ def _scores(table: list[dict[str, Any]], split: str) -> Scores:
     return scores
 
 
-def _judged(material: Material, rows: list[dict[str, Any]], scores: Scores, *, seed: int) -> JudgedSplit:
+def _judged(material: SplitVideos, rows: list[dict[str, Any]], scores: Scores, *, seed: int) -> JudgedSplit:
     return JudgedSplit(
         split=material.split,
         clips=material.clips,
         names=material.names,
         captions=material.captions,
-        videos=videos_of(material, partners(len(material.clips), seed)),
+        videos=videos_of(material, shuffled_partners(len(material.clips), seed)),
         values={key: tuple(of_clip.get(clip) for clip in material.clips) for key, of_clip in scores.items()},
-        rows=tuple(Row(control="", **row) for row in rows),
+        rows=tuple(ScoreRow(control="", **row) for row in rows),
     )

@@ -22,7 +22,7 @@ _CONTROLS = {"ceiling": "ceiling", "ceiling_plain": "ceiling_plain"}
 
 
 @dataclass(frozen=True)
-class Material:
+class SplitVideos:
     """The n clips of one split, each system's videos of one shape."""
 
     split: str
@@ -37,7 +37,7 @@ class Material:
     known: tuple[KnownObject | None, ...]
 
 
-def read_material(inputs: Mapping[str, Artifacts], config: EvaluateConfig) -> Iterator[Material]:
+def read_material(inputs: Mapping[str, Artifacts], config: EvaluateConfig) -> Iterator[SplitVideos]:
     """Yield the splits of which videos were made, from the stage runs `data`, `voxels`, `reconstruct` and `controls`.
 
     Raises:
@@ -74,14 +74,14 @@ def _material(
     facts: Mapping[str, Any],
     *,
     side: int | None,
-) -> Material:
+) -> SplitVideos:
     truth = raw["truth"]
     size = (side, side) if side is not None else (truth.shape[2], truth.shape[3])
     frames = min(truth.shape[1], mean_latent.shape[0])
     videos = {
         name: np.stack([resample(clip, frames=frames, size=size) for clip in clips]) for name, clips in raw.items()
     }
-    return Material(
+    return SplitVideos(
         split,
         tuple(chosen),
         tuple(str(facts["source"][clip]) for clip in chosen),

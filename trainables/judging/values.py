@@ -27,7 +27,7 @@ def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = 
     return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
 
 
-def compare(
+def clip_values(
     metrics: Iterable[Metric], truth: Reading, prediction: Reading, *, threads: int = 1
 ) -> Iterator[tuple[str, float | None, str]]:
     """Yield each metric's short name and value; None and the reason where it is undefined."""

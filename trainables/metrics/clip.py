@@ -32,7 +32,7 @@ def check_pair(truth: Clip, prediction: Clip) -> None:
         raise ValueError(f"truth is {list(truth.shape)} but prediction is {list(prediction.shape)}")
 
 
-def spread(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> list[_Result]:
+def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> list[_Result]:
     """Map over `items`, on a pool when `threads` is above 1. OpenCV releases the interpreter, so threads pay.
 
     OpenCV's own threads rest meanwhile: they would split small images among cores that all have work.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, spread
+from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, map_in_threads
 
 Grey: TypeAlias = Literal["rgb", "bgr"]
 """How RGB frames become grey: by their own weights, or by those of BGR (released code: mind-animator.md B34)."""
@@ -37,7 +37,7 @@ def farneback_all(clips: Sequence[Clip], *, grey: Grey = "rgb", threads: int = 1
     if any(len(clip) < 2 for clip in clips):
         raise UndefinedError("one frame has no flow")
     pairs = [pair for clip in clips for pair in pairwise(grey_frames(clip, grey=grey))]
-    flows = iter(spread(_flow, pairs, threads=threads))
+    flows = iter(map_in_threads(_flow, pairs, threads=threads))
     return [np.stack(list(islice(flows, len(clip) - 1))) for clip in clips]
 
 
@@ -103,5 +103,5 @@ def transition_errors(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", th
         return [float(_lengths(true - flow).mean(dtype=np.float64)) for true in flows]
 
     count = len(frames)
-    rows = spread(errors, product(range(count), repeat=2), threads=threads)
+    rows = map_in_threads(errors, product(range(count), repeat=2), threads=threads)
     return np.array(rows).T.reshape(count - 1, count, count)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 Floats = NDArray[np.float64]
 Errors = Callable[[Tensor], Tensor]
 """From fMRI [k * clips, voxels], k times the same clips, to the decoder's error on each row, [k * clips]."""
-ROWS = 1200
+DECODER_ROWS = 1200
 """Rows that a decoder is given at a time: small decoders are faster on many."""
 
 
@@ -48,7 +48,7 @@ def permutation(
     orders = [torch.from_numpy(random.permutation(len(fmri))) for _ in range(shuffles)]
     before = float(errors(fmri).double().mean())
     means = []
-    size = max(1, ROWS // (len(fmri) * shuffles))
+    size = max(1, DECODER_ROWS // (len(fmri) * shuffles))
     for first in range(0, len(groups), size):
         altered = torch.cat(
             [_shuffled(fmri, group, order) for group in groups[first : first + size] for order in orders]

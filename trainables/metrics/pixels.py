@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, check_pair, spread
+from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, check_pair, map_in_threads
 
 WINDOW = 7
 PSNR_CAP = 100.0
@@ -54,7 +54,7 @@ def ssim(truth: Clip, prediction: Clip, *, mask: Bools | None = None, threads: i
     empty = np.flatnonzero(~chosen.any(axis=(1, 2)))
     if empty.size:
         raise UndefinedError(f"the mask is empty in {_frames(empty)}")
-    maps = spread(lambda pair: _ssim_map(*pair), zip(truth, prediction, strict=True), threads=threads)
+    maps = map_in_threads(lambda pair: _ssim_map(*pair), zip(truth, prediction, strict=True), threads=threads)
     means = [scores.mean(dtype=np.float64, where=where[..., None]) for scores, where in zip(maps, chosen, strict=True)]
     return float(np.mean(means))
 
@@ -98,7 +98,9 @@ def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     """
     check_pair(truth, prediction)
     errors = np.array(
-        spread(lambda pair: cv2.norm(*pair, cv2.NORM_L2SQR), zip(truth, prediction, strict=True), threads=threads)
+        map_in_threads(
+            lambda pair: cv2.norm(*pair, cv2.NORM_L2SQR), zip(truth, prediction, strict=True), threads=threads
+        )
     )
     errors /= truth[0].size
     decibels = np.full(len(errors), PSNR_CAP)
@@ -133,7 +135,7 @@ def hue_pcc(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
 def _mean_cosine(truth: Clip, prediction: Clip, *, code: int, centred: bool, threads: int) -> float:
     check_pair(truth, prediction)
     frame = partial(_cosine_of_hues, code=code, centred=centred)
-    values = np.array(spread(frame, zip(truth, prediction, strict=True), threads=threads))
+    values = np.array(map_in_threads(frame, zip(truth, prediction, strict=True), threads=threads))
     return _defined_mean(
         values,
         "no hue in the truth or the prediction" if not centred else "a single hue all over the truth or the prediction",
@@ -165,7 +167,7 @@ def hue_circular(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     is noise, hardly count. Undefined where no pixel of a frame has colour in both clips. Ours, not the paper's.
     """
     check_pair(truth, prediction)
-    values = np.array(spread(_circular_agreement, zip(truth, prediction, strict=True), threads=threads))
+    values = np.array(map_in_threads(_circular_agreement, zip(truth, prediction, strict=True), threads=threads))
     return _defined_mean(values, "no pixel with colour in both truth and prediction")
 
 

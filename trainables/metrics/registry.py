@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainables.metrics.video import Reading
 
 Goal: TypeAlias = Literal["min", "max"]
-Need: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow"]
+Requirement: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow"]
 """What a metric of one clip needs beside frames and flow: a network, an object that is known, or the second flow."""
 
 EVALUATE = "evaluate"
@@ -59,7 +59,7 @@ class Metric:
     """`package.module:name` of what computes it for one clip; None where the stage itself does."""
     takes: Literal["frames", "readings"] = "readings"
     """Whether `function` is one of two clips, uint8 [F,H,W,3], or of two `Reading`s."""
-    needs: tuple[Need, ...] = ()
+    needs: tuple[Requirement, ...] = ()
 
     @property
     def stage(self) -> str:

@@ -65,7 +65,7 @@ class Reading:
         return replace(self, frames=held, flow=none, outputs={**per_frame, **video})
 
 
-def read(clip: Clip, networks: Networks, *, legacy_flow: bool = False, threads: int = 1) -> Reading:
+def reading_of(clip: Clip, networks: Networks, *, legacy_flow: bool = False, threads: int = 1) -> Reading:
     """Compute all that metrics need of `clip` `[F, H, W, 3]`; `legacy_flow` doubles the time, for `epe_legacy`."""
     return read_all([clip], networks, legacy_flow=legacy_flow, threads=threads)[0]
 

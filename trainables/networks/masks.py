@@ -29,7 +29,7 @@ def maskable(frames: int, *, diagonal: bool, device: torch.device) -> Tensor:
     return spared
 
 
-def draw(config: MotionConfig, *, frames: int, batch: int, generator: torch.Generator) -> Tensor:
+def draw_masks(config: MotionConfig, *, frames: int, batch: int, generator: torch.Generator) -> Tensor:
     """Draw the training masks of `batch` samples, [batch, F, F], each entry hidden independently."""
     device = generator.device
     hidden_share = config.mask_ratio if config.mask_means == "hidden" else 1.0 - config.mask_ratio

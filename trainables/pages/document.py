@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from trainables.judging.score_tables import Row
+from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.registry import CLIP_METRICS, Metric, notes
-from trainables.pages.exhibits import Section
+from trainables.pages.exhibits import ExhibitSection
 from trainables.pages.grid import Cell, Grid
-from trainables.pages.kit import render, spaced
+from trainables.pages.kit import render_template, spaced
 from trainables.pages.pictures import strip_uri
 
 _TEMPLATE = Path(__file__).parent / "templates" / "trial.html"
@@ -23,14 +23,16 @@ _OWN = 2
 
 
 def document(
-    title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section], *, side: int, quality: int
+    title: str, facts: Sequence[tuple[str, str]], sections: Sequence[ExhibitSection], *, side: int, quality: int
 ) -> str:
     """Return the page; `side` (pixels) and `quality` (WebP, 0 to 100) decide how large it becomes."""
     strip = partial(strip_uri, side=side, quality=quality)
-    return render(_TEMPLATE, title=title, facts=facts, sections=sections, score_grid=score_grid, strip_uri=strip)
+    return render_template(
+        _TEMPLATE, title=title, facts=facts, sections=sections, score_grid=score_grid, strip_uri=strip
+    )
 
 
-def score_grid(section: Section) -> Grid:
+def score_grid(section: ExhibitSection) -> Grid:
     """Return the metrics of `section` as rows, its systems and controls as columns."""
     first, *_ = section.systems
     note = f"▲ better and ▼ worse than {spaced(first)}: their intervals do not touch."
@@ -43,7 +45,7 @@ def score_grid(section: Section) -> Grid:
     )
 
 
-def _cells(section: Section, metric: Metric) -> Iterator[Cell]:
+def _cells(section: ExhibitSection, metric: Metric) -> Iterator[Cell]:
     rows = {row.system: row for row in section.rows if row.metric == metric.short}
     first = rows.get(next(iter(section.systems)))
     yield Cell(f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}", hint=metric.source)
@@ -52,7 +54,7 @@ def _cells(section: Section, metric: Metric) -> Iterator[Cell]:
         yield _score(rows.get(name), first, metric)
 
 
-def _score(row: Row | None, first: Row | None, metric: Metric) -> Cell:
+def _score(row: ScoreRow | None, first: ScoreRow | None, metric: Metric) -> Cell:
     if row is None or row.mean is None:
         return Cell("undefined")
     low, high, digits = row.low, row.high, 3 if abs(row.mean) < 10 else 1
@@ -61,7 +63,7 @@ def _score(row: Row | None, first: Row | None, metric: Metric) -> Cell:
     return Cell(f"{row.mean:.{digits}f}", interval, verdict if verdict is not None else "")
 
 
-def verdict_on(row: Row, first: Row | None, metric: Metric) -> Literal["better", "worse"] | None:
+def verdict_on(row: ScoreRow, first: ScoreRow | None, metric: Metric) -> Literal["better", "worse"] | None:
     """Return `better` or `worse` where the intervals of `row` and of the first column do not touch, else None."""
     if first is None or first.low is None or first.high is None or row.low is None or row.high is None:
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from trainables.judging.score_tables import Row
+from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import Metric
 
@@ -31,7 +31,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True)
-class Section:
+class ExhibitSection:
     """One split, or one contest: a table and some clips."""
 
     title: str
@@ -40,7 +40,7 @@ class Section:
     systems: Mapping[str, str]
     """Columns of the table and what each tells; the first is the one that all others are compared with."""
     metrics: tuple[Metric, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     ranked_by: Metric
     exhibits: tuple[Exhibit, ...]
 
@@ -65,7 +65,7 @@ class Section:
         )
 
 
-def choose(values: Sequence[float | None], metric: Metric, *, shown: int = SHOWN) -> list[tuple[Group, int, int]]:
+def choose_clips(values: Sequence[float | None], metric: Metric, *, shown: int = SHOWN) -> list[tuple[Group, int, int]]:
     """Return group, place (from 1) and index of the clips to show, best first.
 
     Clips without a value have no place. Where there are fewer than 3 x `shown`, the groups are smaller, and no clip

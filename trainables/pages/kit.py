@@ -13,7 +13,7 @@ _TEMPLATES = _FOLDER / "templates"
 _ARROWS = {"↑": "higher is better", "↓": "lower is better"}
 
 
-def render(template: Path, *, title: str, **content: object) -> str:
+def render_template(template: Path, *, title: str, **content: object) -> str:
     """Return the page that `template` makes of `content`.
 
     Beside `template`, which may lie anywhere, only the templates of this folder can be extended and imported.

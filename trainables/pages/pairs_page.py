@@ -8,17 +8,17 @@ from trainables.datasets.clips import natural
 from trainables.judging.controls import CONTROLS, PAIR_CONTROLS, PairControl
 from trainables.judging.pairing import Failure
 from trainables.judging.score_pairs import PairJudge
-from trainables.judging.score_tables import Row, column
+from trainables.judging.score_tables import ScoreRow, column
 from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS
-from trainables.pages.exhibits import Exhibit, Section, choose
+from trainables.pages.exhibits import Exhibit, ExhibitSection, choose_clips
 from trainables.pages.trial_page import write_sections
 
 _RANKED_BY = CLIP_METRICS["ssim"]
 
 
 def write_pairs_page(
-    judge: PairJudge, values: Sequence[Value], rows: Sequence[Row], failures: Sequence[Failure], folder: Path
+    judge: PairJudge, values: Sequence[Value], rows: Sequence[ScoreRow], failures: Sequence[Failure], folder: Path
 ) -> None:
     """Write `page.html` and `contact.png` into `folder`; clips are chosen by the first system's SSIM."""
     pairing = judge.pairing
@@ -30,7 +30,7 @@ def write_pairs_page(
     size = f"{pairing.size[0]}x{pairing.size[1]}, {pairing.frames} frames"
     facts = [*((system.name, str(system.folder)) for system in pairing.systems), ("judged at", size)]
     facts += [("failure", f"{failure.file}: {failure.reason}") for failure in failures]
-    section = Section(
+    section = ExhibitSection(
         title="Judged videos",
         clips=len(_ranked(values, order[0])),
         systems={column(name, control): _meaning(control) for name, control in kinds},
@@ -69,5 +69,5 @@ def _exhibits(judge: PairJudge, values: Sequence[Value], system: str) -> tuple[E
             videos=judge.shown(names[index]),
             scores={one.name: scores.get((names[index], one.name)) for one in judge.pairing.systems},
         )
-        for group, place, index in choose(list(ranked.values()), _RANKED_BY)
+        for group, place, index in choose_clips(list(ranked.values()), _RANKED_BY)
     )

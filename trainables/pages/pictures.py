@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from trainables.metrics.clip import Clip
-from trainables.pages.exhibits import Exhibit, Section
+from trainables.pages.exhibits import Exhibit, ExhibitSection
 
 _PAPER, _INK, _FAINT = "#ffffff", "#1d2433", "#5b6475"
 _TILE, _GAP, _LABEL, _HEAD = 64, 3, 110, 18
@@ -40,7 +40,7 @@ def strip_uri(clip: Clip, *, side: int, quality: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def write_contact_sheet(sections: Sequence[Section], path: Path) -> None:
+def write_contact_sheet(sections: Sequence[ExhibitSection], path: Path) -> None:
     """Write a PNG of the sections' exhibits: a row for the truth and each system, some frames of each clip."""
     blocks = [_block(section) for section in sections]
     sheet = Image.new(
@@ -53,7 +53,7 @@ def write_contact_sheet(sections: Sequence[Section], path: Path) -> None:
     sheet.quantize(256).save(path, optimize=True)  # a third of the bytes
 
 
-def _block(section: Section) -> Image.Image:
+def _block(section: ExhibitSection) -> Image.Image:
     names = list(section.exhibits[0].videos) if section.exhibits else []
     wide = _STILLS * _TILE + 2 * _GAP
     size = (_LABEL + len(section.exhibits) * wide + _GAP, 3 * _HEAD + len(names) * (_TILE + _GAP) + _HEAD)

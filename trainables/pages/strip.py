@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables.judging.controls import SYSTEM, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
-from trainables.judging.score_tables import Row
+from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.registry import CLIP_METRICS
 from trainables.pages.document import verdict_on
-from trainables.pages.exhibits import choose
+from trainables.pages.exhibits import choose_clips
 
 _CONTROL, _CEILING = "shuffled_fmri", "ceiling"
-ROWS: Mapping[str, str] = {
+STRIP_ROWS: Mapping[str, str] = {
     TRUTH: "truth",
     SYSTEM: "reconstruction",
     _CONTROL: "another clip's fMRI",
@@ -43,19 +43,19 @@ def draw_strip(split: JudgedSplit, path: Path) -> str:
         ValueError: The split has a single clip, and so no control.
     """
     sentence = verdict_sentence(split)
-    chosen = choose(split.values[SYSTEM, _CHOSEN_BY.short], _CHOSEN_BY, shown=1)
+    chosen = choose_clips(split.values[SYSTEM, _CHOSEN_BY.short], _CHOSEN_BY, shown=1)
     wide = _STILLS * _TILE + _BETWEEN
-    size = (_LABEL + len(chosen) * wide, _HEAD + len(ROWS) * (_TILE + _GAP) + _FOOT)
+    size = (_LABEL + len(chosen) * wide, _HEAD + len(STRIP_ROWS) * (_TILE + _GAP) + _FOOT)
     picture = Image.new("RGB", size, _PAPER)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(18)
-    for row, label in enumerate(ROWS.values()):
+    for row, label in enumerate(STRIP_ROWS.values()):
         middle = _HEAD + row * (_TILE + _GAP) + _TILE // 2
         draw.multiline_text((_GAP, middle - 11 * (1 + label.count("\n"))), label, fill=_INK, font=font)
     for column, (group, place, index) in enumerate(chosen):
         left = _LABEL + column * wide
         head = f"{group} clip by {_CHOSEN_BY.label} ({place} of {len(split.clips)})"
         draw.text((left, 6), head, fill=_FAINT, font=font)
-        for row, name in enumerate(ROWS):
+        for row, name in enumerate(STRIP_ROWS):
             picture.paste(_stills(split.videos[name][index]), (left, _HEAD + row * (_TILE + _GAP)))
     words, numbers = sentence.split(": ", 1)
     draw.text((_GAP, size[1] - _FOOT + 8), f"{words}:", fill=_INK, font=ImageFont.load_default(20))
@@ -81,7 +81,7 @@ def verdict_sentence(split: JudgedSplit) -> str:
     )
 
 
-def _numbers(row: Row) -> str:
+def _numbers(row: ScoreRow) -> str:
     if row.mean is None:
         return "undefined"
     interval = f" [{row.low:.2f}, {row.high:.2f}]" if row.low is not None and row.high is not None else ""

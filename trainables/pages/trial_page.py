@@ -7,7 +7,7 @@ from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.metrics.registry import CLIP_METRICS, Metric
 from trainables.pages.document import document
-from trainables.pages.exhibits import Exhibit, Section, choose
+from trainables.pages.exhibits import Exhibit, ExhibitSection, choose_clips
 from trainables.pages.pictures import write_contact_sheet
 
 LIMIT = 3_000_000
@@ -26,7 +26,9 @@ def write_page(judged: JudgedTrial, folder: Path) -> None:
     write_sections("Reconstructed video", judged.facts, sections, folder)
 
 
-def write_sections(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section], folder: Path) -> None:
+def write_sections(
+    title: str, facts: Sequence[tuple[str, str]], sections: Sequence[ExhibitSection], folder: Path
+) -> None:
     """Write `page.html`, smaller than `LIMIT`, and `contact.png` into `folder`."""
     for side, quality in _SIZES:
         page = document(title, facts, sections, side=side, quality=quality)
@@ -36,10 +38,10 @@ def write_sections(title: str, facts: Sequence[tuple[str, str]], sections: Seque
     write_contact_sheet(sections, folder / "contact.png")
 
 
-def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> Section:
-    chosen = choose(split.values[SYSTEM, _RANKED_BY.short], _RANKED_BY)
+def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> ExhibitSection:
+    chosen = choose_clips(split.values[SYSTEM, _RANKED_BY.short], _RANKED_BY)
     there = {row.system for row in split.rows}
-    return Section(
+    return ExhibitSection(
         title=f"{split.split.capitalize()} clips",
         clips=len(split.names),
         systems={name: text for name, text in SYSTEMS.items() if name in there},

@@ -11,7 +11,7 @@ from trainables.loop import pick_device
 from trainables.randomness import derived_seed
 from trainables.stages.decoding import read_rows
 from trainables.stages.feeding import Fed, chosen, noise_seeds
-from trainables.stages.generation import generate, load_decoder, read_prompts, render
+from trainables.stages.generation import decode_videos, generate, load_vae_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -35,9 +35,9 @@ def run(task: StageTask) -> StageResult:
         (*noise_seeds(task, clips.index), derived_seed(task.seed, "generator", "mean_latent")),
     )
     made = generate(task, fed, prompts=prompts, device=device)
-    vae = load_decoder(task, device=device)
-    drawn = render(vae, made.latents)
-    plain = render(vae, clips.features["latents"])
+    vae = load_vae_decoder(task, device=device)
+    drawn = decode_videos(vae, made.latents)
+    plain = decode_videos(vae, clips.features["latents"])
     tensors = {"ceiling": drawn[:-1], "ceiling_plain": plain, "mean_latent": drawn[-1], "index": clips.index}
     save_file(tensors, task.context.output / "videos.safetensors")
     return StageResult(history=made.history, info={"device": str(device), "clips": str(len(clips))})

@@ -34,7 +34,7 @@ def run(task: StageTask) -> StageResult:
     _save(bold, folder / "bold.safetensors")
     if planted:
         _save(planted, folder / "planted.safetensors")
-    (folder / "data.json").write_text(json.dumps(describe(data)))
+    (folder / "data.json").write_text(json.dumps(data_description(data)))
     return StageResult(info={"clips": str(len(data.stimuli.clips)), "warnings": "\n".join(data.stimuli.warnings)})
 
 
@@ -43,7 +43,7 @@ def _save(arrays: Arrays, path: Path) -> None:
     save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, path)
 
 
-def describe(data: Dataset) -> dict[str, Any]:
+def data_description(data: Dataset) -> dict[str, Any]:
     """Return what `data.json` holds."""
     stimuli = data.stimuli
     return {

@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import StageResult, StageTask
-from trainables.loop import Job, Progress
+from trainables.loop import Job, LoopState
 from trainables.metrics.registry import METRICS
 from trainables.randomness import Streams
 
+BATCH = 256
+"""Clips at a time when rolling out."""
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)
 
 
 @dataclass(frozen=True)
-class Rows:
+class SplitRows:
     """The clips of one split: their indices in the data set, fMRI, and features, row by row."""
 
     index: Tensor
@@ -40,7 +42,7 @@ def read_tensors(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in names}
 
 
-def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) -> dict[str, Rows]:
+def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) -> dict[str, SplitRows]:
     """Return the rows of each split with features `names`, on `device`.
 
     Raises:
@@ -58,7 +60,7 @@ def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) 
         if len(index) == 0:
             raise ValueError(f"the {name} split has no clip with an answering volume; splits hold {len(split)} clips")
         picked = {key: pick(tensor, index).to(device) for key, tensor in features.items()}
-        rows[name] = Rows(index, pick(fmri, index).to(device), picked)
+        rows[name] = SplitRows(index, pick(fmri, index).to(device), picked)
     return rows
 
 
@@ -81,7 +83,7 @@ def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, 
 class DecoderLearner:
     """The part of `trainables.loop.Learner` that is the same for all decoders: fMRI rows and their sparsification."""
 
-    def __init__(self, model: nn.Module, rows: Mapping[str, Rows], sparsify: SparsifyConfig, job: Job) -> None:
+    def __init__(self, model: nn.Module, rows: Mapping[str, SplitRows], sparsify: SparsifyConfig, job: Job) -> None:
         self.model = model
         self.micro_batch = job.config.micro_batch
         self.train = rows["train"]
@@ -112,10 +114,10 @@ class DecoderLearner:
         self.sparsifier.keep = state.get("keep")
 
 
-def _sparsified(rows: Rows, config: SparsifyConfig, generator: torch.Generator) -> Rows:
+def _sparsified(rows: SplitRows, config: SparsifyConfig, generator: torch.Generator) -> SplitRows:
     once = Sparsifier(config.model_copy(update={"refresh": "step"}), rows.fmri)
     every = torch.arange(len(rows), device=rows.fmri.device)
-    return Rows(rows.index, once(every, generator), rows.features)
+    return SplitRows(rows.index, once(every, generator), rows.features)
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor, size: int) -> Tensor:
@@ -127,7 +129,7 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor, size: int) -> 
 def finish(
     task: StageTask,
     learner: DecoderLearner,
-    progress: Progress,
+    progress: LoopState,
     metrics: Mapping[str, float],
     predictions: Mapping[str, Tensor],
 ) -> StageResult:
@@ -148,13 +150,13 @@ def finish(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, rows: Mapping[str, Rows]) -> tuple[Any, Tensor]:
+def predict(model: nn.Module, rows: Mapping[str, SplitRows]) -> tuple[Any, Tensor]:
     """Return what `model` reads from the fMRI of validation and test clips, and their indices in the data set."""
     fmri, index = (torch.cat([getattr(rows[name], part) for name in HELD_OUT]) for part in ("fmri", "index"))
     return model(fmri), index
 
 
-def held_out(metrics: Callable[[Rows], Mapping[str, float]], rows: Mapping[str, Rows]) -> dict[str, float]:
+def held_out(metrics: Callable[[SplitRows], Mapping[str, float]], rows: Mapping[str, SplitRows]) -> dict[str, float]:
     """Return `metrics` of the validation clips, and those of the test clips under the prefix `test_`."""
     test = {f"test_{name}": value for name, value in metrics(rows["test"]).items()}
     return {**metrics(rows["validation"]), **test}

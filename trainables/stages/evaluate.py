@@ -12,7 +12,7 @@ from trainables.context import StageResult, StageTask
 from trainables.identity import identity_fields
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
-from trainables.judging.score_trial import Bench, Verdict, judge, row_json
+from trainables.judging.score_trial import Bench, SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material
 from trainables.judging.values import available
 from trainables.metrics.networks import load_networks
@@ -63,7 +63,7 @@ def run(task: StageTask) -> StageResult:
     return StageResult(metrics=dict(_metrics(verdicts)), info={"clips": counts})
 
 
-def _metrics(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, float]]:
+def _metrics(verdicts: Sequence[SplitScores]) -> Iterator[tuple[str, float]]:
     for verdict in verdicts:
         prefix = "" if verdict.judged.split == "validation" else f"{verdict.judged.split}_"
         for row in verdict.judged.rows:
@@ -79,7 +79,7 @@ def _suffix(system: str) -> str:
     return "" if system == SYSTEM else f"_{system}"
 
 
-def _summary(verdicts: Sequence[Verdict], metrics: Sequence[Metric], sources: Mapping[Role, str]) -> dict[str, Any]:
+def _summary(verdicts: Sequence[SplitScores], metrics: Sequence[Metric], sources: Mapping[Role, str]) -> dict[str, Any]:
     """Return `summary.json`. Means are over the clips on which a metric is defined for all systems that have it."""
     described = {
         metric.short: {"title": metric.label, "goal": metric.goal, "chance": metric.chance, "source": metric.source}
@@ -96,7 +96,7 @@ def _summary(verdicts: Sequence[Verdict], metrics: Sequence[Metric], sources: Ma
     return {"systems": dict(SYSTEMS), "metrics": described, "judges": dict(sources), "splits": splits}
 
 
-def _write_clips(verdicts: Sequence[Verdict], path: Path) -> None:
+def _write_clips(verdicts: Sequence[SplitScores], path: Path) -> None:
     """Write one row per split, clip, system and metric; the value is null, with the reason, where undefined."""
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
     for verdict in verdicts:

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainables.backbones.load import Clip, TextEncoder, Vae, load_clip, load_text_encoder, load_vae
+from trainables.backbones.load import ClipModel, TextEncoder, Vae, load_clip, load_text_encoder, load_vae
 from trainables.config.features import FeaturesConfig
 from trainables.context import StageResult, StageTask
 from trainables.datasets.eda import variants
@@ -94,7 +94,7 @@ def _by_batch(captions: Sequence[str], config: FeaturesConfig, encode: Callable[
     return encoded[[row[text] for text in captions]]
 
 
-def _texts(clip: Clip, captions: Sequence[str], *, training: NDArray[np.bool_], config: FeaturesConfig) -> Seen:
+def _texts(clip: ClipModel, captions: Sequence[str], *, training: NDArray[np.bool_], config: FeaturesConfig) -> Seen:
     rng = np.random.default_rng(derived_seed(config.seed, "features", "text"))
     count = config.text_variants
     altered = [
@@ -139,7 +139,7 @@ def _views(shape: Sequence[int], config: FeaturesConfig) -> Views:
     return Views(frame, top, left, side)
 
 
-def _pictures(vae: Vae, clip: Clip, path: Path, *, training: NDArray[np.bool_], config: FeaturesConfig) -> Seen:
+def _pictures(vae: Vae, clip: ClipModel, path: Path, *, training: NDArray[np.bool_], config: FeaturesConfig) -> Seen:
     """Return `clip_image`, `clip_image_variants` and `latents`."""
     device = next(vae.model.parameters()).device
     draw = torch.Generator().manual_seed(derived_seed(config.seed, "features", "latents"))
@@ -173,7 +173,7 @@ def _chunks(path: Path, config: FeaturesConfig) -> Iterator[tuple[slice, Tensor,
             yield rows, stored[rows], views
 
 
-def _clip_target(clip: Clip, clips: Tensor, config: FeaturesConfig) -> Tensor:
+def _clip_target(clip: ClipModel, clips: Tensor, config: FeaturesConfig) -> Tensor:
     if config.image_target == "fixed_frame":
         return clip.images(clips[:, min(FIXED_FRAME, clips.shape[1] - 1)])
     return clip.images(clips.flatten(0, 1)).reshape(*clips.shape[:2], -1).mean(dim=1)

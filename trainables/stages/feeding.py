@@ -15,11 +15,8 @@ from trainables.config.video import GeneratorConfig
 from trainables.context import StageTask
 from trainables.kinds import of_kind
 from trainables.randomness import derived_seed
-from trainables.stages.decoding import HELD_OUT, Rows, in_batches, pick, read_rows, read_tensors
-from trainables.stages.trained import motion_decoder
-
-BATCH = 256
-"""Clips at a time when rolling out."""
+from trainables.stages.decoding import BATCH, HELD_OUT, SplitRows, in_batches, pick, read_rows, read_tensors
+from trainables.stages.trained import trained_motion_decoder
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ def noise_seeds(task: StageTask, index: Tensor) -> tuple[int, ...]:
     return tuple(derived_seed(task.seed, "generator", int(clip)) for clip in index)
 
 
-def chosen(rows: Mapping[str, Rows], config: GeneratorConfig) -> Rows:
+def chosen(rows: Mapping[str, SplitRows], config: GeneratorConfig) -> SplitRows:
     """Return the clips that are made into video: the first of the validation split, then the first of the test split.
 
     Raises:
@@ -52,7 +49,7 @@ def chosen(rows: Mapping[str, Rows], config: GeneratorConfig) -> Rows:
     index, fmri = (torch.cat([getattr(split, name)[part] for split, part in firsts]) for name in ("index", "fmri"))
     names = rows["test"].features
     features = {name: torch.cat([split.features[name][part] for split, part in firsts]) for name in names}
-    return Rows(index, fmri, features)
+    return SplitRows(index, fmri, features)
 
 
 def partners(index: Tensor, *, seed: int) -> dict[int, int]:
@@ -82,7 +79,7 @@ def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed
 class _Feeder:
     """The features of the chosen clips, one after the other."""
 
-    def __init__(self, task: StageTask, rows: Mapping[str, Rows], *, device: torch.device) -> None:
+    def __init__(self, task: StageTask, rows: Mapping[str, SplitRows], *, device: torch.device) -> None:
         self.task, self.config, self.device = task, task.config.reconstruct, device
         self.clips = chosen(rows, task.config.generator)
         self.begin = rows["train"].features["condition"][0, 0]
@@ -121,7 +118,7 @@ class _Feeder:
     def _rolled_out(self, first: Tensor, source: Tensor) -> Tensor:
         """Return `first` [n,1,c,h,w] continued under the fMRI of clips `source`; per-frame MLPs do not look at it."""
         fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self.device)
-        model = motion_decoder(self.task, Rows(self.clips.index, fmri, self.clips.features))
+        model = trained_motion_decoder(self.task, SplitRows(self.clips.index, fmri, self.clips.features))
         with torch.no_grad():
             return in_batches(model.roll_out, first[:, 0].to(self.device), fmri, size=BATCH).cpu()
 

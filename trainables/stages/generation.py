@@ -66,7 +66,7 @@ def generate(task: StageTask, fed: Fed, *, prompts: Prompts, device: torch.devic
     return Made(torch.cat(parts), tuple({"clips": float(end)} for end in ends))
 
 
-def render(vae: Vae, latents: Tensor) -> Tensor:
+def decode_videos(vae: Vae, latents: Tensor) -> Tensor:
     """Return videos uint8 [n,F,H,W,3] of latents [n,F,c,h,w], decoded clip by clip."""
     device = next(vae.model.parameters()).device
     videos = []
@@ -76,7 +76,7 @@ def render(vae: Vae, latents: Tensor) -> Tensor:
     return torch.stack(videos)
 
 
-def load_decoder(task: StageTask, *, device: torch.device) -> Vae:
+def load_vae_decoder(task: StageTask, *, device: torch.device) -> Vae:
     """Return the VAE of the trial's Stable Diffusion."""
     return load_vae(task.config.backbones.stable_diffusion, device=device)
 

@@ -24,8 +24,8 @@ from trainables.metrics.importance import (
     share_of_range,
     weight_product,
 )
-from trainables.stages.decoding import Rows, read_rows, read_tensors
-from trainables.stages.trained import motion_decoder, semantic_decoder, structure_decoder
+from trainables.stages.decoding import SplitRows, read_rows, read_tensors
+from trainables.stages.trained import semantic_decoder, structure_decoder, trained_motion_decoder
 
 CARRIES: Mapping[str, tuple[str, ...]] = {
     "semantic": ("words",),
@@ -67,7 +67,7 @@ def run(task: StageTask) -> StageResult:
     config = task.config.importance
     device = pick_device("auto")
     rows = read_rows(task, ("clip_text", "condition", "latents"), device=device)["validation"]
-    rows = Rows(rows.index[: config.clips], rows.fmri[: config.clips], _first(rows.features, config.clips))
+    rows = SplitRows(rows.index[: config.clips], rows.fmri[: config.clips], _first(rows.features, config.clips))
     brain = _brain(task)
     table: list[Mapping[str, Any]] = []
     regions: dict[str, dict[str, list[float]]] = {}
@@ -96,7 +96,7 @@ def _first(features: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     return {name: tensor[:count] for name, tensor in features.items()}
 
 
-def _decoders(task: StageTask, rows: Rows) -> Iterator[Decoder]:
+def _decoders(task: StageTask, rows: SplitRows) -> Iterator[Decoder]:
     condition, latents = rows.features["condition"][:, 1:], rows.features["latents"]
     semantic = semantic_decoder(task, rows)
     head = [layer for layer in semantic.modules() if isinstance(layer, nn.Linear)]
@@ -104,7 +104,7 @@ def _decoders(task: StageTask, rows: Rows) -> Iterator[Decoder]:
     structure = structure_decoder(task, rows)
     # Only the first layer, as in the released code (mind-animator.md C.4).
     yield Decoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
-    motion = motion_decoder(task, rows)
+    motion = trained_motion_decoder(task, rows)
     # The true first frame is given: what is asked of the fMRI is how it goes on.
     rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
     yield Decoder("motion", rolled, motion.fmri_layers)

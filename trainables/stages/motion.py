@@ -16,12 +16,13 @@ from trainables.distributed import Forward
 from trainables.kinds import of_kind
 from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse
-from trainables.networks.masks import draw
+from trainables.networks.masks import draw_masks
 from trainables.networks.motion import MotionGenerator, PerFrameMlps
 from trainables.randomness import Streams
 from trainables.stages.decoding import (
+    BATCH,
     DecoderLearner,
-    Rows,
+    SplitRows,
     finish,
     held_out,
     in_batches,
@@ -30,18 +31,15 @@ from trainables.stages.decoding import (
     read_tensors,
 )
 
-BATCH = 256
-"""Clips at a time when rolling out."""
-
 
 class _MotionLearner(DecoderLearner):
     """What both kinds of motion decoder are measured by: latents of frames 2 to F."""
 
-    def video(self, rows: Rows) -> Tensor:
+    def video(self, rows: SplitRows) -> Tensor:
         """Return the decoded videos of `rows`, [rows, F, c, h, w]."""
         raise NotImplementedError
 
-    def teacher_forced(self, rows: Rows) -> Tensor:
+    def teacher_forced(self, rows: SplitRows) -> Tensor:
         """Return frames 2 to F of `rows`, each decoded with its true past given."""
         raise NotImplementedError
 
@@ -50,7 +48,7 @@ class _MotionLearner(DecoderLearner):
         return self.metrics(self.watched)
 
     @torch.no_grad()
-    def metrics(self, rows: Rows) -> dict[str, float]:
+    def metrics(self, rows: SplitRows) -> dict[str, float]:
         """Return the errors of roll-out and of single steps on `rows`."""
         target = rows.features["latents"][:, 1:]
         return {
@@ -58,7 +56,7 @@ class _MotionLearner(DecoderLearner):
             "teacher_forced_mse": latent_mse(self.teacher_forced(rows), target).item(),
         }
 
-    def controls(self, rows: Rows) -> dict[str, float]:
+    def controls(self, rows: SplitRows) -> dict[str, float]:
         """Return the errors of repeating the decoded first frame, and of the mean training video."""
         target = rows.features["latents"][:, 1:]
         mean = self.train.features["latents"][:, 1:].mean(0)
@@ -74,7 +72,7 @@ class CmgLearner(_MotionLearner):
 
     model: MotionGenerator
 
-    def __init__(self, config: MotionConfig, rows: Mapping[str, Rows], job: Job) -> None:
+    def __init__(self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
         voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
         with job.streams(0).as_default("init"):
             model = MotionGenerator(config, voxels=voxels, video=video)
@@ -88,25 +86,25 @@ class CmgLearner(_MotionLearner):
         mask = self._mask(inputs, streams)
         return latent_mse(forward(inputs, self.fmri(rows, streams), mask), target)
 
-    def video(self, rows: Rows) -> Tensor:
+    def video(self, rows: SplitRows) -> Tensor:
         """Roll out from the decoded first frames of `rows`."""
         return in_batches(self.model.roll_out, rows.features["decoded_first"], rows.fmri, size=BATCH)
 
-    def teacher_forced(self, rows: Rows) -> Tensor:
+    def teacher_forced(self, rows: SplitRows) -> Tensor:
         """Return one step from every true past of `rows`."""
         return in_batches(self.model, rows.features["latents"][:, :-1], rows.fmri, size=BATCH)
 
     def _mask(self, inputs: Tensor, streams: Streams) -> Tensor:
         batch, frames = inputs.shape[:2]
         if self.config.mask_refresh == "run":
-            return draw(self.config, frames=frames, batch=1, generator=streams.lasting("mask"))
-        return draw(self.config, frames=frames, batch=batch, generator=streams["mask"])
+            return draw_masks(self.config, frames=frames, batch=1, generator=streams.lasting("mask"))
+        return draw_masks(self.config, frames=frames, batch=batch, generator=streams["mask"])
 
 
 class PerFrameLearner(_MotionLearner):
     """Trains `PerFrameMlps`, which see neither each other nor the decoded first frame."""
 
-    def __init__(self, config: MotionConfig, rows: Mapping[str, Rows], job: Job) -> None:
+    def __init__(self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
         voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
         with job.streams(0).as_default("init"):
             model = PerFrameMlps(config, voxels=voxels, video=video)
@@ -116,11 +114,11 @@ class PerFrameLearner(_MotionLearner):
         """Return the latent error of all frames on training rows."""
         return latent_mse(forward(self.fmri(rows, streams)), self.train.features["latents"][rows])
 
-    def video(self, rows: Rows) -> Tensor:
+    def video(self, rows: SplitRows) -> Tensor:
         """Decode every frame of `rows`."""
         return in_batches(self.model, rows.fmri, size=BATCH)
 
-    def teacher_forced(self, rows: Rows) -> Tensor:
+    def teacher_forced(self, rows: SplitRows) -> Tensor:
         """Return the same as `video`: there is no past."""
         return self.video(rows)[:, 1:]
 
@@ -132,7 +130,7 @@ LEARNERS: Mapping[str, type[CmgLearner] | type[PerFrameLearner]] = {
 """By `motion.kind`."""
 
 
-def _with_decoded_first(task: StageTask, rows: Rows) -> Rows:
+def _with_decoded_first(task: StageTask, rows: SplitRows) -> SplitRows:
     """Add to held-out `rows` the first latents that the structure decoder read from their fMRI."""
     decoded = read_tensors(task.inputs["structure"].path("predictions.safetensors"), ("first_latent", "index"))
     position = {int(clip): i for i, clip in enumerate(decoded["index"])}

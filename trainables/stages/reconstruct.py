@@ -5,7 +5,7 @@ from safetensors.torch import save_file
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
 from trainables.stages.feeding import feed
-from trainables.stages.generation import generate, load_decoder, read_prompts, render
+from trainables.stages.generation import decode_videos, generate, load_vae_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -21,7 +21,7 @@ def run(task: StageTask) -> StageResult:
     prompts, nothing = read_prompts(task, device=device)
     fed, index = feed(task, nothing=nothing, device=device)
     made = generate(task, fed, prompts=prompts, device=device)
-    vae = load_decoder(task, device=device)
-    tensors = {"videos": render(vae, made.latents), "plain": render(vae, fed.latents), "index": index}
+    vae = load_vae_decoder(task, device=device)
+    tensors = {"videos": decode_videos(vae, made.latents), "plain": decode_videos(vae, fed.latents), "index": index}
     save_file(tensors, task.context.output / "videos.safetensors")
     return StageResult(history=made.history, info={"device": str(device), "clips": str(len(index))})

@@ -15,7 +15,7 @@ from trainables.losses import semantic_loss
 from trainables.metrics.retrieval import ranks
 from trainables.networks.semantic import SemanticDecoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, predict, read_rows
+from trainables.stages.decoding import DecoderLearner, SplitRows, finish, held_out, make_job, predict, read_rows
 
 TOP = (1, 5, 10)
 """Ranks counted in the gallery of held-out clips."""
@@ -29,7 +29,7 @@ class SemanticLearner(DecoderLearner):
 
     model: SemanticDecoder
 
-    def __init__(self, config: SemanticConfig, rows: Mapping[str, Rows], job: Job) -> None:
+    def __init__(self, config: SemanticConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
         train_rows = rows["train"]
         _, clip_dim = train_rows.features["clip_text"].shape
         tokens, width = train_rows.features["condition"].shape[1:]
@@ -54,7 +54,7 @@ class SemanticLearner(DecoderLearner):
         return self.metrics(self.watched)
 
     @torch.no_grad()
-    def metrics(self, rows: Rows) -> dict[str, float]:
+    def metrics(self, rows: SplitRows) -> dict[str, float]:
         """Return retrieval, projection and alignment of `rows`, targets not augmented."""
         embedding, condition = self.model(rows.fmri)
         image, text = rows.features["clip_image"], rows.features["clip_text"]
@@ -75,7 +75,7 @@ class SemanticLearner(DecoderLearner):
             "validation_loss": loss.item(),
         }
 
-    def controls(self, rows: Rows) -> dict[str, float]:
+    def controls(self, rows: SplitRows) -> dict[str, float]:
         """Return what knowing nothing of `rows` would score."""
         mean = self.train.features["condition"][:, 1:].mean(0)
         chance = {

@@ -12,13 +12,13 @@ from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse
 from trainables.networks.structure import StructureDecoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, Rows, finish, held_out, make_job, predict, read_rows
+from trainables.stages.decoding import DecoderLearner, SplitRows, finish, held_out, make_job, predict, read_rows
 
 
 class StructureLearner(DecoderLearner):
     """Trains a `StructureDecoder` by eq. 6."""
 
-    def __init__(self, config: StructureConfig, rows: Mapping[str, Rows], job: Job) -> None:
+    def __init__(self, config: StructureConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
         train_rows = rows["train"]
         with job.streams(0).as_default("init"):
             model = StructureDecoder(
@@ -39,17 +39,17 @@ class StructureLearner(DecoderLearner):
         return self.metrics(self.watched)
 
     @torch.no_grad()
-    def metrics(self, rows: Rows) -> dict[str, float]:
+    def metrics(self, rows: SplitRows) -> dict[str, float]:
         """Return the latent error of `rows`."""
         return {"latent_mse": latent_mse(self.model(rows.fmri), _first(rows)).item()}
 
-    def controls(self, rows: Rows) -> dict[str, float]:
+    def controls(self, rows: SplitRows) -> dict[str, float]:
         """Return what predicting the mean of the training latents would score."""
         mean = _first(self.train).mean(0)
         return {"latent_mse_mean": (_first(rows) - mean).square().mean().item()}
 
 
-def _first(rows: Rows) -> Tensor:
+def _first(rows: SplitRows) -> Tensor:
     return rows.features["latents"][:, 0]
 
 

@@ -10,12 +10,12 @@ from trainables.networks import motion
 from trainables.networks.motion import MotionDecoder
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
-from trainables.stages.decoding import Rows
+from trainables.stages.decoding import SplitRows
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def semantic_decoder(task: StageTask, rows: Rows) -> SemanticDecoder:
+def semantic_decoder(task: StageTask, rows: SplitRows) -> SemanticDecoder:
     """Return the trained semantic decoder; `rows` with `clip_text` and `condition` tell its shapes."""
     tokens, width = rows.features["condition"].shape[1:]
     model = SemanticDecoder(
@@ -27,7 +27,7 @@ def semantic_decoder(task: StageTask, rows: Rows) -> SemanticDecoder:
     return _filled(model, task, "semantic", rows)
 
 
-def structure_decoder(task: StageTask, rows: Rows) -> StructureDecoder:
+def structure_decoder(task: StageTask, rows: SplitRows) -> StructureDecoder:
     """Return the trained structure decoder; `rows` with `latents` tell its shapes."""
     config = task.config.structure
     model = StructureDecoder(
@@ -40,13 +40,13 @@ def structure_decoder(task: StageTask, rows: Rows) -> StructureDecoder:
     return _filled(model, task, "structure", rows)
 
 
-def motion_decoder(task: StageTask, rows: Rows) -> MotionDecoder:
+def trained_motion_decoder(task: StageTask, rows: SplitRows) -> MotionDecoder:
     """Return the trained motion decoder; `rows` with `latents` tell its shapes."""
     config, video = task.config.motion, rows.features["latents"].shape[1:]
     return _filled(motion.motion_decoder(config, voxels=rows.fmri.shape[1], video=video), task, "motion", rows)
 
 
-def _filled(model: Model, task: StageTask, stage: str, rows: Rows) -> Model:
+def _filled(model: Model, task: StageTask, stage: str, rows: SplitRows) -> Model:
     model.load_state_dict(load_file(task.inputs[stage].path("model.safetensors")))
     model.to(rows.fmri.device).eval()
     return model.requires_grad_(False)

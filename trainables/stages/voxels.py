@@ -36,7 +36,7 @@ def run(task: StageTask) -> StageResult:
     """
     config, facts = task.config.voxels, task.inputs["data"].json("data.json")
     bold, roi = _subject(task.inputs["data"], facts, config.subject)
-    split, scaled, arrays = answers(bold, facts, config)
+    split, scaled, arrays = voxel_rows(bold, facts, config)
     kept = arrays["voxel"]
     tensors = {"fmri": scaled, "roi": roi[kept], **arrays}
     # safetensors writes memory as it lies, whatever the strides say
@@ -56,7 +56,7 @@ def run(task: StageTask) -> StageResult:
     return StageResult(info={"voxels": str(len(kept)), "constant": str(len(constant)), "dropped": str(dropped)})
 
 
-def answers(bold: Floats, facts: Mapping[str, Any], config: VoxelsConfig) -> tuple[Texts, Floats, dict[str, Any]]:
+def voxel_rows(bold: Floats, facts: Mapping[str, Any], config: VoxelsConfig) -> tuple[Texts, Floats, dict[str, Any]]:
     """Return each clip's split, its standardised row [N,V], and what `standardise` tells about the voxels.
 
     Args:
@@ -69,7 +69,7 @@ def answers(bold: Floats, facts: Mapping[str, Any], config: VoxelsConfig) -> tup
     if config.detrend and facts["run_volume"] is not None:
         bold = detrend(bold, runs, tr=facts["tr"])
     volumes = answering(np.array(facts["clip_volume"]), runs, lag=_lag(facts, config))
-    rows = pair(bold, volumes, average=config.average_repeats)
+    rows = rows_of_clips(bold, volumes, average=config.average_repeats)
     split = np.where((volumes >= 0).any(axis=1), facts["split"], DROPPED)
     return split, *standardise(rows, split, own_test=config.normalise == "test_stats")
 
@@ -96,7 +96,7 @@ def answering(onsets: Integers, runs: Sequence[tuple[int, int]], *, lag: int) ->
     return np.where((onsets >= 0) & (onsets + lag < end), onsets + lag, -1)
 
 
-def pair(bold: Floats, volumes: Integers, *, average: bool) -> NDArray[np.float64]:
+def rows_of_clips(bold: Floats, volumes: Integers, *, average: bool) -> NDArray[np.float64]:
     """Return each clip's row, the mean over its showings or the first alone, [N,V]; zeros where there is none."""
     valid = volumes >= 0
     if not average:

@@ -10,10 +10,12 @@ from platform.study.study import AshaOptions, MedianOptions, Study
 from trainables.on_ray import EPOCH, TARGET
 from trainables.ray_internals import MedianStoppingWithoutPause, stop_pending_trials
 
-Count = Callable[[], int]
+CountStranded = Callable[[], int]
 
 
-def scheduler(study: Study, curves: Mapping[str, Mapping[int, float]], too_large: Count = int) -> TrialScheduler:
+def scheduler(
+    study: Study, curves: Mapping[str, Mapping[int, float]], too_large: CountStranded = int
+) -> TrialScheduler:
     """Return the scheduler that `study` names.
 
     Args:
@@ -56,7 +58,7 @@ def _named(trial: Any) -> Any:
 class _Fifo(FIFOScheduler):
     """Runs trials in their order, and stops pending ones that need more than the nodes can hold."""
 
-    too_large: Count = int
+    too_large: CountStranded = int
 
     def restore_curve(self, trial: Any, curve: Mapping[int, float]) -> None:
         """Take in what `trial` has reported to an earlier process: epoch to value."""

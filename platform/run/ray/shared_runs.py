@@ -18,7 +18,7 @@ from platform.run.ray.placement import nodes
 from platform.run.ray.trials import Work
 from storage.runs import RunStore
 from storage.uri import open_store
-from trainables.execute import missing
+from trainables.execute import missing_runs
 from trainables.graph import StageRun
 from trainables.on_ray import SharedRun, shared_run
 
@@ -41,7 +41,7 @@ def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
         StudyError: A stage run failed that all trials need.
     """
     settings = work.worker_settings
-    absent = missing(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
+    absent = missing_runs(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
     for run in shared:
         tell(run, "waiting" if run.identity in absent else "cached")
     runs = _Runs(work, [run for run in shared if run.identity in absent], tell)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform.analysis.collect import AblationResult, ClipValues, collect
+from platform.analysis.collect import AblationResult, ClipValues, collect_ablation
 from platform.analysis.power import power_table
 from platform.errors import UserError
-from platform.study.design import Comparison, has_clips, split_of
+from platform.study.design import DeclaredComparison, has_clips, split_of
 from platform.study.registration import Amendment, amend
 from storage.errors import IntegrityError, NotFoundError
 from storage.local import LocalStore
@@ -47,7 +47,7 @@ def result(tmp_path: Path) -> AblationResult:
     study = build()
     register(study, store)
     play(study, store, outcome={"half-u0-s2": "FAILED"})
-    whole = collect(store, study.id, cache=tmp_path / "cache")
+    whole = collect_ablation(store, study.id, cache=tmp_path / "cache")
     trials = dict(whole.trials)
     for number, key in enumerate([("baseline", 0, 0), ("baseline", 0, 1), ("half", 0, 0)]):
         identity = f"evaluate-{number:016x}"
@@ -94,7 +94,9 @@ def test_power_tells_how_many_seeds_an_effect_needs(result: AblationResult, monk
     values = {condition: rng.uniform(0, 0.1, (1, 6, 40)) for condition in result.conditions}
     found = ClipValues(name, "system", tuple(range(40)), ("",) * 40, values)
     monkeypatch.setattr(AblationResult, "clips", lambda self, metric: found)
-    design = result.design.model_copy(update={"family": (Comparison(condition="half", metric=name),), "unit": "both"})
+    design = result.design.model_copy(
+        update={"family": (DeclaredComparison(condition="half", metric=name),), "unit": "both"}
+    )
     piloted = replace(result, registration=replace(result.registration, design=design))
     columns = {str(column.header): list(column.cells) for column in power_table(piloted, f"{name}=0.05").columns}
     assert columns["comparison"] == ["half"]
@@ -127,7 +129,7 @@ def test_the_design_is_the_registered_one_and_amendments_stay_visible(tmp_path: 
     register(study, store)
     amend(store, study.id, Amendment(6, 8, 5.0))
     amend(store, study.id, Amendment(8, 9, 6.0))
-    found = collect(store, study.id, cache=tmp_path)
+    found = collect_ablation(store, study.id, cache=tmp_path)
     assert found.design == study.design
     assert found.registration.sha256 == study.definition["sha256"]
     assert [one.text for one in found.amendments] == ["seeds 6 -> 8", "seeds 8 -> 9"]
@@ -140,20 +142,20 @@ def test_conditions_keep_the_order_of_the_file_through_the_store(tmp_path: Path)
     text = NOOP + "  zero: {noop.epochs: 2}\n  all: {noop.value: 0.7}\n"
     store, study = MemoryStore(), build(text, "seeds=8")
     register(study, store)
-    assert collect(store, study.id, cache=tmp_path).conditions == ("baseline", "half", "zero", "all")
+    assert collect_ablation(store, study.id, cache=tmp_path).conditions == ("baseline", "half", "zero", "all")
 
 
 def test_what_is_no_ablation(tmp_path: Path) -> None:
     store, study = MemoryStore(), build()
     with pytest.raises(NotFoundError):
-        collect(store, study.id, cache=tmp_path)
+        collect_ablation(store, study.id, cache=tmp_path)
     save_study(store, "sweep", {"id": "sweep", "definition": {"space": {}}})
     with pytest.raises(ValueError, match="sweep is a sweep"):
-        collect(store, "sweep", cache=tmp_path)
+        collect_ablation(store, "sweep", cache=tmp_path)
     tampered = {**study.definition, "design": {**study.definition["design"], "alpha": 0.2}}
     save_study(store, "changed", {"id": "changed", "definition": tampered})
     with pytest.raises(IntegrityError, match="does not match the hash"):
-        collect(store, "changed", cache=tmp_path)
+        collect_ablation(store, "changed", cache=tmp_path)
 
 
 def test_reading_records_is_fast(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_reading_records_is_fast(tmp_path: Path) -> None:
     register(study, store)
     play(study, store)
     began = time.process_time()
-    found = collect(store, study.id, cache=tmp_path)
+    found = collect_ablation(store, study.id, cache=tmp_path)
     assert time.process_time() - began < 1.0
     assert len(found.trials) == 200
     assert found.complete

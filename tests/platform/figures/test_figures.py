@@ -11,9 +11,9 @@ from PIL import Image
 from plotly.graph_objects import Figure
 
 from platform.figures import page, png
-from platform.figures.optuna_plots import draw, importances, too_few
+from platform.figures.optuna_plots import draw_plots, importances, too_few
 from platform.figures.study_data import StudyData
-from platform.record.results import Result, collect
+from platform.record.results import Result, results_from_events
 from platform.study.domains import AnyDomain, Choice, Uniform
 from tests.platform.made_up_study import DOMAINS, made_up_study, study_events
 from trainables.metrics.registry import METRICS
@@ -23,7 +23,7 @@ TARGET = made_up_study().targets[0]
 
 def data_of(*targets: str, **events: int) -> StudyData:
     study = made_up_study(targets=targets if targets else (TARGET.name,))
-    return StudyData(study.id, study.targets, DOMAINS, collect(study_events(**events)))
+    return StudyData(study.id, study.targets, DOMAINS, results_from_events(study_events(**events)))
 
 
 def small(results: Sequence[Result]) -> StudyData:
@@ -41,7 +41,7 @@ def finished(trial: str, value: float | None, outcome: str = "COMPLETED", **valu
 
 
 def drawn(data: StudyData) -> dict[str, Figure]:
-    return {each.name: each.figure for each in draw(data)}
+    return {each.name: each.figure for each in draw_plots(data)}
 
 
 def traces(figure: Figure, name: str) -> list[Any]:
@@ -50,7 +50,7 @@ def traces(figure: Figure, name: str) -> list[Any]:
 
 def legend(figure: Figure) -> set[str]:
     """Return the legend of the picture, which must be that of the page."""
-    picture = png.draw(figure, title="", subtitle="")
+    picture = png.draw_png(figure, title="", subtitle="")
     return {text.get_text() for each in picture.legends for text in each.get_texts()}
 
 
@@ -110,7 +110,7 @@ def test_a_point_is_the_mean_of_its_repeats() -> None:
 
 def test_slices_have_a_panel_per_field_with_its_scale(data: StudyData, figures: dict[str, Figure]) -> None:
     figure = figures["slices"]
-    picture = png.draw(figure, title="", subtitle="")
+    picture = png.draw_png(figure, title="", subtitle="")
     panels = {panel.get_xlabel(): panel for panel in picture.axes}
     assert set(panels) == set(DOMAINS)
     assert panels["motion.train.lr"].get_xscale() == "log"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.mlflow_view.ui_server import HOST, answers
+from platform.mlflow_view.ui_server import HOST, wait_until_ready
 from tests.servers import mlflow
 from tests.servers.mlflow import MlflowServer
 
@@ -45,7 +45,7 @@ def running() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.parametrize("reply", [b"", b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"])
 def test_a_reply_that_is_no_http_is_not_the_servers(reply: bytes, running: subprocess.Popen[bytes]) -> None:
     with answering(reply, OK) as port:
-        assert answers(port, running)
+        assert wait_until_ready(port, running)
 
 
 def test_a_server_that_did_not_start_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_a_server_that_did_not_start_is_not_kept(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(
         mlflow, "start_server", lambda *_, **__: subprocess.Popen(commands.pop(0), start_new_session=True)
     )
-    monkeypatch.setattr(mlflow, "answers", lambda _, process: process.args == ["sleep", "60"])
+    monkeypatch.setattr(mlflow, "wait_until_ready", lambda _, process: process.args == ["sleep", "60"])
     server = MlflowServer("sqlite://", artifacts="", messages=tmp_path / "messages.txt", environment={})
     with pytest.raises(RuntimeError, match="MLflow did not start"):
         server.start()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from platform.events import Finished, TrialEvent
-from platform.record.results import collect
+from platform.record.results import results_from_events
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import rewrite_tables
 from platform.record.trial_log import Records
@@ -38,7 +38,7 @@ def test_every_event_is_read_and_would_be_written_as_it_was(store: LocalStore) -
 
 
 def test_results_are_those_of_then(store: LocalStore) -> None:
-    results = collect(map(TrialEvent.from_json, events(store)))
+    results = results_from_events(map(TrialEvent.from_json, events(store)))
     outcomes = [(result.trial, result.outcome) for result in results]
     expected = ["COMPLETED", "FAILED", "COMPLETED", "COMPLETED", "PRUNED", "COMPLETED"]
     assert outcomes == [(f"t{number:04d}", outcome) for number, outcome in enumerate(expected)]

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from platform.record.results import Result, averaged, best_so_far, collect, controls, outcomes, pareto, ranked
+from platform.record.results import (
+    Result,
+    averaged,
+    best_so_far,
+    controls,
+    outcomes,
+    pareto,
+    ranked,
+    results_from_events,
+)
 from tests.platform.made_up_study import rollout_mse, study_events, trial_events
 from trainables.metrics.registry import METRICS
 
@@ -18,7 +27,7 @@ def result(trial: str, value: float, *, point: int = 0, outcome: str = "COMPLETE
 
 
 def test_collect_reads_values_outcome_and_identities() -> None:
-    first, *_ = collect(study_events(trials=3, pruned=0, failed=0))
+    first, *_ = results_from_events(study_events(trials=3, pruned=0, failed=0))
     assert (first.trial, first.point, first.outcome, first.seconds) == ("t0000", 0, "COMPLETED", 27.0)
     assert first.value(MSE) == rollout_mse(first.values)
     assert first.identities["structure"] == "structure-0000000000000007"
@@ -26,8 +35,8 @@ def test_collect_reads_values_outcome_and_identities() -> None:
 
 def test_a_trial_started_again_is_unfinished() -> None:
     events = list(trial_events(0, outcome="FAILED"))
-    assert collect(events)[0].outcome == "FAILED"
-    assert collect([*events, replace(events[1], sequence=len(events))])[0].outcome is None
+    assert results_from_events(events)[0].outcome == "FAILED"
+    assert results_from_events([*events, replace(events[1], sequence=len(events))])[0].outcome is None
 
 
 def test_pruned_failed_and_not_finite_trials_have_no_value() -> None:
@@ -79,5 +88,5 @@ def test_a_metric_whose_name_goes_on_is_no_control() -> None:
 
 
 def test_outcomes_are_counted() -> None:
-    counts = outcomes(collect(study_events()))
+    counts = outcomes(results_from_events(study_events()))
     assert counts == {"completed": 9, "pruned": 2, "failed": 1, "unfinished": 0}

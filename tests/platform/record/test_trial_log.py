@@ -8,7 +8,7 @@ import pytest
 
 from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.spool import Spool
-from platform.record.trial_log import Recorder, Records, summarise
+from platform.record.trial_log import Recorder, Records, summarise_study
 from storage.errors import UnavailableError
 from storage.events import EventLog
 from storage.memory import MemoryStore
@@ -76,7 +76,7 @@ def test_a_summary_ranks_what_completed(tmp_path: Path) -> None:
         records.new(Proposed, f"t{point:04d}", proposed(point))
         records.new(Finished, f"t{point:04d}", end({"noop.value": value}, "COMPLETED" if value < 0.8 else "FAILED"))
     records.new(Proposed, "t0003", proposed(3))
-    summary = summarise(study, records, stage_runs={"executed": 3, "reused": 0}, seconds=1.0)
+    summary = summarise_study(study, records, stage_runs={"executed": 3, "reused": 0}, seconds=1.0)
     assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 1}
     assert [entry["trial"] for entry in summary.best] == ["t0001", "t0000"]
     assert summary.exit_code == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from platform.study.design import BASELINE, Comparison, Condition, Design, Published, trial_name
+from platform.study.design import BASELINE, Condition, DeclaredComparison, Design, Published, trial_name
 from platform.study.registration import Amendment, frozen
 from storage.base import Store
 from storage.events import EventLog
@@ -68,7 +68,7 @@ class MadeUp:
             seeds=self.seeds,
             seed=0,
             primary=(TWO_WAY, SSIM, EPE),
-            family=tuple(Comparison(condition=condition, metric=metric) for condition, metric in self.family),
+            family=tuple(DeclaredComparison(condition=condition, metric=metric) for condition, metric in self.family),
             unit="both",
             alpha=0.05,
             margins=dict(self.margins),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from platform.analysis.collect import AblationResult, collect
+from platform.analysis.collect import AblationResult, collect_ablation
 from platform.reporting.charts import figures
-from platform.reporting.contents import build
+from platform.reporting.contents import build_report
 from platform.reporting.embedding import embedding_maps, embedding_table
-from platform.reporting.page import page
+from platform.reporting.page import report_page
 from storage.memory import MemoryStore
 from storage.runs import Manifest, RunStore
 from tests.platform.reporting.made_up_ablation import MadeUp, write_study
@@ -57,7 +57,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> AblationResult:
     folder, store = tmp_path_factory.mktemp("embedding"), MemoryStore()
     made = MadeUp(seeds=2, clips=3, effects={"renamed": {}}, family=(), published=False, margins={})
     study = write_study(store, folder, made)
-    return embedded(collect(store, study, cache=folder / "cache"), folder / "embedded")
+    return embedded(collect_ablation(store, study, cache=folder / "cache"), folder / "embedded")
 
 
 def test_shapes_that_lie_together_are_counted_and_noise_is_at_chance(result: AblationResult) -> None:
@@ -72,12 +72,12 @@ def test_shapes_that_lie_together_are_counted_and_noise_is_at_chance(result: Abl
 
 
 def test_the_map_is_a_panel_per_condition_with_a_dot_for_every_clip(result: AblationResult) -> None:
-    report = build(result, store="memory://")
+    report = build_report(result, store="memory://")
     panels = figures(report.findings, (), embedding_maps(result))["embedding"]
     assert [panel.title for panel in panels] == ["Embedding map of baseline", "Embedding map of renamed"]
     assert panels[0].svg().count('r="3"') == 40
     assert all(shape in panels[0].svg() for shape in ("disc", "square", "triangle", "cross"))
-    assert "nearest neighbour of the same shape: 1.00 (chance 0.23)" in page(report)
+    assert "nearest neighbour of the same shape: 1.00 (chance 0.23)" in report_page(report)
 
 
 def test_a_design_that_asks_for_no_map_gets_none(result: AblationResult) -> None:
@@ -90,11 +90,13 @@ def test_a_replication_answers_with_means_and_importance(tmp_path: Path) -> None
     made = MadeUp(
         subjects=(0, 1), seeds=3, clips=4, effects={}, family=(), published=False, margins={}, importance=True
     )
-    report = build(collect(store, write_study(store, tmp_path, made), cache=tmp_path / "cache"), store="memory://")
+    report = build_report(
+        collect_ablation(store, write_study(store, tmp_path, made), cache=tmp_path / "cache"), store="memory://"
+    )
     texts = [text for _, text in report.answers]
     assert any(re.match(r"SSIM is 0\.3\d* \[.*\] over 6 trials", text) for text in texts), texts
     assert "comparing it with no other" in report.methods
     titles = [section.title for section in report.sections]
     assert "Importance of regions" in titles
     assert "Declared comparisons" not in titles
-    assert "Holm" not in page(report)
+    assert "Holm" not in report_page(report)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.analysis.collect import collect
+from platform.analysis.collect import collect_ablation
 from platform.analysis.findings import Findings, find
 from platform.analysis.measures import find_measure, measure
 from platform.analysis.voxel_importance import agreement_by_chance
@@ -16,7 +16,7 @@ from platform.reporting.charts import figures
 from platform.reporting.cost import costs
 from platform.reporting.methods import methods
 from platform.reporting.published import agreements
-from platform.reporting.sentences import label, sentence
+from platform.reporting.sentences import condition_label, sentence
 from platform.reporting.tables import condition_table, main_table
 from platform.reporting.words import bracket, decimals, number, p_text
 from platform.study.design import Factorial
@@ -24,7 +24,7 @@ from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
 from trainables.pages.drawing import scale
 from trainables.pages.grid import Cell, Grid
-from trainables.pages.kit import render
+from trainables.pages.kit import render_template
 
 ROW = ("label", "value")
 """Styles of what is written beside a bar."""
@@ -36,7 +36,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     store, folder = MemoryStore(), tmp_path_factory.mktemp("parts")
     effects = {"wo_semantic": {}, "wo_structure": {SSIM: 0.1}, "wo_motion": {EPE: 0.4}, "renamed": {}}
     write_study(store, folder, MadeUp(seeds=7, clips=9, effects=effects, family=(("wo_motion", EPE),)))
-    return find(collect(store, STUDY, cache=folder / "cache"))
+    return find(collect_ablation(store, STUDY, cache=folder / "cache"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_axis_has_two_to_six_round_ticks_within_it(values: list[float]) -> No
 
 
 def test_conditions_begin_sentences() -> None:
-    assert [label(name) for name in ("wo_motion", "only_semantic", "alpha-0.5")] == [
+    assert [condition_label(name) for name in ("wo_motion", "only_semantic", "alpha-0.5")] == [
         "Without motion",
         "With semantic alone",
         "Under alpha-0.5",
@@ -113,7 +113,7 @@ def test_a_long_name_and_its_figures_do_not_lie_on_each_other(tmp_path: Path, na
     store = MemoryStore()
     made = MadeUp(seeds=3, clips=4, effects={name: {EPE: 0.4}}, family=((name, EPE),), published=False)
     write_study(store, tmp_path, made)
-    drawn = figures(find(collect(store, STUDY, cache=tmp_path / "cache")), (), ())["effects"]
+    drawn = figures(find(collect_ablation(store, STUDY, cache=tmp_path / "cache")), (), ())["effects"]
     texts = [text for panel in drawn for text in ET.fromstring(panel.svg()).iter("text")]
     places = {kind: {float(text.attrib["y"]) for text in texts if text.attrib["class"] == kind} for kind in ROW}
     together = places["label"] & places["value"]
@@ -130,7 +130,7 @@ def test_html_is_escaped_and_latex_too(tmp_path: Path) -> None:
     template.write_text(
         '{% extends "page.html" %}{% import "kit.html" as kit %}{% block content %}{{ kit.table(grid) }}{% endblock %}'
     )
-    html = render(template, title="<i>", grid=grid)
+    html = render_template(template, title="<i>", grid=grid)
     assert "<b>" not in html
     assert "<i>" not in html
     assert 'colspan="2"' in html

@@ -12,7 +12,7 @@ import torch
 from pyarrow import parquet
 from safetensors.torch import save_file
 
-from platform.reproduction.comparing import Comparison, Tolerance, compare
+from platform.reproduction.comparing import RepeatComparison, Tolerance, compare_runs
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 
@@ -34,10 +34,10 @@ def made(folder: Path, write: Callable[[Path], object], metrics: dict[str, float
 
 
 @pytest.fixture
-def compared(tmp_path: Path) -> Callable[..., Comparison]:
-    def call(then: Callable[[Path], object], now: Callable[[Path], object], **metrics: float) -> Comparison:
+def compared(tmp_path: Path) -> Callable[..., RepeatComparison]:
+    def call(then: Callable[[Path], object], now: Callable[[Path], object], **metrics: float) -> RepeatComparison:
         old = made(tmp_path / "then", then, {"loss": 0.5})
-        return compare(old, made(tmp_path / "now", now, {"loss": 0.5, **metrics}), Tolerance(rtol=1e-3, atol=1e-6))
+        return compare_runs(old, made(tmp_path / "now", now, {"loss": 0.5, **metrics}), Tolerance(rtol=1e-3, atol=1e-6))
 
     return call
 
@@ -63,7 +63,7 @@ def test_tensors(
     now: Callable[[Path], object],
     verdict: str,
     said: str,
-    compared: Callable[..., Comparison],
+    compared: Callable[..., RepeatComparison],
 ) -> None:
     answer = compared(then, now)
     assert answer.verdict == verdict
@@ -72,7 +72,7 @@ def test_tensors(
 
 @pytest.mark.parametrize(("kind", "verdict"), [(torch.uint8, "within tolerance"), (torch.int64, "differs")])
 def test_one_level_of_a_picture_is_tolerated_but_no_other_index(
-    kind: torch.dtype, verdict: str, compared: Callable[..., Comparison]
+    kind: torch.dtype, verdict: str, compared: Callable[..., RepeatComparison]
 ) -> None:
     answer = compared(*(lambda f, v=v: tensors(f, videos=torch.tensor([9, v]).to(kind)) for v in (100, 101)))
     assert answer.verdict == verdict
@@ -83,7 +83,7 @@ def test_one_level_of_a_picture_is_tolerated_but_no_other_index(
     ("value", "name", "verdict"),
     [(0.5, "a", "bit-equal"), (0.5001, "a", "within tolerance"), (0.6, "a", "differs"), (0.5, "b", "differs")],
 )
-def test_tables(value: float, name: str, verdict: str, compared: Callable[..., Comparison]) -> None:
+def test_tables(value: float, name: str, verdict: str, compared: Callable[..., RepeatComparison]) -> None:
     answer = compared(
         lambda f: table(f, clip=["x", "a"], value=[None, 0.5]),
         lambda f: table(f, clip=["x", name], value=[None, value]),
@@ -91,14 +91,14 @@ def test_tables(value: float, name: str, verdict: str, compared: Callable[..., C
     assert answer.verdict == verdict
 
 
-def test_metrics_are_compared_and_the_largest_difference_is_named(compared: Callable[..., Comparison]) -> None:
+def test_metrics_are_compared_and_the_largest_difference_is_named(compared: Callable[..., RepeatComparison]) -> None:
     answer = compared(weights(2.0), weights(2.01), loss=0.9, new=1.0)
     assert answer.verdict == "differs"
     assert answer.text == "metric new: only now; 2 more"
 
 
 def test_a_page_is_a_finding_only_if_what_it_shows_is_the_same(
-    tmp_path: Path, compared: Callable[..., Comparison]
+    tmp_path: Path, compared: Callable[..., RepeatComparison]
 ) -> None:
     def page(text: str, value: float) -> Callable[[Path], None]:
         def write(folder: Path) -> None:
@@ -112,6 +112,6 @@ def test_a_page_is_a_finding_only_if_what_it_shows_is_the_same(
     assert answer.text == "largest difference: summary.json a 1: 1.0 then, 1.0001 now"
     (again := tmp_path / "again").mkdir()
     old, new = (made(again / text, page(text, 1.0), {}) for text in "ab")
-    answer = compare(old, new, Tolerance())
+    answer = compare_runs(old, new, Tolerance())
     assert answer.verdict == "differs"
     assert "page.html: other bytes" in answer.text

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from platform.record.trial_log import proposed_body
 from platform.reproduce import main
-from platform.reproduction.selection import choose
+from platform.reproduction.selection import choose_trials
 from storage import layout
 from storage.content import sealed, unsealed
 from storage.events import EventLog
@@ -336,11 +336,11 @@ def test_an_ablation_is_one_trial_for_each_condition(records: Records) -> None:
                 outcome = "FAILED" if spec.trial == "half-u1-s0" else "COMPLETED"
                 records.write(spec, outcome, {"noop.value": value}, point=point, repeat=seed, labels=labels)
             point += 1
-    chosen = choose(records.store, SWEEP)
+    chosen = choose_trials(records.store, SWEEP)
     assert [trial.result.trial for trial in chosen.trials] == ["baseline-u1-s0", "half-u0-s0"]
-    three = choose(records.store, SWEEP, count=3)
+    three = choose_trials(records.store, SWEEP, count=3)
     assert [trial.result.trial for trial in three.trials] == ["baseline-u1-s0", "half-u0-s0", "baseline-u0-s0"]
-    assert len(choose(records.store, SWEEP, everything=True).trials) == 7
+    assert len(choose_trials(records.store, SWEEP, everything=True).trials) == 7
 
 
 @pytest.mark.parametrize(

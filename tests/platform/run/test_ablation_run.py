@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from platform.analysis.collect import collect
+from platform.analysis.collect import collect_ablation
 from platform.run.driver import run_study
 from platform.study.ablation_file import load_ablation
 from platform.study.plan import make_plan
@@ -32,7 +32,7 @@ def test_distinct_work_runs_once_and_a_broken_arm_stops_no_other(tmp_path: Path)
     summary = run_study(study, inline_in(tmp_path))
     assert summary.trials == {"completed": 32, "pruned": 0, "failed": 16, "unfinished": 0}
     assert summary.stage_runs["executed"] == planned.runs - 8, "all but the broken ones, which store nothing"
-    result = collect(store, study.id, cache=tmp_path / "cache")
+    result = collect_ablation(store, study.id, cache=tmp_path / "cache")
     assert result.complete
     assert (result.scalars("noop.value")["same"] == 0.5).all()
     assert {trial.condition for trial in result.unusable} == {"broken", "broken_too"}

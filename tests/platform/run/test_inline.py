@@ -12,7 +12,7 @@ import pytest
 from platform.cli import add_running, options_of, verb_parser
 from platform.errors import StudyError, UserError
 from platform.events import TrialEvent
-from platform.record.results import Result, collect
+from platform.record.results import Result, results_from_events
 from platform.record.trial_log import Summary
 from platform.run.driver import run_study
 from platform.study.domains import Choice
@@ -67,7 +67,7 @@ def test_it_leaves_what_ray_with_one_slot_leaves(tmp_path: Path, scheduler: str)
     homes = tmp_path / "inline", tmp_path / "ray"
     inline(study, homes[0])
     run_study(study, options_in(homes[1], max_concurrent=1))
-    here, there = ([outcome(result) for result in collect(events(study, home))] for home in homes)
+    here, there = ([outcome(result) for result in results_from_events(events(study, home))] for home in homes)
     assert here == there
     assert scheduler == "fifo" or any(result[3] == "PRUNED" for result in here)
     assert artifacts(homes[0]) == artifacts(homes[1]) != {}

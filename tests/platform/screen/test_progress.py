@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from platform.events import TrialEvent
-from platform.screen.final_table import duration, short_names
+from platform.screen.final_table import short_names
 from platform.screen.progress import Progress
+from platform.screen.units import duration
 from tests.platform.made_up_study import made_up_study, study_events, trial_events
 
 

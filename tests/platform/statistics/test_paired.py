@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from platform.statistics.paired import Cell, complete, pair
+from platform.statistics.paired import TableIndex, complete, pair
 from tests.platform.statistics.null_simulations import metric, table
 
 NAN = np.nan
@@ -19,14 +19,14 @@ def test_pair_aligns_by_subject_seed_and_clip_and_keeps_reasons() -> None:
     assert (found.subjects, found.seeds, found.clips) == (("A",), (0, 1), (10, 11))
     assert found.baseline.tolist() == [[[3.0, 4.0], [1.0, 2.0]]]
     assert np.array_equal(found.condition, [[[5.0, NAN], [NAN, NAN]]], equal_nan=True)
-    assert found.reasons[Cell("condition", 0, 0, 1)] == "no motion in the clip"
-    assert found.reasons[Cell("condition", 0, 1, 0)] == "out of memory"
+    assert found.reasons[TableIndex("condition", 0, 0, 1)] == "no motion in the clip"
+    assert found.reasons[TableIndex("condition", 0, 1, 0)] == "out of memory"
 
 
 def test_a_trial_or_clip_that_only_one_condition_has_is_missing_in_the_other() -> None:
     found = pair("x", metric(), baseline={("A", 0): {1: 1.0}, ("A", 1): {1: 1.0}}, condition={("A", 0): {2: 1.0}})
-    assert found.reasons[Cell("condition", 0, 1, 0)] == "no such trial"
-    assert found.reasons[Cell("baseline", 0, 0, 1)] == "no such clip in the trial"
+    assert found.reasons[TableIndex("condition", 0, 1, 0)] == "no such trial"
+    assert found.reasons[TableIndex("baseline", 0, 0, 1)] == "no such clip in the trial"
 
 
 def test_listwise_leaves_out_subjects_then_seeds_then_clips() -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from platform.analysis.measures import measure
-from platform.study.design import BASELINE, Comparison, Design
+from platform.study.design import BASELINE, DeclaredComparison, Design
 from tests.platform.noop_ablations import NOOP, build, complaints
 from trainables.metrics.registry import METRICS, known_metrics, metric_named
 
@@ -47,7 +47,7 @@ def test_the_family_is_all_unless_it_is_declared() -> None:
         ("wo_motion", "motion.rollout_mse"),
     ]
     design = build(text).design
-    assert design.family == (Comparison(condition="wo_motion", metric="motion.rollout_mse"),)
+    assert design.family == (DeclaredComparison(condition="wo_motion", metric="motion.rollout_mse"),)
     assert design.is_declared("wo_motion", "motion.rollout_mse")
     assert not design.is_declared("wo_motion", "structure.latent_mse")
 

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from platform.record.trial_log import proposed_body
-from platform.screen.plan import duration, plan_json, render_plan, size
+from platform.screen.plan import plan_json, render_plan
+from platform.screen.units import duration, size
 from platform.study.plan import FIRST_GUESSES, Plan, make_plan
 from platform.study.study import Study
 from storage.base import Store
@@ -203,7 +204,9 @@ def test_the_json_holds_the_same(store: Store) -> None:
     assert value["stages"][-1]["to_do"] == 6
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.05, "0.05 s"), (99, "99 s"), (240, "4 min"), (36000, "10.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.05, "0.05 s"), (99, "1:39 min"), (240, "4:00 min"), (36000, "10:00 h")]
+)
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

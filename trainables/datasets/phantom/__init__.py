@@ -6,7 +6,7 @@ Importing this is light: the world is imported when it is made.
 from typing import TYPE_CHECKING
 
 from trainables.config.data import PhantomWorld
-from trainables.datasets.errors import Report
+from trainables.datasets.errors import DataReport
 
 if TYPE_CHECKING:
     from trainables.datasets.base import Dataset
@@ -20,13 +20,13 @@ def fingerprint(config: PhantomWorld) -> dict[str, object]:
     return {"generator": GENERATOR}
 
 
-def check(config: PhantomWorld) -> tuple[Report, int]:
+def check(config: PhantomWorld) -> tuple[DataReport, int]:
     """Return that nothing is wrong, and how many subjects there are."""
-    return Report(), config.subjects
+    return DataReport(), config.subjects
 
 
 def load(config: PhantomWorld) -> "Dataset":
     """Make the phantom: the same bytes from the same config."""
-    from trainables.datasets.phantom.world import build
+    from trainables.datasets.phantom.world import build_phantom
 
-    return build(config)
+    return build_phantom(config)

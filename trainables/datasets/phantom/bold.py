@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.phantom.drives import DRIVES, SHAPES
+from trainables.datasets.phantom.drives import CHANNEL_SHAPES, DRIVES
 from trainables.datasets.phantom.schedule import Schedule
 
 Floats = NDArray[np.float32]
@@ -66,7 +66,7 @@ class Recording:
     """Seconds by which the voxel's response is late, [V]."""
 
 
-def record(drives: Mapping[str, Floats], plan: Schedule, *, rng: Random, voxels: int, noise: float) -> Recording:
+def scan_subject(drives: Mapping[str, Floats], plan: Schedule, *, rng: Random, voxels: int, noise: float) -> Recording:
     """Scan one subject.
 
     Args:
@@ -115,7 +115,7 @@ def _shares(roi: NDArray[np.int16], rng: Random) -> Floats:
 
 def _fields(name: str, roi: NDArray[np.int16], place: Floats, rng: Random) -> Floats:
     """Draw every voxel's weights on a drive, [V, D]: its receptive field times the channels it prefers."""
-    side, channels = SHAPES[name]
+    side, channels = CHANNEL_SHAPES[name]
     preferred = rng.standard_normal((len(roi), channels))
     if name == "motion":
         preferred = preferred**2 * np.sign(preferred)  # few channels dominate: sharper tuning

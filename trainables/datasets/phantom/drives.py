@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-DIRECTIONS = 8
-SPEEDS = (0.012, 0.024, 0.048)
+MOTION_DIRECTIONS = 8
+MOTION_SPEEDS = (0.012, 0.024, 0.048)
 """Preferred speeds of the motion channels, in frame sides per frame of an eight-frame clip."""
 WORD_SIZE = 96
-SHAPES = {
+CHANNEL_SHAPES = {
     "image": (16, 3),
     "contrast": (16, 4),
     "colour": (2, 3),
-    "motion": (4, DIRECTIONS * len(SPEEDS)),
+    "motion": (4, MOTION_DIRECTIONS * len(MOTION_SPEEDS)),
     "words": (1, WORD_SIZE),
 }
 """Drive to the side of its map in cells, and its channels: D is side * side * channels."""
-DRIVES = tuple(SHAPES)
+DRIVES = tuple(CHANNEL_SHAPES)
 """Names of the drives, in the order of the planted map's columns."""
 
 _EARLY = 0.5  # decay in frames, of eight, of what an early visual area still sees of the past
@@ -81,7 +81,7 @@ def _visual(clips: NDArray[np.uint8], *, onset: float) -> dict[str, Floats]:
     outstanding = early if onset == 0.0 else _seen_from(onset, fine)
     ground = np.median(early.reshape(count, -1, 3), axis=1).astype(np.float32)[:, None, None]
     return {
-        name: _resize(maps, SHAPES[name][0]).reshape(count, -1)
+        name: _resize(maps, CHANNEL_SHAPES[name][0]).reshape(count, -1)
         for name, maps in (
             ("image", early),
             ("contrast", _with_size(_saturate(outstanding - ground))),
@@ -137,10 +137,10 @@ def _tuned(right: Floats, up: Floats) -> Floats:
     """Return the channels' answers to velocities [...], as [..., DIRECTIONS * len(SPEEDS)]."""
     speed = np.hypot(right, up)
     log_speed = np.log(np.maximum(speed, np.float32(1e-4)))
-    by_speed = np.stack([np.exp(-0.5 * ((log_speed - math.log(s)) / 0.5) ** 2) for s in SPEEDS], axis=-1)
+    by_speed = np.stack([np.exp(-0.5 * ((log_speed - math.log(s)) / 0.5) ** 2) for s in MOTION_SPEEDS], axis=-1)
     angle = np.arctan2(up, right)
     by_angle = np.stack(
-        [np.exp(2.0 * (np.cos(angle - k * math.tau / DIRECTIONS) - 1.0)) for k in range(DIRECTIONS)], -1
+        [np.exp(2.0 * (np.cos(angle - k * math.tau / MOTION_DIRECTIONS) - 1.0)) for k in range(MOTION_DIRECTIONS)], -1
     )
     both: Floats = by_angle[..., :, None] * by_speed[..., None, :]
     return both.reshape(*speed.shape, -1)

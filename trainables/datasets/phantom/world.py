@@ -8,12 +8,12 @@ import numpy as np
 from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig, PhantomWorld
 from trainables.datasets.base import Dataset, Stimuli, Subject
 from trainables.datasets.phantom import stimuli
-from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, record
+from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, scan_subject
 from trainables.datasets.phantom.drives import DRIVES, drives
 from trainables.datasets.phantom.schedule import Schedule, schedule
 
 
-def build(config: PhantomWorld) -> Dataset:
+def build_phantom(config: PhantomWorld) -> Dataset:
     """Make a phantom: the same bytes from the same config."""
     counts = {"train": config.train_clips, "validation": config.validation_clips, "test": config.test_clips}
     split = [name for name, count in counts.items() for _ in range(count)]
@@ -48,7 +48,7 @@ def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: Pha
     subjects = []
     for index, name in enumerate(names):
         rng = np.random.default_rng([config.seed, 1, index])
-        scan = record(driven, plan, rng=rng, voxels=config.voxels, noise=config.noise)
+        scan = scan_subject(driven, plan, rng=rng, voxels=config.voxels, noise=config.noise)
         planted = {"share": scan.share, "place": scan.place, "delay": scan.delay}
         subjects.append(Subject(name, scan.bold, scan.roi, planted))
     return Dataset(
