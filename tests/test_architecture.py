@@ -53,7 +53,7 @@ LIGHT = (
 )
 HEAVY = ("torch", "ray", "optuna", "mlflow", "diffusers", "transformers")
 ABLATIONS = sorted((ROOT / "ablations").glob("*.yaml"))
-DOCUMENTS = sorted(path for path in ROOT.glob("*.md"))
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")))
 
 
 @cache
