@@ -18,6 +18,8 @@ from trainables.identity import digest
 
 EPOCHS = "epochs/"
 """Before the names of metrics per epoch, which MLflow then charts in a group of their own; final ones have none."""
+LAST = "last/"
+"""Before the names of what a trial that was stopped early had reached: a column of their own, beside final values."""
 STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """Our outcome to MLflow's run status. It has none for stopped early; the tag `outcome` keeps the difference."""
 _KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36
@@ -120,8 +122,10 @@ def _add_proposal(entries: Entries, proposed: Proposed) -> None:
 
 def _add_end(entries: Entries, end: Finished) -> None:
     stamp = milliseconds(end.time)
-    # What a trial that was stopped had reached is in its curves; as a final value it would rank among whole ones.
-    final = {**(end.metrics if end.outcome == "COMPLETED" else {}), "seconds": end.seconds}
+    # The last value of a trial that was stopped early would rank among final ones: it has a name of its own.
+    prefix = LAST if end.outcome == "PRUNED" else ""
+    reached = end.metrics if end.outcome in ("COMPLETED", "PRUNED") else {}
+    final = {**{prefix + name: value for name, value in reached.items()}, "seconds": end.seconds}
     final.update({f"seconds.{stage}": run["seconds"] for stage, run in end.runs.items()})
     final.update({f"time/{part}": seconds for part, seconds in end.spent.items()})
     # At step 0 alone: MLflow then charts them as bars, trial beside trial.

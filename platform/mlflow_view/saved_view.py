@@ -9,7 +9,7 @@ import json
 import zlib
 from urllib.parse import quote
 
-from platform.mlflow_view.mirror import key
+from platform.mlflow_view.mirror import LAST, key
 from platform.study.study import Study
 
 EXPERIMENTS = "mindsweep/"
@@ -27,7 +27,9 @@ _BY_CONDITION = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param
 def saved_view(study: Study, *, began: float) -> tuple[str, str]:
     """Return the name and value of the tag that holds the view of `study`, which began at `began` seconds."""
     target = study.targets[0]
-    columns = [f"metrics.`{key(one.name)}`" for one in study.targets]
+    columns = [f"metrics.`{key(metric.name)}`" for metric in study.targets]
+    if study.scheduler.name != "fifo":
+        columns += [f"metrics.`{key(LAST + metric.name)}`" for metric in study.targets]
     columns += [f"params.`{key(name)}`" for name in study.space.fields]
     state = {
         "searchFilter": f"tags.`mindsweep.study` = '{study.id}' and tags.`mindsweep.kind` = 'trial'",

@@ -20,12 +20,14 @@ from platform.evaluate import FILES
 from platform.evaluate import main as evaluate
 from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.registry import load_best
+from platform.mlflow_view.saved_view import saved_view
 from platform.tracking_uri import default_tracking
 from storage.content import File, file_at
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
 from tests.platform.made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
 from tests.platform.mirrored import mirror, rows, runs_by_name
+from tests.platform.noop_studies import noop_study
 from trainables.config.trial import resolve
 from trainables.networks.motion import PerFrameMlps
 from trainables.networks.structure import StructureDecoder
@@ -114,10 +116,12 @@ def test_metrics_per_epoch_and_final_ones_are_apart(home: Path) -> None:
     assert run.info.start_time == round((BEGAN + 80 + 5) * 1000), "the trial's start, not its proposal"
 
 
-def test_trials_stopped_early_have_curves_but_no_final_value(home: Path) -> None:
+def test_trials_stopped_early_have_curves_and_a_last_value_but_no_final_one(home: Path) -> None:
     metrics = runs_by_name(home)["t0003"].data.metrics
     assert "epochs/motion.rollout_mse" in metrics
     assert "motion.rollout_mse" not in metrics
+    reached = next(event for event in trial_events(3, outcome="PRUNED") if event.sequence == 3).body["rows"][0]
+    assert metrics["last/motion.rollout_mse"] == reached["metrics"]["rollout_mse"]
 
 
 def test_the_experiment_has_a_view_of_the_trials_best_first(home: Path) -> None:
@@ -264,3 +268,10 @@ def test_an_evaluation_becomes_a_run_with_its_means_and_files(
     assert (run.data.params["frames"], run.data.params["height"]) == ("3", "16")
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
     assert {path.name for path in artifacts.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize(("scheduler", "shown"), [("fifo", False), ("{asha: {grace_epochs: 1}}", True)])
+def test_the_view_shows_last_values_where_trials_may_be_stopped(tmp_path: Path, scheduler: str, shown: bool) -> None:
+    _, value = saved_view(noop_study(tmp_path, f"trials: 2\nscheduler: {scheduler}"), began=0.0)
+    state = json.loads(zlib.decompress(base64.b64decode(json.loads(value)["state"].removeprefix("deflate;"))))
+    assert ("metrics.`last/noop.value`" in state["selectedColumns"]) is shown
