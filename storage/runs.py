@@ -1,4 +1,4 @@
-"""Stage runs in a store: content-addressed blobs first, the manifest that names them last."""
+"""Stage runs in a store: the artifacts as content-addressed blobs, then the manifest that lists them."""
 
 import difflib
 import hashlib
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a finished stage run made. Written last: its existence means that the run is complete."""
+    """The description of a finished stage run. It is written last, so if it exists, the stage run is complete."""
 
     identity: str
     stage: str
@@ -36,13 +36,13 @@ class Manifest:
     metrics: Mapping[str, float]
     history: tuple[Mapping[str, float], ...]
     info: Mapping[str, str]
-    """Facts and environment (device, versions of Python and torch), for people; never compared."""
+    """Facts and environment (device, versions of Python and torch), for readers; never compared."""
     created: float
     seconds: float
 
     @property
     def digest(self) -> str:
-        """One digest of all files, the run's content (not its time or place)."""
+        """The digest of the names and contents of all files; independent of time and machine."""
         named = [f"{file.digest}  {name}\n" for name, file in sorted(self.files.items())]
         return hashlib.sha256("".join(named).encode()).hexdigest()
 
@@ -52,12 +52,12 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Manifest":
-        """Read what `to_json` wrote. Raises `TypeError` or `ValueError` for anything else."""
+        """Return the manifest that `to_json` described. Raises `TypeError` or `ValueError` for an invalid object."""
         files = {layout.checked_key(name): File(**file) for name, file in value["files"].items()}
         return cls(**{**value, "files": files, "history": tuple(value["history"])})
 
     def require_same_run(self, other: "Manifest") -> None:
-        """Raise `IntegrityError` with a diff if `other` has the same identity, but another config, seed or inputs."""
+        """Raise `IntegrityError` with a diff if `other`, of the same identity, has another config, seed or inputs."""
         stored, wanted = (
             json.dumps(
                 {"stage": m.stage, "seed": m.seed, "config": m.config, "inputs": m.inputs}, indent=1, sort_keys=True
@@ -70,7 +70,7 @@ class Manifest:
 
 
 class Artifacts:
-    """Reads the artifacts of one finished stage run; every file is verified against its digest before it is used."""
+    """The artifacts of a finished stage run. Every file is verified against its digest before it is used."""
 
     def __init__(self, store: Store, manifest: Manifest, *, cache: Cache) -> None:
         self._store = store
@@ -79,18 +79,20 @@ class Artifacts:
 
     @property
     def manifest(self) -> Manifest:
-        """What the run made."""
+        """The manifest of the stage run."""
         return self._manifest
 
     def path(self, name: str) -> Path:
-        """Return a local, verified file to read or memory-map. A local store gives its own file: all share one copy.
+        """Return a local, verified file to read or memory-map. A local store returns its own file, without a copy.
 
-        Raises `NotFoundError`, or `IntegrityError` that names key, expected and got.
+        Raises:
+            NotFoundError: There is no such artifact.
+            IntegrityError: The content does not match the digest.
         """
         file = self._manifest.files.get(name)
         if file is None:
-            there = ", ".join(sorted(self._manifest.files))
-            raise NotFoundError(f"{self._manifest.identity} has no artifact {name!r}; it has: {there}")
+            names = ", ".join(sorted(self._manifest.files))
+            raise NotFoundError(f"{self._manifest.identity} has no artifact {name!r}; it has: {names}")
         key = layout.blob(file.digest)
         return self._cache.fetch(self._store, key, file)
 
@@ -100,7 +102,7 @@ class Artifacts:
 
 
 def read_manifest(store: Store, key: str) -> Manifest:
-    """Return the manifest under `key`. Raises `NotFoundError`, or `IntegrityError` for what is none."""
+    """Return the manifest stored under `key`. Raises `NotFoundError`, or `IntegrityError` for an invalid manifest."""
     try:
         return Manifest.from_json(unsealed(key, store.get(key)))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -108,7 +110,14 @@ def read_manifest(store: Store, key: str) -> Manifest:
 
 
 class RunStore:
-    """Finished stage runs, by identity."""
+    """The finished stage runs of a store, by identity.
+
+    Example:
+        >>> from storage.memory import MemoryStore
+        >>> runs = RunStore(MemoryStore(), cache=folder)  # folder: Path
+        >>> runs.find("noop-0123") is None
+        True
+    """
 
     def __init__(self, store: Store, *, cache: Path) -> None:
         self._store = store
@@ -116,11 +125,11 @@ class RunStore:
         self._cache = Cache(cache)
 
     def find(self, identity: str, *, deep: bool = False) -> Manifest | None:
-        """Return the manifest of a finished run, or None; a damaged one counts as absent after a warning.
+        """Return the manifest of a finished run, or None. For a damaged run, a warning is logged and None is returned.
 
-        Checks that every blob is there with the right size and, if `deep`, its content (once per process and file;
-        a remote blob is downloaded for it). Do so before the run is used as an input: one that turns out damaged
-        is then simply run again, and `commit` heals it.
+        Checks that every blob exists with the right size. If `deep`, also checks its content, once per process and
+        file; remote blobs are downloaded for this. Use `deep` before a run becomes an input: a damaged run is then
+        executed again, and `commit` replaces the damaged blobs.
         """
         try:
             manifest = self._manifest(identity)
@@ -129,12 +138,12 @@ class RunStore:
             if damages := self._damages(manifest, deep=deep):
                 raise IntegrityError("; ".join(damages))
         except IntegrityError as error:
-            _log.warning("the stored run %s is not used: %s", identity, error)
+            _log.warning("the stored run %s is damaged and not used: %s", identity, error)
             return None
         return manifest
 
     def examine(self, identity: str) -> tuple[Manifest | None, tuple[str, ...]]:
-        """Return the manifest, where it can be read, and all that is damaged of the run, every byte checked."""
+        """Return the manifest, if it is readable, and all damages of the run. Every byte is checked."""
         try:
             manifest = self._manifest(identity)
         except IntegrityError as error:
@@ -142,10 +151,10 @@ class RunStore:
         return manifest, () if manifest is None else tuple(self._damages(manifest, deep=True))
 
     def open(self, identity: str) -> Artifacts:
-        """Return the artifacts of a finished run. Raises `NotFoundError`."""
+        """Return the artifacts of a finished run. Raises `NotFoundError` if there is no such intact run."""
         manifest = self.find(identity)
         if manifest is None:
-            raise NotFoundError(f"{self._store.uri} holds no finished, intact run {identity}")
+            raise NotFoundError(f"{self._store.uri} has no finished, intact run {identity}")
         return Artifacts(self._store, manifest, cache=self._cache)
 
     def checkpoints(self, identity: str) -> Checkpoints:
@@ -153,14 +162,17 @@ class RunStore:
         return Checkpoints(self._store, identity, cache=self._folder)
 
     def commit(self, manifest_without_files: Manifest, folder: Path) -> Manifest:
-        """Store every file of `folder` as blobs, then the manifest; if another finished it first, theirs is returned.
+        """Store every file of `folder` as a blob, then the manifest. If the run is already stored, return its manifest.
 
-        A damaged manifest or blob under the same identity is replaced. Raises `IntegrityError` with a diff if the
-        stored run has another config, and `ValueError` for a metric or config that is not JSON (NaN, infinity).
+        A damaged manifest or blob with the same identity is replaced.
+
+        Raises:
+            IntegrityError: The stored run has another config; the message shows a diff.
+            ValueError: A metric or the config is not JSON (NaN, infinity).
         """
         paths = files_in(folder)
-        sealed(manifest_without_files.to_json())  # what is no JSON leaves no blobs
-        files = ordered(self._put_blob, paths.values(), self._store.concurrency)  # one is hashed while others travel
+        sealed(manifest_without_files.to_json())  # raises for invalid JSON before any blob is written
+        files = ordered(self._put_blob, paths.values(), self._store.concurrency)  # hashing overlaps with uploads
         manifest = replace(manifest_without_files, files=dict(zip(paths, files, strict=True)))
         data = sealed(manifest.to_json())
         key = layout.manifest(manifest.identity)
@@ -181,14 +193,14 @@ class RunStore:
         except NotFoundError:
             return None
         if manifest.identity != identity:
-            raise IntegrityError(f"{key} is the manifest of {manifest.identity}")
+            raise IntegrityError(f"{key} is the manifest of {manifest.identity}, not of {identity}")
         return manifest
 
     def _damages(self, manifest: Manifest, *, deep: bool) -> list[str]:
-        """Return what is wrong with the blobs of a manifest, each with its name."""
+        """Return the damages of the manifest's blobs, each with the artifact's name."""
         files = sorted(manifest.files.items())
-        found = ordered(lambda entry: self._damage(entry[1], deep=deep), files, self._store.concurrency)
-        return [f"{name}: {damage}" for (name, _), damage in zip(files, found, strict=True) if damage is not None]
+        damages = ordered(lambda entry: self._damage(entry[1], deep=deep), files, self._store.concurrency)
+        return [f"{name}: {damage}" for (name, _), damage in zip(files, damages, strict=True) if damage is not None]
 
     def _damage(self, file: File, *, deep: bool) -> str | None:
         key = layout.blob(file.digest)
@@ -204,16 +216,15 @@ class RunStore:
         return None
 
     def _put_blob(self, path: Path) -> File:
-        """Store a file under its digest and return both facts; a damaged blob that lies there is replaced."""
+        """Store a file under its digest and return its digest and size. A damaged blob with this digest is replaced."""
         file = file_at(path)
         key = layout.blob(file.digest)
         try:
             self._store.put(key, path)
         except ExistsError:
             try:
-                with TemporaryDirectory(
-                    prefix="mindsweep-"
-                ) as folder:  # not the cache: the store's bytes are in question
+                # Not in the cache: the bytes in the store must be verified.
+                with TemporaryDirectory(prefix="mindsweep-") as folder:
                     fetch_verified(self._store, key, file, Path(folder) / file.digest)
             except IntegrityError:
                 self._store.put(key, path, replace=True)

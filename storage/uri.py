@@ -12,25 +12,38 @@ from storage.memory import MemoryStore
 from storage.retry import RetryPolicy
 
 FIRST_LOOK = 5.0
-"""Seconds of patience for the first look at a store, where a wrong address is likelier than an outage."""
+"""Seconds of `patience` for the first access to a store: a wrong address is then more likely than an outage."""
 
 
 def open_store(uri: str, *, patience: float = 60.0) -> Store:
-    """Return the store at `uri`. Touches neither disk nor network; `check_store` does.
+    """Return the store at `uri`, without access to disk or network; `check_store` accesses it.
 
-    A remote store bridges outages of up to `patience` seconds. A relative `file://runs/store` is resolved from here.
-    Raises `ValueError` for anything but the known schemes.
+    A remote store is retried for up to `patience` seconds. A relative path, such as `file://runs/store`, is relative to
+    the working directory.
+
+    Raises:
+        ValueError: The scheme is unknown, or the URI is incomplete.
+
+    Example:
+        >>> store = open_store("memory://")
+        >>> store.put("notes/first", b"text")
+        >>> store.get("notes/first"), list(store.list("notes/"))
+        (b'text', ['notes/first'])
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        raise ValueError(f"a store is a URI such as {Path(uri).absolute().as_uri()}, but got {uri!r}")
+        raise ValueError(f"a store must be a URI such as {Path(uri).absolute().as_uri()}, but got {uri!r}")
     if scheme not in _SCHEMES:
         raise ValueError(f"unknown store scheme {scheme!r} in {uri!r}; known: {', '.join(sorted(_SCHEMES))}")
     return _SCHEMES[scheme](rest, patience)
 
 
 def check_store(store: Store) -> None:
-    """Raise `UnavailableError` unless `store` can be written and read now and keeps what was written first."""
+    """Check that `store` can be written and read, and does not overwrite keys.
+
+    Raises:
+        UnavailableError: The store cannot be accessed, or it overwrites keys.
+    """
     key = f"probes/{uuid.uuid4().hex}"
     store.put(key, b"first")
     try:
@@ -38,20 +51,22 @@ def check_store(store: Store) -> None:
     except ExistsError:
         return
     else:
-        raise UnavailableError(f"{store.uri} lets a key be written twice: its server ignores If-None-Match")
+        raise UnavailableError(
+            f"{store.uri} overwrites existing keys; its server must support the header If-None-Match"
+        )
     finally:
         store.delete(key)
 
 
 def _open_file(rest: str, _: float) -> Store:
     if not rest:
-        raise ValueError("a file store needs a folder: file:///folder")
+        raise ValueError("the URI file:// has no folder; write file:///folder")
     return LocalStore(Path(unquote(rest)).expanduser())
 
 
 def _open_memory(rest: str, _: float) -> Store:
     if rest:
-        raise ValueError(f"a memory store has no name: write memory:// without {rest!r}")
+        raise ValueError(f"a memory store has no name; write memory:// without {rest!r}")
     return MemoryStore()
 
 

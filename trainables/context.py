@@ -1,4 +1,4 @@
-"""What a stage sees while it runs: its config, its inputs, and the small context a training loop is written against."""
+"""The interface between a stage and its executor: config, seed, inputs, output folder, checkpoints and reports."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,16 +19,16 @@ class EpochReport(Protocol):
     """Receives the metrics of one epoch (names without the stage, epochs from 1)."""
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Take in one epoch."""
+        """Receive the metrics of one epoch."""
 
 
 def silent(epoch: int, metrics: Mapping[str, float]) -> None:
-    """Report to nobody."""
+    """Ignore the report."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Which of the processes that execute a stage run together this one is, and whom it tells about epochs."""
+    """The role of this process in the execution of a stage run: its rank, the number of workers, and its report."""
 
     report: EpochReport = silent
     rank: int = 0
@@ -38,25 +38,25 @@ class Part:
 
 @dataclass(frozen=True)
 class Context:
-    """Where and for whom a stage runs. Nothing in it may change what comes out.
+    """The environment of a stage's execution. Nothing in it may change the result.
 
-    `report` may raise to stop the run (early stopping by a scheduler): loops let it pass.
+    `report` may raise to stop the run (early stopping by a scheduler). Training loops must not catch that exception.
     """
 
     output: Path
-    """An empty folder; what lies in it when the stage returns becomes the run's artifacts."""
+    """An empty folder. The files in it when the stage returns become the artifacts of the stage run."""
     checkpoints: CheckpointKeeper
     report: EpochReport = silent
     rank: int = 0
     world_size: int = 1
     telemetry: Telemetry = field(default_factory=Telemetry)
-    """Is told where the time goes."""
+    """Records how the time is spent."""
 
     @contextmanager
     def checkpoint(self, epoch: int) -> Iterator[Path]:
-        """Yield an empty folder; the files that are put into it are kept as the checkpoint of `epoch`.
+        """Yield an empty folder. The files written into it are saved as the checkpoint of `epoch`.
 
-        A full disk or an absent store costs the checkpoint, with a warning, not the training.
+        If the disk is full or the store does not answer, the checkpoint is lost with a warning; training continues.
         """
         with self.telemetry.spending("checkpoint"), tempfile.TemporaryDirectory(prefix="mindsweep-") as folder:
             try:
@@ -70,21 +70,21 @@ class Context:
 
 @dataclass(frozen=True)
 class StageTask:
-    """Everything a stage's function is given."""
+    """The argument of a stage's function."""
 
     config: TrialConfig
     seed: int
     inputs: Mapping[str, Artifacts]
-    """Stage name to what that stage run made."""
+    """Stage name to the artifacts of that stage run."""
     context: Context
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage's function returns, beside the files in `context.output`."""
+    """The return value of a stage's function. Files are returned in `context.output`."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Final metrics, names without the stage."""
+    """Final metrics; names without the stage prefix."""
     history: tuple[Mapping[str, float], ...] = ()
     """Metrics per epoch, from epoch 1."""
     info: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""Runs stage runs against a store: one execution for each identity, artifacts first, manifest last.
+"""Execution of stage runs against a store: each identity is computed once, artifacts first, manifest last.
 
-A stage run that the store holds already is read, not run. One that was interrupted finds its checkpoints by its
-identity, so whoever runs it next, wherever, continues it.
+A stage run that the store already holds is read, not executed. Checkpoints are stored by identity, so an interrupted
+stage run continues on any node that executes it next.
 """
 
 import math
@@ -28,33 +28,40 @@ Row = dict[str, Any]
 
 
 class RowReport(Protocol):
-    """Receives rows; `live` tells an epoch that was just trained from one that was read back."""
+    """Receives rows. `live` is true if the epoch was just trained, false if it was read from the store."""
 
     def __call__(self, row: Row, *, live: bool) -> None:
-        """Take in one row."""
+        """Receive one row."""
 
 
 class Maker(Protocol):
     """Executes a stage run that the store does not hold, and returns its manifest."""
 
     def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
-        """Execute `run`, telling `part.report` about its epochs."""
+        """Execute `run`; call `part.report` after each epoch."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial yields, as plain JSON values."""
+    """The results of a finished trial, as plain JSON values."""
 
     metrics: Mapping[str, float]
-    """`stage.metric` to value, of all stages; values that are not finite are left out."""
+    """`stage.metric` to value, for all stages. Values that are not finite are left out."""
     runs: Mapping[str, Mapping[str, Any]]
-    """Stage to {identity, reused, seconds}: the seconds are those of the real execution, whenever that was."""
+    """Stage to {identity, reused, seconds}. For a reused stage run, `seconds` is the time of its first execution."""
 
 
 def execute(
     run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, report: EpochReport = silent
 ) -> Manifest:
-    """Return the manifest of `run`, running it first if the store does not hold it intact.
+    """Return the manifest of `run`. The stage run is executed first if the store does not hold it intact.
+
+    Example:
+        >>> from trainables.graph import stage_runs
+        >>> config = TrialConfig.model_validate({"noop": {"value": 0.5, "epochs": 2}})
+        >>> (run,) = stage_runs(config, seed=0, targets=["noop"])
+        >>> execute(run, config, runs=runs, scratch=folder).metrics  # runs: RunStore, folder: Path
+        {'value': 0.5}
 
     Raises:
         IntegrityError: The store holds another config under this identity.
@@ -64,10 +71,10 @@ def execute(
 
 
 def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
-    """Execute `run`, or take part in that as one of several processes; the first of them commits what it made.
+    """Execute `run`, alone or as one of several worker processes. The process of rank 0 commits the artifacts.
 
     Returns:
-        The manifest; that of another process than the first is not stored, and says nothing of files.
+        The manifest. In processes of other ranks it is not stored and lists no files.
     """
     function: StageFunction = resolve_reference(STAGES[run.stage].implementation)
     _limit_threads()
@@ -82,7 +89,7 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         context = Context(Path(folder), kept, part.report, part.rank, part.world_size, part.telemetry)
         try:
             result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
-        finally:  # whoever goes on with this run, be it at once, finds all of its last checkpoint
+        finally:  # the process that continues this run, possibly at once, must find a complete checkpoint
             with part.telemetry.spending("checkpoint"):
                 kept.drain()
         manifest = _manifest(run, result, time.monotonic() - started)
@@ -102,34 +109,35 @@ def execute_trial(
     make: Maker = execute_anew,
     telemetry: Telemetry | None = None,
 ) -> TrialResult:
-    """Run the stages of `spec` in order; `report` sees every epoch of every stage once, read-back ones included.
+    """Run the stages of `spec` in order.
 
-    `make` executes those that the store lacks; `telemetry` is told how far it is and where the time goes.
+    `report` receives every epoch of every stage once, also of stage runs that are read from the store. `make` executes
+    the stage runs that the store does not hold. `telemetry` records the progress and how the time is spent.
     """
-    told = telemetry if telemetry is not None else Telemetry()
+    watch = telemetry if telemetry is not None else Telemetry()
     config = TrialConfig.model_validate(spec.config)
-    with told.spending("data"):
+    with watch.spending("data"):
         absent = missing_runs(spec.runs, runs)
     metrics: dict[str, float] = {}
-    done: dict[str, dict[str, Any]] = {}
+    stages: dict[str, dict[str, Any]] = {}
     for run in spec.runs:
-        live = _LiveRows(run.stage, report, told)
-        with told.spending("data"):
+        live = _LiveRows(run.stage, report, watch)
+        with watch.spending("data"):
             reused = None if run.identity in absent else _stored(run, runs)
-        part = Part(live, telemetry=told)
+        part = Part(live, telemetry=watch)
         manifest = reused or make(run, config, runs=runs, scratch=scratch, part=part)
         for epoch, values in enumerate(manifest.history, start=1):
             if epoch not in live.seen:
                 report(row(run.stage, epoch, values), live=False)
         metrics |= {f"{run.stage}.{name}": value for name, value in finite(manifest.metrics).items()}
-        done[run.stage] = {"identity": run.identity, "reused": reused is not None, "seconds": manifest.seconds}
-    return TrialResult(metrics, done)
+        stages[run.stage] = {"identity": run.identity, "reused": reused is not None, "seconds": manifest.seconds}
+    return TrialResult(metrics, stages)
 
 
 def missing_runs(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
-    """Return the identities of those of `wanted` (inputs first) that the store does not hold intact.
+    """Return the identities of the stage runs in `wanted` (inputs first) that the store does not hold intact.
 
-    What a missing one reads is checked byte by byte: an input found damaged in the middle of a run would end it.
+    The inputs of a missing stage run are verified byte by byte, because a damaged input would end the run.
     """
     absent: set[str] = set()
     read: set[str] = set()
@@ -141,7 +149,7 @@ def missing_runs(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
 
 
 def find_intact(run: StageRun, runs: RunStore) -> Manifest | None:
-    """Return the manifest of `run` if the store holds it and, byte by byte, what it made.
+    """Return the manifest of `run` if the store holds it and its artifacts, verified byte by byte; else None.
 
     Raises:
         IntegrityError: The store holds another config under this identity.
@@ -173,7 +181,7 @@ def _manifest(run: StageRun, result: StageResult, seconds: float) -> Manifest:
 
 
 class _LiveRows:
-    """Passes the epochs of a running stage on as rows, and remembers which."""
+    """Reports the epochs of a running stage as rows, and remembers their numbers."""
 
     def __init__(self, stage: str, report: RowReport, telemetry: Telemetry) -> None:
         self._stage = stage
@@ -189,17 +197,17 @@ class _LiveRows:
 
 
 def row(stage: str, epoch: int, metrics: Mapping[str, float]) -> Row:
-    """Return the row of one epoch, stamped with the time of now (seconds since 1970)."""
+    """Return the row of one epoch, with the current time in seconds since 1970."""
     return {"stage": stage, "epoch": epoch, "metrics": finite(metrics), "time": time.time()}
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the finite ones of `metrics`, as plain floats: JSON knows no NaN."""
+    """Return the finite values of `metrics` as plain floats. JSON has no NaN."""
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
 def environment() -> dict[str, str]:
-    """Return where this process runs: facts for a manifest, none of which decides a result."""
+    """Return facts about this process and machine for a manifest. None of them affects a result."""
     uname = os.uname()
     facts = {
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -216,7 +224,7 @@ def environment() -> dict[str, str]:
 
 
 def _limit_threads() -> None:
-    """Let torch, if the stage loaded it, use as many threads as Ray granted CPUs: one unless the grant says more."""
+    """Set torch's number of threads, if torch is loaded, to the number of CPUs that Ray granted. The default is 1."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -1,13 +1,13 @@
-"""Why a trial or stage run failed: one word for what a traceback tells, to count by and to decide on another try."""
+"""The cause of a failed trial or stage run, as one word. Failures are counted and retried by their cause."""
 
 import errno
 from collections.abc import Iterator
 from typing import Literal
 
 Cause = Literal["DIVERGED", "OUT_OF_MEMORY", "DISK_FULL", "WORKER_LOST", "NODE_LOST", "STORE_LOST", "DEADLINE", "ERROR"]
-"""DIVERGED: a loss or target is not finite. WORKER_LOST: its process died. NODE_LOST: the machine of that process did.
-STORE_LOST: the store did not answer for as long as it is asked again.
-DEADLINE: it made no progress for as long as `--stall-timeout` allows. ERROR: anything else, most likely a bug."""
+"""DIVERGED: a loss or target is not finite. WORKER_LOST: the worker process died. NODE_LOST: the worker's machine died.
+STORE_LOST: the store did not answer, also after all retries.
+DEADLINE: no progress within `--stall-timeout`. ERROR: anything else, most likely a bug."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BY_KIND: dict[str, Cause] = {
@@ -20,11 +20,11 @@ _BY_KIND: dict[str, Cause] = {
     "RayActorError": "WORKER_LOST",
     "WorkerCrashedError": "WORKER_LOST",
     "PeerLostError": "WORKER_LOST",
-    # Ray Train's, where a worker or its place is gone before all have begun: the places themselves were granted.
+    # Ray Train: a worker or its bundle was lost before all workers started. The bundles themselves were granted.
     "WorkerGroupStartupTimeoutError": "WORKER_LOST",
     "WorkerGroupStartupFailedError": "WORKER_LOST",
 }
-"""By a class's name, so that no engine is imported to ask: torch and Ray have an OutOfMemoryError each."""
+"""Name of an exception class to cause. By name, so torch and Ray are not imported; each has an OutOfMemoryError."""
 _BY_TEXT: dict[str, Cause] = {
     "can't allocate memory": "OUT_OF_MEMORY",
     "running low on memory": "OUT_OF_MEMORY",
@@ -35,16 +35,16 @@ _BY_TEXT: dict[str, Cause] = {
     "Disk quota exceeded": "DISK_FULL",
     "File too large": "DISK_FULL",
 }
-"""By what stands in it: torch on a CPU raises a plain RuntimeError, safetensors an error of its own, Ray one
-ActorDiedError for all deaths."""
+"""Part of a message to cause: torch on a CPU raises a plain RuntimeError, safetensors its own error, and Ray the same
+ActorDiedError for every death."""
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Return why `error` came about, by it and all errors that led to it (`raise ... from`, tasks, worker groups)."""
-    found = {cause for each in _chain(error) if (cause := _cause(each)) is not None}
-    # A lost worker or node is told less exactly than what killed it.
+    """Return the cause of `error`, from it and all errors that led to it (`raise ... from`, tasks, worker groups)."""
+    causes = {cause for linked in _chain(error) if (cause := _cause(linked)) is not None}
+    # The most specific cause first: a lost worker or node says less than the error that killed it.
     for cause in ("OUT_OF_MEMORY", "DISK_FULL", "DIVERGED", "STORE_LOST", "NODE_LOST", "WORKER_LOST"):
-        if cause in found:
+        if cause in causes:
             return cause
     return "ERROR"
 
@@ -67,14 +67,14 @@ def _named(error: BaseException, name: str) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and what led to it: its causes, its context, and of a worker group's the workers' errors."""
+    """Yield `error` and the errors that led to it: causes, contexts, and the workers' errors of a worker group."""
     waiting, seen = [error], set[int]()
     while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
+        current = waiting.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(each))
-        yield each
-        inner = [each.__cause__, each.__context__, getattr(each, "cause", None)]
-        inner += getattr(each, "worker_failures", {}).values()
+        seen.add(id(current))
+        yield current
+        inner = [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        inner += getattr(current, "worker_failures", {}).values()
         waiting += [other for other in inner if isinstance(other, BaseException)]

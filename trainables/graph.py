@@ -1,6 +1,6 @@
-"""The stages: what each is made of, what it needs, and the identity of every stage run of a trial.
+"""The graph of stages: the config sections and inputs of each stage, and the identities of a trial's stage runs.
 
-Importing this loads no stage: `implementation` names the function to import when a stage is really run.
+Importing this module loads no stage: `implementation` names the function that is imported when the stage is executed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,20 +15,20 @@ from trainables.identity import SCHEMA, digest, identity_fields
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of step: a pure function of its config sections, its seed and its inputs."""
+    """One step of a trial: a pure function of its config sections, its seed and its inputs."""
 
     name: str
     version: int
-    """Raised when the same config would give another result; every run of the stage is then done anew."""
+    """Increased when the same config would give another result. All runs of the stage are then executed again."""
     sections: tuple[str, ...]
     inputs: tuple[str, ...]
     implementation: str
     seeded: bool = False
     cores: int = 1
-    """CPUs that a shared run is granted where the cluster has them. Only where they change no bit of the result."""
+    """CPUs of a shared stage run, if the cluster has them. More than 1 only if the result stays bit-identical."""
     fingerprint: str | None = None
-    """Names a function from `TrialConfig` to JSON values, for what decides the result beside the config (files).
-    It reads the stage's own sections only."""
+    """The reference of a function from `TrialConfig` to JSON values. They describe what affects the result and is not
+    in the config, such as files. The function reads only the stage's own sections."""
 
 
 STAGES: Mapping[str, Stage] = {
@@ -89,13 +89,13 @@ STAGES: Mapping[str, Stage] = {
 
 @dataclass(frozen=True)
 class StageRun:
-    """One execution of a stage, known by its identity. Plain JSON values only: it crosses process boundaries."""
+    """One execution of a stage, with its identity. Plain JSON values only: it is sent between processes."""
 
     stage: str
     identity: str
     seed: int
     config: Mapping[str, Any]
-    """The identity fields of the stage's sections, as hashed."""
+    """The identity fields of the stage's sections, as they are hashed."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Stage name to identity."""
 
@@ -105,24 +105,32 @@ class StageRun:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "StageRun":
-        """Read what `to_json` wrote."""
+        """Return the stage run that `to_json` described."""
         return cls(**value)
 
 
 def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
-    """Return the least and the most processes that may execute a run of `stage` together."""
+    """Return the minimum and maximum number of worker processes for a run of `stage`."""
     section = getattr(config, stage, None)
     return workers_range(getattr(getattr(section, "train", section), "workers", 1))
 
 
 def resolve_reference(reference: str) -> Any:
-    """Import what `package.module:name` names."""
+    """Import and return the object that `package.module:name` refers to."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 
 
 def ancestors(targets: Iterable[str]) -> tuple[str, ...]:
-    """Return `targets` and all that they need, inputs first. Raises `KeyError` for an unknown stage."""
+    """Return `targets` and all stages they depend on, inputs first.
+
+    Raises:
+        KeyError: A stage is unknown.
+
+    Example:
+        >>> ancestors(["semantic"])
+        ('data', 'features', 'voxels', 'semantic')
+    """
     ordered: dict[str, None] = {}
 
     def visit(name: str) -> None:
@@ -136,16 +144,16 @@ def ancestors(targets: Iterable[str]) -> tuple[str, ...]:
 
 
 Memory = dict[tuple[Any, ...], dict[str, Any]]
-"""A stage's name and config sections to what decides its result, for `stage_runs` of many configs."""
+"""A cache for `stage_runs` of many configs: a stage's name and config sections to the fields that are hashed."""
 
 
 def stage_runs(
     config: TrialConfig, *, seed: int, targets: Iterable[str], memory: Memory | None = None
 ) -> tuple[StageRun, ...]:
-    """Return the stage runs that `targets` need under `config`, inputs first. A pure function, but for fingerprints.
+    """Return the stage runs that `targets` need with `config`, inputs first.
 
-    With a `memory` that several calls share, what configs have in common is described, and its files are looked at,
-    once: at the first of these calls.
+    This is a pure function, except that fingerprints read files. If several calls share a `memory`, config sections
+    that they have in common are hashed once, and the files are read once, at the first of these calls.
     """
     runs: dict[str, StageRun] = {}
     known: Memory = {} if memory is None else memory

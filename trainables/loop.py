@@ -1,11 +1,11 @@
-"""The one training loop of all decoders: optimiser, schedule, early stopping, checkpoints, exact resume.
+"""The training loop of all decoders: optimiser, schedule, early stopping, checkpoints, exact resume.
 
-On CPU a run that was interrupted after any epoch and resumed ends bit-equal to one that was not: batch order, masks,
-augmentation and dropout of an epoch come from its own random streams (`trainables.randomness`), and a checkpoint holds
-all else. Nothing is read back from the device within an epoch.
+On a CPU, a run that is interrupted after any epoch and resumed gives the same bits as an uninterrupted run. The batch
+order, masks, augmentation and dropout of an epoch come from random streams of that epoch (`trainables.randomness`). A
+checkpoint holds the rest of the state. Within an epoch no value is read back from the device.
 
-Several processes can run one loop together, in step (`trainables.distributed`): what they train is the same up to
-rounding, so a checkpoint made by one of them is continued by any number.
+Several processes can run one loop together (`trainables.distributed`). Their weights are equal up to rounding, so a
+checkpoint can be continued by any number of processes.
 """
 
 import json
@@ -34,7 +34,7 @@ class DivergedError(RuntimeError):
 
 
 class Learner(Protocol):
-    """What the loop trains: a network, its loss on some training rows, and its validation."""
+    """The object that the loop trains: a network with its training loss and its validation metrics."""
 
     @property
     def model(self) -> nn.Module:
@@ -45,27 +45,28 @@ class Learner(Protocol):
         """The number of training rows."""
 
     def begin_epoch(self, streams: Streams) -> None:
-        """Draw what lasts an epoch."""
+        """Draw the random values that stay fixed for one epoch."""
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
-        """Return the loss on training rows `rows` [batch]; call `forward` for the model, once, with whole batches.
+        """Return the loss on training rows `rows` [batch].
 
-        It may be compiled, or computed by several processes.
+        Call `forward` instead of the model, exactly once, with the whole batch. It may be compiled, or distributed over
+        several processes.
         """
 
     def evaluate(self) -> dict[str, float]:
-        """Return the validation metrics; the model is in evaluation mode."""
+        """Return the validation metrics. The model is in evaluation mode."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return what must survive an interruption beside the weights."""
+        """Return the state, other than the weights, that a checkpoint must hold."""
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Restore the state that `state` returned."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """How and for how long to train."""
+    """The settings of one training."""
 
     stage: str
     seed: int
@@ -79,7 +80,7 @@ class Job:
 
     @property
     def device(self) -> torch.device:
-        """Where to train."""
+        """The device to train on."""
         return pick_device(self.config.device)
 
     @property
@@ -88,13 +89,13 @@ class Job:
         return Team(self.context.rank, self.context.world_size, self.device)
 
     def streams(self, epoch: int) -> Streams:
-        """Return the random streams of `epoch`, counted from 1; 0 is before the first."""
+        """Return the random streams of `epoch`, counted from 1. Epoch 0 is before training."""
         return Streams(self.seed, self.stage, epoch=epoch, device=self.device)
 
 
 @dataclass
 class LoopState:
-    """What has been reached: all that a checkpoint holds beside tensors."""
+    """The progress of a training: the content of a checkpoint that is not tensors."""
 
     epoch: int = 0
     best_epoch: int = 0
@@ -103,10 +104,10 @@ class LoopState:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device that "auto", "cpu" or "cuda" means here."""
+    """Return the torch device for "auto", "cpu" or "cuda" on this machine."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    # By its number: where several workers share a machine each has chosen its own (safetensors would take the first).
+    # With its index: each of several workers on a machine has its own GPU, and safetensors would use the first.
     return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
@@ -116,7 +117,7 @@ def precision(config: TrainConfig, device: torch.device) -> AbstractContextManag
 
 
 def learning_rate(config: TrainConfig, *, step: int, epoch: int, width: int) -> float:
-    """Return the rate of `step` (from 1) in `epoch` (from 1)."""
+    """Return the learning rate of `step` (from 1) in `epoch` (from 1)."""
     return of_kind(_SCHEDULES, config.schedule, field="train.schedule")(config, step, epoch, width)
 
 
@@ -130,7 +131,7 @@ def _exponential(config: TrainConfig, step: int, epoch: int, width: int) -> floa
 
 
 def _noam(config: TrainConfig, step: int, epoch: int, width: int) -> float:
-    """Return the released code's rate: `lr` has no effect (mind-animator.md B08)."""
+    """Return the learning rate of the released code: `lr` has no effect (mind-animator.md B08)."""
     warmup = max(config.warmup_steps, 1)
     return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
 
@@ -140,17 +141,17 @@ _SCHEDULES: Mapping[str, Callable[[TrainConfig, int, int, int], float]] = {
     "exponential": _exponential,
     "noam": _noam,
 }
-"""By `train.schedule`: from config, step, epoch and width."""
+"""`train.schedule` to the function that returns the learning rate."""
 
 
 def l1_weight(config: TrainConfig, epoch: int) -> float:
-    """Return the L1 penalty's weight in `epoch` (from 1); it decays faster and faster (mind-animator.md B10)."""
+    """Return the weight of the L1 penalty in `epoch` (from 1). Its decay accelerates (mind-animator.md B10)."""
     passed = epoch - 1
     return config.l1 * math.exp(-config.l1_decay * passed * (passed - 1) / 2)
 
 
 def train(learner: Learner, job: Job) -> LoopState:
-    """Train `learner.model`, which ends with the weights of its best epoch; continues from the latest checkpoint.
+    """Train `learner.model`, from the latest checkpoint if there is one. The weights of the best epoch are kept.
 
     Raises:
         DivergedError: A loss or the monitored metric is not finite.
@@ -164,7 +165,7 @@ def train(learner: Learner, job: Job) -> LoopState:
 
 
 class _Loop:
-    """The state of one training: learner, optimiser, progress, best weights."""
+    """The state of one training: learner, optimiser, progress and best weights."""
 
     def __init__(self, learner: Learner, job: Job) -> None:
         self.learner, self.job, self.team = learner, job, job.team
@@ -181,7 +182,7 @@ class _Loop:
         self.steps = math.ceil(learner.rows / config.batch_size)
 
     def finished(self) -> bool:
-        """Tell whether the last epoch was reached or patience is at an end."""
+        """Return whether the last epoch is reached, or early stopping has run out of patience."""
         progress, config = self.progress, self.job.config
         waited = progress.epoch - progress.best_epoch
         return progress.epoch >= config.epochs or (config.patience > 0 and waited >= config.patience)
@@ -202,7 +203,7 @@ class _Loop:
         metrics = {"loss": losses.mean().item(), **self.learner.evaluate()} if self.team.leads else {}
         metrics = self.team.told(metrics)
         self._record(epoch, metrics)
-        if self.team.leads and not self.finished():  # what follows the last epoch is cheaper done again than saved
+        if self.team.leads and not self.finished():  # repeating the work after the last epoch is cheaper than saving
             self._save()
         self.job.context.report(epoch, metrics)
 
@@ -241,7 +242,7 @@ class _Loop:
             self.best = {name: tensor.clone() for name, tensor in self.learner.model.state_dict().items()}
 
     def _save(self) -> None:
-        """Save a checkpoint: safetensors and JSON only. The best weights are left out where they are the latest."""
+        """Save a checkpoint as safetensors and JSON. The best weights are left out if they are the latest ones."""
         with self.job.context.checkpoint(self.progress.epoch) as folder:
             save_file(self.learner.model.state_dict(), folder / "model.safetensors")
             if self.progress.best_epoch != self.progress.epoch:
@@ -254,7 +255,7 @@ class _Loop:
         """Continue from the latest checkpoint, if there is one.
 
         Raises:
-            RuntimeError: Not all processes that train together see the same one.
+            RuntimeError: The processes that train together found different checkpoints.
         """
         self._restore()
         self.team.equalise(self.learner.model)
@@ -266,10 +267,10 @@ class _Loop:
             )
 
     def _restore(self) -> None:
-        found = self.job.context.checkpoints.latest()
-        if found is None:
+        latest = self.job.context.checkpoints.latest()
+        if latest is None:
             return
-        _, folder = found
+        _, folder = latest
         device = str(self.job.device)
         self.learner.model.load_state_dict(load_file(folder / "model.safetensors", device=device))
         best = folder / "best.safetensors"
@@ -292,7 +293,7 @@ class _Loop:
 
 
 def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
-    """Return Adam, with decoupled weight decay (AdamW) where one is set; the fused kernel runs on CPU and CUDA."""
+    """Return Adam, or AdamW if the config sets weight decay. The fused kernel runs on CPU and CUDA."""
     kind = torch.optim.AdamW if config.weight_decay > 0 else torch.optim.Adam
     return kind(
         parameters,
@@ -305,7 +306,7 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch
 
 
 def add_l1_gradient(parameters: list[nn.Parameter], weight: float) -> None:
-    """Add the gradient of `weight` * sum |p| to all parameters: the penalty itself need not be computed."""
+    """Add the gradient of the L1 penalty `weight` * sum |p| to all parameters. The penalty itself is not computed."""
     if weight > 0:
         learned = [(p.detach(), p.grad) for p in parameters if p.grad is not None]
         signs = torch._foreach_sign([p for p, _ in learned])

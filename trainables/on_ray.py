@@ -1,6 +1,6 @@
-"""What runs on Ray: one trial as a Tune function, one shared stage run as a task. Arguments and answers are JSON.
+"""The functions that run on Ray: a trial as a Tune function, a shared stage run as a task. They exchange JSON.
 
-A failing trial does not raise: its traceback is part of its last result, so the study goes on and the record has it.
+A failed trial does not raise. Its last result holds the traceback, so the study continues and the failure is recorded.
 """
 
 import json
@@ -25,30 +25,31 @@ from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
 
 EPOCH = "epoch"
-"""In a result: the epoch of the target's stage that a scheduler decides on."""
+"""Key of a result: the epoch of the target's stage, for the scheduler's decision."""
 TARGET = "target"
-"""In a result: the target's value at that epoch."""
+"""Key of a result: the target's value at that epoch."""
 ROWS = "rows"
-"""In a result: the rows since the last one, as JSON text, so that Tune does not walk through them."""
+"""Key of a result: the rows since the last result. They are JSON text, so that Tune does not traverse them."""
 SAMPLES = "samples"
-"""In a result: what the worker used since the last one (`trainables.telemetry`), as JSON text."""
+"""Key of a result: the samples of resource use since the last result (`trainables.telemetry`), as JSON text."""
 ENDED = "ended"
-"""In a trial's last result: the body of its `finished` event, as far as the worker knows it, as JSON text."""
+"""Key of a trial's last result: the fields of its `finished` event that the worker knows, as JSON text."""
 DONE = "done"
-"""In a result: Tune's own key for the last one. It spares the round trip in which Tune asks whether there is more."""
+"""Key of the last result, defined by Tune. It saves the round trip in which Tune asks for a further result."""
 
 SCRATCH_VARIABLE = "MINDSWEEP_SCRATCH"
-"""A node whose environment has it keeps scratch and cache there, on its own disk, not where the driver's home is."""
+"""Environment variable of a node: the folder for scratch and cache, on a local disk. By default they are in the
+driver's home folder."""
 
 _PERIOD = 1.0
-"""Seconds between two results that no scheduler waits for: each result costs the driver some milliseconds."""
+"""Seconds between two results if no scheduler waits for them. Each result costs the driver some milliseconds."""
 
 
 def trial_function(config: Mapping[str, Any]) -> None:
-    """Run the trial `config["spec"]` (TrialSpec JSON text) at the place that `config` names: store, scratch, cache.
+    """Run the trial `config["spec"]` (TrialSpec as JSON text) with the store, scratch and cache that `config` names.
 
-    With `config["scheduled"]` each epoch of the target's stage is a result that a scheduler may answer with an early
-    stop, but not the last one: what is trained to the end is also kept. Other rows go out about every second.
+    If `config["scheduled"]` is true, each epoch of the target's stage is sent as a result, and the scheduler may stop
+    the trial. The last epoch is exempt, so that a fully trained stage is kept. Other rows are sent about every second.
     """
     spec = TrialSpec.from_json(json.loads(config["spec"]))
     started = time.monotonic()
@@ -60,16 +61,16 @@ def trial_function(config: Mapping[str, Any]) -> None:
 
 
 def _ended(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry: Telemetry) -> dict[str, Any]:
-    """Run the trial and return what is to be recorded of it: a failure is told, not raised."""
+    """Run the trial and return the body of its `finished` event. A failure is returned, not raised."""
     runs, scratch = _runs(config), _scratch(config)
     ended = attempt(spec, runs=runs, scratch=scratch, report=rows, make=_Maker(config), telemetry=telemetry)
     return {**ended, **({"workers": len(granted)} if (granted := _bundles()) else {})}
 
 
 def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping[str, Any], *inputs: str) -> str:
-    """Run one stage run that several trials need, and return its identity.
+    """Execute a stage run that several trials need, and return its identity.
 
-    `inputs` are the answers of the tasks that make its inputs: passing them is what orders the tasks.
+    `inputs` are the results of the tasks that compute its inputs. Ray starts this task when they are available.
     """
     stage_run = StageRun.from_json(run)
     runs = _runs(place)
@@ -82,7 +83,7 @@ def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping
 
 
 class SharedRun:
-    """An actor that does the same for a run on several workers: Ray Train's controller must be in one."""
+    """The same as an actor, for a run on several workers: Ray Train's controller must run in an actor."""
 
     def run(self, *arguments: Any) -> str:
         """Call `shared_run`."""
@@ -90,7 +91,7 @@ class SharedRun:
 
 
 class _Maker:
-    """Executes stage runs on as many workers as their config asks for, or as were granted if these are fewer."""
+    """Executes stage runs on the number of workers in their config, or on the granted number if that is smaller."""
 
     def __init__(self, place: Mapping[str, Any]) -> None:
         self._place = {name: place[name] for name in ("store", "scratch", "cache")}
@@ -99,7 +100,7 @@ class _Maker:
         """Execute `run`."""
         granted = _bundles()
         workers = min(workers_of(config, run.stage)[1], max(1, len(granted)))
-        # Beside workers with GPUs this process has none: what needs no company then goes to one of them, too.
+        # If the workers have GPUs, this process has none, so a run on one worker is sent to a worker, too.
         if workers == 1 and not any(bundle.get("GPU", 0) > 0 for bundle in granted):
             return execute_anew(run, config, runs=runs, scratch=scratch, part=part)
         from trainables.on_workers import run_on_workers  # takes a second or two to import
@@ -108,12 +109,12 @@ class _Maker:
         settings = {"run": run.to_json(), "config": config.model_dump(mode="json"), "place": self._place}
         run_on_workers(_take_part, settings, granted[:workers], part.report)
         manifest = runs.find(run.identity)
-        assert manifest is not None, "the first worker has committed it"
+        assert manifest is not None, "worker 0 committed the manifest"
         return manifest
 
 
 def _bundles() -> list[dict[str, float]]:
-    """Return what was reserved for each worker beside this process, which then has nothing itself; else nothing."""
+    """Return the resources reserved for each worker, or an empty list if this process has resources of its own."""
     group, context = ray.util.get_current_placement_group(), ray.get_runtime_context()
     own = context.get_assigned_resources()  # type: ignore[no-untyped-call]
     return [] if group is None or own else list(group.bundle_specs)
@@ -129,17 +130,17 @@ def _take_part(settings: dict[str, Any]) -> None:
 
 
 def unseen(place: Mapping[str, Any], key: str) -> str | None:
-    """Return why this node does not find `key` in the store at `place`; None if it does."""
+    """Return why this node does not find `key` in the store of `place`, or None if it does."""
     try:
-        return None if open_store(place["store"]).exists(key) else f"it holds no {key} there"
+        return None if open_store(place["store"]).exists(key) else f"the store that this node sees has no {key}"
     except (StoreError, ValueError) as error:
         return str(error)
 
 
 class _Rows:
-    """Sends rows to Tune in batches; where a scheduler decides, at once with the target's value.
+    """Sends rows to Tune in batches. Rows that a scheduler decides on are sent at once, with the target's value.
 
-    Rows that were read back carry no epoch for the scheduler: what is already paid for is not stopped.
+    Rows read from the store are not sent to the scheduler: a stage that is already computed is not stopped.
     """
 
     def __init__(self, telemetry: Telemetry, decisions: Decisions | None) -> None:
@@ -157,7 +158,7 @@ class _Rows:
             self._send({})
 
     def take(self) -> dict[str, str]:
-        """Return the rows and samples that were not sent, as JSON texts, and forget them."""
+        """Return the rows and samples that are not sent yet, as JSON texts, and clear them."""
         rows, self._rows = self._rows, []
         return {ROWS: json.dumps(rows), SAMPLES: json.dumps(self._telemetry.take())}
 
@@ -180,6 +181,6 @@ def _scratch(place: Mapping[str, Any]) -> Path:
 
 
 def _here(folder: str) -> Path:
-    """Return where this node keeps what the driver keeps in `folder`: there too, unless the node names a disk."""
+    """Return this node's path of the driver's `folder`: the same path, or below the folder in SCRATCH_VARIABLE."""
     disk = os.environ.get(SCRATCH_VARIABLE)
     return Path(folder) if disk is None else Path(disk) / Path(folder).name

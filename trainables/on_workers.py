@@ -1,10 +1,11 @@
-"""A training loop on several workers: Ray Train's TorchTrainer, in the placement group that this process was granted.
+"""A training loop on several workers: Ray Train's TorchTrainer in the placement group of this process.
 
-Whoever starts a trial reserves a bundle for each worker together with the trial, and removes the placement group with
-it, which ends whatever runs there. Ray Train by itself creates a placement group for each training: that one outlives a
-stopped trial unless another process and the dashboard remove it (ray issues 54305, 65881), and two trials can each hold
-half of what they need. The trainer's controller runs in the trial's own process. So a report is answered at once, and
-there are no processes beside the workers and the actor in which they meet. How: `trainables.ray_internals`.
+The platform reserves a bundle for each worker together with the trial. When the trial ends, its placement group is
+removed, which ends all its processes. Ray Train by default creates a placement group for each training. That group
+outlives a stopped trial unless another process and the dashboard remove it (ray issues 54305, 65881), and two trials
+can each hold half of the resources they need. The trainer's controller runs in the trial's process, so a report is
+answered at once. The only other processes are the workers and the actor that synchronises them. See
+`trainables.ray_internals`.
 """
 
 import json
@@ -21,11 +22,11 @@ from trainables.ray_internals import RunsInThisProcess, death_of, raised_by
 
 EPOCH, METRICS = "epoch", "metrics"
 Loop = Callable[[dict[str, Any]], None]
-"""A function that is called in each worker, with a JSON object."""
+"""A function that is called in each worker with a JSON object."""
 
 
 def part_of_worker() -> Part:
-    """Return which worker this process is, inside a loop that `run_on_workers` called, and select the worker's GPU."""
+    """Return the role of this worker, inside a loop that `run_on_workers` started. Selects the worker's GPU."""
     context = ray.train.get_context()
     device = get_device()
     if device.type == "cuda":
@@ -40,20 +41,20 @@ def _reported(epoch: int, metrics: Mapping[str, float]) -> None:
 
 
 def run_on_workers(loop: Loop, settings: dict[str, Any], bundles: list[dict[str, float]], report: EpochReport) -> None:
-    """Run `loop(settings)` in one process for each of `bundles`: the first bundles that were granted to this process.
+    """Run `loop(settings)` in one process per bundle; `bundles` are the first bundles granted to this process.
 
-    The processes are joined by torch.distributed: by gloo, or by NCCL where they have GPUs.
+    The processes communicate by torch.distributed: with gloo, or with NCCL if they have GPUs.
 
-    `report` is called once for each epoch, when all workers have finished it. Until it returns, they wait before the
-    end of the next epoch. If it raises, the workers are ended.
+    `report` is called once for each epoch, when all workers have finished it. Until it returns, the workers wait
+    before the end of the next epoch. If it raises, the workers are ended.
 
     Raises:
-        Exception: What a worker raised, or Ray's error about a worker that died. Nothing is retried here.
+        Exception: The exception of a worker, or Ray's error about a worker that died. Nothing is retried here.
     """
     resources = bundles[0]
     gpu = resources.get("GPU", 0) > 0
     with tempfile.TemporaryDirectory(prefix="mindsweep-train-") as folder:
-        # To the type checker ray.train has the classes of its first version, which lack this argument.
+        # The type checker sees the classes of ray.train's first version, which do not have this argument.
         failures = FailureConfig(max_failures=0, controller_failure_limit=0)  # type: ignore[call-arg]
         trainer = _Trainer(
             loop,
@@ -72,7 +73,7 @@ def run_on_workers(loop: Loop, settings: dict[str, Any], bundles: list[dict[str,
 
 
 def _reason(error: WorkerGroupError) -> BaseException:
-    """Return what ended a worker, or else what a worker raised; preferably not that it lost contact to another one."""
+    """Return the death of a worker, or else the exception of a worker; a lost connection only if there is no other."""
     failures = error.worker_failures.values()
     deaths = [death for failure in failures if (death := death_of(failure)) is not None]
     raised = [exception for failure in failures if (exception := raised_by(failure)) is not None]
@@ -81,13 +82,13 @@ def _reason(error: WorkerGroupError) -> BaseException:
 
 
 class _ReportCallback(UserCallback):
-    """Passes reports on, in the process that called `fit`."""
+    """Forwards the workers' reports, in the process that called `fit`."""
 
     def __init__(self, report: EpochReport) -> None:
         self._report = report
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        """Take in one report of all workers."""
+        """Receive one report of all workers."""
         self._report(metrics[0][EPOCH], json.loads(metrics[0][METRICS]))
 
 

@@ -1,4 +1,4 @@
-"""A trained decoder as two files that anyone can read: its weights as safetensors, and all that rebuilds it as JSON."""
+"""Export and import of a trained decoder: the weights as safetensors, and the settings to rebuild it as JSON."""
 
 import json
 import shutil
@@ -22,21 +22,26 @@ Shapes: TypeAlias = Mapping[str, Sequence[int]]
 
 
 def save_decoder(runs: RunStore, identity: str, folder: Path) -> None:
-    """Copy the model of a finished decoder stage run into `folder`, with what rebuilds it.
+    """Copy the model of a finished decoder stage run into `folder`, with the settings to rebuild it.
 
-    `config.json` holds stage, identity, seed, the stage's config, the number of voxels, and the shapes of what it
-    decodes for one clip.
+    `config.json` holds the stage, identity, seed, the stage's config, the number of voxels, and the shapes of the
+    predictions for one clip.
 
     Raises:
-        storage.errors.StoreError: The run, or the voxels it was trained on, are not in the store or damaged.
+        storage.errors.StoreError: The stage run, or the voxels it was trained on, are not in the store or are damaged.
     """
     artifacts = runs.open(identity)
-    made = artifacts.manifest
+    manifest = artifacts.manifest
     with safe_open(artifacts.path("predictions.safetensors"), framework="pt") as predictions:
         names = [name for name in predictions.keys() if name != "index"]  # noqa: SIM118
         shapes = {name: predictions.get_slice(name).get_shape()[1:] for name in names}
-    voxels = int(runs.open(made.inputs["voxels"]).manifest.info["voxels"])
-    facts = {"stage": made.stage, "identity": identity, "seed": made.seed, "config": made.config[made.stage]}
+    voxels = int(runs.open(manifest.inputs["voxels"]).manifest.info["voxels"])
+    facts = {
+        "stage": manifest.stage,
+        "identity": identity,
+        "seed": manifest.seed,
+        "config": manifest.config[manifest.stage],
+    }
     folder.mkdir(parents=True)
     shutil.copyfile(artifacts.path(MODEL), folder / MODEL)
     text = json.dumps({**facts, "voxels": voxels, "shapes": shapes}, indent=2)
@@ -46,7 +51,7 @@ def save_decoder(runs: RunStore, identity: str, folder: Path) -> None:
 def load_decoder(folder: Path) -> nn.Module:
     """Return the decoder that `save_decoder` wrote into `folder`, in evaluation mode, on the CPU.
 
-    It takes standardised fMRI [B, voxels]; the motion generator's `roll_out` takes a first latent beside it.
+    Its input is standardised fMRI [B, voxels]. The motion generator's `roll_out` also takes a first latent.
     """
     model = _built(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     model.load_state_dict(load_file(folder / MODEL))
@@ -78,4 +83,4 @@ _BUILDERS: Mapping[str, Callable[[Mapping[str, Any], int, Shapes], nn.Module]] =
     "structure": _structure,
     "motion": _motion,
 }
-"""By stage: from config, number of voxels and shapes of what is decoded for a clip."""
+"""Stage to the function that builds its decoder from the config, the number of voxels and the shapes per clip."""

@@ -1,4 +1,4 @@
-"""What the driver hands to a worker: a trial, or one shared stage run, as plain JSON."""
+"""The specification of a trial that the driver sends to a worker, as plain JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from trainables.graph import StageRun
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """A full config with its seed and the stage runs it consists of."""
+    """A trial: the full config, the seed and the stage runs."""
 
     study: str
     trial: str
-    """Unique in the study and valid as a store key: `t0003`, or `t0003-s1` where configs are repeated over seeds."""
+    """Unique in the study and valid as a store key: `t0003`, or `t0003-s1` if configs are repeated over seeds."""
     config: Mapping[str, Any]
     """The resolved `TrialConfig`, as JSON."""
     seed: int
     runs: tuple[StageRun, ...]
-    """All stage runs of the trial, inputs first; those whose identity the store holds are only read."""
+    """All stage runs of the trial, inputs first. Stage runs that the store already holds are only read."""
     targets: tuple[str, ...] = ()
     """Metrics (`stage.metric`) that the study optimises."""
 
@@ -29,6 +29,6 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "TrialSpec":
-        """Read what `to_json` wrote."""
+        """Return the specification that `to_json` described."""
         runs = tuple(StageRun.from_json(run) for run in value["runs"])
         return cls(**{**value, "runs": runs, "targets": tuple(value["targets"])})

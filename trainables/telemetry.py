@@ -1,6 +1,6 @@
-"""What a worker tells of itself while it works: signs of life in the store, what it uses, and where its time goes.
+"""Telemetry of a worker: heartbeats in the store, samples of resource use, and a split of the time.
 
-Nothing here may change a result or end a run: a sign of life that cannot be written is left out.
+Nothing here may change a result or end a run. A heartbeat that cannot be written is left out.
 """
 
 import json
@@ -23,28 +23,28 @@ from storage.errors import NotFoundError, StoreError
 
 _log = logging.getLogger(__name__)
 Spending = Literal["data", "checkpoint", "report"]
-"""What a trial's time goes to, beside computing: making sure of its inputs, saving, and telling the driver."""
+"""Parts of a trial's time other than computing: verifying inputs, saving checkpoints, and reporting to the driver."""
 PERIOD = 5.0
-"""Seconds between two signs of life, each of which is one small write to the store."""
+"""Seconds between two heartbeats. Each is one small write to the store."""
 _FIRST = 1.0
-"""Seconds before the first: what is over by then was no burden to anyone."""
+"""Seconds before the first heartbeat. Work that ends earlier writes none."""
 _WARNINGS = 10
-"""Most warnings that are kept."""
+"""Maximum number of warnings that are kept."""
 _MEGA = 1e6
-"""Bytes of MLflow's megabyte."""
+"""Bytes per megabyte, as MLflow counts."""
 
 
 class Telemetry:
-    """Watches the work on one trial or shared stage run, as a context manager around it.
+    """Monitors the work on one trial or shared stage run, as a context manager around it.
 
-    While it is entered, a thread samples this process and writes a *pulse* to the store: where, in which stage, since
-    when, the last values, and for how many seconds nothing has moved. The pulse goes when the work is over.
+    Inside the context, a thread samples this process and writes a heartbeat (a *pulse*) to the store: host and process,
+    stage, running time, latest metrics, and the seconds since the last progress. At the end the pulse is deleted.
     """
 
     def __init__(
         self, store: Store | None = None, *, study: str = "", name: str = "", node: str = "", period: float = PERIOD
     ) -> None:
-        """Watch `name` of `study`, on the cluster's `node`. Without a store only the time is split."""
+        """Monitor `name` of `study` on the cluster's `node`. Without a store, only the time split is recorded."""
         self._store, self._node, self._period = store, node, period
         self._key = layout.pulse(study, name) if store is not None else ""
         self._began = self._moved = time.monotonic()
@@ -55,30 +55,30 @@ class Telemetry:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.warnings: list[str] = []
-        """What went wrong without ending the work; the first of many."""
+        """Problems that did not end the work; only the first ones are kept."""
 
     @property
     def stage(self) -> str | None:
-        """The stage that is being executed, or was last."""
+        """The current stage, or the last one."""
         return None if self._at["stage"] is None else str(self._at["stage"])
 
     def begins(self, stage: str) -> None:
-        """Note that `stage` is being executed."""
+        """Record that the execution of `stage` begins."""
         self._at, self._moved = {"stage": stage, "epoch": 0, "metrics": {}}, time.monotonic()
 
     def reached(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Note that the stage reached `epoch`."""
+        """Record that the stage reached `epoch`."""
         self._at, self._moved = {**self._at, "epoch": epoch, "metrics": dict(metrics)}, time.monotonic()
 
     def warn(self, text: str) -> None:
-        """Note what went wrong without ending the work."""
+        """Record and log a problem that does not end the work."""
         _log.warning("%s", text)
         if len(self.warnings) < _WARNINGS:
             self.warnings.append(text)
 
     @contextmanager
     def spending(self, part: Spending) -> Iterator[None]:
-        """Count the time within as spent on `part`."""
+        """Count the time inside the context as spent on `part`."""
         began = time.monotonic()
         try:
             yield
@@ -86,12 +86,12 @@ class Telemetry:
             self._spent[part] += time.monotonic() - began
 
     def split(self) -> dict[str, float]:
-        """Return the seconds since the work began, by what they were spent on; what is left is `compute`."""
+        """Return the seconds since the work began, split into parts. The remaining time is `compute`."""
         parts = {part: self._spent[part] for part in ("data", "checkpoint", "report")}
         return {**parts, "compute": max(0.0, time.monotonic() - self._began - sum(parts.values()))}
 
     def take(self) -> list[dict[str, Any]]:
-        """Return the samples since the last call: {time, metrics}, the metrics named as MLflow names its own."""
+        """Return the samples since the last call: {time, metrics}, with MLflow's names for system metrics."""
         taken, self._samples = self._samples, []
         return taken
 
@@ -110,7 +110,7 @@ class Telemetry:
 
     def _beat(self) -> None:
         assert self._store is not None
-        self._process.cpu_percent()  # counts from here on
+        self._process.cpu_percent()  # later calls count from here
         pause, beats = min(_FIRST, self._period), 0
         while not self._stop.wait(pause):
             pause, beats = self._period, beats + 1
@@ -138,39 +138,43 @@ class Telemetry:
 
 
 def usage(process: psutil.Process) -> dict[str, float]:
-    """Return what `process`, this one, uses now, under MLflow's names for system metrics; its own share only.
+    """Return the current resource use of `process`, this process, with MLflow's names for system metrics.
 
-    CPU in percent of one core since the last call, memory resident in 10^6 bytes and percent of the machine's, and for
-    each GPU that torch uses here its memory and, where NVML is installed, its utilisation.
+    CPU: percent of one core since the last call. Resident memory: 10^6 bytes, and percent of the machine's memory. For
+    each GPU that torch uses: the memory and, if NVML is installed, the utilisation.
     """
     with process.oneshot():
         memory = process.memory_info().rss
-        found = {
+        values = {
             "cpu_utilization_percentage": process.cpu_percent(),
             "system_memory_usage_megabytes": memory / _MEGA,
             "system_memory_usage_percentage": process.memory_percent("rss"),
         }
-    return {f"system/{name}": round(value, 1) for name, value in (found | _gpu_usage()).items()}
+    return {f"system/{name}": round(value, 1) for name, value in (values | _gpu_usage()).items()}
 
 
 def _gpu_usage() -> dict[str, float]:
     cuda: Any = sys.modules.get("torch.cuda")
-    # While the main thread imports torch, the module is there and empty.
+    # While the main thread imports torch, the module exists but is empty.
     if cuda is None or not getattr(cuda, "is_initialized", bool)():
         return {}
-    found = {}
+    values = {}
     for number in range(cuda.device_count()):
         reserved = cuda.memory_reserved(number)
-        found[f"gpu_{number}_memory_usage_megabytes"] = reserved / _MEGA
+        values[f"gpu_{number}_memory_usage_megabytes"] = reserved / _MEGA
         total = cuda.get_device_properties(number).total_memory
-        found[f"gpu_{number}_memory_usage_percentage"] = 100 * reserved / total
-        with suppress(ModuleNotFoundError, RuntimeError):  # without NVML nobody knows
-            found[f"gpu_{number}_utilization_percentage"] = float(cuda.utilization(number))
-    return found
+        values[f"gpu_{number}_memory_usage_percentage"] = 100 * reserved / total
+        with suppress(ModuleNotFoundError, RuntimeError):  # NVML is not installed
+            values[f"gpu_{number}_utilization_percentage"] = float(cuda.utilization(number))
+    return values
 
 
 def read_pulse(store: Store, study: str, name: str) -> dict[str, Any] | None:
-    """Return the last sign of life of `name`, or None. Raises `storage.errors.StoreError` if the store is away."""
+    """Return the last heartbeat of `name`, or None if there is none.
+
+    Raises:
+        storage.errors.StoreError: The store does not answer.
+    """
     try:
         return dict(json.loads(store.get(layout.pulse(study, name))))
     except (NotFoundError, ValueError):
@@ -178,13 +182,13 @@ def read_pulse(store: Store, study: str, name: str) -> dict[str, Any] | None:
 
 
 def read_pulses(store: Store, study: str) -> dict[str, dict[str, Any]]:
-    """Return the pulses of `study`: trial, or identity of a shared stage run, to its last sign of life."""
+    """Return the pulses of `study`: trial, or identity of a shared stage run, to its last heartbeat."""
     names = [key.removeprefix(layout.pulses(study)).removesuffix(".json") for key in store.list(layout.pulses(study))]
-    found = {name: read_pulse(store, study, name) for name in names}
-    return {name: pulse for name, pulse in found.items() if pulse is not None}
+    pulses = {name: read_pulse(store, study, name) for name in names}
+    return {name: pulse for name, pulse in pulses.items() if pulse is not None}
 
 
 def forget_pulses(store: Store, study: str) -> None:
-    """Remove the pulses that killed workers left; only for the holder of the study's lease, before it starts any."""
+    """Delete the pulses that killed workers left. Only the holder of the study's lease calls it, before any work."""
     for key in list(store.list(layout.pulses(study))):
         store.delete(key)

@@ -183,7 +183,7 @@ def test_opening_for_writing_makes_the_store_and_nothing_else(tmp_path: Path) ->
     ("arguments", "message"),
     [
         (["--store", "ftp://me:hunter2@x/y"], "--store: unknown store scheme 'ftp'"),
-        (["--store", "runs/store"], "--store: a store is a URI"),
+        (["--store", "runs/store"], "--store: a store must be a URI"),
         (["--tracking", "redis://me:hunter2@x"], "--tracking: no tracking URI"),
     ],
 )

@@ -266,7 +266,7 @@ def test_no_variants_means_the_embedding_itself(world: World) -> None:
 def test_a_split_without_clips_is_named(world: World) -> None:
     split = ["train" if name == "validation" else name for name in SPLIT]
     world.add("voxels", {"voxels.safetensors": {"fmri": world.truth["fmri"]}, "voxels.json": {"split": split}})
-    with pytest.raises(ValueError, match="the validation split has no clip with an answering volume"):
+    with pytest.raises(ValueError, match="the validation split has no clip with a volume"):
         world.run("structure", tiny())
 
 

@@ -108,9 +108,9 @@ def test_impossible_forms_are_refused(wrong: dict[str, int]) -> None:
 
 def test_bad_logits_are_refused() -> None:
     good = np.zeros((2, 6))
-    with pytest.raises(ValueError, match=r"of one shape are needed, not \[2, 6\] and \[3, 6\]"):
+    with pytest.raises(ValueError, match=r"shapes \[2, 6\] and \[3, 6\]; both must be the same"):
         NWay().exact(good, np.zeros((3, 6)))
-    with pytest.raises(ValueError, match="3 classes are too few for 3 right and 1 wrong"):
+    with pytest.raises(ValueError, match="3 classes; 3 correct and 1 wrong are needed"):
         NWay().exact(np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(UndefinedError, match="logits hold NaN or infinity"):
         NWay().exact(good, np.full((2, 6), np.nan))

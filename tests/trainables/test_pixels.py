@@ -71,7 +71,7 @@ def test_ssim_says_which_frame_has_an_empty_mask() -> None:
 
 
 def test_ssim_refuses_frames_smaller_than_its_window() -> None:
-    with pytest.raises(ValueError, match="7x7 pixels or more; these are 6x9"):
+    with pytest.raises(ValueError, match="frames are 6x9 pixels, but SSIM needs 7x7 or more"):
         pixels.ssim(noise(0, (1, 6, 9, 3)), noise(1, (1, 6, 9, 3)))
 
 
@@ -166,7 +166,7 @@ def test_equal_clips_score_best(metric: Callable[[Clip, Clip], float]) -> None:
         (noise(1, (2, 32, 40, 3)), r"truth is \[3, 32, 40, 3\] but prediction is \[2, 32, 40, 3\]"),
         (
             noise(1, (3, 32, 40, 4)),
-            r"prediction is uint8 \[3, 32, 40, 4\]; uint8 \[frames, height, width, 3\] is needed",
+            r"prediction is uint8 \[3, 32, 40, 4\]; it must be uint8 \[frames, height, width, 3\]",
         ),
         (noise(1) / 255.0, "prediction is float64"),
     ],

@@ -34,7 +34,7 @@ def test_the_evaluate_stage_computes_every_metric_that_a_study_may_aim_at() -> N
 
 
 def test_a_metric_of_clips_without_a_function_is_no_entry() -> None:
-    with pytest.raises(ValueError, match="mae: a metric of clips names the function that computes it"):
+    with pytest.raises(ValueError, match="mae: a metric of clips must name the function that computes it"):
         _of_clips(Metric("mae", title="MAE", goal="min", low=0.0, high=255.0, source="a test"))
 
 

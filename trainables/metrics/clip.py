@@ -1,7 +1,7 @@
-"""What every video metric shares: the shape of a clip, and the answer "not defined here".
+"""Types and helpers of all video metrics: the clip, and the error for an undefined value.
 
-A clip is `uint8 [F, H, W, 3]`, RGB, 0 to 255. A metric takes one pair of clips and returns one float, or raises
-`UndefinedError` with the reason: a metric never returns NaN.
+A clip is `uint8 [F, H, W, 3]`, RGB, 0 to 255. A metric takes a pair of clips and returns a float. If the value is
+undefined, it raises `UndefinedError` with the reason. A metric never returns NaN.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,22 +20,24 @@ _Result = TypeVar("_Result")
 
 
 class UndefinedError(ValueError):
-    """The metric has no value for this clip; the message says why."""
+    """The metric is undefined for this clip. The message gives the reason."""
 
 
 def check_pair(truth: Clip, prediction: Clip) -> None:
-    """Raise `ValueError` unless both are RGB clips of one shape."""
+    """Raise `ValueError` unless both are RGB clips of the same shape."""
     for name, clip in (("truth", truth), ("prediction", prediction)):
         if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[-1] != 3 or clip.size == 0:
-            raise ValueError(f"{name} is {clip.dtype} {list(clip.shape)}; uint8 [frames, height, width, 3] is needed")
+            raise ValueError(f"{name} is {clip.dtype} {list(clip.shape)}; it must be uint8 [frames, height, width, 3]")
     if truth.shape != prediction.shape:
-        raise ValueError(f"truth is {list(truth.shape)} but prediction is {list(prediction.shape)}")
+        raise ValueError(
+            f"truth is {list(truth.shape)} but prediction is {list(prediction.shape)}; shapes must be equal"
+        )
 
 
 def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> list[_Result]:
-    """Map over `items`, on a pool when `threads` is above 1. OpenCV releases the interpreter, so threads pay.
+    """Return `function(item)` for each of `items`, on a thread pool if `threads` is above 1. OpenCV releases the GIL.
 
-    OpenCV's own threads rest meanwhile: they would split small images among cores that all have work.
+    OpenCV's own threads are disabled meanwhile: they would split small images between cores that are all busy.
     """
     if threads <= 1:
         return list(map(function, items))

@@ -1,8 +1,8 @@
-"""End-point error of optical flow: does the reconstruction move as the truth does (mind-animator.md C.1, EPE)?
+"""End-point error (EPE) of optical flow between truth and reconstruction (mind-animator.md C.1).
 
-A flow is `float32 [F-1, H, W, 2]`, in pixels per frame interval, so its scale depends on resolution and frame rate:
-twice the size is twice the error. A still prediction scores the mean length of the true flow, which few published
-reconstructions beat: never report EPE without that control.
+A flow is `float32 [F-1, H, W, 2]`, in pixels per frame interval. Its scale depends on resolution and frame rate: twice
+the size is twice the error. A static prediction scores the mean length of the true flow. Few published reconstructions
+are better, so always report EPE together with the static control.
 """
 
 from collections.abc import Sequence
@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from trainables.metrics.clip import Bools, Clip, Floats, UndefinedError, map_in_threads
 
 Grey: TypeAlias = Literal["rgb", "bgr"]
-"""How RGB frames become grey: by their own weights, or by those of BGR (released code: mind-animator.md B34)."""
+"""Weights of the conversion of RGB frames to grey: RGB, or BGR as in the released code (mind-animator.md B34)."""
 _GREY = {"rgb": cv2.COLOR_RGB2GRAY, "bgr": cv2.COLOR_BGR2GRAY}
 
 
 def farneback(clip: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
     """Return the flow `[F-1, H, W, 2]` from each frame of `clip` `[F, H, W, 3]` to the next.
 
-    Farneback's method as the paper's code calls it: pyramid scale 0.5, 3 levels, window 15, 3 iterations, poly_n 5,
-    sigma 1.2.
+    Farneback's method with the parameters of the paper's code: pyramid scale 0.5, 3 levels, window 15, 3 iterations,
+    poly_n 5, sigma 1.2.
 
     Raises:
-        UndefinedError: the clip has one frame.
+        UndefinedError: The clip has only one frame.
     """
     return farneback_all([clip], grey=grey, threads=threads)[0]
 
 
 def farneback_all(clips: Sequence[Clip], *, grey: Grey = "rgb", threads: int = 1) -> list[Floats]:
-    """Return the flows of several clips, as `farneback` does; no thread idles between one clip and the next."""
+    """Return the flows of several clips, each as `farneback` does. All frame pairs share one thread pool."""
     if any(len(clip) < 2 for clip in clips):
         raise UndefinedError("one frame has no flow")
     pairs = [pair for clip in clips for pair in pairwise(grey_frames(clip, grey=grey))]
@@ -42,7 +42,7 @@ def farneback_all(clips: Sequence[Clip], *, grey: Grey = "rgb", threads: int = 1
 
 
 def grey_frames(clip: Clip, *, grey: Grey) -> list[NDArray[np.uint8]]:
-    """Return the frames of `clip` `[F, H, W, 3]` as grey `[H, W]`."""
+    """Return the frames of `clip` `[F, H, W, 3]` converted to grey, `[H, W]` each."""
     return [np.asarray(cv2.cvtColor(frame, _GREY[grey]), dtype=np.uint8) for frame in clip]
 
 
@@ -53,22 +53,31 @@ def _flow(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> NDArray[np.float
 
 
 def flow_error(truth: Floats, prediction: Floats, *, mask: Bools | None = None) -> float:
-    """Return the mean over flows of the mean over pixels of the distance between two flows `[F-1, H, W, 2]`.
+    """Return the mean end-point error in pixels of two flows `[F-1, H, W, 2]`, over pixels, then over frame pairs.
 
     Args:
-        truth: flow of the true clip; compute it once for all systems.
-        prediction: flow of the reconstruction.
-        mask: `[F, H, W]` or `[F-1, H, W]`, the pixels that count at the earlier frame of each flow; all by default.
+        truth: Flow of the true clip. Compute it once for all systems.
+        prediction: Flow of the reconstruction.
+        mask: `[F, H, W]` or `[F-1, H, W]`, the pixels to average over, at the first frame of each pair; all by default.
 
     Raises:
-        UndefinedError: the mask is empty at some flow.
+        ValueError: The shapes differ.
+        UndefinedError: The mask is empty for some frame pair.
+
+    Example:
+        >>> still, moving = np.zeros((1, 8, 8, 2), np.float32), np.full((1, 8, 8, 2), [3, 4], np.float32)
+        >>> flow_error(moving, moving), flow_error(moving, still)
+        (0.0, 5.0)
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"true flow is {list(truth.shape)} but predicted flow is {list(prediction.shape)}")
     if mask is None:
         return float(
             np.mean(
-                [_lengths(one - other).mean(dtype=np.float64) for one, other in zip(truth, prediction, strict=True)]
+                [
+                    _lengths(true - predicted).mean(dtype=np.float64)
+                    for true, predicted in zip(truth, prediction, strict=True)
+                ]
             )
         )
     chosen = mask[: len(truth)]
@@ -76,7 +85,9 @@ def flow_error(truth: Floats, prediction: Floats, *, mask: Bools | None = None) 
     if empty.size:
         raise UndefinedError(f"the mask is empty in frame {', '.join(map(str, empty))}")
     pairs = zip(truth, prediction, chosen, strict=True)
-    return float(np.mean([_lengths(one - other)[where].mean(dtype=np.float64) for one, other, where in pairs]))
+    return float(
+        np.mean([_lengths(true - predicted)[where].mean(dtype=np.float64) for true, predicted, where in pairs])
+    )
 
 
 def _lengths(flow: Floats) -> Floats:
@@ -84,16 +95,16 @@ def _lengths(flow: Floats) -> Floats:
 
 
 def transition_errors(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
-    """Return `[F-1, F, F]`: the error at true flow t of the predicted flow from frame i to frame j.
+    """Return `[F-1, F, F]`: the error of the predicted flow from frame i to frame j against the true flow t.
 
-    From it `shuffle.reorder` reads the EPE of any order of the predicted frames, so that a hundred shuffles cost the
-    F(F-1) flows between all pairs of frames, and nothing more. The diagonal is a pair that does not move.
+    With it, `shuffle.reorder` gives the EPE of any order of the predicted frames. So all shuffles together need only
+    the F(F-1) flows between all pairs of frames. The diagonal is the error of a flow of zero.
 
     Args:
-        flows: Of the true clip, `[F-1, H, W, 2]`.
+        flows: Flows of the true clip, `[F-1, H, W, 2]`.
         prediction: `[F, H, W, 3]`.
-        grey: How frames are made grey.
-        threads: How many pairs of frames are computed at a time.
+        grey: Weights of the conversion to grey.
+        threads: Number of frame pairs computed in parallel.
     """
     frames = grey_frames(prediction, grey=grey)
 

@@ -1,4 +1,4 @@
-"""How much a decoder relies on each voxel, in three ways (mind-animator.md C.4)."""
+"""Importance of voxels for a decoder, by three methods (mind-animator.md C.4)."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 Floats = NDArray[np.float64]
 Errors = Callable[[Tensor], Tensor]
-"""From fMRI [k * clips, voxels], k times the same clips, to the decoder's error on each row, [k * clips]."""
+"""A function from fMRI [k * clips, voxels], the same clips k times, to the decoder's error on each row, [k * clips]."""
 DECODER_ROWS = 1200
-"""Rows that a decoder is given at a time: small decoders are faster on many."""
+"""Rows per batch of a decoder. Small decoders are faster with large batches."""
 
 
 @torch.no_grad()
 def weight_product(layers: Sequence[nn.Linear]) -> Floats:
     """Return the paper's importance, [voxels]: |mean over outputs of the product of all weight matrices|.
 
-    Biases, norms, activations and residual paths are left out, as in the released code, so this describes a network
-    that was never run.
+    Biases, norms, activations and residual connections are left out, as in the released code. So the value describes a
+    linear network, not the trained one.
     """
     total = layers[-1].weight.double().mean(dim=0)
     for layer in reversed(layers[:-1]):
@@ -28,7 +28,7 @@ def weight_product(layers: Sequence[nn.Linear]) -> Floats:
 
 
 def gradient(errors: Errors, fmri: Tensor) -> Floats:
-    """Return the mean size of the error's gradient by each voxel, [voxels]; voxels are in units of their deviation."""
+    """Return the mean absolute gradient of the error by each voxel, [voxels], per standard deviation of the voxel."""
     with torch.enable_grad():
         seen = fmri.clone().requires_grad_()
         (slopes,) = torch.autograd.grad(errors(seen).sum(), seen)
@@ -39,10 +39,9 @@ def gradient(errors: Errors, fmri: Tensor) -> Floats:
 def permutation(
     errors: Errors, fmri: Tensor, groups: Sequence[NDArray[np.int64]], *, shuffles: int, seed: int
 ) -> Floats:
-    """Return by how much the mean error grows when the voxels of a group are shuffled over clips, [groups].
+    """Return the increase of the mean error when the voxels of a group are shuffled over clips, [groups].
 
-    A group is shuffled as a whole, so that what its voxels tell together is lost together. Negative values are noise:
-    the decoder did no worse.
+    All voxels of a group are shuffled together, which removes their joint information. Negative values are noise.
     """
     random = np.random.default_rng(seed)
     orders = [torch.from_numpy(random.permutation(len(fmri))) for _ in range(shuffles)]
@@ -64,9 +63,9 @@ def _shuffled(fmri: Tensor, group: NDArray[np.int64], order: Tensor) -> Tensor:
 
 
 def by_region(importance: Floats, roi: NDArray[np.int16], *, regions: int) -> Floats:
-    """Return the mean importance of each region's voxels, [regions]; NaN for a region without any.
+    """Return the mean importance of each region's voxels, [regions]; NaN for a region without voxels.
 
-    The paper divides by the number of voxels whose importance is not zero; none is zero here but by accident.
+    The paper divides by the number of voxels with non-zero importance. In practice no importance is exactly zero.
     """
     counts = np.bincount(roi, minlength=regions)
     sums = np.bincount(roi, weights=importance, minlength=regions)
@@ -74,6 +73,6 @@ def by_region(importance: Floats, roi: NDArray[np.int16], *, regions: int) -> Fl
 
 
 def share_of_range(importance: Floats) -> Floats:
-    """Scale [voxels] from 0 to 1, as the paper's maps are; zeros where all are equal."""
+    """Scale [voxels] to the range 0 to 1, as in the paper's maps; zeros if all values are equal."""
     low, high = float(importance.min()), float(importance.max())
     return np.zeros_like(importance) if high == low else (importance - low) / (high - low)

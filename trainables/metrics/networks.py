@@ -1,4 +1,4 @@
-"""Networks that judge videos, as functions of numpy clips; loading them loads torch."""
+"""Networks that metrics use, as functions of numpy clips. Importing this module imports torch."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,15 +14,15 @@ from trainables.metrics.video import Network, Networks, Role
 
 
 def load_network(role: Role, source: str, *, frames: int) -> Network:
-    """Load what `role` of `video.Networks` needs from a folder or hub name.
+    """Load the network for `role` of `video.Networks` from a folder or a hub name.
 
     Args:
-        role: `vifi` and `clip` take any CLIP model.
-        source: as `from_pretrained` takes it.
-        frames: per clip; a video classifier is built for that count.
+        role: `vifi` and `clip` accept any CLIP model.
+        source: Folder or hub name, as for `from_pretrained`.
+        frames: Frames per clip. A video classifier is built for that number.
 
     Raises:
-        ValueError: it cannot be loaded, or cannot take that many frames.
+        ValueError: The network cannot be loaded, or does not accept that number of frames.
     """
     return _on_arrays(of_kind(_LOADERS, role, field="role")(source, frames))
 
@@ -33,14 +33,14 @@ _LOADERS: Mapping[Role, Callable[[str, int], Callable[[Tensor], Tensor]]] = {
     "vifi": lambda source, frames: load_clip(source).images,
     "clip": lambda source, frames: load_clip(source).images,
 }
-"""By role: from the source and the frames of a clip."""
+"""Role to the function that loads its network from the source and the frames per clip."""
 
 
 def load_networks(sources: Mapping[Role, str], *, frames: int) -> Networks:
-    """Load the networks of several roles. Two roles with the same CLIP share it, so that `read` runs it once.
+    """Load the networks of several roles. Two roles with the same CLIP model share it, so `read` runs it once.
 
     Raises:
-        ValueError: as `load_network`.
+        ValueError: A network cannot be loaded, or does not accept that number of frames.
     """
     loaded: dict[tuple[str, str], Network] = {}
     chosen: dict[str, Network] = {}

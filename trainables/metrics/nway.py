@@ -1,13 +1,13 @@
-"""N-way top-k accuracy: does a classifier see in the reconstruction what it sees in the truth (mind-animator.md A.9)?
+"""N-way top-k accuracy: a classifier's agreement between reconstruction and truth (mind-animator.md A.9).
 
-The classes with the three highest logits of the truth are all right answers. A trial draws n-1 wrong classes at
-random and succeeds if a right class is among the k most likely of the draw. The released code draws 20 or 100 times
-(mind-animator.md B35); the expectation over all draws has a closed form, without noise and far cheaper. Because three
-classes are right, chance at 2-way is 0.75, not 0.5, and several published numbers lie below it.
+The classes with the three highest logits of the truth are the correct classes. A trial draws n-1 wrong classes at
+random. It succeeds if a correct class is among the k most likely classes of the draw. The released code draws 20 or 100
+times (mind-animator.md B35). Here the expectation over all draws is computed in closed form, without noise and much
+faster. Because three classes are correct, the chance level of 2-way is 0.75, not 0.5. Several published numbers are
+below it.
 
-Logits are `[..., C]`; a clip's value is the mean over its frames, taken by the caller. Only the order of logits
-matters, so no softmax is taken, which in half precision would make ties. Ties are broken at random, so logits that
-say nothing score chance.
+Logits are `[..., C]`. The caller averages over the frames of a clip. Only the order of logits matters, so no softmax is
+applied; in half precision it would create ties. Ties are broken at random, so constant logits score the chance level.
 """
 
 from dataclasses import dataclass
@@ -21,34 +21,40 @@ from trainables.metrics.clip import Floats, UndefinedError
 
 @dataclass(frozen=True)
 class NWay:
-    """One form of the test: `NWay()` is the paper's 2-way, `NWay(n=50)` its 50-way."""
+    """A form of the test: `NWay()` is the paper's 2-way, `NWay(n=50)` its 50-way.
+
+    Example:
+        >>> logits = np.arange(10.0)
+        >>> float(NWay().exact(logits[None], logits[None])[0]), NWay().chance
+        (1.0, 0.75)
+    """
 
     n: int = 2
-    """Classes per trial: n-1 wrong ones and the right one."""
+    """Classes per trial: n-1 wrong classes and the correct one."""
     k: int = 1
-    """How many of the highest count as found."""
+    """Number of highest classes that count as a success."""
     positives: int = 3
-    """How many classes are right."""
+    """Number of correct classes."""
 
     def __post_init__(self) -> None:
         if not (1 <= self.k < self.n and self.positives >= 1):
             raise ValueError(
-                f"n={self.n}, k={self.k}, positives={self.positives}: 1 <= k < n and 1 <= positives are needed"
+                f"NWay has n={self.n}, k={self.k}, positives={self.positives}; needs 1 <= k < n and 1 <= positives"
             )
 
     @property
     def chance(self) -> float:
-        """The accuracy of logits that say nothing: 1 - C(n-1, k) / C(n-1+positives, k).
+        """The accuracy of uninformative logits: 1 - C(n-1, k) / C(n-1+positives, k).
 
-        That is 3/(n+2) for k=1 and three positives: 0.75 at 2-way, 0.0577 at 50-way.
+        For k=1 and three positives it is 3/(n+2): 0.75 for 2-way, 0.0577 for 50-way.
         """
         return 1 - comb(self.n - 1, self.k) / comb(self.n - 1 + self.positives, self.k)
 
     def exact(self, truth: Floats, prediction: Floats) -> NDArray[np.float64]:
         """Return the expected accuracy `[...]` over all draws, from logits `[..., C]` of truth and reconstruction.
 
-        The best right class competes with n-1 of the C - positives wrong ones. If b of those beat it, the number of
-        winners in a draw is hypergeometric, and the accuracy is P(winners < k).
+        The best correct class competes with n-1 of the C - positives wrong classes. If b of these have a higher logit,
+        their number in a draw is hypergeometric, and the accuracy is P(number < k).
         """
         self._check(truth, prediction)
         right = np.take_along_axis(prediction, self._right(truth), axis=-1)
@@ -63,10 +69,10 @@ class NWay:
         return accuracy
 
     def sampled(self, truth: Floats, prediction: Floats, *, trials: int = 100, seed: int = 0) -> NDArray[np.float64]:
-        """Return the accuracy `[...]` over `trials` random draws per row: Algorithm 2, for comparison.
+        """Return the accuracy `[...]` over `trials` random draws per row: the paper's Algorithm 2, for comparison.
 
-        Its expectation p is `exact`, its standard deviation sqrt(p(1-p)/trials). The released code takes 20 trials
-        for images, 100 for video, and no seed.
+        Its expectation p is `exact`; its standard deviation is sqrt(p(1-p)/trials). The released code uses 20 trials
+        for images, 100 for videos, and no seed.
         """
         self._check(truth, prediction)
         random = np.random.default_rng(seed)
@@ -83,12 +89,12 @@ class NWay:
         return bool(is_right[order].argmax() < self.k)
 
     def _right(self, truth: Floats) -> NDArray[np.intp]:
-        """Return the highest classes `[..., positives]`; which of equal ones are taken is fixed but arbitrary."""
+        """Return the highest classes `[..., positives]`. The choice among ties is arbitrary but fixed."""
         order: NDArray[np.intp] = np.argpartition(truth, -self.positives, axis=-1)
         return order[..., -self.positives :]
 
     def _accuracies(self, wrong: int) -> NDArray[np.float64]:
-        """Return `[wrong + 1]`: P(fewer than k of b winners among `wrong` classes are drawn) for b = 0 .. wrong."""
+        """Return `[wrong + 1]`: P(fewer than k of the b better classes among `wrong` are drawn) for b = 0 .. wrong."""
         draws = self.n - 1
         logs = np.concatenate([[0.0], np.log(np.arange(1, wrong + 1)).cumsum()])
         winners = np.arange(wrong + 1)
@@ -103,11 +109,11 @@ class NWay:
     def _check(self, truth: Floats, prediction: Floats) -> None:
         if truth.shape != prediction.shape or truth.ndim < 2:
             raise ValueError(
-                f"logits [..., C] of one shape are needed, not {list(truth.shape)} and {list(prediction.shape)}"
+                f"logits have shapes {list(truth.shape)} and {list(prediction.shape)}; both must be the same [..., C]"
             )
         if truth.shape[-1] < self.positives + self.n - 1:
             raise ValueError(
-                f"{truth.shape[-1]} classes are too few for {self.positives} right and {self.n - 1} wrong ones"
+                f"logits have {truth.shape[-1]} classes; {self.positives} correct and {self.n - 1} wrong are needed"
             )
         if not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
             raise UndefinedError("logits hold NaN or infinity")
@@ -119,6 +125,6 @@ def _log_comb(logs: Floats, n: NDArray[np.intp], k: int) -> Floats:
 
 
 def _over_ties(accuracies: NDArray[np.float64], *, wrong: int, right: int) -> float:
-    """Average over random orders of tied classes; `accuracies[j]` holds if j wrong ones precede every right one."""
+    """Average over random orders of tied classes; `accuracies[j]` is for j wrong classes before every correct one."""
     orders = comb(wrong + right, right)
     return sum(comb(wrong - j + right - 1, right - 1) / orders * float(accuracies[j]) for j in range(wrong + 1))

@@ -1,6 +1,7 @@
-"""Metrics of an object whose place, shape and colour are known, as the phantom's is: whole frames are mostly ground.
+"""Metrics of an object whose position, shape and colour are known, as in the phantom. Most pixels are background.
 
-A judge's logits `[F, C]` are over shape and colour at once, shape by shape, as `backbones.judges.IMAGE` names them.
+The classes of an image classifier's logits `[F, C]` are pairs of shape and colour, ordered by shape, as in
+`backbones.judges.IMAGE`.
 """
 
 from dataclasses import dataclass
@@ -15,21 +16,21 @@ Factor: TypeAlias = Literal["shape", "colour"]
 
 @dataclass(frozen=True)
 class KnownObject:
-    """What was planted in one clip."""
+    """The planted object of one clip."""
 
     mask: Bools
-    """`[F, H, W]`: which pixels belong to the object."""
+    """`[F, H, W]`: the pixels of the object."""
     shape: int
     colour: int
     kinds: tuple[int, int]
-    """How many shapes and colours there are."""
+    """Number of shapes and of colours."""
 
     @property
     def shown(self) -> Bools:
-        """Tell in which frames there is an object to judge, `[F]`: all, unless it appears late.
+        """The frames that show the object, `[F]`: all, unless it appears late.
 
         Raises:
-            UndefinedError: there is none in any frame.
+            UndefinedError: No frame shows the object.
         """
         shown = self.mask.any(axis=(1, 2))
         if not shown.any():
@@ -38,17 +39,17 @@ class KnownObject:
 
 
 def factor_accuracy(known: KnownObject, logits: Floats, *, factor: Factor) -> float:
-    """Return the share of the object's frames whose most likely shape (or colour) is the true one, 0 to 1.
+    """Return the fraction of the object's frames whose most likely shape (or colour) is correct, 0 to 1.
 
-    The probability of a shape is the sum over colours of those of its classes, and the other way about.
+    The probability of a shape is the sum of its classes over all colours; the same holds for a colour over all shapes.
 
     Args:
-        known: what the clip truly shows.
+        known: The object that the clip shows.
         logits: `[F, shapes * colours]` of the reconstruction.
-        factor: which of the two to look at.
+        factor: Shape or colour.
 
     Raises:
-        UndefinedError: the classifier has other classes, or there is no object.
+        UndefinedError: The classifier has other classes, or no frame shows the object.
     """
     shapes, colours = known.kinds
     if logits.shape[-1] != shapes * colours:

@@ -1,8 +1,7 @@
-"""SSIM, PSNR and the hue family: pixels of one clip against pixels of another (mind-animator.md C.1, paper Table 2).
+"""Pixel metrics of two clips: SSIM, PSNR and the hue metrics (mind-animator.md C.1, paper Table 2).
 
-All take `uint8 [F, H, W, 3]` RGB clips and return the mean over frames, as the released code does. They depend on
-resolution, padding and palette (mind-animator.md B32), so numbers compare only where one size was chosen for all
-systems.
+All take RGB clips `uint8 [F, H, W, 3]` and return the mean over frames, as the released code does. The values depend on
+resolution, padding and palette (mind-animator.md B32). Compare systems only at the same size.
 """
 
 import math
@@ -21,32 +20,37 @@ _PIXELS = WINDOW * WINDOW
 _C1 = np.float32((0.01 * 255) ** 2 * _PIXELS * _PIXELS)
 _C2 = np.float32((0.03 * 255) ** 2 * _PIXELS * (_PIXELS - 1))
 _STRIP = 32
-"""Rows of SSIM at a time: what they need fits into the cache, which is four times as fast at 512x512."""
+"""Rows per step of SSIM. A strip fits into the CPU cache, which is four times as fast at 512x512."""
 _SQUARE_ROOTS = np.sqrt(np.arange(256)).astype(np.float32)
 _COSINES = np.cos(np.arange(180) * np.pi / 90).astype(np.float32)
 
 
 def ssim(truth: Clip, prediction: Clip, *, mask: Bools | None = None, threads: int = 1) -> float:
-    """Return the structural similarity, -1 to 1, higher is better.
+    """Return the structural similarity (SSIM), -1 to 1, higher is better.
 
-    Equals scikit-image's `structural_similarity(data_range=255, channel_axis=-1)`: 7x7 uniform window, sample
-    covariance, the 3 border pixels left out, mean over channels. Window sums of 8-bit pixels are exact integers,
-    so the differences that lose digits in floats lose none here.
+    It equals scikit-image's `structural_similarity(data_range=255, channel_axis=-1)`: 7x7 uniform window, sample
+    covariance, without the 3 border pixels, mean over channels. Window sums of 8-bit pixels are exact integers, so
+    differences between them have no rounding error.
 
     Args:
         truth: `[F, H, W, 3]`.
         prediction: `[F, H, W, 3]`.
-        mask: `[F, H, W]`, the pixels (window centres) that count; all by default.
-        threads: frames computed at a time.
+        mask: `[F, H, W]`, the pixels (window centres) to average over; all by default.
+        threads: Number of frames computed in parallel.
 
     Raises:
-        ValueError: the frames are smaller than the window, or the shapes differ.
-        UndefinedError: the mask is empty in some frame.
+        ValueError: The frames are smaller than the window, or the shapes differ.
+        UndefinedError: The mask is empty in some frame.
+
+    Example:
+        >>> truth = np.random.default_rng(0).integers(256, size=(2, 16, 16, 3), dtype=np.uint8)
+        >>> ssim(truth, truth), round(ssim(truth, 255 - truth), 2)
+        (1.0, -0.97)
     """
     check_pair(truth, prediction)
     if min(truth.shape[1:3]) < WINDOW:
         raise ValueError(
-            f"SSIM needs frames of {WINDOW}x{WINDOW} pixels or more; these are {truth.shape[1]}x{truth.shape[2]}"
+            f"frames are {truth.shape[1]}x{truth.shape[2]} pixels, but SSIM needs {WINDOW}x{WINDOW} or more"
         )
     border = WINDOW // 2
     inner = slice(border, -border)
@@ -60,7 +64,7 @@ def ssim(truth: Clip, prediction: Clip, *, mask: Bools | None = None, threads: i
 
 
 def _ssim_map(first: Clip, second: Clip) -> NDArray[np.float32]:
-    """Return the SSIM `[H-6, W-6, 3]` around every pixel of two frames `[H, W, 3]`."""
+    """Return the SSIM `[H-6, W-6, 3]` of the windows around every pixel of two frames `[H, W, 3]`."""
     reach = WINDOW - 1
     strips = range(0, len(first) - reach, _STRIP)
     parts = [(first[top : top + _STRIP + reach], second[top : top + _STRIP + reach]) for top in strips]
@@ -72,8 +76,8 @@ def _ssim_strip(first: Clip, second: Clip) -> NDArray[np.float32]:
     gap = cv2.absdiff(first, second)
     squared_gap = cv2.multiply(gap, gap, dtype=cv2.CV_16U)
     sum_first, sum_second, sum_product, sum_gap = map(_window_sums, (first, second, product, squared_gap))
-    # With n pixels in a window, cross is n^2 times the product of the means and squares n^2 times the sum of their
-    # squares; covariance and variances are n(n-1) times those of the sample, and x^2 + y^2 = (x - y)^2 + 2xy.
+    # n: pixels in a window. `cross` is n^2 times the product of the means; `squares` is n^2 times the sum of the
+    # squared means. `covariance` and `variances` are n(n-1) times the sample's. x^2 + y^2 = (x - y)^2 + 2xy.
     # No integer exceeds 2^31.
     cross = sum_first * sum_second
     squares = sum_first * sum_first + sum_second * sum_second
@@ -93,8 +97,13 @@ def _window_sums(image: NDArray[Any]) -> NDArray[np.int32]:
 def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     """Return the peak signal-to-noise ratio in dB, higher is better: mean over frames of 20 log10(255 / RMSE).
 
-    Two equal frames count as 100 dB, as in the released code (mind-animator.md B36): one such frame lifts a clip's mean
-    without limit otherwise.
+    Two equal frames count as 100 dB, as in the released code (mind-animator.md B36). Without this limit, one equal
+    frame would make a clip's mean infinite.
+
+    Example:
+        >>> truth = np.zeros((2, 16, 16, 3), np.uint8)
+        >>> psnr(truth, truth), round(psnr(truth, truth + 25), 1)
+        (100.0, 20.2)
     """
     check_pair(truth, prediction)
     errors = np.array(
@@ -112,22 +121,27 @@ def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
 def hue_cos_legacy(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     """Return the paper's "hue-pcc", 0 to 1, higher is better: cosine of hue maps with red and blue swapped.
 
-    The released code reads RGB frames as BGR and takes an uncentred cosine (mind-animator.md B31). Kept to compare with
-    published numbers; unrelated videos score about 0.7 to 0.8. Undefined where a frame's hues are all zero
-    (grey, black, or pure colours of hue 0).
+    The released code reads RGB frames as BGR and computes an uncentred cosine (mind-animator.md B31). This metric is
+    for comparison with published numbers. Unrelated videos score about 0.7 to 0.8.
+
+    Raises:
+        UndefinedError: All hues of a frame are zero (grey, black, or pure colours of hue 0).
     """
     return _mean_cosine(truth, prediction, code=cv2.COLOR_BGR2HSV, centred=False, threads=threads)
 
 
 def hue_cos(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
-    """Return the cosine of hue maps of RGB frames, 0 to 1, higher is better: the paper's formula, right colours."""
+    """Return the cosine of hue maps, 0 to 1, higher is better: the paper's formula with the correct RGB order."""
     return _mean_cosine(truth, prediction, code=cv2.COLOR_RGB2HSV, centred=False, threads=threads)
 
 
 def hue_pcc(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
-    """Return Pearson's correlation of hue maps of RGB frames, -1 to 1, higher is better, chance about 0.
+    """Return Pearson's correlation of hue maps of RGB frames, -1 to 1, higher is better, chance level about 0.
 
-    What the paper's name for the metric says. Undefined where a frame has one hue only.
+    This is the metric that the paper's name "hue-pcc" describes.
+
+    Raises:
+        UndefinedError: A frame has only one hue.
     """
     return _mean_cosine(truth, prediction, code=cv2.COLOR_RGB2HSV, centred=True, threads=threads)
 
@@ -143,14 +157,14 @@ def _mean_cosine(truth: Clip, prediction: Clip, *, code: int, centred: bool, thr
 
 
 def _cosine_of_hues(pair: tuple[Clip, Clip], *, code: int, centred: bool) -> float:
-    one, other = (_hue(frame, code) for frame in pair)
-    # Exact integers, so that nothing is lost by centring afterwards: 2xy = x^2 + y^2 - (x - y)^2.
-    squares = [round(cv2.norm(hue, cv2.NORM_L2SQR)) for hue in (one, other)]
-    product = (sum(squares) - round(cv2.norm(one, other, cv2.NORM_L2SQR))) // 2
+    first, second = (_hue(frame, code) for frame in pair)
+    # Exact integers, so that centring has no rounding error: 2xy = x^2 + y^2 - (x - y)^2.
+    squares = [round(cv2.norm(hue, cv2.NORM_L2SQR)) for hue in (first, second)]
+    product = (sum(squares) - round(cv2.norm(first, second, cv2.NORM_L2SQR))) // 2
     if centred:
-        sums = [int(hue.sum(dtype=np.int64)) for hue in (one, other)]
-        product = one.size * product - sums[0] * sums[1]
-        squares = [one.size * square - total**2 for square, total in zip(squares, sums, strict=True)]
+        sums = [int(hue.sum(dtype=np.int64)) for hue in (first, second)]
+        product = first.size * product - sums[0] * sums[1]
+        squares = [first.size * square - total**2 for square, total in zip(squares, sums, strict=True)]
     return product / math.sqrt(squares[0] * squares[1]) if min(squares) > 0 else math.nan
 
 
@@ -160,11 +174,14 @@ def _hue(frame: Clip, code: int) -> Clip:
 
 
 def hue_circular(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
-    """Return how well hues agree on the colour circle, -1 to 1, higher is better, 0 for unrelated hues.
+    """Return the agreement of hues on the colour circle, -1 to 1, higher is better, 0 for unrelated hues.
 
-    The mean over pixels of cos(hue difference), each weighted by the geometric mean of the two chromas (largest
-    minus smallest channel): hue 0 and 359 degrees are neighbours here, and pixels that are almost grey, whose hue
-    is noise, hardly count. Undefined where no pixel of a frame has colour in both clips. Ours, not the paper's.
+    It is the mean over pixels of cos(hue difference), weighted by the geometric mean of the two chromas (largest minus
+    smallest channel). So hues of 0 and 359 degrees are close, and almost grey pixels, whose hue is noise, have little
+    weight. Source: this project, not the paper.
+
+    Raises:
+        UndefinedError: In some frame, no pixel has colour in both clips.
     """
     check_pair(truth, prediction)
     values = np.array(map_in_threads(_circular_agreement, zip(truth, prediction, strict=True), threads=threads))
@@ -188,7 +205,11 @@ def _weight_and_hue(frame: Clip) -> tuple[Floats, Clip]:
 
 
 def _defined_mean(values: Floats, reason: str) -> float:
-    """Return the mean over frames; one frame without a value leaves the clip without one."""
+    """Return the mean over frames.
+
+    Raises:
+        UndefinedError: A value is NaN.
+    """
     missing = np.flatnonzero(np.isnan(values))
     if missing.size:
         raise UndefinedError(f"{reason} in {_frames(missing)}")

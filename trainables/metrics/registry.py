@@ -1,12 +1,15 @@
-"""Every metric, once: title, unit, goal, range, chance level, the config fields behind its scale, and what computes it.
+"""The registry of metrics: title, unit, goal, range, chance level, fields that change the scale, and function.
 
-A metric of reconstructed video is one entry here and one pure function, which the entry names:
+A metric of reconstructed video is one entry in this module and one pure function, which the entry names:
 
-    METRICS["evaluate.ssim"].chance                        # None: its controls show it
-    CLIP_METRICS["ssim"].score(truth, prediction)          # of two `metrics.video.Reading`s; loads the function
-    metric_named("evaluate.test_ssim")                     # the same on test clips
+    >>> METRICS["noop.value"].goal, METRICS["importance.motion_gradient_voxels"].chance
+    ('min', 0.0)
+    >>> METRICS["evaluate.ssim"].chance is None  # it depends on the data: see its controls
+    True
+    >>> metric_named("evaluate.test_ssim").label  # the same metric on test clips
+    'SSIM'
 
-A study may only optimise a metric whose scale stays the same over its search space. Importing this loads nothing heavy.
+A study may optimise only a metric whose scale is the same over the search space. This module imports no heavy library.
 """
 
 import math
@@ -21,44 +24,44 @@ if TYPE_CHECKING:
 
 Goal: TypeAlias = Literal["min", "max"]
 Requirement: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow"]
-"""What a metric of one clip needs beside frames and flow: a network, an object that is known, or the second flow."""
+"""Requirements of a clip metric other than frames and flow: a network, a known object, or the second flow."""
 
 EVALUATE = "evaluate"
 DECODERS = ("semantic", "structure", "motion")
 SHUFFLE_TESTED = ("epe", "clip_pcc")
-"""Metrics of one clip that depend on the order of its frames; the evaluate stage runs a shuffle test on each."""
+"""Clip metrics that depend on the order of frames. The evaluate stage runs a shuffle test on each."""
 _ARROWS: Mapping[Goal, str] = {"max": "↑", "min": "↓"}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that a stage reports, named `stage.metric`."""
+    """A number that a stage reports, named `stage.metric`."""
 
     name: str
     _: KW_ONLY
     title: str
-    """For tables and figures, without unit."""
+    """Title in tables and figures, without unit."""
     unit: str = ""
     goal: Goal
     low: float
     high: float
     chance: float | None = None
-    """Its value for a decoder that knows nothing; None where that depends on the data."""
+    """Value for a decoder without information; None if it depends on the data."""
     chance_rule: str = ""
-    """Where it depends on the data, and follows from them: how."""
+    """Formula of the chance level, if it depends on the data and can be computed."""
     chance_controls: tuple[str, ...] = ()
-    """Where it depends on the data, and no formula gives it: controls that the stage reports as `metric_control`."""
+    """Controls that show the chance level if there is no formula. The stage reports them as `metric_control`."""
     scale_fields: tuple[str, ...] = ()
-    """Config fields, or whole sections, that change its scale: values across them cannot be compared."""
+    """Config fields or sections that change the scale. Values from different settings cannot be compared."""
     version: int = 1
-    """Raised when the same input would give another value; so is then the version of the stage that reports it."""
+    """Increased when the same input would give another value, together with the version of the reporting stage."""
     source: str
     note: str = ""
-    """What a reader of its values must know, as a sentence."""
+    """A sentence that readers of the values need to know."""
     function: str | None = None
-    """`package.module:name` of what computes it for one clip; None where the stage itself does."""
+    """`package.module:name` of the function that computes it for one clip; None if the stage computes it."""
     takes: Literal["frames", "readings"] = "readings"
-    """Whether `function` is one of two clips, uint8 [F,H,W,3], or of two `Reading`s."""
+    """Arguments of `function`: two clips, uint8 [F,H,W,3], or two `Reading`s."""
     needs: tuple[Requirement, ...] = ()
 
     @property
@@ -68,7 +71,7 @@ class Metric:
 
     @property
     def short(self) -> str:
-        """The name without the stage, as in tables of clips."""
+        """The name without the stage."""
         return self.name.partition(".")[2]
 
     @property
@@ -78,24 +81,24 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
+        """An arrow that points to better values."""
         return _ARROWS[self.goal]
 
     @property
     def chance_text(self) -> str:
-        """The chance level as a number, else its rule; empty where only controls can show it."""
+        """The chance level as a number or a formula; empty if only controls can show it."""
         return f"{self.chance:.3g}" if self.chance is not None else self.chance_rule
 
     def scale_depends_on(self, field: str) -> bool:
-        """Tell whether sweeping the dotted `field` makes values of this metric incomparable."""
+        """Return whether values of this metric cannot be compared across values of the dotted `field`."""
         return any(field == scale or field.startswith(scale + ".") for scale in self.scale_fields)
 
     def score(self, truth: "Reading", prediction: "Reading", *, threads: int = 1) -> float:
         """Return the value for one clip.
 
         Raises:
-            UndefinedError: There is none for this clip.
-            TypeError: It is no metric of clips.
+            UndefinedError: The metric is undefined for this clip.
+            TypeError: It is not a metric of clips.
         """
         if self.function is None:
             raise TypeError(f"{self.name} is reported by the stage {self.stage}, not computed clip by clip")
@@ -107,7 +110,7 @@ class Metric:
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
 _VIDEO = ("dataset", "features.resolution", "voxels.subject", "evaluate", "generator.validation_clips")
-"""How videos are made is no scale: it may be tuned for a metric of video."""
+"""Settings of the generator are not included: they may be tuned for a metric of video."""
 _VIDEO_CONTROLS = ("random_clip", "shuffled_fmri")
 _TWO_WAY_CHANCE = 0.75
 _TWO_WAY = f"2-way accuracy counts three classes as right, so its chance is {_TWO_WAY_CHANCE:.3g}, not 0.5."
@@ -116,9 +119,9 @@ _KNOWN_OBJECT = "ours; the object is known"
 
 
 def _of_clips(metric: Metric) -> Metric:
-    """Complete one of `_ENTRIES`: its full name, and what all metrics of video share."""
+    """Return an entry of `_ENTRIES` with its full name and the fields that all metrics of video share."""
     if metric.function is None:
-        raise ValueError(f"{metric.name}: a metric of clips names the function that computes it")
+        raise ValueError(f"{metric.name}: a metric of clips must name the function that computes it")
     controls = _VIDEO_CONTROLS if metric.chance is None else ()
     return replace(metric, name=f"{EVALUATE}.{metric.name}", chance_controls=controls, scale_fields=_VIDEO)
 
@@ -296,11 +299,11 @@ _ENTRIES = (
     ),
 )
 CLIP_METRICS: Mapping[str, Metric] = {metric.short: metric for metric in map(_of_clips, _ENTRIES)}
-"""Metrics of one true and one reconstructed clip by their short names, in the order of tables."""
+"""Short name to metric of a true and a reconstructed clip, in the order of tables."""
 
 
 def _title(name: str) -> str:
-    """Return `stage: metric` in words."""
+    """Return the title `stage: metric` in words."""
     return name.replace(".", ": ").replace("_", " ")
 
 
@@ -411,14 +414,14 @@ METRICS: Mapping[str, Metric] = {
         ),
     )
 }
-"""Metrics that the stages report by their full names; those on test clips are `metric_named`.
+"""Full name to metric that the stages report. `metric_named` also gives metrics on test clips.
 
-The evaluate stage reads the second flow for nobody, so what needs it is no metric of a trial.
+Metrics that need the second flow are not included, because the evaluate stage does not compute it.
 """
 
 
 def notes(metrics: Iterable[Metric]) -> tuple[str, ...]:
-    """Return what a reader of `metrics` must know, each sentence once."""
+    """Return the notes of `metrics`, without duplicates."""
     return tuple(dict.fromkeys(metric.note for metric in metrics if metric.note))
 
 
@@ -429,7 +432,7 @@ def comparable(fields: Iterable[str]) -> tuple[str, ...]:
 
 
 def metric_named(name: str) -> Metric | None:
-    """Return the metric, that on test clips included (`evaluate.test_ssim`); None if there is none."""
+    """Return the metric, also for a name on test clips (`evaluate.test_ssim`); None if there is none."""
     if name in METRICS:
         return METRICS[name]
     stage, _, short = name.partition(".")
@@ -438,12 +441,12 @@ def metric_named(name: str) -> Metric | None:
 
 
 def is_held_out(name: str) -> bool:
-    """Tell whether the metric `name` of `METRICS` is measured on validation clips and on test clips alike."""
+    """Return whether the metric `name` of `METRICS` is computed on validation clips and on test clips."""
     stage, _, short = name.partition(".")
     return stage == EVALUATE or (stage in DECODERS and short != "loss")
 
 
 def known_metrics() -> tuple[str, ...]:
-    """Return every name that `metric_named` takes and that suits an ablation."""
+    """Return the names for `metric_named` that an ablation can use."""
     tested = [name.replace(".", ".test_") for name in METRICS if is_held_out(name)]
     return (*tested, *(name for name in METRICS if not name.startswith(f"{EVALUATE}.")))

@@ -1,4 +1,4 @@
-"""Retrieval of held-out clips by what was decoded from fMRI (mind-animator.md C.2)."""
+"""Retrieval of held-out clips by their decoded embeddings (mind-animator.md C.2)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +8,13 @@ from torch import Tensor
 def ranks(query: Tensor, gallery: Tensor) -> Tensor:
     """Return the rank (from 1) of row i of `gallery` [N, D] for row i of `query` [n, D], n <= N, by cosine: [n].
 
-    Entries that tie, such as clips with the same caption, share the average of their ranks. Cosines are taken to the
-    distinct rows of the gallery, so that identical rows tie exactly.
+    Ties, such as clips with the same caption, get the average of their ranks. Cosines are computed with the distinct
+    rows of the gallery, so that identical rows tie exactly.
+
+    Example:
+        >>> gallery = torch.eye(3)
+        >>> ranks(gallery[[0, 2]], gallery).tolist()  # the second query is closest to another row; 2 rows tie
+        [1.0, 2.5]
     """
     distinct, which = torch.unique(gallery, dim=0, return_inverse=True)
     cosines = F.normalize(query, dim=-1) @ F.normalize(distinct, dim=-1).T

@@ -1,8 +1,8 @@
 """The shuffle test: is the order of the reconstructed frames better than chance (mind-animator.md A.6, C.3, Fig 6)?
 
-The reconstruction's frames are permuted, the truth's are not. Metrics that look at neighbouring frames (EPE,
-CLIP-pcc) are sums over transitions, so a table `[N, F-1, F, F]` of what the transition from frame i to frame j would
-score at place t (`flow.transition_errors`, `video_semantics.transition_similarities`) answers every permutation.
+The frames of the reconstruction are permuted, the frames of the truth are not. Metrics of neighbouring frames (EPE,
+CLIP-pcc) are means over transitions. So every permutation can be scored with a table `[N, F-1, F, F]`: the score of the
+transition from frame i to frame j at position t (`flow.transition_errors`, `video_semantics.transition_similarities`).
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from trainables.metrics.registry import Goal
 
 @dataclass(frozen=True)
 class ShuffleTest:
-    """Outcome of the test over N clips."""
+    """The result of the test over N clips."""
 
     group: NDArray[np.float64]
-    """`[repeats]`: the paper's P, the share of shuffles whose mean over clips beats the true order's (no +1, so 0 is
-    possible; its resolution is 1/shuffles). One permutation serves all clips in a shuffle."""
+    """`[repeats]`: the paper's P, the fraction of shuffles whose mean over clips is better than the true order's. There
+    is no +1, so 0 is possible; the resolution is 1/shuffles. A shuffle uses the same permutation for all clips."""
     per_clip: NDArray[np.float64]
-    """`[N]`: (1 + k) / (1 + all shuffles), k of which are at least as good as the true order. Valid clip by clip."""
+    """`[N]`: the p-value of each clip, (1 + k) / (1 + shuffles); k shuffles are at least as good as the true order."""
 
 
 def shuffle_test(table: Floats, *, goal: Goal, shuffles: int = 100, repeats: int = 5, seed: int = 0) -> ShuffleTest:
-    """Run the test on a transition table `[N, F-1, F, F]`.
+    """Return the result of the test on a transition table `[N, F-1, F, F]`.
 
-    The released code compares 44 clips that were picked by hand (mind-animator.md B39); give all, or a rule that does
-    not look at the metric.
+    The released code uses 44 clips that were selected by hand (mind-animator.md B39). Use all clips, or select them by
+    a rule that does not depend on the metric.
     """
     frames = table.shape[-1]
     original = reorder(table, np.arange(frames)[None])[:, 0]
@@ -42,28 +42,28 @@ def shuffle_test(table: Floats, *, goal: Goal, shuffles: int = 100, repeats: int
 
 
 def permutations(frames: int, count: int, *, seed: int) -> NDArray[np.intp]:
-    """Return `[count, frames]` random orders, drawn with replacement; the true order may be among them."""
+    """Return `[count, frames]` random orders, drawn with replacement. The true order may be among them."""
     if frames < 3:
-        raise ValueError(f"a shuffle test needs 3 frames or more, not {frames}")
+        raise ValueError(f"the clips have {frames} frame(s); a shuffle test needs 3 or more")
     random = np.random.default_rng(seed)
     return random.permuted(np.tile(np.arange(frames), (count, 1)), axis=1)
 
 
 def reorder(table: Floats, orders: NDArray[np.intp]) -> Floats:
-    """Return `[N, S]`: the mean over places of the transitions of N clips `[N, F-1, F, F]` in S orders `[S, F]`."""
-    places = np.arange(table.shape[-1] - 1)
-    return np.asarray(table[:, places, orders[:, :-1], orders[:, 1:]].mean(axis=-1))
+    """Return `[N, S]`: the mean over positions of the transitions of N clips `[N, F-1, F, F]` in S orders `[S, F]`."""
+    positions = np.arange(table.shape[-1] - 1)
+    return np.asarray(table[:, positions, orders[:, :-1], orders[:, 1:]].mean(axis=-1))
 
 
 def group_p(shuffled: Floats, *, original: float, goal: Goal) -> NDArray[np.float64]:
-    """Return `[...]`: the share of `shuffled` `[..., S]` that beats `original` (mind-animator.md A.6)."""
+    """Return `[...]`: the fraction of `shuffled` `[..., S]` that is better than `original` (mind-animator.md A.6)."""
     beats = shuffled < original if goal == "min" else shuffled > original
     share: NDArray[np.float64] = beats.mean(axis=-1)
     return share
 
 
 def clip_p(shuffled: Floats, *, original: Floats, goal: Goal) -> NDArray[np.float64]:
-    """Return `[N]`: (1 + k) / (1 + S), k of S shuffles `[N, S]` being at least as good as `original` `[N]`."""
+    """Return `[N]`: (1 + k) / (1 + S), where k of S shuffles `[N, S]` are at least as good as `original` `[N]`."""
     at_least = shuffled <= original[:, None] if goal == "min" else shuffled >= original[:, None]
     p: NDArray[np.float64] = (1 + at_least.sum(axis=-1)) / (1 + shuffled.shape[-1])
     return p

@@ -1,7 +1,8 @@
-"""What metrics read of a clip, and those that need more of it than its frames (mind-animator.md C.1).
+"""Readings of clips, and the metrics that need more than frames (mind-animator.md C.1).
 
-A clip is read once into a `Reading` (frames, flow, logits, embeddings), so the true clip's flow and logits serve all
-systems and controls. `metrics.registry` names these functions; each takes two readings and returns one number.
+A clip is read once into a `Reading` (frames, flow, logits, embeddings). So the flow and logits of the true clip are
+computed once for all systems and controls. `metrics.registry` names the functions; each takes two readings and returns
+one number.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ TWO_WAY = NWay()
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks at hand; metrics that need an absent one are left out."""
+    """The available networks. Metrics that need a missing network are left out."""
 
     image_classifier: Network | None = None
     """`[F, H, W, 3]` to logits `[F, C]`."""
@@ -36,24 +37,24 @@ class Networks:
 
     @property
     def present(self) -> Mapping[str, Network]:
-        """Those at hand, by role."""
+        """Role to available network."""
         return {role: network for role, network in vars(self).items() if network is not None}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What metrics read of one clip."""
+    """The data of one clip that metrics use."""
 
     frames: Clip
     flow: Mapping[flow.Grey, Floats]
-    """Empty for one frame."""
+    """Flows by grey conversion; empty for a clip of one frame."""
     outputs: Mapping[str, Floats]
-    """By name of the network."""
+    """Role of the network to its output."""
     known: KnownObject | None = None
-    """Of a true clip, where it is known what was planted in it."""
+    """The planted object of a true clip, if it is known."""
 
     def static(self, networks: Networks) -> "Reading":
-        """Return the reading of the clip's first frame held: the static control."""
+        """Return the reading of a clip that repeats the first frame: the static control."""
         held = np.repeat(self.frames[:1], len(self.frames), axis=0)
         per_frame = {
             name: np.repeat(value[:1], len(held), axis=0)
@@ -66,14 +67,14 @@ class Reading:
 
 
 def reading_of(clip: Clip, networks: Networks, *, legacy_flow: bool = False, threads: int = 1) -> Reading:
-    """Compute all that metrics need of `clip` `[F, H, W, 3]`; `legacy_flow` doubles the time, for `epe_legacy`."""
+    """Return the reading of `clip` `[F, H, W, 3]`. `legacy_flow` is for `epe_legacy` and doubles the time."""
     return read_all([clip], networks, legacy_flow=legacy_flow, threads=threads)[0]
 
 
 def read_all(
     clips: Sequence[Clip], networks: Networks, *, legacy_flow: bool = False, threads: int = 1
 ) -> list[Reading]:
-    """Read several clips of one frame count, such as all systems' versions of one: faster than one by one."""
+    """Return the readings of several clips with the same number of frames. Faster than reading each alone."""
     greys: tuple[flow.Grey, ...] = ("rgb", "bgr") if legacy_flow else ("rgb",)
     moving = all(len(clip) > 1 for clip in clips)
     flows = {grey: flow.farneback_all(clips, grey=grey, threads=threads) for grey in greys} if moving else {}
@@ -84,7 +85,7 @@ def read_all(
 
 
 def _reading(clip: Clip, flows: Mapping[flow.Grey, Floats], networks: Networks) -> Reading:
-    outputs = {network: network(clip) for network in set(networks.present.values())}  # one CLIP may serve two metrics
+    outputs = {network: network(clip) for network in set(networks.present.values())}  # two roles may share a CLIP model
     return Reading(clip, flows, {role: outputs[network] for role, network in networks.present.items()})
 
 
@@ -108,17 +109,21 @@ def vifi_score(truth: Reading, prediction: Reading, *, threads: int = 1) -> floa
 
 
 def gated_clip_pcc(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return `video_semantics.clip_pcc` of two readings; their VIFI-score is its gate."""
+    """Return `video_semantics.clip_pcc` of two readings, gated by their VIFI-score."""
     return clip_pcc(prediction.outputs["clip"], vifi_score=vifi_score(truth, prediction))
 
 
 def epe(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return the end-point error of flow, mean over frame pairs. Raises `UndefinedError` for one frame."""
+    """Return the end-point error of flow in pixels, mean over frame pairs.
+
+    Raises:
+        UndefinedError: The clip has only one frame.
+    """
     return _flow_error("rgb", truth, prediction)
 
 
 def epe_legacy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return `epe` of frames made grey with the released code's weights; `read` computes it with `legacy_flow`."""
+    """Return `epe` with the released code's conversion to grey. Readings need `legacy_flow`."""
     return _flow_error("bgr", truth, prediction)
 
 
@@ -135,14 +140,14 @@ def _object(truth: Reading) -> KnownObject:
 
 
 def object_ssim(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return SSIM over the object, in the frames that show it."""
+    """Return SSIM over the object's pixels, in the frames that show it."""
     known = _object(truth)
     shown = known.shown
     return pixels.ssim(truth.frames[shown], prediction.frames[shown], mask=known.mask[shown], threads=threads)
 
 
 def object_epe(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return the end-point error where the object was, in the frame pairs that begin with it."""
+    """Return the end-point error over the object's pixels, in the frame pairs whose first frame shows it."""
     if not (truth.flow and prediction.flow):
         raise UndefinedError("one frame has no flow")
     known = _object(truth)
@@ -153,12 +158,12 @@ def object_epe(truth: Reading, prediction: Reading, *, threads: int = 1) -> floa
 
 
 def shape_accuracy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return the share of the object's frames in which the image classifier sees its shape."""
+    """Return the fraction of the object's frames in which the image classifier predicts its shape."""
     return _factor_accuracy("shape", truth, prediction)
 
 
 def colour_accuracy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return the share of the object's frames in which the image classifier sees its colour."""
+    """Return the fraction of the object's frames in which the image classifier predicts its colour."""
     return _factor_accuracy("colour", truth, prediction)
 
 

@@ -1,8 +1,8 @@
-"""VIFI-score and CLIP-pcc from embeddings of frames: is it the same thing, and does it stay so?
+"""VIFI-score and CLIP-pcc: semantic similarity and temporal consistency, from embeddings of frames.
 
-Definitions: mind-animator.md C.1. Both take `[F, D]` embeddings of the frames of one clip, so they know nothing of the
-encoder; `trainables.metrics.networks` loads one. The paper's VIFI-score uses ViFi-CLIP (ViT-B/16 tuned on
-Kinetics-400); any image encoder gives a score of this form, on a scale of its own.
+Definitions: mind-animator.md C.1. Both take the embeddings `[F, D]` of a clip's frames, independent of the encoder;
+`trainables.metrics.networks` loads encoders. The paper's VIFI-score uses ViFi-CLIP (ViT-B/16, fine-tuned on
+Kinetics-400). Any image encoder can be used, but each has its own scale.
 """
 
 from itertools import pairwise
@@ -17,17 +17,17 @@ VIFI_GATE = 0.6
 def vifi(truth: Floats, prediction: Floats) -> float:
     """Return the cosine of two clips' frame embeddings `[F, D]`, each averaged over frames; -1 to 1, higher is better.
 
-    Chance is high and depends on the encoder: read it off the control shuffled_fmri.
+    The chance level is high and depends on the encoder: see the control `shuffled_fmri`.
     """
     return _cosine(truth.mean(axis=0, dtype=np.float64), prediction.mean(axis=0, dtype=np.float64))
 
 
 def clip_pcc(prediction: Floats, *, vifi_score: float, gate: float = VIFI_GATE) -> float:
-    """Return the mean cosine of neighbouring frames `[F, D]` of the reconstruction, 0 if `vifi_score` is up to `gate`.
+    """Return the mean cosine of neighbouring frames `[F, D]` of the reconstruction, 0 if `vifi_score` <= `gate`.
 
-    The truth enters through the gate only, which makes this mostly the share of clips that pass it
-    (mind-animator.md B37); a still video scores 1 where it passes. The gate is fixed at 0.6 in the
-    released code, on the scale of ViFi-CLIP; the paper's text has the average level (mind-animator.md B60).
+    The truth enters through the gate only. So this metric is mostly the fraction of clips that pass the gate
+    (mind-animator.md B37); a static video that passes scores 1. The released code sets the gate to 0.6, on the scale of
+    ViFi-CLIP; the paper's text gives the average level (mind-animator.md B60).
     """
     if vifi_score <= gate:
         return 0.0
@@ -35,22 +35,22 @@ def clip_pcc(prediction: Floats, *, vifi_score: float, gate: float = VIFI_GATE) 
 
 
 def consistency(prediction: Floats) -> float:
-    """Return the mean cosine of neighbouring frames `[F, D]`: CLIP-pcc without its gate; 1 for a still video."""
+    """Return the mean cosine of neighbouring frames `[F, D]`: CLIP-pcc without its gate. A static video scores 1."""
     if len(prediction) < 2:
         raise UndefinedError("one frame has no neighbour")
-    return float(np.mean([_cosine(one, other) for one, other in pairwise(prediction)]))
+    return float(np.mean([_cosine(first, second) for first, second in pairwise(prediction)]))
 
 
 def transition_similarities(prediction: Floats) -> Floats:
-    """Return `[F-1, F, F]`: the cosine of frames i and j, at any place t; for `shuffle.reorder`."""
+    """Return `[F-1, F, F]`: the cosine of frames i and j, for every position t. Input of `shuffle.reorder`."""
     wide = np.asarray(prediction, np.float64)
     unit = wide / _lengths(wide)[:, None]
     return np.broadcast_to(unit @ unit.T, (len(unit) - 1, len(unit), len(unit)))
 
 
-def _cosine(one: Floats, other: Floats) -> float:
-    # Half precision, in which the released code leaves them, overflows at a squared length of 65504.
-    pair = np.stack([one, other]).astype(np.float64)
+def _cosine(first: Floats, second: Floats) -> float:
+    # The released code uses half precision, which overflows at a squared length of 65504.
+    pair = np.stack([first, second]).astype(np.float64)
     return float(pair[0] @ pair[1] / _lengths(pair).prod())
 
 

@@ -1,6 +1,6 @@
-"""The controls stage: what the same generator makes of the truth, and of the mean of the training clips.
+"""The controls stage: videos of the same generator from the true features, and from the mean of the training clips.
 
-All trials with the same generator share it. The controls that need no generator are made where videos are judged.
+All trials with the same generator share it. Controls that need no generator are computed by the evaluate stage.
 """
 
 import torch
@@ -17,12 +17,13 @@ from trainables.stages.generation import decode_videos, generate, load_vae_decod
 def run(task: StageTask) -> StageResult:
     """Write `videos.safetensors`: `ceiling`, `ceiling_plain` uint8 [n,F,H,W,3], `mean_latent` [F,H,W,3], `index` [n].
 
-    The ceiling are true latents and conditions; in `ceiling_plain` the VAE alone decodes them. `mean_latent` is one
-    video for all clips, of the mean latents and the mean condition of the training clips.
+    `ceiling` is generated from the true latents and conditions; in `ceiling_plain` the VAE alone decodes the true
+    latents. `mean_latent` is one video for all clips, generated from the mean latents and the mean condition of the
+    training clips. `index` is the number of each clip in the data set.
 
     Raises:
-        ValueError: A backbone cannot be loaded or does not fit the features, or no clip is asked for.
-        NotFiniteError: The generator made NaN or infinity.
+        ValueError: A backbone cannot be loaded or does not fit the features, or the config selects no clip.
+        NotFiniteError: The generator returned NaN or infinity.
     """
     device = pick_device("auto")
     prompts, _ = read_prompts(task, device=device)
@@ -34,10 +35,10 @@ def run(task: StageTask) -> StageResult:
         torch.cat((clips.features["latents"], training["latents"].mean(0, keepdim=True))),
         (*noise_seeds(task, clips.index), derived_seed(task.seed, "generator", "mean_latent")),
     )
-    made = generate(task, fed, prompts=prompts, device=device)
+    generated = generate(task, fed, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
-    drawn = decode_videos(vae, made.latents)
+    rendered = decode_videos(vae, generated.latents)
     plain = decode_videos(vae, clips.features["latents"])
-    tensors = {"ceiling": drawn[:-1], "ceiling_plain": plain, "mean_latent": drawn[-1], "index": clips.index}
+    tensors = {"ceiling": rendered[:-1], "ceiling_plain": plain, "mean_latent": rendered[-1], "index": clips.index}
     save_file(tensors, task.context.output / "videos.safetensors")
-    return StageResult(history=made.history, info={"device": str(device), "clips": str(len(clips))})
+    return StageResult(history=generated.history, info={"device": str(device), "clips": str(len(clips))})

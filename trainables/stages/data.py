@@ -1,4 +1,4 @@
-"""The data stage: clips, captions and BOLD of the data set, made or read once and then shared by all trials."""
+"""The data stage: clips, captions and BOLD of the data set, simulated or read once and shared by all trials."""
 
 import json
 from pathlib import Path
@@ -16,12 +16,12 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def run(task: StageTask) -> StageResult:
-    """Write `clips.safetensors`, `bold.safetensors`, `data.json` and, if brains are simulated, `planted.safetensors`.
+    """Write `clips.safetensors`, `bold.safetensors`, `data.json` and, for simulated data, `planted.safetensors`.
 
     clips: `clips` uint8 [N,F,H,W,3]. bold: for each subject s, `bold_<s>` float32 [T,V] and `roi_<s>` int16 [V].
     planted: `share_<s>` float32 [V, drives], the share of each drive (`data.json`: drives) in the voxel's signal
-    variance, `place_<s>` float32 [V,2], the centre of its receptive field (from left and top, in frame sides), and
-    `delay_<s>` float32 [V], its haemodynamic delay in seconds.
+    variance; `place_<s>` float32 [V,2], the centre of the receptive field (from left and from top, as a fraction of
+    the frame's side); `delay_<s>` float32 [V], the haemodynamic delay in seconds.
     """
     data = datasets.load(task.config.dataset)
     folder = task.context.output
@@ -39,12 +39,12 @@ def run(task: StageTask) -> StageResult:
 
 
 def _save(arrays: Arrays, path: Path) -> None:
-    # safetensors writes memory as it lies, whatever the strides say
+    # safetensors writes the memory buffer and ignores strides
     save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, path)
 
 
 def data_description(data: Dataset) -> dict[str, Any]:
-    """Return what `data.json` holds."""
+    """Return the content of `data.json`."""
     stimuli = data.stimuli
     return {
         "captions": list(stimuli.captions),

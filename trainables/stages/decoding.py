@@ -1,4 +1,4 @@
-"""What the three decoder stages share: reading fMRI with features, sparsified training rows, writing results."""
+"""Functions of the three decoder stages: reading fMRI and features, sparsifying training rows, writing results."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SPLITS = ("train", *HELD_OUT)
 
 @dataclass(frozen=True)
 class SplitRows:
-    """The clips of one split: their indices in the data set, fMRI, and features, row by row."""
+    """The clips of one split, one row each: index in the data set, fMRI, and features."""
 
     index: Tensor
     fmri: Tensor
@@ -52,22 +52,25 @@ def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) 
     features = read_tensors(task.inputs["features"].path("features.safetensors"), names)
     counts = {"fmri": len(fmri)} | {name: len(tensor) for name, tensor in features.items()}
     if len(set(counts.values())) > 1:
-        raise ValueError(f"every input must have one row for each clip, but the rows are {counts}")
+        raise ValueError(f"the inputs have different numbers of rows: {counts}; each must have one row per clip")
     split = task.inputs["voxels"].json("voxels.json")["split"]
     rows = {}
     for name in SPLITS:
         index = torch.tensor([i for i, member in enumerate(split) if member == name], dtype=torch.int64)
         if len(index) == 0:
-            raise ValueError(f"the {name} split has no clip with an answering volume; splits hold {len(split)} clips")
+            raise ValueError(
+                f"the {name} split has no clip with a volume; all splits together have {len(split)} clips, "
+                "and each split must have at least one clip with a volume"
+            )
         picked = {key: pick(tensor, index).to(device) for key, tensor in features.items()}
         rows[name] = SplitRows(index, pick(fmri, index).to(device), picked)
     return rows
 
 
 def pick(tensor: Tensor, index: Tensor) -> Tensor:
-    """Return the rows `index` of `tensor`: where they follow one another, a view and no copy.
+    """Return the rows `index` of `tensor`; consecutive rows are returned as a view, without a copy.
 
-    So on CPU all trials of a machine share the one memory-mapped copy of a data set whose splits lie in order.
+    If the splits of a data set are contiguous, all trials on a machine then share its memory-mapped file (on CPU).
     """
     first, count = int(index[0]), len(index)
     in_order = torch.equal(index, torch.arange(first, first + count))
@@ -81,7 +84,7 @@ def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, 
 
 
 class DecoderLearner:
-    """The part of `trainables.loop.Learner` that is the same for all decoders: fMRI rows and their sparsification."""
+    """The part of `trainables.loop.Learner` that all decoders share: fMRI rows and their sparsification."""
 
     def __init__(self, model: nn.Module, rows: Mapping[str, SplitRows], sparsify: SparsifyConfig, job: Job) -> None:
         self.model = model
@@ -98,7 +101,7 @@ class DecoderLearner:
         return len(self.train)
 
     def begin_epoch(self, streams: Streams) -> None:
-        """Draw the epoch's sparsification, where the config asks for one."""
+        """Draw the epoch's sparsification, if the config has one."""
         self.sparsifier.begin_epoch(streams["sparsify_epoch"])
 
     def fmri(self, rows: Tensor, streams: Streams) -> Tensor:
@@ -110,18 +113,18 @@ class DecoderLearner:
         return {} if self.sparsifier.keep is None else {"keep": self.sparsifier.keep}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Restore the state that `state` returned."""
         self.sparsifier.keep = state.get("keep")
 
 
 def _sparsified(rows: SplitRows, config: SparsifyConfig, generator: torch.Generator) -> SplitRows:
-    once = Sparsifier(config.model_copy(update={"refresh": "step"}), rows.fmri)
-    every = torch.arange(len(rows), device=rows.fmri.device)
-    return SplitRows(rows.index, once(every, generator), rows.features)
+    sparsifier = Sparsifier(config.model_copy(update={"refresh": "step"}), rows.fmri)
+    all_rows = torch.arange(len(rows), device=rows.fmri.device)
+    return SplitRows(rows.index, sparsifier(all_rows, generator), rows.features)
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor, size: int) -> Tensor:
-    """Return what `function` makes of `tensors`, `size` rows at a time, to bound memory."""
+    """Return `function(*tensors)`, computed `size` rows at a time to limit memory."""
     chunks = zip(*(torch.split(tensor, size) for tensor in tensors), strict=True)
     return torch.cat([function(*chunk) for chunk in chunks])
 
@@ -133,7 +136,7 @@ def finish(
     metrics: Mapping[str, float],
     predictions: Mapping[str, Tensor],
 ) -> StageResult:
-    """Write the model and what it predicts for held-out clips; return the stage's result."""
+    """Write the model and its predictions for held-out clips; return the stage's result."""
     save_file(learner.model.state_dict(), task.context.output / "model.safetensors")
     written = {name: tensor.cpu().contiguous() for name, tensor in predictions.items()}
     save_file(written, task.context.output / "predictions.safetensors")
@@ -151,12 +154,12 @@ def finish(
 
 @torch.no_grad()
 def predict(model: nn.Module, rows: Mapping[str, SplitRows]) -> tuple[Any, Tensor]:
-    """Return what `model` reads from the fMRI of validation and test clips, and their indices in the data set."""
+    """Return the predictions of `model` for validation and test clips, and the clips' indices in the data set."""
     fmri, index = (torch.cat([getattr(rows[name], part) for name in HELD_OUT]) for part in ("fmri", "index"))
     return model(fmri), index
 
 
 def held_out(metrics: Callable[[SplitRows], Mapping[str, float]], rows: Mapping[str, SplitRows]) -> dict[str, float]:
-    """Return `metrics` of the validation clips, and those of the test clips under the prefix `test_`."""
+    """Return `metrics` of the validation clips, and of the test clips with the prefix `test_`."""
     test = {f"test_{name}": value for name, value in metrics(rows["test"]).items()}
     return {**metrics(rows["validation"]), **test}

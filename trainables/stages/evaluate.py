@@ -1,4 +1,4 @@
-"""The evaluate stage: reconstructed video and all its controls, judged as the paper judges."""
+"""The evaluate stage: metrics of the reconstructed videos and of all controls, as in the paper."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +36,11 @@ _SCHEMA = pa.schema(
 def run(task: StageTask) -> StageResult:
     """Write `per_clip.parquet`, `summary.json`, `page.html` and `contact.png`; see `trainables.judging`.
 
-    Metrics are means over the validation clips, and over the test clips under the prefix `test_`; those of a control
-    end in its name, as `test_ssim_static`. What is undefined on every clip is left out.
+    Metrics are means over the validation clips, and over the test clips with the prefix `test_`. Metrics of a control
+    end in its name, such as `test_ssim_static`. A metric that is undefined on every clip is left out.
 
     Raises:
-        ValueError: A judge cannot be loaded, or reconstructions and controls are of different clips.
+        ValueError: A network cannot be loaded, or reconstructions and controls are of different clips.
     """
     config = task.config.evaluate
     materials = list(read_material(task.inputs, config))
@@ -80,7 +80,7 @@ def _suffix(system: str) -> str:
 
 
 def _summary(verdicts: Sequence[SplitScores], metrics: Sequence[Metric], sources: Mapping[Role, str]) -> dict[str, Any]:
-    """Return `summary.json`. Means are over the clips on which a metric is defined for all systems that have it."""
+    """Return `summary.json`. Means are over the clips on which a metric is defined for all systems that report it."""
     described = {
         metric.short: {"title": metric.label, "goal": metric.goal, "chance": metric.chance, "source": metric.source}
         for metric in metrics
@@ -97,7 +97,7 @@ def _summary(verdicts: Sequence[SplitScores], metrics: Sequence[Metric], sources
 
 
 def _write_clips(verdicts: Sequence[SplitScores], path: Path) -> None:
-    """Write one row per split, clip, system and metric; the value is null, with the reason, where undefined."""
+    """Write one row per split, clip, system and metric. An undefined value is null, with the reason."""
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
     for verdict in verdicts:
         name = dict(zip(verdict.judged.clips, verdict.judged.names, strict=True))
@@ -110,11 +110,11 @@ def _write_clips(verdicts: Sequence[SplitScores], path: Path) -> None:
 
 
 def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
-    """Yield what the page says of how the videos came about: identities and settings."""
-    made = task.inputs["reconstruct"].manifest
-    yield "reconstruct", f"{made.identity}, seed {made.seed}"
+    """Yield the facts that the page shows about the videos: identities and settings."""
+    manifest = task.inputs["reconstruct"].manifest
+    yield "reconstruct", f"{manifest.identity}, seed {manifest.seed}"
     yield "controls", task.inputs["controls"].manifest.identity
     yield "subject", str(task.inputs["voxels"].json("voxels.json")["subject"])
-    settings = {name: made.config[name] for name in ("reconstruct", "generator")}
+    settings = {name: manifest.config[name] for name in ("reconstruct", "generator")}
     for section, fields in {**settings, "judges": identity_fields(task.config.evaluate)}.items():
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())

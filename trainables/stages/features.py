@@ -1,4 +1,4 @@
-"""The features stage: what the decoders aim at, read from clips and captions by frozen networks."""
+"""The features stage: targets of the decoders, computed from clips and captions by frozen networks."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ from trainables.randomness import derived_seed
 logger = logging.getLogger(__name__)
 
 FIXED_FRAME = 3
-"""The frame that stands for its clip with `image_target: fixed_frame`, the released code's 0000024."""
+"""The frame that represents its clip with `image_target: fixed_frame`; the released code's 0000024."""
 
 Seen = dict[str, Tensor]
 
@@ -34,11 +34,11 @@ def run(task: StageTask) -> StageResult:
     """Write `features.safetensors` and `features.json`.
 
     safetensors, float32: `clip_image` and `clip_text` [N,D], `clip_image_variants` [N,Ki,D] and `clip_text_variants`
-    [N,Kt,D] (of clips outside of training the plain embedding, repeated), `condition` [N,L,C], `latents` [N,F,c,h,w]
-    times the VAE's scaling factor. json: the sizes, and the share of words that the text encoder does not know.
+    [N,Kt,D] (for held-out clips, the plain embedding repeated), `condition` [N,L,C], `latents` [N,F,c,h,w], multiplied
+    by the VAE's scaling factor. json: the sizes, and the fraction of words that the text encoder does not know.
 
     Raises:
-        ValueError: A backbone cannot be loaded, or the config's sizes are not the backbone's.
+        ValueError: A backbone cannot be loaded, or the config's sizes differ from the backbone's.
     """
     config, sources = task.config.features, task.config.backbones
     facts = task.inputs["data"].json("data.json")
@@ -72,7 +72,7 @@ def _check_latent_size(vae: Vae, config: FeaturesConfig) -> None:
 def _describe(tensors: Mapping[str, Tensor], *, vae: Vae, encoder: TextEncoder, captions: Sequence[str]) -> Any:
     unknown = encoder.unknown(captions)
     if unknown > 0.5:
-        logger.warning("the text encoder knows only %.0f %% of the captions' words", 100 * (1 - unknown))
+        logger.warning("the text encoder knows only %.0f %% of the words in the captions", 100 * (1 - unknown))
     _, _, channels, size, _ = tensors["latents"].shape
     return {
         "latent_channels": channels,
@@ -86,7 +86,7 @@ def _describe(tensors: Mapping[str, Tensor], *, vae: Vae, encoder: TextEncoder, 
 
 
 def _by_batch(captions: Sequence[str], config: FeaturesConfig, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
-    # Training captions recur, and so do their variants: each text is encoded once.
+    # Captions and their variants are often equal; each distinct text is encoded once.
     distinct = sorted(set(captions))
     parts = [distinct[i : i + config.batch_size] for i in range(0, len(distinct), config.batch_size)]
     encoded = torch.cat([encode(part).cpu() for part in parts])
@@ -109,7 +109,7 @@ def _texts(clip: ClipModel, captions: Sequence[str], *, training: NDArray[np.boo
 
 @dataclass(frozen=True)
 class Views:
-    """Which square of which frame each variant shows; all [N,K] but `side`."""
+    """The frame and the crop of each image variant. Arrays are [N,K]; crops are squares of `side` pixels."""
 
     frame: NDArray[np.int64]
     top: NDArray[np.int64]
@@ -117,12 +117,12 @@ class Views:
     side: int
 
     def cut(self, clips: Tensor, rows: slice) -> Tensor:
-        """Return the squares [n*K,side,side,3] of `clips` [n,F,H,W,3], which are `rows` of the data set."""
-        places = zip(self.frame[rows], self.top[rows], self.left[rows], strict=True)
+        """Return the crops [n*K,side,side,3] of `clips` [n,F,H,W,3], which are `rows` of the data set."""
+        crops = zip(self.frame[rows], self.top[rows], self.left[rows], strict=True)
         return torch.stack(
             [
                 clip[f, y : y + self.side, x : x + self.side]
-                for clip, (frames, tops, lefts) in zip(clips, places, strict=True)
+                for clip, (frames, tops, lefts) in zip(clips, crops, strict=True)
                 for f, y, x in zip(frames, tops, lefts, strict=True)
             ]
         )
@@ -162,7 +162,7 @@ def _pictures(vae: Vae, clip: ClipModel, path: Path, *, training: NDArray[np.boo
 
 
 def _chunks(path: Path, config: FeaturesConfig) -> Iterator[tuple[slice, Tensor, Views]]:
-    """Yield clips of about `batch_size` frames at a time; the file is memory-mapped, never read as a whole."""
+    """Yield clips with about `batch_size` frames at a time. The file is memory-mapped, never read as a whole."""
     with safe_open(path, framework="pt") as file:
         stored = file.get_slice("clips")
         shape = stored.get_shape()
@@ -180,7 +180,7 @@ def _clip_target(clip: ClipModel, clips: Tensor, config: FeaturesConfig) -> Tens
 
 
 def _resized(frames: Tensor, side: int) -> Tensor:
-    """Turn uint8 [N,H,W,3] into what the VAE sees: float [N,3,side,side] from -1 to 1."""
+    """Convert uint8 [N,H,W,3] to the VAE's input: float [N,3,side,side] from -1 to 1."""
     images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1.0
     if images.shape[-2:] == (side, side):
         return images

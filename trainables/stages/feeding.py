@@ -1,7 +1,7 @@
-"""What the generator is fed: features decoded from fMRI, or what stands in for them in an ablation.
+"""Inputs of the generator: features decoded from fMRI, or their replacements in an ablation.
 
-One partner, drawn per clip from its own split, is the other clip of everything `shuffled`: with all three features
-shuffled a clip gets, but for noise, the video that its partner would get.
+Each clip has one partner, drawn from the clip's own split. All `shuffled` features are the partner's. With all three
+features shuffled, a clip's video equals its partner's, up to the generator's noise.
 """
 
 from collections.abc import Mapping
@@ -21,26 +21,26 @@ from trainables.stages.trained import trained_motion_decoder
 
 @dataclass(frozen=True)
 class Fed:
-    """What the generator is given for each of n videos."""
+    """The generator's inputs for n videos."""
 
     conditions: Tensor
-    """[n,L,C], begin token first."""
+    """[n,L,C], starting with the begin token."""
     latents: Tensor
     """[n,F,c,h,w]"""
     seeds: tuple[int, ...]
-    """Of the generator's noise."""
+    """Seeds of the generator's noise."""
 
 
 def noise_seeds(task: StageTask, index: Tensor) -> tuple[int, ...]:
-    """Return the generator's seed for each of the clips `index`: it depends on trial and clip alone."""
+    """Return the generator's seed for each of the clips `index`. It depends on the trial's seed and the clip only."""
     return tuple(derived_seed(task.seed, "generator", int(clip)) for clip in index)
 
 
 def chosen(rows: Mapping[str, SplitRows], config: GeneratorConfig) -> SplitRows:
-    """Return the clips that are made into video: the first of the validation split, then the first of the test split.
+    """Return the clips to reconstruct: the first of the validation split, then the first of the test split.
 
     Raises:
-        ValueError: No clip is asked for.
+        ValueError: The config selects no clip.
     """
     counts = {"validation": config.validation_clips, "test": config.test_clips}
     firsts = [(rows[name], slice(count)) for name, count in counts.items() if count > 0]
@@ -53,22 +53,25 @@ def chosen(rows: Mapping[str, SplitRows], config: GeneratorConfig) -> SplitRows:
 
 
 def partners(index: Tensor, *, seed: int) -> dict[int, int]:
-    """Return another clip for each of `index`, no two the same: their cyclic neighbours in a random order.
+    """Return a different clip for each of `index`, each used once: the cyclic neighbours in a random order.
 
     Raises:
-        ValueError: There is but one clip.
+        ValueError: There is only one clip.
     """
     if len(index) < 2:
-        raise ValueError("reconstruct: 'shuffled' needs at least two clips in each split that is made into video")
+        raise ValueError("reconstruct: 'shuffled' needs at least two clips in each split that is reconstructed")
     order = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))
     clips = index[order].tolist()
     return dict(zip(clips, [*clips[1:], clips[0]], strict=True))
 
 
 def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed, Tensor]:
-    """Return what the config asks to feed for each chosen clip, and the clips' indices in the data set, int64 [n].
+    """Return the generator's inputs for each chosen clip, and the clips' indices in the data set, int64 [n].
 
-    `nothing` is the empty prompt's condition, [L,C]. Raises `ValueError` as `chosen` and `partners`.
+    `nothing` is the empty prompt's condition, [L,C].
+
+    Raises:
+        ValueError: The config selects no clip, or a split with shuffled features has only one.
     """
     rows = read_rows(task, ("condition", "latents"), device=torch.device("cpu"))
     feeder = _Feeder(task, rows, device=device)
@@ -77,24 +80,26 @@ def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed
 
 
 class _Feeder:
-    """The features of the chosen clips, one after the other."""
+    """Builds the features of the chosen clips."""
 
     def __init__(self, task: StageTask, rows: Mapping[str, SplitRows], *, device: torch.device) -> None:
         self.task, self.config, self.device = task, task.config.reconstruct, device
         self.clips = chosen(rows, task.config.generator)
         self.begin = rows["train"].features["condition"][0, 0]
-        """The begin token's state: constant, since in CLIP's text encoder no token sees a later one."""
+        """State of the begin token. It is constant, because CLIP's text encoder is causal."""
         self.rows = rows
 
     def conditions(self, nothing: Tensor) -> Tensor:
-        """Return the text conditions, [n,L,C]; decoders predict all tokens but the first."""
+        """Return the text conditions, [n,L,C]. Decoders predict all tokens except the first."""
         kind, true = self.config.semantic, self.clips.features["condition"]
         if kind == "true":
             return true
         if kind == "null":
             return nothing.cpu().expand_as(true)
-        told = self._noise(true[:, 1:], "semantic") if kind == "noise" else self._decoded("semantic", "condition", kind)
-        return torch.cat((self.begin.expand_as(true[:, :1]), told), dim=1)
+        tokens = (
+            self._noise(true[:, 1:], "semantic") if kind == "noise" else self._decoded("semantic", "condition", kind)
+        )
+        return torch.cat((self.begin.expand_as(true[:, :1]), tokens), dim=1)
 
     def videos(self) -> Tensor:
         """Return the latent videos, [n,F,c,h,w]."""
@@ -116,7 +121,7 @@ class _Feeder:
         return self._noise(true, "structure") if kind == "noise" else self._decoded("structure", "first_latent", kind)
 
     def _rolled_out(self, first: Tensor, source: Tensor) -> Tensor:
-        """Return `first` [n,1,c,h,w] continued under the fMRI of clips `source`; per-frame MLPs do not look at it."""
+        """Return `first` [n,1,c,h,w] continued with the fMRI of clips `source`. Per-frame MLPs ignore `first`."""
         fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self.device)
         model = trained_motion_decoder(self.task, SplitRows(self.clips.index, fmri, self.clips.features))
         with torch.no_grad():
@@ -129,7 +134,7 @@ class _Feeder:
         return pick(stored[name], torch.tensor([position[clip] for clip in self._source(kind).tolist()]))
 
     def _source(self, kind: str) -> Tensor:
-        """Return the clips whose fMRI is read."""
+        """Return the clips whose fMRI is decoded."""
         return of_kind({"decoded": self._own, "shuffled": self._partners}, kind, field="reconstruct")()
 
     def _own(self) -> Tensor:
@@ -145,7 +150,7 @@ class _Feeder:
         return torch.tensor([other[clip] for clip in index.tolist()])
 
     def _noise(self, like: Tensor, what: str) -> Tensor:
-        """Return standard normal noise of the shape of `like`, each clip's from a seed of its own."""
+        """Return standard normal noise with the shape of `like`. Each clip has its own seed."""
         seeds = [derived_seed(self.task.seed, what, clip) for clip in self.clips.index.tolist()]
         return torch.stack([torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds])
 

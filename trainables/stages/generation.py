@@ -1,4 +1,4 @@
-"""What reconstructions and controls share: the frozen networks, the generator's run over clips, frames as pixels."""
+"""Functions of reconstructions and controls: loading frozen networks, generating latents, decoding them to frames."""
 
 import logging
 import time
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 class NotFiniteError(RuntimeError):
-    """The generator made NaN or infinity."""
+    """The generator returned NaN or infinity."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """Denoised latents, and what was reported on the way."""
+    """Denoised latents, and the reported metrics per epoch."""
 
     latents: Tensor
     """[n,F,c,h,w], on the CPU."""
@@ -30,7 +30,7 @@ class Made:
 
 
 def read_prompts(task: StageTask, *, device: torch.device) -> tuple[Prompts, Tensor]:
-    """Return the generator's own conditions, and that of the empty prompt at the length of the clips', [L,C]."""
+    """Return the generator's fixed prompts, and the empty prompt's condition with the clips' length, [L,C]."""
     encoder = load_text_encoder(task.config.backbones.stable_diffusion, device=device)
     tokens: int = task.inputs["features"].json("features.json")["condition_tokens"]
     empty = encoder.encode([""], tokens=encoder.model.config.max_position_embeddings)[0]
@@ -39,11 +39,11 @@ def read_prompts(task: StageTask, *, device: torch.device) -> tuple[Prompts, Ten
 
 
 def generate(task: StageTask, fed: Fed, *, prompts: Prompts, device: torch.device) -> Made:
-    """Run the generator over all videos of `fed`, `batch_clips` at a time; continues where an earlier run was cut off.
+    """Run the generator for all videos of `fed`, `batch_clips` at a time. Continues from the latest checkpoint.
 
     Raises:
         ValueError: The UNet cannot be loaded or does not fit the features.
-        NotFiniteError: A video holds NaN or infinity.
+        NotFiniteError: A video has NaN or infinity.
     """
     config, total = task.config.generator, len(fed.seeds)
     diffusion = load_generator(task.config.backbones.stable_diffusion, precision=config.precision, device=device)
@@ -86,17 +86,17 @@ def _check(latents: Tensor, *, first: int, precision: str) -> None:
     if not finite.all():
         clip = first + int((~finite).int().argmax())
         raise NotFiniteError(
-            f"video {clip + 1} holds NaN or infinity with generator.precision {precision}"
-            + ("; bf16 or fp32 reach further" if precision == "fp16" else "; are its decoded features finite?")
+            f"video {clip + 1} has NaN or infinity with generator.precision {precision}; "
+            + ("bf16 and fp32 have a larger range" if precision == "fp16" else "check that its features are finite")
         )
 
 
 def _resumed(task: StageTask) -> list[Tensor]:
-    found = task.context.checkpoints.latest()
-    return [] if found is None else [load_file(found[1] / "latents.safetensors")["latents"]]
+    latest = task.context.checkpoints.latest()
+    return [] if latest is None else [load_file(latest[1] / "latents.safetensors")["latents"]]
 
 
 def _save(task: StageTask, epoch: int, parts: list[Tensor]) -> None:
-    """Save what is finished: latents, a small part of what the decoded frames would take."""
+    """Save the finished latents. They are much smaller than decoded frames."""
     with task.context.checkpoint(epoch) as folder:
         save_file({"latents": torch.cat(parts)}, folder / "latents.safetensors")

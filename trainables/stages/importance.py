@@ -1,4 +1,4 @@
-"""The importance stage: which voxels and regions each decoder relies on, and whether those are the planted ones."""
+"""The importance stage: importance of voxels and regions for each decoder, compared with the planted signal."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -32,37 +32,41 @@ CARRIES: Mapping[str, tuple[str, ...]] = {
     "structure": ("image", "contrast"),
     "motion": ("motion",),
 }
-"""The planted drives that carry what a decoder is after: captions, the first frame, how things move."""
+"""Decoder to the planted drives that carry its target: captions, the first frame, motion."""
 METHODS = ("weight_product", "gradient", "permutation")
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """A trained decoder as importance sees it."""
+    """A trained decoder, prepared for the computation of importance."""
 
     name: str
     errors: Errors
     layers: tuple[nn.Linear, ...]
-    """Those whose weights the paper multiplies."""
+    """The layers whose weights the paper multiplies."""
 
 
 @dataclass(frozen=True)
 class Brain:
-    """What is known of the voxels."""
+    """Facts about the voxels."""
 
     voxel: NDArray[np.int32]
     roi: NDArray[np.int16]
     roi_names: tuple[str, ...]
     planted: Mapping[str, Floats]
-    """Decoder to the share of each voxel's signal that carries what the decoder is after; empty if unknown."""
+    """Decoder to the share of each voxel's signal that carries the decoder's target; empty if unknown."""
 
 
 def run(task: StageTask) -> StageResult:
     """Write `voxels.parquet` (voxel, roi, decoder, method, importance from 0 to 1) and `regions.json`.
 
-    regions: decoder to method to region to mean importance of its voxels (permutation: of shuffling the region as a
-    whole), and to `planted`, the mean planted share. Metrics: Spearman's rank correlation of importance with the
-    planted shares, over voxels and over regions; chance is 0. Raises `ValueError` as `read_rows`.
+    regions: for each decoder, the importance of each region by method, and `planted`, the mean planted share. The
+    importance of a region is the mean over its voxels; for permutation, all voxels of the region are shuffled together.
+    Metrics: Spearman's rank correlation of importance with the planted shares, over voxels and over regions; chance
+    level 0.
+
+    Raises:
+        ValueError: A split has no clips, or features and voxels differ in their number of clips.
     """
     config = task.config.importance
     device = pick_device("auto")
@@ -81,7 +85,7 @@ def run(task: StageTask) -> StageResult:
             regions[decoder.name]["planted"] = mean_share.tolist()
             total_share = mean_share * np.bincount(brain.roi, minlength=len(mean_share))
             for method in METHODS:
-                # Shuffling a region as a whole takes away all that its voxels know: its counterpart is the sum.
+                # Shuffling a whole region removes the information of all its voxels, so it corresponds to the sum.
                 share = total_share if method == "permutation" else mean_share
                 metrics[f"{decoder.name}_{method}_voxels"] = _agreement(maps[method], planted)
                 metrics[f"{decoder.name}_{method}_regions"] = _agreement(areas[method], share)
@@ -102,10 +106,10 @@ def _decoders(task: StageTask, rows: SplitRows) -> Iterator[Decoder]:
     head = [layer for layer in semantic.modules() if isinstance(layer, nn.Linear)]
     yield Decoder("semantic", lambda fmri: _mse(semantic(fmri)[1], condition), tuple(head))
     structure = structure_decoder(task, rows)
-    # Only the first layer, as in the released code (mind-animator.md C.4).
+    # The first layer only, as in the released code (mind-animator.md C.4).
     yield Decoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
     motion = trained_motion_decoder(task, rows)
-    # The true first frame is given: what is asked of the fMRI is how it goes on.
+    # The true first frame is given, so that only the later frames are decoded from fMRI.
     rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
     yield Decoder("motion", rolled, motion.fmri_layers)
 
@@ -115,26 +119,26 @@ def _linears(module: nn.Module) -> tuple[nn.Linear, ...]:
 
 
 def _mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the error of each row of `prediction`, which holds the clips of `target` once or several times."""
+    """Return the error of each row of `prediction`, which has the clips of `target` once or several times."""
     return (prediction - _again(target, prediction)).square().flatten(1).mean(dim=1)
 
 
 def _again(clips: Tensor, rows: Tensor) -> Tensor:
-    """Repeat `clips` until there are as many as `rows`."""
+    """Repeat `clips` to the length of `rows`."""
     return clips.repeat(len(rows) // len(clips), *(1 for _ in clips.shape[1:]))
 
 
 def _importance(
     task: StageTask, decoder: Decoder, fmri: Tensor, brain: Brain
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Return the importance of voxels and of regions, each by method."""
+    """Return the importance of voxels and of regions, both by method."""
     config = task.config.importance
     shuffles = {"shuffles": config.shuffles, "seed": config.seed}
-    each = [np.array([voxel]) for voxel in range(fmri.shape[1])]
+    single_voxels = [np.array([voxel]) for voxel in range(fmri.shape[1])]
     maps = {
         "weight_product": weight_product(decoder.layers),
         "gradient": gradient(decoder.errors, fmri),
-        "permutation": permutation(decoder.errors, fmri, each, **shuffles),
+        "permutation": permutation(decoder.errors, fmri, single_voxels, **shuffles),
     }
     count = len(brain.roi_names)
     areas = {method: by_region(values, brain.roi, regions=count) for method, values in maps.items()}
@@ -159,8 +163,8 @@ def _brain(task: StageTask) -> Brain:
 
 
 def _agreement(importance: Floats, planted: Floats) -> float:
-    known = np.isfinite(importance) & np.isfinite(planted)
-    return float(spearmanr(importance[known], planted[known]).statistic)
+    finite = np.isfinite(importance) & np.isfinite(planted)
+    return float(spearmanr(importance[finite], planted[finite]).statistic)
 
 
 def _lines(decoder: str, maps: Mapping[str, Floats], brain: Brain) -> Iterator[Mapping[str, Any]]:

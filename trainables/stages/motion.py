@@ -1,6 +1,6 @@
-"""The motion stage: from the decoded first frame and the fMRI to a video of latents.
+"""The motion stage: decodes a video of latents from the decoded first frame and the fMRI.
 
-While training, the network sees the true past of every frame (teacher forcing); what counts is its roll-out from the
+In training, the network sees the true past of every frame (teacher forcing). It is evaluated by its roll-out from the
 structure decoder's first frame.
 """
 
@@ -33,14 +33,14 @@ from trainables.stages.decoding import (
 
 
 class _MotionLearner(DecoderLearner):
-    """What both kinds of motion decoder are measured by: latents of frames 2 to F."""
+    """The metrics of both kinds of motion decoders: errors of the latents of frames 2 to F."""
 
     def video(self, rows: SplitRows) -> Tensor:
         """Return the decoded videos of `rows`, [rows, F, c, h, w]."""
         raise NotImplementedError
 
     def teacher_forced(self, rows: SplitRows) -> Tensor:
-        """Return frames 2 to F of `rows`, each decoded with its true past given."""
+        """Return frames 2 to F of `rows`, each decoded from its true past."""
         raise NotImplementedError
 
     def evaluate(self) -> dict[str, float]:
@@ -49,7 +49,7 @@ class _MotionLearner(DecoderLearner):
 
     @torch.no_grad()
     def metrics(self, rows: SplitRows) -> dict[str, float]:
-        """Return the errors of roll-out and of single steps on `rows`."""
+        """Return the errors of the roll-out and of single steps on `rows`."""
         target = rows.features["latents"][:, 1:]
         return {
             "rollout_mse": latent_mse(self.video(rows)[:, 1:], target).item(),
@@ -68,7 +68,7 @@ class _MotionLearner(DecoderLearner):
 
 
 class CmgLearner(_MotionLearner):
-    """Trains a `MotionGenerator` by eq. 9 under sparse causal masks."""
+    """Trains a `MotionGenerator` by eq. 9 with sparse causal masks."""
 
     model: MotionGenerator
 
@@ -80,7 +80,7 @@ class CmgLearner(_MotionLearner):
         self.config = config
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
-        """Return eq. 9 on training rows: from frames 1 to F-1 to frames 2 to F."""
+        """Return eq. 9 on training rows: frames 2 to F are predicted from frames 1 to F-1."""
         latents = self.train.features["latents"][rows]
         inputs, target = latents[:, :-1], latents[:, 1:]
         mask = self._mask(inputs, streams)
@@ -91,7 +91,7 @@ class CmgLearner(_MotionLearner):
         return in_batches(self.model.roll_out, rows.features["decoded_first"], rows.fmri, size=BATCH)
 
     def teacher_forced(self, rows: SplitRows) -> Tensor:
-        """Return one step from every true past of `rows`."""
+        """Return single-step predictions of `rows` from the true past frames."""
         return in_batches(self.model, rows.features["latents"][:, :-1], rows.fmri, size=BATCH)
 
     def _mask(self, inputs: Tensor, streams: Streams) -> Tensor:
@@ -102,7 +102,7 @@ class CmgLearner(_MotionLearner):
 
 
 class PerFrameLearner(_MotionLearner):
-    """Trains `PerFrameMlps`, which see neither each other nor the decoded first frame."""
+    """Trains `PerFrameMlps`: one MLP per frame, without access to other frames or the decoded first frame."""
 
     def __init__(self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
         voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
@@ -119,7 +119,7 @@ class PerFrameLearner(_MotionLearner):
         return in_batches(self.model, rows.fmri, size=BATCH)
 
     def teacher_forced(self, rows: SplitRows) -> Tensor:
-        """Return the same as `video`: there is no past."""
+        """Return the same as `video`, because these networks use no past frames."""
         return self.video(rows)[:, 1:]
 
 
@@ -127,11 +127,11 @@ LEARNERS: Mapping[str, type[CmgLearner] | type[PerFrameLearner]] = {
     "cmg": CmgLearner,
     "per_frame_mlp": PerFrameLearner,
 }
-"""By `motion.kind`."""
+"""`motion.kind` to the learner of that kind."""
 
 
 def _with_decoded_first(task: StageTask, rows: SplitRows) -> SplitRows:
-    """Add to held-out `rows` the first latents that the structure decoder read from their fMRI."""
+    """Return held-out `rows` with the first latents that the structure decoder predicted."""
     decoded = read_tensors(task.inputs["structure"].path("predictions.safetensors"), ("first_latent", "index"))
     position = {int(clip): i for i, clip in enumerate(decoded["index"])}
     first = decoded["first_latent"][[position[int(clip)] for clip in rows.index]].to(rows.fmri.device)
@@ -139,7 +139,14 @@ def _with_decoded_first(task: StageTask, rows: SplitRows) -> SplitRows:
 
 
 def run(task: StageTask) -> StageResult:
-    """Train the motion decoder; roll out the held-out clips."""
+    """Train the motion decoder and write its roll-outs of the held-out clips.
+
+    Writes `model.safetensors` and `predictions.safetensors` (`latents` [n,F,c,h,w], `index` [n]).
+
+    Raises:
+        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+        DivergedError: A loss or the monitored metric is not finite.
+    """
     config = task.config.motion
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
     rows |= {name: _with_decoded_first(task, rows[name]) for name in ("validation", "test")}

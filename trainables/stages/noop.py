@@ -1,4 +1,4 @@
-"""A stage that computes nothing: for the platform's own tests, and to measure what the platform costs."""
+"""A stage that computes nothing: for tests of the platform, and to measure the platform's overhead."""
 
 import json
 import time
@@ -10,11 +10,11 @@ _MEGA = 1 << 20
 
 
 def run(task: StageTask) -> StageResult:
-    """Report a value that falls linearly to `noop.value` at the last epoch; checkpoint every epoch but the last.
+    """Report a value that decreases linearly to `noop.value` at the last epoch. Every other epoch is checkpointed.
 
     Raises:
         RuntimeError: Epoch `noop.fail_at` is reached.
-        MemoryError: There are no `noop.memory` megabytes.
+        MemoryError: `noop.memory` megabytes cannot be allocated.
     """
     config = task.config.noop
     history = _agreed(task, _restored(task))
@@ -37,10 +37,10 @@ def run(task: StageTask) -> StageResult:
 
 
 def _agreed(task: StageTask, history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Return the first worker's history: it may have written a checkpoint before another looks for one."""
+    """Return the history of worker 0. It may have written a checkpoint before another worker looked for one."""
     if task.context.world_size == 1:
         return history
-    import torch  # one process alone does without
+    import torch  # not needed by a single process
 
     from trainables.distributed import Team
 

@@ -1,4 +1,4 @@
-"""The reconstruct stage: decoded features to video."""
+"""The reconstruct stage: generates videos from decoded features."""
 
 from safetensors.torch import save_file
 
@@ -11,17 +11,22 @@ from trainables.stages.generation import decode_videos, generate, load_vae_decod
 def run(task: StageTask) -> StageResult:
     """Write `videos.safetensors`: `videos` and `plain` uint8 [n,F,H,W,3], `index` int64 [n].
 
-    `plain` are the same latents decoded by the VAE alone; `index` counts clips in the data set, validation first.
+    `plain` is the decoded latents, decoded by the VAE alone. `index` is the number of each clip in the data set;
+    validation clips come first.
 
     Raises:
-        ValueError: A backbone cannot be loaded or does not fit the features, or no clip is asked for.
-        NotFiniteError: The generator made NaN or infinity.
+        ValueError: A backbone cannot be loaded or does not fit the features, or the config selects no clip.
+        NotFiniteError: The generator returned NaN or infinity.
     """
     device = pick_device("auto")
     prompts, nothing = read_prompts(task, device=device)
     fed, index = feed(task, nothing=nothing, device=device)
-    made = generate(task, fed, prompts=prompts, device=device)
+    generated = generate(task, fed, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
-    tensors = {"videos": decode_videos(vae, made.latents), "plain": decode_videos(vae, fed.latents), "index": index}
+    tensors = {
+        "videos": decode_videos(vae, generated.latents),
+        "plain": decode_videos(vae, fed.latents),
+        "index": index,
+    }
     save_file(tensors, task.context.output / "videos.safetensors")
-    return StageResult(history=made.history, info={"device": str(device), "clips": str(len(index))})
+    return StageResult(history=generated.history, info={"device": str(device), "clips": str(len(index))})

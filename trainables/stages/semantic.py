@@ -1,4 +1,4 @@
-"""The semantic stage: fMRI to CLIP embedding and text condition."""
+"""The semantic stage: decodes a CLIP embedding and a text condition from fMRI."""
 
 from collections.abc import Mapping
 
@@ -18,9 +18,9 @@ from trainables.randomness import Streams
 from trainables.stages.decoding import DecoderLearner, SplitRows, finish, held_out, make_job, predict, read_rows
 
 TOP = (1, 5, 10)
-"""Ranks counted in the gallery of held-out clips."""
+"""The k of top-k retrieval in the gallery of held-out clips."""
 LARGE_TOP = (10, 100)
-"""Ranks counted where the training clips are in the gallery too, as far as it is larger (mind-animator.md C.2)."""
+"""The k of top-k retrieval in the gallery of held-out and training clips, if it is larger (mind-animator.md C.2)."""
 FEATURES = ("clip_image", "clip_text", "clip_image_variants", "clip_text_variants", "condition")
 
 
@@ -76,7 +76,7 @@ class SemanticLearner(DecoderLearner):
         }
 
     def controls(self, rows: SplitRows) -> dict[str, float]:
-        """Return what knowing nothing of `rows` would score."""
+        """Return the chance levels on `rows`, and the error of the mean training condition."""
         mean = self.train.features["condition"][:, 1:].mean(0)
         chance = {
             f"retrieval_chance_{size}top{k}": min(k / (len(rows) + len(more)), 1.0)
@@ -86,16 +86,16 @@ class SemanticLearner(DecoderLearner):
         return {**chance, "projection_mse_mean": (rows.features["condition"][:, 1:] - mean).square().mean().item()}
 
     def _galleries(self, kind: str, held_out: int) -> tuple[tuple[str, Tensor, tuple[int, ...]], ...]:
-        """Return the small and the large gallery: part of the metric's name, what joins the held-out clips, ranks."""
+        """Return the small and the large gallery: part of the metric's name, additional clips, and values of k."""
         training = self.train.features[f"clip_{kind}"]
         large = tuple(k for k in LARGE_TOP if k < held_out + len(training))
         return ("", training[:0], TOP), ("large_", training, large)
 
 
 def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -> Tensor:
-    """Return what a clip's CLIP target is drawn from, [N, K, D].
+    """Return the candidates for each clip's CLIP target, [N, K, D].
 
-    An image target is one of the random crops, a caption one of its variants or itself (mind-animator.md B22, B24).
+    Candidates are the random crops of an image, or a caption and its variants (mind-animator.md B22, B24).
     """
     itself, variants = features[name][:, None], features[f"{name}_variants"]
     if not augmented or variants.shape[1] == 0:
@@ -104,7 +104,14 @@ def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -
 
 
 def run(task: StageTask) -> StageResult:
-    """Train the semantic decoder; predict the held-out clips."""
+    """Train the semantic decoder and write its predictions for the held-out clips.
+
+    Writes `model.safetensors` and `predictions.safetensors` (`embedding` [n,D], `condition` [n,L-1,C], `index` [n]).
+
+    Raises:
+        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+        DivergedError: A loss or the monitored metric is not finite.
+    """
     config = task.config.semantic
     rows = read_rows(task, FEATURES, device=pick_device(config.train.device))
     job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)

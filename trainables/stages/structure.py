@@ -1,4 +1,4 @@
-"""The structure stage: fMRI to the latent of the first frame."""
+"""The structure stage: decodes the latent of the first frame from fMRI."""
 
 from collections.abc import Mapping
 
@@ -44,7 +44,7 @@ class StructureLearner(DecoderLearner):
         return {"latent_mse": latent_mse(self.model(rows.fmri), _first(rows)).item()}
 
     def controls(self, rows: SplitRows) -> dict[str, float]:
-        """Return what predicting the mean of the training latents would score."""
+        """Return the error of predicting the mean training latent."""
         mean = _first(self.train).mean(0)
         return {"latent_mse_mean": (_first(rows) - mean).square().mean().item()}
 
@@ -54,7 +54,14 @@ def _first(rows: SplitRows) -> Tensor:
 
 
 def run(task: StageTask) -> StageResult:
-    """Train the structure decoder; predict the held-out clips."""
+    """Train the structure decoder and write its predictions for the held-out clips.
+
+    Writes `model.safetensors` and `predictions.safetensors` (`first_latent` [n,c,h,w], `index` [n]).
+
+    Raises:
+        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+        DivergedError: A loss or the monitored metric is not finite.
+    """
     config = task.config.structure
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
     job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)

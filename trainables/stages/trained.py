@@ -1,4 +1,4 @@
-"""Brings back the decoders that other stage runs have trained."""
+"""Loads the decoders that other stage runs trained."""
 
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def semantic_decoder(task: StageTask, rows: SplitRows) -> SemanticDecoder:
-    """Return the trained semantic decoder; `rows` with `clip_text` and `condition` tell its shapes."""
+    """Return the trained semantic decoder. Its shapes are those of `clip_text` and `condition` in `rows`."""
     tokens, width = rows.features["condition"].shape[1:]
     model = SemanticDecoder(
         task.config.semantic,
@@ -28,7 +28,7 @@ def semantic_decoder(task: StageTask, rows: SplitRows) -> SemanticDecoder:
 
 
 def structure_decoder(task: StageTask, rows: SplitRows) -> StructureDecoder:
-    """Return the trained structure decoder; `rows` with `latents` tell its shapes."""
+    """Return the trained structure decoder. Its shapes are those of `latents` in `rows`."""
     config = task.config.structure
     model = StructureDecoder(
         rows.fmri.shape[1],
@@ -41,7 +41,7 @@ def structure_decoder(task: StageTask, rows: SplitRows) -> StructureDecoder:
 
 
 def trained_motion_decoder(task: StageTask, rows: SplitRows) -> MotionDecoder:
-    """Return the trained motion decoder; `rows` with `latents` tell its shapes."""
+    """Return the trained motion decoder. Its shapes are those of `latents` in `rows`."""
     config, video = task.config.motion, rows.features["latents"].shape[1:]
     return _filled(motion.motion_decoder(config, voxels=rows.fmri.shape[1], video=video), task, "motion", rows)
 
