@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def attach_report(page: Path, study: Study, *, uri: str) -> None:
-    """Make `page` and the files beside it artifacts of the study's run, and link the page; errors are only logged."""
+    """Log `page` and the other files of its folder as artifacts of the study's run, and link it. Errors are logged."""
     folder = page.parent
     try:
         client = connected(uri)
@@ -29,5 +29,5 @@ def attach_report(page: Path, study: Study, *, uri: str) -> None:
             note = run.data.tags.get(NOTE, "")
             if link not in note:
                 client.set_tag(run.info.run_id, NOTE, f"[Report]({link})\n\n{note}")
-    except Exception as error:  # a view must not fail a study whose results are in the store
-        _log.warning("MLflow lacks the report %s: %s", folder, without_secrets(str(error)))
+    except Exception as error:  # the results are stored: a view must not fail the study
+        _log.warning("the report %s is not in MLflow: %s", folder, without_secrets(str(error)))

@@ -1,4 +1,4 @@
-"""One thread that writes what others queue: in batches, in order, again after failures, so that nobody waits for it."""
+"""A thread that writes queued items in batches and in order, and retries after failures. Callers do not wait."""
 
 import logging
 import threading
@@ -11,13 +11,13 @@ from storage.clock import REAL, Clock
 Item = TypeVar("Item")
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 30.0
-"""Seconds that waits grow to, twofold each time."""
+"""Longest wait in seconds; waits double after each failure."""
 
 
 class BackgroundWriter(Generic[Item]):
     """Calls `write` with lists of queued items, in order.
 
-    `write` may be given items again after it raised, so writing twice must be the same as writing once.
+    After `write` raised, it is called again with the same items, so writing an item twice must have no further effect.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class BackgroundWriter(Generic[Item]):
         """Start the thread.
 
         Args:
-            write: Writes items, or raises if it cannot now.
-            name: Of the destination, for messages.
-            pause: Seconds during which items gather to a batch; after a failure the first wait.
-            patience: Seconds that `close` gives a destination that fails.
-            clock: By which these seconds pass.
+            write: Writes items, or raises if it cannot.
+            name: Name of the destination, for messages.
+            pause: Seconds during which items are collected into a batch; also the first wait after a failure.
+            patience: Seconds for which `close` retries a destination that fails.
+            clock: The clock of these waits.
         """
         self._write = write
         self._name = name
@@ -52,7 +52,7 @@ class BackgroundWriter(Generic[Item]):
         self._queue.put(item)
 
     def close(self) -> list[Item]:
-        """Write what is queued and return what could not be written within the patience."""
+        """Write the queued items and return those that could not be written within the patience."""
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
@@ -86,7 +86,7 @@ class BackgroundWriter(Generic[Item]):
     def _attempt(self, *, first: bool) -> bool:
         try:
             self._write(list(self._pending))
-        except Exception as error:  # whatever the destination's client raises, the work itself must go on
+        except Exception as error:  # the client may raise anything; the study must continue
             if first:
                 _log.warning("%s does not answer; events are kept and sent again: %s", self._name, error)
             return False

@@ -1,4 +1,4 @@
-"""MLflow's client: how it is reached, and how entries are written through it. The only importer of mlflow."""
+"""Connects to MLflow and writes entries with its client. The only module that imports mlflow."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-"""Quiet, and failing soon: events wait with us, not in MLflow's own retries."""
+"""Few messages and short timeouts: the background writer retries, not MLflow's client."""
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
-"""MLflow's error codes that sending again would not change."""
+"""MLflow's error codes for which a retry is useless."""
 
 
 def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "") -> None:
-    """Write `entries`, the status last. What MLflow will never take is reported and left out.
+    """Write `entries`, the status last. Entries that MLflow refuses are skipped with a warning.
 
     `store` is the URI of the object store that holds the data set.
     """
@@ -45,7 +45,7 @@ def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "")
     parameters = [Param(name, value) for name, value in entries.params.items()]
     metrics = [Metric(*point) for point in entries.points]
     tags = [RunTag(name, value) for name, value in entries.tags.items()]
-    if parameters:  # by themselves: a request may have 1 MB, and one that is refused takes no metric along
+    if parameters:  # separately: a request has at most 1 MB, and a refused one must not drop metrics
         unless_refused(run_id, lambda: client.log_batch(run_id, params=parameters))
     if metrics or tags:
         unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
@@ -59,7 +59,7 @@ def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "")
 
 
 def unless_refused(run_id: str, write: Callable[[], object]) -> None:
-    """Call `write`; if MLflow will never take that (the run was deleted meanwhile), only tell so."""
+    """Call `write`; if MLflow refuses it for good (for example because the run was deleted), log a warning."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -79,45 +79,45 @@ def _log_dataset(client: MlflowClient, run_id: str, used: DataSet, *, store: str
 
 
 def find_experiment(client: MlflowClient, name: str, *, artifacts: str | None, note: str) -> str:
-    """Return the ID of our experiment `name`, made or restored if need be; `note` tells people how to read it."""
+    """Return the ID of the experiment `mindsweep/<name>`; create or restore it if necessary. `note` describes it."""
     from mlflow.exceptions import MlflowException
 
     full = f"{EXPERIMENTS}{name}"
-    found = client.get_experiment_by_name(full)
-    if found is None:
+    experiment = client.get_experiment_by_name(full)
+    if experiment is None:
         try:
-            place = None if artifacts is None else f"{artifacts}/{name}"
+            location = None if artifacts is None else f"{artifacts}/{name}"
             tags = {"mlflow.experimentKind": "custom_model_development", NOTE: note}
-            return client.create_experiment(full, artifact_location=place, tags=tags)
-        except MlflowException:  # another driver made it meanwhile, or else this raises again
-            found = client.get_experiment_by_name(full)
-            if found is None:
+            return client.create_experiment(full, artifact_location=location, tags=tags)
+        except MlflowException:  # raised again unless another driver has just created it
+            experiment = client.get_experiment_by_name(full)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
 def artifact_folder(uri: str, *, home: Path) -> str | None:
-    """Return where the artifacts of a database lie, as URI; None where a server takes them and decides."""
+    """Return the URI of the artifact folder of a database; None for a server, which stores artifacts itself."""
     return None if is_server(uri) else (home / "mlartifacts").resolve().as_uri()
 
 
 def connected(uri: str) -> MlflowClient:
-    """Import mlflow and return a client whose database, if it is a local file, has its tables."""
+    """Import mlflow and return a client. The tables of a local database file are created if necessary."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic"):  # a library that imported them earlier decided otherwise
+    for name in ("mlflow", "alembic"):  # another library may have imported them before
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # an outage is told once, by who writes
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # the writer reports an outage once
     client = MlflowClient(tracking_uri=uri)
     path = sqlite_path(uri)
     if path is None:
         return client
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that make the tables of one file at once break them
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create the tables at the same time would break them
         client.search_experiments(max_results=1)
     return client

@@ -1,4 +1,4 @@
-"""One evaluation of videos as an MLflow run: means are metrics, what was judged parameters, all files artifacts."""
+"""One evaluation of videos as an MLflow run: means as metrics, the inputs as parameters, all files as artifacts."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,28 @@ from trainables.judging.score_tables import ScoreRow
 
 EXPERIMENT = "evaluate"
 _NOTE = (
-    "Each run is one call of `python -m platform.evaluate`. Metrics are means over clips, named system/metric; with "
-    "`_static` its first frame held, with `_shuffled_fmri` what was reconstructed from another clip's fMRI. "
-    "Look at `page.html`."
+    "Each run is one call of `python -m platform.evaluate`. Metrics are means over clips, named system/metric. The "
+    "suffix `_static` is the control with a still first frame, `_shuffled_fmri` the reconstruction from another clip's "
+    "fMRI. `page.html` shows the videos."
 )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one call of the verb came to."""
+    """The results of one call of the verb."""
 
     rows: Sequence[ScoreRow]
-    """What the tables hold; each defined mean becomes a metric."""
+    """Rows of the tables; each defined mean becomes a metric."""
     facts: Mapping[str, Any]
-    """Nested; become parameters."""
+    """Nested mapping that becomes parameters."""
     files: Sequence[Path]
-    """Become artifacts."""
+    """Files that become artifacts."""
     began: float
     """Seconds since 1970."""
 
 
 def record_evaluation(evaluation: Evaluation, *, uri: str, home: Path) -> None:
-    """Make a run of the experiment `mindsweep/evaluate` at `uri`; artifacts of a local database lie in `home`."""
+    """Create a run of the experiment `mindsweep/evaluate` at `uri`; artifacts of a local database are in `home`."""
     client = connected(uri)
     experiment = find_experiment(client, EXPERIMENT, artifacts=artifact_folder(uri, home=home), note=_NOTE)
     tags = {"mindsweep.kind": "evaluation", "mlflow.user": user(), **git_tags(), **version_tags()}

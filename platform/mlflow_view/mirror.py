@@ -1,6 +1,6 @@
-"""What MLflow is to hold about a trial: its events turned into params, metrics, tags and texts, within MLflow's limits.
+"""Converts the events of a trial to params, metrics, tags and texts of an MLflow run, within MLflow's limits.
 
-Pure: the same events give the same entries, time stamps included, so that writing them twice changes nothing.
+The same events give the same entries, including time stamps, so writing them twice changes nothing.
 """
 
 import json
@@ -17,11 +17,11 @@ from trainables.graph import STAGES
 from trainables.identity import digest
 
 EPOCHS = "epochs/"
-"""Before the names of metrics per epoch, which MLflow then charts in a group of their own; final ones have none."""
+"""Prefix of metrics per epoch, so that MLflow charts them in a separate group. Final metrics have no prefix."""
 LAST = "last/"
 """Before the names of what a trial that was stopped early had reached: a column of their own, beside final values."""
 STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
-"""Our outcome to MLflow's run status. It has none for stopped early; the tag `outcome` keeps the difference."""
+"""Outcome to MLflow's run status. MLflow has no status for early stopping; the tag `outcome` has the exact outcome."""
 _KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36
 _NOT_ALLOWED = re.compile(r"[^/\w.\- :]")
 
@@ -37,21 +37,21 @@ class MetricPoint(NamedTuple):
 
 
 class DataSet(NamedTuple):
-    """What a trial was trained on and judged by."""
+    """The data set of a trial."""
 
     name: str
     identity: str
-    """Of the data stage's run."""
+    """Identity of the data stage's run."""
 
     @property
     def digest(self) -> str:
-        """The identity as far as MLflow takes it for a digest."""
+        """The identity, cut to MLflow's limit for digests."""
         return self.identity[:_DIGEST_LIMIT]
 
 
 @dataclass
 class Entries:
-    """What some events of one trial add to its run."""
+    """The entries that some events of a trial add to its run."""
 
     params: dict[str, str] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
@@ -67,14 +67,14 @@ class Entries:
 class TrialMirror:
     """Turns the events of one trial into entries.
 
-    Keeps the first value of each epoch, so that epochs done again after a crash add no second point to a chart.
+    It keeps the first value of each epoch, so epochs that are repeated after a crash add no second point to a chart.
     """
 
     def __init__(self, trial: str) -> None:
         self._record = TrialRecord(trial)
 
     def entries(self, events: Iterable[TrialEvent]) -> Entries:
-        """Return what `events` add; they come in order."""
+        """Return the entries that `events` add. They must be in order."""
         entries = Entries()
         for event in events:
             self._record.absorb(event)
@@ -89,7 +89,7 @@ class TrialMirror:
         return entries
 
     def _add_epochs(self, entries: Entries, event: Epochs) -> None:
-        """Add the metrics of epochs, and what the worker used meanwhile at the seconds since the trial began."""
+        """Add the metrics of epochs, and the worker's resource samples with seconds since the start as their step."""
         for row in event.rows:
             first = self._record.rows[row["stage"], row["epoch"]]
             entries.points.extend(
@@ -112,7 +112,7 @@ def _add_proposal(entries: Entries, proposed: Proposed) -> None:
     entries.params.update(params(relevant(config, identities)))
     entries.texts["config.json"] = json.dumps(config, indent=2)
     entries.tags.update({name: str(getattr(proposed, name)) for name in ("point", "repeat", "seed")})
-    entries.tags.update(proposed.labels)  # as both: MLflow groups runs by params, and filters by tags
+    entries.tags.update(proposed.labels)  # as both: MLflow groups by params and filters by tags
     entries.params.update(proposed.labels)
     entries.tags.update({f"stage.{stage}": identity for stage, identity in identities.items()})
     if "data" in identities:
@@ -128,7 +128,7 @@ def _add_end(entries: Entries, end: Finished) -> None:
     final = {**{prefix + name: value for name, value in reached.items()}, "seconds": end.seconds}
     final.update({f"seconds.{stage}": run["seconds"] for stage, run in end.runs.items()})
     final.update({f"time/{part}": seconds for part, seconds in end.spent.items()})
-    # At step 0 alone: MLflow then charts them as bars, trial beside trial.
+    # With step 0 only, MLflow charts them as bars, one per trial.
     entries.points.extend(MetricPoint(key(name), float(value), stamp, 0) for name, value in final.items())
     entries.tags["outcome"] = end.outcome.lower()
     entries.tags["reused"] = " ".join(stage for stage, run in end.runs.items() if run["reused"])
@@ -141,23 +141,23 @@ def _add_end(entries: Entries, end: Finished) -> None:
 
 
 def relevant(config: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
-    """Return the parts of a resolved config that decide something in `stages`, and its preset and profile."""
+    """Return the parts of a resolved config that `stages` use, and its preset and profile."""
     sections = {section for stage in stages if stage in STAGES for section in STAGES[stage].sections}
     return {name: value for name, value in config.items() if name in sections or not isinstance(value, Mapping)}
 
 
 def params(nested: Mapping[str, Any]) -> dict[str, str]:
-    """Return dotted names and readable values, as MLflow takes them; what is cut off says so."""
+    """Return dotted names and readable values within MLflow's limits; a value that is cut ends with a note."""
     return {key(name): _cut(readable(value), _PARAM_LIMIT) for name, value in flatten(nested).items()}
 
 
 def readable(value: Any) -> str:
-    """Return `value` as a person writes it in YAML: text as it is, all else as JSON, by which records sort keys too."""
+    """Return text unchanged and any other value as JSON with sorted keys, as in the records."""
     return value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
 
 
 def key(name: str) -> str:
-    """Return `name` if MLflow takes it as a key, else the nearest it takes with a hash that keeps it unique."""
+    """Return `name` if it is a valid key for MLflow, else a similar valid key with a hash that keeps it unique."""
     clean = _NOT_ALLOWED.sub("_", name)
     if clean == name and len(name) <= _KEY_LIMIT and _is_plain_path(name):
         return name
@@ -166,7 +166,7 @@ def key(name: str) -> str:
 
 
 def tag_value(text: str) -> str:
-    """Return `text` as MLflow takes it for a tag; what is cut off says so."""
+    """Return `text` within MLflow's limit for tags; a text that is cut ends with a note."""
     return _cut(text, _TAG_LIMIT)
 
 
@@ -182,5 +182,5 @@ def _is_plain_path(name: str) -> bool:
 def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
-    note = f"... (cut here; {len(text)} characters in full, which the store holds)"
+    note = f"... (cut here; the full text of {len(text)} characters is in the store)"
     return text[: limit - len(note)] + note

@@ -1,7 +1,8 @@
-"""The best trial of a study in MLflow's model registry: its decoders as safetensors and JSON, no pickle, no signature.
+"""The best trial of a study in MLflow's model registry: decoders as safetensors and JSON, without pickle or signature.
 
-A study has one registered model, `mindsweep.<study>`. A version is a trial that was the best when the study was
-finished; the alias `best` points to the latest. Its files are artifacts of that trial's run, `model/<stage>/...`.
+A study has one registered model, `mindsweep.<study>`. Each version is a trial that was the best when the study was
+finished. The alias `best` points to the latest version. Its files are artifacts of that trial's run,
+`model/<stage>/...`.
 """
 
 import tempfile
@@ -30,26 +31,27 @@ def registered_name(study: str) -> str:
 
 
 def save_decoders(runs: RunStore, best: Result, folder: Path) -> tuple[str, ...]:
-    """Write the decoders that trial `best` trained or used into `folder`, each in its stage's; return the stages."""
+    """Write the decoders of trial `best` into one subfolder of `folder` per stage; return the stages."""
     from trainables.saved import save_decoder  # torch takes seconds to import
 
-    found = {stage: runs.find(identity) for stage, identity in best.identities.items()}
-    stages = tuple(stage for stage, made in found.items() if made is not None and MODEL in made.files)
+    manifests = {stage: runs.find(identity) for stage, identity in best.identities.items()}
+    stages = tuple(stage for stage, manifest in manifests.items() if manifest is not None and MODEL in manifest.files)
     for stage in stages:
         save_decoder(runs, best.identities[stage], folder / stage)
     return stages
 
 
 def register(client: "MlflowClient", study: str, *, run: str, files: Path, tags: Mapping[str, str]) -> None:
-    """Make the `files` artifacts of the best trial's run, and a new version of the study's model that is the best.
+    """Log the `files` as artifacts of the best trial's run, and register a version with the alias `best`.
 
-    A trial that is a version already only becomes the best again.
+    If the trial is a version already, only the alias is set.
     """
     name, trial = registered_name(study), tags[_TRIAL]
     if not client.search_registered_models(f"name = '{name}'"):
         note = f"The best trials of study `{study}`; `platform.mlflow_view.registry.load_best` loads the latest."
         client.create_registered_model(name, description=note)
-    versions = {one.tags[_TRIAL]: one.version for one in client.search_model_versions(f"name = '{name}'")}
+    stored = client.search_model_versions(f"name = '{name}'")
+    versions = {version.tags[_TRIAL]: version.version for version in stored}
     if trial not in versions:
         client.log_artifacts(run, str(files), _FOLDER)
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
@@ -61,14 +63,14 @@ def load_best(study: str, *, tracking: str) -> "dict[str, nn.Module]":
     """Return the decoders of the best trial of a study, by stage, in evaluation mode on the CPU.
 
     Args:
-        study: Its id, as `platform.sweep` and the UI show it.
-        tracking: URI of the MLflow server or database, which is all that is asked.
+        study: The id of the study, as `platform.sweep` and the UI show it.
+        tracking: URI of the MLflow server or database. The store is not needed.
     """
     from trainables.saved import load_decoder
 
     client = connected(tracking)
     version = client.get_model_version_by_alias(registered_name(study), _BEST)
-    assert version.run_id is not None  # `register` gives one
+    assert version.run_id is not None  # `register` sets it
     with tempfile.TemporaryDirectory() as folder:
         files = Path(client.download_artifacts(version.run_id, _FOLDER, folder))
-        return {place.name: load_decoder(place) for place in sorted(files.iterdir())}
+        return {stage.name: load_decoder(stage) for stage in sorted(files.iterdir())}

@@ -1,4 +1,4 @@
-"""The runs of one study in MLflow: a parent for the study, a child for each trial, found again by their tags."""
+"""The runs of one study in MLflow: a parent run for the study, a child run per trial. Tags identify them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from platform.mlflow_view.client import MlflowClient, MlflowRun
 
 STUDY, TRIAL, KIND, EVENTS = "mindsweep.study", "mindsweep.trial", "mindsweep.kind", "mindsweep.events"
-"""Tags by which runs are found again. The last one holds how many events made a finished trial, or a summary."""
+"""Tags that identify runs. The last tag has the number of events behind a finished trial or a summary."""
 
 _NOTE = (
-    "Each run is a study: description, tags and artifacts (`figures.html`) hold what it came to; the plus sign opens "
-    "its trials. Views (top right) lists them best first. Metrics under `epochs/` are curves, all others final."
+    "Each run is a study. Its description, tags and artifacts (`figures.html`) have the results; the plus sign opens "
+    "its trials. Views (top right) lists them, best first. Metrics under `epochs/` are curves, all others are final."
 )
 
 
@@ -33,7 +33,7 @@ Provenance: TypeAlias = Callable[[float], Mapping[str, str]]
 
 
 class StudyRuns:
-    """The runs of one study in MLflow: found if they exist, else made."""
+    """The runs of one study in MLflow; missing runs are created."""
 
     def __init__(self, client: MlflowClient, study: Study, *, artifacts: str | None, store: str, began: float) -> None:
         self._client, self._study, self._store, self._began = client, study, store, began
@@ -41,30 +41,30 @@ class StudyRuns:
         self._experiment = find_experiment(client, study.name, artifacts=artifacts, note=_NOTE)
         self._parent: str | None = None
         self.concluded = 0
-        """How many events the summary on the study's run was made from."""
+        """The number of events behind the summary in the study's run."""
         self._datasets: set[str] = set()
-        """Digests of those that the study's run names."""
+        """Digests of the data sets that are logged in the study's run."""
         self._children: dict[str, str] = {}
         self._complete: dict[str, int] = {}
         for run in self._search():
             tags = run.data.tags
             if tags.get(KIND) == "study":
                 self._parent, self.concluded = run.info.run_id, int(tags.get(EVENTS, 0))
-                used = run.inputs.dataset_inputs if run.inputs is not None else []
-                self._datasets = {one.dataset.digest for one in used}
+                inputs = run.inputs.dataset_inputs if run.inputs is not None else []
+                self._datasets = {logged.dataset.digest for logged in inputs}
             elif TRIAL in tags:
                 self._children[tags[TRIAL]] = run.info.run_id
                 self._complete[tags[TRIAL]] = int(tags.get(EVENTS, 0))
         self._open = False
         self._mutex = threading.Lock()
-        """Held while the study's run is written to: trials are written by several threads, each by one at a time."""
+        """Locked while the study's run is written. Several threads write trials, each trial by one thread."""
 
     def write(
         self, trial: str, events: Sequence[TrialEvent], mirror: TrialMirror, pages: Callable[[Path], None]
     ) -> None:
-        """Write events of one trial; what its run has already stays as it is.
+        """Write events of one trial; events that its run already has are skipped.
 
-        `pages` puts into a folder what there is to look at once the trial is finished.
+        `pages` writes the pages of a finished trial into a folder.
         """
         fresh = [event for event in events if event.sequence >= self._complete.get(trial, 0)]
         if not fresh:
@@ -90,18 +90,18 @@ class StudyRuns:
             if entries.dataset is not None and entries.dataset.digest not in self._datasets:
                 log(self._client, parent, Entries(dataset=entries.dataset), store=self._store)
                 self._datasets.add(entries.dataset.digest)
-        if entries.status is not None:  # last of all: what has this tag is whole
+        if entries.status is not None:  # last: a run with this tag is complete
             self._count(self._children[trial], fresh[-1].sequence + 1)
 
     def register(self, best: Result, files: Path) -> None:
-        """Put the decoders in `files`, of trial `best`, into the model registry."""
+        """Register the decoders in `files` of trial `best` in the model registry."""
         stages = {f"stage.{stage.name}": best.identities[stage.name] for stage in sorted(files.iterdir())}
         targets = {target.name: readable(best.metrics[target.name]) for target in self._study.targets}
         tags = {STUDY: self._study.id, TRIAL: best.trial, **stages, **targets}
         register(self._client, self._study.id, run=self._children[best.trial], files=files, tags=tags)
 
     def conclude(self, conclusion: Conclusion, folder: Path, *, events: int) -> None:
-        """Write what the whole study came to, by its first `events` events, onto its run."""
+        """Write the results of the study after its first `events` events to its run."""
         parent = self._open_parent()
         self._client.log_artifacts(parent, str(folder))
         points, tags = list(conclusion.points), dict(conclusion.tags)
@@ -115,7 +115,7 @@ class StudyRuns:
         unless_refused(run_id, lambda: self._client.set_tag(run_id, EVENTS, str(events)))
 
     def _open_parent(self) -> str:
-        """Return the study's run, made or opened again for more trials."""
+        """Return the study's run; create it or set it to running if necessary."""
         if self._parent is None:
             tags = {**self._common(self._began), KIND: "study"}
             run = self._client.create_run(self._experiment, milliseconds(self._began), tags, run_name=self._study.id)
@@ -136,7 +136,7 @@ class StudyRuns:
         return {STUDY: self._study.id, **source, **self.provenance(time)}
 
     def _shared(self) -> dict[str, Any]:
-        """Return the parameters of the study that every trial gets too: MLflow's filters do not look at parents."""
+        """Return the parameters of the study that are also logged in trials: MLflow's filters ignore parent runs."""
         names = ("targets", "sampler", "scheduler", "seed", "repeats")
         return {name: self._study.definition[name] for name in names if name in self._study.definition}
 

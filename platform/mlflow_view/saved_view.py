@@ -1,7 +1,7 @@
-"""A saved view of the MLflow UI: a study's trials, best first, with the columns that one looks for.
+"""A saved view of the MLflow UI: the trials of a study, best first, with columns for targets and swept fields.
 
-The UI keeps such views as tags of the experiment, compressed as its "Save as new view" does it (MLflow 3.17). A later
-MLflow that reads them otherwise lacks the view and nothing else.
+The UI stores such views as tags of the experiment, compressed as by its "Save as new view" (MLflow 3.17). If a later
+version of MLflow cannot read them, only the view is missing.
 """
 
 import base64
@@ -13,19 +13,19 @@ from platform.mlflow_view.mirror import LAST, key
 from platform.study.study import Study
 
 EXPERIMENTS = "mindsweep/"
-"""Before the names of the experiments that hold studies."""
+"""Prefix of the names of experiments with studies."""
 TAG = "mlflow.sharedViewState."
-"""Before the key of each saved view, in the names of an experiment's tags."""
+"""Prefix of the tag of a saved view in an experiment; the view's key follows."""
 
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's or experiment's description, in Markdown."""
 _CONDITION = "condition"
 _BY_CONDITION = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": _CONDITION}]}
-"""An ablation's trials are shown as their means in each condition, the trials themselves one click away."""
+"""An ablation's trials are grouped by condition and shown as means; a click opens the trials."""
 
 
 def saved_view(study: Study, *, began: float) -> tuple[str, str]:
-    """Return the name and value of the tag that holds the view of `study`, which began at `began` seconds."""
+    """Return the name and value of the tag with the view of `study`; `began` is its start in seconds since 1970."""
     target = study.targets[0]
     columns = [f"metrics.`{key(metric.name)}`" for metric in study.targets]
     if study.scheduler.name != "fifo":
@@ -59,10 +59,10 @@ def saved_view(study: Study, *, began: float) -> tuple[str, str]:
 
 
 def run_link(experiment: str, run: str, artifact: str = "") -> str:
-    """Return the fragment of a run's page, or of one of its artifacts, as links in descriptions have it."""
+    """Return the URL fragment of a run's page or of one of its artifacts, for links in descriptions."""
     return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
 def view_link(experiment: str, study: str) -> str:
-    """Return the path of the view of `study` on an MLflow server."""
+    """Return the URL path of the view of `study` on an MLflow server."""
     return f"/#/experiments/{experiment}/runs?viewStateShareKey={quote(study)}"

@@ -1,4 +1,4 @@
-"""What a study came to, for its page in MLflow: best values, tables, figures and where the best model lies."""
+"""The results of a study for its run in MLflow: best values, tables, figures and the location of the best model."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -28,27 +28,27 @@ from storage.runs import Manifest
 MODEL = "model.safetensors"  # as in `trainables.saved`, which loads torch
 FIGURES = "figures.html"
 BEST_ROWS = 10
-"""How many of the best points the tables hold."""
+"""Number of best points in the tables."""
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What is written onto a study's run, beside the files of a folder."""
+    """The entries of a study's run, in addition to the files of a folder."""
 
     status: str
-    """MLflow's: FINISHED, FAILED (nothing completed) or KILLED (trials are missing)."""
+    """MLflow's status: FINISHED, FAILED (no trial completed) or KILLED (trials are missing)."""
     ended: int | None
     """Milliseconds since 1970; None while trials are missing."""
     points: Sequence[MetricPoint] = ()
     tags: dict[str, str] = field(default_factory=dict)
     best: Result | None = None
-    """The best trial of the best point; none where the study does not search for one."""
+    """The best trial of the best point; None if the study does not select one."""
 
 
 def conclude(
     study: Study, results: Sequence[Result], *, folder: Path, store: str, find: Callable[[str], Manifest | None]
 ) -> Conclusion:
-    """Write tables, figures, the study's file and the best model's whereabouts into `folder`; return the rest."""
+    """Write tables, figures, the study's file and the location of the best model into `folder`; return the entries."""
     order = ranked(averaged(results), study.targets)
     _write_study(study, folder)
     _write_tables(study, results, order, folder)
@@ -61,7 +61,7 @@ def conclude(
     counts = outcomes(results)
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
     tags[NOTE] = tag_value(summary_table(study, results, order))
-    # An ablation describes its arms: the one whose test clips came out best is nobody's choice of a model.
+    # An ablation compares conditions. It must not select a model by its test clips.
     best = best_trial(study, results, order[0]) if order and study.has_best else None
     if best is not None:
         tags |= _best_tags(study, order[0])
@@ -72,14 +72,14 @@ def conclude(
     complete = sum(counts.values()) - counts["unfinished"] >= study.trial_count
     status = "KILLED" if not complete else "FINISHED" if counts["completed"] else "FAILED"
     ended = milliseconds(max(result.finished for result in results)) if complete else None
-    completed = [(dict(one.values), one.metrics) for one in results if one.outcome == "COMPLETED"]
-    last = milliseconds(max((one.finished for one in results), default=0.0))
+    completed = [(dict(result.values), result.metrics) for result in results if result.outcome == "COMPLETED"]
+    last = milliseconds(max((result.finished for result in results), default=0.0))
     summary = [MetricPoint(key(name), value, last, 0) for name, value in study.summary(completed).items()]
     return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags, best)
 
 
 def summary_table(study: Study, results: Sequence[Result], order: Sequence[Result]) -> str:
-    """Return the best points as a Markdown table, with the controls of the best and how all trials ended."""
+    """Return the best points as a Markdown table, with the controls of the best point and the numbers of outcomes."""
     names = [target.name for target in study.targets]
     swept = list(study.space.fields)
     lines = [f"{counts_text(results)}.", ""]
@@ -96,14 +96,14 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
 
 
 def best_trial(study: Study, results: Sequence[Result], point: Result) -> Result:
-    """Return the best of the trials of a point."""
+    """Return the best trial of a point."""
     return ranked([result for result in results if result.point == point.point], study.targets)[0]
 
 
 def best_model(
     study: Study, best: Result, *, store: str, find: Callable[[str], Manifest | None]
 ) -> dict[str, Any] | None:
-    """Return where the model of the best trial lies in the store, or None if there is no model."""
+    """Return the location of the best trial's model in the store, or None if there is no model."""
     stage = study.targets[0].stage
     identity = best.identities.get(stage)
     manifest = None if identity is None else find(identity)
@@ -112,8 +112,8 @@ def best_model(
     file = manifest.files[MODEL]
     blob = layout.blob(file.digest)
     uri = f"{store.rstrip('/')}/{blob}"
-    place = {"uri": uri, "blob": blob, "sha256": file.digest, "size": file.size}
-    return {"trial": best.trial, "stage": stage, "identity": identity, "file": MODEL, **place}
+    location = {"uri": uri, "blob": blob, "sha256": file.digest, "size": file.size}
+    return {"trial": best.trial, "stage": stage, "identity": identity, "file": MODEL, **location}
 
 
 def _best_tags(study: Study, best: Result) -> dict[str, str]:
@@ -136,7 +136,7 @@ def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result
 
 
 def _write_study(study: Study, folder: Path) -> None:
-    """Write the study's file as it was, and what it came to with the command line's changes and all defaults."""
+    """Write the study's file, and the resolved study with the settings of the command line and all defaults."""
     (folder / "study").mkdir()
     (folder / "study" / f"{study.name}.yaml").write_text(study.source, encoding="utf-8")
     config = study.space.config({}).model_dump(mode="json")

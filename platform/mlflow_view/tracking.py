@@ -1,10 +1,9 @@
 """MLflow as a view of a study: the study is a parent run, its trials are nested runs.
 
-MLflow takes seconds to import and is slow per call, so a background thread writes, in batches; to a server those of
-several trials at a time. All it writes follows from the events, time stamps included, and runs are found again by their
-tags: after a crash the same events give the same runs, without doubles. The store's records are all that it is made
-from, so what MLflow lacks after an outage is written by the next driver of the study, or by `python -m
-platform.rebuild`.
+MLflow takes seconds to import and its calls are slow, so a background thread writes in batches. To a server it writes
+several trials at a time. All entries, including time stamps, follow from the events, and tags identify the runs. After
+a crash the same events therefore give the same runs without duplicates. Entries that are missing after an outage are
+written by the next driver of the study or by `python -m platform.rebuild`.
 """
 
 import logging
@@ -32,16 +31,16 @@ from storage.parallel import ordered
 from storage.runs import RunStore
 
 _log = logging.getLogger(__name__)
-"""Folder of an ablation's report among the artifacts of its run."""
 _PAGES = ("page.html", "contact.png")
-"""What an evaluate stage run leaves for people to look at."""
+"""Artifacts of an evaluate stage run that are shown in MLflow."""
 AT_A_TIME = 4
-"""Trials that are written to a server at once. A request may hold two of the 15 connections that a server has to its
-database unless told otherwise, and waits for ever when all are held by others that wait for their second."""
+"""Number of trials that are written to a server at the same time. By default a server has 15 connections to its
+database, and a request may need two. With more requests, all connections could be held by requests that wait for their
+second one: a deadlock."""
 
 
 class Tracking:
-    """Mirrors the events of one study into MLflow. On resume it must be given all stored events again."""
+    """Mirrors the events of one study to MLflow. On resume it must receive all stored events again."""
 
     def __init__(
         self,
@@ -53,16 +52,16 @@ class Tracking:
         stage_runs: RunStore | None = None,
         provenance: Provenance | None = None,
     ) -> None:
-        """Return at once; MLflow is imported and reached by a thread.
+        """Start a thread that imports MLflow and connects to it; return at once.
 
         Args:
-            study: What is mirrored.
-            home: Where a local database's artifacts lie.
-            uri: Of the tracking server or database.
-            store: URI of the object store, named as the source of data and models.
-            stage_runs: Those of the store; without them no model and no page is named.
-            provenance: Who made what began at a time (seconds since 1970), from which code, as tags; without it this
-                process does.
+            study: The study that is mirrored.
+            home: Home folder; artifacts of a local database are stored there.
+            uri: URI of the tracking server or database.
+            store: URI of the object store, logged as the source of data and models.
+            stage_runs: The stage runs of the store; without them no models and pages are logged.
+            provenance: Function from a start time (seconds since 1970) to the tags for user and code; by default the
+                tags of this process.
         """
         self._study, self._home, self._uri, self._store, self._stage_runs = study, home, uri, store, stage_runs
         self._runs: StudyRuns | None = None
@@ -73,13 +72,13 @@ class Tracking:
         self._began = 0.0
         self._provenance = provenance
         self.lack = ""
-        """What MLflow lacks, known once this is closed."""
+        """The entries that are missing in MLflow, as text; set by `close`."""
         self._writer: BackgroundWriter[TrialEvent] = BackgroundWriter(self._write, name="MLflow")
 
     def see(self, event: TrialEvent) -> None:
-        """Take in one event, in order within its trial.
+        """Queue one event. The events of a trial must be in order.
 
-        A trial gets its run when it starts, not when it is proposed, so that MLflow shows how long it took.
+        The run of a trial is created when the trial starts, not when it is proposed, so that MLflow shows its duration.
         """
         self._records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
         self._began = event.time if self._seen == 0 else self._began
@@ -92,22 +91,22 @@ class Tracking:
         self._writer.put(event)
 
     def drain(self) -> list[TrialEvent]:
-        """Write what is pending; return the events that MLflow did not take. None may be seen after this."""
+        """Write the pending events; return those that could not be written. `see` must not be called after this."""
         return self._writer.close()
 
     def close(self) -> None:
-        """Write what is pending, then figures, best values and status onto the study's run."""
+        """Write the pending events, then figures, best values and status to the study's run."""
         missing = self.drain()
         self.lack = f"{len(missing)} events of {len({event.trial for event in missing})} trials" if missing else ""
         if not missing:
             try:
                 self._conclude()
-            except Exception as error:  # a view must not fail a study whose results are in the store
+            except Exception as error:  # the results are stored: a view must not fail the study
                 self.lack = f"the summary of the study ({without_secrets(str(error))})"
         if self.lack:
             places = ["--home", str(self._home), "--store", self._store, "--tracking", without_secrets(self._uri)]
             again = shlex.join(["python", "-m", "platform.rebuild", self._study.id, *places])
-            _log.warning("MLflow lacks %s. The store holds all of it, and this writes it: %s", self.lack, again)
+            _log.warning("missing in MLflow: %s. The store has all of it; write it with: %s", self.lack, again)
 
     def _write(self, events: list[TrialEvent]) -> None:
         by_trial: dict[str, list[TrialEvent]] = defaultdict(list)
@@ -120,11 +119,11 @@ class Tracking:
             for _ in ordered(lambda batch: runs.write(*batch), batches, AT_A_TIME if is_server(self._uri) else 1):
                 pass
         except Exception as error:
-            self._runs = None  # a run may have been made whose answer was lost: look for it before making another
+            self._runs = None  # a run may exist although the call failed: search for it before the next attempt
             raise ConnectionError(without_secrets(f"{type(error).__name__}: {error}")) from None
 
     def _pages(self, trial: str, folder: Path) -> None:
-        """Put the pages of a trial's evaluate stage run, if it has one, into `folder`."""
+        """Copy the pages of a trial's evaluate stage run, if there is one, into `folder`."""
         proposed = self._records[trial].proposed
         identity = None if proposed is None else proposed.identities.get("evaluate")
         if identity is None or self._stage_runs is None or self._stage_runs.find(identity) is None:
@@ -134,7 +133,7 @@ class Tracking:
             for name in artifacts.manifest.files.keys() & set(_PAGES):
                 shutil.copyfile(artifacts.path(name), folder / name)
         except StoreError as error:
-            _log.warning("MLflow lacks the page of trial %s: %s", trial, without_secrets(str(error)))
+            _log.warning("the page of trial %s is not in MLflow: %s", trial, without_secrets(str(error)))
 
     def _connected(self) -> StudyRuns:
         if self._runs is None:

@@ -1,4 +1,4 @@
-"""Which command opens the studies of a home folder in the MLflow UI."""
+"""The command that opens the studies of a home folder in the MLflow UI."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from platform.tracking_uri import default_tracking, is_server, without_secrets
 
 
 def ui_command(home: Path, tracking: str) -> str:
-    """Return what opens the studies tracked to `tracking`, run from the project's folder."""
+    """Return the command that opens the studies in `tracking`, run from the project's folder, or a server's URL."""
     if is_server(tracking):
         return without_secrets(tracking)
     if tracking != default_tracking(home):

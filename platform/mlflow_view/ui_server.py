@@ -1,4 +1,4 @@
-"""An MLflow server as a process group of its own: how to start it, know that it answers, and end all of it."""
+"""Starts an MLflow server in its own process group, waits until it responds, and stops it."""
 
 import http.client
 import os
@@ -11,7 +11,7 @@ from typing import IO
 
 HOST = "127.0.0.1"
 _START_LIMIT = 180.0
-"""Seconds that the server may take to answer."""
+"""Seconds that the server may take until it responds."""
 _STOP_LIMIT = 10.0
 
 
@@ -21,31 +21,31 @@ def start_server(
     """Start `mlflow server` on loopback and return at once.
 
     Args:
-        uri: Of the database.
-        artifacts: Folder or URI where the server keeps artifacts, which clients send to it.
-        port: Where it listens.
-        messages: File or descriptor that takes what it prints.
-        workers: Processes that answer: each uses one core at most.
+        uri: URI of the database.
+        artifacts: Folder or URI where the server stores the artifacts that clients send.
+        port: Port of the server.
+        messages: File or descriptor for its output.
+        workers: Number of server processes; each uses at most one core.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--workers", str(workers)]
     command += ["--artifacts-destination", artifacts, "--uvicorn-opts", "--log-level warning"]
     environment = {
         **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line, which all users of the machine can read
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes that nothing here needs
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "50",  # with fewer, clients that log asynchronously hold up each other
+        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line: all users of the machine can read it
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves seven processes that are not needed
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "50",  # with fewer, asynchronous clients block each other
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "100",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "PYTHONWARNINGS": "ignore",
-        "PYTHONSAFEPATH": "1",  # the server needs the standard library's `platform`, not ours
+        "PYTHONSAFEPATH": "1",  # the server needs the `platform` of the standard library
     }
     return subprocess.Popen(command, env=environment, stdout=messages, stderr=messages, start_new_session=True)
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the server answers on `port`; return False if it ended before, or takes too long."""
+    """Wait until the server responds on `port`; return False if it has ended or takes too long."""
     deadline = time.monotonic() + _START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -57,7 +57,7 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
 
 
 def end_server(process: subprocess.Popen[bytes]) -> None:
-    """End the server and the processes that it started, by force if they take too long."""
+    """Stop the server and its child processes; kill them if they take too long."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -1,6 +1,6 @@
-"""A persistent Optuna study as a view, for optuna-dashboard and notebooks. It decides nothing and can be deleted.
+"""A persistent Optuna study as a view, for optuna-dashboard and notebooks. No code reads it, so it can be deleted.
 
-It is a file of the driver's machine, so that no driver needs a database. Who wants it in one copies it there:
+It is a file on the driver's machine, so no database is needed. This copies it to a database:
 
     optuna.copy_study(from_study_name=ID, from_storage=JournalStorage(JournalFileBackend("HOME/optuna/ID.log")),
                       to_storage="postgresql+psycopg2://USER@HOST/NAME")
@@ -24,13 +24,13 @@ _POINT, _DEFINITION = "point", "definition"
 
 
 class OptunaView:
-    """Adds every finished point once to the Optuna study that has the study's id as its name."""
+    """Adds every finished point once to the Optuna study that is named by the study's id."""
 
     def __init__(self, study: Study, *, home: Path) -> None:
         """Open or create the journal `<home>/optuna/<study id>.log`.
 
         Raises:
-            UserError: A study of that name with another definition is there.
+            UserError: The journal holds a study of that name with another definition.
         """
         self._study = study
         self._records = Records(study)
@@ -45,12 +45,12 @@ class OptunaView:
             )
         definition = digest(study.definition, length=64)
         if self._optuna.user_attrs.setdefault(_DEFINITION, definition) != definition:
-            raise UserError(f"{path} holds another study named {study.id}; move it away")
+            raise UserError(f"{path} holds a study named {study.id} with another definition; move the file away")
         self._optuna.set_user_attr(_DEFINITION, definition)
         self._points = {trial.user_attrs[_POINT] for trial in self._optuna.get_trials(deepcopy=False)}
 
     def see(self, event: TrialEvent) -> None:
-        """Add the point of a trial that finished, if it was the last of its repeats and is not there yet."""
+        """Add the point of a finished trial, if all its repeats are finished and it was not added before."""
         record = self._records.absorb(event)
         if not isinstance(event, Finished) or record.proposed is None:
             return

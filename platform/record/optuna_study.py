@@ -1,4 +1,4 @@
-"""What the proposer, the journal and the figures share of Optuna: states, directions, studies in memory."""
+"""Helpers for Optuna that the proposer, the journal and the figures share: states, directions, in-memory studies."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED
 
 
 class OptunaSuggester:
-    """Lets a search space draw from an Optuna trial."""
+    """Draws the values of a search space from an Optuna trial."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
@@ -24,7 +24,7 @@ class OptunaSuggester:
     def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
         """Return one of `options`."""
         chosen: Scalar | None = self._trial.suggest_categorical(name, options)
-        assert chosen is not None, "None is no Scalar, so it is no option"
+        assert chosen is not None, "None is not a Scalar, so it is not an option"
         return chosen
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
@@ -50,7 +50,7 @@ def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna from writing to the terminal: its remarks are about how it is called, not about the user's study."""
+    """Silence Optuna's logs and warnings: they concern the calls in this code, not the user's study."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -62,16 +62,16 @@ def quiet() -> Iterator[None]:
 
 
 def distributions(domains: Mapping[str, AnyDomain], values: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """Return how Optuna describes the domain of each field in `values`."""
-    known = _KnownValues(values)
+    """Return Optuna's distribution for the domain of each field in `values`."""
+    suggester = _KnownValues(values)
     for name, domain in domains.items():
         if name in values:
-            domain.suggest(name, known)
-    return known.distributions
+            domain.suggest(name, suggester)
+    return suggester.distributions
 
 
 class _KnownValues:
-    """Answers a space with known values, and notes how Optuna would describe each field."""
+    """Returns known values to a space, and collects the Optuna distribution of each field."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values

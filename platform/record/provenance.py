@@ -1,4 +1,4 @@
-"""Where a study's code came from: the git commit and the versions of what it runs on."""
+"""The provenance of a study's code: the git commit, and the versions of Python and the main packages."""
 
 import getpass
 import sys
@@ -13,13 +13,13 @@ _PACKAGES = ("torch", "ray", "optuna", "mlflow")
 
 
 def tags_here() -> dict[str, str]:
-    """Return what a run in MLflow says of who made it from which code, on this machine."""
+    """Return the MLflow tags for the user, the git commit and the package versions of this process."""
     return dict(_when_first_asked())
 
 
 @lru_cache(maxsize=1)
 def _when_first_asked() -> Mapping[str, str]:
-    """Look once per process: records and views must agree, though a file may be edited while a study runs."""
+    """Read once per process: records and views must agree even if a file is edited while a study runs."""
     commit = git_tags()
     source = {"mlflow.source.git.commit": commit["git.commit"]} if commit else {}
     return {"mlflow.user": user(), **commit, **version_tags(), **source}
@@ -46,7 +46,7 @@ def version_tags(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
 
 
 def user() -> str:
-    """Return who runs this, as far as the system knows."""
+    """Return the name of the current user, or "unknown"."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without an entry

@@ -1,4 +1,4 @@
-"""What became of every trial and point of a study, from events: the rows that tables, figures and views are made of."""
+"""The results of all trials and points of a study, from its events: the rows behind tables, figures and views."""
 
 import json
 import math
@@ -19,7 +19,7 @@ _RETRIEVAL = re.compile(r"retrieval_(image|text)_")
 
 @dataclass(frozen=True)
 class Result:
-    """One trial so far or, from `averaged`, one point over its repeats."""
+    """The current result of a trial or, from `averaged`, of a point over its repeats."""
 
     trial: str
     point: int = 0
@@ -27,37 +27,37 @@ class Result:
     values: Mapping[str, Any] = field(default_factory=dict)
     """Swept field to value; conditional fields are absent where their condition does not hold."""
     outcome: Outcome | None = None
-    """None while it is not finished."""
+    """None until the trial is finished."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     finished: float = 0.0
     """Seconds since 1970."""
     error: str | None = None
-    """Why it failed: a traceback, or which metric had no finite value."""
+    """Why it failed: a traceback, or the metric without a finite value."""
     identities: Mapping[str, str] = field(default_factory=dict)
     """Stage name to the identity of its run."""
     repeats: int = 1
     """How many trials the metrics are the mean of."""
 
     def value(self, metric: Metric) -> float | None:
-        """Return what it reached in `metric`; None unless it completed with a finite number."""
-        found = self.metrics.get(metric.name)
-        usable = self.outcome == "COMPLETED" and found is not None and math.isfinite(found)
-        return found if usable else None
+        """Return the value of `metric`; None unless the trial completed with a finite value."""
+        value = self.metrics.get(metric.name)
+        usable = self.outcome == "COMPLETED" and value is not None and math.isfinite(value)
+        return value if usable else None
 
 
 def results_from_events(events: Iterable[TrialEvent]) -> tuple[Result, ...]:
-    """Return one result per trial, in the order of their names; events come in order within a trial."""
+    """Return one result per trial, sorted by name. The events of a trial must be in order."""
     return results_of(reduce_events(events).values())
 
 
 def results_of(records: Iterable[TrialRecord]) -> tuple[Result, ...]:
-    """Return one result per record, in the order of the trials' names."""
+    """Return one result per record, sorted by the name of the trial."""
     return tuple(result_of(record) for record in sorted(records, key=lambda record: record.trial))
 
 
 def result_of(record: TrialRecord) -> Result:
-    """Return what became of one trial so far."""
+    """Return the current result of a trial."""
     result, proposed, end = Result(record.trial), record.proposed, record.finished
     if proposed is not None:
         result = replace(
@@ -77,7 +77,7 @@ def result_of(record: TrialRecord) -> Result:
 def averaged(results: Iterable[Result]) -> tuple[Result, ...]:
     """Return one result per point, with the means over its repeats.
 
-    It counts as completed only if all repeats are: a mean over those seeds that went well would be too good.
+    A point is completed only if all its repeats are: a mean over the successful seeds alone would be biased upwards.
     """
     points: dict[int, list[Result]] = defaultdict(list)
     for result in results:
@@ -97,33 +97,34 @@ def _mean(repeats: Sequence[Result]) -> Result:
 
 
 def controls(result: Result, target: Metric) -> dict[str, float]:
-    """Return what knowing nothing scores in `target` on the same clips, as far as the stage measured it.
+    """Return the values of the controls of `target` on the same clips, as far as the stage measured them.
 
-    `motion.rollout_mse` has `rollout_mse_static` and `rollout_mse_mean` beside it, retrieval its chance level.
+    For example, `motion.rollout_mse` has `rollout_mse_static` and `rollout_mse_mean`; retrieval has its chance level.
     """
     start = f"{target.name}_"
-    # `hue_cos_legacy` and its controls are none of `hue_cos`
+    # `hue_cos_legacy` and its controls are not controls of `hue_cos`
     others = tuple(name for name in METRICS if name.startswith(start))
-    beside = {
+    labels = {
         name: name.removeprefix(start)
         for name in result.metrics
         if name.startswith(start) and not name.startswith(others)
     }
     chance = _RETRIEVAL.sub("retrieval_chance_", target.name)
     if chance != target.name and chance in result.metrics:
-        beside[chance] = "chance"
-    return {label: result.metrics[name] for name, label in beside.items()}
+        labels[chance] = "chance"
+    return {label: result.metrics[name] for name, label in labels.items()}
 
 
 def better(metric: Metric, a: float, b: float) -> bool:
-    """Tell whether value `a` of `metric` is strictly better than `b`."""
+    """Return whether value `a` of `metric` is strictly better than `b`."""
     return a < b if metric.goal == "min" else a > b
 
 
 def ranked(results: Iterable[Result], targets: Sequence[Metric]) -> tuple[Result, ...]:
     """Return the completed results that have all targets, best first.
 
-    One target: by its value. Several: the Pareto front first, each part by the first target.
+    With one target they are sorted by its value. With several, the Pareto front comes first, then the others; both
+    are sorted by the first target.
     """
     usable = [result for result in results if all(result.value(target) is not None for target in targets)]
     front = {result.trial for result in pareto(usable, targets)} if len(targets) > 1 else set()
@@ -132,7 +133,7 @@ def ranked(results: Iterable[Result], targets: Sequence[Metric]) -> tuple[Result
 
 
 def pareto(results: Sequence[Result], targets: Sequence[Metric]) -> tuple[Result, ...]:
-    """Return the results that no other equals or beats in all targets while beating it in one."""
+    """Return the Pareto front: results for which no other is at least as good in all targets and better in one."""
 
     def beats(a: Result, b: Result) -> bool:
         pairs = [(t, a.metrics[t.name], b.metrics[t.name]) for t in targets]
@@ -142,9 +143,9 @@ def pareto(results: Sequence[Result], targets: Sequence[Metric]) -> tuple[Result
 
 
 def best_so_far(results: Iterable[Result], target: Metric) -> list[tuple[int, float, float]]:
-    """Return (finished results so far, finish time, best value so far) after each that improved nothing or something.
+    """Return (number of finished results, finish time, best value so far) after each finished result.
 
-    Starts with the first that has a value.
+    The series starts at the first result with a value.
     """
     series: list[tuple[int, float, float]] = []
     done = sorted((r for r in results if r.outcome is not None), key=lambda r: (r.finished, r.trial))
@@ -159,7 +160,7 @@ def best_so_far(results: Iterable[Result], target: Metric) -> list[tuple[int, fl
 
 
 def outcomes(results: Iterable[Result]) -> dict[str, int]:
-    """Return how many trials completed, were stopped early, failed, and are unfinished."""
+    """Return the numbers of completed, pruned, failed and unfinished trials."""
     counts = {"completed": 0, "pruned": 0, "failed": 0, "unfinished": 0}
     for result in results:
         counts["unfinished" if result.outcome is None else result.outcome.lower()] += 1
@@ -167,18 +168,18 @@ def outcomes(results: Iterable[Result]) -> dict[str, int]:
 
 
 def error_line(error: str | None) -> str:
-    """Return the line of a traceback that says what went wrong: the last one."""
+    """Return the last line of a traceback, which names the error."""
     lines = [line for line in (error or "").strip().splitlines() if line.strip()]
     return lines[-1].strip()[:200] if lines else "no error recorded"
 
 
 def counts_text(results: Sequence[Result]) -> str:
-    """Return how the trials ended, in words: `24 trials: 21 completed, 2 stopped early, 1 failed`."""
+    """Return the numbers of trials by outcome as text: `24 trials: 21 completed, 2 stopped early, 1 failed`."""
     counts = outcomes(results)
     words = {**{outcome.lower(): word for outcome, word in OUTCOME_WORDS.items()}, "unfinished": "unfinished"}
     return f"{len(results)} trials: " + ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
 
 
 def format_value(value: Any) -> str:
-    """Return a swept value as it stands in a figure or in a table cell."""
+    """Return a swept value as text for a figure or a table cell."""
     return value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else json.dumps(value)

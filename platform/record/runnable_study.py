@@ -1,4 +1,4 @@
-"""A study that can be run again, from what is on record of it: what `resume` continues."""
+"""Rebuilds a runnable study from the store's records, for `resume`."""
 
 import json
 from collections.abc import Mapping
@@ -20,16 +20,17 @@ from trainables.datasets.errors import DatasetError
 def runnable_study(store: Store, study_id: str) -> Study:
     """Return study `study_id` as it was last run.
 
-    A sweep is built from its file's text and the settings of its last call, an ablation from its frozen design.
+    A sweep is built from the recorded text of its file and the settings of its last call, an ablation from its
+    registered design.
 
     Raises:
-        UserError: A sweep was run before files were recorded, its data cannot be read, or this code makes another
-            study of what is on record.
+        UserError: The sweep was run before files were recorded, its data cannot be read, or this version of the code
+            builds another study from the same records.
         storage.errors.StoreError: The records are damaged or cannot be read.
     """
     try:
         if load_definition(store, study_id)["definition"].get("kind") == KIND:
-            study = replace(recorded_study(store, study_id))  # without the definition on record: this code makes it
+            study = replace(recorded_study(store, study_id))  # drops the recorded definition: this code computes it
         else:
             study = _sweep(study_id, _last_call(store, study_id))
         continued = study.continued(store) if study.id == study_id else None
@@ -48,17 +49,17 @@ def _sweep(study_id: str, call: Mapping[str, Any]) -> Study:
 
 
 def _refusal(study: Study, store: Store, study_id: str) -> str:
-    """Say how what this code makes of the recorded file differs from what is stored."""
+    """Return the message that shows how the study built by this code differs from the stored one."""
     return (
-        f"{study_id} cannot be continued: this code makes another study of its recorded file, since defaults, the "
-        "version of a stage, or data have changed:\n"
+        f"{study_id} cannot be continued: this code builds another study from its recorded file, because defaults, "
+        "the version of a stage, or data have changed:\n"
         f"{difference(load_definition(store, study_id)['definition'], study.definition)}\n"
         f"python -m platform.{study.verb} {study.path} runs the file as it is now"
     )
 
 
 def file_note(store: Store, study_id: str) -> str | None:
-    """Return what to know if the study's file is not as it was when the study was last run; None if it is."""
+    """Return a note if the study's file cannot be read or has changed since the last run; else None."""
     calls = load_calls(store, study_id)
     if not calls:
         return None
@@ -66,20 +67,20 @@ def file_note(store: Store, study_id: str) -> str | None:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
-        return f"{path} cannot be read from here; its text on record is used"
+        return f"{path} cannot be read from here; its recorded text is used"
     if text == calls[-1]["source"]:
         return None
-    return f"{path} has changed since {study_id} was run; its text on record is used"
+    return f"{path} has changed since {study_id} was run; its recorded text is used"
 
 
 def _last_call(store: Store, study_id: str) -> Mapping[str, Any]:
     calls = load_calls(store, study_id)
     if not calls:
-        raise UserError(f"{study_id} was run before files were kept on record; run its file again to continue it")
+        raise UserError(f"{study_id} was run before files were recorded; run its file again to continue it")
     return calls[-1]
 
 
 def _settings(call: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what the command line set, and the data set's folder as it was seen from where that was."""
+    """Return the settings of the command line, and the data set's folder as it was resolved at that time."""
     folder = call["base"].get("dataset.path")
     return (*call["settings"], *([f"dataset.path={json.dumps(folder)}"] if folder is not None else []))

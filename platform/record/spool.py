@@ -1,7 +1,7 @@
-"""Events that the store has not taken yet, in a file of this machine, so that neither its absence nor a kill loses one.
+"""Undelivered events in a local file, so that no event is lost if the store is down or the driver is killed.
 
-Every event is appended to the file before the store is asked, and the file is emptied whenever the store has all of
-them. What a killed driver left, or one whose store never came back, the next driver of the study delivers first.
+Every event is appended to the file before it is written to the store. The file is emptied when the store has all
+events. If a driver ends before that, the next driver of the study delivers the events first.
 """
 
 import json
@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class Spool:
-    """The waiting events of one study for one store, one JSON object on each line. May be used from several threads."""
+    """The undelivered events of one study for one store, one JSON object per line. Thread-safe."""
 
     def __init__(self, home: Path, study: str, *, store: str) -> None:
-        """Touch nothing yet; the file lies in `<home>/spool`, for the store with the URI `store`."""
+        """Use a file in `<home>/spool` for the store with the URI `store`; it is opened by the first `add`."""
         self.path = home / "spool" / f"{study}-{digest(store, length=8)}.jsonl"
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
@@ -31,11 +31,11 @@ class Spool:
 
     @property
     def waiting(self) -> int:
-        """How many events the store has not taken."""
+        """The number of undelivered events."""
         return self._waiting
 
     def add(self, event: TrialEvent) -> None:
-        """Append `event`. Once this returns it outlives this process, and after `secure` the machine."""
+        """Append `event`. It then survives the end of this process, and after `secure` also a power failure."""
         line = json.dumps(event.to_json()).encode() + b"\n"
         with self._lock:
             if self._file is None:
@@ -45,20 +45,20 @@ class Spool:
             self._waiting += 1
 
     def delivered(self) -> None:
-        """Note that the store took the first of the waiting events; empty the file if it was the last."""
+        """Mark the first undelivered event as delivered; empty the file if it was the last one."""
         with self._lock:
             self._waiting -= 1
             if self._waiting == 0 and self._file is not None:
                 self._file.truncate(0)
 
     def secure(self) -> None:
-        """Let what was added outlive a power cut: not for every event, only while the store does not answer."""
+        """Flush the file to disk. Called only while the store does not respond, since it is slow."""
         with self._lock:
             if self._file is not None:
                 os.fsync(self._file)
 
     def close(self) -> None:
-        """Close the file, and remove it if nothing waits."""
+        """Close the file, and remove it if all events are delivered."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -67,10 +67,10 @@ class Spool:
                     self.path.unlink()
 
     def deliver(self, log: EventLog) -> int:
-        """Append to `log` what an earlier driver left, in order, and return how many events were new to it.
+        """Append the events of an earlier driver to `log`, in order, and return how many of them were new.
 
-        What the log holds already is left out. A trial with which another driver went on meanwhile stays as that one
-        left it: its own record is whole.
+        Events that the log already holds are skipped. If another driver has continued a trial, its record is complete,
+        and the remaining events of that trial are dropped.
         """
         new, passed = 0, set[str]()
         for event in self._left():
@@ -83,7 +83,7 @@ class Spool:
                 if log.get(event.trial, event.sequence) != event.to_json():
                     passed.add(event.trial)
         if passed:
-            _log.warning("%s: another driver went on with %s; what waited of it is left out", self.path, sorted(passed))
+            _log.warning("%s: another driver continued %s; their events here are dropped", self.path, sorted(passed))
         self.path.unlink(missing_ok=True)
         return new
 
@@ -92,5 +92,5 @@ class Spool:
             return []
         *lines, torn = self.path.read_bytes().split(b"\n")
         if torn:
-            _log.warning("%s: its last line is torn and left out", self.path)
+            _log.warning("%s: the last line is incomplete and skipped", self.path)
         return [TrialEvent.from_json(json.loads(line)) for line in lines]

@@ -1,4 +1,4 @@
-"""What a driver was asked, put on record, so that a study can be told from the store alone; and that telling."""
+"""Records the call that runs a study, and rebuilds the study from the store alone."""
 
 import json
 import re
@@ -28,13 +28,13 @@ from trainables.provenance import LOCK, ROOT
 _SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")
 _ABLATION = re.compile(r"(?P<name>[^.]+)(\.(?P<attempt>\d+))?")
 _DOMAINS: TypeAdapter[dict[str, AnyDomain]] = TypeAdapter(dict[str, AnyDomain])
-_EARLY = "# This study was run before its file was kept on record; what it was made of:\n"
+_EARLY = "# This study was run before files were recorded. This is its definition:\n"
 
 
 def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
-    """Return what is kept of a call that runs `study`: the file, the command line's changes, the code and its lock.
+    """Return the record of a call that runs `study`: the file, the command line's settings, the code and its lock.
 
-    The definition does not hold these, since none of them makes another study.
+    They are not part of the definition, since they do not change the study's identity.
     """
     lock = root / LOCK
     return {
@@ -50,29 +50,29 @@ def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
 
 
 def recorded_study(store: Store, study: str) -> Study:
-    """Return `study` as it was run last, from the store's records alone: what views need, not what could run it again.
+    """Return `study` as it was last run, from the store's records alone. It is complete for views, but cannot be run.
 
     Raises:
         storage.errors.NotFoundError: There is no such study.
-        storage.errors.IntegrityError: Its definition is not the one that it was named by.
-        UserError: This version of Mindsweep does not know what the study is made of.
+        storage.errors.IntegrityError: Its definition does not match its id.
+        UserError: This version of Mindsweep cannot read the definition, for example because of an unknown metric.
     """
     definition = load_definition(store, study)["definition"]
     calls = load_calls(store, study)
     try:
         call = calls[-1] if calls else _early(store, study, definition)
-        told = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
+        rebuilt = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
     except (KeyError, ValueError) as error:
-        raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_said(error)}") from error
-    # As it was recorded, not as this version's defaults would make it.
-    vars(told)["definition"] = definition
-    if told.id != study:
-        raise IntegrityError(f"the definition of {study} is that of {told.id}")
-    return told
+        raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_reason(error)}") from error
+    # Use the recorded definition: the defaults of this version may give another one.
+    vars(rebuilt)["definition"] = definition
+    if rebuilt.id != study:
+        raise IntegrityError(f"the definition of {study} is that of {rebuilt.id}")
+    return rebuilt
 
 
 def provenance_by_time(calls: Sequence[Mapping[str, Any]]) -> Callable[[float], Mapping[str, str]]:
-    """Return what gives the tags of a run in MLflow by when it began: those of the last of `calls` before it."""
+    """Return a function from a run's start time to its MLflow tags: those of the last of `calls` before that time."""
 
     def at(time: float) -> Mapping[str, str]:
         before = [call for call in calls if call["time"] <= time]
@@ -106,9 +106,9 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
 def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Mapping[str, Any]) -> AblationStudy:
     registration, amendments = registered(store, study)
     targets = [_metric(name) for name in definition["targets"]]
-    told = ablation_study(registration.design, targets=targets, source=call["source"], path=call["path"])
+    study_of_design = ablation_study(registration.design, targets=targets, source=call["source"], path=call["path"])
     return replace(
-        told,
+        study_of_design,
         name=_name_of(study, _ABLATION),
         attempt=_attempt_of(study, _ABLATION),
         settings=tuple(call["settings"]),
@@ -118,14 +118,14 @@ def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Map
 
 
 def _metric(name: str) -> Metric:
-    found = metric_named(name)
-    if found is None:
+    metric = metric_named(name)
+    if metric is None:
         raise KeyError(name)
-    return found
+    return metric
 
 
 def _early(store: Store, study: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a call for a study that was run before calls were recorded, as far as it can be told."""
+    """Return a call for a study that was run before calls were recorded, as far as it can be derived."""
     name = _name_of(study, _ABLATION if definition.get("kind") == KIND else _SWEEP)
     return {
         "source": _EARLY + yaml.safe_dump(definition, allow_unicode=True),
@@ -138,16 +138,16 @@ def _early(store: Store, study: str, definition: Mapping[str, Any]) -> dict[str,
 
 
 def _name_of(study: str, pattern: re.Pattern[str]) -> str:
-    found = pattern.fullmatch(study)
-    return study if found is None else found["name"]
+    match = pattern.fullmatch(study)
+    return study if match is None else match["name"]
 
 
 def _attempt_of(study: str, pattern: re.Pattern[str]) -> int:
-    found = pattern.fullmatch(study)
-    return 1 if found is None or found["attempt"] is None else int(found["attempt"])
+    match = pattern.fullmatch(study)
+    return 1 if match is None or match["attempt"] is None else int(match["attempt"])
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        return "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors())
     return f"{type(error).__name__}: {error}"

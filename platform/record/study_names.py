@@ -1,4 +1,4 @@
-"""What a name on the command line means: a study or a trial of a store, written in full or shortened."""
+"""Resolves names on the command line: a study or a trial of a store, by its full or its short name."""
 
 import difflib
 import re
@@ -13,9 +13,9 @@ from storage.base import Store
 from storage.studies import list_studies
 
 _SUFFIX = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")
-"""What follows a study's name in its id: the hash of a sweep's definition, the number of an attempt."""
+"""The end of a study's id after its name: the hash of a sweep's definition, the number of an attempt."""
 _SHOWN = 8
-"""Most names that a message lists."""
+"""The largest number of names that a message lists."""
 
 
 def short_name(study: str) -> str:
@@ -27,7 +27,7 @@ def resolve_study(store: Store, name: str) -> str:
     """Return the id of the study that `name` means: an id, an id without its hash, or the study's file.
 
     Raises:
-        UserError: No study of `store` has that name, or several have.
+        UserError: No study of `store` has that name, or several studies have it.
     """
     wanted = _of_file(name)
     if _is_stored(store, wanted):
@@ -40,7 +40,7 @@ def resolve_study(store: Store, name: str) -> str:
 
 
 def resolve_studies(store: Store, names: Sequence[str]) -> list[str]:
-    """Return the ids of the studies called `names`, or of all that `store` holds. Raises `UserError` if none is."""
+    """Return the ids of the studies `names`, or of all studies of `store`. Raises `UserError` if there are none."""
     studies = [resolve_study(store, name) for name in names] or list(list_studies(store))
     if not studies:
         raise UserError(_empty(store))
@@ -48,14 +48,14 @@ def resolve_studies(store: Store, names: Sequence[str]) -> list[str]:
 
 
 def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
-    """Return the study that `name` means, and the trial if it is one.
+    """Return the study that `name` means, and the trial if `name` means a trial.
 
     Args:
-        store: Where both are on record.
+        store: The store of the studies.
         name: A study as in `resolve_study`, `study/trial`, or a trial whose name only one study has.
 
     Raises:
-        UserError: Nothing in `store` has that name, or several have.
+        UserError: No study or trial of `store` has that name, or several have it.
     """
     trials = _trials_by_study(store)
     if not trials:
@@ -76,7 +76,7 @@ def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
 
 
 def _of_file(name: str) -> str:
-    """Return the study's name where `name` is its file."""
+    """Return the name of the study if `name` is its file, else `name`."""
     return PurePath(name).stem if name.endswith(".yaml") else name
 
 
@@ -104,11 +104,11 @@ def _refuse_unknown(store: Store, what: str, name: str, known: set[str], part: s
 
 
 def _empty(store: Store) -> str:
-    return f"{without_secrets(store.uri)} holds no study yet; --home or --store name another place"
+    return f"{without_secrets(store.uri)} holds no study yet; set --home or --store to use another store"
 
 
 def _near(name: str, known: set[str]) -> str:
-    """Return which names may have been meant; of thousands only some are listed."""
+    """Return the names that the user may have meant, at most eight."""
     if len(known) <= _SHOWN:
         return nearest(name, known)
     near = difflib.get_close_matches(name, sorted(known), n=3)

@@ -1,13 +1,13 @@
-"""A study's records as two Parquet tables beside its events: a row for each trial, and one for each value of an epoch.
+"""A study's records as two Parquet tables next to its events: one row per trial, and one row per value of an epoch.
 
     trials.parquet  study, trial, point, repeat, seed, condition, subject, block, outcome, cause, error, attempts,
                     proposed, started, finished, seconds, then param.* (the resolved config), metric.* (final values),
-                    stage.* (identities of stage runs), seconds.* (what each of them took) and time.* (seconds by what
-                    they were spent on: queue, data, compute, ...)
+                    stage.* (identities of stage runs), seconds.* (duration of each stage run) and time.* (seconds per
+                    activity: queue, data, compute, ...)
     epochs.parquet  study, trial, stage, epoch, metric, value, time
 
-The events remain the truth: the tables are written whole, when a study ends or `platform.rebuild` is run. What a trial
-does not have is null; a field whose values are of several types, or lists, is JSON text.
+The events are the source of truth. The tables are written whole when a study ends or `platform.rebuild` is run. A
+missing value is null. A field with values of several types, or with lists, is stored as JSON text.
 """
 
 import io
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
 _SEEN = b"mindsweep.events"
-"""In a table's metadata: how many events it was made from."""
+"""Key in a table's metadata: the number of events that it was made from."""
 _TIMES = ("proposed", "started", "finished", "time")
 _TRIAL: Mapping[str, Any] = dict.fromkeys(
     (
@@ -44,30 +44,30 @@ _EPOCH = ("study", "trial", "stage", "epoch", "metric", "value", "time")
 
 
 class RecordTables:
-    """The view that keeps the tables of one study; it writes them when it is closed."""
+    """The view that writes the tables of a study when it is closed."""
 
     def __init__(self, store: Store, study: str) -> None:
         self._store, self._study = store, study
         self._records: dict[str, TrialRecord] = {}
 
     def see(self, event: TrialEvent) -> None:
-        """Take in one event, in order within its trial; one that was seen before changes nothing."""
+        """Add one event. The events of a trial must be in order; an event that was added before is ignored."""
         self._records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
 
     def close(self) -> None:
-        """Write the tables if they lack events; what prevents it is only told, since they can be made again."""
+        """Write the tables if events are missing from them. An error is only logged: `rebuild` can write them later."""
         try:
             if self._records and self._stored() != self._seen:
                 self.write()
         except StoreError as error:
             again = f"python -m platform.rebuild {self._study}"
-            _log.warning("the tables of the records are not written (%s): %s", again, without_secrets(str(error)))
+            _log.warning("the tables are not written; write them with %s: %s", again, without_secrets(str(error)))
 
     def write(self) -> None:
         """Write both tables. Raises `StoreError`."""
         records = [self._records[trial] for trial in sorted(self._records)]
         rows = [{**_TRIAL, "study": self._study, **_trial_row(record)} for record in records]
-        names = [*_TRIAL, *sorted({name for row in rows for name in row} - _TRIAL.keys(), key=_place)]
+        names = [*_TRIAL, *sorted({name for row in rows for name in row} - _TRIAL.keys(), key=_column_order)]
         self._put(TRIALS, {name: [row.get(name) for row in rows] for name in names})
         cells = [(self._study, *cell) for record in records for cell in _epoch_cells(record)]
         columns: Iterable[Sequence[Any]] = zip(*cells, strict=True) if cells else [()] * len(_EPOCH)
@@ -75,18 +75,18 @@ class RecordTables:
 
     @property
     def _seen(self) -> int:
-        """How many events the records hold."""
+        """The number of events in the records."""
         return sum(record.events for record in self._records.values())
 
     def _stored(self) -> int:
-        """Return how many events the stored tables were made from; 0 without them."""
+        """Return the number of events that the stored tables were made from; 0 if there are none."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             data = self._store.get(layout.record(self._study, EPOCHS))  # written last
             return int((pq.read_metadata(io.BytesIO(data)).metadata or {}).get(_SEEN, 0))
-        except (NotFoundError, pa.ArrowException, ValueError, OSError):  # whatever lies there is made again
+        except (NotFoundError, pa.ArrowException, ValueError, OSError):  # missing or unreadable: written again
             return 0
 
     def _put(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -101,7 +101,7 @@ class RecordTables:
 
 
 def write_tables(store: Store, study: str, events: Iterable[TrialEvent]) -> None:
-    """Write both tables of `study`, whose events these are, in order within each trial. Raises `StoreError`."""
+    """Write both tables of `study` from its `events`, which must be in order within each trial. Raises `StoreError`."""
     tables = RecordTables(store, study)
     for event in events:
         tables.see(event)
@@ -109,7 +109,7 @@ def write_tables(store: Store, study: str, events: Iterable[TrialEvent]) -> None
 
 
 def _trial_row(record: TrialRecord) -> dict[str, Any]:
-    """Return what the record holds of one trial, by column."""
+    """Return the row of one trial: column to value."""
     row: dict[str, Any] = {"trial": record.trial, "started": record.began}
     row |= {"attempts": record.attempts} if record.attempts else {}
     row |= _proposed(record.proposed) if record.proposed is not None else {}
@@ -146,12 +146,12 @@ def _finished(end: Finished) -> dict[str, Any]:
     }
 
 
-def _place(column: str) -> tuple[int, str]:
+def _column_order(column: str) -> tuple[int, str]:
     return ("param", "metric", "stage", "seconds", "time").index(column.partition(".")[0]), column
 
 
 def _array(column: str, values: Sequence[Any]) -> "pa.Array":
-    """Return `values` in the one type that all of them have: times, whole numbers, numbers, truths, else text."""
+    """Return `values` as an array of their common type: timestamp, boolean, integer, float, string, else JSON text."""
     import pyarrow as pa
 
     if column in _TIMES:

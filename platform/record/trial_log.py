@@ -1,4 +1,4 @@
-"""What a study's events add up to, and the one thread that writes them: to the store first, then to the views."""
+"""All events of a study in memory, and the thread that writes new events: first to the store, then to the views."""
 
 import logging
 import threading
@@ -21,29 +21,29 @@ from trainables.spec import TrialSpec
 Event = TypeVar("Event", bound=TrialEvent)
 _log = logging.getLogger(__name__)
 _SLOW = 1.0
-"""Seconds after which a store counts as one that does not answer."""
+"""Seconds after which a store counts as not responding."""
 _WORST_FIRST: tuple[Outcome, ...] = ("FAILED", "PRUNED")
 BEST_POINTS = 5
-"""How many of the best points a summary names."""
+"""The number of best points in a summary."""
 
 
 @dataclass(frozen=True)
 class PointResult:
-    """What came of a point once all its repeats are finished."""
+    """The result of a point after all its repeats are finished."""
 
     point: int
     swept: Mapping[str, Any]
     """Swept field to value."""
     outcome: Outcome
-    """FAILED if any repeat failed, else PRUNED if any was, else COMPLETED."""
+    """FAILED if any repeat failed, else PRUNED if any repeat was pruned, else COMPLETED."""
     values: tuple[float, ...]
     """The mean of each target over the repeats; empty unless completed."""
     intermediate: Mapping[int, float]
-    """Epoch to the first target's mean over the repeats, for the epochs that all of them reached."""
+    """Epoch to the first target's mean over the repeats, for the epochs that all repeats reached."""
 
 
 class Records:
-    """All events of a study, in memory: past ones are absorbed, new ones are made here, numbered within their trial."""
+    """All events of a study, in memory: adds past events, and creates new events with their number within the trial."""
 
     def __init__(self, study: Study, past: Iterable[TrialEvent] = ()) -> None:
         self._study = study
@@ -53,14 +53,14 @@ class Records:
             self.absorb(event)
 
     def absorb(self, event: TrialEvent) -> TrialRecord:
-        """Take in one event, in order within its trial; one that was seen before changes nothing."""
+        """Add one event. The events of a trial must be in order; an event that was added before is ignored."""
         record = self.trials.setdefault(event.trial, TrialRecord(event.trial))
         if record.absorb(event):
             self.events.append(event)
         return record
 
     def new(self, kind: type[Event], trial: str, body: Mapping[str, Any]) -> Event:
-        """Make the next event of `trial`, now, from its `body` as JSON, and absorb it."""
+        """Create the next event of `trial` from its JSON `body`, with the current time, and add it."""
         number = self.trials[trial].events if trial in self.trials else 0
         event = kind.read({"trial": trial, "sequence": number, "time": time.time()}, body)
         self.absorb(event)
@@ -71,7 +71,7 @@ class Records:
         return {name: record for name, record in self.trials.items() if record.finished is not None}
 
     def curves(self) -> dict[str, dict[int, float]]:
-        """Return what trials reported so far: trial to epoch to the first target's value."""
+        """Return the values that trials have reported: trial to epoch to the first target's value."""
         target = self._study.targets[0].name
         return {name: record.curve(target) for name, record in self.trials.items()}
 
@@ -82,9 +82,9 @@ class Records:
         return dict(sorted(points.items()))
 
     def result(self, point: int) -> PointResult | None:
-        """Return what came of `point`, or None while a repeat of it is not finished."""
+        """Return the result of `point`, or None while one of its repeats is not finished."""
         names = (self._study.trial_name(point, repeat) for repeat in range(self._study.repeats))
-        repeats = [self.trials[name] for name in names if name in self.trials]  # not all trials are gone through
+        repeats = [self.trials[name] for name in names if name in self.trials]  # by name: no loop over all trials
         ends = [record.finished for record in repeats if record.finished is not None]
         if len(ends) < self._study.repeats:
             return None
@@ -121,24 +121,24 @@ class Recorder:
     """Writes events in one thread: each to the store, and only then to the views."""
 
     def __init__(self, log: EventLog, views: Sequence[View], spool: Spool) -> None:
-        """Start the thread; what the log has not taken yet waits in the `spool`."""
+        """Start the thread. The `spool` keeps the events that the log does not have yet."""
         self._log = log
         self._views = list(views)
         self._spool = spool
         self._asked: float | None = None
-        """Since when the log has not answered, by the monotonic clock."""
+        """When the log was called, while it has not responded; else None. Monotonic clock."""
         self._queue: SimpleQueue[TrialEvent | None] = SimpleQueue()
         self._error: StoreError | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     def replay(self, events: Iterable[TrialEvent]) -> None:
-        """Show the views, which know what they have, all past events. Only before the first `put`."""
+        """Send all past events to the views, which skip those that they have. Call it only before the first `put`."""
         for event in events:
             self._show(event)
 
     def put(self, event: TrialEvent) -> None:
-        """Queue an event. Raises the `StoreError` that an earlier one met; the event is kept all the same."""
+        """Queue an event. Raises the `StoreError` of an earlier event; the spool keeps this event in any case."""
         self._spool.add(event)
         if self._asked is not None and time.monotonic() - self._asked > _SLOW:
             self._spool.secure()
@@ -147,7 +147,7 @@ class Recorder:
         self._queue.put(event)
 
     def close(self) -> None:
-        """Write what is queued and close the views. Raises the `StoreError` that an event met."""
+        """Write the queued events and close the views. Raises the `StoreError` of an event."""
         self._queue.put(None)
         self._thread.join()
         self._spool.close()
@@ -175,14 +175,14 @@ class Recorder:
         for view in list(self._views):
             try:
                 view.see(event)
-            except Exception as error:  # a view must not stop a study whose record is safe
-                _log.warning("%s is left out from now on: %s", type(view).__name__, error)
+            except Exception as error:  # the events are recorded: a view must not stop the study
+                _log.warning("%s failed and gets no more events: %s", type(view).__name__, error)
                 self._views.remove(view)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a study stands after a call of `run_study`."""
+    """The state of a study after a call of `run_study`."""
 
     study: str
     trials: Mapping[str, int]
@@ -195,11 +195,11 @@ class Summary:
     """Wall time of this call."""
     interrupted: bool = False
     message: str | None = None
-    """Why fewer points were tried than asked for."""
+    """Why fewer points were tried than requested; else None."""
 
     @property
     def exit_code(self) -> int:
-        """130 if the user stopped it, 1 if it ended without one completed trial, else 0."""
+        """130 if the user stopped the study, 1 if it has no completed trial, else 0."""
         if self.interrupted:
             return 130
         return 0 if self.trials["completed"] > 0 else 1
@@ -210,7 +210,7 @@ class Summary:
 
 
 def summarise_study(study: Study, records: Records, *, stage_runs: Mapping[str, int], seconds: float) -> Summary:
-    """Return how `study` stands by its `records`."""
+    """Return the summary of `study` from its `records`."""
     results = results_of(records.trials.values())
     best = ranked(averaged(results), study.targets)[:BEST_POINTS]
     entries = tuple({"trial": r.trial, "values": dict(r.values), "metrics": dict(r.metrics)} for r in best)

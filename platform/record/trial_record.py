@@ -1,4 +1,4 @@
-"""The one reducer: what the events of a trial add up to. Resume, views, tables, status and reports all use it."""
+"""The reducer from the events of a trial to its record. Resume, views, tables, status and reports all use it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,28 +10,28 @@ from platform.events import Epochs, Finished, Outcome, Proposed, Started, TrialE
 
 @dataclass
 class TrialRecord:
-    """One trial so far. Only `absorb` changes it."""
+    """The current state of a trial. Only `absorb` changes it."""
 
     trial: str
     events: int = 0
     """The number of the next event."""
     proposed: Proposed | None = None
-    """The last proposal: a trial that goes on under another version is proposed again."""
+    """The last proposal: a trial that is continued by another version of the code is proposed again."""
     began: float | None = None
     """When the first attempt started, in seconds since 1970."""
     attempts: int = 0
     retries: Counter[str] = field(default_factory=Counter)
-    """Cause to how often it was started again because of it."""
+    """Cause of failure to the number of retries because of it."""
     rows: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
-    """(stage, epoch) to its first row: an epoch that is done again after a crash changes nothing."""
+    """(stage, epoch) to its first row: an epoch that is repeated after a crash does not replace it."""
     latest: Mapping[str, Any] | None = None
-    """The last row that came."""
+    """The last reported row."""
     finished: Finished | None = None
     time: float = 0.0
-    """Of the last event, in seconds since 1970."""
+    """The time of the last event, in seconds since 1970."""
 
     def absorb(self, event: TrialEvent) -> bool:
-        """Take in one event, in order within the trial; return False, changing nothing, if it was seen before."""
+        """Add one event; events must be in order. Return False, without a change, if it was added before."""
         if event.sequence < self.events:
             return False
         self.events, self.time = event.sequence + 1, event.time
@@ -59,20 +59,20 @@ class TrialRecord:
 
     @property
     def runs(self) -> bool:
-        """Whether it has begun and not ended, as far as its events tell."""
+        """Whether the trial has begun and has not ended, according to its events."""
         return self.finished is None and (self.attempts > 0 or self.latest is not None)
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it is not finished."""
+        """The outcome; None until the trial is finished."""
         return None if self.finished is None else self.finished.outcome
 
     def unrecorded(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those of `rows` that no event holds: a trial that continues repeats what it had reported."""
+        """Return those of `rows` that are not recorded: a trial that is continued reports earlier rows again."""
         return [row for row in rows if (row["stage"], row["epoch"]) not in self.rows]
 
     def curve(self, target: str) -> dict[int, float]:
-        """Return epoch to value of `target`, named `stage.metric`, as far as it was reported."""
+        """Return epoch to value of `target` (`stage.metric`), for the epochs that were reported."""
         stage, _, metric = target.partition(".")
         rows = (row for (at, _), row in self.rows.items() if at == stage and metric in row["metrics"])
         return {row["epoch"]: row["metrics"][metric] for row in rows}
@@ -84,7 +84,7 @@ class TrialRecord:
 
 
 def reduce_events(events: Iterable[TrialEvent]) -> dict[str, TrialRecord]:
-    """Return the record of every trial that `events` tell of, in the order in which the trials first appear.
+    """Return trial to record for all trials in `events`, in the order in which the trials first appear.
 
     Example:
         >>> from platform.events import Started

@@ -1,7 +1,8 @@
-"""Admission: what a trial needs, whether the cluster can ever hold it, and how many run at a time. Pure, without Ray.
+"""Admission: the resources of a trial, whether the cluster has them, and how many trials run at a time. Without Ray.
 
-A trial whose stages all have one worker runs in one process on one CPU. One with a stage of N workers is a coordinator
-without a CPU and N reserved places, which Ray hands out together or not at all: two trials never hold half each.
+A trial whose stages all have one worker runs in one process on one CPU. A trial with a stage of N workers has a
+coordinator without a CPU and a placement group of N bundles. Ray reserves the bundles together or not at all, so two
+trials never block each other with half of their workers.
 """
 
 import math
@@ -18,7 +19,7 @@ from trainables.config.trial import TrialConfig
 from trainables.graph import STAGES, ancestors, workers_of
 
 _FRACTION = 10_000
-"""Ray counts GPUs in such parts of one."""
+"""Ray counts GPUs in units of 1/10,000."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,20 @@ class Node:
 
 @dataclass(frozen=True)
 class Need:
-    """What a trial needs at a time."""
+    """The resources that a trial needs at the same time."""
 
     workers: int = 1
-    """The most that it can use."""
+    """The largest number of workers that it can use."""
     stage: str = ""
-    """The stage that asks for so many."""
+    """The stage that sets this number."""
     whole_gpus: bool = False
-    """Whether each worker needs a GPU to itself where there are any: NCCL does not let two share one."""
+    """Whether each worker needs a GPU of its own on a cluster with GPUs: NCCL does not let two workers share one."""
     least: int | None = None
-    """The fewest workers that it can do with; None: no fewer than `workers`."""
+    """The smallest number of workers that it can run with; None: `workers`."""
 
     @property
     def fewest(self) -> int:
-        """The fewest workers that it can do with."""
+        """The smallest number of workers that it can run with."""
         return self.workers if self.least is None else self.least
 
     @property
@@ -56,27 +57,28 @@ class Need:
 
 @dataclass(frozen=True)
 class Grant:
-    """What each trial and task gets, and how many trials run at a time."""
+    """The resources of each trial and task, and how many trials run at a time."""
 
     concurrent: int
     gpus: float
-    """Of each worker."""
+    """GPUs per worker."""
     cpus: int = 1
-    """Of each worker."""
+    """CPUs per worker."""
     workers: int = 1
-    """Of each trial; with 1 the trial is its own worker."""
+    """Workers per trial; with 1 the trial is its own worker."""
 
     @property
     def bundle(self) -> dict[str, float]:
-        """What a worker gets, as Ray names it."""
+        """The resources of a worker, in Ray's notation."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus > 0 else {})}
 
 
 def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:
-    """Return what each trial of `study` gets of the cluster.
+    """Return the resources that each trial of `study` gets.
 
     Raises:
-        UserError: The cluster can never hold one trial, or one stage run that trials share; says by how much.
+        UserError: A trial, or a stage run that trials share, needs more CPUs or GPUs than the cluster has. The
+            message shows both numbers.
     """
     for config in _configs(study):
         for stage in ancestors(study.stages):
@@ -85,7 +87,7 @@ def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = 
 
 
 def trial_need(study: Study) -> Need:
-    """Return what a trial of `study` needs for the stages that it runs itself, one after the other."""
+    """Return the resources that a trial of `study` needs for the stages that it runs itself, in sequence."""
     needs = [need_of(config, stage) for config in _configs(study) for stage in study.own_stages()]
     most = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
     fewest = max((need.fewest for need in needs), default=1)
@@ -93,7 +95,7 @@ def trial_need(study: Study) -> Need:
 
 
 def need_of(config: TrialConfig, stage: str) -> Need:
-    """Return what a run of `stage` needs."""
+    """Return the resources that a run of `stage` needs."""
     least, most = workers_of(config, stage)
     train = getattr(getattr(config, stage, None), "train", None)
     whole_gpus = most > 1 and train is not None and train.device != "cpu"
@@ -101,24 +103,25 @@ def need_of(config: TrialConfig, stage: str) -> Need:
 
 
 def _configs(study: Study) -> list[TrialConfig]:
-    """Return all configs that differ in what they need."""
+    """Return one config for each combination of resources that the study asks for."""
     different = {_asked(config): config for config in study.known_configs()}
     return [TrialConfig.model_validate(config) for config in different.values()]
 
 
 def _asked(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what in a config, as JSON, decides on needs; of many trials there are few kinds."""
+    """Return the values of a config (as JSON) that determine its resources. Many trials share the same values."""
     parts = [section.get("train", section) for section in config.values() if isinstance(section, Mapping)]
     return tuple((part["workers"], part.get("device")) for part in parts if "workers" in part)
 
 
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:
-    """Share out the cluster: a CPU for each worker and, where there are GPUs, one; less if more are wanted at a time.
+    """Divide the cluster: each worker gets one CPU and, if there are GPUs, one GPU, or a share of a GPU.
 
-    A trial that can do with fewer workers gets as many as there is room for.
+    A GPU is shared if `max_concurrent` asks for more workers than there are GPUs. A trial that can run with fewer
+    workers gets as many as the cluster has room for.
 
     Raises:
-        UserError: The cluster can never hold one trial; says by how much.
+        UserError: A trial needs more CPUs or GPUs than the cluster has. The message shows both numbers.
     """
     for workers in range(need.workers, need.fewest, -1):
         with suppress(UserError):
@@ -142,7 +145,7 @@ def _admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None) -> Gra
         sharing = math.ceil(max(wanted, need.workers) / gpus)
         slots = sum(min(node.cpus, node.gpus * sharing) for node in nodes)
         share = _FRACTION // sharing / _FRACTION
-        if slots < need.workers:  # the nodes with GPUs have too few CPUs: it runs without
+        if slots < need.workers:  # the nodes with GPUs have too few CPUs: run without GPUs
             return _admit(need, [replace(node, gpus=0) for node in nodes], max_concurrent)
     most = min(slots, max(wanted, need.workers)) // need.workers
     concurrent = most if max_concurrent is None else min(most, max_concurrent)
@@ -151,28 +154,28 @@ def _admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None) -> Gra
 
 def _too_many(need: Need, nodes: Sequence[Node], kind: str, counts: Sequence[int]) -> str:
     if need.workers == 1:
-        return f"a trial needs a {kind}, but the cluster has none; take a larger one (--address)"
+        return f"a trial needs a {kind}, but the cluster has none; use a larger cluster (--address)"
     listed = ", ".join(f"{node.name}: {count}" for node, count in zip(nodes, counts, strict=True))
     cpu = f", {need.stage}.train.device: cpu" if kind == "GPU" else ""
     return (
         f"a trial needs {need.workers} {kind}s (1 for each of its workers, by {need.setting}), but the cluster has "
-        f"{sum(counts)} ({listed}); set {need.setting} to at most {max(1, sum(counts))}{cpu}, or take a larger "
+        f"{sum(counts)} ({listed}); set {need.setting} to at most {max(1, sum(counts))}{cpu}, or use a larger "
         "cluster (--address)"
     )
 
 
 def held(grant: Grant, nodes: Sequence[Node]) -> int:
-    """Return how many workers of `grant` the nodes hold at a time."""
+    """Return how many workers of `grant` the nodes can run at the same time."""
     return sum(
         min(node.cpus // grant.cpus, int(node.gpus / grant.gpus) if grant.gpus > 0 else node.cpus) for node in nodes
     )
 
 
 def refuse_here(study: Study, options: Options) -> None:
-    """Refuse a study that this machine can never hold, where it is to run here. Asks nobody: GPUs are not counted.
+    """Refuse a study that is to run on this machine and needs more cores than it has. GPUs are not checked here.
 
     Raises:
-        UserError: It has too few cores, or one process cannot do what `--inline` comes with.
+        UserError: The machine has too few cores, or an option cannot be combined with `--inline`.
     """
     if options.inline:
         refuse_inline(options)
@@ -182,15 +185,19 @@ def refuse_here(study: Study, options: Options) -> None:
 
 
 def shared_cores(stage: str, nodes: Sequence[Node]) -> int:
-    """Return how many CPUs a shared run of `stage` in one process gets: what it can use, if one node has as many."""
+    """Return the CPUs of a shared run of `stage` in one process: as many as it can use, at most those of one node."""
     return max(1, min(STAGES[stage].cores, max((node.cpus for node in nodes), default=1)))
 
 
 def refuse_inline(options: Options) -> None:
-    """Raise `UserError` if `options` ask for what one process cannot do."""
+    """Raise `UserError` if an option cannot be combined with `--inline`."""
     if options.stage_deadline is not None:
-        raise UserError("--stall-timeout: with --inline no other process can end a stage; leave one of them out")
+        raise UserError(
+            "--stall-timeout: with --inline no other process can stop a stage; remove one of the two options"
+        )
     if options.address is not None:
-        raise UserError(f"--address {options.address}: with --inline no Ray cluster is used; leave one of them out")
+        raise UserError(
+            f"--address {options.address}: with --inline no Ray cluster is used; remove one of the two options"
+        )
     if options.max_concurrent not in (None, 1):
-        raise UserError("--max-concurrent: with --inline one trial runs at a time; leave one of them out")
+        raise UserError("--max-concurrent: with --inline one trial runs at a time; remove one of the two options")

@@ -1,7 +1,7 @@
-"""Which trial runs next, and what its reports mean: the study's state machine, without Ray.
+"""The state machine of a study: chooses the next trial and handles the reports of running trials. Without Ray.
 
-Every step becomes an event, so that a driver that dies at any moment leaves a record from which the next one goes on:
-finished trials stay as they are, the others are handed out again under their old names and values.
+Every step is recorded as an event. If a driver dies, the next driver continues from these events: finished trials stay
+as they are, and the other trials are started again under the same names and values.
 """
 
 import time
@@ -20,16 +20,16 @@ from trainables.failure import Cause
 from trainables.spec import TrialSpec
 
 RETRIES: Mapping[Cause, int] = {"WORKER_LOST": 2, "NODE_LOST": 2, "STORE_LOST": 2, "OUT_OF_MEMORY": 1}
-"""How often a trial is started again after each cause, counted by itself; after all others never.
+"""How often a trial is retried after each cause of failure. Causes that are not listed are never retried.
 
-What came from outside may not come again. Too little memory may be a neighbour's doing, once. The same loss diverges
-again, the same code hangs or fails again, and a full disk stays full.
+A lost worker, node or store may be there again at the next attempt. Another process may have used the memory, so
+OUT_OF_MEMORY is retried once. Divergence, stalls, errors of the code and a full disk would happen again.
 """
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a dispatcher works with."""
+    """The objects that a dispatcher uses."""
 
     proposer: Proposer
     records: Records
@@ -39,47 +39,51 @@ class Tools:
 
 @dataclass
 class _Turn:
-    """A trial that was handed out."""
+    """A trial that was handed out to a worker."""
 
     spec: TrialSpec
     began: float
-    """By the monotonic clock: when it was handed out, then when a worker began."""
+    """When it was handed out; replaced by the time when a worker began. Monotonic clock."""
 
 
 class Dispatcher:
-    """Hands out trials and takes in what they report. Used from one thread."""
+    """Hands out trials and records their reports. Used from one thread."""
 
     def __init__(self, study: Study, tools: Tools) -> None:
         """Rebuild the proposer from the records, which may hold events of earlier processes."""
         self._study = study
         self._tools = tools
         self.concurrent = 1
-        """Most trials at a time."""
+        """The largest number of trials that run at a time."""
         self._running: dict[str, _Turn] = {}
         self._due: dict[str, float] = {}
-        """Since when a trial could have been handed out, by the monotonic clock."""
+        """Trial to the time since which it has been ready to be handed out. Monotonic clock."""
         self._queued: dict[str, float] = defaultdict(float)
-        """Seconds that a trial waited, over all its attempts."""
+        """Seconds that a trial waited, summed over all its attempts."""
         self._failures: dict[str, dict[str, Any]] = {}
-        """Why a trial is to be started once more."""
+        """Trial to the failure because of which it is retried."""
         self.reused = 0
-        """Stage runs that finished trials of this process found in the store."""
+        """Stage runs that the trials finished by this process reused from the store."""
         self.executed = 0
         restore_proposer(tools.proposer, tools.records, repeats=study.repeats)
         self._waiting = [spec for point, values in tools.records.values().items() for spec in self._open(point, values)]
 
     @property
     def claims(self) -> Claims:
-        """Who makes which stage run now."""
+        """The stage runs that are in progress, and their owners."""
         return self._tools.claims
 
     @property
     def exhausted(self) -> str | None:
-        """Why fewer points come than were asked for, once that is so."""
+        """Why fewer points than requested are proposed; None while this is not the case."""
         return self._tools.proposer.exhausted
 
     def next(self) -> TrialSpec | None:
-        """Return a trial to start now; None if enough run, what waits is made elsewhere, or all is done."""
+        """Return a trial to start now.
+
+        Returns None if enough trials run, if another driver runs the stages that the waiting trials need, or if
+        nothing is left to do.
+        """
         if len(self._running) >= self.concurrent:
             return None
         for position, spec in enumerate(self._waiting):
@@ -91,16 +95,16 @@ class Dispatcher:
         return None
 
     def has_work(self) -> bool:
-        """Tell whether there is any trial to run, proposing one if need be."""
+        """Return whether there is a trial to run. Proposes one if necessary."""
         return len(self._waiting) > 0 or self._propose()
 
     @property
     def done(self) -> bool:
-        """Whether no trial runs or waits, and none will be proposed. Only meaningful after `next` returned None."""
+        """Whether no trial runs or waits. Valid only after `next` has returned None: then none will be proposed."""
         return not self._running and not self._waiting
 
     def started(self, trial: str) -> None:
-        """Note that a worker begins with `trial`, for the first time or once more."""
+        """Record that a worker starts an attempt at `trial`."""
         now = time.monotonic()
         self._running[trial].began = now
         self._queued[trial] += now - self._due.pop(trial, now)
@@ -109,14 +113,14 @@ class Dispatcher:
         self._record(Started, trial, {"attempt": attempts + 1, **after})
 
     def rows(self, trial: str, rows: Iterable[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Take in metrics per epoch, and what the worker used meanwhile; rows that are recorded are left out."""
+        """Record metrics per epoch, and the worker's resource samples. Rows that are already recorded are skipped."""
         new = self._tools.records.trials[trial].unrecorded(rows)
         if new or samples:
             used = {"samples": list(samples)} if samples else {}
             self._record(Epochs, trial, {"rows": new, **used})
 
     def ended(self, trial: str, end: Mapping[str, Any]) -> None:
-        """Take in the end of `trial`: outcome, metrics, runs, error, seconds. Some failures earn another attempt."""
+        """Record the end of `trial`: outcome, metrics, runs, error, seconds. Some failures lead to another attempt."""
         turn = self._running.pop(trial)
         self._tools.claims.drop(trial)
         if self._again(turn.spec, end):
@@ -136,16 +140,16 @@ class Dispatcher:
             self._tools.proposer.tell(result)
 
     def stopped(self, trial: str) -> None:
-        """Take in that the scheduler stopped `trial` early."""
+        """Record that the scheduler stopped `trial` early."""
         metrics = self._tools.records.trials[trial].last_metrics()
         self.ended(trial, self._end(trial, "PRUNED", metrics, None))
 
     def failed(self, trial: str, error: str, cause: Cause) -> None:
-        """Take in that the worker on `trial` came to an end without a word."""
+        """Record that the worker of `trial` ended without a report."""
         self.ended(trial, {**self._end(trial, "FAILED", {}, error), "cause": cause})
 
     def put_back(self, trial: str) -> None:
-        """Take back a trial that was handed out and has not begun; it is the next one again."""
+        """Return a trial that was handed out but has not begun to the front of the queue."""
         self._waiting.insert(0, self._running.pop(trial).spec)
         self._tools.claims.drop(trial)
 
@@ -154,7 +158,7 @@ class Dispatcher:
         return {"outcome": outcome, "metrics": metrics, "runs": {}, "error": error, "seconds": seconds}
 
     def _again(self, spec: TrialSpec, end: Mapping[str, Any]) -> bool:
-        """Put a failed trial first in the queue if its cause allows for one more attempt."""
+        """Put a failed trial at the front of the queue if the cause of its failure allows another attempt."""
         cause = end.get("cause")
         if cause is None or self._tools.records.trials[spec.trial].retries[cause] >= RETRIES.get(cause, 0):
             return False
@@ -174,7 +178,7 @@ class Dispatcher:
         return claimed
 
     def _propose(self) -> bool:
-        """Append the trials of one more point to those that wait."""
+        """Append the trials of one more point to the queue."""
         proposal = self._tools.proposer.ask()
         if proposal is None:
             return False
@@ -182,21 +186,21 @@ class Dispatcher:
         return True
 
     def _open(self, point: int, values: Mapping[str, Any]) -> list[TrialSpec]:
-        """Return the unfinished trials of `point`, recorded as proposed."""
+        """Record the unfinished trials of `point` as proposed, and return them."""
         if point >= self._study.trials:
             return []
         specs = []
         for repeat in range(self._study.repeats):
             spec = self._study.spec(point, repeat, dict(values))
-            known = self._tools.records.trials.get(spec.trial)
-            if known is not None and known.finished is not None:
+            record = self._tools.records.trials.get(spec.trial)
+            if record is not None and record.finished is not None:
                 continue
             labels = self._study.labels(repeat, dict(values))
             body = proposed_body(spec, point=point, repeat=repeat, values=values, labels=labels)
-            if known is None or known.proposed is None or known.proposed.body != body:
+            if record is None or record.proposed is None or record.proposed.body != body:
                 self._record(Proposed, spec.trial, body)
             self._due[spec.trial] = time.monotonic()
-            short = known is not None and known.retries["OUT_OF_MEMORY"] > 0
+            short = record is not None and record.retries["OUT_OF_MEMORY"] > 0
             specs.append(halved(spec, None)[0] if short else spec)
         return specs
 
@@ -205,17 +209,17 @@ class Dispatcher:
 
 
 def restore_proposer(proposer: Proposer, records: Records, *, repeats: int) -> None:
-    """Bring a new proposer to where it was after the events of `records`, in the order in which they happened."""
+    """Restore the state of the proposer by replaying the events of `records` in the order of their times."""
     values = records.values()
-    known: set[int] = set()
+    restored: set[int] = set()
     finished: dict[int, int] = {}
     for event in sorted(records.events, key=lambda event: event.time):
         proposed = records.trials[event.trial].proposed
         if proposed is None or not isinstance(event, Proposed | Finished):
             continue
         point = proposed.point
-        if point not in known:
-            known.add(point)
+        if point not in restored:
+            restored.add(point)
             proposer.restore(point, values[point])
         if isinstance(event, Finished):
             finished[point] = finished.get(point, 0) + 1

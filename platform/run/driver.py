@@ -1,6 +1,6 @@
-"""Runs a study from wherever it stands to its end: records, views, shared stage runs, trials.
+"""Runs a study to its end, from the start or from its last recorded state: records, views, shared stage runs, trials.
 
-Ray and Optuna are imported only when there is something to run: a study that is complete answers at once.
+Ray and Optuna are imported only if there is something to run, so a complete study returns at once.
 """
 
 import math
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 
 def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[View]] = list) -> Summary:
-    """Run what is left to do of `study` and return how it stands; the same call continues after any interruption.
+    """Run the unfinished trials of `study` and return a summary. The same call continues after any interruption.
 
     Args:
-        study: What to run.
-        options: Where and how.
-        views: Opens what mirrors the events, once the lease is held; `platform.launch` has the usual ones.
+        study: The study to run.
+        options: Where the records are and how the study runs.
+        views: Opens the views after the lease is acquired; `platform.launch` has the default views.
 
     Raises:
-        UserError: The store cannot be used, or another driver works on the study. Nothing was started.
+        UserError: The store cannot be used, or another driver runs the study. Nothing was started.
         StudyError: The store was lost, or a stage run that all trials need failed.
     """
     if options.inline:
@@ -61,37 +61,38 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
         try:
             lease.acquire()
         except LeaseHeldError as error:
-            raise UserError(f"another driver works on study {study.id}: {error}") from None
+            raise UserError(f"another driver is running study {study.id}: {error}") from None
         try:
             return _Run(study, options, store, interrupt, views(), spool).to_end()
         except StoreError as error:
             _require_held(lease, study)
-            raise StudyError(f"study {study.id} cannot go on: {error}\n{_way_on(study, options, spool)}") from error
+            raise StudyError(f"study {study.id} cannot continue: {error}\n{_way_on(study, options, spool)}") from error
         finally:
             lease.release()
 
 
 def _way_on(study: Study, options: Options, spool: Spool) -> str:
-    """Tell where the events are that the store lacks, and which command delivers them and continues the study."""
-    places = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
-    told = [text for name, place in places.items() for text in (f"--{name}", place)]
-    told += [text for setting in study.settings for text in ("--set", setting)]
-    command = shlex.join(["python", "-m", f"platform.{study.verb}", study.path, *told])
-    kept = f"{spool.waiting} events wait in {spool.path}; " if spool.waiting else ""
-    return f"{kept}once the store is back, this goes on from here: {command}"
+    """Return where the undelivered events are, and the command that delivers them and continues the study."""
+    locations = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
+    arguments = [text for name, location in locations.items() for text in (f"--{name}", location)]
+    arguments += [text for setting in study.settings for text in ("--set", setting)]
+    command = shlex.join(["python", "-m", f"platform.{study.verb}", study.path, *arguments])
+    kept = f"{spool.waiting} undelivered events are in {spool.path}; " if spool.waiting else ""
+    return f"{kept}when the store can be reached again, continue with: {command}"
 
 
 def _require_held(lease: Lease, study: Study) -> None:
-    """Raise `StudyError` if another driver took the study over, as it may after a silence of this one."""
+    """Raise `StudyError` if another driver took over the study because this driver did not renew its lease."""
     if lease.lost:
         raise StudyError(
-            f"another driver has taken over study {study.id}, since this one was silent for too long (stopped, or cut "
-            "off from the store); it goes on there, and this one has ended. Events are written once: none is doubled"
+            f"another driver has taken over study {study.id}, because this driver did not renew its lease in time "
+            "(it was stopped, or it could not reach the store). The other driver continues the study, and this one "
+            "ends. No event is recorded twice"
         )
 
 
 def _opened(uri: str) -> Store:
-    """Return the store at `uri`, found to be writable. Raises `UserError`."""
+    """Return the store at `uri` after a check that it is writable. Raises `UserError`."""
     try:
         check_store(open_store(uri, patience=FIRST_LOOK))
     except (StoreError, ValueError) as error:
@@ -112,11 +113,11 @@ class _Run:
 
     @property
     def place(self) -> dict[str, str]:
-        """What a worker is told: the store, a folder that dies with this call, and one for what is downloaded."""
+        """The settings of a worker: the store, a scratch folder that this call removes, and a folder for downloads."""
         scratch = self.options.home.absolute() / "scratch"
         folders = {"scratch": str(scratch / self.study.id), "cache": str(scratch / "cache")}
         deadline = self.options.stage_deadline
-        # Of a beat that comes late by a period no deadline must take notice.
+        # A pulse that is late by one period must not exceed the deadline.
         pulse = math.inf if deadline is None else deadline / 4
         return {"store": self.store.uri, "study": self.study.id, "pulse": str(pulse), **folders}
 
@@ -125,7 +126,7 @@ class _Run:
         return RunStore(self.store, cache=Path(self.place["cache"]))
 
     def to_end(self) -> Summary:
-        """Run what is left to do, with views that have seen all that was done before."""
+        """Run the unfinished trials, after the views have received all past events."""
         started = time.monotonic()
         self._save_definition()
         log = EventLog(self.store, self.study.id)
@@ -146,14 +147,14 @@ class _Run:
         return replace(summary, interrupted=interrupted, message=message)
 
     def _work(self, records: Records, recorder: Recorder, counts: dict[str, int]) -> str | None:
-        """Propose and run trials; return why there were fewer than asked for, if so."""
+        """Propose and run trials; return the reason if there were fewer than requested, else None."""
         from platform.run.dispatch import Dispatcher, Tools
         from platform.run.proposer import Proposer
 
         claims = Claims(self.store, self.runs)
         dispatcher = Dispatcher(self.study, Tools(Proposer(self.study), records, recorder, claims))
         scratch = Path(self.place["scratch"])
-        shutil.rmtree(scratch, ignore_errors=True)  # what a killed driver left; nobody else has this study's lease
+        shutil.rmtree(scratch, ignore_errors=True)  # left by a killed driver; no other driver holds the lease
         try:
             if dispatcher.has_work():
                 execute = self._inline if self.options.inline else self._on_ray
@@ -166,7 +167,7 @@ class _Run:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _inline(self, dispatcher: "Dispatcher", records: Records) -> int:
-        """Run all trials in this process; return how many shared stage runs were executed before."""
+        """Run all trials in this process; return the number of shared stage runs that were executed first."""
         from platform.run.inline import InlineWork, run_inline
 
         forget_pulses(self.store, self.study.id)
@@ -175,7 +176,7 @@ class _Run:
         return run_inline(work, records.curves())
 
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
-        """Run all trials; return how many shared stage runs were executed before."""
+        """Run all trials; return the number of shared stage runs that were executed first."""
         from platform.run.ray import trials
         from platform.run.ray.cluster_check import check_nodes
         from platform.run.ray.shared_runs import run_shared
@@ -200,5 +201,5 @@ class _Run:
         try:
             save_study(self.store, self.study.id, definition)
         except ExistsError as error:
-            raise UserError(f"{error}; --new-attempt runs it beside that") from error
+            raise UserError(f"{error}; --new-attempt runs it as a new attempt, and both are kept") from error
         save_call(self.store, self.study.id, call_of(self.study), time=time.time())

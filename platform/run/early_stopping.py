@@ -1,8 +1,8 @@
-"""Early stopping without Ray: successive halving and the median rule, decision by decision those of Ray Tune.
+"""Early stopping without Ray: successive halving and the median stopping rule, with the same decisions as Ray Tune.
 
-A rule is asked at each epoch of the first target's stage, in the order in which the epochs come, by the name of the
-trial: a trial that is tried again is still the same one. `tests/platform/run/test_early_stopping.py` compares every
-decision with Ray's own classes.
+A rule is called at each epoch of the primary target's stage, in the order in which the epochs are reported. It knows a
+trial by its name, so a retried trial is the same trial. `tests/platform/run/test_early_stopping.py` compares every
+decision with Ray's classes.
 """
 
 import math
@@ -18,14 +18,14 @@ Curves = Mapping[str, Mapping[int, float]]
 
 
 class StoppingRule(Protocol):
-    """Decides at each epoch whether a trial goes on."""
+    """Decides at each epoch whether a trial is stopped."""
 
     def stops(self, trial: str, epoch: int, value: float) -> bool:
-        """Take in the value of `epoch` and tell whether `trial` ends here."""
+        """Record the value of `epoch` and return whether `trial` is stopped."""
 
 
 class Never:
-    """First in, first out: every trial is trained to its end."""
+    """No early stopping: every trial is trained to its end."""
 
     def stops(self, trial: str, epoch: int, value: float) -> bool:
         """Return False."""
@@ -40,20 +40,20 @@ class SuccessiveHalving:
     """
 
     def __init__(self, *, grace: int, factor: int, epochs: int, maximize: bool) -> None:
-        """Lay the rungs for trials of at most `epochs` epochs."""
+        """Compute the rungs for trials of at most `epochs` epochs."""
         count = int(math.log(max(epochs, grace) / grace) / math.log(factor) + 1)
         self._factor, self._sign = factor, 1.0 if maximize else -1.0
         self._rungs: list[tuple[int, dict[str, float]]] = [(grace * factor**k, {}) for k in reversed(range(count))]
 
     def stops(self, trial: str, epoch: int, value: float) -> bool:
-        """Compare `trial` with the others, once at each rung."""
+        """Compare `trial` with the other trials, once at each rung."""
         for milestone, recorded in self._rungs:
             if epoch >= milestone:
                 return trial not in recorded and self._worse(trial, value * self._sign, recorded)
         return False
 
     def _worse(self, trial: str, reward: float, recorded: dict[str, float]) -> bool:
-        """Tell whether `reward` is below the cutoff of those that are `recorded` at this rung, and record it."""
+        """Record `reward` and return whether it is below the cutoff of the values `recorded` before at this rung."""
         values = list(recorded.values())
         recorded[trial] = reward
         return bool(values) and reward < float(np.nanpercentile(values, (1 - 1 / self._factor) * 100))
@@ -62,16 +62,16 @@ class SuccessiveHalving:
 class MedianRule:
     """A trial stops if its best value is worse than the median of the others' running means (Golovin et al. 2017).
 
-    The means are over the epochs from `grace` to the present one, of those trials that have reached it.
+    The means are over the epochs from `grace` to the current epoch, of the trials that have reached it.
     """
 
     def __init__(self, *, grace: int, least: int, maximize: bool) -> None:
-        """Stop no trial before epoch `grace`, nor while fewer than `least` others have reached its epoch."""
+        """Stop no trial before epoch `grace`, or while fewer than `least` other trials have reached its epoch."""
         self._grace, self._least, self._maximize = grace, least, maximize
         self._curves: dict[str, dict[int, float]] = {}
 
     def stops(self, trial: str, epoch: int, value: float) -> bool:
-        """Compare `trial` with the others, once at each epoch."""
+        """Compare `trial` with the other trials, once at each epoch."""
         curve = self._curves.setdefault(trial, {})
         if curve and epoch <= max(curve):
             return False
@@ -86,7 +86,7 @@ class MedianRule:
         return best < median if self._maximize else best > median
 
     def _mean(self, trial: str, epoch: int) -> float | None:
-        """Return the mean of `trial` from the grace epoch to `epoch`; None if it has not come so far."""
+        """Return the mean of `trial` from the grace epoch to `epoch`; None if it has not reached `epoch`."""
         curve = self._curves[trial]
         values = [value for step, value in curve.items() if self._grace <= step <= epoch]
         if max(curve) < epoch or not values:
@@ -96,7 +96,7 @@ class MedianRule:
 
 
 def stopping_rule(study: Study, curves: Curves) -> StoppingRule:
-    """Return the rule that `study` names, which has seen the `curves` that trials reported before."""
+    """Return the stopping rule of `study`, updated with the `curves` that trials have reported so far."""
     options, maximize = study.scheduler.options, study.targets[0].goal == "max"
     rule: StoppingRule = Never()
     if isinstance(options, AshaOptions):

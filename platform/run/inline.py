@@ -1,8 +1,8 @@
-"""Runs a study in the calling process, one trial at a time, without Ray: the same dispatcher, records, views and store.
+"""Runs a study in the calling process, one trial at a time, without Ray.
 
-For debugging and for tests: a breakpoint in a stage stops there, and a failure shows its own frames on the terminal.
-Results do not depend on it: a stage run is a function of its config, seed and inputs, and threads are limited to what
-a Ray worker is granted.
+Dispatcher, records, views and store are the same as on Ray. The mode is meant for debugging and tests: a breakpoint in
+a stage stops there, and a failure shows its traceback on the terminal. Results are the same as on Ray: a stage run is
+a function of its config, seed and inputs, and it uses as many threads as a Ray worker would.
 """
 
 import logging
@@ -32,20 +32,20 @@ from trainables.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 _POLL = 0.2
-"""Seconds between two looks at what other drivers have finished."""
+"""Seconds between two checks for stage runs that other drivers have finished."""
 _PERIOD = 1.0
 """Seconds between two records of rows, as on Ray."""
 _THREADS = "OMP_NUM_THREADS"
-"""Which stages read to learn how many threads they were granted."""
+"""The environment variable from which stages read their number of threads."""
 
 
 class StoppedEarly(BaseException):
-    """Ends a trial from within its training loop. No `Exception`, so that no stage takes it for its own failure."""
+    """Ends a trial from within its training loop. Not an `Exception`, so that no stage handles it as a failure."""
 
 
 @dataclass(frozen=True)
 class InlineWork:
-    """What runs in this process, and with what."""
+    """A study that runs in this process, and the objects that it uses."""
 
     study: Study
     store: Store
@@ -54,15 +54,15 @@ class InlineWork:
     dispatcher: Dispatcher
     interrupt: Interrupt
     tell: Callable[[StageRun, SharedState], object]
-    """Is told how far each shared stage run is."""
+    """Called with the state of each shared stage run."""
 
 
 def run_inline(work: InlineWork, curves: Curves) -> int:
     """Run shared stage runs and trials until there are no more; return how many shared stage runs were executed.
 
     Raises:
-        StudyError: A stage run failed that all trials need; its cause is the error that the stage raised.
-        KeyboardInterrupt: The user asked to stop; what was trained so far continues from its last checkpoint.
+        StudyError: A stage run that all trials need failed; its cause is the error that the stage raised.
+        KeyboardInterrupt: The user asked to stop. The next call continues training from the last checkpoint.
     """
     executed = _run_shared(work)
     rule = stopping_rule(work.study, curves)
@@ -75,11 +75,11 @@ def run_inline(work: InlineWork, curves: Curves) -> int:
         elif work.dispatcher.done:
             return executed
         else:
-            time.sleep(_POLL)  # what it waits for is made by another driver
+            time.sleep(_POLL)  # another driver runs the stage that the trial needs
 
 
 def _run_shared(work: InlineWork) -> int:
-    """Run the shared stage runs that the store lacks, inputs first; return how many did not fail."""
+    """Run the shared stage runs that are not in the store, inputs first; return how many succeeded."""
     shared = work.study.shared_runs()
     absent = missing_runs(shared, work.runs)
     for run in shared:
@@ -88,7 +88,7 @@ def _run_shared(work: InlineWork) -> int:
 
 
 def _make_shared(run: StageRun, work: InlineWork) -> bool:
-    """Run `run` unless another driver makes it; then wait for that one. Tell whether it was run here and not failed."""
+    """Execute `run`, or wait while another driver executes it. Return whether it was executed here successfully."""
     while not work.dispatcher.claims.take(run.identity, [run.identity]):
         work.interrupt.check()
         time.sleep(_POLL)
@@ -113,7 +113,7 @@ def _executed(run: StageRun, work: InlineWork) -> bool:
             if work.study.is_needed_by_all(run):
                 _log.exception("%s failed", failed)
                 raise StudyError(f"{failed}, which all trials need, failed: {type(error).__name__}: {error}") from error
-            _log.warning("%s failed; the trials that need it fail with the reason", failed, exc_info=True)
+            _log.warning("%s failed; the trials that need it fail with the same error", failed, exc_info=True)
             return False
     work.tell(run, "done")
     return True
@@ -136,7 +136,7 @@ def _run_trial(spec: TrialSpec, work: InlineWork, rule: StoppingRule) -> None:
 
 
 def _stops(spec: TrialSpec, study: Study, rule: StoppingRule) -> Callable[..., bool]:
-    """Return what tells, of each row, whether the trial of `spec` ends there."""
+    """Return a function that decides for each row whether the trial of `spec` is stopped."""
     decisions = Decisions(spec) if study.scheduler.name != "fifo" else None
 
     def stops(row: Row, *, live: bool) -> bool:
@@ -147,7 +147,7 @@ def _stops(spec: TrialSpec, study: Study, rule: StoppingRule) -> Callable[..., b
 
 
 class _Rows:
-    """Records rows about every second, and ends the trial where the stopping rule says so or the user asked to stop."""
+    """Records rows about once a second, and ends the trial if the stopping rule or the user stops it."""
 
     def __init__(self, trial: str, work: InlineWork, telemetry: Telemetry, stops: Callable[..., bool]) -> None:
         self._trial, self._work, self._telemetry, self._stops = trial, work, telemetry, stops
@@ -164,13 +164,13 @@ class _Rows:
             raise StoppedEarly
 
     def send(self) -> None:
-        """Record the rows, and what this process used meanwhile."""
+        """Record the rows, and the resources that this process used since the last call."""
         rows, self._rows, self._sent = self._rows, [], time.monotonic()
         self._work.dispatcher.rows(self._trial, rows, self._telemetry.take())
 
 
 class _Checked:
-    """Takes in the epochs of a shared stage run; stops there if the user asked for it."""
+    """Receives the epochs of a shared stage run, and stops it if the user asked to stop."""
 
     def __init__(self, interrupt: Interrupt, telemetry: Telemetry) -> None:
         self._interrupt, self._telemetry = interrupt, telemetry
@@ -186,7 +186,7 @@ def _telemetry(work: InlineWork, name: str) -> Telemetry:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let numeric libraries use `count` threads, as Ray's workers do: more of them may sum in another order."""
+    """Limit numeric libraries to `count` threads, as in Ray's workers: more threads may sum in another order."""
     before = os.environ.get(_THREADS)
     os.environ[_THREADS] = str(count)
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: the work ends at the next safe place, with its records and leases in order."""
+"""Ctrl-C and SIGTERM request a stop: the work ends at the next safe point, after its records and leases are closed."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ from types import FrameType
 
 
 class Interrupt:
-    """Remembers that the user wants to stop. A second Ctrl-C does not wait for a safe place."""
+    """Remembers that the user asked to stop. A second Ctrl-C stops at once, without waiting for a safe point."""
 
     def __init__(self, refuse: Callable[[], None] = lambda: None) -> None:
-        """Ask `refuse` at each safe place: it raises what else forbids to go on."""
+        """Call `refuse` at each safe point; it raises if the work must stop for another reason."""
         self.requested = False
         self._refuse = refuse
 
@@ -23,7 +23,7 @@ class Interrupt:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals as requests; entered again after `ray.init`, which sets a handler of its own."""
+        """Handle the signals as requests. Entered again after `ray.init`, which installs its own handler."""
         if threading.current_thread() is not threading.main_thread():
             yield  # signals belong to the main thread
             return

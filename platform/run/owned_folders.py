@@ -1,4 +1,4 @@
-"""Temporary folders that know whose they are: what a killed process left is removed by the next one that makes some."""
+"""Temporary folders that record their owner process: the next process removes those that a killed process left."""
 
 import json
 import os
@@ -12,16 +12,17 @@ _OWNER = "owner.json"
 
 
 def make_folder(prefix: str) -> Path:
-    """Return a new folder in the system's temporary one, and remove those of `prefix` whose process is dead.
+    """Create and return a folder in the system's temporary folder; remove those of `prefix` whose process is dead.
 
-    A folder without a readable owner, of another user, or from where process ids mean something else, is left alone.
+    A folder is kept if its owner cannot be read, if it belongs to another user, or if it was made on another host or in
+    another PID namespace.
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=prefix))
-    (made / _OWNER).write_text(json.dumps(_owner(psutil.Process())))
-    return made
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    (folder / _OWNER).write_text(json.dumps(_owner(psutil.Process())))
+    return folder
 
 
 def _owner(process: psutil.Process) -> dict[str, object]:
@@ -44,7 +45,7 @@ def _is_abandoned(folder: Path) -> bool:
             return False
         process = psutil.Process(owner["pid"])
         alive = process.status() != psutil.STATUS_ZOMBIE
-        # A start time moves when the clock is set; another process with this id began much later.
+        # The start time shifts when the clock is set. A process that reuses the id started much later.
         return not alive or abs(process.create_time() - owner["started"]) > 60.0
     except psutil.NoSuchProcess:
         return True

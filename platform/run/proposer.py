@@ -1,8 +1,8 @@
-"""Which values to try next: fixed points, then a grid or an Optuna sampler, around a study that lives in memory.
+"""Proposes the values of the next trial: fixed points first, then a grid or an Optuna sampler with an in-memory study.
 
-What was proposed and what came of it is in the store's records; the Optuna study is rebuilt from them at every start.
-For each point the sampler is seeded anew from the study's seed and the point's number, so that a study that was
-interrupted goes on as it would have gone on otherwise.
+Proposals and their results are recorded in the store, and the Optuna study is rebuilt from them at every start. The
+sampler is seeded for each point from the study's seed and the point's number. A study that was interrupted therefore
+proposes the same points as one that was not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from trainables.identity import canonical, digest
 TRIES = 1000
 """Draws for one point before the space counts as exhausted."""
 _GUIDED_TRIES = 20
-"""After so many draws that were of no use the sampler gives way to a random one, which does not insist."""
+"""After this many rejected draws for one point, the sampler falls back to random sampling."""
 
 _SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
@@ -32,7 +32,7 @@ _SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
 _REMEMBERING = ("cmaes", "nsga2")
-"""These note down on each trial how they came to it, so only asking them again restores them."""
+"""These samplers store their state in each trial, so they are restored only by asking them again."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Proposal:
 
 
 class Proposer:
-    """Asks for points one by one; `tell` it every point whose repeats are all finished."""
+    """Proposes points one by one. Call `tell` for every point whose repeats are all finished."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -53,13 +53,13 @@ class Proposer:
         self._known = _planned(study)
         self._trials: dict[int, Trial] = {}
         self._next = 0
-        """No point below it is left to propose."""
+        """All points below this number have been proposed."""
         self._seen: set[str] = set()
         self.exhausted: str | None = None
-        """Why fewer points come than were asked for, once that is so."""
+        """Why fewer points than requested are proposed; None while this is not the case."""
 
     def ask(self) -> Proposal | None:
-        """Return the next point, or None when there is none.
+        """Return the next point, or None if there is none.
 
         Raises:
             UserError: No draw for the first point satisfies the constraints.
@@ -73,15 +73,15 @@ class Proposer:
         return None if values is None else Proposal(point, values)
 
     def restore(self, point: int, values: Mapping[str, Any]) -> None:
-        """Note that the next point was proposed as `values` before this process started."""
+        """Restore the next point, which was proposed as `values` before this process started."""
         if self._study.sampler in _REMEMBERING and self._draw(point) == values:
             return
-        self.exhausted = None  # that was asked for the past's sake alone
+        self.exhausted = None  # the draw only replayed a past proposal
         self._optuna.sampler = optuna.samplers.RandomSampler()
         self._accept(point, *self._sample(values))
 
     def tell(self, result: PointResult) -> None:
-        """Take in what came of a point."""
+        """Report the result of a point to the sampler."""
         trial = self._trials[result.point]
         if len(self._study.targets) == 1:
             for step, value in result.intermediate.items():
@@ -90,7 +90,7 @@ class Proposer:
             self._optuna.tell(trial, result.values if result.outcome == "COMPLETED" else None, STATES[result.outcome])
 
     def _draw(self, point: int) -> dict[str, Any] | None:
-        """Propose `point`; return its values, or None, with the reason in `exhausted`, if none is to be had."""
+        """Propose `point` and return its values, or None if no point is left; `exhausted` then has the reason."""
         seed = int(digest([self._study.seed, point], length=8), 16)
         fixed = self._known[point] if point < len(self._known) else {}
         self._optuna.sampler = _SAMPLERS[self._study.sampler](seed)
@@ -106,10 +106,10 @@ class Proposer:
                 return values
             repeated = repeated or violated is None
             self._optuna.tell(trial, state=TrialState.FAIL)
-        unsatisfied = f"satisfies the constraints: {TRIES} draws were tried, the last violates {violated}"
+        unsatisfied = f"satisfies the constraints: of {TRIES} draws the last one violates {violated}"
         if not repeated and point == 0:
             raise UserError(f"no point {unsatisfied}")
-        many = f"the space holds no more than {point} different points"
+        many = f"the space has only {point} different points"
         self.exhausted = many if repeated else f"no point beyond the first {point} {unsatisfied}"
         return None
 
@@ -126,5 +126,5 @@ class Proposer:
 
 
 def _planned(study: Study) -> Sequence[Mapping[str, Any]]:
-    """Return the points that are known beforehand: the grid, which starts with those to try first, or these alone."""
+    """Return the points that are known in advance: the grid, which starts with the fixed points, or these alone."""
     return study.space.grid() if study.sampler == "grid" else study.space.points

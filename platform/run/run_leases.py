@@ -1,4 +1,4 @@
-"""Who makes which stage run now: no two trials, of this study or another driver's, make the same one at once."""
+"""Leases of stage runs: no two trials, of this or of another driver, execute the same stage run at the same time."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from storage.runs import RunStore
 
 
 class Claims:
-    """The stage runs that this driver's trials and tasks are making, each under a lease in the store.
+    """The stage runs that this driver's trials and tasks execute, each under a lease in the store.
 
-    The driver claims a run before it hands it to a worker, so no worker ever waits for one.
+    The driver takes the lease before it hands the run to a worker, so no worker waits for a lease.
     """
 
     def __init__(self, store: Store, runs: RunStore) -> None:
@@ -20,10 +20,13 @@ class Claims:
         self._held: dict[str, dict[str, Lease]] = {}
         self._stored: set[str] = set()
         self._watched: dict[str, Lease] = {}
-        """Runs that others make, with what was seen of them: whether these live shows from one call to the next."""
+        """Leases that other drivers hold. Each keeps its last observation, from which the next call sees renewals."""
 
     def take(self, owner: str, identities: Iterable[str]) -> bool:
-        """Claim all `identities` that are not stored yet for `owner`; claim none and return False if one is taken."""
+        """Take leases for `owner` on all `identities` that are not stored yet.
+
+        If another owner holds one of them, take none and return False.
+        """
         mine: dict[str, Lease] = {}
         self._held[owner] = mine
         for identity in identities:
@@ -37,19 +40,19 @@ class Claims:
         return True
 
     def _attempt(self, identity: str) -> bool:
-        """Tell whether the lease of a run is ours now, without waiting for it."""
+        """Try to take the lease of a run without waiting; return whether this driver holds it."""
         try:
             return self._watched.setdefault(identity, Lease(self._store, f"run-{identity}")).attempt()
         except LeaseHeldError:
             return False
 
     def drop(self, owner: str) -> None:
-        """Give back what `owner` claimed."""
+        """Release the leases of `owner`."""
         for lease in self._held.pop(owner, {}).values():
             lease.release()
 
     def close(self) -> None:
-        """Give back everything."""
+        """Release all leases."""
         for owner in tuple(self._held):
             self.drop(owner)
 

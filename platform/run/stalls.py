@@ -1,4 +1,4 @@
-"""Which work hangs: what has not reached another epoch or stage for too long, by the signs of life in the store."""
+"""Finds stalled work: trials and stage runs without a new epoch or stage for too long, by their pulses in the store."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,25 @@ from storage.errors import StoreError
 from trainables.telemetry import read_pulse
 
 _STARTING = 60.0
-"""Seconds beyond the deadline that a worker process may take until its first sign of life."""
+"""Seconds beyond the deadline that a worker process may take until its first pulse."""
 _LOOKS = 4
-"""How often within a deadline the signs of life are read."""
+"""How often the pulses are read within one deadline."""
 
 
 @dataclass
 class _Seen:
-    """What was last heard of one piece of work."""
+    """The last observed pulse of a trial or stage run."""
 
     changed: float
-    """When its last sign of life was new to us, by our own clock: clocks of two machines are not compared."""
+    """When the last change was observed, by the driver's clock: clocks of two machines are not compared."""
     beat: int = 0
 
 
 class Watch:
-    """Tells which trials and shared stage runs have not moved for `deadline` seconds; without one, none.
+    """Finds trials and shared stage runs without progress for `deadline` seconds; with None, it finds none.
 
-    A worker that hangs says itself for how long nothing has moved. One that says nothing any more (stopped, or cut
-    off) counts as hanging, too.
+    A worker whose stage makes no progress reports for how long. A worker that sends no pulse any more (it was stopped,
+    or cannot reach the store) counts as stalled, too.
     """
 
     def __init__(self, store: Store, study: str, deadline: float | None, *, clock: Clock = REAL) -> None:
@@ -40,11 +40,11 @@ class Watch:
         self._seen[name] = _Seen(self._clock.now())
 
     def ends(self, name: str) -> None:
-        """Watch `name` no more."""
+        """Stop watching `name`."""
         self._seen.pop(name, None)
 
     def node(self, name: str) -> str | None:
-        """Return the id of the node that the last sign of life of `name` came from, if there was one."""
+        """Return the id of the node that sent the last pulse of `name`; None without a pulse."""
         try:
             pulse = read_pulse(self._store, self._study, name)
         except StoreError:
@@ -52,21 +52,21 @@ class Watch:
         return None if pulse is None else str(pulse.get("node"))
 
     def late(self) -> list[str]:
-        """Return what hangs, each once: it is watched no more."""
+        """Return the stalled trials and stage runs. Each is returned once and then no longer watched."""
         now = self._clock.now()
         if self.deadline is None or now < self._next:
             return []
         self._next = now + self.deadline / _LOOKS
-        hanging = [name for name, seen in self._seen.items() if self._hangs(name, seen, self.deadline)]
-        for name in hanging:
+        stalled = [name for name, seen in self._seen.items() if self._is_stalled(name, seen, self.deadline)]
+        for name in stalled:
             self.ends(name)
-        return hanging
+        return stalled
 
-    def _hangs(self, name: str, seen: _Seen, deadline: float) -> bool:
+    def _is_stalled(self, name: str, seen: _Seen, deadline: float) -> bool:
         try:
             pulse = read_pulse(self._store, self._study, name)
         except StoreError:
-            return False  # who cannot be heard is not therefore silent
+            return False  # a pulse that cannot be read does not mean that the worker is stalled
         now = self._clock.now()
         if pulse is not None and pulse["beat"] != seen.beat:
             seen.beat, seen.changed = pulse["beat"], now

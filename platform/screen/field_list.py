@@ -1,6 +1,6 @@
 """Config fields and keys of files as a list for the terminal, as JSON, and as the page docs/fields.md.
 
-`python -m platform.screen.field_list > docs/fields.md` writes the page anew; a test holds it to be up to date.
+`python -m platform.screen.field_list > docs/fields.md` regenerates the page. A test checks that it is up to date.
 """
 
 import sys
@@ -25,7 +25,7 @@ A *circumstance* says how or where to run, and changes no result.
 
 
 def render_fields(entries: Iterable[FieldHelp], console: Console) -> None:
-    """Print each entry: its name and default, what it may be, and what it means."""
+    """Print each entry: its name and default, its allowed values, and its meaning."""
     for entry in entries:
         console.print(f"{entry.name} = {entry.default}" if entry.default else entry.name, style="bold")
         for line in _lines(entry):

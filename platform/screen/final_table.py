@@ -1,4 +1,4 @@
-"""The table that a study ends with: the best points of a search or all arms of an ablation, and their controls."""
+"""The table at the end of a study: the best points of a sweep or all conditions of an ablation, and their controls."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,14 +18,14 @@ _FAILURES = 5
 def final_table(
     study: Study, results: Sequence[Result], *, errors: Mapping[str, str], ui: str, console: Console
 ) -> None:
-    """Print what `study` came to.
+    """Print the results of `study`.
 
     Args:
-        study: Which one.
-        results: Its trials.
+        study: The study.
+        results: The results of its trials.
         errors: Failed trial to the last line of its error.
-        ui: The command that opens the MLflow UI on it.
-        console: Where to; it must not take text for markup.
+        ui: The command that opens the study in the MLflow UI.
+        console: The output; its markup must be off.
     """
     points = averaged(results)
     order = ranked(points, study.targets)
@@ -44,14 +44,14 @@ def final_table(
 
 
 def short_names(fields: Iterable[str]) -> dict[str, str]:
-    """Return the shortest end of each dotted field by which it is told from the others."""
+    """Return the last part of each dotted field, or the whole field if the last part is not unique."""
     fields = tuple(fields)
     leaves = [name.rpartition(".")[2] for name in fields]
     return {name: leaf if leaves.count(leaf) == 1 else name for name, leaf in zip(fields, leaves, strict=True)}
 
 
 def cells(result: Result, names: Mapping[str, str]) -> list[str]:
-    """Return the swept values in the order of `names`; empty where a conditional field has none."""
+    """Return the swept values in the order of `names`; empty for a conditional field without a value."""
     return [format_value(result.values[name]) if name in result.values else "" for name in names]
 
 
@@ -63,7 +63,7 @@ def values_text(result: Result, names: Mapping[str, str]) -> str:
 
 
 def best_line(best: Result, targets: Sequence[Metric], names: Mapping[str, str]) -> str:
-    """Return the best point so far with its values, and what knowing nothing scores."""
+    """Return the best point so far with its values, and the values of the controls."""
     parts = []
     for target in targets:
         levels = ", ".join(f"{name} {value:.4g}" for name, value in controls(best, target).items())
@@ -84,11 +84,11 @@ def _best_table(study: Study, order: Sequence[Result]) -> Table:
 
 
 def _arms_table(study: Study, points: Sequence[Result]) -> Table:
-    """Return the means of all arms in the order of the design: an ablation looks for no best one."""
+    """Return the means of all conditions in the order of the design: an ablation does not rank them."""
     names = short_names(study.space.fields)
     table = _empty(*names.values(), *(target.name for target in study.targets), "mean of", "time")
     for point in points:
-        # A mean is shown only of an arm whose trials all completed; else one of the others says how it is.
+        # The mean is shown only if all trials of a condition completed, else the outcome of another trial.
         of = str(point.repeats) if point.outcome == "COMPLETED" else OUTCOME_WORDS.get(str(point.outcome), "to do")
         table.add_row(*cells(point, names), *_scores(study, point), of, duration(point.seconds))
     first = next(point for point in points if point.value(study.targets[0]) is not None)
@@ -109,7 +109,7 @@ def _scores(study: Study, point: Result) -> list[str]:
 
 
 def _add_controls(table: Table, study: Study, point: Result, *, before: int) -> None:
-    """Add what stands beside `point` as controls, below the targets' columns, which `before` others precede."""
+    """Add a row for each control of `point`; `before` columns precede the columns of the targets."""
     levels = [controls(point, target) for target in study.targets]
     kinds = dict.fromkeys(kind for level in levels for kind in level)
     if kinds:

@@ -1,4 +1,4 @@
-"""A plan as tables for people and as JSON for programs."""
+"""The output of a plan: tables for the terminal, and JSON for programs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,18 +13,18 @@ from platform.study.study import Listing, Study
 
 
 def plan_json(plan: Plan, study: Study) -> dict[str, Any]:
-    """Return all that `render_plan` shows, as one JSON object, of the same shape for sweeps and ablations.
+    """Return the content of `render_plan` as one JSON object, in the same format for sweeps and ablations.
 
-    - `study`, `definition`: id, and what it is made of.
-    - `amendments`, `notes`: seeds that were added to an ablation; remarks on its file. Both may be empty lists.
-    - `points`, `trials`, `ended`: how many there are, and how many trials have ended before.
+    - `study`, `definition`: id and definition.
+    - `amendments`, `notes`: seeds that were added to an ablation; notes on its file. Both may be empty lists.
+    - `points`, `trials`, `ended`: number of points, of trials, and of trials that have already ended.
     - `stages`: for each stage, inputs first: `stage`; `needed` (uses by trials); `shared`, `private` and their sum
-      `runs` (distinct runs); `exact` (whether `private` is known or an upper bound); `cached` (runs that need no work);
-      `to_do`; `forecast` of one run (`seconds`, `bytes`, and `samples`, the stored runs it is estimated from).
-    - `shared`, `cached`: identities of the shared stage runs, and of all that need no work.
-    - `seconds`, `bytes`: forecast of what is left to do.
-    - `seconds_shared`, `seconds_alone`, `seconds_saved`: compute time of the whole study from nothing; the same if each
-      trial were on its own; the difference.
+      `runs` (distinct runs); `exact` (false if `private` is an upper bound); `cached` (runs that need no work);
+      `to_do`; `forecast` of one run (`seconds`, `bytes`, and `samples`, the number of stored runs behind the estimate).
+    - `shared`, `cached`: identities of the shared stage runs, and of all runs that need no work.
+    - `seconds`, `bytes`: forecast of the remaining work.
+    - `seconds_shared`, `seconds_alone`, `seconds_saved`: compute time of the whole study with an empty store; the same
+      if trials did not share runs; the difference.
     """
     return {
         "study": study.id,
@@ -46,7 +46,7 @@ def plan_json(plan: Plan, study: Study) -> dict[str, Any]:
 
 
 def render_plan(plan: Plan, study: Study, *, console: Console) -> None:
-    """Print what `study` will do. The console must not read markup: names and paths may look like it."""
+    """Print the plan of `study`. The markup of the console must be off: names and paths may look like markup."""
     console.print(f"{study.id}  {study.path}", style="bold", soft_wrap=True)
     for name, text in _lines(plan, study):
         console.print(f"{name:10} {text}", soft_wrap=True)
@@ -58,7 +58,7 @@ def render_plan(plan: Plan, study: Study, *, console: Console) -> None:
 def _lines(plan: Plan, study: Study) -> list[tuple[str, str]]:
     lines = list(study.headline().items())
     if plan.ended > 0:
-        lines.append(("ended", f"{plan.ended} of {plan.trials} trials have ended before"))
+        lines.append(("ended", f"{plan.ended} of {plan.trials} trials have already ended"))
     return [*lines, *(("note", note) for note in study.notes)]
 
 

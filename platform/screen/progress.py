@@ -1,4 +1,4 @@
-"""What a person sees of a running study: a live table on a terminal, plain lines elsewhere. Always on stderr."""
+"""The progress of a running study: a live table on a terminal, plain lines elsewhere. Always on stderr."""
 
 import threading
 import time
@@ -18,22 +18,22 @@ from platform.screen.units import duration
 from platform.study.study import Study
 
 _SHOWN = 12
-"""Most running trials that the live table holds."""
+"""Largest number of running trials in the live table."""
 _WIDTH = 120
-"""Columns where there is no terminal to ask."""
+"""Width in columns if the output is not a terminal."""
 
 
 class Progress:
-    """Shows the events of one study. Events older than itself are those of earlier calls: they are only counted."""
+    """Shows the events of one study. Events from before its creation belong to earlier calls and are only counted."""
 
     def __init__(self, study: Study, *, ui: str = "make ui", live: bool = True, console: Console | None = None) -> None:
-        """Show nothing yet.
+        """Print nothing until the first new event.
 
         Args:
-            study: What runs.
-            ui: The command that opens the MLflow UI on it.
-            live: Whether a terminal shows a table that is redrawn; without it, and elsewhere, one line per trial.
-            console: Where to show it; stderr by default.
+            study: The study that runs.
+            ui: The command that opens the study in the MLflow UI.
+            live: Whether a terminal shows a live table. Otherwise, or without a terminal, one line per trial.
+            console: The output; by default stderr.
         """
         self._study, self._ui, self._redraws = study, ui, live
         self._console = console if console is not None else stderr_console()
@@ -42,7 +42,7 @@ class Progress:
         self._records: dict[str, TrialRecord] = {}
         self._results: dict[str, Result] = {}
         self._running: dict[str, float] = {}
-        """Trials at work, with when they started."""
+        """Running trial to the time when it started."""
         self._errors: dict[str, str] = {}
         self._shared: dict[str, tuple[str, SharedState, float]] = {}
         self._lock = threading.RLock()
@@ -50,7 +50,7 @@ class Progress:
         self._names = short_names(study.space.fields)
 
     def see(self, event: TrialEvent) -> None:
-        """Take in one event, in order within its trial."""
+        """Show one event. The events of a trial must be in order."""
         with self._lock:
             record = self._records.setdefault(event.trial, TrialRecord(event.trial))
             record.absorb(event)
@@ -68,7 +68,7 @@ class Progress:
                 self._tell(event)
 
     def shared(self, stage: str, identity: str, state: SharedState) -> None:
-        """Show how far a stage run is that all trials share."""
+        """Show the state of a shared stage run."""
         with self._lock:
             since = self._shared.get(identity, (stage, state, time.time()))[2]
             self._shared[identity] = (stage, state, since if state != "running" else time.time())
@@ -78,12 +78,12 @@ class Progress:
                 self._line(f"shared stage {stage} ({identity}): {state}{took}")
 
     def note(self, text: str) -> None:
-        """Say something, above the live table."""
+        """Print a text above the live table."""
         with self._lock:
             (self._console if self._live is None else self._live.console).print(text, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the live table away and print the final one."""
+        """Remove the live table and print the final table."""
         with self._lock:
             live, self._live = self._live, None
         if live is not None:
@@ -92,7 +92,7 @@ class Progress:
         final_table(self._study, results, errors=self._errors, ui=self._ui, console=self._console)
 
     def _start(self) -> None:
-        """Begin to show something, the first time that something new happens."""
+        """Start the live table at the first new event."""
         if self._live is not None or not self._redraws or not self._console.is_terminal:
             return
         self._live = Live(
@@ -100,7 +100,7 @@ class Progress:
             console=self._console,
             refresh_per_second=2,
             transient=True,
-            redirect_stdout=False,  # what stands on stdout is for programs
+            redirect_stdout=False,  # stdout is for programs
         )
         self._live.start()
 
@@ -108,7 +108,7 @@ class Progress:
         if self._live is not None:
             return
         if self._before:
-            self._line(f"{self._before} of {self._study.trial_count} trials were finished before")
+            self._line(f"{self._before} of {self._study.trial_count} trials were already finished")
             self._before = 0
         if isinstance(event, Finished):
             result = self._results[event.trial]
@@ -184,7 +184,7 @@ class Progress:
 
 
 def stderr_console() -> Console:
-    """Return a console on stderr that takes no text for markup."""
+    """Return a console on stderr without markup."""
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = _WIDTH

@@ -1,6 +1,7 @@
-"""How a study stands, told from its records in the store alone: who works on it, what is done, what runs, what is left.
+"""The status of a study, from its records in the store alone: its driver, and its ended, running and remaining trials.
 
-Each trial's first and last event are read, and the signs of life of those that run, however many epochs there were.
+It reads the first and the last event of each trial and the pulses of running trials, so its cost does not depend on
+the number of epochs.
 """
 
 import time
@@ -27,12 +28,12 @@ from trainables.telemetry import read_pulses
 
 _USED = ("cpu_utilization_percentage", "system_memory_usage_megabytes")
 _SHOWN = 20
-"""Most running trials that the table holds."""
+"""Largest number of running trials in the table."""
 
 
 @dataclass(frozen=True)
 class Working:
-    """A trial, or a stage run that trials share, that a worker is on, as far as records and signs of life tell."""
+    """A running trial or shared stage run, according to records and pulses."""
 
     name: str
     stage: str | None
@@ -40,9 +41,9 @@ class Working:
     value: float | None
     """The first target's last value."""
     silent: float
-    """Seconds since the last sign of life, by the worker's clock and ours."""
+    """Seconds since the last event or pulse: the difference of the clock here and the worker's clock."""
     idle: float | None
-    """Seconds for which it had reached no epoch and no stage at that sign; None before the first."""
+    """Seconds without a new epoch or stage at the last pulse; None before the first pulse."""
     host: str | None
     pid: int | None
     usage: Mapping[str, float]
@@ -50,35 +51,35 @@ class Working:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a study stands."""
+    """The status of a study."""
 
     study: str
     holder: Mapping[str, Any] | None
     """The driver: host, pid, since, command, state; None if there is none."""
     trials: int
-    """How many were asked for."""
+    """Requested number of trials."""
     counts: Mapping[str, int]
     """Outcome to number of trials."""
     causes: Mapping[str, int]
     """Cause to number of failed trials."""
     retried: Mapping[str, int]
-    """Cause to how often a finished trial had been started again because of it."""
+    """Cause of failure to the number of retries of finished trials because of it."""
     working: tuple[Working, ...]
     left: int
-    """Trials without an outcome, those that run included."""
+    """Number of trials without an outcome, including running trials."""
     per_hour: float | None
-    """Trials that ended, over the time that the driver has worked; None without a driver, or before the first."""
+    """Ended trials per hour since the driver started; None without a driver, or before the first trial has ended."""
     seconds_left: float | None
     best: Mapping[str, Any] | None
-    """{trial, values, metrics} of the best point so far, averaged over repeats; an ablation looks for none."""
+    """{trial, values, metrics} of the best point so far, averaged over repeats; None for an ablation."""
     baseline: float | None = None
-    """The mean of an ablation's first primary metric in its baseline so far."""
+    """The current mean of an ablation's first primary metric in its baseline."""
     last_active: float | None = None
-    """When the last event happened, in seconds since 1970; None before the first."""
+    """The time of the last event, in seconds since 1970; None before the first."""
 
     @property
     def state(self) -> str:
-        """`complete`, `running`, or `stopped`: nobody works on what is left."""
+        """`complete`, `running`, or `stopped` (trials are left, but no driver runs)."""
         if self.left == 0 and self.holder is None:
             return "complete"
         return "stopped" if self.holder is None else "running"
@@ -89,7 +90,7 @@ class Standing:
 
 
 def standing(store: Store, study: Study) -> Standing:
-    """Return how `study` stands now. Raises `storage.errors.StoreError` if its records cannot be read."""
+    """Return the status of `study`. Raises `storage.errors.StoreError` if its records cannot be read."""
     now, driver = time.time(), holder(store, f"study-{study.id}")
     events = [TrialEvent.from_json(value) for value in EventLog(store, study.id).ends()]
     records = reduce_events(events)
@@ -129,7 +130,7 @@ def _baseline(study: Study, results: Iterable[Result]) -> float | None:
 
 
 def _cause(end: Finished) -> str:
-    return "ERROR" if end.cause is None else end.cause  # records of before causes were told have none
+    return "ERROR" if end.cause is None else end.cause  # old records have no cause
 
 
 def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now: float) -> float | None:
@@ -143,15 +144,15 @@ def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now
 def _working(store: Store, study: Study, records: Mapping[str, TrialRecord], now: float) -> Iterator[Working]:
     pulses = read_pulses(store, study.id)
     target = study.targets[0]
-    for name in sorted(pulses.keys() - records.keys()):  # those of shared stage runs, which have no events
-        yield _one(name, None, pulses[name], target.name, now)
+    for name in sorted(pulses.keys() - records.keys()):  # pulses of shared stage runs, which have no events
+        yield _running(name, None, pulses[name], target.name, now)
     for name, record in sorted(records.items()):
         if record.runs:
-            yield _one(name, record, pulses.get(name, {}), target.name, now)
+            yield _running(name, record, pulses.get(name, {}), target.name, now)
 
 
-def _one(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], target: str, now: float) -> Working:
-    """Return what runs as `name`: the later of its last event and its last sign of life tells how far it is."""
+def _running(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], target: str, now: float) -> Working:
+    """Return the running trial or stage run `name`, from its last event or its last pulse, whichever is later."""
     stage, epoch, metrics = pulse.get("stage"), pulse.get("epoch", 0), pulse.get("metrics", {})
     heard = pulse.get("time", 0.0)
     if record is not None and record.time > heard:
@@ -173,7 +174,7 @@ def _one(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], target
 
 
 def render_standing(standing: Standing, target: str, console: Console) -> None:
-    """Print how a study stands; `target` is the metric whose values are shown."""
+    """Print the status of a study with the values of the metric `target`."""
     for line in _lines(standing, target):
         console.print(line, soft_wrap=True)
     if standing.working:
@@ -186,7 +187,7 @@ def _lines(standing: Standing, target: str) -> Iterator[str]:
     yield f"{standing.study}: {standing.state}"
     if standing.holder is not None:
         who = standing.holder
-        doubt = " (on another machine: whether it lives shows when it moves)" if who["state"] == "unknown" else ""
+        doubt = " (on another machine; whether it is alive is not known)" if who["state"] == "unknown" else ""
         yield f"driver: process {who['pid']} on {who['host']} since {who['since']}{doubt}"
     elif standing.left > 0:
         yield f"driver: none; python -m platform.resume {standing.study} continues from here"

@@ -1,4 +1,4 @@
-"""What a store holds: one line for each study, from its records alone."""
+"""The studies of a store: one line per study, from its records alone."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -33,11 +33,11 @@ class StudyEntry:
     metric: str = ""
     """The first target, or the first primary metric."""
     value: float | None = None
-    """What the best trial of a sweep reached, or the mean of an ablation's baseline; None before there is one."""
+    """The value of a sweep's best point, or the mean of an ablation's baseline; None if there is none yet."""
     last_active: float | None = None
     """Seconds since 1970."""
     driver: str | None = None
-    """Process and host of who runs it."""
+    """Process and host of its driver."""
     problem: str | None = None
     """Why its records cannot be read."""
 
@@ -56,7 +56,7 @@ def _entry(store: Store, study_id: str) -> StudyEntry:
     try:
         study = recorded_study(store, study_id)
         return _described(study, standing(store, study))
-    except (UserError, StoreError) as error:  # one damaged study hides no other
+    except (UserError, StoreError) as error:  # a damaged study must not hide the others
         return StudyEntry(study_id, problem=str(error))
 
 

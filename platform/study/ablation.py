@@ -1,7 +1,7 @@
-"""An ablation as a study: points are condition and subject, repeats are seeds, and all of it is known beforehand.
+"""An ablation as a study: points are pairs of condition and subject, repeats are seeds. All trials are known at start.
 
-A stage run that several trials need is run once, before them, as a task of its own; each trial then runs what is left.
-So conditions and seeds share by identity: taking a decoder away at reconstruction trains nothing anew.
+A stage run that several trials need is executed once, before them, as a separate task. Each trial then runs its other
+stages. Conditions and seeds share stage runs by identity: removing a decoder at reconstruction retrains nothing.
 """
 
 from collections import Counter, defaultdict
@@ -27,12 +27,12 @@ from trainables.spec import TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionSpace(Space):
-    """Condition and subject as swept fields, so that every view shows them; what they mean is in the design."""
+    """Condition and subject as swept fields, so that every view shows them. The design has their overrides."""
 
     design: Design
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Return the full config of a condition and subject; without them the baseline's, of the first subject."""
+        """Return the full config of a condition and subject; by default of the baseline and the first subject."""
         condition = values.get("condition", BASELINE)
         return resolve(self.design.overrides(condition, values.get("subject", self.design.subjects[0])))
 
@@ -43,23 +43,23 @@ class ConditionSpace(Space):
 
 @dataclass(frozen=True, kw_only=True)
 class AblationStudy(Study):
-    """A study whose trials follow from a `Design`; `ablation_study` makes it."""
+    """A study whose trials follow from a `Design`. Use `ablation_study` to create it."""
 
     verb: ClassVar[str] = "ablate"
     has_optuna_journal: ClassVar[bool] = False
     has_best: ClassVar[bool] = False
-    """Conditions are described, none is chosen by its test clips."""
+    """An ablation compares conditions. It does not select one by its test clips."""
     has_report: ClassVar[bool] = True
     design: Design
 
     @cached_property
     def id(self) -> str:
-        """The file's stem, with `.2` and so on for forks: a changed design is no other study, but refused."""
+        """The file's stem, with `.2` and so on for forks. A changed design does not change the id: it is refused."""
         return self.name if self.attempt == 1 else f"{self.name}.{self.attempt}"
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """What is frozen before the first trial. Seeds that are added later are amendments, not part of it."""
+        """The definition that is registered before the first trial. Seeds that are added later are amendments."""
         config = self.space.config({})
         runs = self.runs(config, seed=self.design.seed)
         plain = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
@@ -74,12 +74,12 @@ class AblationStudy(Study):
 
     @property
     def report_figures(self) -> tuple[str, ...]:
-        """Figures that its report has beside the usual ones."""
+        """Additional figures in the report."""
         return self.design.figures
 
     @property
     def tags(self) -> dict[str, str]:
-        """The registration, and what was amended since."""
+        """The hash of the registration, and the amendments."""
         amended = {"amendments": "; ".join(amendment.text for amendment in self.amendments)} if self.amendments else {}
         return {"registration.sha256": self.definition["sha256"], **amended}
 
@@ -90,7 +90,7 @@ class AblationStudy(Study):
 
     @cached_property
     def specs(self) -> tuple[TrialSpec, ...]:
-        """Every trial."""
+        """All trials."""
         return tuple(
             self.spec(point, repeat, values)
             for point, values in enumerate(self.points)
@@ -108,11 +108,11 @@ class AblationStudy(Study):
         return trial_name(str(values["condition"]), int(values["subject"]), self.seeds()[repeat])
 
     def training_seed(self, repeat: int, values: Point) -> int:
-        """Return the block's seed, shifted where the condition says so."""
+        """Return the seed of the block plus the seed offset of the condition."""
         return self.seeds()[repeat] + self.design.seed_offset(str(values["condition"]))
 
     def labels(self, repeat: int, values: Point) -> dict[str, str]:
-        """Return condition, subject, the block's seed, and the block: what trials are paired and grouped by."""
+        """Return condition, subject, seed of the block, and block. Trials are paired and grouped by them."""
         subject, seed = str(values["subject"]), str(self.seeds()[repeat])
         return {"condition": str(values["condition"]), "subject": subject, "seed": seed, "block": f"u{subject}-s{seed}"}
 
@@ -121,12 +121,12 @@ class AblationStudy(Study):
         return tuple(self._shared)
 
     def own_stages(self) -> tuple[str, ...]:
-        """Return the stages that have runs which one trial alone needs, inputs first."""
+        """Return the stages with runs that only one trial needs, inputs first."""
         own = {run.stage for spec in self.specs for run in spec.runs if self.uses[run.identity] == 1}
         return tuple(stage for stage in ancestors(self.stages) if stage in own)
 
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
-        """Yield all trials, each with its point, but for the points in `skip`."""
+        """Yield all trials, each with its point, except the points in `skip`."""
         for index, spec in enumerate(self.specs):
             if index // self.repeats not in skip:
                 yield index // self.repeats, spec
@@ -140,11 +140,11 @@ class AblationStudy(Study):
         return TrialConfig.model_validate(self._configs[run.identity])
 
     def is_needed_by_all(self, run: StageRun) -> bool:
-        """Tell whether no trial can do without `run`."""
+        """Return whether every trial needs `run`."""
         return self.uses[run.identity] == len(self.specs)
 
     def summary(self, results: Iterable[tuple[Point, Mapping[str, float]]]) -> dict[str, float]:
-        """Return the mean of each primary metric in each condition, and how far it lies from the baseline's."""
+        """Return the mean of each primary metric in each condition, and its difference to the baseline."""
         found: dict[tuple[str, str], list[float]] = defaultdict(list)
         for values, metrics in results:
             for metric in self.design.primary:
@@ -158,7 +158,7 @@ class AblationStudy(Study):
         return summary
 
     def headline(self) -> dict[str, str]:
-        """Return what a plan says of the ablation first: registration, metrics, family, and the number of trials."""
+        """Return the first lines of a plan: registration, metrics, family, and the number of trials."""
         design, amended = self.design, "".join(f"; amended: {amendment.text}" for amendment in self.amendments)
         blocks = f"{len(design.subjects)} subject(s) x {self.repeats} seeds"
         return {
@@ -169,7 +169,7 @@ class AblationStudy(Study):
         }
 
     def listing(self) -> Listing:
-        """Return what differs between trials: the conditions with their overrides."""
+        """Return a table of the conditions with their overrides."""
         design = self.design
         rows = []
         for name in design.names:
@@ -191,7 +191,7 @@ class AblationStudy(Study):
 def ablation_study(
     design: Design, *, targets: Sequence[Metric], source: str, path: str, notes: Sequence[str] = ()
 ) -> AblationStudy:
-    """Return the study of a checked design, as it stood in the file `path` with the text `source`."""
+    """Return the study of a checked design, read from the file `path` with the text `source`."""
     domains = {"condition": Choice(choice=design.names), "subject": Choice(choice=design.subjects)}
     return AblationStudy(
         name=PurePath(path).stem,

@@ -1,4 +1,4 @@
-"""Checks an ablation as a whole: what each condition changes, whether metrics compare, whether a star can be earned."""
+"""Checks an ablation: conditions differ, metrics are comparable, and enough seeds are planned for significance."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,25 +24,25 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 
 @dataclass(frozen=True)
 class WrittenBaseline:
-    """The baseline as the file has it, and what conditions are compared by."""
+    """The baseline as it is written in the file, and the stages by which conditions are compared."""
 
     source: Source
     overrides: Mapping[str, Any]
     """Dotted field to value."""
     written: Mapping[str, WrittenValue]
-    """Where the overrides stand."""
+    """Dotted field to its value and its location in the file."""
     stages: tuple[str, ...]
     """The stages that report the primary metrics."""
     seed: int
 
     def identities(self, config: TrialConfig, *, offset: int = 0) -> tuple[str, ...]:
-        """Return what decides all results of a condition."""
+        """Return the stage run identities that determine all results of a condition."""
         runs = stage_runs(config, seed=self.seed + offset, targets=self.stages)
         return tuple(run.identity for run in runs if run.stage in self.stages)
 
 
 def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric, ...], list[Problem]]:
-    """Return the primary metrics, and what is wrong with the others."""
+    """Return the valid primary metrics, and the problems of the others."""
     metrics, problems = [], []
     for index, name in enumerate(names):
         metric = metric_named(name)
@@ -59,7 +59,10 @@ def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric,
 def distinct_conditions(
     baseline: WrittenBaseline, conditions: Sequence[WrittenCondition]
 ) -> tuple[list[WrittenCondition], list[str], list[Problem]]:
-    """Return the conditions that differ from the baseline (levels that it has are marked), notes, and problems."""
+    """Return the conditions that differ from the baseline, notes, and problems.
+
+    Levels of a factorial that are equal to the baseline are included and marked.
+    """
     kept: list[WrittenCondition] = []
     notes: list[str] = []
     problems: list[Problem] = []
@@ -74,12 +77,12 @@ def distinct_conditions(
         if same == BASELINE and not condition.is_generated:
             problems.append(baseline.source.problem(condition.path, _nothing(condition, baseline)))
         elif same == BASELINE:
-            notes.append(f"{condition.name} is the baseline itself: no trial of its own")
+            notes.append(f"{condition.name} is equal to the baseline: it has no trials of its own")
             kept += [replace(condition, is_baseline=True)] if condition.origin == "factorial" else []
         else:
             if same != condition.name:
                 notes.append(
-                    f"{condition.name} and {same} are the same after resolution: their stage runs are done once"
+                    f"{condition.name} and {same} are the same after resolution: their stage runs are executed once"
                 )
             kept.append(condition)
     return kept, notes, problems
@@ -90,7 +93,10 @@ def _nothing(condition: WrittenCondition, baseline: WrittenBaseline) -> str:
         return f"{condition.name} overrides nothing; name a field, or a seed_offset for a renamed copy of the baseline"
     named = ", ".join(f"{name}: {one.value!r}" for name, one in condition.written.items())
     stages = ", ".join(baseline.stages)
-    return f"{condition.name} changes nothing that {stages} depends on: the baseline has {named} or no use"
+    return (
+        f"{condition.name} changes nothing that {stages} depends on: the baseline has the same values or does not use "
+        f"them: {named}"
+    )
 
 
 def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[TrialConfig | None, list[Problem]]:
@@ -118,16 +124,16 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
             yield source.problem(path, what)
         elif comparison.metric not in design.primary:
             near = nearest(comparison.metric, design.primary)
-            yield source.problem(path, f"{comparison.metric} is none of the primary metrics; {near}")
+            yield source.problem(path, f"{comparison.metric} is not a primary metric; {near}")
     for name in design.margins:
         if name not in design.primary:
-            what = f"is none of the primary metrics; {nearest(name, design.primary)}"
+            what = f"is not a primary metric; {nearest(name, design.primary)}"
             yield source.problem(("margins", name), what)
     for index, subject in enumerate(design.subjects):
         if subject in design.subjects[:index]:
             yield source.problem(("subjects", index), f"{subject} is listed twice")
     if "embedding_map" in design.figures and "semantic" not in ancestors(baseline.stages):
-        what = f"embedding_map needs the stage semantic, which {', '.join(baseline.stages)} does not"
+        what = f"embedding_map needs the stage semantic, but {', '.join(baseline.stages)} does not use it"
         yield source.problem(("figures",), what)
     yield from _scales(baseline, design, metrics)
     yield from _enough(baseline, design)
@@ -136,7 +142,7 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
 
 
 def _scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
-    """Refuse a metric that is measured on another scale in another condition."""
+    """Refuse a metric whose scale differs between conditions."""
     plain = flatten(resolve(baseline.overrides).model_dump())
     for name, condition in design.conditions.items():
         other = flatten(resolve({**baseline.overrides, **condition.overrides}).model_dump())
@@ -149,7 +155,7 @@ def _scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]
 
 
 def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
-    """Refuse a design under which no comparison of the family could ever be significant."""
+    """Refuse a design in which no comparison of the family can be significant."""
     from platform.statistics.difference import unattainable
 
     if not design.conditions:
@@ -157,11 +163,11 @@ def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     config = resolve(baseline.overrides)
     clips = config.generator.test_clips if "evaluate" in baseline.stages else 10**6
     if not design.family:
-        yield baseline.source.problem(("family",), "declares no comparison; name one, or leave the key out for all")
+        yield baseline.source.problem(("family",), "declares no comparison; name one, or remove the key to declare all")
         return
     whole = [one.metric for one in design.family if not has_clips(one.metric)]
     if whole and (design.unit == "clips" or (design.unit == "both" and len(whole) < len(design.family))):
-        what = f"{whole[0]} is a number of a trial, not of a clip: declare it where the unit is seeds"
+        what = f"{whole[0]} has one value per trial, not per clip; declare it in an ablation with unit: seeds"
         yield baseline.source.problem(("unit",), what)
         return
     family = len(design.family)
@@ -171,7 +177,7 @@ def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
 
 
 def with_columns(table: Published) -> Published:
-    """Return `table` with the usual columns where the file names none."""
+    """Return `table` with the default columns if the file names none."""
     file = PUBLISHED / table.table
     if table.columns or not file.is_file():
         return table

@@ -1,4 +1,4 @@
-"""Reads an ablation file into an `AblationStudy`, or tells all that is wrong with it."""
+"""Reads an ablation file into an `AblationStudy`, or reports all its problems."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,17 +20,17 @@ from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, resolve
 
 ABLATIONS = Path("ablations")
-"""Where the project's own files lie, seen from its root, where commands are run."""
+"""The folder of the project's own files, relative to its root. Commands are run there."""
 _KEYS = Keys(("seeds", "seed", "subjects", "alpha", "unit", "primary"), section="baseline", varied="conditions")
 _EARLY = ("scheduler", "early_stopping", "pruner", "stop")
-"""Keys by which one might ask for early stopping."""
+"""Keys that would request early stopping."""
 
 
 def load_ablation(path: Path, settings: Sequence[str] = ()) -> AblationStudy:
-    """Read `path`, change it by `settings` (`key=value`), and check all of it.
+    """Read `path`, apply `settings` (`key=value`), and check the result.
 
     Raises:
-        UserError: All that is wrong, with file, line and column.
+        UserError: The file has problems; lists all of them with file, line and column.
     """
     return build_ablation(read_named(path, ABLATIONS), settings=settings)
 
@@ -75,9 +75,9 @@ _PLAIN = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "t
 
 
 def _resolved(source: Source, written: Mapping[str, WrittenValue], problems: list[Problem]) -> TrialConfig | None:
-    """Return the baseline's config; or None, and append what is wrong with it to `problems`."""
+    """Return the config of the baseline. If it has problems, append them to `problems` and return None."""
     if "voxels.subject" in written:
-        what = "is set by the key `subjects`; take it out here"
+        what = "is set by the key `subjects`; remove it here"
         problems.append(source.problem(written["voxels.subject"].path, what))
     try:
         config = resolve({field: one.value for field, one in written.items()})
@@ -95,7 +95,7 @@ def _resolved(source: Source, written: Mapping[str, WrittenValue], problems: lis
 def _early_stopping(source: Source) -> Iterator[Problem]:
     for key in _EARLY:
         if key in source.data:
-            what = "no trial of an ablation is stopped early: all trials run to their end; take this key out"
+            what = "early stopping is not allowed in an ablation: all trials run to their end; remove this key"
             yield source.problem((key,), what)
 
 
@@ -103,7 +103,7 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
     for entry in error.errors():
         path = [part for part in entry["loc"] if part not in ("[key]", "literal['all']") and "tuple[" not in str(part)]
         if path == ["family"] and entry["type"] == "literal_error" and isinstance(entry["input"], dict):
-            continue  # pydantic tells of both forms; the other one fits better
+            continue  # pydantic reports an error for each of the two forms; the other error is clearer
         known: Sequence[str] = tuple(AblationFile.model_fields)
         if path[0] == "published":
             known = tuple(Published.model_fields)
@@ -113,7 +113,7 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
             entry["loc"] = entry["loc"][-1:]
         text = explain(dict(entry), known)
         if entry["type"] == "string_pattern_mismatch":
-            text = f"{entry['input']!r} names trials and files, so it may hold letters, digits, _ . and - only"
+            text = f"{entry['input']!r} is used in names of trials and files: use only letters, digits, _ . and -"
         if entry["type"] == "too_short":
             text = "needs two or more" if path[0] == "factorial" else "is empty; name at least one"
         yield source.problem(tuple(path), text)

@@ -12,48 +12,48 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 
 
 class FactorialFile(Config):
-    """The fields whose levels are combined, each level with each."""
+    """The fields of a full factorial: every combination of their levels is a condition."""
 
     fields: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=2)]], Field(min_length=1)]
 
 
 class AblationFile(Config):
-    """The keys of an ablation file. Overrides are read apart, since their places matter."""
+    """The keys of an ablation file. Overrides are read separately, because their locations are needed."""
 
     primary: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
-    """Metrics (`stage.metric`) that the ablation is about."""
+    """Primary metrics (`stage.metric`) of the ablation."""
     seeds: Annotated[Count, Field(le=1000)]
-    """How many training seeds each condition and subject gets."""
+    """Number of training seeds for each condition and subject."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
     """The first training seed; the others follow it."""
     subjects: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
     """Numbers of the subjects, from 0."""
     baseline: dict[str, Any] = Field(default_factory=dict)
-    """Overrides that hold for every condition, dotted or nested."""
+    """Overrides for all conditions, dotted or nested."""
     conditions: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """Name of a condition to its overrides on the baseline."""
+    """Name of a condition to its overrides on top of the baseline."""
     components: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """Part of the system to the overrides that take it away."""
+    """Component of the system to the overrides that remove it."""
     leave_one_out: tuple[StrictStr, ...] = ()
-    """Components of which each is taken away by itself: conditions `wo_<component>`."""
+    """Components that are removed one at a time: conditions `wo_<component>`."""
     factorial: FactorialFile | None = None
     """Config fields whose levels are combined."""
     one_at_a_time: StrictStr | None = None
-    """A named set of settings (`released_code`, ...) of which each is switched on by itself."""
+    """A named set of settings (`released_code`, ...). Each condition applies one of them."""
     family: Literal["all"] | dict[str, Literal["all"] | tuple[StrictStr, ...]] = "all"
-    """Condition to the metrics in which it is compared; `all` is every condition in every primary metric."""
+    """Condition to the metrics in which it is compared; `all`: every condition in every primary metric."""
     unit: Unit = "both"
-    """Over what a comparison must hold: clips, training seeds, or both."""
+    """The unit over which a comparison is tested: clips, training seeds, or both."""
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
-    """Level of the whole family of comparisons, after Holm's correction."""
+    """Significance level of the whole family of comparisons, after Holm's correction."""
     margins: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """Metric to the largest difference that counts as equal."""
     tolerance: Annotated[float, Field(gt=0.0)] = 0.1
-    """Share of a published number by which ours may miss it and still agree."""
+    """Largest relative difference to a published value that counts as agreement."""
     published: tuple[Published, ...] = ()
-    """Which rows of a published table stand beside ours."""
+    """Rows of published tables that the report shows next to the results."""
     figures: tuple[Figure, ...] = ()
-    """What the report draws beside its usual figures."""
+    """Additional figures in the report."""
 
     @field_validator("published", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Which attempt at a study a command means: the stored one that it continues, or a new one."""
+"""Finds the attempt at a study that a command means: a stored attempt that it continues, or a new one."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ def find_attempt(study: AnyStudy, store: Store, *, new: bool) -> AnyStudy:
     """Return `study` as the latest attempt in `store` with the same definition; as the next attempt if `new`.
 
     Raises:
-        UserError: `store` has attempts at `study`, but all have another definition; says what differs.
+        UserError: `store` has attempts at `study`, but all have another definition; shows the differences.
     """
     attempts = list(_attempts(study, store))
     if new or not attempts:
@@ -45,5 +45,5 @@ def _refusal(study: Study, store: Store) -> str:
     return (
         f"{study.path}: {study.id} was registered with another design:\n"
         f"{difference(registered, study.definition)}\n"
-        "take the change back, or run it as a new ablation with --fork; more seeds come with --add-seeds"
+        "undo the change, or run it as a new ablation with --fork; add seeds with --add-seeds"
     )

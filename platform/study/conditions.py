@@ -1,4 +1,4 @@
-"""The conditions that an ablation file asks for, written out or generated: components, factorials, named sets."""
+"""The conditions of an ablation file: written out, or generated from components, factorials and named sets."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,25 +14,25 @@ from platform.study.yaml_source import KeyPath, Source
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 
 OFFSET = "seed_offset"
-"""The one key of a condition that is no config field."""
+"""The only key of a condition that is not a config field."""
 MAX_CONDITIONS = 1000
 _SETS = {name: values for table in (PROFILES, PRESETS, GENERATIONS) for name, values in table.items() if values}
 
 
 @dataclass(frozen=True)
 class WrittenCondition:
-    """A condition as the file asks for it."""
+    """A condition as it is written in the file."""
 
     name: str
     written: Mapping[str, WrittenValue]
-    """Dotted field to its value and where it stands."""
+    """Dotted field to its value and its location in the file."""
     path: KeyPath
-    """Where the condition itself stands."""
+    """The location of the condition in the file."""
     origin: str
-    """The key of the file that asks for it."""
+    """The key of the file that the condition comes from."""
     seed_offset: int = 0
     is_baseline: bool = False
-    """Whether it turned out to be the baseline: a level of a factorial that the baseline has already."""
+    """Whether it is equal to the baseline: a level of a factorial that the baseline already has."""
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -41,24 +41,24 @@ class WrittenCondition:
 
     @property
     def is_generated(self) -> bool:
-        """Whether the file did not spell it out, so that it may turn out to be the baseline."""
+        """Whether it is generated, so that it may be equal to the baseline."""
         return self.origin in ("factorial", "one_at_a_time")
 
     def in_design(self) -> Condition:
-        """Return what the design keeps of it."""
+        """Return the condition as part of the design."""
         return Condition(overrides=self.overrides, seed_offset=self.seed_offset, origin=self.origin)
 
 
 @dataclass
 class Expansion:
-    """Conditions, and what is wrong with how they were asked for."""
+    """Conditions, and the problems of their keys."""
 
     conditions: list[WrittenCondition] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
 def expand(file: AblationFile, source: Source, *, baseline: Mapping[str, Any]) -> Expansion:
-    """Return every condition that `file` asks for, in the order of the file's keys; names are told apart here."""
+    """Return all conditions of `file`, in the order of the file's keys, and check that their names are unique."""
     expansion = Expansion()
     components = {name: _written(expansion, source, "components", name) for name in file.components}
     makers = {
@@ -72,7 +72,7 @@ def expand(file: AblationFile, source: Source, *, baseline: Mapping[str, Any]) -
     expansion.problems += _name_problems(expansion.conditions, source)
     if not expansion.conditions and not expansion.problems and source.data.get("conditions") != {}:
         keys = ", ".join(makers)
-        what = f"there is none; name one under one of: {keys}; `conditions: {{}}` replicates the baseline alone"
+        what = f"there is no condition; name one under one of: {keys}; `conditions: {{}}` runs the baseline alone"
         expansion.problems.append(source.problem(("conditions",), what))
     count = len(expansion.conditions)
     if count > MAX_CONDITIONS:
@@ -86,10 +86,10 @@ def _name_problems(conditions: list[WrittenCondition], source: Source) -> Iterat
     for condition in conditions:
         if condition.name == BASELINE:
             yield source.problem(
-                condition.path, f"{BASELINE!r} is the condition that overrides nothing; rename this one"
+                condition.path, f"{BASELINE!r} is reserved for the condition without overrides; rename this condition"
             )
         elif condition.name in seen:
-            what = f"the condition {condition.name} is there already: {source.place(seen[condition.name].path)}"
+            what = f"the condition {condition.name} exists already: {source.place(seen[condition.name].path)}"
             yield source.problem(condition.path, what)
         seen.setdefault(condition.name, condition)
 
@@ -126,7 +126,7 @@ def _left_out(
 
 
 def _crossed(file: AblationFile) -> Iterator[WrittenCondition]:
-    """Yield every combination of levels, the last field varying fastest."""
+    """Yield every combination of levels. The last field varies fastest."""
     if file.factorial is None:
         return
     fields = file.factorial.fields
@@ -153,7 +153,7 @@ def _each(
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:
-    """Return `patch_size-2` or `temporal_fusion-cross.spatial_fusion-self`: last parts of fields, with their levels."""
+    """Return the last parts of the fields with their levels: `temporal_fusion-cross.spatial_fusion-self`."""
     parts = [f"{name.rpartition('.')[2]}-{_word(value)}" for name, value in cell.items()]
     return ".".join(parts)
 

@@ -1,4 +1,4 @@
-"""Puts the errors of pydantic into words for the user, with the place where the mistake was written."""
+"""Turns errors of pydantic into messages for the user, with the location of the mistake."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,10 @@ def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def explain(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
-    """Return what one entry of `ValidationError.errors()` says; what is right; for unknown keys, the `known` ones."""
+    """Return the message for one entry of `ValidationError.errors()`: what is wrong, and what would be right.
+
+    For an unknown key it lists the nearest of the `known` keys.
+    """
     kind, message, got = error["type"], str(error["msg"]), _short(error["input"])
     context: Mapping[str, Any] = error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -59,11 +62,11 @@ def explain(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
 
 
 def config_problems(error: ValidationError, *, source: Source, written: Mapping[str, KeyPath]) -> Iterator[Problem]:
-    """Tell what is wrong with the overrides of a `TrialConfig`.
+    """Yield the problems of the overrides of a `TrialConfig`.
 
     Args:
-        error: What `resolve` raised.
-        source: Where the overrides were written.
+        error: The error that `resolve` raised.
+        source: The file with the overrides.
         written: Dotted field to its path in the source.
     """
     for entry in error.errors():
@@ -85,7 +88,7 @@ def config_field(entry: Mapping[str, Any]) -> str:
 
 
 def _blamed(field: str, message: str, written: Mapping[str, KeyPath]) -> str:
-    """Return which of the `written` fields to blame for an error in `field`, which may be a whole section."""
+    """Return the one of the `written` fields that caused an error in `field`, which may be a whole section."""
     if field in written:
         return field
     near = [name for name in written if field == "" or name.startswith(field + ".") or field.startswith(name + ".")]

@@ -1,6 +1,7 @@
-"""Expressions between fields that a point must satisfy: `motion.width % motion.heads == 0`.
+"""Expressions over fields that a point must satisfy: `motion.width % motion.heads == 0`.
 
-Arithmetic, comparisons and `and`, `or`, `not` over dotted field names and constants; nothing else is evaluated.
+Allowed are arithmetic, comparisons, `and`, `or` and `not` over dotted field names and constants. Nothing else is
+evaluated.
 """
 
 import ast
@@ -36,7 +37,7 @@ _GRAMMAR = "arithmetic (+ - * / // %), comparisons, `in`, and, or, not, numbers,
 
 @dataclass(frozen=True)
 class Constraint:
-    """One expression; `parse_constraint` makes it."""
+    """One expression. Use `parse_constraint` to create it."""
 
     text: str
     tree: ast.expr
@@ -44,10 +45,10 @@ class Constraint:
     """The dotted fields that it names."""
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Tell whether it is true of a config's `values` (dotted field to value).
+        """Return whether the expression is true for the `values` of a config (dotted field to value).
 
         Raises:
-            ValueError: It cannot be computed: a division by zero, a comparison of a word with a number.
+            ValueError: The expression cannot be computed, for example because of a division by zero.
         """
         try:
             return bool(_evaluate(self.tree, values))
@@ -56,7 +57,7 @@ class Constraint:
 
 
 def parse_constraint(text: str) -> Constraint:
-    """Read an expression. Raises `ValueError` that says what is wrong with it."""
+    """Parse an expression. Raises `ValueError` if it is not valid."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"must be at most {MAX_LENGTH} characters; split it at its `and`s")
     try:
@@ -64,14 +65,14 @@ def parse_constraint(text: str) -> Constraint:
             warnings.simplefilter("ignore")
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"is no expression: {text!r}; {_GRAMMAR}") from error
+        raise ValueError(f"is not an expression: {text!r}; {_GRAMMAR}") from error
     fields: dict[str, None] = {}
     _collect(tree, fields)
     return Constraint(text, tree, tuple(fields))
 
 
 def _collect(node: ast.expr, fields: dict[str, None]) -> None:
-    """Note the fields that `node` names. Raises `ValueError` for what is not part of the small language."""
+    """Collect the fields that `node` names. Raises `ValueError` for syntax that is not allowed."""
     match node:
         case ast.Name() | ast.Attribute():
             fields.setdefault(_dotted(node))
@@ -90,11 +91,11 @@ def _collect(node: ast.expr, fields: dict[str, None]) -> None:
             for part in (left, *rest):
                 _collect(part, fields)
         case _:
-            raise ValueError(f"`{ast.unparse(node)[:60]}` may not stand in a constraint; {_GRAMMAR}")
+            raise ValueError(f"`{ast.unparse(node)[:60]}` is not allowed in a constraint; {_GRAMMAR}")
 
 
 def _refuse_words(*operands: ast.expr) -> None:
-    """Refuse arithmetic on words and lists: `'a' * 10 ** 9` would fill the memory."""
+    """Refuse arithmetic on strings and lists: `'a' * 10 ** 9` would fill the memory."""
     for operand in operands:
         if isinstance(operand, ast.List | ast.Tuple) or (
             isinstance(operand, ast.Constant) and isinstance(operand.value, str)
@@ -109,7 +110,7 @@ def _dotted(node: ast.expr) -> str:
         case ast.Attribute(value=value, attr=name):
             return f"{_dotted(value)}.{name}"
         case _:
-            raise ValueError(f"`{ast.unparse(node)[:60]}` is no field; {_GRAMMAR}")
+            raise ValueError(f"`{ast.unparse(node)[:60]}` is not a field; {_GRAMMAR}")
 
 
 def _number(value: Any) -> Any:

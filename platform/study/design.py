@@ -1,6 +1,6 @@
-"""The design of an ablation: what is compared with what, on which subjects and seeds, and what was declared beforehand.
+"""The design of an ablation: conditions, subjects, seeds, and the comparisons that were declared in advance.
 
-Plain data: the frozen design lies in the store, and whoever judges the trials reads it from there.
+It is plain data. The registered design is in the store, and the analysis of the trials reads it from there.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, str] = {
     "evaluate.test_clip_pcc": "clip_pcc",
     "evaluate.test_epe": "epe",
 }
-"""Our metrics to the columns of the paper's tables. Their hue-pcc is no correlation (mind-animator.md B31)."""
+"""Metrics of Mindsweep to the paper's columns. The paper's hue-pcc is not a correlation (mind-animator.md B31)."""
 
 Unit = Literal["clips", "seeds", "both"]
 Figure = Literal["embedding_map"]
@@ -32,85 +32,85 @@ Figure = Literal["embedding_map"]
 
 
 class Condition(Config):
-    """What differs from the baseline, under one name."""
+    """A named set of differences to the baseline."""
 
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Dotted field to value, on top of the baseline."""
     seed_offset: Natural = 0
-    """Added to every seed; other than 0 only where chance alone is to differ (null checks)."""
+    """Added to every seed; not 0 only in null checks, in which only the seeds differ."""
     origin: str = "conditions"
-    """Which key of the file it comes from."""
+    """The key of the file that the condition comes from."""
 
 
 class DeclaredComparison(Config):
-    """A condition against the baseline in one metric."""
+    """A comparison of a condition with the baseline in one metric."""
 
     condition: str
     metric: str
 
 
 class Published(Config):
-    """Which rows and columns of a published table our conditions and metrics stand beside."""
+    """The rows and columns of a published table that correspond to the conditions and metrics of an ablation."""
 
     table: str
     """A file in `ablations/published`."""
     key: str | None = None
     """The column that names the rows; by default the first one."""
     where: dict[str, str] = Field(default_factory=dict)
-    """Column to value: which rows of the table are meant at all."""
+    """Column to value: only rows with these values are used."""
     conditions: dict[str, str] = Field(default_factory=dict)
-    """Our condition to the table's row."""
+    """Condition to row of the table."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Our metric to the table's column; by default those of `COLUMNS` that the table has."""
+    """Metric to column of the table; by default the columns of `COLUMNS` that the table has."""
     scale: float = 1.0
-    """What our values are multiplied by to have the table's unit: 100 for percent."""
+    """Factor from the unit of the metrics to the unit of the table: 100 for percent."""
     other_data: bool = True
-    """Whether the table was measured on other data than ours, as it is on the phantom."""
+    """Whether the table was measured on another data set, as is the case for the phantom."""
 
 
 class Factorial(Config):
-    """What a factorial design consists of."""
+    """A full factorial design."""
 
     fields: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     """Dotted field to its levels."""
     generators: tuple[()] = ()
-    """Of a fraction of a factorial, which earlier versions could run. The hash of every registered design holds it."""
+    """Always empty. Earlier versions had fractional factorials, and the hash of a registered design includes it."""
     cells: dict[str, str] = Field(default_factory=dict)
-    """Levels in words to the condition (perhaps the baseline) that has them."""
+    """Combination of levels, as text, to the condition (or the baseline) that has it."""
     aliases: tuple[()] = ()
-    """Of a fraction, as `generators`."""
+    """Always empty, for the same reason as `generators`."""
 
 
 class Design(Config):
     """A whole ablation, generated conditions included."""
 
     baseline: dict[str, Any]
-    """Dotted overrides that hold for every trial."""
+    """Dotted overrides for all trials."""
     conditions: dict[str, Condition]
-    """By name, without the baseline; empty where the baseline is merely replicated over subjects and seeds."""
+    """By name, without the baseline; empty if only the baseline is run over subjects and seeds."""
     order: tuple[str, ...] = ()
-    """The conditions in the order of tables and figures, by default as they stand: records keep no order of keys."""
+    """The order of the conditions in tables and figures; by default the order in the file. JSON records sort keys."""
     subjects: tuple[Natural, ...]
     seeds: Count
-    """How many seeds each condition and subject was registered with."""
+    """Registered number of seeds for each condition and subject."""
     seed: Natural
-    """The first one; the others follow it. Equal in all conditions, so that what is compared is paired."""
+    """The first seed; the others follow it. Conditions share their seeds, so comparisons are paired."""
     primary: tuple[str, ...]
-    """Metrics (`stage.metric`) that the ablation is about."""
+    """Primary metrics (`stage.metric`) of the ablation."""
     family: tuple[DeclaredComparison, ...]
     """The declared comparisons; all others are exploratory."""
     unit: Unit
-    """Over what a comparison must hold: clips, seeds, or both."""
+    """The unit over which a comparison is tested: clips, seeds, or both."""
     alpha: float
-    """Level of the whole family, after Holm."""
+    """Significance level of the whole family, after Holm's correction."""
     margins: dict[str, float]
-    """Metric to the largest difference that counts as none (TOST)."""
+    """Metric to the largest difference that counts as equal (TOST)."""
     tolerance: float
-    """Fraction of a published number by which ours may miss it and still agree in size."""
+    """Largest relative difference to a published value that counts as agreement in size."""
     published: tuple[Published, ...] = ()
     factorial: Factorial | None = None
     figures: tuple[Figure, ...] = ()
-    """What the report draws beside its usual figures."""
+    """Additional figures in the report."""
 
     @model_validator(mode="before")
     @classmethod
@@ -130,33 +130,33 @@ class Design(Config):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """All metrics that a comparison or a table is about."""
+        """All metrics of comparisons and tables."""
         return self.primary
 
     @property
     def tested_over(self) -> str:
-        """Over what the family is tested, in words: numbers of a trial as a whole know no clips."""
+        """The unit over which the family is tested, as text; "seeds" if no metric has values per clip."""
         if not any(has_clips(comparison.metric) for comparison in self.family):
             return "seeds"
         return "seeds and clips" if self.unit == "both" else self.unit
 
     def is_declared(self, condition: str, metric: str) -> bool:
-        """Tell whether the comparison is of the frozen family; all others are exploratory."""
+        """Return whether the comparison is part of the registered family; all others are exploratory."""
         return DeclaredComparison(condition=condition, metric=metric) in self.family
 
     def overrides(self, condition: str, subject: int) -> dict[str, Any]:
-        """Return the dotted overrides that make the config of `condition` for `subject`."""
+        """Return the dotted overrides of `condition` for `subject`."""
         extra = {} if condition == BASELINE else self.conditions[condition].overrides
         return {**self.baseline, **extra, "voxels.subject": subject}
 
     def in_words(self, condition: str) -> tuple[str, ...]:
-        """Return what `condition` sets, as `field: value`: the baseline beside defaults, others beside the baseline."""
+        """Return the overrides of `condition` as `field: value`, for the baseline relative to the defaults."""
         given = self.baseline if condition == BASELINE else self.conditions[condition].overrides
         offset = self.seed_offset(condition)
         return (*(f"{name}: {value}" for name, value in given.items()), *((f"seeds + {offset}",) if offset else ()))
 
     def seed_offset(self, condition: str) -> int:
-        """Return what `condition` adds to every seed."""
+        """Return the number that `condition` adds to every seed."""
         return 0 if condition == BASELINE else self.conditions[condition].seed_offset
 
 
@@ -167,7 +167,7 @@ def split_of(metric: str) -> tuple[str, str]:
 
 
 def has_clips(metric: str) -> bool:
-    """Tell whether `metric` is measured clip by clip; others (P of the shuffle test, retrieval) belong to a trial."""
+    """Return whether `metric` has one value per clip; others (P of the shuffle test, retrieval) have one per trial."""
     return metric.startswith(f"{EVALUATE}.") and not split_of(metric)[1].startswith("shuffle_")
 
 

@@ -1,4 +1,4 @@
-"""What values a swept field may take: one model per kind of domain, with its fields named as in the YAML file."""
+"""Domains of swept fields: one model per kind of domain, with the field names of the YAML file."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from pydantic import (
 from trainables.config.base import Config
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
-"""One value of a field. Tuples are not swept: samplers and databases know scalars only."""
+"""One value of a field. Tuples cannot be swept: samplers and databases support only scalars."""
 
 Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
 Integer = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
@@ -28,7 +28,7 @@ PositiveInteger = Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
 MAX_STEPS = 1_000_000
 MAX_PROBES = 64
-"""Ranges with at most so many values are checked value by value, larger ones at both ends and once between."""
+"""Largest number of values for which each value is checked; larger ranges are checked at both ends and once between."""
 
 
 class Suggester(Protocol):
@@ -38,22 +38,22 @@ class Suggester(Protocol):
         """Return one of `options`."""
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        """Return a number between `low` and `high` (both included), a whole number of `step` above `low` if given."""
+        """Return a number in [low, high]; with `step`, `low + k * step` for an integer k."""
 
     def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
-        """Return an integer between `low` and `high` (both included), a whole number of `step` above `low`."""
+        """Return an integer in [low, high]: `low + k * step` for an integer k."""
 
 
 def same(a: Scalar, b: Scalar) -> bool:
-    """Tell whether two values are the same to a config: `1` is `1.0`, but not `true`."""
+    """Return whether two values are equal for a config: `1` equals `1.0`, but not `true`."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 class Domain(Config):
-    """The values of one field, and the condition under which it is swept at all."""
+    """The values of one field, and the condition under which the field is swept."""
 
     when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
-    """Other swept field to the value or values that it must have; otherwise this field stays as in `base`."""
+    """Other swept field to the value or values that it must have; otherwise this field has its value of `base`."""
 
     @field_validator("when", mode="before")
     @classmethod
@@ -70,7 +70,7 @@ class Domain(Config):
     @property
     @abstractmethod
     def size(self) -> int | None:
-        """How many values there are; None if there is no end of them."""
+        """The number of values; None if it is infinite."""
 
     @abstractmethod
     def values(self) -> tuple[Scalar, ...]:
@@ -78,11 +78,11 @@ class Domain(Config):
 
     @abstractmethod
     def bounds(self) -> tuple[Scalar, ...]:
-        """Return the outermost values: if they are right, those between are most likely too."""
+        """Return the outermost values: if they are valid, the values between are most likely valid, too."""
 
     @abstractmethod
     def contains(self, value: Scalar) -> bool:
-        """Tell whether `value` is one of the values."""
+        """Return whether `value` is one of the values."""
 
     @abstractmethod
     def suggest(self, name: str, suggester: Suggester) -> Scalar:
@@ -90,7 +90,7 @@ class Domain(Config):
 
     @abstractmethod
     def probes(self) -> tuple[Scalar, ...]:
-        """Return the values by which the domain is checked against the config."""
+        """Return the values with which the domain is checked against the config."""
 
 
 class Choice(Domain):
@@ -103,12 +103,12 @@ class Choice(Domain):
     def _no_value_twice(cls, choice: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         for index, value in enumerate(choice):
             if any(same(value, other) for other in choice[:index]):
-                raise ValueError(f"each value may stand there once, but {value!r} stands twice")
+                raise ValueError(f"each value may be listed once, but {value!r} is listed twice")
         return choice
 
     @property
     def is_numeric(self) -> bool:
-        """False: samplers treat options as unordered, whatever they are."""
+        """False: samplers treat options as unordered, even if they are numbers."""
         return False
 
     @property
@@ -121,7 +121,7 @@ class Choice(Domain):
         return self.choice
 
     def bounds(self) -> tuple[Scalar, ...]:
-        """Return all options: none lies between others."""
+        """Return all options, since they are unordered."""
         return self.choice
 
     def probes(self) -> tuple[Scalar, ...]:
@@ -129,7 +129,7 @@ class Choice(Domain):
         return self.choice
 
     def contains(self, value: Scalar) -> bool:
-        """Tell whether `value` is one of the options."""
+        """Return whether `value` is one of the options."""
         return any(same(value, option) for option in self.choice)
 
     def suggest(self, name: str, suggester: Suggester) -> Scalar:
@@ -158,7 +158,7 @@ class _Range(Domain):
 
     @property
     def quantum(self) -> float | None:
-        """The distance between neighbouring values, if there are only some."""
+        """The distance between neighbouring values; None for a continuous range."""
         return 1 if self.step is None and self.is_whole else self.step
 
     @property
@@ -184,14 +184,14 @@ class _Range(Domain):
         return self.ends
 
     def probes(self) -> tuple[Scalar, ...]:
-        """Return all values if they are few, else both ends and an uneven one between them."""
+        """Return all values if there are at most `MAX_PROBES`, else both ends and one value between them."""
         if self.size is not None and self.size <= MAX_PROBES:
             return self.values()
         low, high = self.ends
         return (low, high, self._nearest_step(low + 0.382 * (high - low)))
 
     def contains(self, value: Scalar) -> bool:
-        """Tell whether `value` is a number within the range and on a step."""
+        """Return whether `value` is a number within the range and on a step."""
         if isinstance(value, str | bool):
             return False
         low, high = self.ends
@@ -247,7 +247,7 @@ DOMAIN_KINDS = tuple(DOMAINS)
 
 
 def kind_of(domain: Domain) -> str:
-    """Return the key that names the kind of `domain` in the file."""
+    """Return the key of the kind of `domain` in the file."""
     return next(kind for kind, model in DOMAINS.items() if isinstance(domain, model))
 
 
@@ -282,12 +282,12 @@ AnyDomain = Annotated[
 
 
 def _check_step(low: float, high: float, *, step: float, is_log: bool) -> None:
-    """Refuse a step on a log scale, endless steps, and steps that do not end at the upper end."""
+    """Refuse a step on a log scale, too many steps, and steps that do not reach the upper end."""
     if is_log:
-        raise ValueError("a log domain takes no step (samplers would drop it silently); list the values with `choice`")
+        raise ValueError("a log domain takes no step (samplers would ignore it); list the values with `choice`")
     steps = (high - low) / step
     if not steps <= MAX_STEPS:
         raise ValueError(f"the step must divide the range into at most {MAX_STEPS} parts, but got {step}")
     if abs(steps - round(steps)) > 1e-6:
         last = float(f"{low + int(steps) * step:.12g}")
-        raise ValueError(f"steps of {step} from {low} must end at {high}, but the last ends at {last}; write that")
+        raise ValueError(f"steps of {step} from {low} must end at {high}, but the last ends at {last}; use {last}")

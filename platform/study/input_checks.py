@@ -1,4 +1,4 @@
-"""Checks what a study reads: the data set and the frozen networks."""
+"""Checks the inputs of a study: the data set and the pretrained networks."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -15,13 +15,13 @@ _log = logging.getLogger(__name__)
 
 
 def check_inputs(source: Source, config: TrialConfig, *, stages: Iterable[str], section: str) -> Iterator[Problem]:
-    """Tell what is wrong with the data set and the networks' sources, as far as `stages` need them.
+    """Yield the problems of the data set and of the pretrained networks, if `stages` need them.
 
     Args:
-        source: The file that asks for them.
-        config: What it comes to.
-        stages: Those that report what the study is about.
-        section: The key of the file under which overrides of config fields stand.
+        source: The file of the study.
+        config: The resolved config.
+        stages: The stages that report the study's metrics.
+        section: The key of the file with the overrides of config fields.
     """
     needed = ancestors(stages)
     if "data" in needed:
@@ -43,7 +43,7 @@ def check_inputs(source: Source, config: TrialConfig, *, stages: Iterable[str], 
 
 
 def _written(source: Source, section: str, field: str, what: str) -> Problem:
-    """Return a problem at the place of `field`, which may be a section or nested, or else of its section."""
+    """Return a problem at the location of `field`, which may be a section, or else without a line."""
     for path in sorted(source.places, key=len, reverse=True):
         dotted = ".".join(map(str, path[1:]))
         if path[0] == section and dotted != "" and f"{dotted}.".startswith(f"{field}."):

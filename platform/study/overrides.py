@@ -1,4 +1,4 @@
-"""Overrides of config fields as they stand in a file, and what `--set` changes in it."""
+"""Overrides of config fields in a file, and their changes by `--set`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +13,14 @@ from platform.study.yaml_source import KeyPath, Source
 
 @dataclass(frozen=True)
 class WrittenValue:
-    """A value and where it stands."""
+    """A value and its location in the file."""
 
     value: Any
     path: KeyPath
 
 
 def written_at(source: Source, *path: str | int) -> tuple[dict[str, WrittenValue], list[Problem]]:
-    """Return the overrides at `path` by dotted field, and what is wrong with how they are written."""
+    """Return the overrides at `path` by dotted field, and their problems."""
     raw: Any = source.data
     for key in path:
         raw = raw.get(key, {}) if isinstance(raw, dict) else raw[key]
@@ -46,26 +46,26 @@ def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tupl
 
 
 def absolute(field: str, value: Any) -> Any:
-    """Make the data set's folder absolute: workers have other working directories."""
+    """Make the path of the data set absolute: workers have other working directories."""
     return str(Path(value).expanduser().absolute()) if field == "dataset.path" else value
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What the command line may change in a kind of file."""
+    """The keys of a kind of file that the command line can change."""
 
     settable: tuple[str, ...]
-    """Keys of the file; all other names that `--set` is given are config fields."""
+    """Keys of the file that `--set` can change; all other names in `--set` are config fields."""
     section: str
-    """The key under which overrides of config fields stand."""
+    """The key with the overrides of config fields."""
     varied: str
-    """The key under which fields stand that are not to be set, since they vary."""
+    """The key with the fields that vary between trials. They cannot be set."""
 
 
 def apply_settings(
     settings: Sequence[str], *, source: Source, base: dict[str, WrittenValue], keys: Keys
 ) -> tuple[Source, dict[str, WrittenValue]]:
-    """Return `source` and `base` with what the command line sets, as `key=value`. Raises `UserError`."""
+    """Return `source` and `base` with the settings (`key=value`) of the command line. Raises `UserError`."""
     source, base = replace(source, data=dict(source.data), places=dict(source.places)), dict(base)
     problems = []
     for setting in settings:
@@ -77,7 +77,7 @@ def apply_settings(
         try:
             value = yaml_source.parse_value(text)
         except UserError:
-            problems.append(Problem(place, key, f"{text!r} is no YAML value"))
+            problems.append(Problem(place, key, f"{text!r} is not a YAML value"))
             continue
         problem = _set((key, value), place=place, source=source, base=base, keys=keys)
         if problem is not None:
@@ -89,7 +89,7 @@ def apply_settings(
 def _set(
     setting: tuple[str, Any], *, place: Place, source: Source, base: dict[str, WrittenValue], keys: Keys
 ) -> Problem | None:
-    """Change one key of `source` or `base` in place; return why it cannot be."""
+    """Change one key of `source` or `base` in place; return the problem if it cannot be changed."""
     key, value = setting
     if key in keys.settable:
         source.data[key] = value
@@ -99,9 +99,7 @@ def _set(
         return None
     swept = source.data.get(keys.varied)
     if isinstance(swept, dict) and key in swept:
-        return Problem(
-            place, key, f"is swept at {source.place((keys.varied, key))}; take it out there, or do not set it"
-        )
+        return Problem(place, key, f"is swept at {source.place((keys.varied, key))}; remove it there, or do not set it")
     if key not in config_fields():
         return Problem(place, key, f"there is no such key; {nearest(key, (*keys.settable, *config_fields()))}")
     path: KeyPath = (keys.section, key)

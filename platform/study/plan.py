@@ -1,4 +1,4 @@
-"""What a study will do, before it does it: distinct stage runs, what the store already holds, time and bytes."""
+"""The plan of a study: its distinct stage runs, those that are stored already, and forecasts of time and bytes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from storage.runs import RunStore
 from trainables.graph import STAGES, StageRun, ancestors
 
 _SAMPLE = 25
-"""Stored runs of a stage from which time and bytes are forecast."""
+"""Number of stored runs of a stage from which time and bytes are forecast."""
 
 FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
     "data": (25.0, 300_000_000),
@@ -33,17 +33,17 @@ FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
     "importance": (60.0, 200_000),
     "noop": (0.05, 1_000),
 }
-"""Seconds and bytes of one run with the phantom preset on two CPU cores, until the store knows better."""
+"""Seconds and bytes of one run with the phantom preset on two CPU cores. Used while no run of the stage is stored."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one run of a stage is expected to take."""
+    """The expected seconds and bytes of one run of a stage."""
 
     seconds: float
     bytes: int
     samples: int
-    """Stored runs of this stage, whatever their config, whose median this is; 0 for a first guess."""
+    """The number of stored runs of this stage, of any config, of which this is the median; 0 for a first guess."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class StagePlan:
 
     stage: str
     needed: int
-    """Uses by trials: the number of runs if every trial were on its own."""
+    """The number of runs if trials did not share runs."""
     shared: int
-    """Distinct runs that are done once, before the trials that need them."""
+    """Distinct runs that are executed once, before the trials that need them."""
     private: int
-    """Distinct runs that trials do themselves; an upper bound unless `exact`."""
+    """Distinct runs that trials execute themselves; an upper bound unless `exact`."""
     exact: bool
     cached: int
-    """Runs that need no work, among those known beforehand: see `Plan.cached`."""
+    """Runs that need no work, among the runs that are known in advance: see `Plan.cached`."""
     forecast: Forecast
 
     @property
@@ -69,63 +69,63 @@ class StagePlan:
 
     @property
     def to_do(self) -> int:
-        """Runs that are left to do."""
+        """The number of remaining runs."""
         return self.runs - self.cached
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study will do. Where a number of runs is an upper bound, forecasts are, too."""
+    """The plan of a study. If a number of runs is an upper bound, its forecasts are upper bounds, too."""
 
     shared: tuple[StageRun, ...]
-    """Run once before the trials that need them, inputs first."""
+    """Runs that are executed once before the trials that need them, inputs first."""
     stages: tuple[StagePlan, ...]
     """Every stage that is needed, inputs first."""
     trials: int
     """Points times repeats."""
     ended: int
-    """Trials of this study that an earlier call has finished."""
+    """The number of trials that earlier calls have finished."""
     cached: frozenset[str]
-    """Identities that need no work, among those known beforehand: the store holds them, or their trials have ended."""
+    """Known identities that need no work: the store has them, or their trials have ended."""
 
     @property
     def exact(self) -> bool:
-        """Whether every number of runs is known, none an upper bound."""
+        """Whether every number of runs is exact, not an upper bound."""
         return all(stage.exact for stage in self.stages)
 
     @property
     def to_do(self) -> int:
-        """Stage runs that are left to do."""
+        """The number of remaining stage runs."""
         return sum(stage.to_do for stage in self.stages)
 
     @property
     def seconds(self) -> float:
-        """Forecast of compute time, summed over the runs that are left to do."""
+        """Forecast of compute time, summed over the remaining runs."""
         return sum(stage.to_do * stage.forecast.seconds for stage in self.stages)
 
     @property
     def bytes(self) -> int:
-        """Forecast of what the store grows by."""
+        """Forecast of the bytes that are added to the store."""
         return sum(stage.to_do * stage.forecast.bytes for stage in self.stages)
 
     @property
     def seconds_shared(self) -> float:
-        """Forecast of the whole study's compute time, from nothing."""
+        """Forecast of the compute time of the whole study with an empty store."""
         return sum(stage.runs * stage.forecast.seconds for stage in self.stages)
 
     @property
     def seconds_alone(self) -> float:
-        """Forecast of its compute time if every trial were on its own."""
+        """Forecast of its compute time if trials did not share runs."""
         return sum(stage.needed * stage.forecast.seconds for stage in self.stages)
 
     @property
     def seconds_saved(self) -> float:
-        """Seconds of compute that sharing saves; a lower bound where numbers of runs are upper ones."""
+        """Compute time that sharing saves, in seconds; a lower bound if numbers of runs are upper bounds."""
         return self.seconds_alone - self.seconds_shared
 
 
 def make_plan(study: Study, store: Store) -> Plan:
-    """Plan `study` against what `store` holds. Writes nothing.
+    """Return the plan of `study`, given the runs in `store`. Writes nothing.
 
     Raises:
         storage.errors.UnavailableError: The store cannot be read.
@@ -141,15 +141,15 @@ def make_plan(study: Study, store: Store) -> Plan:
 
 @dataclass(frozen=True)
 class _Past:
-    """What an earlier call of the same study left on record."""
+    """The records of earlier calls of the same study."""
 
     points: frozenset[int]
-    """Those of which all repeats were proposed."""
+    """Points of which all repeats were proposed."""
     trials: frozenset[str]
-    """Trials that have ended, one way or another."""
+    """Trials that have ended, with any outcome."""
     runs: tuple[StageRun, ...]
     ended: frozenset[str]
-    """Identities of the runs of trials that have ended; the runs of stopped ones are not in the store."""
+    """Identities of the runs of trials that have ended; the runs of pruned trials are not in the store."""
     wanted: frozenset[str]
     """Identities of the runs of trials that were proposed and have not ended."""
 
@@ -175,13 +175,13 @@ def _past(study: Study, store: Store) -> _Past:
 
 @dataclass(frozen=True)
 class _KnownRuns:
-    """The stage runs that are known before the study goes on."""
+    """The stage runs that are known before the study continues."""
 
     runs: Mapping[str, StageRun]
     """By identity."""
     shared: frozenset[str]
     wanted: frozenset[str]
-    """Identities that a trial needs which has not ended."""
+    """Identities that an unfinished trial needs."""
     unknown_points: int
     """Points whose values are not known yet."""
 
@@ -219,13 +219,13 @@ def _stage_plan(study: Study, stage: str, known: _KnownRuns, cached: frozenset[s
 
 
 def _most_runs(study: Study, stage: str, *, points: int) -> int:
-    """Return how many distinct runs of `stage` that many points can have."""
+    """Return the largest possible number of distinct runs of `stage` for this number of `points`."""
     seeds = study.repeats if any(STAGES[name].seeded for name in ancestors([stage])) else 1
     relevant = [domain for field, domain in study.space.domains.items() if varying_stages([field], [stage])]
     if any(domain.size is None for domain in relevant):
         return seeds * points
     sizes = [(0 if domain.size is None else domain.size) + bool(domain.when) for domain in relevant]
-    return seeds * min(points, prod(sizes))  # + 1 above: a condition that fails leaves the field as in base
+    return seeds * min(points, prod(sizes))  # + 1 above: without its condition the field has its value of base
 
 
 def stored_runs(store: Store, stage: str) -> frozenset[str]:
@@ -235,10 +235,10 @@ def stored_runs(store: Store, stage: str) -> frozenset[str]:
 
 
 def forecast(store: Store, stage: str, stored: Iterable[str]) -> Forecast:
-    """Return what a run of `stage` is expected to take, by those that are `stored`."""
+    """Return the forecast of a run of `stage`, from the `stored` runs."""
     runs = RunStore(store, cache=Path())  # only manifests are read, nothing is cached
-    found = [runs.find(identity) for identity in islice(sorted(stored), _SAMPLE)]
-    manifests = [manifest for manifest in found if manifest is not None]
+    sample = [runs.find(identity) for identity in islice(sorted(stored), _SAMPLE)]
+    manifests = [manifest for manifest in sample if manifest is not None]
     if not manifests:
         return Forecast(*FIRST_GUESSES[stage], samples=0)
     sizes = [sum(file.size for file in manifest.files.values()) for manifest in manifests]

@@ -1,4 +1,4 @@
-"""Pre-registration: the design is frozen and hashed in the store before the first trial; what comes later is said."""
+"""Pre-registration: the design is hashed and stored before the first trial. Later changes are recorded amendments."""
 
 import difflib
 from collections.abc import Mapping
@@ -15,50 +15,50 @@ from storage.studies import load_amendments, load_definition, save_amendment
 from trainables.identity import digest
 
 KIND = "ablation"
-"""Under `kind` in the definition of a study that is no sweep."""
+"""The value of `kind` in the definition of an ablation. The definition of a sweep has no such key."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What was fixed before the first trial."""
+    """The design as it was registered before the first trial."""
 
     design: Design
     baseline: Mapping[str, str]
-    """Stage to the identity of its run in the baseline: other code, defaults or data make another ablation."""
+    """Stage to the identity of its run in the baseline: it changes with code, defaults and data."""
     sha256: str
-    """Of all of it."""
+    """The hash of design and baseline."""
 
 
 @dataclass(frozen=True)
 class Amendment:
-    """Seeds that were added when results were known already."""
+    """Seeds that were added after results were known."""
 
     seeds_before: int
     seeds: int
-    """How many there are since."""
+    """The number of seeds after the amendment."""
     time: float
     """Seconds since 1970."""
 
     @property
     def text(self) -> str:
-        """What happened, in words."""
+        """The amendment as text."""
         return f"seeds {self.seeds_before} -> {self.seeds}"
 
 
 def frozen(design: Design, baseline: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is kept of a design, with its hash, as JSON."""
+    """Return the registered definition of a design, with its hash, as JSON."""
     body = {"design": design.model_dump(mode="json"), "baseline": dict(baseline)}
     return {"kind": KIND, **body, "sha256": digest(body, length=64)}
 
 
 def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment, ...]]:
-    """Return what is on record for ablation `study`.
+    """Return the registration and the amendments of ablation `study`.
 
     Raises:
         storage.errors.NotFoundError: There is no such study.
         storage.errors.IntegrityError: The design does not match its hash.
         ValueError: It is a sweep.
-        UserError: It was made with a version that could run fractions of a factorial.
+        UserError: It is a fractional factorial, which only earlier versions could run.
     """
     definition = load_definition(store, study)["definition"]
     if definition.get("kind") != KIND:
@@ -76,26 +76,26 @@ def _refuse_fraction(study: str, design: Mapping[str, Any]) -> None:
     if factorial is not None and factorial.get("generators"):
         generators = ", ".join(factorial["generators"])
         raise UserError(
-            f"{study} cannot be read: it was made with a version of Mindsweep that could run fractions of a factorial "
-            f"(generators: {generators}); read it with that version, or begin a full factorial with --fork"
+            f"{study} cannot be read: it is a fractional factorial (generators: {generators}), which this version of "
+            "Mindsweep does not support; read it with the version that ran it, or run a full factorial with --fork"
         )
 
 
 def seeds_of(design: Design, amendments: tuple[Amendment, ...]) -> int:
-    """Return how many seeds there are by now."""
+    """Return the number of seeds, amendments included."""
     return amendments[-1].seeds if amendments else design.seeds
 
 
 def amend(store: Store, study: str, amendment: Amendment) -> None:
-    """Put an amendment on record. Raises `storage.errors.ExistsError` if another driver was faster."""
+    """Record an amendment. Raises `storage.errors.ExistsError` if another driver recorded one at the same time."""
     save_amendment(store, study, len(load_amendments(store, study)) + 1, asdict(amendment))
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Return what changed between two frozen designs, as a diff of YAML; empty if nothing."""
-    old, new = (yaml.safe_dump(_said(value), allow_unicode=True).splitlines() for value in (before, after))
+    """Return the changes between two registered designs as a diff of YAML; empty if they are equal."""
+    old, new = (yaml.safe_dump(_design_part(value), allow_unicode=True).splitlines() for value in (before, after))
     return "\n".join(difflib.unified_diff(old, new, "registered", "asked for", n=1, lineterm=""))
 
 
-def _said(value: Mapping[str, Any]) -> dict[str, Any]:
+def _design_part(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value[name] for name in ("design", "baseline") if name in value}

@@ -1,4 +1,4 @@
-"""The space of configs that a study searches: domains, conditions, constraints and points to try first."""
+"""The search space of a study: domains, conditions, constraints and points to try first."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -18,15 +18,15 @@ Point = dict[str, Scalar]
 
 @dataclass(frozen=True)
 class Space:
-    """The swept fields and everything that binds them."""
+    """The swept fields, their domains and their constraints."""
 
     domains: Mapping[str, AnyDomain]
     """Dotted field to domain, every field after those that its `when` names."""
     base: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted overrides that hold for every point."""
+    """Dotted overrides for all points."""
     constraints: tuple[Constraint, ...] = ()
     points: tuple[Point, ...] = ()
-    """Complete, allowed points that are tried first."""
+    """Complete and allowed points that are tried first."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -34,14 +34,14 @@ class Space:
         return tuple(self.domains)
 
     def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
-        """Tell whether the condition of the field `name` holds, given the `values` of those before it."""
+        """Return whether the condition of the field `name` holds, given the `values` of the fields before it."""
         return all(
             other in values and any(same(values[other], value) for value in allowed)
             for other, allowed in self.domains[name].when.items()
         )
 
     def suggest(self, suggester: Suggester) -> Point:
-        """Return a point, each field chosen by `suggester`; it may still violate a constraint."""
+        """Return a point whose values `suggester` chooses; it may violate a constraint."""
         values: Point = {}
         for name, domain in self.domains.items():
             if self.is_active(name, values):
@@ -49,11 +49,11 @@ class Space:
         return values
 
     def config(self, values: Mapping[str, Scalar]) -> TrialConfig:
-        """Return the full config of a point. Raises `pydantic.ValidationError` if there is none."""
+        """Return the full config of a point. Raises `pydantic.ValidationError` if the values are not valid."""
         return resolve({**self.base, **values})
 
     def violated(self, values: Mapping[str, Scalar]) -> str | None:
-        """Return what forbids a point, the text of a constraint or of the config's own check, or None."""
+        """Return the constraint or the check of the config that a point violates, as text, or None."""
         try:
             config = self.config(values)
         except ValidationError as error:
@@ -69,7 +69,7 @@ class Space:
         return None
 
     def size(self) -> int | None:
-        """Return the most points that a grid can have, conditions and constraints left aside; None if endless."""
+        """Return the number of points of the grid without conditions and constraints; None if it is infinite."""
         total = 1
         for domain in self.domains.values():
             if domain.size is None:
@@ -78,7 +78,7 @@ class Space:
         return total
 
     def grid(self) -> list[Point]:
-        """Return every allowed point of a space whose `size` is not None: those to try first, then the others."""
+        """Return all allowed points of a space with a finite `size`: first the points to try first, then the others."""
         return list(self._grid)
 
     @cached_property
@@ -99,7 +99,7 @@ class Space:
 
 @dataclass(frozen=True)
 class RandomSuggester:
-    """Draws every value at random, for checks and tests."""
+    """Draws all values at random, for checks and tests."""
 
     generator: random.Random
 
@@ -108,7 +108,7 @@ class RandomSuggester:
         return self.generator.choice(options)
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        """Return a number in the range, whatever the scale: checks need values, not a distribution."""
+        """Return a number in the range; `log` and `step` are ignored, since checks do not need the distribution."""
         return min(high, max(low, self.generator.uniform(low, high)))
 
     def integer(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:

@@ -17,7 +17,7 @@ from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.identity import identity_fields
 
 _DRAWS = 500
-"""Random points of which at least one must satisfy the constraints."""
+"""Number of random points; at least one of them must satisfy the constraints."""
 
 
 def check_fields(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
@@ -29,7 +29,7 @@ def check_fields(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
             known = [name for name in config_fields() if name in there]
             yield draft.problem("space", field, what=f"there is no such field; {nearest(field, known)}")
         elif field in there and field not in decisive:
-            what = "only says how or where to run and changes no result, so there is nothing to search"
+            what = "changes no result (it sets only how or where stages run), so it cannot be swept"
             yield draft.problem("space", field, what=what)
         else:
             yield from _check_values(draft, field, domain)
@@ -54,7 +54,7 @@ def _check_values(draft: Draft, field: str, domain: AnyDomain) -> Iterator[Probl
 
 
 def _wrong(draft: Draft, field: str, value: Scalar) -> str | None:
-    """Return why no config has `value` in `field`, or None."""
+    """Return why `value` is not valid for `field`, or None if it is valid."""
     try:
         return misread(field, value, resolve({**draft.base, field: value}))
     except ValidationError as error:
@@ -62,7 +62,10 @@ def _wrong(draft: Draft, field: str, value: Scalar) -> str | None:
     for entry in entries:
         if config_field(entry) == field:
             return explain({**entry, "loc": (field,)}, config_fields())
-    for other, domain in draft.domains.items():  # a check over several fields, which another swept field may satisfy
+    for (
+        other,
+        domain,
+    ) in draft.domains.items():  # a check of several fields may pass with another value of a swept field
         for rescue in domain.probes() if other != field else ():
             try:
                 resolve({**draft.base, field: value, other: rescue})
@@ -73,7 +76,7 @@ def _wrong(draft: Draft, field: str, value: Scalar) -> str | None:
 
 
 def misread(field: str, value: Any, config: TrialConfig) -> str | None:
-    """Return what is wrong if the config took `value` for something else, as `"4"` or `true` for a number."""
+    """Return the problem if the config converted `value` to another type, such as `"4"` or `true` to a number."""
     taken = flatten(config.model_dump()).get(field)
     if not isinstance(value, bool | int | float | str) or not isinstance(taken, bool | int | float | str):
         return None
@@ -85,32 +88,32 @@ def misread(field: str, value: Any, config: TrialConfig) -> str | None:
 
 
 def check_conditions(draft: Draft) -> Iterator[Problem]:
-    """Check that every `when` names another swept field and values that it has, and that none wait in a circle."""
+    """Check that every `when` names another swept field and its values, and that the conditions have no cycle."""
     for field, domain in draft.domains.items():
         for other, allowed in domain.when.items():
             if other not in draft.domains:
-                what = f"a condition needs a swept field, and this is none; {nearest(other, draft.domains)}"
+                what = f"{other} is not a swept field; {nearest(other, draft.domains)}"
                 yield draft.problem("space", field, "when", other, what=what)
                 continue
             for value in allowed:
                 if not draft.domains[other].contains(value):
-                    what = f"{value!r} is no value that {other} is swept over"
+                    what = f"{value!r} is not in the domain of {other}"
                     yield draft.problem("space", field, "when", other, what=what)
     try:
         in_dependency_order(draft.domains)
     except CycleError as error:
-        circle = error.args[1]
-        yield draft.problem("space", circle[0], "when", what=f"the conditions wait in a circle: {' -> '.join(circle)}")
+        cycle = error.args[1]
+        yield draft.problem("space", cycle[0], "when", what=f"the conditions form a cycle: {' -> '.join(cycle)}")
 
 
 def in_dependency_order(domains: Mapping[str, AnyDomain]) -> dict[str, AnyDomain]:
-    """Return `domains` with every field after those that its `when` names. Raises `graphlib.CycleError`."""
+    """Return `domains` sorted so that every field follows the fields of its `when`. Raises `graphlib.CycleError`."""
     names = TopologicalSorter({field: [*domain.when] for field, domain in domains.items()}).static_order()
     return {field: domains[field] for field in names if field in domains}
 
 
 def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constraint], list[Problem]]:
-    """Return the constraints, and what is wrong with the others."""
+    """Return the valid constraints, and the problems of the others."""
     known = flatten(config.model_dump())
     constraints, problems = [], []
     for index, text in enumerate(draft.constraints):
@@ -124,14 +127,14 @@ def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constrain
             what = f"there is no field {field}; {nearest(field, known)}"
             problems.append(draft.problem("constraints", index, what=what))
         if not unknown and not any(field in draft.domains for field in constraint.fields):
-            what = f"names no swept field, so it is the same everywhere; swept are: {', '.join(draft.domains)}"
+            what = f"names no swept field, so it is the same for all points; swept fields: {', '.join(draft.domains)}"
             problems.append(draft.problem("constraints", index, what=what))
         constraints.append(constraint)
     return constraints, problems
 
 
 def complete_points(draft: Draft, space: Space, config: TrialConfig) -> tuple[list[Point], list[Problem]]:
-    """Return the points to try first, fields that they leave out taken from `config`, and what is wrong with others."""
+    """Return the points to try first, with missing fields taken from `config`, and their problems."""
     defaults = flatten(config.model_dump())
     points: list[Point] = []
     problems: list[Problem] = []
@@ -162,13 +165,13 @@ def _check_point(draft: Draft, space: Space, index: int, defaults: Mapping[str, 
         if field not in space.domains:
             what = f"is not swept; {nearest(field, space.fields)}"
         elif field not in point:
-            what = f"is swept only when {_condition(space.domains[field])}; leave it out"
+            what = f"is swept only when {_condition(space.domains[field])}; remove it"
         else:
             continue
         yield draft.problem("points", index, field, what=what)
     for field, value in point.items():
         if not isinstance(value, bool | int | float | str) or not space.domains[field].contains(value):
-            subject = "is" if field in given else "is left out, and in `base` it is"
+            subject = "is" if field in given else "is missing, and in `base` it is"
             domain = space.domains[field].model_dump(by_alias=True, exclude_defaults=True)
             yield draft.problem("points", index, field, what=f"{subject} {value!r}, outside the domain {domain}")
 
@@ -178,7 +181,7 @@ def _condition(domain: AnyDomain) -> str:
 
 
 def check_not_void(draft: Draft, space: Space) -> Iterator[Problem]:
-    """Check that some point of the space is allowed."""
+    """Check that the space has an allowed point."""
     suggester = RandomSuggester(random.Random(0))
     violated: str | None = None
     for _ in range(_DRAWS):
@@ -187,5 +190,5 @@ def check_not_void(draft: Draft, space: Space) -> Iterator[Problem]:
             return
     key = "constraints" if space.constraints else "space"
     yield draft.problem(
-        key, what=f"leaves no point to try: {_DRAWS} random ones were tried, the last breaks: {violated}"
+        key, what=f"leaves no point to try: all of {_DRAWS} random points were refused, the last one by: {violated}"
     )

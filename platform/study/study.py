@@ -1,4 +1,4 @@
-"""A study: what is searched, for which targets, by which sampler and scheduler, and the trials it is made of."""
+"""A study: search space, targets, sampler, scheduler, and the trials that follow from them."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class FifoOptions(Config):
 
 
 class AshaOptions(Config):
-    """Asynchronous successive halving: at each rung only the best go on."""
+    """Asynchronous successive halving: at each rung only the best trials continue."""
 
     grace_epochs: Count = 1
     """Epochs of the first target's stage before a trial may be stopped; the first rung."""
@@ -39,7 +39,7 @@ class MedianOptions(Config):
     grace_epochs: Count = 1
     """Epochs of the first target's stage before a trial may be stopped."""
     min_trials: Count = 3
-    """Trials that must have reached an epoch before any is stopped there."""
+    """Number of trials that must have reached an epoch before a trial is stopped there."""
 
 
 SchedulerOptions = FifoOptions | AshaOptions | MedianOptions
@@ -48,19 +48,19 @@ SCHEDULERS: Mapping[str, type[SchedulerOptions]] = {"fifo": FifoOptions, "asha":
 
 REFUSED_SCHEDULERS: Mapping[str, str] = {
     "pbt": (
-        "population-based training changes a config while its network trains, so what comes out belongs to no one "
-        "config; here a stage run is a pure function of its config, cached and compared as such"
+        "population-based training changes a config while its network trains, so the result does not belong to a "
+        "single config; in Mindsweep a stage run is a function of its config and is cached and compared by it"
     )
 }
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """What an Optuna sampler can do; `platform.run.proposer` builds it."""
+    """The abilities of an Optuna sampler; `platform.run.proposer` creates the sampler."""
 
     purpose: str
     numeric_only: bool = False
-    """Whether all fields must be numeric ranges, always active."""
+    """Whether all fields must be numeric ranges without conditions."""
     max_targets: int | None = None
 
 
@@ -76,7 +76,7 @@ SAMPLERS: Mapping[str, Sampler] = {
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """Which scheduler stops trials early, and how."""
+    """The scheduler that stops trials early, and its options."""
 
     name: str
     options: SchedulerOptions
@@ -87,12 +87,12 @@ class SchedulerConfig:
 
 
 MAX_KNOWN_TRIALS = 10_000
-"""Trials of a grid whose stage runs are told apart one by one; of larger grids the rest is counted as distinct."""
+"""Trials of a grid whose distinct stage runs are counted exactly; each further trial counts as distinct."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table in words."""
+    """A table of texts."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -100,16 +100,16 @@ class Listing:
 
 @dataclass(frozen=True)
 class Study:
-    """A search space with everything that decides which trials are run; made by `study_file.load_study`."""
+    """A search space, and all settings that determine its trials. Use `sweep_file.load_study` to create it."""
 
     verb: ClassVar[str] = "sweep"
-    """The verb that runs it."""
+    """The verb of the command line that runs it."""
     has_optuna_journal: ClassVar[bool] = True
-    """Whether an Optuna study is kept of it, since its results decide what is tried next."""
+    """Whether its points are written to an Optuna study, because a sampler uses their results."""
     has_best: ClassVar[bool] = True
-    """Whether one of its points is chosen as the best."""
+    """Whether one of its points is selected as the best."""
     has_report: ClassVar[bool] = False
-    """Whether `platform.report` reports on it."""
+    """Whether `platform.report` can report on it."""
 
     name: str
     """The file's stem."""
@@ -118,34 +118,34 @@ class Study:
     sampler: str
     scheduler: SchedulerConfig
     trials: int
-    """Number of points; each is run once for every repeat."""
+    """Number of points; each point is run once per repeat."""
     repeats: int
     seed: int
     source: str
     """The YAML text."""
     path: str
     settings: tuple[str, ...] = ()
-    """What the command line changed in it, as `key=value`."""
+    """Settings of the command line, as `key=value`."""
     attempt: int = 1
-    """Raised by `--new-attempt`: the same definition, run once more."""
+    """Increased by `--new-attempt`: the same definition is run again."""
     notes: tuple[str, ...] = ()
-    """What there is to say about its file that is no mistake, such as equal conditions."""
+    """Notes on its file that are not errors, such as equal conditions."""
     amendments: tuple[Amendment, ...] = ()
     """Seeds that were added after an ablation was registered."""
 
     @cached_property
     def id(self) -> str:
-        """Name and definition: the same file continues its study, a changed one is another study."""
+        """Name and hash of the definition: the same file continues its study, a changed file is another study."""
         suffix = "" if self.attempt == 1 else f".{self.attempt}"
         return f"{self.name}-{digest(self.definition, length=8)}{suffix}"
 
     def continued(self, store: Store) -> Self | None:
-        """Return this attempt as `store` has it; None if another definition is stored under its id."""
+        """Return this attempt as it is in `store`; None if another definition is stored under its id."""
         return self  # the id holds the hash of the definition
 
     @property
     def base(self) -> Mapping[str, Any]:
-        """Dotted overrides that hold for every trial."""
+        """Dotted overrides for all trials."""
         return self.space.base
 
     @property
@@ -155,10 +155,10 @@ class Study:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """What the id is made of. The number of trials is not part of it: a study may be prolonged.
+        """The definition, whose hash is part of the id. It excludes the number of trials: a study can be extended.
 
-        `baseline` holds the identities of the targets' stages under `base`, so that other defaults, stage versions or
-        data make another study.
+        `baseline` has the identities of the targets' stages under `base`, so that a change of defaults, stage versions
+        or data gives another study.
         """
         config = self.space.config({})
         decisive = flatten(identity_fields(config))
@@ -199,13 +199,13 @@ class Study:
     def runs(self, config: TrialConfig, *, seed: int) -> tuple[StageRun, ...]:
         """Return the stage runs that the targets need under `config`, inputs first.
 
-        Outside content (a folder's files, weights) counts as it was when the study first looked: its trials are about
-        the same data, whatever happens to the files while it runs.
+        External content (data files, weights) is read once per study: all trials use the same identities, even if the
+        files change while the study runs.
         """
         return stage_runs(config, seed=seed, targets=self.stages, memory=self._memory)
 
     def shared_runs(self) -> tuple[StageRun, ...]:
-        """Return the stage runs that no swept field changes, one for each seed where it matters, inputs first."""
+        """Return the stage runs that no swept field changes, one per seed for seeded stages, inputs first."""
         config = self.space.config({})
         private = varying_stages(self.space.fields, self.stages)
         runs: dict[str, StageRun] = {}
@@ -216,13 +216,13 @@ class Study:
         return tuple(runs.values())
 
     def own_stages(self) -> tuple[str, ...]:
-        """Return the stages of which trials do runs themselves, inputs first; all other runs are shared ones."""
+        """Return the stages that trials run themselves, inputs first; the runs of all other stages are shared."""
         return varying_stages(self.space.fields, self.stages)
 
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
-        """Yield the trials that are known before results are, each with its point, but for the points in `skip`.
+        """Yield the trials that are known before there are results, each with its point, except the points in `skip`.
 
-        Of a large grid these are the first ones only.
+        Of a large grid, only the first trials are known.
         """
         points = self.space.grid() if self.sampler == "grid" else self.space.points
         for point, values in enumerate(points[: min(self.trials, MAX_KNOWN_TRIALS // self.repeats)]):
@@ -231,7 +231,7 @@ class Study:
                     yield point, self.spec(point, repeat, values)
 
     def known_configs(self) -> Iterable[Mapping[str, Any]]:
-        """Return configs, as JSON, that stand for all trials in what they need of a cluster: no need can be swept."""
+        """Return configs (as JSON) that represent the resources of all trials. Resources cannot be swept."""
         return [self.space.config({}).model_dump(mode="json")]
 
     def config_of(self, run: StageRun) -> TrialConfig:
@@ -239,36 +239,36 @@ class Study:
         return self.space.config({})
 
     def is_needed_by_all(self, run: StageRun) -> bool:
-        """Tell whether the study is void if `run`, one of `shared_runs`, fails."""
+        """Return whether all trials need `run`, one of `shared_runs`, so that the study ends if it fails."""
         return True
 
     def labels(self, repeat: int, values: Point) -> dict[str, str]:
-        """Return what every view shows beside a trial's values, so that trials can be grouped by it."""
+        """Return labels by which views can group trials, in addition to the trial's values."""
         return {}
 
     @property
     def report_figures(self) -> tuple[str, ...]:
-        """Figures that its report has beside the usual ones."""
+        """Additional figures in the report."""
         return ()
 
     @property
     def tags(self) -> dict[str, str]:
-        """What stands on the study's own page in MLflow before its first trial."""
+        """Tags of the study's own run in MLflow, set before its first trial."""
         return {}
 
     def summary(self, results: Iterable[tuple[Point, Mapping[str, float]]]) -> dict[str, float]:
-        """Return numbers for the study's own page, from the values and metrics of its completed trials."""
+        """Return metrics for the study's own run in MLflow, from the values and metrics of its completed trials."""
         return {}
 
     def trial_name(self, point: int, repeat: int) -> str:
-        """Return `t0007`, or `t0007-s1` where points are repeated."""
+        """Return `t0007`, or `t0007-s1` if points are repeated."""
         return f"t{point:04d}" if self.repeats == 1 else f"t{point:04d}-s{repeat}"
 
     def spec(self, point: int, repeat: int, values: Point) -> TrialSpec:
         """Return the trial that runs `values`, the `point`-th of the study, with the seed of the `repeat`-th repeat.
 
         Raises:
-            pydantic.ValidationError: The values make no config (`space.violated` tells beforehand).
+            pydantic.ValidationError: The values are not a valid config; check them with `space.violated` before.
         """
         config = self.space.config(values)
         seed = self.training_seed(repeat, values)
@@ -282,7 +282,7 @@ class Study:
         )
 
     def headline(self) -> dict[str, str]:
-        """Return what a plan says of the study first: names of lines to texts; the last one counts the trials."""
+        """Return the first lines of a plan: name of a line to its text. The last line has the number of trials."""
         options = [f"{key} {value}" for key, value in self.scheduler.to_json().items() if key != "name"]
         repeats = "" if self.repeats == 1 else f", each with {self.repeats} seeds: {self.trial_count} trials"
         return {
@@ -293,7 +293,7 @@ class Study:
         }
 
     def listing(self) -> Listing:
-        """Return what differs between trials: the swept fields with their values."""
+        """Return a table of the swept fields with their values."""
         domains = self.space.domains
         conditional = any(domain.when for domain in domains.values())
         rows = []
@@ -303,7 +303,7 @@ class Study:
         return Listing(("swept field", "values", *(("only when",) if conditional else ())), tuple(rows))
 
     def max_epochs(self) -> int:
-        """Return the most epochs that the first target's stage can train for, over the whole space."""
+        """Return the largest number of epochs of the first target's stage in the space."""
         section = self.targets[0].stage
         name = "noop.epochs" if section == "noop" else f"{section}.train.epochs"
         fixed = flatten(self.space.config({}).model_dump())[name]

@@ -1,4 +1,4 @@
-"""Checks what a search-space file asks for as a whole: targets, sampler, scheduler, number of trials."""
+"""Checks a search-space file as a whole: targets, sampler, scheduler, number of trials."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ MAX_GRID = 10_000
 
 @dataclass(frozen=True)
 class Parts:
-    """What of a study the checks have made."""
+    """The checked parts of a study."""
 
     space: Space
     targets: tuple[Metric, ...]
@@ -66,24 +66,24 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
                 what = explain(dict(entry), SCHEDULERS[name].model_fields)
                 yield draft.problem("scheduler", name, *entry["loc"], what=what)
     if name not in ("fifo", *REFUSED_SCHEDULERS) and len(draft.target) > 1:
-        what = f"{name} stops trials by one target, but there are {len(draft.target)}; use fifo"
+        what = f"{name} uses one target to stop trials, but there are {len(draft.target)}; use fifo"
         yield draft.problem("scheduler", what=what)
-    elif name in SCHEDULERS and name != "fifo" and not _told_by_epoch(draft.target[0]):
-        what = f"{name} stops trials by their epochs, but {draft.target[0]} is known only at the end; use fifo"
+    elif name in SCHEDULERS and name != "fifo" and not _has_epochs(draft.target[0]):
+        what = f"{name} needs a value per epoch, but {draft.target[0]} has one value at the end; use fifo"
         yield draft.problem("scheduler", what=what)
 
 
-def _told_by_epoch(target: str) -> bool:
-    """Tell whether the stage of `target` trains, so that it reports every epoch; true for what is no stage."""
+def _has_epochs(target: str) -> bool:
+    """Return whether the stage of `target` trains and reports every epoch; True if there is no such stage."""
     section = TrialConfig.model_fields.get(target.partition(".")[0])
     fields: Mapping[str, object] = getattr(section.annotation, "model_fields", {}) if section is not None else {}
     return section is None or "train" in fields or "epochs" in fields
 
 
 def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -> Parts:
-    """Return the parts of a study. Raises `UserError` with all that is wrong, the `problems` found before included."""
-    constraints, found = space_checks.parse_constraints(draft, config)
-    problems = [*problems, *found, *space_checks.check_fields(draft, config)]
+    """Return the parts of a study. Raises `UserError` with all problems, including the earlier `problems`."""
+    constraints, wrong_constraints = space_checks.parse_constraints(draft, config)
+    problems = [*problems, *wrong_constraints, *space_checks.check_fields(draft, config)]
     problems += space_checks.check_conditions(draft)
     targets = tuple(METRICS[name] for name in draft.target if name in METRICS)
     problems += [problem for metric in targets for problem in _check_comparable(draft, metric)]
@@ -105,16 +105,16 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
 
 
 def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
-    """Refuse to judge videos on validation clips of which none is made."""
+    """Refuse a target that is measured on validation clips if no validation clips are generated."""
     field = "generator.validation_clips"
     judged = [name for name in draft.target if name in METRICS and METRICS[name].stage == "evaluate"]
     if judged and config.generator.validation_clips == 0 and field not in draft.domains:
-        what = f"{judged[0]} is measured on validation clips, but {field} is 0; set it under base, to 24 or so"
+        what = f"{judged[0]} is measured on validation clips, but {field} is 0; set it under base, for example to 24"
         yield draft.problem("target", what=what)
 
 
 def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:
-    """Refuse a target whose scale changes from trial to trial."""
+    """Refuse a target whose scale differs between trials."""
     changed = {field: sorted(filter(metric.scale_depends_on, touched(field))) for field in draft.domains}
     moving = [field for field, dependent in changed.items() if dependent]
     if not moving:
@@ -128,16 +128,16 @@ def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:
         else [name for name in would_do if METRICS[name].stage in varying_stages(draft.domains, [METRICS[name].stage])]
     )
     instead = (
-        f"these would do: {', '.join(useful)}"
+        f"comparable metrics: {', '.join(useful)}"
         if useful
-        else f"no metric is; make one study for each value of {', '.join(moving)}"
+        else f"no metric is comparable; run one study for each value of {', '.join(moving)}"
     )
     what = f"{metric.name} is not comparable across {', '.join(moving)}, on which its scale depends; {instead}"
     yield draft.problem("target", draft.target.index(metric.name), what=what)
 
 
 def _check_influence(draft: Draft, targets: tuple[Metric, ...]) -> Iterator[Problem]:
-    """Refuse fields that reach no target, and targets that no field reaches: the sweep would be pointless."""
+    """Refuse fields that change no target, and targets that no field changes."""
     for metric in targets:
         if metric.stage not in varying_stages(draft.domains, [metric.stage]):
             what = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
@@ -146,7 +146,7 @@ def _check_influence(draft: Draft, targets: tuple[Metric, ...]) -> Iterator[Prob
         if field.partition(".")[0] in TrialConfig.model_fields and not varying_stages(
             [field], [metric.stage for metric in targets]
         ):
-            what = f"changes nothing that {', '.join(draft.target)} depends on; take it out, or choose another target"
+            what = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"
             yield draft.problem("space", field, what=what)
 
 
@@ -155,17 +155,17 @@ def _check_sampler(draft: Draft) -> Iterator[Problem]:
     if draft.sampler == "grid":
         yield from _check_grid(draft)
     elif draft.trials is None:
-        yield draft.problem("trials", what="is missing; say how many points to try (only a grid knows by itself)")
+        yield draft.problem("trials", what="is missing; set the number of points to try (only a grid does not need it)")
     if sampler.max_targets is not None and len(draft.target) > sampler.max_targets:
         others = [name for name, other in SAMPLERS.items() if other.max_targets is None]
         what = (
-            f"{draft.sampler} takes one target, but there are {len(draft.target)}; these would do: {', '.join(others)}"
+            f"{draft.sampler} supports one target, but there are {len(draft.target)}; use one of: {', '.join(others)}"
         )
         yield draft.problem("sampler", what=what)
     if sampler.numeric_only:
         for field, domain in draft.domains.items():
             if not domain.is_numeric or domain.when:
-                what = f"{draft.sampler} takes numeric ranges without `when` only; use another sampler or domain"
+                what = f"{draft.sampler} supports only numeric ranges without `when`; use another sampler or domain"
                 yield draft.problem("space", field, what=what)
         if len(draft.domains) < 2:
             yield draft.problem("sampler", what=f"{draft.sampler} needs at least two fields; use tpe or gp for one")
@@ -175,7 +175,7 @@ def _check_grid(draft: Draft) -> Iterator[Problem]:
     for field, domain in draft.domains.items():
         if domain.size is None:
             yield draft.problem(
-                "space", field, what="has no end of values, so there is no grid; give a step or a choice"
+                "space", field, what="has infinitely many values, so there is no grid; set a step or use choice"
             )
     size = Space(draft.domains).size()
     if size is not None and size > MAX_GRID:

@@ -1,4 +1,4 @@
-"""Reads a search-space file into a `Study`, or tells all that is wrong with it."""
+"""Reads a search-space file into a `Study`, or reports all its problems."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,17 +31,17 @@ class StudyFile(Config):
     scheduler: dict[str, dict[str, Any]] = {"fifo": {}}  # noqa: RUF012 (pydantic copies it)
     """Name, or name and options: `{asha: {grace_epochs: 5}}`."""
     trials: Annotated[PositiveInteger, Field(le=100_000)] | None = None
-    """Points to try; may be left out for a grid only, which then is tried as a whole."""
+    """Number of points to try. Optional for a grid only: the whole grid is then tried."""
     repeats: Annotated[PositiveInteger, Field(le=1000)] = 1
-    """How often each point is trained, with the seeds `seed`, `seed + 1`, ..."""
+    """Number of times each point is trained, with the seeds `seed`, `seed + 1`, ..."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
-    """Of the sampler, and the training seed of the first repeat."""
+    """Seed of the sampler, and training seed of the first repeat."""
     base: dict[str, Any] = Field(default_factory=dict)
-    """Overrides that hold for every trial, dotted or nested."""
+    """Overrides for all trials, dotted or nested."""
     constraints: tuple[StrictStr, ...] = ()
-    """Conditions between config fields that every point must meet, such as `motion.width >= motion.attention_width`."""
+    """Expressions over config fields that every point must satisfy: `motion.width >= motion.attention_width`."""
     points: tuple[dict[str, Any], ...] = ()
-    """Tried first; fields that a point leaves out are as in `base`."""
+    """Points to try first; a missing field has its value of `base`."""
 
     @field_validator("target", mode="before")
     @classmethod
@@ -62,26 +62,26 @@ _KEYS = Keys(("target", "sampler", "scheduler", "trials", "repeats", "seed"), se
 
 
 SEARCH_SPACES = Path("search_spaces")
-"""Where the project's own files lie, seen from its root, where commands are run."""
+"""The folder of the project's own files, relative to its root. Commands are run there."""
 
 
 def load_study(path: Path, settings: Sequence[str] = ()) -> Study:
-    """Read `path`, change it by `settings` (`key=value`), and check all of it.
+    """Read `path`, apply `settings` (`key=value`), and check the result.
 
     Raises:
-        UserError: All that is wrong, with file, line and column.
+        UserError: The file has problems; lists all of them with file, line and column.
     """
     return build_study(read_named(path, SEARCH_SPACES), name=path.stem, settings=settings)
 
 
 def read_named(path: Path, ours: Path) -> Source:
-    """Read a file whose name names a study; the project's own files of its kind lie in `ours`. Raises `UserError`."""
+    """Read the file of a study. `ours` is the folder of the project's own files of this kind. Raises `UserError`."""
     if not path.exists():
         there = [str(file) for folder in (path.parent, ours) for file in folder.glob("*.yaml")]
         raise UserError(f"{path}: there is no such file" + (f"; {nearest(str(path), there)}" if there else ""))
     source = yaml_source.read(path)
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem) is None:
-        raise UserError(f"{path}: the file's name names the study, so it may hold letters, digits, - and _ only")
+        raise UserError(f"{path}: the file's name is the name of the study: use only letters, digits, - and _")
     return source
 
 

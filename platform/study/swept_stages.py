@@ -1,4 +1,4 @@
-"""What a swept field changes: config fields, and the stages whose runs then differ."""
+"""The effect of swept fields: the config fields that they change, and the stages whose runs then differ."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ _SETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"preset": PRESETS, "prof
 
 
 def touched(field: str) -> frozenset[str]:
-    """Return the dotted config fields that change with `field`: itself, and what a preset or profile sets."""
+    """Return the dotted config fields that change with `field`: itself, and the fields of a preset or profile."""
     return frozenset((field, *(name for table in _SETS.get(field, {}).values() for name in table)))
 
 
 def varying_stages(fields: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
-    """Return those stages needed for the stages `targets` whose runs differ when `fields` do, inputs first."""
+    """Return the stages whose runs differ when `fields` differ, inputs first; only stages that `targets` need."""
     sections = {name.partition(".")[0] for field in fields for name in touched(field)}
     varying: dict[str, None] = {}
     for name in ancestors(targets):

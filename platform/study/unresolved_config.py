@@ -1,4 +1,4 @@
-"""What a search-space file says, as it is while it is being checked."""
+"""A search-space file while it is being checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from platform.study.yaml_source import Source
 
 @dataclass(frozen=True)
 class Draft:
-    """A file whose keys have the right types; whether they make sense together is not known yet."""
+    """A file whose keys have the right types, but are not yet checked together."""
 
     source: Source
     target: tuple[str, ...]
@@ -26,5 +26,5 @@ class Draft:
     """Dotted overrides."""
 
     def problem(self, *path: str | int, what: str) -> Problem:
-        """Return the problem `what` with what stands at `path` in the file."""
+        """Return the problem `what` of the value at `path` in the file."""
         return self.source.problem(path, what)

@@ -1,7 +1,7 @@
-"""Reads YAML safely and remembers where every key and item was written.
+"""Reads YAML safely and remembers the location of every key and item.
 
-A strict subset of YAML 1.2: one document, a mapping at the top, words as keys, no duplicate keys, no aliases, no tags.
-`1e-3` is a number, `yes`, `on` and dates are words.
+It accepts a strict subset of YAML 1.2: one document, a mapping at the top, strings as keys, no duplicate keys, no
+aliases, no tags. `1e-3` is a number; `yes`, `on` and dates are strings.
 """
 
 import math
@@ -20,19 +20,19 @@ KeyPath = tuple[str | int, ...]
 _MAX_BYTES = 64 * 1024
 _MAX_DEPTH = 20
 _MAX_DIGITS = 300
-"""Python reads longer integers in quadratic time, and no field holds them."""
+"""Python parses longer integers in quadratic time, and no field needs them."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only; nothing is constructed by PyYAML."""
+    """Composes nodes only; PyYAML constructs no objects."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node, unless it is an alias or lies too deep."""
+        """Compose one node, unless it is an alias or nested too deeply."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(None, None, "aliases are not read here; write the value out again", mark)
+            raise yaml.MarkedYAMLError(None, None, "aliases are not supported; repeat the value", mark)
         if self.depth == _MAX_DEPTH:
             raise yaml.MarkedYAMLError(None, None, f"nested deeper than {_MAX_DEPTH} levels", mark)
         self.depth += 1
@@ -90,23 +90,23 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says, and where. Paths are keys and list indices from the top, as they stand in the file."""
+    """The content of a file with locations. Paths are keys and list indices from the top of the file."""
 
     path: str
     text: str
     data: dict[str, Any]
     places: dict[KeyPath, Place]
-    """Where each key, or each item of a list, begins."""
+    """Path to the location of each key and each item of a list."""
 
     def place(self, path: KeyPath) -> Place:
-        """Return where `path` was written, or the nearest thing around it that was."""
+        """Return the location of `path`, or of the innermost part of it that is in the file."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
         return Place(1, 1, self.path)
 
     def problem(self, path: KeyPath, what: str) -> Problem:
-        """Return the problem `what` with the value at `path`, where a list of one may be written without brackets."""
+        """Return the problem `what` of the value at `path`. A list of one item may be written without brackets."""
         while path != () and isinstance(path[-1], int) and path not in self.places:
             path = path[:-1]
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
@@ -132,7 +132,7 @@ def read(path: Path) -> Source:
 
 
 def parse(text: str, *, path: str) -> Source:
-    """Parse YAML `text`, calling it `path` in messages. Raises `UserError` with all problems found."""
+    """Parse YAML `text`; messages name it `path`. Raises `UserError` with all problems."""
     if len(text) > _MAX_BYTES:
         raise UserError(f"{path}: longer than {_MAX_BYTES} characters; a study is described in under 60 lines")
     root = _compose(text, path)
@@ -146,7 +146,7 @@ def parse(text: str, *, path: str) -> Source:
 
 
 def parse_value(text: str) -> Any:
-    """Parse one YAML value, as it stands after `--set key=`. Raises `UserError` if it is none."""
+    """Parse one YAML value, as after `--set key=`. Raises `UserError` if it is not valid."""
     return parse(f"value: {text}", path="value").data.get("value")
 
 
@@ -157,7 +157,7 @@ def _compose(text: str, path: str) -> yaml.Node | None:
         return loader.get_single_node()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise UserError(f"{path}:{line}:1: the character {chr(error.character)!r} may not stand in YAML") from error
+        raise UserError(f"{path}:{line}:1: the character {chr(error.character)!r} is not allowed in YAML") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = Place(1, 1, path) if mark is None else Place(mark.line + 1, mark.column + 1, path)
@@ -169,7 +169,7 @@ def _compose(text: str, path: str) -> yaml.Node | None:
 
 
 def _convert(node: yaml.Node, *, source: Source, path: KeyPath, into: Any) -> Iterator[Problem]:
-    """Fill the dict or list `into` with what `node` holds, noting places; yield what is wrong."""
+    """Fill the dict or list `into` with the content of `node` and record locations; yield problems."""
     if isinstance(node, yaml.MappingNode):
         yield from _convert_mapping(node, source=source, path=path, into=into)
         return
@@ -185,7 +185,7 @@ def _convert_mapping(node: yaml.MappingNode, *, source: Source, path: KeyPath, i
         place = _place(key_node, source)
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
             written = key_node.value if isinstance(key_node, yaml.ScalarNode) else "this"
-            yield Problem(place, ".".join(map(str, path)), f"a key must be a word, but got {written}")
+            yield Problem(place, ".".join(map(str, path)), f"a key must be a string, but got {written}")
             continue
         key_path = (*path, key_node.value)
         if key_path in source.places:
@@ -200,14 +200,14 @@ def _convert_child(node: yaml.Node, *, source: Source, path: KeyPath, into: Any)
     if isinstance(node, yaml.CollectionNode):
         expected = "map" if isinstance(node, yaml.MappingNode) else "seq"
         if node.tag != f"tag:yaml.org,2002:{expected}":
-            yield source.problem(path, f"the tag {node.tag} is not read here; leave it out")
+            yield source.problem(path, f"the tag {node.tag} is not supported; remove it")
             return
         into[path[-1]] = {} if expected == "map" else []
         yield from _convert(node, source=source, path=path, into=into[path[-1]])
         return
     construct = _SCALARS.get(node.tag)
     if construct is None:
-        yield source.problem(path, f"the tag {node.tag} is not read here; leave it out")
+        yield source.problem(path, f"the tag {node.tag} is not supported; remove it")
         return
     try:
         into[path[-1]] = construct(node.value)

@@ -102,7 +102,7 @@ def test_more_seeds_are_an_amendment_that_stays(
     assert "there are no trials of small yet" in capsys.readouterr().err
     assert run(path, home) == 0
     assert run(path, home, "--add-seeds", "2", "--dry-run") == 0
-    assert "8 seeds = 16\nended      12 of 16 trials have ended before\n" in capsys.readouterr().out
+    assert "8 seeds = 16\nended      12 of 16 trials have already ended\n" in capsys.readouterr().out
     assert load_amendments(store, "small") == ()
     assert run(path, home, "--add-seeds", "2") == 0
     assert run(path, home) == 0
@@ -118,7 +118,7 @@ def test_mistakes_start_nothing(tmp_path: Path, home: Path, capsys: pytest.Captu
     path = written(tmp_path, NOOP + "scheduler: asha\n")
     assert run(path, home, "--json") == 2
     captured = capsys.readouterr()
-    assert "no trial of an ablation is stopped early" in captured.err
+    assert "early stopping is not allowed in an ablation" in captured.err
     assert json.loads(captured.out)["exit_code"] == 2
     assert run(tmp_path / "smal.yaml", home) == 2
     assert "did you mean" in capsys.readouterr().err

@@ -132,7 +132,7 @@ def test_a_study_of_before_files_were_recorded_is_refused(
     for key in list(store.list(f"studies/{driven[0].id}/calls/")):
         store.delete(key)
     assert run(resume, tmp_path, "small") == 2
-    assert "before files were kept on record" in capsys.readouterr().err
+    assert "before files were recorded" in capsys.readouterr().err
 
 
 def test_a_data_set_is_found_from_another_folder(

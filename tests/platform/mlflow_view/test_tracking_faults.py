@@ -126,7 +126,7 @@ def test_a_server_that_stays_away_is_told_once_and_written_later(
         tracking.close()
     assert "secret" not in caplog.text
     assert caplog.text.count("does not answer") == 1
-    assert f"MLflow lacks {len(events)} events of 1 trials" in caplog.text
+    assert f"missing in MLflow: {len(events)} events of 1 trials" in caplog.text
     assert "python -m platform.rebuild cmg-1a2b3c4d" in caplog.text
     mirror(folder, study, events)
     assert runs_by_name(folder)["t0000"].info.status == "FINISHED"

@@ -45,7 +45,7 @@ def test_a_trial_that_another_driver_went_on_with_stays_as_it_is(
     log.append("a", 0, theirs.to_json())
     assert Spool(tmp_path, "study", store=STORE).deliver(log) == 2
     assert list(log.read()) == [one.to_json() for one in (theirs, event("b", 0), event("b", 1))]
-    assert "another driver went on with ['a']" in caplog.text
+    assert "another driver continued ['a']" in caplog.text
 
 
 def test_a_line_that_a_power_cut_tore_is_left_out(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_two_drivers_on_one_study(tmp_path: Path) -> None:
     study = noop_study(tmp_path, "trials: 2")
     with (
         Lease(LocalStore(tmp_path / "store"), f"study-{study.id}"),
-        pytest.raises(UserError, match=f"another driver works on study {study.id}.*process {os.getpid()}"),
+        pytest.raises(UserError, match=f"another driver is running study {study.id}.*process {os.getpid()}"),
     ):
         run_study(study, options_in(tmp_path))
     assert events(study, tmp_path) == []

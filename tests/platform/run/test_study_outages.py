@@ -101,7 +101,7 @@ def test_mlflow_killed_and_started_again_in_mid_study(
     assert summary.trials["completed"] == 8
     assert at.after > 0, "it was killed in mid-study"
     assert caplog.text.count("MLflow does not answer; events are kept") == 1
-    assert "MLflow lacks" not in caplog.text
+    assert "missing in MLflow" not in caplog.text
     assert_all_arrived_once(study, options)
 
 
@@ -136,7 +136,7 @@ def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_
         store.rename(away)
         store.write_text("no folder")
 
-    with pytest.raises(StudyError, match=r"events wait in .*\n?.*once the store is back") as told:
+    with pytest.raises(StudyError, match=r"undelivered events are in .*\n?.*when the store can be reached") as told:
         run_study(study, options, views=lambda: [At(2, vanish)])
     assert f"python -m platform.sweep {study.path} --home {tmp_path}" in str(told.value)
     (spool,) = (tmp_path / "spool").iterdir()

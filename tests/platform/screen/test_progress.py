@@ -77,7 +77,7 @@ def test_trials_of_earlier_calls_are_counted_not_listed() -> None:
     progress.close()
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
-    assert lines[0] == "2 of 4 trials were finished before"
+    assert lines[0] == "2 of 4 trials were already finished"
     assert lines[1].startswith("[3/4] t0002 completed")
 
 

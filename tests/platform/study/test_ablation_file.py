@@ -33,7 +33,7 @@ def test_conditions_are_written_out_or_generated_in_the_order_of_the_file() -> N
     }
     assert design.conditions["wo_motion"].overrides == {"motion.kind": "per_frame_mlp"}
     assert design.conditions["wo_motion"].origin == "leave_one_out"
-    same = "per_frame and wo_motion are the same after resolution: their stage runs are done once"
+    same = "per_frame and wo_motion are the same after resolution: their stage runs are executed once"
     assert same in study.notes
     assert Design.model_validate(design.model_dump(mode="json")) == design
 
@@ -70,7 +70,7 @@ def test_a_level_that_the_baseline_has_is_no_condition() -> None:
     assert study.design.names == (BASELINE, "epochs-2")
     assert study.design.factorial is not None
     assert study.design.factorial.cells == {"epochs-1": BASELINE, "epochs-2": "epochs-2"}
-    assert study.notes == ("epochs-1 is the baseline itself: no trial of its own",)
+    assert study.notes == ("epochs-1 is equal to the baseline: it has no trials of its own",)
 
 
 def test_a_factorial_has_every_combination_of_levels_once() -> None:
@@ -112,10 +112,14 @@ def test_one_at_a_time_takes_a_named_set() -> None:
         (
             "half:",
             "baseline:",
-            "test.yaml:5:3: conditions.baseline: 'baseline' is the condition that overrides nothing",
+            "test.yaml:5:3: conditions.baseline: 'baseline' is reserved for the condition without overrides",
         ),
-        ("half:", "a/b:", "test.yaml:5:3: conditions.a/b: 'a/b' names trials and files"),
-        ("conditions:\n  half: {noop.value: 0.5}\n", "", "test.yaml:1:1: conditions: there is none; name one under"),
+        ("half:", "a/b:", "test.yaml:5:3: conditions.a/b: 'a/b' is used in names of trials and files"),
+        (
+            "conditions:\n  half: {noop.value: 0.5}\n",
+            "",
+            "test.yaml:1:1: conditions: there is no condition; name one under",
+        ),
         (
             "noop.value]",
             "noop.valu]",
@@ -126,24 +130,24 @@ def test_one_at_a_time_takes_a_named_set() -> None:
         ("seeds: 6", "seeds: 6\nsubjects: [0, 0]", "test.yaml:3:15: subjects[1]: 0 is listed twice"),
         ("seeds: 6", "sed: 6", "test.yaml:2:1: sed: there is no such key; did you mean seed"),
         ("unit: seeds", "unit: blocks", "test.yaml:3:1: unit: there is no 'blocks'; there are: both, clips, seeds"),
-        ("unit: seeds", "unit: clips", "test.yaml:3:1: unit: noop.value is a number of a trial, not of a clip"),
+        ("unit: seeds", "unit: clips", "test.yaml:3:1: unit: noop.value has one value per trial, not per clip"),
         (
             "unit: seeds",
             "unit: seeds\nscheduler: asha",
-            "test.yaml:4:1: scheduler: no trial of an ablation is stopped early",
+            "test.yaml:4:1: scheduler: early stopping is not allowed in an ablation",
         ),
-        ("unit: seeds", "unit: seeds\nearly_stopping: 3", "test.yaml:4:1: early_stopping: no trial of an ablation is"),
+        ("unit: seeds", "unit: seeds\nearly_stopping: 3", "test.yaml:4:1: early_stopping: early stopping is not"),
         ("unit: seeds", "unit: seeds\nfamily: {haf: all}", "test.yaml:4:10: family.haf: there is no condition 'haf'; "),
         (
             "unit: seeds",
             "unit: seeds\nfamily: {half: [noop.v]}",
-            "test.yaml:4:10: family.half: noop.v is none of the p",
+            "test.yaml:4:10: family.half: noop.v is not a primary metric",
         ),
         ("unit: seeds", "unit: seeds\nfamily: {}", "test.yaml:4:1: family: declares no comparison"),
         (
             "unit: seeds",
             "unit: seeds\nfigures: [embedding_map]",
-            "test.yaml:4:1: figures: embedding_map needs the stage semantic, which noop does not",
+            "test.yaml:4:1: figures: embedding_map needs the stage semantic, but noop does not use it",
         ),
         (
             "unit: seeds",
@@ -153,7 +157,7 @@ def test_one_at_a_time_takes_a_named_set() -> None:
         (
             "unit: seeds",
             "unit: seeds\nmargins: {noop.v: 1}",
-            "test.yaml:4:11: margins.noop.v: is none of the primary m",
+            "test.yaml:4:11: margins.noop.v: is not a primary metric",
         ),
         (
             "unit: seeds",
@@ -216,7 +220,7 @@ def test_a_number_of_a_trial_stands_in_no_family_that_is_tested_over_clips() -> 
     ssim = "unit: both\nconditions: {a: {motion.depth: 3}}\n"
     text = "primary: [evaluate.test_ssim, motion.test_rollout_mse]\nseeds: 8\n" + ssim
     (line,) = complaints(text)
-    assert line.startswith("test.yaml:3:1: unit: motion.test_rollout_mse is a number of a trial, not of a clip")
+    assert line.startswith("test.yaml:3:1: unit: motion.test_rollout_mse has one value per trial, not per clip")
     assert build(text + "family: {a: [motion.test_rollout_mse]}\n").design.unit == "both", "which is seeds for it"
 
 

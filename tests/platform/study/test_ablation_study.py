@@ -83,7 +83,7 @@ def test_trials_are_named_and_seeded_by_block() -> None:
 
 def test_equal_conditions_share_every_stage_run() -> None:
     study = build(NOOP + "  same: {noop.value: 0.5}\n", "seeds=7")
-    assert study.notes == ("same and half are the same after resolution: their stage runs are done once",)
+    assert study.notes == ("same and half are the same after resolution: their stage runs are executed once",)
     assert Counter(study.uses.values()) == {1: 7, 2: 7}
 
 
@@ -112,7 +112,7 @@ def test_a_plan_knows_what_is_stored_and_what_has_ended(tmp_path: Path, capsys: 
     assert (plan.ended, plan.stages[0].to_do, plan.seconds) == (12, 0, 0.0)
     render_plan(plan, study, console=Console(width=120))
     text = capsys.readouterr().out
-    assert "12 of 12 trials have ended before" in text
+    assert "12 of 12 trials have already ended" in text
     assert "sharing saves" in text
     assert plan_json(plan, study)["stages"][0]["runs"] == 12
 

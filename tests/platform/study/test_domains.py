@@ -32,7 +32,7 @@ def test_each_kind_is_read_and_written_as_in_the_file(raw: dict[str, Any], model
         (3, "exactly one of the keys"),
         ({"choice": [1], "int": [1, 2]}, "exactly one of the keys"),
         ({"choice": []}, "at least 1 item"),
-        ({"choice": [1, 2, 1.0]}, "stands twice"),
+        ({"choice": [1, 2, 1.0]}, "is listed twice"),
         ({"choice": [[1, 2]]}, "valid"),
         ({"choice": [None]}, "valid"),
         ({"uniform": [2, 1]}, "lower end must be below the upper"),

@@ -151,7 +151,7 @@ def test_trials_that_have_ended_are_no_work_even_if_they_were_stopped(store: Sto
     assert plan.ended == 3
     assert counts(plan)["motion"] == (2 + 2, False, 2)  # two configs among four points, two points to come
     assert plan.stages[-1].to_do == 2
-    assert "3 of 6 trials have ended before" in rendered(plan, study)
+    assert "3 of 6 trials have already ended" in rendered(plan, study)
 
 
 def test_first_guesses_are_called_guesses(store: Store) -> None:

@@ -58,7 +58,7 @@ def stored(design: dict[str, Any]) -> MemoryStore:
 def test_a_registered_fraction_of_a_factorial_is_refused_with_the_reason() -> None:
     design = build().design.model_dump(mode="json")
     fraction = {"fields": {"a": [0, 1], "b": [0, 1]}, "generators": ["B=A"], "cells": {}, "aliases": ["A = B"]}
-    with pytest.raises(UserError, match=r"old cannot be read: .* fractions of a factorial \(generators: B=A\)"):
+    with pytest.raises(UserError, match=r"old cannot be read: .* fractional factorial \(generators: B=A\)"):
         registered(stored({**design, "factorial": fraction}), "old")
 
 

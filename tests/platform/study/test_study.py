@@ -151,7 +151,7 @@ def test_the_name_of_the_file_is_the_name_of_the_study(tmp_path: Path) -> None:
     assert load_study(path).name == "my_noop"
     odd = tmp_path / "my noop.yaml"
     odd.write_text(NOOP)
-    with pytest.raises(UserError, match="the file's name names the study"):
+    with pytest.raises(UserError, match="the file's name is the name of the study"):
         load_study(odd)
 
 

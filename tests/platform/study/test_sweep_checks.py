@@ -202,7 +202,7 @@ constraints:
             "1e-2]}",
             "1e-2], when: {motion.depth: 9}}\n  motion.depth: {int: [1, 4]}",
             "test.yaml:6:55: space.motion.train.lr.when.motion.depth:",
-            ["9 is no value that motion.depth is swept over"],
+            ["9 is not in the domain of motion.depth"],
         ),
         (
             "1e-2]}",
@@ -254,7 +254,7 @@ def test_a_target_whose_scale_is_swept_is_refused_with_those_that_would_do(
     (line,) = [line for line in lines if line.startswith("test.yaml:1:1: target:")]
     assert "is not comparable across" in line
     assert field.split(":")[0] in line
-    _, _, names = line.partition("these would do: ")
+    _, _, names = line.partition("comparable metrics: ")
     assert would_do in names.split(", ")
     assert would_not not in names
 
@@ -271,23 +271,23 @@ def test_no_metric_is_comparable_across_data_sets() -> None:
 
 def test_a_field_that_reaches_no_target_is_refused() -> None:
     lines = complaints(MOTION + "  semantic.alpha: {uniform: [0, 1]}\n")
-    what = "changes nothing that motion.rollout_mse depends on; take it out, or choose another target"
+    what = "changes nothing that motion.rollout_mse depends on; remove it, or choose another target"
     assert lines == [f"test.yaml:7:3: space.semantic.alpha: {what}"]
 
 
 def test_several_targets_exclude_early_stopping_and_cmaes() -> None:
     text = MOTION.replace("motion.rollout_mse", "[motion.rollout_mse, motion.teacher_forced_mse]")
-    assert "stops trials by one target" in complaints(text + "scheduler: asha\n")[0]
+    assert "uses one target to stop trials" in complaints(text + "scheduler: asha\n")[0]
     two = text + "  motion.dropout: {uniform: [0, 0.5]}\n"
     (line,) = complaints(two + "sampler: cmaes\n")
-    assert "cmaes takes one target" in line
+    assert "cmaes supports one target" in line
     assert "nsga2" in line
 
 
 def test_early_stopping_wants_a_target_that_is_told_by_epoch() -> None:
     text = MOTION.replace("motion.rollout_mse", "evaluate.epe")
     lines = complaints(text + "scheduler: median\n", "generator.validation_clips=4")
-    what = "median stops trials by their epochs, but evaluate.epe is known only at the end; use fifo"
+    what = "median needs a value per epoch, but evaluate.epe has one value at the end; use fifo"
     assert lines == [f"test.yaml:7:1: scheduler: {what}"]
 
 
@@ -321,7 +321,7 @@ def test_a_huge_grid_is_refused() -> None:
         ("sampler=tpee", ["--set sampler=tpee: sampler:", "did you mean tpe"]),
         ("motion.dept=3", ["--set motion.dept=3: motion.dept:", "did you mean motion.depth"]),
         ("motion.depth=deep", ["--set motion.depth=deep: base.motion.depth: must be a valid integer"]),
-        ("motion.depth=[", ["is no YAML value"]),
+        ("motion.depth=[", ["is not a YAML value"]),
         ("noop.value=0.5", ["is swept at test.yaml:4:3"]),
         ("trails=3", ["did you mean trials"]),
     ],
