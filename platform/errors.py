@@ -1,28 +1,28 @@
-"""Mistakes of the user: found before anything starts, told all at once, each with its place and the way out."""
+"""Errors for the user. Configuration errors are reported together, before anything starts, each with its location."""
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEW = 8
-"""So many names are listed even where a near one is known."""
+"""Largest number of names that a message lists in addition to the nearest ones."""
 
 
 class UserError(Exception):
-    """What the user asked for cannot be done; nothing was started. Its text is for the user, the exit code is 2."""
+    """The request of the user is not valid; nothing was started. The text is for the user, the exit code is 2."""
 
     exit_code = 2
 
 
 class StudyError(Exception):
-    """The study cannot go on, through no mistake in its definition. Its text is for the user, the exit code is 1."""
+    """The study cannot continue, although its definition is valid. The text is for the user, the exit code is 1."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something was written: a line and column (from 1) of a file, or an option of the command line (line 0)."""
+    """The location of a value: a line and column (from 1) of a file, or an option of the command line (line 0)."""
 
     line: int
     column: int
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake."""
+    """One configuration error."""
 
     place: Place
     key: str
@@ -47,14 +47,14 @@ class Problem:
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise one `UserError` that tells all `problems` in the order of the file; do nothing if there are none."""
+    """Raise one `UserError` with all `problems` in the order of the file; do nothing if there are none."""
     ordered = sorted(set(problems))
     if ordered:
         raise UserError("\n".join(map(str, ordered)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean ...?" where some of the `known` names are near, and the list of all where they are few."""
+    """Return "did you mean ...?" with the nearest of the `known` names, and the list of all if they are few."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if not near:

@@ -1,7 +1,7 @@
-"""What happens to trials, as typed events: the record from which every view (MLflow, Optuna, tables) is made.
+"""Typed events of trials: the record from which all views (MLflow, Optuna, tables) follow.
 
-Events are written to the store before any view sees them, one object each, numbered from 0 within their trial. There
-is one frozen class for each kind; `platform.record.trial_record` adds the events of a trial up.
+Events are written to the store before a view receives them: one object per event, numbered from 0 within the trial.
+Each kind has a frozen class. `platform.record.trial_record` reduces the events of a trial to its record.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEvent:
-    """One thing that happened to one trial."""
+    """One event of one trial."""
 
     kind: ClassVar[Kind]
     trial: str
     sequence: int
     time: float
-    """Seconds since 1970; views use it as the time stamp, so that mirroring twice writes the same."""
+    """Seconds since 1970. Views use it as time stamp, so mirroring an event twice writes the same entries."""
 
     @property
     def body(self) -> dict[str, Any]:
-        """What the kind adds, as plain JSON values; what is not known is left out."""
+        """The fields of this kind of event as plain JSON values, without unknown values."""
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
@@ -43,16 +43,16 @@ class TrialEvent:
         """Read what `to_json` wrote, of this version or an earlier one.
 
         Raises:
-            ValueError: The kind is unknown, or the object is no event.
+            ValueError: The kind is unknown, or the object is not an event.
         """
         try:
             head = {name: value[name] for name in ("trial", "sequence", "time")}
             kind, body = _KINDS[value["kind"]], value["body"]
             if len(value) > len(head) + 2:
-                raise ValueError(f"this is no event of a trial: it has more than {', '.join(_PARTS)}")
+                raise ValueError(f"this is not an event of a trial: it has other keys than {', '.join(_PARTS)}")
             return kind.read(head, body)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"this is no event of a trial ({type(error).__name__}: {error})") from error
+            raise ValueError(f"this is not an event of a trial ({type(error).__name__}: {error})") from error
 
     @classmethod
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
@@ -62,7 +62,7 @@ class TrialEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposed(TrialEvent):
-    """A trial was proposed: its values, its config and the stage runs that it consists of."""
+    """A trial was proposed: its values, its config and its stage runs."""
 
     kind = "proposed"
     point: int
@@ -75,7 +75,7 @@ class Proposed(TrialEvent):
     runs: Sequence[Mapping[str, Any]]
     """`StageRun` JSON, inputs first."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Of an ablation: condition, subject, seed, block."""
+    """For an ablation: condition, subject, seed, block."""
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
@@ -98,19 +98,19 @@ class Proposed(TrialEvent):
     @classmethod
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
-        known = {name: body[name] for name in ("point", "repeat", "seed", "values", "config", "runs")}
-        return cls(**head, **known, labels=body.get("labels", {}))
+        fields = {name: body[name] for name in ("point", "repeat", "seed", "values", "config", "runs")}
+        return cls(**head, **fields, labels=body.get("labels", {}))
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Why a trial was started once more."""
+    """Why a trial was retried."""
 
     cause: str
-    """`trainables.failure.Cause` of the attempt before."""
+    """`trainables.failure.Cause` of the previous attempt."""
     error: str | None = None
     micro_batch: Mapping[str, int] = field(default_factory=dict)
-    """Stage to the rows that it computes at a time from now on, where memory was short."""
+    """Stage to its new micro-batch in rows, after out of memory."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -120,7 +120,7 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True)
 class Started(TrialEvent):
-    """A worker began with the trial, for the first time or once more."""
+    """A worker started an attempt at the trial."""
 
     kind = "started"
     attempt: int
@@ -141,7 +141,7 @@ class Started(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Epochs(TrialEvent):
-    """Metrics of epochs, and what the worker used meanwhile."""
+    """Metrics of epochs, and resource samples of the worker."""
 
     kind = "epochs"
     rows: Sequence[Mapping[str, Any]]
@@ -162,40 +162,40 @@ class Epochs(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(TrialEvent):
-    """A trial ended, for good."""
+    """A trial ended and will not be retried."""
 
     kind = "finished"
     outcome: Outcome
     metrics: Mapping[str, float]
     """`stage.metric` to value."""
     error: str | None
-    """Traceback, or which metric had no finite value."""
+    """Traceback, or the metric without a finite value."""
     seconds: float
     runs: Mapping[str, Mapping[str, Any]]
     """Stage to {identity, reused, seconds}."""
     step: int | None = None
     """Last epoch of the target's stage."""
     cause: str | None = None
-    """Of a failure, `trainables.failure.Cause`; None in records of versions that did not tell."""
+    """`trainables.failure.Cause` of a failure; None in old records."""
     stage: str | None = None
-    """In which stage it failed."""
+    """The stage that failed."""
     spent: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by what they were spent on: queue, data, checkpoint, report, compute."""
+    """Activity to seconds: queue, data, checkpoint, report, compute."""
     warnings: Sequence[str] = ()
     workers: int | None = None
-    """How many the last attempt had, where that was a choice."""
+    """Number of workers of the last attempt, if it was variable."""
     attempts: int | None = None
     retries: Mapping[str, int] = field(default_factory=dict)
-    """Cause to how often it was started again because of it."""
+    """Cause of failure to the number of retries because of it."""
 
     @property
     def body(self) -> dict[str, Any]:
         """What it adds, as plain JSON values."""
         body: dict[str, Any] = {"outcome": self.outcome, "metrics": dict(self.metrics), "runs": dict(self.runs)}
         body |= {"error": self.error, "seconds": self.seconds, "step": self.step}
-        known = {"cause": self.cause, "stage": self.stage, "workers": self.workers, "attempts": self.attempts}
+        single = {"cause": self.cause, "stage": self.stage, "workers": self.workers, "attempts": self.attempts}
         several = {"time": dict(self.spent), "warnings": list(self.warnings), "retries": dict(self.retries)}
-        return body | {name: value for name, value in (known | several).items() if value not in (None, {}, [])}
+        return body | {name: value for name, value in (single | several).items() if value not in (None, {}, [])}
 
     @classmethod
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
@@ -213,13 +213,13 @@ _PARTS = ("trial", "sequence", "kind", "time", "body")
 
 
 class View(Protocol):
-    """Anything that mirrors events. Seeing an event twice must change nothing."""
+    """Anything that mirrors events. An event that it receives twice must have no further effect."""
 
     def see(self, event: TrialEvent) -> None:
-        """Take in one event, in order within its trial."""
+        """Receive one event. The events of a trial arrive in order."""
 
     def close(self) -> None:
-        """Write out what is pending. Called once, also after an error or Ctrl-C."""
+        """Write pending entries. Called once, also after an error or Ctrl-C."""
 
 
 SharedState = Literal["waiting", "running", "done", "cached", "failed"]
@@ -227,7 +227,7 @@ SharedState = Literal["waiting", "running", "done", "cached", "failed"]
 
 @runtime_checkable
 class SharedView(Protocol):
-    """A view that also shows the progress of shared stage runs; these belong to no trial, so no event tells of them."""
+    """A view that also shows the state of shared stage runs. They belong to no trial, so they have no events."""
 
     def shared(self, stage: str, identity: str, state: SharedState) -> None:
-        """Show the state of one of them."""
+        """Show the state of a shared stage run."""

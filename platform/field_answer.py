@@ -1,4 +1,4 @@
-"""What `--help-fields` and `--help-keys` answer: the fields and keys that can be written, with their meaning."""
+"""The answers of `--help-fields` and `--help-keys`: config fields and keys of files, with their meaning."""
 
 import argparse
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from platform.study.field_help import FieldHelp, config_help, matching
 
 
 def field_answer(arguments: argparse.Namespace, keys: Callable[[], tuple[FieldHelp, ...]]) -> Answer | None:
-    """Return the list that was asked for; None if none was. `keys` returns the keys of the verb's file.
+    """Return the requested list; None if no list was requested. `keys` returns the keys of the verb's file.
 
     Raises:
-        UserError: Nothing lies below the prefix.
+        UserError: No field or key has the prefix.
     """
     if arguments.help_fields is not None:
         return _listed("--help-fields", arguments.help_fields, config_help())
@@ -23,8 +23,8 @@ def field_answer(arguments: argparse.Namespace, keys: Callable[[], tuple[FieldHe
 
 
 def _listed(option: str, prefix: str, entries: tuple[FieldHelp, ...]) -> Answer:
-    found = matching(entries, prefix)
-    if not found:
+    matches = matching(entries, prefix)
+    if not matches:
         names = {name for entry in entries for name in (entry.name, entry.name.rpartition(".")[0]) if name}
-        raise UserError(f"{option} {prefix}: nothing has this name; {nearest(prefix, names)}")
-    return Answer({"fields": [entry.to_json() for entry in found]}, lambda console: render_fields(found, console))
+        raise UserError(f"{option} {prefix}: there is no such field or key; {nearest(prefix, names)}")
+    return Answer({"fields": [entry.to_json() for entry in matches]}, lambda console: render_fields(matches, console))

@@ -15,7 +15,7 @@ from storage.uri import open_store
 
 
 def launch(study: Study, options: Options) -> Summary:
-    """Run what is left to do of `study`, shown by all views; raises as `run_study`.
+    """Run the unfinished trials of `study` with all views; raises as `run_study`.
 
     Example:
         >>> summary = launch(load_study(Path("search_spaces/cmg.yaml")), options)  # doctest: +SKIP
@@ -24,7 +24,7 @@ def launch(study: Study, options: Options) -> Summary:
 
 
 def default_views(study: Study, options: Options) -> list[View]:
-    """Return the Optuna journal of a search, tables, MLflow, and progress on the terminal, which is closed last."""
+    """Return the Optuna journal of a sweep, tables, MLflow, and progress on the terminal, which is closed last."""
     home, store = options.home, open_store(options.store)
     runs = RunStore(store, cache=home / "scratch" / "cache")
     journal: list[View] = [OptunaView(study, home=home)] if study.has_optuna_journal else []

@@ -1,4 +1,4 @@
-"""Where and how a study runs, and the opening of what the options name. Nothing here touches Ray, Optuna or MLflow."""
+"""Options for where and how a study runs, and opening the store that they name. Without Ray, Optuna and MLflow."""
 
 import os
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ DEFAULT_HOME = "runs"
 
 @dataclass(frozen=True)
 class Options:
-    """Where and how a study runs. Nothing here changes what comes out."""
+    """Where and how a study runs. The options do not change results."""
 
     home: Path
-    """Absolute; everything that a run makes lies in it, unless `store` or `tracking` say otherwise."""
+    """Absolute path of the folder for all outputs, except those that go to another `store` or `tracking`."""
     store: str
     """URI of the object store."""
     tracking: str
     """URI of the MLflow server or database."""
     address: str | None = None
-    """Ray cluster to join; None starts one here."""
+    """Ray cluster to connect to; None starts one on this machine."""
     max_concurrent: int | None = None
-    """Trials at a time; None takes what the cluster holds."""
+    """Largest number of trials at a time; None: as many as the cluster has room for."""
     stage_deadline: float | None = None
-    """Seconds without an epoch or a new stage after which a trial counts as hanging; None waits for ever."""
+    """Seconds without a new epoch or stage after which a trial counts as stalled; None: no limit."""
     inline: bool = False
     """Whether the study runs in this process, one trial at a time, without Ray: for debugging."""
     new_attempt: bool = False
@@ -41,15 +41,15 @@ class Options:
 
 
 def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the absolute folder for all results: as given, or MINDSWEEP_HOME, or `runs` here."""
+    """Return the absolute home folder: `given`, or MINDSWEEP_HOME, or `runs` in the working directory."""
     home = given if given is not None else Path(environment.get("MINDSWEEP_HOME", DEFAULT_HOME))
     return home.expanduser().absolute()
 
 
 def open_readable(options: Options) -> Store:
-    """Return the store, touching neither disk nor network. Raises `UserError` for an unknown kind of URI."""
+    """Return the store without access to disk or network. Raises `UserError` for an unknown kind of URI."""
     try:
-        limit_here()  # of the cache for what a remote store holds
+        limit_here()  # of the cache for remote stores
     except ValueError as error:
         raise UserError(str(error)) from error
     try:
@@ -59,9 +59,9 @@ def open_readable(options: Options) -> Store:
 
 
 def open_writable(options: Options) -> Store:
-    """Return the store once it is known that results can be kept, in it, in the home and in MLflow.
+    """Return the store after a check that store, home and MLflow are writable.
 
-    Leaves nothing behind if they cannot.
+    If they are not, no files are left.
 
     Raises:
         UserError: The home, the store or the tracking database cannot be reached or written.
@@ -69,7 +69,7 @@ def open_writable(options: Options) -> Store:
     store = open_readable(options)
     existing = next(folder for folder in (options.home, *options.home.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"--home: {options.home} cannot be made: {existing} is not a folder that you can write to")
+        raise UserError(f"--home: {options.home} cannot be created: {existing} is not a writable folder")
     check_tracking(options.tracking)
     try:
         check_store(open_store(options.store, patience=FIRST_LOOK))

@@ -1,4 +1,4 @@
-"""What `sweep`, `ablate` and `resume` answer: the plan of a dry run, or how the study stands after its run."""
+"""The answers of `sweep`, `ablate` and `resume`: the plan of a dry run, or the summary after a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,14 +29,14 @@ def _plan(study: Study, store: Store, options: Options) -> Answer:
 
 
 def _run(study: Study, store: Store, options: Options) -> Answer:
-    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: mistakes come first
+    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: check the arguments first
 
     for note in study.notes:
         _tell(note)
     try:
         summary = launch(study, options)
     except StudyError:
-        _report(study, store, options)  # on what there is
+        _report(study, store, options)  # on the existing results
         raise
     if summary.interrupted:
         _tell(_how_to_continue(study))
@@ -46,7 +46,7 @@ def _run(study: Study, store: Store, options: Options) -> Answer:
 
 
 def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
-    """Write the report, print its answers, attach it to the study's run in MLflow; return what `--json` says of it."""
+    """Write the report, print its answers, and attach it to the study's run in MLflow; return its part of `--json`."""
     if not study.has_report:
         return {}
     from platform.mlflow_view.attached_report import attach_report
@@ -54,11 +54,11 @@ def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
 
     try:
         page, report = make_report(store, study.id, options.home / "reports" / study.id)
-    except Exception as error:  # the results are in the store: what is wrong with their report must not hide them
+    except Exception as error:  # the results are stored: an error of the report must not hide them
         why = without_secrets(f"{type(error).__name__}: {error}")
         _tell(
-            f"the results are stored, but their report could not be made: {why}\n"
-            f"make it again: python -m platform.report {study.id}"
+            f"the results are stored, but the report could not be written: {why}\n"
+            f"write it again with: python -m platform.report {study.id}"
         )
         return {"report_error": why}
     answers = [text for _, text in report.answers]

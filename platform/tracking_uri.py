@@ -1,4 +1,4 @@
-"""Which tracking URIs exist, whether one answers, and how to name one without its secrets. Does not import mlflow."""
+"""Tracking URIs: kinds, checks that they can be reached, and removal of secrets. Does not import mlflow."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from platform.errors import UserError
 
 _DATABASES = {"postgresql": 5432, "mysql": 3306}
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb"}
-"""What speaks to a database whose URI does not say, as in `postgresql+psycopg://`."""
+"""Default driver for a database URI without driver (`postgresql+psycopg://` names one)."""
 _KNOWN = "sqlite:///FILE, http://HOST:PORT, https://HOST, postgresql://HOST/NAME, mysql://HOST/NAME"
 _SECRET = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def default_tracking(home: Path) -> str:
-    """Return the URI of the database that a study uses unless told otherwise."""
+    """Return the URI of the database that a study uses by default."""
     return f"sqlite:///{home.resolve()}/mlflow.db"
 
 
@@ -29,10 +29,10 @@ def without_secrets(text: str) -> str:
 
 
 def check_tracking(uri: str, *, timeout: float = 5.0) -> None:
-    """Return if `uri` can be written to, as far as a second or two can tell.
+    """Check within a few seconds that `uri` can be reached and, for a file, is writable.
 
     Raises:
-        UserError: The scheme is unknown, or nothing answers there.
+        UserError: The scheme is unknown, or the server or database does not answer.
     """
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme == "sqlite":
@@ -43,16 +43,16 @@ def check_tracking(uri: str, *, timeout: float = 5.0) -> None:
         _check_driver(uri)
         _check_database(uri, _DATABASES[scheme], timeout)
     else:
-        raise UserError(f"--tracking: no tracking URI starts like {without_secrets(uri)!r}; these do: {_KNOWN}")
+        raise UserError(f"--tracking: {without_secrets(uri)!r} is not a tracking URI; it must be like one of: {_KNOWN}")
 
 
 def is_server(uri: str) -> bool:
-    """Tell whether `uri` names a server that speaks HTTP, and not a database."""
+    """Return whether `uri` is that of an HTTP server, not of a database."""
     return uri.startswith(("http://", "https://"))
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the file of an SQLite URI, or None for others."""
+    """Return the file of an SQLite URI, or None for other URIs."""
     scheme, _, path = uri.partition(":///")
     return Path(path) if scheme == "sqlite" else None
 
@@ -74,7 +74,7 @@ def _check_server(uri: str, timeout: float) -> None:
         with urllib.request.urlopen(health, timeout=timeout):
             return
     except urllib.error.HTTPError:
-        return  # it answers; a proxy may ask for the credentials that the client will send
+        return  # it answers; a proxy may require the credentials that the client sends
     except (OSError, ValueError) as error:
         raise UserError(f"--tracking: {without_secrets(uri)} does not answer: {error}") from None
 
@@ -83,8 +83,10 @@ def _check_driver(uri: str) -> None:
     scheme, _, named = urlsplit(uri).scheme.partition("+")
     driver = named if named != "" else _DRIVERS[scheme]
     if find_spec(driver) is None:
-        way = "install it, or name an MLflow server that runs on this database (http://HOST:PORT)"
-        raise UserError(f"--tracking: {without_secrets(uri)} needs the Python package {driver}, which is absent; {way}")
+        way = "install it, or use an MLflow server with this database (http://HOST:PORT)"
+        raise UserError(
+            f"--tracking: {without_secrets(uri)} needs the Python package {driver}, which is not installed; {way}"
+        )
 
 
 def _check_database(uri: str, default_port: int, timeout: float) -> None:

@@ -1,13 +1,13 @@
-"""What came of an ablation, from the store alone: the frozen design, every trial, and per-clip values as arrays.
+"""Collects the results of an ablation from the store alone: registered design, all trials, per-clip values as arrays.
 
     result = collect(store, study)                     # reads records; no Ray, no network
-    result.design.family                               # what was declared; `is_declared` tells of one comparison
+    result.design.family                               # the declared comparisons
     result.trials["wo_semantic", 0, 3]                 # condition, subject, seed: outcome, metrics, seconds
     result.scalars("semantic.retrieval_image_top10")   # {condition: float64 [subjects, seeds]}
     result.clips("evaluate.test_ssim").values          # {condition: float64 [subjects, seeds, clips]}
-    result.clips("evaluate.test_ssim", "ceiling")      # the same of a control
+    result.clips("evaluate.test_ssim", "ceiling")      # the same for a control
 
-NaN stands where a trial is missing or failed, and where a metric is undefined for a clip.
+A value is NaN if its trial is missing or failed, or if the metric is undefined for the clip.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ from trainables.judging.controls import SYSTEM
 from trainables.metrics.registry import EVALUATE
 
 Key: TypeAlias = tuple[str, int, int]
-"""Condition, subject, seed. The seed is the block's: a condition's own offset is not in it."""
+"""Condition, subject, seed. The seed is that of the block, without the seed offset of the condition."""
 
 PER_CLIP = "per_clip.parquet"
 _READERS = 4
@@ -41,34 +41,34 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class AblationTrial:
-    """One trial as it stands."""
+    """The current state of a trial."""
 
     name: str
     condition: str
     subject: int
     seed: int
-    """The block's seed, equal in all conditions."""
+    """The seed of the block, equal in all conditions."""
     outcome: Outcome | None = None
-    """None while it is not finished."""
+    """None until the trial is finished."""
     error: str | None = None
-    """Why it failed: a traceback, or which metric had no finite value."""
+    """Why it failed: a traceback, or the metric without a finite value."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """`stage.metric` to value, of all stages."""
     identities: Mapping[str, str] = field(default_factory=dict)
     """Stage to the identity of its run."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Stage to how long its run took when it was really executed, by whomever."""
+    """Stage to the seconds of its run when it was executed, by this or another trial."""
     executed: frozenset[str] = frozenset()
-    """Identities that this very trial executed; the others were shared or stored."""
+    """Identities that this trial executed itself; the others were shared or stored."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The resolved config, as JSON."""
     proposed: float = 0.0
-    """Seconds since 1970, like `finished`; 0 before it happened."""
+    """Seconds since 1970, like `finished`; 0 before the event."""
     finished: float = 0.0
 
     @property
     def block(self) -> str:
-        """What pairs it with the trials of other conditions."""
+        """The block, by which it is paired with trials of other conditions."""
         return f"u{self.subject}-s{self.seed}"
 
 
@@ -79,33 +79,33 @@ class ClipValues:
     metric: str
     system: str
     clips: tuple[int, ...]
-    """Numbers of the clips in the data set: what the last axis of every array counts."""
+    """Numbers of the clips in the data set, in the order of the last axis of every array."""
     names: tuple[str, ...]
-    """Where the clips come from, in the same order."""
+    """Names of the clips' sources, in the same order."""
     values: Mapping[str, Floats]
     """Condition to [subjects, seeds, clips]; NaN where missing or undefined."""
     reasons: Mapping[str, int] = field(default_factory=dict)
-    """Why values are undefined, and how often."""
+    """Reason for undefined values to their number."""
 
 
 @dataclass(frozen=True)
 class AblationResult:
-    """All that the records hold of one ablation."""
+    """The results of one ablation."""
 
     study: str
     registration: Registration
-    """The frozen design and its hash."""
+    """The registered design and its hash."""
     amendments: tuple[Amendment, ...]
-    """What was added after registration, in order."""
+    """Amendments after registration, in order."""
     seeds: tuple[int, ...]
-    """Those that trials exist for by now, amendments included: the second axis of every array."""
+    """The seeds of the planned trials, amendments included: the second axis of every array."""
     trials: Mapping[Key, AblationTrial]
-    """Every planned trial, the missing ones included (outcome None)."""
+    """All planned trials, including missing trials (outcome None)."""
     runs: RunStore
 
     @property
     def design(self) -> Design:
-        """As it was frozen before the first trial."""
+        """The design as it was registered before the first trial."""
         return self.registration.design
 
     @property
@@ -115,12 +115,12 @@ class AblationResult:
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """The first axis of every array."""
+        """The subjects: the first axis of every array."""
         return self.design.subjects
 
     @property
     def complete(self) -> bool:
-        """Whether every planned trial has ended, one way or another."""
+        """Whether all planned trials have ended, with any outcome."""
         return all(trial.outcome is not None for trial in self.trials.values())
 
     @property
@@ -129,51 +129,51 @@ class AblationResult:
         return tuple(trial for trial in self.trials.values() if trial.outcome != "COMPLETED")
 
     def scalars(self, metric: str) -> dict[str, Floats]:
-        """Return `metric` as trials report it: condition to [subjects, seeds], NaN where there is none."""
+        """Return the values of `metric` per trial: condition to [subjects, seeds]; NaN if missing."""
         return self._arranged(lambda trial: trial.metrics.get(metric))
 
     def seconds(self) -> dict[str, Floats]:
-        """Return the compute that each trial would have cost alone: condition to [subjects, seeds], in seconds."""
+        """Return the compute time of each trial without sharing: condition to [subjects, seeds], in seconds."""
         return self._arranged(lambda trial: sum(trial.seconds.values()) if trial.seconds else None)
 
     def clips(self, metric: str, system: str = SYSTEM) -> ClipValues:
-        """Return `metric` (`evaluate.test_ssim`, or `evaluate.ssim` for validation clips) of `system`, clip by clip.
+        """Return `metric` (`evaluate.test_ssim`, or `evaluate.ssim` for validation clips) of `system` per clip.
 
         Raises:
             ValueError: The metric has no values per clip.
         """
         if not has_clips(metric):
-            raise ValueError(f"{metric} has no values per clip; `scalars` has it per trial")
+            raise ValueError(f"{metric} has no values per clip; use `scalars` for its values per trial")
         split, name = split_of(metric)
         wanted = {key: table.rows(split, system, name) for key, table in self._tables.items()}
-        found = {key: rows for key, rows in wanted.items() if rows is not None}
+        tables = {key: rows for key, rows in wanted.items() if rows is not None}
         values = {condition: self._empty(0) for condition in self.conditions}
-        if not found:
+        if not tables:
             return ClipValues(metric, system, (), (), values)
-        clips = np.concatenate([rows.clips for rows in found.values()])
+        clips = np.concatenate([rows.clips for rows in tables.values()])
         order, first = np.unique(clips, return_index=True)
-        names = np.concatenate([rows.names for rows in found.values()])[first]
+        names = np.concatenate([rows.names for rows in tables.values()])[first]
         values = {condition: self._empty(len(order)) for condition in self.conditions}
         reasons: Counter[str] = Counter()
-        for (condition, subject, seed), rows in found.items():
+        for (condition, subject, seed), rows in tables.items():
             row = values[condition][self.subjects.index(subject), self.seeds.index(seed)]
             row[np.searchsorted(order, rows.clips)] = rows.values
             reasons.update(rows.reasons[np.isnan(rows.values)].tolist())
         return ClipValues(metric, system, tuple(order.tolist()), tuple(names.tolist()), values, dict(reasons))
 
     def systems(self) -> tuple[str, ...]:
-        """Return the systems that were judged, `system` first, then the controls."""
+        """Return the evaluated systems, `system` first, then the controls."""
         seen = {system for table in self._tables.values() for _, system, _ in table.groups}
         return tuple(sorted(seen, key=lambda name: (name != SYSTEM, name)))
 
     def clip_metrics(self) -> tuple[str, ...]:
-        """Return every test metric that was measured clip by clip, declared or not, as `evaluate.test_...`."""
+        """Return all test metrics with values per clip, declared or not, as `evaluate.test_...`."""
         seen = {metric for table in self._tables.values() for split, _, metric in table.groups if split == "test"}
         return tuple(f"{EVALUATE}.test_{metric}" for metric in sorted(seen))
 
     @cached_property
     def _tables(self) -> dict[Key, PerClip]:
-        """Per-clip values of every trial whose evaluation the store holds, each file read once."""
+        """Per-clip values of all trials with a stored evaluation; each file is read once."""
         wanted = {key: trial.identities[EVALUATE] for key, trial in self.trials.items() if EVALUATE in trial.identities}
         distinct = tuple(dict.fromkeys(wanted.values()))
         with ThreadPoolExecutor(_READERS, thread_name_prefix="per-clip") as pool:
@@ -184,14 +184,14 @@ class AblationResult:
         try:
             return read_per_clip(self.runs.open(identity).path(PER_CLIP))
         except StoreError:
-            return None  # the trial failed before, or its artifacts are gone: it counts as missing
+            return None  # the trial failed, or its artifacts were deleted: it counts as missing
 
     def _arranged(self, value: Callable[[AblationTrial], float | None]) -> dict[str, Floats]:
         arrays = {condition: self._empty() for condition in self.conditions}
         for (condition, subject, seed), trial in self.trials.items():
-            found = value(trial)
-            if found is not None:
-                arrays[condition][self.subjects.index(subject), self.seeds.index(seed)] = found
+            number = value(trial)
+            if number is not None:
+                arrays[condition][self.subjects.index(subject), self.seeds.index(seed)] = number
         return arrays
 
     def _empty(self, *more: int) -> Floats:
@@ -199,12 +199,12 @@ class AblationResult:
 
 
 def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult:
-    """Read what the store holds of ablation `study`.
+    """Read the results of ablation `study`.
 
     Args:
-        store: Where its records and stage runs are.
-        study: Its id, as the file's stem, with `.2` and so on for forks.
-        cache: Folder for what a remote store must download.
+        store: The store with its records and stage runs.
+        study: Its id: the file's stem, with `.2` and so on for forks.
+        cache: Folder for downloads from a remote store.
 
     Raises:
         storage.errors.NotFoundError: There is no such study.
@@ -213,9 +213,9 @@ def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult
     registration, amendments = registered(store, study)
     design = registration.design
     seeds = tuple(range(design.seed, design.seed + seeds_of(design, amendments)))
-    found = _trials(map(TrialEvent.from_json, EventLog(store, study).ends()))
+    recorded = _trials(map(TrialEvent.from_json, EventLog(store, study).ends()))
     keys = [(condition, subject, seed) for condition in design.names for subject in design.subjects for seed in seeds]
-    trials = {key: found.get(trial_name(*key), AblationTrial(trial_name(*key), *key)) for key in keys}
+    trials = {key: recorded.get(trial_name(*key), AblationTrial(trial_name(*key), *key)) for key in keys}
     return AblationResult(study, registration, amendments, seeds, trials, RunStore(store, cache=cache))
 
 

@@ -1,7 +1,7 @@
-"""Judges an ablation: every declared comparison as one family, the rest as exploratory, and the means of all.
+"""Analyses an ablation: declared comparisons as one family, exploratory comparisons, and means of all conditions.
 
-Declared comparisons are `design.family`, adjusted together. The other conditions in primary metrics are compared by
-themselves and earn no stars. All other metrics that were measured are described by means and intervals, without tests.
+Declared comparisons are `design.family`; they are adjusted together. The other conditions are compared in primary
+metrics without adjustment and without stars. All other metrics are described by means and intervals, without tests.
 """
 
 import math
@@ -27,7 +27,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Estimated:
-    """A mean with its interval; NaN where there is none."""
+    """A mean with its interval; NaN if there are no values."""
 
     value: float
     low: float
@@ -35,82 +35,82 @@ class Estimated:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether all of the interval lies on one side of 0."""
+        """Whether the whole interval is above or below 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a report says in numbers about conditions."""
+    """All numbers of a report about conditions."""
 
     result: AblationResult
     measures: tuple[Measure, ...]
     """The primary metrics."""
     others: tuple[Measure, ...]
-    """What else was measured clip by clip."""
+    """The other metrics with values per clip."""
     declared: tuple[Comparison, ...]
-    """The frozen family, in its order; `name` is the condition."""
+    """The registered family, in its order; `name` is the condition."""
     exploratory: tuple[Comparison, ...]
     as_registered: tuple[Comparison, ...]
     """The family under the registered seeds alone; empty unless seeds were added later."""
     means: Mapping[Pair, Estimated]
-    """Of every condition, and of every control under the baseline."""
+    """Means of all conditions, and of all controls in the baseline."""
     differences: Mapping[Pair, Estimated]
-    """Of every condition from the baseline, in every metric."""
+    """Differences of all conditions to the baseline, in all metrics."""
     subjects: Mapping[Pair, tuple[Estimated, ...]]
-    """The differences of every subject by itself, in primary metrics; empty where there is only one."""
+    """Differences per subject in primary metrics; empty if there is only one subject."""
     controls: tuple[str, ...]
     tables: "Mapping[str, ConditionValues]"
-    """Metric to all of its values."""
+    """Metric to its values."""
 
     @cached_property
     def comparisons(self) -> Mapping[Pair, Comparison]:
-        """All that were tested."""
-        return {(one.name, one.metric): one for one in (*self.declared, *self.exploratory)}
+        """All tested comparisons."""
+        return {(tested.name, tested.metric): tested for tested in (*self.declared, *self.exploratory)}
 
     @cached_property
     def conditions(self) -> tuple[str, ...]:
-        """All but the baseline, in the order of tables and figures."""
+        """All conditions except the baseline, in the order of tables and figures."""
         return self.result.design.order
 
     def is_declared(self, pair: Pair) -> bool:
-        """Tell whether a comparison is of the frozen family."""
+        """Return whether a comparison is part of the registered family."""
         return self.result.design.is_declared(*pair)
 
     @property
     def measured(self) -> tuple[Measure, ...]:
-        """All metrics, the primary ones first."""
+        """All metrics, the primary metrics first."""
         return (*self.measures, *self.others)
 
 
 @dataclass(frozen=True)
 class ConditionValues:
-    """One metric: every condition's values [subjects, seeds, clips], and its controls' under the baseline."""
+    """One metric: the values of all conditions [subjects, seeds, clips], and of its controls in the baseline."""
 
     measure: Measure
     unit: ClaimUnit
     clips: tuple[int, ...]
     arms: Mapping[str, Floats]
     undefined: str
-    """Why values of finished trials are undefined, as far as that is recorded."""
+    """Why values of finished trials are undefined, if it is recorded."""
     controls: Mapping[str, Floats]
 
     @property
     def undefined_clips(self) -> int:
-        """The most clips that one row leaves out of its mean, since some finished trial has no value for them."""
+        """The largest number of clips that a mean excludes because a finished trial has no value for them."""
         rows = (*self.arms.values(), *self.controls.values())
         gaps = [np.isnan(row) & np.isfinite(row).any(axis=2, keepdims=True) for row in rows]
         return max((int(gap.any(axis=(0, 1)).sum()) for gap in gaps), default=0)
 
-    def complete(self, one: Floats, other: Floats) -> Complete:
+    def complete(self, before: Floats, after: Floats) -> Complete:
         """Apply the listwise rule to two arms [subjects, seeds, clips]."""
-        subjects, seeds, clips = map(range, one.shape)
+        subjects, seeds, clips = map(range, before.shape)
         named = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
-        return complete(Paired("", self.measure.metric, one, other, *named))
+        return complete(Paired("", self.measure.metric, before, after, *named))
 
 
 def find(result: AblationResult) -> Findings:
-    """Judge all that `result` holds.
+    """Return the comparisons and means of `result`.
 
     Raises:
         UserError: The study was registered with a metric that this version does not know.
@@ -118,19 +118,19 @@ def find(result: AblationResult) -> Findings:
     design = result.design
     measures = tuple(map(measure, design.primary))
     others = tuple(_others(result))
-    tables = {one.name: _values(result, one) for one in (*measures, *others)}
+    tables = {measured.name: _values(result, measured) for measured in (*measures, *others)}
     plans = {name: _plan(result, [values.unit]) for name, values in tables.items()}
-    family = [(one.condition, one.metric) for one in design.family]
+    family = [(declaration.condition, declaration.metric) for declaration in design.family]
     plan = _plan(result, [tables[metric].unit for _, metric in family])
     pairs = [paired(result, tables[metric], condition) for condition, metric in family]
     rest = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
-    before = [first_seeds(one, design.seeds) for one in pairs] if result.amendments else []
+    before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
     exploratory = tuple(compare(paired(result, tables[metric], c), plans[metric]) for c, metric in rest)
     declared = compare_family(pairs, plan)
     means, differences = _described(result, tables.values())
-    judged = {(one.name, one.metric): one for one in (*declared, *exploratory)}
-    for pair, one in judged.items():
-        differences[pair] = Estimated(one.difference, one.interval.low, one.interval.high)
+    judged = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
+    for pair, comparison in judged.items():
+        differences[pair] = Estimated(comparison.difference, comparison.interval.low, comparison.interval.high)
     return Findings(
         result=result,
         measures=measures,
@@ -140,7 +140,9 @@ def find(result: AblationResult) -> Findings:
         as_registered=compare_family(before, plan) if before else (),
         means=means,
         differences=differences,
-        subjects={} if len(design.subjects) == 1 else _by_subject(result, [tables[one.name] for one in measures]),
+        subjects={}
+        if len(design.subjects) == 1
+        else _by_subject(result, [tables[primary.name] for primary in measures]),
         controls=tuple(dict.fromkeys(control for values in tables.values() for control in values.controls)),
         tables=tables,
     )
@@ -148,7 +150,7 @@ def find(result: AblationResult) -> Findings:
 
 def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> TestPlan:
     design = result.design
-    # Numbers of a trial as a whole know no clips: asking for both would refuse every test.
+    # Metrics with one value per trial have no clips: with "both", every test would be refused.
     unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
     return TestPlan(alpha=design.alpha, unit=unit, margins=design.margins)
 
@@ -156,35 +158,37 @@ def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> TestPlan:
 def _others(result: AblationResult) -> Iterable[Measure]:
     published = [metric for table in result.design.published for metric in table.columns]
     for name in dict.fromkeys((*published, *result.clip_metrics())):
-        found = find_measure(name) if name not in result.design.primary else None
-        if found is not None:
-            yield found
+        known_measure = find_measure(name) if name not in result.design.primary else None
+        if known_measure is not None:
+            yield known_measure
 
 
-def _values(result: AblationResult, one: Measure) -> ConditionValues:
-    if not has_clips(one.name):
-        arms = {condition: values[..., None] for condition, values in result.scalars(one.name).items()}
+def _values(result: AblationResult, metric: Measure) -> ConditionValues:
+    if not has_clips(metric.name):
+        arms = {condition: values[..., None] for condition, values in result.scalars(metric.name).items()}
         return ConditionValues(
-            one, "seeds", (0,), arms, "the trial reports no such number", _scalar_controls(result, one)
+            metric, "seeds", (0,), arms, "the trial reports no such number", _scalar_controls(result, metric)
         )
-    own: ClipValues = result.clips(one.name)
-    beside = {system: result.clips(one.name, system) for system in result.systems() if system != SYSTEM}
-    kept = {name: clips.values[BASELINE] for name, clips in beside.items() if np.isfinite(clips.values[BASELINE]).any()}
-    return ConditionValues(one, result.design.unit, own.clips, own.values, "; ".join(own.reasons), kept)
+    own: ClipValues = result.clips(metric.name)
+    controls_of = {system: result.clips(metric.name, system) for system in result.systems() if system != SYSTEM}
+    kept = {
+        name: clips.values[BASELINE] for name, clips in controls_of.items() if np.isfinite(clips.values[BASELINE]).any()
+    }
+    return ConditionValues(metric, result.design.unit, own.clips, own.values, "; ".join(own.reasons), kept)
 
 
-def _scalar_controls(result: AblationResult, one: Measure) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
+def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Floats]:
+    arrays: dict[str, Floats] = {}
     for (condition, subject, seed), trial in result.trials.items():
         if condition == BASELINE and trial.outcome == "COMPLETED":
-            for name, value in controls(Result(trial.name, metrics=trial.metrics), one.metric).items():
-                array = found.setdefault(name, np.full((len(result.subjects), len(result.seeds), 1), np.nan))
+            for name, value in controls(Result(trial.name, metrics=trial.metrics), target.metric).items():
+                array = arrays.setdefault(name, np.full((len(result.subjects), len(result.seeds), 1), np.nan))
                 array[result.subjects.index(subject), result.seeds.index(seed)] = value
-    return found
+    return arrays
 
 
 def paired(result: AblationResult, values: ConditionValues, condition: str) -> Paired:
-    """Lay `condition` beside the baseline, with the reason for every gap."""
+    """Return `condition` paired with the baseline, with the reason for each missing value."""
     reasons: dict[TableIndex, str] = {}
     arms: tuple[tuple[Arm, str], ...] = (("baseline", BASELINE), ("condition", condition))
     for arm, name in arms:
@@ -205,7 +209,7 @@ def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int
 
 
 def first_seeds(table: Paired, count: int) -> Paired:
-    """Return `table` under its first `count` seeds."""
+    """Return `table` with its first `count` seeds."""
     kept = {cell: why for cell, why in table.reasons.items() if cell.seed < count}
     arms = (table.baseline[:, :count], table.condition[:, :count])
     return Paired(table.name, table.metric, *arms, table.subjects, table.seeds[:count], table.clips, kept)
@@ -230,14 +234,14 @@ def _described(
 
 def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> dict[Pair, tuple[Estimated, ...]]:
     level = 1 - result.design.alpha
-    found: dict[Pair, tuple[Estimated, ...]] = {}
+    by_pair: dict[Pair, tuple[Estimated, ...]] = {}
     for values in tables:
         for name in result.design.conditions:
             arms = zip(values.arms[BASELINE], values.arms[name], strict=True)
             pairs = [values.complete(before[None], after[None]) for before, after in arms]
             shifts = [pair.condition - pair.baseline for pair in pairs]
-            found[name, values.measure.name] = tuple(estimated(one, values.unit, level=level) for one in shifts)
-    return found
+            by_pair[name, values.measure.name] = tuple(estimated(shift, values.unit, level=level) for shift in shifts)
+    return by_pair
 
 
 def estimated(values: Floats, unit: ClaimUnit, *, level: float) -> Estimated:
@@ -246,15 +250,16 @@ def estimated(values: Floats, unit: ClaimUnit, *, level: float) -> Estimated:
         return Estimated(math.nan, math.nan, math.nan)
     table = values.mean(axis=0)
     axis = 0 if unit == "clips" else 1
-    found = over_both(table) if unit == "both" else over_units(table.mean(axis=axis))
-    interval = found.interval(level=level, over=unit)
-    return Estimated(found.mean, interval.low, interval.high)
+    estimate = over_both(table) if unit == "both" else over_units(table.mean(axis=axis))
+    interval = estimate.interval(level=level, over=unit)
+    return Estimated(estimate.mean, interval.low, interval.high)
 
 
 def by_seed(values: ConditionValues, condition: str) -> tuple[Floats, Floats]:
     """Return the mean over clips of every trial of the baseline and of `condition`, [subjects, seeds] each.
 
-    Only clips that all finished trials of both have, so that means are over the same things; NaN where one has none.
+    Only clips with values in all finished trials of both are used, so all means are over the same clips. NaN if a
+    trial has no value.
     """
     both = np.stack([values.arms[BASELINE], values.arms[condition]])
     present = np.isfinite(both).any(axis=3)

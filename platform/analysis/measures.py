@@ -1,4 +1,4 @@
-"""Metrics as a report speaks of them: title, unit, and which way is better."""
+"""Metrics for a report: title, unit, and direction of better values."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,38 +11,38 @@ Sense = Literal["better", "worse"]
 
 @dataclass(frozen=True)
 class Measure:
-    """One metric, ready to be written of."""
+    """A metric with its texts for a report."""
 
     metric: Metric
 
     @property
     def name(self) -> str:
-        """As in records: `evaluate.test_ssim`."""
+        """The name in records, such as `evaluate.test_ssim`."""
         return self.metric.name
 
     @property
     def title(self) -> str:
-        """Without the unit; says so where another title is the same on test clips."""
+        """The title without unit; with "(validation)" if the same metric exists for test clips."""
         on_validation = self.name in METRICS and is_held_out(self.name)
         return f"{self.metric.title} (validation)" if on_validation else self.metric.title
 
     @property
     def unit(self) -> str:
-        """`px`, `dB`, or empty."""
+        """The unit, such as `px` or `dB`; may be empty."""
         return self.metric.unit
 
     @property
     def chance(self) -> str:
-        """The value of a decoder that knows nothing, in words where it is no number; empty where a control shows it."""
+        """The chance level as text; empty if a control shows it."""
         return self.metric.chance_text
 
     @property
     def heading(self) -> str:
-        """Title, unit, and an arrow towards better values."""
+        """Title, unit, and an arrow that shows the direction of better values."""
         return f"{self.title}{f' ({self.unit})' if self.unit else ''} {self.metric.arrow}"
 
     def sense(self, difference: float) -> Sense:
-        """Tell what a difference other than 0 means."""
+        """Return whether a difference other than 0 is better or worse."""
         return "better" if (difference > 0) == (self.metric.goal == "max") else "worse"
 
 
@@ -50,15 +50,17 @@ def measure(name: str) -> Measure:
     """Return the metric `name` of the records.
 
     Raises:
-        UserError: This version of the project does not know it.
+        UserError: This version of Mindsweep has no such metric.
     """
-    found = find_measure(name)
-    if found is None:
-        raise UserError(f"this version knows no metric {name}, which the study was registered with")
-    return found
+    known_measure = find_measure(name)
+    if known_measure is None:
+        raise UserError(
+            f"the study was registered with the metric {name}, which this version of Mindsweep does not have"
+        )
+    return known_measure
 
 
 def find_measure(name: str) -> Measure | None:
-    """Return the metric `name` of the records, or None if this version does not know it."""
+    """Return the metric `name` of the records, or None if this version does not have it."""
     metric = metric_named(name)
     return Measure(metric) if metric is not None else None

@@ -1,4 +1,4 @@
-"""Reads per_clip.parquet of an evaluation column by column: thousands of rows in a few milliseconds."""
+"""Reads per_clip.parquet of an evaluation by columns: thousands of rows in a few milliseconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ class ClipRows:
     clips: Integers
     """Numbers of the clips in the data set."""
     values: Floats
-    """NaN where undefined."""
+    """NaN if undefined."""
     names: Texts
     reasons: Texts
-    """Why a value is undefined; empty where it is not."""
+    """Why a value is undefined; empty if it is defined."""
 
 
 @dataclass(frozen=True)
 class PerClip:
-    """All of one file, its rows sorted by group."""
+    """The content of a file, sorted by group."""
 
     groups: Mapping[tuple[str, str, str], slice]
     """(split, system, metric) to its rows."""
@@ -41,7 +41,7 @@ class PerClip:
     reasons: Texts
 
     def rows(self, split: str, system: str, metric: str) -> ClipRows | None:
-        """Return the rows of a group, or None where there is none."""
+        """Return the rows of a group, or None if there are none."""
         part = self.groups.get((split, system, metric))
         if part is None:
             return None
@@ -52,7 +52,7 @@ def read_per_clip(path: Path) -> PerClip:
     """Read the per-clip values of one evaluation."""
     import pyarrow.parquet as pq
 
-    # Of texts only the few distinct ones are made into Python objects.
+    # With dictionaries, only distinct texts become Python objects.
     with pq.ParquetFile(path, read_dictionary=list(_TEXTS)) as file:
         table = file.read(columns=[*_TEXTS, "clip", "value"], use_threads=False).unify_dictionaries()
     texts = {name: _coded(table.column(name).combine_chunks()) for name in _TEXTS}
@@ -72,7 +72,7 @@ def read_per_clip(path: Path) -> PerClip:
 
 
 def _coded(column: Any) -> tuple[Integers, Texts]:
-    """Return the number of each row's word, and the words; the last one is empty and stands for null."""
+    """Return the code of each row's text, and the texts; the last text is empty and stands for null."""
     words = np.array([*column.dictionary.to_pylist(), ""], dtype=object)
     codes = column.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, words

@@ -1,4 +1,4 @@
-"""How many seeds a stated effect needs, by the trials that an ablation has already: its pilot."""
+"""The number of seeds that a stated effect needs, estimated from the existing trials of an ablation (the pilot)."""
 
 from collections.abc import Iterator
 
@@ -12,16 +12,16 @@ from trainables.metrics.registry import metric_named
 
 
 def power_table(result: AblationResult, stated: str) -> Table:
-    """Return the seeds that each declared comparison needs to find what `stated` (`METRIC=EFFECT`) names.
+    """Return the number of seeds that each declared comparison needs for the effect `stated` (`METRIC=EFFECT`).
 
     Raises:
-        UserError: It names no declared metric, or the pilot is too small.
+        UserError: `stated` names no declared metric, or the pilot is too small.
     """
     name, _, text = stated.partition("=")
-    declared = [one.condition for one in result.design.family if one.metric == name]
+    declared = [comparison.condition for comparison in result.design.family if comparison.metric == name]
     if not declared:
-        known = sorted({one.metric for one in result.design.family})
-        raise UserError(f"--power {stated}: give METRIC=EFFECT, the metric being one of: {', '.join(known)}")
+        metrics = sorted({comparison.metric for comparison in result.design.family})
+        raise UserError(f"--power {stated}: must be METRIC=EFFECT with one of the metrics: {', '.join(metrics)}")
     try:
         effect = float(text)
         table = Table("comparison", "seeds", "cautious", "at least", "", box=box.SIMPLE)
@@ -37,12 +37,12 @@ def _rows(result: AblationResult, name: str, conditions: list[str], effect: floa
     from platform.statistics.power import Aim, seeds_needed
 
     metric, design = metric_named(name), result.design
-    assert metric is not None, "it was found when the design was read"
+    assert metric is not None, "the design was read with it"
     clips: tuple[int, ...] = (0,)
     if has_clips(name):
-        found = result.clips(name)
-        values, clips, unit = found.values, found.clips, design.unit
-    else:  # a number of a trial as a whole
+        per_clip = result.clips(name)
+        values, clips, unit = per_clip.values, per_clip.clips, design.unit
+    else:  # one value per trial
         values, unit = {arm: array[..., None] for arm, array in result.scalars(name).items()}, "seeds"
     aim = Aim(effect, alpha=design.alpha, family=len(design.family), unit=unit)
     baseline, *_ = result.conditions

@@ -1,4 +1,4 @@
-"""Which regions each decoder relies on, beside the planted ones, where trials have the stage `importance`."""
+"""Importance of regions for each decoder, compared with the planted regions, from the stage `importance`."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _ORDERS = 20_000
 
 @dataclass(frozen=True)
 class RegionMap:
-    """One decoder by one method, over the baseline's trials."""
+    """The importance for one decoder by one method, over the trials of the baseline."""
 
     decoder: str
     method: str
@@ -26,20 +26,20 @@ class RegionMap:
     importance: Floats
     """[trials, regions], as the stage reports it."""
     planted: Floats | None
-    """[regions], the mean share of a voxel's signal that carries what the decoder is after; None where unknown."""
+    """[regions]: mean share of a voxel's signal with the feature that the decoder predicts; None if not known."""
     agreement: tuple[float, ...]
     """Spearman's correlation of each trial's importance with the planted shares, over regions."""
     chance: float
-    """95 of 100 random orders of the regions agree less than this."""
+    """The 95th percentile of the agreement of random orders of the regions."""
 
     @property
     def title(self) -> str:
-        """Decoder and method in words."""
+        """Decoder and method as text."""
         return f"{self.decoder}, {self.method.replace('_', ' ')}"
 
 
 def region_maps(result: AblationResult) -> tuple[RegionMap, ...]:
-    """Return the maps of the baseline's completed trials; empty where none has the stage."""
+    """Return the maps of the baseline's completed trials; empty if no trial has the stage."""
     read = list(_read(result))
     if not read:
         return ()
@@ -49,19 +49,19 @@ def region_maps(result: AblationResult) -> tuple[RegionMap, ...]:
     for facts, metrics in read:
         for decoder, by_method in facts["importance"].items():
             for method in (name for name in by_method if name != PLANTED):
-                known = metrics.get(f"{STAGE}.{decoder}_{method}_regions")
-                maps[decoder, method].append((by_method[method], by_method.get(PLANTED), known))
+                agreement = metrics.get(f"{STAGE}.{decoder}_{method}_regions")
+                maps[decoder, method].append((by_method[method], by_method.get(PLANTED), agreement))
     return tuple(
         RegionMap(
             decoder=decoder,
             method=method,
             regions=regions,
-            importance=np.array([one for one, _, _ in found], dtype=np.float64),
-            planted=None if found[0][1] is None else np.array(found[0][1], dtype=np.float64),
-            agreement=tuple(known for _, _, known in found if known is not None),
+            importance=np.array([values for values, _, _ in trials], dtype=np.float64),
+            planted=None if trials[0][1] is None else np.array(trials[0][1], dtype=np.float64),
+            agreement=tuple(agreement for _, _, agreement in trials if agreement is not None),
             chance=chance,
         )
-        for (decoder, method), found in maps.items()
+        for (decoder, method), trials in maps.items()
     )
 
 
@@ -73,25 +73,28 @@ def _read(
             try:
                 yield result.runs.open(trial.identities[STAGE]).json("regions.json"), trial.metrics
             except StoreError:
-                continue  # its artifacts are gone; the metrics still stand in the tables
+                continue  # its artifacts were deleted; the tables still have its metrics
 
 
 def agreement_by_chance(regions: int) -> float:
-    """Return what 95 of 100 random orders of so many regions stay below, in Spearman's correlation."""
+    """Return the 95th percentile of Spearman's correlation for random orders of this number of regions."""
     rng = np.random.default_rng(0)
     ranks = np.arange(regions)
     orders = rng.permuted(np.tile(ranks, (_ORDERS, 1)), axis=1)
     centred = ranks - ranks.mean()
-    found = (orders - ranks.mean()) @ centred / (centred @ centred)
-    return float(np.quantile(found, 0.95))
+    correlations = (orders - ranks.mean()) @ centred / (centred @ centred)
+    return float(np.quantile(correlations, 0.95))
 
 
-def bars(one: RegionMap) -> list[tuple[str, float, float | None]]:
-    """Return region, importance and planted share, each as a share of its largest; negative importance counts as 0."""
-    means = np.clip(one.importance.mean(axis=0), 0.0, None)
+def bars(region_map: RegionMap) -> list[tuple[str, float, float | None]]:
+    """Return region, importance and planted share, relative to their maxima; negative importance counts as 0."""
+    means = np.clip(region_map.importance.mean(axis=0), 0.0, None)
     own = _scaled(means)
-    planted = None if one.planted is None else _scaled(one.planted)
-    return [(name, float(own[i]), None if planted is None else float(planted[i])) for i, name in enumerate(one.regions)]
+    planted = None if region_map.planted is None else _scaled(region_map.planted)
+    return [
+        (name, float(own[i]), None if planted is None else float(planted[i]))
+        for i, name in enumerate(region_map.regions)
+    ]
 
 
 def _scaled(values: Floats) -> Floats:

@@ -1,7 +1,7 @@
-"""Checks a bundle, trusting nothing in it, and takes its study into a store.
+"""Checks an untrusted bundle and imports its study into a store.
 
-Every name is checked before a file is opened, every byte before one is written; the study's definition, without which
-no command sees a study, is written last. What an interrupted import has written is what the next one would write.
+All names are checked before a file is opened, and all files before an object is written. The study's definition is
+written last, so commands do not see an incomplete study. An interrupted import can be repeated.
 """
 
 import os
@@ -40,7 +40,7 @@ class Bundle:
     folder: Path
     study: str
     keys: tuple[str, ...]
-    """What its store holds: blobs, manifests, then records, the study's definition last."""
+    """The keys of its store: blobs, manifests, then records, the study's definition last."""
 
     def path(self, key: str) -> Path:
         """Return the file of `key`."""
@@ -48,15 +48,15 @@ class Bundle:
 
 
 def checked_bundle(folder: Path) -> Bundle:
-    """Read all of a bundle and return it. Raises `UserError`, naming each fault, unless it is whole and unchanged."""
+    """Check a whole bundle and return it. Raises `UserError` if files are missing, changed or not valid."""
     if not folder.is_dir() or not (folder / CHECKSUMS).is_file():
-        raise UserError(f"{folder} is no bundle: a folder with a {CHECKSUMS}, as platform.export writes it")
+        raise UserError(f"{folder} is not a bundle: it must be a folder with {CHECKSUMS}, written by platform.export")
     expected = _expected(folder)
-    found = dict(_files(folder))
-    _refuse(folder, "not listed in checksums.txt", found.keys() - expected.keys() - {CHECKSUMS})
-    _refuse(folder, "missing", expected.keys() - found.keys())
+    present = dict(_files(folder))
+    _refuse(folder, "not listed in checksums.txt", present.keys() - expected.keys() - {CHECKSUMS})
+    _refuse(folder, "missing", expected.keys() - present.keys())
     names = sorted(expected)
-    digests = ordered(lambda name: file_at(found[name]).digest, names, os.cpu_count() or 1)
+    digests = ordered(lambda name: file_at(present[name]).digest, names, os.cpu_count() or 1)
     _refuse(folder, "changed", {name for name, got in zip(names, digests, strict=True) if got != expected[name]})
     keys = [name.removeprefix(f"{STORE}/") for name in names if name.startswith(f"{STORE}/")]
     studies = {key.split("/")[1] for key in keys if key.startswith(layout.studies())}
@@ -83,11 +83,11 @@ def checked_bundle(folder: Path) -> Bundle:
 
 
 def take_in(bundle: Bundle, store: Store, *, cache: Path) -> int:
-    """Write the study of `bundle` into `store` and return how many objects were new.
+    """Write the study of `bundle` into `store` and return the number of new objects.
 
     Raises:
-        UserError: `store` holds another study of that name, or more of it; nothing was written.
-        storage.errors.StoreError: The store cannot be read or written; the same call goes on from there.
+        UserError: `store` has another study of that name, or more records of it; nothing was written.
+        storage.errors.StoreError: The store cannot be read or written; the same call continues the import.
     """
     try:
         with Lease(store, f"study-{bundle.study}"):
@@ -100,7 +100,7 @@ def take_in(bundle: Bundle, store: Store, *, cache: Path) -> int:
 
 
 def _expected(folder: Path) -> dict[str, str]:
-    """Return what `checksums.txt` says: name to SHA-256."""
+    """Return the content of `checksums.txt`: name to SHA-256."""
     path = folder / CHECKSUMS
     if path.is_symlink() or path.stat().st_size > _LARGEST_LIST:
         raise UserError(f"{path} is a link, or too large to be a list of files")
@@ -110,12 +110,12 @@ def _expected(folder: Path) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text: {error}") from error
     for number, line in enumerate(lines, start=1):
-        found = _LINE.fullmatch(line)
-        if found is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
             raise UserError(f"{path}:{number}: a line must be a SHA-256, two spaces and a name, but got {line[:100]!r}")
-        digest, name = found.groups()
+        digest, name = match.groups()
         if name in expected or not _is_inside(name):
-            raise UserError(f"{path}:{number}: {name!r} stands there twice or leads out of the bundle")
+            raise UserError(f"{path}:{number}: {name!r} is listed twice or is outside the bundle")
         expected[name] = digest
     return expected
 
@@ -196,21 +196,21 @@ def _refuse(folder: Path, what: str, names: AbstractSet[str]) -> None:
 
 
 def _refuse_conflicts(bundle: Bundle, store: Store) -> None:
-    """Raise `UserError` if `store` has a study of that name that this bundle would not merely complete."""
+    """Raise `UserError` if `store` has a study of that name with records that are not in this bundle."""
     ours = {key for key in bundle.keys if key.startswith(layout.studies())}
     folder = layout.study(bundle.study).removesuffix("study.json")
     for key in store.list(folder):
         if not _belongs(key, bundle.study):
-            continue  # tables and signs of life
+            continue  # tables and pulses
         if key not in ours or store.get(key) != bundle.path(key).read_bytes():
             raise UserError(
                 f"{store.uri} holds {'more' if key not in ours else 'another study'} under the name {bundle.study} "
-                f"({key} is not as in {bundle.folder}); nothing was imported: name another store"
+                f"({key} is not as in {bundle.folder}); nothing was imported; use another store"
             )
 
 
 def _put(bundle: Bundle, key: str, store: Store, cache: Path) -> bool:
-    """Write one object and tell whether it was new; a stage run that `store` has intact stays as it is."""
+    """Write one object and return whether it was new; an intact stage run in `store` is not replaced."""
     try:
         store.put(key, bundle.path(key))
         return True

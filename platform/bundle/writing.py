@@ -1,12 +1,12 @@
-"""Writes a study as a bundle: its records and chosen stage runs as a store of their own, and what people read.
+"""Writes a study as a bundle: its records and selected stage runs as a store, and readable files.
 
-README.txt, checksums.txt    what is what; the SHA-256 of every other file, as `sha256sum -c` reads it
-store/                       a `file://` store with the study alone: every verb works on it as it lies there
+README.txt, checksums.txt    description; SHA-256 of every other file, for `sha256sum -c`
+store/                       a `file://` store with only this study: every verb works on it in place
 records/                     trials.parquet and epochs.parquet
-configs/, <study>.yaml       the resolved config of each trial; the file that was run
-requirements.lock            the packages it ran with
-manifests/                   what is known of the stage runs whose artifacts were not chosen
-report/                      of an ablation
+configs/, <study>.yaml       the resolved config of each trial; the study's file
+requirements.lock            the packages of its environment
+manifests/                   manifests of the stage runs whose artifacts were not selected
+report/                      the report of an ablation
 """
 
 import json
@@ -41,38 +41,39 @@ from trainables.provenance import LOCK
 CHECKSUMS, STORE = "checksums.txt", "store"
 ALL = "all"
 _REPORTED = ("evaluate", "importance")
-"""Stages whose artifacts a report is made of."""
+"""Stages whose artifacts a report needs."""
 _EMBEDDED = ("data", "voxels", "semantic")
-"""Those that its map of embeddings needs too."""
+"""Stages whose artifacts the embedding map of a report needs."""
 
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """What a bundle came to hold."""
+    """The contents of a written bundle."""
 
     folder: Path
     trials: Mapping[str, int]
     """Outcome to number of trials, `unfinished` included."""
     stage_runs: int
-    """Whose artifacts are in it."""
+    """Number of stage runs with artifacts."""
     missing: tuple[str, ...]
-    """Stage runs of completed trials that were asked for and that the store does not hold."""
+    """Requested stage runs of completed trials that are not in the store."""
     files: int
     size: int
-    """In bytes."""
+    """Bytes."""
 
 
 def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[str] | None = None) -> BundleSummary:
-    """Write study `study_id` into `folder`, all of it or nothing.
+    """Write study `study_id` into `folder`, completely or not at all.
 
     Args:
-        store: Where the study is.
+        store: The store with the study.
         study_id: Its id.
-        folder: Is made; may exist if it is empty.
-        stages: Those whose artifacts are copied, or `all` alone; None for `evaluate` and what else the report needs.
+        folder: The folder to create; it may exist if it is empty.
+        stages: Stages whose artifacts are copied, or only `all`; None for `evaluate` and all stages that the report
+            needs.
 
     Raises:
-        UserError: There is something in `folder`, it cannot be written, or no trial has such a stage.
+        UserError: `folder` is not empty or cannot be written, or no trial has such a stage.
         storage.errors.StoreError: Records or artifacts are damaged or cannot be read.
     """
     with _beside(folder) as temporary, tempfile.TemporaryDirectory(prefix="mindsweep-export-") as cache:
@@ -84,7 +85,7 @@ def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[
 
 
 class _Bundle:
-    """The writing of one bundle, into a folder that has no name yet."""
+    """Writes one bundle into a temporary folder."""
 
     def __init__(self, store: Store, study: str, folder: Path, cache: Path) -> None:
         self._source, self._folder, self._cache = store, folder, cache
@@ -95,7 +96,7 @@ class _Bundle:
         self.results: tuple[Result, ...] = results_from_events(self._events)
 
     def write(self, stages: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
-        """Write all but the checksums; return how many stage runs are in it, and those that should be but are not."""
+        """Write all files except the checksums; return the number of stage runs, and the missing stage runs."""
         chosen = self._chosen(stages)
         self._write_records()
         present, missing = self._write_runs(chosen)
@@ -121,23 +122,23 @@ class _Bundle:
         return frozenset(stages)
 
     def _write_records(self) -> None:
-        """Copy definition, amendments, calls and events, each checked by the digest that it carries; write tables."""
+        """Copy definition, amendments, calls and events after a check of their digests; write tables."""
         study = self._study.id
         prefixes = (layout.amendments(study), layout.calls(study), layout.events(study))
         keys = [layout.study(study), *(key for prefix in prefixes for key in self._source.list(prefix))]
         for key, value in zip(keys, ordered(self._document, keys, self._source.concurrency), strict=True):
             self._target.put(key, sealed(value))
-        made = MemoryStore()
-        write_tables(made, study, self._events)
+        tables = MemoryStore()
+        write_tables(tables, study, self._events)
         (self._folder / "records").mkdir()
         for name in (TRIALS, EPOCHS):
-            (self._folder / "records" / name).write_bytes(made.get(layout.record(study, name)))
+            (self._folder / "records" / name).write_bytes(tables.get(layout.record(study, name)))
 
     def _document(self, key: str) -> dict[str, Any]:
         return unsealed(key, self._source.get(key))
 
     def _write_runs(self, chosen: frozenset[str]) -> tuple[int, tuple[str, ...]]:
-        """Copy the stage runs of `chosen` stages, and the bare manifests of the others."""
+        """Copy the stage runs of `chosen` stages, and only the manifests of the others."""
         runs = RunStore(self._source, cache=self._cache)
         identities = {identity: stage for result in self.results for stage, identity in result.identities.items()}
         whole = {i for result in self.results if result.outcome == "COMPLETED" for i in result.identities.values()}
@@ -157,7 +158,7 @@ class _Bundle:
         return present, tuple(missing)
 
     def _copy(self, runs: RunStore, manifest: Manifest) -> None:
-        """Copy one stage run, blobs first, without holding a copy of a remote one for longer than that."""
+        """Copy one stage run, blobs first, and delete the local copy of remote artifacts."""
         artifacts = runs.open(manifest.identity)
         for name, file in manifest.files.items():
             if not self._target.exists(layout.blob(file.digest)):
@@ -173,7 +174,7 @@ class _Bundle:
             path.write_text(json.dumps(self._document(key), indent=1), encoding="utf-8")
 
     def _write_configs(self) -> None:
-        """Write the study's file as it was, the lock, and the config of each trial."""
+        """Write the study's file, the lock file, and the config of each trial."""
         (self._folder / f"{PurePath(self._study.path).stem}.yaml").write_text(self._study.source, encoding="utf-8")
         locks = [call["lock"] for call in self._calls if call.get("lock") is not None]
         if locks:
@@ -194,20 +195,20 @@ class _Bundle:
             "code": self._calls[-1]["provenance"].get("git.commit", "") if self._calls else "",
             "packages": LOCK if (self._folder / LOCK).exists() else "their lock was not recorded",
         }
-        told = [f"{name + ':':18}{text}" for name, text in facts.items() if text]
-        text = "\n".join([*told, "", *(line for name, line in _LINES.items() if (self._folder / name).exists())])
+        lines = [f"{name + ':':18}{text}" for name, text in facts.items() if text]
+        text = "\n".join([*lines, "", *(line for name, line in _LINES.items() if (self._folder / name).exists())])
         (self._folder / "README.txt").write_text(text + _HOW.format(study=self._study.id), encoding="utf-8")
 
 
 _LINES: Mapping[str, str] = {
-    "report": "report/            the report: report.html for people, CSV and Parquet for programs",
-    "records": "records/           trials.parquet: a row for each trial; epochs.parquet: for each value of an epoch",
-    "configs": "configs/           the resolved config of each trial; the study's own file lies beside this one",
-    "manifests": "manifests/         what is known of stage runs whose artifacts are not here: digests, versions",
-    STORE: "store/             records and artifacts as an object store, which every command of Mindsweep can read",
+    "report": "report/            the report: report.html for readers, CSV and Parquet for programs",
+    "records": "records/           trials.parquet: one row per trial; epochs.parquet: one row per value of an epoch",
+    "configs": "configs/           the resolved config of each trial; the study's own file is next to this file",
+    "manifests": "manifests/         manifests of stage runs whose artifacts are not included: digests, versions",
+    STORE: "store/             records and artifacts as an object store that every command of Mindsweep can read",
 }
 _HOW = """
-checksums.txt      SHA-256 of every file but itself
+checksums.txt      SHA-256 of every file except itself
 
 To check it:       sha256sum --quiet -c checksums.txt
 To read it:        python -c "import pandas; print(pandas.read_parquet('records/trials.parquet'))"
@@ -217,9 +218,9 @@ With Mindsweep:    python -m platform.import FOLDER --store URI, then report, re
 
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """Give a folder beside `folder` that takes its name once the block is done, and is gone if it raises."""
+    """Yield a temporary folder that is renamed to `folder` after the block, or deleted if the block raises."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UserError(f"{folder} is not an empty folder; name one that does not exist yet")
+        raise UserError(f"{folder} is not an empty folder; choose one that does not exist yet")
     temporary = folder.absolute().parent / f".{folder.name}.tmp-{uuid.uuid4().hex[:8]}"
     try:
         try:

@@ -1,4 +1,4 @@
-"""What a report consists of, in its order: the same for every format."""
+"""The contents of a report, in order, for all formats."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,16 +36,16 @@ class ReportSection:
     grids: tuple[Grid, ...] = ()
     panels: tuple[Drawing, ...] = ()
     folded: bool = False
-    """Whether a page shows it only when asked."""
+    """Whether it is collapsed on a page."""
 
 
 @dataclass(frozen=True)
 class AblationReport:
-    """All of it."""
+    """The whole report."""
 
     title: str
     alerts: tuple[str, ...]
-    """What must be known before anything else."""
+    """Warnings at the top of the report."""
     answers: tuple[tuple[Tone, str], ...]
     facts: tuple[tuple[str, str], ...]
     sections: tuple[ReportSection, ...]
@@ -67,53 +67,54 @@ class AblationReport:
 
 
 def build_report(result: AblationResult, *, store: str) -> AblationReport:
-    """Return the report on `result`; `store` is the URI it was read from, without secrets.
+    """Return the report on `result`; `store` is the URI of its store, without secrets.
 
     Raises:
-        UserError: The study was registered with a metric that this version does not know.
+        UserError: The study was registered with a metric that this version does not have.
     """
     findings = find(result)
     maps = region_maps(result)
-    beside = agreements(findings)
+    published = agreements(findings)
     embedded = embedding_maps(result)
     drawn = figures(findings, maps, embedded)
-    told: list[tuple[Tone, str]] = [(TONES[one.verdict], text) for one, text in sentences_of(findings)]
-    told += [("", text) for text in replicated(findings)]
+    answered: list[tuple[Tone, str]] = [(TONES[tested.verdict], text) for tested, text in sentences_of(findings)]
+    answered += [("", text) for text in replicated(findings)]
     return AblationReport(
         title=f"Ablation {result.study}",
         alerts=tuple(status(findings)),
-        answers=tuple(told),
+        answers=tuple(answered),
         facts=tuple(declared_as(findings)),
-        sections=(*_sections(findings, beside, drawn), *_last(findings, drawn, embedded)),
+        sections=(*_sections(findings, published, drawn), *_last(findings, drawn, embedded)),
         methods=methods(findings),
         provenance=provenance_facts(findings, store),
         findings=findings,
-        agreements=beside,
+        agreements=published,
         maps=maps,
     )
 
 
 def _sections(
-    findings: Findings, beside: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
+    findings: Findings, published: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
 ) -> Iterator[ReportSection]:
     yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     if findings.declared:
-        lead = "Filled: declared beforehand. Ring: exploratory. Small dots: seeds. Shaded: counts as no difference."
+        lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds. Shaded: equivalent within the margin."
         declared = comparison_table(findings.declared, findings, title="Declared comparisons")
         yield ReportSection("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
-    if beside and any(one.cells for one in beside):
-        grids = tuple(published_table(one, findings) for one in beside if one.cells)
-        yield ReportSection("Published numbers beside ours", grids=grids)
+    grids = tuple(published_table(agreement, findings) for agreement in published if agreement.cells)
+    if grids:
+        yield ReportSection("Comparison with published values", grids=grids)
     if "seeds" in drawn:
         yield ReportSection(
-            "Seeds", "Each line is one seed of one subject, a mean over clips.", panels=tuple(drawn["seeds"])
+            "Seeds", "Each line is one seed of one subject: means over clips.", panels=tuple(drawn["seeds"])
         )
     if "subjects" in drawn:
         yield ReportSection("Subjects", grids=(subject_table(findings),), panels=tuple(drawn["subjects"]))
     if findings.exploratory:
         grid = comparison_table(findings.exploratory, findings, title="Exploratory comparisons")
         lead = (
-            "Outside the declared family: not adjusted, no stars. They suggest what to declare next, and prove nothing."
+            "Outside the declared family: not adjusted, no stars. They are not evidence, but can suggest what to "
+            "declare in the next ablation."
         )
         yield ReportSection("Exploratory comparisons", lead, (grid,), folded=True)
     if findings.others:
@@ -125,19 +126,23 @@ def _last(
 ) -> Iterator[ReportSection]:
     if "importance" in drawn:
         lead = (
-            "Upper bar: planted share of a region. Lower bar: importance to the decoder, both relative to the largest."
+            "Upper bar: planted share of a region. Lower bar: importance for the decoder. Both are relative to the "
+            "largest value."
         )
         yield ReportSection("Importance of regions", lead, panels=tuple(drawn["importance"]))
     if "embedding" in drawn:
-        lead = "t-SNE of what the semantic decoder predicts for the test clips: neighbours count, distances do not."
+        lead = (
+            "t-SNE of the semantic decoder's predictions for the test clips. Neighbours are meaningful, large "
+            "distances are not."
+        )
         yield ReportSection("Embedding map", lead, (embedding_table(embedded),), tuple(drawn["embedding"]))
     if findings.result.unusable:
         bounds = bounds_table(findings)
         yield ReportSection(
             "Missing and failed", grids=(missing_table(findings), *((bounds,) if bounds is not None else ()))
         )
-    found = costs(findings.result)
-    if found:
+    stage_costs = costs(findings.result)
+    if stage_costs:
         yield ReportSection(
-            "Cost", grids=(cost_table(found), trial_table(findings.result, (BASELINE, *findings.conditions)))
+            "Cost", grids=(cost_table(stage_costs), trial_table(findings.result, (BASELINE, *findings.conditions)))
         )

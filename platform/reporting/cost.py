@@ -1,4 +1,4 @@
-"""What an ablation cost, and what sharing stage runs saved."""
+"""The compute time of an ablation, and the time that shared stage runs saved."""
 
 import math
 from collections import Counter
@@ -19,13 +19,13 @@ class StageCost:
 
     stage: str
     needed: int
-    """Stage runs that trials asked for."""
+    """Number of stage runs that trials used."""
     distinct: int
-    """Stage runs that were executed once for all of them, now or earlier."""
+    """Number of distinct stage runs, executed by this or an earlier study."""
     seconds: float
-    """Of compute, each distinct run once."""
+    """Compute time with each distinct run counted once."""
     alone: float
-    """Of compute, had every trial run by itself."""
+    """Compute time if trials did not share runs."""
 
 
 def costs(result: AblationResult) -> tuple[StageCost, ...]:
@@ -37,42 +37,44 @@ def costs(result: AblationResult) -> tuple[StageCost, ...]:
             run = (stage, trial.identities[stage])
             uses[run] += 1
             took[run] = seconds
-    found = []
+    stage_costs = []
     for stage in (name for name in STAGES if any(stage == name for stage, _ in uses)):
         mine = [run for run in uses if run[0] == stage]
         alone = sum(uses[run] * took[run] for run in mine)
-        found.append(StageCost(stage, sum(uses[run] for run in mine), len(mine), sum(took[run] for run in mine), alone))
-    return tuple(found)
+        stage_costs.append(
+            StageCost(stage, sum(uses[run] for run in mine), len(mine), sum(took[run] for run in mine), alone)
+        )
+    return tuple(stage_costs)
 
 
-def cost_table(found: Sequence[StageCost]) -> Grid:
-    """Stage runs needed, executed and shared, with compute and what was saved."""
+def cost_table(stage_costs: Sequence[StageCost]) -> Grid:
+    """Return the table of stage runs needed, executed and shared, with compute time and savings."""
     total = StageCost(
         "all",
-        sum(one.needed for one in found),
-        sum(one.distinct for one in found),
-        sum(one.seconds for one in found),
-        sum(one.alone for one in found),
+        sum(cost.needed for cost in stage_costs),
+        sum(cost.distinct for cost in stage_costs),
+        sum(cost.seconds for cost in stage_costs),
+        sum(cost.alone for cost in stage_costs),
     )
     rows = tuple(
         (
-            Cell(one.stage),
-            Cell(f"{one.needed:,}"),
-            Cell(f"{one.distinct:,}"),
-            Cell(f"{one.needed - one.distinct:,}"),
-            Cell(duration(one.seconds)),
-            Cell(duration(one.alone)),
-            Cell(duration(one.alone - one.seconds)),
+            Cell(cost.stage),
+            Cell(f"{cost.needed:,}"),
+            Cell(f"{cost.distinct:,}"),
+            Cell(f"{cost.needed - cost.distinct:,}"),
+            Cell(duration(cost.seconds)),
+            Cell(duration(cost.alone)),
+            Cell(duration(cost.alone - cost.seconds)),
         )
-        for one in (*found, total)
+        for cost in (*stage_costs, total)
     )
     header = ("stage", "needed", "executed", "shared", "compute", "each trial alone", "saved")
-    note = "Executed counts every distinct stage run once, also one that the store held before this study."
+    note = "Executed: each distinct stage run counts once, including runs that were stored before this study."
     return Grid("Cost", header, rows, (note,))
 
 
 def trial_table(result: AblationResult, conditions: Sequence[str]) -> Grid:
-    """What a trial of each condition took."""
+    """Return the table of the compute time of a trial in each condition."""
     trials: dict[str, list[AblationTrial]] = {condition: [] for condition in conditions}
     for (condition, _, _), trial in result.trials.items():
         trials[condition].append(trial)
@@ -82,11 +84,16 @@ def trial_table(result: AblationResult, conditions: Sequence[str]) -> Grid:
         times = [DASH if math.isnan(seconds) else duration(seconds) for seconds in _mean_seconds(mine)]
         rows.append((Cell(condition), Cell(f"{ended:,} of {len(mine):,}"), *map(Cell, times)))
     header = ("condition", "trials ended", "compute of a trial alone", "executed by itself")
-    return Grid("Trials", header, tuple(rows), ("Means over trials; what a trial did not execute itself was shared.",))
+    return Grid(
+        "Trials",
+        header,
+        tuple(rows),
+        ("Means over trials. Stage runs that a trial did not execute itself were shared.",),
+    )
 
 
 def _mean_seconds(trials: Sequence[AblationTrial]) -> tuple[float, float]:
-    """Return what one of `trials` would take alone, and what it executed itself; NaN before one has ended."""
+    """Return the mean compute time of `trials` without sharing, and of what they executed; NaN if none has ended."""
     timed = [trial for trial in trials if trial.seconds]
     if not timed:
         return math.nan, math.nan

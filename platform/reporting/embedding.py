@@ -1,4 +1,4 @@
-"""The CLIP embeddings that the semantic decoder predicts, as a map: do clips of one shape lie together (Fig. 21)?"""
+"""A map of the CLIP embeddings that the semantic decoder predicts: are clips with the same shape close (Fig. 21)?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from trainables.pages.grid import Cell, Grid
 
 FIGURE = "embedding_map"
 _FEWEST = 4
-"""Clips below which there is nothing to lay out."""
+"""Smallest number of clips for a map."""
 _PERPLEXITY = 30.0
 
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """The test clips of one condition: laid out for its first trial, counted for all of them."""
+    """The test clips of one condition: a map for its first trial, neighbour statistics for all trials."""
 
     condition: str
     trial: str
     places: Floats
-    """[clips, 2]: t-SNE; distances far apart mean nothing."""
+    """[clips, 2]: t-SNE; large distances have no meaning."""
     shapes: tuple[str, ...]
-    """The shape that each clip shows; empty where the data set does not tell."""
+    """The shape in each clip; empty if the data set has no shapes."""
     alike: tuple[float, ...]
-    """Share of clips whose nearest neighbour among the embeddings themselves shows the same shape, per trial."""
+    """Per trial: share of clips whose nearest neighbour (by embedding, not in the map) shows the same shape."""
     chance: float
-    """The same for a neighbour drawn at random."""
+    """The same share for a random neighbour."""
 
     @property
     def told(self) -> str:
-        """The number that goes with the picture, in words."""
+        """The neighbour statistic as text."""
         if not self.alike:
-            return "the data set does not tell what a clip shows"
+            return "the data set has no labels of what a clip shows"
         share = number(float(np.mean(self.alike)), 2)
         return f"nearest neighbour of the same shape: {share} (chance {number(self.chance, 2)})"
 
@@ -53,30 +53,32 @@ class _Embedded:
 
 
 def embedding_maps(result: AblationResult) -> tuple[EmbeddingMap, ...]:
-    """Return a map of each condition with a completed trial; empty where the design asks for none."""
+    """Return a map of each condition with a completed trial; empty if the design does not include this figure."""
     if FIGURE not in result.design.figures:
         return ()
     maps = []
     for condition in result.conditions:
-        found = list(_embedded(result, condition))
-        if found:
-            trial, first = found[0]
+        embedded = list(_embedded(result, condition))
+        if embedded:
+            trial, first = embedded[0]
             named = () if first.shapes is None else tuple(tuple(SHAPES)[code] for code in first.shapes.tolist())
-            alike = tuple(_alike(one.vectors, one.shapes) for _, one in found if one.shapes is not None)
+            alike = tuple(_alike(clips.vectors, clips.shapes) for _, clips in embedded if clips.shapes is not None)
             chance = np.nan if first.shapes is None else _by_chance(first.shapes)
             maps.append(EmbeddingMap(condition, trial.name, _laid_out(first.vectors), named, alike, chance))
     return tuple(maps)
 
 
 def embedding_table(maps: tuple[EmbeddingMap, ...]) -> Grid:
-    """The number of each condition beside chance."""
+    """Return the table of the neighbour statistic of each condition, with the chance level."""
     rows = []
-    for one in maps:
-        ends = f"{number(min(one.alike), 3)} to {number(max(one.alike), 3)}" if one.alike else ""
-        share = Cell(number(float(np.mean(one.alike)), 3) if one.alike else DASH, (ends,))
-        rows.append((Cell(one.condition), share, Cell(number(one.chance, 3)), Cell(str(len(one.alike)))))
+    for embedding in maps:
+        ends = f"{number(min(embedding.alike), 3)} to {number(max(embedding.alike), 3)}" if embedding.alike else ""
+        share = Cell(number(float(np.mean(embedding.alike)), 3) if embedding.alike else DASH, (ends,))
+        rows.append(
+            (Cell(embedding.condition), share, Cell(number(embedding.chance, 3)), Cell(str(len(embedding.alike))))
+        )
     header = ("condition", "neighbour of the same shape", "chance", "trials")
-    note = "By cosine among the test clips' predicted embeddings, not in the picture; the range is over trials."
+    note = "Nearest by cosine of the predicted embeddings of test clips, not by the map. The range is over trials."
     return Grid("Embedding map", header, tuple(rows), (note,))
 
 
@@ -84,15 +86,15 @@ def _embedded(result: AblationResult, condition: str) -> Iterator[tuple[Ablation
     for (name, _, _), trial in result.trials.items():
         if name == condition and trial.outcome == "COMPLETED":
             try:
-                one = _read(result, trial)
+                clips = _read(result, trial)
             except StoreError:
-                continue  # its artifacts are gone
-            if len(one.vectors) >= _FEWEST:
-                yield trial, one
+                continue  # its artifacts were deleted
+            if len(clips.vectors) >= _FEWEST:
+                yield trial, clips
 
 
 def _read(result: AblationResult, trial: AblationTrial) -> _Embedded:
-    """Read what `trial` predicts for its test clips. Raises `StoreError`."""
+    """Read the predictions of `trial` for its test clips. Raises `StoreError`."""
     path = result.runs.open(trial.identities["semantic"]).path("predictions.safetensors")
     with safe_open(path, framework="numpy") as file:
         vectors, index = file.get_tensor("embedding").astype(np.float64), file.get_tensor("index")
@@ -116,11 +118,11 @@ def _by_chance(shapes: npt.NDArray[np.int64]) -> float:
 
 
 def _laid_out(vectors: Floats) -> Floats:
-    """Return t-SNE of `vectors` [clips, width] as [clips, 2], the same every time."""
+    """Return t-SNE of `vectors` [clips, width] as [clips, 2]. It is deterministic."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     tsne = TSNE(2, perplexity=min(_PERPLEXITY, (len(vectors) - 1) / 3), init="pca", random_state=0)
-    with threadpool_limits(1):  # its threads wait for each other a thousand times; on busy cores that takes minutes
-        places = tsne.fit_transform(vectors)
-    return np.asarray(places, np.float64)
+    with threadpool_limits(1):  # its threads synchronise often, which takes minutes on busy cores
+        coordinates = tsne.fit_transform(vectors)
+    return np.asarray(coordinates, np.float64)

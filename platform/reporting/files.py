@@ -1,4 +1,4 @@
-"""The report as files: HTML, Markdown and LaTeX for people, CSV and Parquet for programs, figures as SVG."""
+"""Writes the report as files: HTML, Markdown and LaTeX for readers, CSV and Parquet for programs, figures as SVG."""
 
 import math
 import re
@@ -22,7 +22,7 @@ Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
 def write_files(report: AblationReport, folder: Path) -> Path:
-    """Write all of it into `folder`; return the page."""
+    """Write all files into `folder`; return the path of the HTML page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PAGE).write_text(report_page(report), encoding="utf-8")
     (folder / "report.md").write_text(_markdown(report), encoding="utf-8")
@@ -31,12 +31,11 @@ def write_files(report: AblationReport, folder: Path) -> Path:
     _write(_comparisons(findings), folder / "comparisons")
     _write(_means(findings), folder / "means")
     _write(_trials(findings), folder / "trials")
-    beside = [cell for agreement in report.agreements for cell in agreement.cells]
-    if beside:
-        _write(_columns([{**asdict(cell), "difference": cell.difference} for cell in beside]), folder / "published")
-        _write(
-            _columns([asdict(one) for agreement in report.agreements for one in agreement.rankings]), folder / "order"
-        )
+    published = [cell for agreement in report.agreements for cell in agreement.cells]
+    if published:
+        _write(_columns([{**asdict(cell), "difference": cell.difference} for cell in published]), folder / "published")
+        rankings = [asdict(ranking) for agreement in report.agreements for ranking in agreement.rankings]
+        _write(_columns(rankings), folder / "order")
     drawn = folder / "figures"
     drawn.mkdir(exist_ok=True)
     for panel in report.panels:
@@ -61,40 +60,40 @@ def _listed(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _comparisons(findings: Findings) -> Columns:
-    return _columns([_flat(one, findings) for one in (*findings.declared, *findings.exploratory)])
+    return _columns([_flat(tested, findings) for tested in (*findings.declared, *findings.exploratory)])
 
 
-def _flat(one: Comparison, findings: Findings) -> dict[str, Any]:
-    effect, same = one.effect, one.equivalence
+def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
+    effect, same = comparison.effect, comparison.equivalence
     return {
-        "condition": one.name,
-        "metric": one.metric,
-        "declared": findings.is_declared((one.name, one.metric)),
-        "unit": one.unit,
-        "subjects": one.kept[0],
-        "seeds": one.kept[1],
-        "clips": one.kept[2],
-        "baseline": one.baseline,
-        "value": one.condition,
-        "difference": one.difference,
-        "low": one.interval.low,
-        "high": one.interval.high,
-        "interval": f"{one.interval.method} over {one.interval.over}, {one.interval.level:.0%}",
-        "p": one.p,
-        "p_holm": one.p_holm,
-        "smallest_p": one.smallest_p,
-        "stars": one.stars,
+        "condition": comparison.name,
+        "metric": comparison.metric,
+        "declared": findings.is_declared((comparison.name, comparison.metric)),
+        "unit": comparison.unit,
+        "subjects": comparison.kept[0],
+        "seeds": comparison.kept[1],
+        "clips": comparison.kept[2],
+        "baseline": comparison.baseline,
+        "value": comparison.condition,
+        "difference": comparison.difference,
+        "low": comparison.interval.low,
+        "high": comparison.interval.high,
+        "interval": f"{comparison.interval.method} over {comparison.interval.over}, {comparison.interval.level:.0%}",
+        "p": comparison.p,
+        "p_holm": comparison.p_holm,
+        "smallest_p": comparison.smallest_p,
+        "stars": comparison.stars,
         "hedges_g_av": None if effect is None else effect.g_av.value,
         "hedges_g_z": None if effect is None else effect.g_z.value,
         "cliffs_delta": None if effect is None else effect.cliff.value,
         "margin": None if same is None else same.margin,
         "p_equivalence": None if same is None else same.p,
         "p_equivalence_holm": None if same is None else same.p_holm,
-        "verdict": one.verdict,
-        "missing_trials": sum(gap.whole_trial for gap in one.missing),
-        "worst_low": one.bounds.low,
-        "worst_high": one.bounds.high,
-        "warnings": "; ".join(one.warnings),
+        "verdict": comparison.verdict,
+        "missing_trials": sum(gap.whole_trial for gap in comparison.missing),
+        "worst_low": comparison.bounds.low,
+        "worst_high": comparison.bounds.high,
+        "warnings": "; ".join(comparison.warnings),
     }
 
 
@@ -119,7 +118,7 @@ def _means(findings: Findings) -> Columns:
 
 
 def _trials(findings: Findings) -> Columns:
-    """One row per planned trial; a column for every metric that the ablation is about."""
+    """Return a table with one row per planned trial and one column per primary metric."""
     trials = list(findings.result.trials.values())
     columns: dict[str, list[Any]] = {
         "trial": [trial.name for trial in trials],
@@ -130,8 +129,8 @@ def _trials(findings: Findings) -> Columns:
         "error": [error_line(trial.error) if trial.error else None for trial in trials],
         "seconds": [sum(trial.seconds.values()) if trial.seconds else None for trial in trials],
     }
-    for one in findings.measures:
-        columns[one.name] = [trial.metrics.get(one.name) for trial in trials]
+    for measure in findings.measures:
+        columns[measure.name] = [trial.metrics.get(measure.name) for trial in trials]
     return columns
 
 
@@ -140,7 +139,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
 
 
 def _write(columns: Columns, stem: Path) -> None:
-    """Write `<stem>.csv` and `<stem>.parquet`; what is not a number is null, never NaN."""
+    """Write `<stem>.csv` and `<stem>.parquet`; NaN and infinity become null."""
     table = pa.table({name: [_known(value) for value in values] for name, values in columns.items()})
     pq.write_table(table, stem.with_suffix(".parquet"))
     pyarrow.csv.write_csv(table, stem.with_suffix(".csv"))

@@ -1,4 +1,4 @@
-"""Makes the report of an ablation from its records alone."""
+"""Writes the report of an ablation from its records alone."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,7 @@ def write_report(store: Store, study_id: str, folder: Path) -> Path:
 
 
 def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AblationReport]":
-    """Write the report of ablation `study_id` into `folder`; return its page, and what it says.
+    """Write the report of ablation `study_id` into `folder`; return the path of its page, and the report.
 
     Raises:
         UserError: There is no such study, it is not an ablation, or `folder` cannot be written.
@@ -34,7 +34,7 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Ablat
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
-    # pyarrow and scipy take seconds to import: mistakes come first
+    # pyarrow and scipy take seconds to import: check the arguments first
     from platform.analysis.collect import collect_ablation
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files

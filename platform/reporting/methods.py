@@ -1,4 +1,4 @@
-"""What was done, as a paragraph for a paper, and where every number comes from."""
+"""The methods paragraph of a report, for a paper, and the provenance of its numbers."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ from storage.errors import StoreError
 from storage.runs import Manifest
 
 _TESTS = {
-    "seeds": "p is that of the sign-flip test of the mean over seeds, values being averaged over clips and subjects",
-    "clips": "p is that of the sign-flip test of the mean over clips, values being averaged over seeds and subjects; "
-    "it holds for these trained networks only",
-    "both": "p is the largest of three: sign flips over seeds, sign flips over clips, and a t test of both at once "
-    "(min F', Clark 1973), so that a claim holds for networks trained anew and for other clips",
+    "seeds": "p is from a sign-flip test of the mean over seeds; values are averaged over clips and subjects",
+    "clips": "p is from a sign-flip test of the mean over clips; values are averaged over seeds and subjects, so the "
+    "result holds for these trained networks only",
+    "both": "p is the largest of three p-values: a sign-flip test over seeds, a sign-flip test over clips, and a t "
+    "test over both (min F', Clark 1973); a significant result generalises to newly trained networks and other clips",
 }
 
 
 def methods(findings: Findings) -> str:
-    """Return the paragraph."""
+    """Return the methods paragraph."""
     return " ".join(_sentences(findings))
 
 
@@ -30,64 +30,66 @@ def _sentences(findings: Findings) -> Iterator[str]:
     data = f" on the data set {first.config['dataset']['kind']}" if first is not None else ""
     subjects = counted(len(result.subjects), "subject")
     seeds, trials = counted(len(result.seeds), "seed"), counted(len(result.trials), "trial")
-    primary = listed([one.title for one in findings.measures])
+    primary = listed([measure.title for measure in findings.measures])
     hashed = f"(SHA-256 {result.registration.sha256[:16]})"
     if findings.conditions:
         yield (
             f"We compared {counted(len(design.conditions), 'condition')} with a baseline{data}: "
-            f"{listed(list(findings.conditions))}. Each was run for {subjects} under {seeds}, "
-            f"the same ones in every condition ({trials})."
+            f"{listed(list(findings.conditions))}. Each condition was run for {subjects} with {seeds}, "
+            f"the same in all conditions ({trials})."
         )
-        metrics = {one.metric for one in design.family}
-        tested = listed([one.title for one in findings.measures if one.name in metrics])
+        metrics = {comparison.metric for comparison in design.family}
+        tested = listed([measure.title for measure in findings.measures if measure.name in metrics])
         yield (
             f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "
             f"({design.seeds}) and the level ({design.alpha:g}) were registered {hashed}."
         )
     else:
-        yield f"We ran one configuration{data} for {subjects} under {seeds} ({trials}), comparing it with no other."
+        yield f"We ran one configuration{data} for {subjects} with {seeds} ({trials}), without a comparison."
         yield f"Before the first trial, {primary} and the number of seeds ({design.seeds}) were registered {hashed}."
     if result.amendments:
-        changes = "; ".join(f"{one.text} on {moment(one.time)}" for one in result.amendments)
+        changes = "; ".join(f"{amendment.text} on {moment(amendment.time)}" for amendment in result.amendments)
         yield f"Later the plan was amended: {changes}."
     if findings.declared:
         yield _tested(findings.declared[0])
-        yield "Declared comparisons were adjusted after Holm; all others are exploratory and were not adjusted."
+        yield "Declared comparisons were adjusted by Holm's method; all others are exploratory and were not adjusted."
         yield "Effect sizes are Hedges' g and the paired Cliff's delta."
     if design.margins:
         margins = ", ".join(
-            f"{one.title} {design.margins[one.name]:g}" for one in findings.measures if one.name in design.margins
+            f"{measure.title} {design.margins[measure.name]:g}"
+            for measure in findings.measures
+            if measure.name in design.margins
         )
-        yield f"Equivalence was tested by two one-sided tests within margins declared beforehand ({margins})."
+        yield f"Equivalence was tested by two one-sided tests within margins declared in advance ({margins})."
     gone = len(result.unusable)
     yield (
         "No trial is missing."
         if gone == 0
-        else f"{counted(gone, 'trial')} of {len(result.trials):,} failed or did not finish; what both conditions have "
-        "is compared (listwise), with worst-case bounds for the rest."
+        else f"{counted(gone, 'trial')} of {len(result.trials):,} failed or did not finish; values that both "
+        "conditions have are compared (listwise), with worst-case bounds for the missing values."
     )
     versions = _software(result)
     if versions:
         yield f"Software: {versions}."
 
 
-def _tested(one: Comparison) -> str:
-    method = f"{one.interval.method} over {one.interval.over}"
-    paired = "subject, seed and clip" if one.planned[2] > 1 else "subject and seed"
+def _tested(comparison: Comparison) -> str:
+    method = f"{comparison.interval.method} over {comparison.interval.over}"
+    paired = "subject, seed and clip" if comparison.planned[2] > 1 else "subject and seed"
     return (
-        f"Differences are paired by {paired}; {_TESTS[one.unit]}. The smallest p that is possible is "
-        f"{one.smallest_p:.2g}. Intervals ({one.interval.level:.0%}) are {method}."
+        f"Differences are paired by {paired}; {_TESTS[comparison.unit]}. The smallest possible p is "
+        f"{comparison.smallest_p:.2g}. Intervals ({comparison.interval.level:.0%}) are {method}."
     )
 
 
 def _first(result: AblationResult) -> AblationTrial | None:
-    """Return a trial of the baseline, preferably a completed one; None before any was proposed."""
-    known = [trial for (name, _, _), trial in result.trials.items() if name == BASELINE and trial.config]
-    return next((trial for trial in known if trial.outcome == "COMPLETED"), known[0] if known else None)
+    """Return a trial of the baseline, preferably a completed one; None before a trial was proposed."""
+    proposed = [trial for (name, _, _), trial in result.trials.items() if name == BASELINE and trial.config]
+    return next((trial for trial in proposed if trial.outcome == "COMPLETED"), proposed[0] if proposed else None)
 
 
 def _manifest(result: AblationResult) -> Manifest | None:
-    """Return what the last stage of a completed baseline trial made."""
+    """Return the manifest of the last stage run of a completed baseline trial."""
     trial = _first(result)
     if trial is None or trial.outcome != "COMPLETED":
         return None
@@ -104,10 +106,10 @@ def _software(result: AblationResult) -> str:
 
 
 def provenance_facts(findings: Findings, store: str) -> tuple[tuple[str, str], ...]:
-    """Return labels and texts: where records are, what was registered, and which stage runs the baseline has."""
+    """Return labels and texts: the store, the registration, and the stage runs of the baseline."""
     result = findings.result
     facts = [("study", result.study), ("store", store), ("registered", result.registration.sha256)]
-    facts += [("amended", f"{one.text}, {moment(one.time)}") for one in result.amendments]
+    facts += [("amended", f"{amendment.text}, {moment(amendment.time)}") for amendment in result.amendments]
     times = [trial.finished for trial in result.trials.values() if trial.finished > 0]
     if times:
         facts.append(("trials ended", f"{moment(min(times))} to {moment(max(times))}"))

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no network and no script, for light and dark screens, wide and narrow."""
+"""The report as one HTML file without scripts or network access, for light and dark, wide and narrow screens."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ _TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def report_page(report: AblationReport) -> str:
-    """Return the page."""
+    """Return the HTML of the report."""
     return render_template(_TEMPLATE, title=report.title, report=report)

@@ -1,4 +1,4 @@
-"""The paper's tables beside ours: published value, our value, and whether they agree in direction, size and order."""
+"""Comparison with the paper's tables: published value, measured value, and agreement in direction, size and order."""
 
 import csv
 import math
@@ -23,7 +23,7 @@ OTHER_DATA = "other data"
 
 @dataclass(frozen=True)
 class Beside:
-    """One cell of a published table and ours."""
+    """One cell of a published table and the measured value."""
 
     table: str
     condition: str
@@ -31,38 +31,38 @@ class Beside:
     row: str
     published: float
     ours: float
-    """In the table's unit, like the interval."""
+    """The measured value in the table's unit; the interval has the same unit."""
     low: float
     high: float
     direction: Direction
-    """Of the effect against the baseline; empty for the baseline itself and where the table has no effect. `unclear`
-    where our interval of the difference holds 0."""
+    """Direction of the effect against the baseline. Empty for the baseline, and if the table has no effect. `unclear`
+    if the measured interval of the difference includes 0."""
     within: bool
-    """Whether ours misses the published number by at most the declared share of it."""
+    """Whether the relative difference to the published value is within the declared tolerance."""
     other_data: bool
 
     @property
     def difference(self) -> float:
-        """Ours minus published."""
+        """Measured minus published value."""
         return self.ours - self.published
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Whether conditions stand in the published order of one metric."""
+    """Agreement of the order of conditions in one metric with the published order."""
 
     table: str
     metric: str
     conditions: int
     tau: float
-    """Kendall's tau-b; by chance 0 on average."""
+    """Kendall's tau-b; its expectation for a random order is 0."""
     p: float
-    """One-sided: the chance that a random order agrees at least as well."""
+    """One-sided p: the probability that a random order agrees at least as well."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One published table beside our values."""
+    """The comparison with one published table."""
 
     published: Published
     cells: tuple[Beside, ...]
@@ -70,14 +70,14 @@ class Agreement:
 
 
 def agreements(findings: Findings) -> tuple[Agreement, ...]:
-    """Return every published table that the design names, as far as there are values of ours."""
-    found = []
+    """Return the comparisons with all published tables in the design, for cells with a measured value."""
+    compared = []
     for table in findings.result.design.published:
         cells = tuple(_cells(findings, table))
         metrics = dict.fromkeys(cell.metric for cell in cells)
         rankings = [_ranking([cell for cell in cells if cell.metric == metric]) for metric in metrics]
-        found.append(Agreement(table, cells, tuple(one for one in rankings if one is not None)))
-    return tuple(found)
+        compared.append(Agreement(table, cells, tuple(ranking for ranking in rankings if ranking is not None)))
+    return tuple(compared)
 
 
 def _cells(findings: Findings, table: Published) -> Iterator[Beside]:
@@ -87,7 +87,7 @@ def _cells(findings: Findings, table: Published) -> Iterator[Beside]:
     rows = {line[key]: line for line in lines}
     cells = findings.result.design.factorial.cells if findings.result.design.factorial is not None else {}
     mapped = {cells.get(ours, ours): theirs for ours, theirs in table.conditions.items()}
-    # In the table's own order: records keep no order of keys.
+    # In the order of the table, since JSON records sort keys.
     header = list(lines[0])
     columns = sorted(table.columns.items(), key=lambda item: header.index(item[1]))
     for condition, row in sorted(mapped.items(), key=lambda item: list(rows).index(item[1])):
@@ -122,75 +122,75 @@ def _direction(published: float, reference: str, ours: Estimated | None) -> Dire
 
 
 def _ranking(cells: Sequence[Beside]) -> Ranking | None:
-    """Compare the order of conditions in one metric; None where there are fewer than three."""
+    """Compare the order of conditions in one metric; None for fewer than three conditions."""
     if len(cells) < 3:
         return None
-    found = stats.kendalltau([cell.published for cell in cells], [cell.ours for cell in cells], alternative="greater")
-    return Ranking(cells[0].table, cells[0].metric, len(cells), float(found.statistic), float(found.pvalue))
+    test = stats.kendalltau([cell.published for cell in cells], [cell.ours for cell in cells], alternative="greater")
+    return Ranking(cells[0].table, cells[0].metric, len(cells), float(test.statistic), float(test.pvalue))
 
 
 def published_table(agreement: Agreement, findings: Findings) -> Grid:
-    """Lay one published table beside ours: a row per condition, a column per metric."""
+    """Return the comparison with one published table: one row per condition, one column per metric."""
     table = agreement.published
     metrics = [measure(name) for name in dict.fromkeys(cell.metric for cell in agreement.cells)]
-    beside = {(cell.condition, cell.metric): cell for cell in agreement.cells}
+    cells = {(cell.condition, cell.metric): cell for cell in agreement.cells}
     rows = []
     for condition in dict.fromkeys(cell.condition for cell in agreement.cells):
         row = next(cell.row for cell in agreement.cells if cell.condition == condition)
         same = row.replace("_", " ") == condition.replace("_", " ")
         name = Cell(condition, () if same else (f"published as {row}",))
-        rows.append((name, *(_cell(beside.get((condition, one.name))) for one in metrics)))
+        rows.append((name, *(_cell(cells.get((condition, metric.name))) for metric in metrics)))
     if agreement.rankings:
-        ranks = {one.metric: one for one in agreement.rankings}
-        rows.append((Cell("order of conditions"), *(_rank_cell(ranks.get(one.name)) for one in metrics)))
+        ranks = {ranking.metric: ranking for ranking in agreement.rankings}
+        rows.append((Cell("order of conditions"), *(_rank_cell(ranks.get(metric.name)) for metric in metrics)))
     name_of_table = re.sub(r"^table(\d)", r"Table \1", table.table.removesuffix(".csv")).replace("_", " ")
     name_of_table = re.sub(r"^fig(\d)", r"Figure \1", name_of_table)
     part = f", {', '.join(table.where.values())}" if table.where else ""
-    title = f"Published {name_of_table}{part} beside ours"
+    title = f"Comparison with published {name_of_table}{part}"
     if table.other_data:
         title += f" ({OTHER_DATA})"
-    header = ("condition", *(_heading(one, table.scale) for one in metrics))
+    header = ("condition", *(_heading(metric, table.scale) for metric in metrics))
     return Grid(title, header, tuple(rows), tuple(_notes(agreement, findings)))
 
 
-def _heading(one: Measure, scale: float) -> str:
-    return one.heading if scale == 1 else f"{one.heading} × {scale:g}"
+def _heading(metric: Measure, scale: float) -> str:
+    return metric.heading if scale == 1 else f"{metric.heading} × {scale:g}"
 
 
-def _cell(one: Beside | None) -> Cell:
-    if one is None:
+def _cell(cell: Beside | None) -> Cell:
+    if cell is None:
         return Cell(DASH, tone="quiet")
-    places = decimals(one.low, one.high, of=one.ours)
-    small = [f"published {one.published:g}", f"Δ {number(one.difference, places, signed=True)}"]
-    size = f"size {'within' if one.within else 'outside'}"
-    small.append(f"effect {one.direction}; {size}" if one.direction else size)
-    return Cell(number(one.ours, places), tuple(small), _TONES.get(one.direction, ""))
+    places = decimals(cell.low, cell.high, of=cell.ours)
+    small = [f"published {cell.published:g}", f"Δ {number(cell.difference, places, signed=True)}"]
+    size = f"size {'within' if cell.within else 'outside'}"
+    small.append(f"effect {cell.direction}; {size}" if cell.direction else size)
+    return Cell(number(cell.ours, places), tuple(small), _TONES.get(cell.direction, ""))
 
 
-def _rank_cell(one: Ranking | None) -> Cell:
-    return Cell(DASH) if one is None else Cell(f"τ {number(one.tau, 2)}", (f"p = {one.p:.2g}",))
+def _rank_cell(ranking: Ranking | None) -> Cell:
+    return Cell(DASH) if ranking is None else Cell(f"τ {number(ranking.tau, 2)}", (f"p = {ranking.p:.2g}",))
 
 
 def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
     if agreement.published.other_data:
         yield (
-            "The published numbers were measured on other data (other films, other people) than ours: that sizes "
-            "differ is to be expected; direction and order are what can be compared."
+            "The published values were measured on other data (other films and subjects). Their sizes are expected to "
+            "differ; only directions and orders can be compared."
         )
     cells = agreement.cells
-    told: list[Direction] = [cell.direction for cell in cells if cell.direction]
-    if told:
-        words = ", ".join(f"{told.count(name)} {text}" for name, text in _DIRECTIONS.items())
-        cells_told = counted(len(told), "cell")
-        yield f"Direction of the effect, {cells_told}: {words} (our interval of the difference holds 0)."
+    directions: list[Direction] = [cell.direction for cell in cells if cell.direction]
+    if directions:
+        words = ", ".join(f"{directions.count(name)} {text}" for name, text in _DIRECTIONS.items())
+        total = counted(len(directions), "cell")
+        yield f"Direction of the effect, {total}: {words} (the measured interval of the difference includes 0)."
     share = findings.result.design.tolerance
     within = sum(cell.within for cell in cells)
-    size = f"{within} of {len(cells)} lie within the declared {share:.0%} of the published number"
-    yield f"Size: {size} (“within”). Δ is ours minus the published one."
+    size = f"{within} of {len(cells)} are within the declared {share:.0%} of the published value"
+    yield f"Size: {size} (“within”). Δ is the measured minus the published value."
     if agreement.rankings:
         yield (
-            "Order of conditions: Kendall's τ, 0 on average by chance; p is how often a random order agrees as well. "
-            f"Of {agreement.rankings[0].conditions} conditions, perfect agreement has p = "
+            "Order of conditions: Kendall's τ, whose chance level is 0; p is the probability that a random order "
+            f"agrees as well. With {agreement.rankings[0].conditions} conditions, perfect agreement has p = "
             f"{1 / math.factorial(agreement.rankings[0].conditions):.2g}."
         )
 

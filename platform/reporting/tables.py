@@ -1,4 +1,4 @@
-"""The tables of a report: conditions by metrics, every comparison by itself, subjects, and what is missing."""
+"""The tables of a report: conditions by metrics, all comparisons, subjects, and missing trials."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ TONES: Mapping[str, Tone] = {"better": "better", "worse": "worse", "equivalent":
 
 
 def main_table(findings: Findings) -> Grid:
-    """Conditions by primary metrics, with controls and chance below."""
+    """Return the table of conditions by primary metrics, with controls and chance levels below."""
     return _means(findings, findings.measures, title="Conditions and metrics", notes=_main_notes(findings))
 
 
 def condition_table(findings: Findings) -> Grid:
-    """What every condition is: the fields that it sets."""
+    """Return the table of the fields that each condition sets."""
     design = findings.result.design
     cells = design.factorial.cells if design.factorial is not None else {}
     known_as = tuple(cell for cell, condition in cells.items() if condition == BASELINE)
@@ -33,12 +33,14 @@ def condition_table(findings: Findings) -> Grid:
     for name in (BASELINE, *findings.conditions):
         what = ", ".join(design.in_words(name)) or "the defaults"
         rows.append((Cell(name, known_as if name == BASELINE else ()), Cell(what, tone="prose")))
-    note = "The baseline is told by what it sets beside the project's defaults, a condition by what it changes in that."
-    return Grid("What the conditions are", ("condition", "sets"), tuple(rows), (note,))
+    note = (
+        "The baseline is described by its differences to the defaults, a condition by its differences to the baseline."
+    )
+    return Grid("Definition of the conditions", ("condition", "sets"), tuple(rows), (note,))
 
 
 def other_table(findings: Findings) -> Grid:
-    """Conditions by all other metrics, without tests."""
+    """Return the table of conditions by all other metrics, without tests."""
     notes = ("Described, not tested: these metrics are not primary. Δ with Student's interval, not adjusted.",)
     return _means(findings, findings.others, title="Other metrics", notes=notes)
 
@@ -46,38 +48,46 @@ def other_table(findings: Findings) -> Grid:
 def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes: tuple[str, ...]) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for condition in (BASELINE, *findings.conditions):
-        rows.append((Cell(condition), *(_condition(findings, condition, one) for one in measures)))
-    held = [name for name in findings.controls if any((name, one.name) in findings.means for one in measures)]
-    if held or any(one.chance for one in measures):
-        rows.append((Cell("Controls, under the baseline", tone="group"),))
-    for control in held:
-        rows.append((Cell(title_of(control)), *(_mean(findings.means.get((control, one.name))) for one in measures)))
-    if any(one.chance for one in measures):
-        rows.append((Cell("chance"), *(Cell(one.chance or DASH) for one in measures)))
-    gaps = [(one.title, findings.tables[one.name]) for one in measures if findings.tables[one.name].undefined_clips]
+        rows.append((Cell(condition), *(_condition(findings, condition, measure) for measure in measures)))
+    shown = [name for name in findings.controls if any((name, measure.name) in findings.means for measure in measures)]
+    if shown or any(measure.chance for measure in measures):
+        rows.append((Cell("Controls, in the baseline", tone="group"),))
+    for control in shown:
+        rows.append(
+            (Cell(title_of(control)), *(_mean(findings.means.get((control, measure.name))) for measure in measures))
+        )
+    if any(measure.chance for measure in measures):
+        rows.append((Cell("chance"), *(Cell(measure.chance or DASH) for measure in measures)))
+    gaps = [
+        (measure.title, findings.tables[measure.name])
+        for measure in measures
+        if findings.tables[measure.name].undefined_clips
+    ]
     if gaps:
-        told = ", ".join(f"{name} up to {values.undefined_clips} of {len(values.clips)}" for name, values in gaps)
-        notes += (f"Clips for which a metric is undefined under some seed are left out of a row's mean: {told}.",)
-    return Grid(title, ("condition", *(one.heading for one in measures)), tuple(rows), notes)
+        counts = ", ".join(f"{name} up to {values.undefined_clips} of {len(values.clips)}" for name, values in gaps)
+        notes += (
+            f"Clips for which a metric is undefined with some seed are excluded from the mean of a row: {counts}.",
+        )
+    return Grid(title, ("condition", *(measure.heading for measure in measures)), tuple(rows), notes)
 
 
-def _mean(found: Estimated | None, *, tone: Tone = "quiet") -> Cell:
-    if found is None or not math.isfinite(found.value):
+def _mean(mean: Estimated | None, *, tone: Tone = "quiet") -> Cell:
+    if mean is None or not math.isfinite(mean.value):
         return Cell(DASH, tone="quiet")
-    places = decimals(found.low, found.high, of=found.value)
-    return Cell(number(found.value, places), (bracket(found.low, found.high, places),), tone)
+    places = decimals(mean.low, mean.high, of=mean.value)
+    return Cell(number(mean.value, places), (bracket(mean.low, mean.high, places),), tone)
 
 
-def _condition(findings: Findings, condition: str, one: Measure) -> Cell:
-    mean = _mean(findings.means.get((condition, one.name)), tone="")
-    shift = findings.differences.get((condition, one.name))
+def _condition(findings: Findings, condition: str, measure: Measure) -> Cell:
+    mean = _mean(findings.means.get((condition, measure.name)), tone="")
+    shift = findings.differences.get((condition, measure.name))
     if shift is None or not math.isfinite(shift.value):
         return mean
-    tested = findings.comparisons.get((condition, one.name))
+    tested = findings.comparisons.get((condition, measure.name))
     tone: Tone = ""
     mark = ""
     if tested is not None:
-        declared = findings.is_declared((condition, one.name))
+        declared = findings.is_declared((condition, measure.name))
         mark = tested.stars if declared else "°"
         tone = TONES[tested.verdict] if declared else ""
     places = decimals(shift.low, shift.high, of=shift.value)
@@ -92,88 +102,96 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
     if not findings.conditions:
         return (f"Means with {level} intervals.",)
     notes = [
-        f"Means with {level} intervals; Δ is the difference to the baseline, paired, with its interval. Stars are p "
-        f"after Holm over the {counted(len(design.family), 'declared comparison')}: {levels}.",
-        f"{smallest(findings)} ° exploratory: outside the declared family, so it can have no star.",
+        f"Means with {level} intervals; Δ is the paired difference to the baseline with its interval. Stars: p after "
+        f"Holm's correction for {counted(len(design.family), 'declared comparison')}: {levels}.",
+        f"{smallest(findings)} ° exploratory: outside the declared family, therefore without stars.",
         "▲ better and ▼ worse than the baseline, = the same to within the declared margin; no sign: inconclusive.",
     ]
-    notes += metric_notes(one.metric for one in findings.measured)
+    notes += metric_notes(measure.metric for measure in findings.measured)
     if findings.controls:
-        notes.append("A metric without a chance level has controls in its place.")
+        notes.append("A metric without a chance level has controls instead.")
     return tuple(notes)
 
 
 def smallest(findings: Findings) -> str:
-    """Say the smallest p that the units allow."""
-    found = sorted({(one.smallest_p, one.family) for one in findings.declared if one.kept[0] > 0})
-    if not found:
-        return "Nothing can be compared yet."
-    lowest, family = found[0]
-    text = f"The smallest p that these units allow is {lowest:.2g}, {min(1.0, lowest * family):.2g} after Holm"
+    """Return a sentence with the smallest possible p."""
+    smallest_ps = sorted({(tested.smallest_p, tested.family) for tested in findings.declared if tested.kept[0] > 0})
+    if not smallest_ps:
+        return "No comparison is possible yet."
+    lowest, family = smallest_ps[0]
+    text = f"The smallest possible p is {lowest:.2g}, {min(1.0, lowest * family):.2g} after Holm's correction"
     alpha = findings.result.design.alpha
-    return f"{text}{': no star can be earned.' if lowest * family > alpha else '.'}"
+    return f"{text}{': no result can be significant.' if lowest * family > alpha else '.'}"
 
 
 def comparison_table(comparisons: Sequence[Comparison], findings: Findings, *, title: str) -> Grid:
-    """Every comparison in full: difference, interval, p, effect sizes, equivalence, verdict."""
-    named = {one.name: one for one in findings.measures}
-    declared = any(one.p_holm is not None for one in comparisons)
+    """Return the table of comparisons: difference, interval, p, effect sizes, equivalence, verdict."""
+    measures = {measure.name: measure for measure in findings.measures}
+    declared = any(comparison.p_holm is not None for comparison in comparisons)
     header = ("condition", "metric", "difference", "p", *(("p (Holm)",) if declared else ()))
     header += ("Hedges g", "Cliff's δ", "p (same)", "smallest p", "verdict")
-    rows = tuple(tuple(_cells(one, named[one.metric], declared=declared)) for one in comparisons)
-    methods = sorted({f"{one.interval.method} over {one.interval.over}" for one in comparisons if one.kept[0] > 0})
-    over = sorted({one.generalises_over for one in comparisons})
-    first = (f"Intervals: {', '.join(methods)}. What is found holds for: {'; '.join(over)}.",) if methods else ()
-    said = "g is Hedges' g_av, δ is paired. p (same): two one-sided tests against the declared margin."
-    return Grid(title, header, rows, (*first, said, *_warnings(comparisons)))
+    rows = tuple(
+        tuple(_cells(comparison, measures[comparison.metric], declared=declared)) for comparison in comparisons
+    )
+    methods = sorted(
+        {
+            f"{comparison.interval.method} over {comparison.interval.over}"
+            for comparison in comparisons
+            if comparison.kept[0] > 0
+        }
+    )
+    over = sorted({comparison.generalises_over for comparison in comparisons})
+    first = (f"Intervals: {', '.join(methods)}. Results generalise to: {'; '.join(over)}.",) if methods else ()
+    legend = "g is Hedges' g_av, δ is paired. p (same): two one-sided tests against the declared margin."
+    return Grid(title, header, rows, (*first, legend, *_warnings(comparisons)))
 
 
 def _warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Yield each warning once, with the conditions that it is about unless it is about all."""
-    about: dict[str, dict[str, None]] = {}
-    for one in comparisons:
-        for warning in one.warnings:
-            about.setdefault(warning, {})[one.name] = None
-    everyone = {one.name for one in comparisons}
-    for warning, names in about.items():
-        whom = "" if names.keys() == everyone else f"{', '.join(names)}: "
-        yield f"{whom}{warning}."
+    """Yield each warning once, with its conditions unless it concerns all conditions."""
+    conditions: dict[str, dict[str, None]] = {}
+    for tested in comparisons:
+        for warning in tested.warnings:
+            conditions.setdefault(warning, {})[tested.name] = None
+    all_conditions = {tested.name for tested in comparisons}
+    for warning, names in conditions.items():
+        prefix = "" if names.keys() == all_conditions else f"{', '.join(names)}: "
+        yield f"{prefix}{warning}."
 
 
-def _cells(one: Comparison, measure: Measure, *, declared: bool) -> Iterator[Cell]:
-    yield Cell(one.name)
+def _cells(comparison: Comparison, measure: Measure, *, declared: bool) -> Iterator[Cell]:
+    yield Cell(comparison.name)
     yield Cell(measure.heading)
-    places = decimals(one.interval.low, one.interval.high, of=one.difference)
-    interval = bracket(one.interval.low, one.interval.high, places)
-    yield Cell(f"{number(one.difference, places, signed=True)}{one.stars}", (interval,))
-    yield Cell(p_text(one.p).removeprefix("= "))
+    places = decimals(comparison.interval.low, comparison.interval.high, of=comparison.difference)
+    interval = bracket(comparison.interval.low, comparison.interval.high, places)
+    yield Cell(f"{number(comparison.difference, places, signed=True)}{comparison.stars}", (interval,))
+    yield Cell(p_text(comparison.p).removeprefix("= "))
     if declared:
-        yield Cell(p_text(one.p_holm).removeprefix("= "))
-    effect = one.effect
+        yield Cell(p_text(comparison.p_holm).removeprefix("= "))
+    effect = comparison.effect
     for size in (None, None) if effect is None else (effect.g_av, effect.cliff):
         yield Cell(DASH) if size is None else Cell(number(size.value, 2), (bracket(size.low, size.high, 2),))
-    same = one.equivalence
+    same = comparison.equivalence
     p_same = None if same is None else same.p if same.p_holm is None else same.p_holm
     yield Cell(p_text(p_same).removeprefix("= "), (f"margin {same.margin:g}",) if same is not None else ())
-    yield Cell(f"{one.smallest_p:.2g}")
-    yield Cell(one.verdict, tone=TONES[one.verdict])
+    yield Cell(f"{comparison.smallest_p:.2g}")
+    yield Cell(comparison.verdict, tone=TONES[comparison.verdict])
 
 
 def subject_table(findings: Findings) -> Grid:
-    """Differences of every subject by itself, in primary metrics."""
+    """Return the table of differences per subject in primary metrics."""
     result, level = findings.result, 1 - findings.result.design.alpha
     rows: list[tuple[Cell, ...]] = []
     for condition in findings.conditions:
         rows.append((Cell(condition, tone="group"),))
         for index, subject in enumerate(result.subjects):
-            cells = [_mean(findings.subjects[condition, one.name][index], tone="") for one in findings.measures]
+            cells = [_mean(findings.subjects[condition, measure.name][index], tone="") for measure in findings.measures]
             rows.append((Cell(f"subject {subject}"), *cells))
-    header = ("difference to the baseline", *(one.heading for one in findings.measures))
+    header = ("difference to the baseline", *(measure.heading for measure in findings.measures))
     return Grid("Subjects", header, tuple(rows), (f"Student's {level:.0%} intervals, not adjusted: descriptive.",))
 
 
 def missing_table(findings: Findings) -> Grid:
-    """Trials that failed or have not ended, with their reason."""
+    """Return the table of trials that failed or have not ended, with the reasons."""
     gone = findings.result.unusable
     rows = []
     for trial in gone[:SHOWN_GAPS]:
@@ -185,26 +203,26 @@ def missing_table(findings: Findings) -> Grid:
                 Cell(why, tone="prose"),
             )
         )
-    notes = (f"{len(gone) - SHOWN_GAPS:,} more stand in trials.csv.",) if len(gone) > SHOWN_GAPS else ()
+    notes = (f"{len(gone) - SHOWN_GAPS:,} more are listed in trials.csv.",) if len(gone) > SHOWN_GAPS else ()
     return Grid("Trials without a result", ("trial", "outcome", "why"), tuple(rows), notes)
 
 
 def bounds_table(findings: Findings) -> Grid | None:
-    """What comparisons with gaps would show in the worst of cases; None where nothing is missing."""
-    named = {one.name: one for one in findings.measures}
+    """Return the table of worst-case bounds for comparisons with missing values; None if no value is missing."""
+    measures = {measure.name: measure for measure in findings.measures}
     rows = []
-    for one in (*findings.declared, *findings.exploratory):
-        if one.missing:
-            places = decimals(one.bounds.low, one.bounds.high)
+    for comparison in (*findings.declared, *findings.exploratory):
+        if comparison.missing:
+            places = decimals(comparison.bounds.low, comparison.bounds.high)
             rows.append(
                 (
-                    Cell(f"{condition_label(one.name)}, {named[one.metric].title}"),
-                    Cell(number(one.difference, places, signed=True)),
-                    Cell(bracket(one.bounds.low, one.bounds.high, places) or DASH),
-                    Cell(one.bounds.assumed, tone="prose"),
+                    Cell(f"{condition_label(comparison.name)}, {measures[comparison.metric].title}"),
+                    Cell(number(comparison.difference, places, signed=True)),
+                    Cell(bracket(comparison.bounds.low, comparison.bounds.high, places) or DASH),
+                    Cell(comparison.bounds.assumed, tone="prose"),
                 )
             )
     if not rows:
         return None
-    header = ("comparison", "difference", "worst cases", "a missing value stands for")
-    return Grid("If what is missing were at its worst", header, tuple(rows))
+    header = ("comparison", "difference", "worst cases", "assumed for missing values")
+    return Grid("Worst-case bounds for missing values", header, tuple(rows))

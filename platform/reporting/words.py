@@ -1,4 +1,4 @@
-"""Numbers as text: as many digits as an interval justifies."""
+"""Formats numbers as text, with as many digits as their interval justifies."""
 
 import math
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ DASH = "–"
 
 
 def decimals(low: float, high: float, *, of: float = 0.0) -> int:
-    """Return how many decimals show two digits of the interval's half width; without one, three digits of `of`."""
+    """Return the decimals for two digits of the interval's half width, or for three digits of `of` without interval."""
     half = (high - low) / 2
     if math.isfinite(half) and half > 0:
         return min(6, max(0, 1 - math.floor(math.log10(half))))
@@ -18,7 +18,7 @@ def decimals(low: float, high: float, *, of: float = 0.0) -> int:
 
 
 def number(value: float, places: int, *, signed: bool = False) -> str:
-    """Return `value` with a true minus sign; a dash if it is not finite."""
+    """Return `value` with a typographic minus sign; a dash if it is not finite."""
     if not math.isfinite(value):
         return DASH
     text = f"{abs(value):.{places}f}"
@@ -28,14 +28,14 @@ def number(value: float, places: int, *, signed: bool = False) -> str:
 
 
 def bracket(low: float, high: float, places: int) -> str:
-    """Return `[low, high]`, or nothing where there is no interval."""
+    """Return `[low, high]`, or an empty text if there is no interval."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, places)}, {number(high, places)}]"
 
 
 def p_text(p: float | None) -> str:
-    """Return `= 0.012` or `< 0.0001`; `= –` where no test could be made."""
+    """Return `= 0.012` or `< 0.0001`; `= –` if no test was possible."""
     if p is None or not math.isfinite(p):
         return f"= {DASH}"
     return "< 0.0001" if p < 0.0001 else f"= {p:.2g}"

@@ -1,4 +1,4 @@
-"""Compares what a stage run made, then and again: file by file by digest, and by value where digests differ."""
+"""Compares the artifacts of a recorded and a repeated stage run: files by digest, and by value if digests differ."""
 
 import json
 import math
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SHOWING = (".html", ".png")
-"""Files that show what the others hold: other bytes are no finding of their own if what they show differs."""
+"""Files that only display other files. If the displayed data differs, they are not reported separately."""
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a number may lie from the recorded one: `atol + rtol * |recorded|`, but always one level of uint8."""
+    """The tolerated difference to the recorded number: `atol + rtol * |recorded|`; for uint8 at least one level."""
 
     rtol: float = 1e-4
     atol: float = 1e-6
@@ -31,25 +31,25 @@ class Gap:
     """One difference."""
 
     share: float
-    """Of what is tolerated: above 1 is too much, infinity if it is no matter of degree."""
+    """The difference relative to the tolerance: above 1 is too large; infinity if it has no size."""
     text: str
 
 
 @dataclass(frozen=True)
 class RepeatComparison:
-    """How a repetition compares with what was recorded."""
+    """The result of comparing a repetition with the record."""
 
     verdict: Literal["bit-equal", "within tolerance", "differs"]
     text: str
 
 
 def compare_runs(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> RepeatComparison:
-    """Compare files, metrics and metrics per epoch; times and places are left out."""
+    """Compare files, metrics and metrics per epoch; times and hosts are ignored."""
     then, now = recorded.manifest, again.manifest
     gaps = [*_number_gaps(then, now, tolerance), *_file_gaps(recorded, again, tolerance)]
     shown = [name for name in _changed(then, now) if name.endswith(_SHOWING)]
     if shown and not gaps:
-        gaps = [Gap(math.inf, f"{name}: other bytes, though all that it shows is the same") for name in shown]
+        gaps = [Gap(math.inf, f"{name}: other bytes, although the displayed data is equal") for name in shown]
     if not gaps:
         numbers = f"{len(then.files)} files, {len(then.metrics)} metrics, {len(then.history)} epochs"
         return RepeatComparison("bit-equal", numbers)
@@ -61,7 +61,7 @@ def compare_runs(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) ->
 
 
 def _changed(then: Manifest, now: Manifest) -> list[str]:
-    """Return the files that both have, with other bytes."""
+    """Return the files that both have with different bytes."""
     return [name for name in sorted(then.files.keys() & now.files.keys()) if then.files[name] != now.files[name]]
 
 
@@ -72,7 +72,7 @@ def _number_gaps(then: Manifest, now: Manifest, tolerance: Tolerance) -> Iterato
 
 
 def _file_gaps(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> Iterator[Gap]:
-    """Yield the worst gap of each file that holds data."""
+    """Yield the largest gap of each data file."""
     then, now = recorded.manifest, again.manifest
     for name in sorted(then.files.keys() ^ now.files.keys()):
         yield Gap(math.inf, f"{name}: only {'then' if name in then.files else 'now'}")
@@ -103,7 +103,7 @@ def _content_gaps(name: str, then: Path, now: Path, tolerance: Tolerance) -> Ite
 
 
 def value_gaps(place: str, then: Any, now: Any, tolerance: Tolerance) -> Iterator[Gap]:
-    """Yield the differences of two JSON values, each with its place."""
+    """Yield the differences of two JSON values, each with its path."""
     if isinstance(then, dict) and isinstance(now, dict):
         for name in [*then, *(name for name in now if name not in then)]:
             if name in then and name in now:
@@ -124,7 +124,7 @@ def _is_nan(value: Any) -> bool:
 
 
 def _share(then: Any, now: Any, tolerance: Tolerance) -> float:
-    """Return how far two unequal values differ, as a share of what is tolerated; only fractions may differ at all."""
+    """Return the difference of two unequal values relative to the tolerance; only floats have a tolerance."""
     if not (isinstance(then, float) and isinstance(now, float) and math.isfinite(then) and math.isfinite(now)):
         return math.inf
     allowed = tolerance.atol + tolerance.rtol * abs(then)

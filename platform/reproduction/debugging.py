@@ -1,6 +1,6 @@
-"""Runs stage runs of a recorded trial in this process, whatever became of it: a breakpoint in a stage stops there.
+"""Runs stage runs of a recorded trial, with any outcome, in this process: a breakpoint in a stage stops there.
 
-Nothing is compared and nothing is caught: an exception of a stage is the user's to look at.
+Results are not compared, and exceptions of stages are not caught, so that the user sees them.
 """
 
 import traceback
@@ -22,21 +22,22 @@ from trainables.graph import StageRun
 
 @dataclass(frozen=True)
 class DebugPlan:
-    """Which stage runs of a trial are run, and which are only read."""
+    """The stage runs of a trial that are executed, and those that are only read."""
 
     trial: RecordedTrial
     config: TrialConfig
     run: tuple[StageRun, ...]
     """Inputs first."""
     read: tuple[StageRun, ...]
-    """Inputs that the store holds."""
+    """Inputs that are in the store."""
 
 
 def plan_debugging(trial: RecordedTrial, recorded: RunStore, stages: Collection[str]) -> DebugPlan:
-    """Return what to run of `trial`: `stages`, or those that `recorded` does not hold; and the inputs it lacks.
+    """Return the plan for `trial`: run `stages`, or the stage runs that are not in `recorded`; and missing inputs.
 
     Raises:
-        UserError: The trial has no such stage, all of its stage runs are stored, or this code makes others of it.
+        UserError: The trial has no such stage, all of its stage runs are stored, or this code gives them other
+            identities.
     """
     names = [run.stage for run in trial.runs]
     for name in sorted(set(stages) - set(names)):
@@ -62,7 +63,7 @@ def plan_debugging(trial: RecordedTrial, recorded: RunStore, stages: Collection[
 
 
 def debug_heading(plan: DebugPlan) -> str:
-    """Return what is about to run, and what it reads."""
+    """Return the stage runs that will be executed and read, as text."""
     outcome = plan.trial.result.outcome
     became = "unfinished" if outcome is None else outcome
     read = ", ".join(run.identity for run in plan.read)
@@ -73,9 +74,9 @@ def debug_heading(plan: DebugPlan) -> str:
 
 
 def debug_runs(plan: DebugPlan, places: Places) -> Iterator[tuple[StageRun, Manifest]]:
-    """Run what is planned, one after the other, into `places.again`; yield each with what it made.
+    """Execute the planned runs in sequence into `places.again`; yield each with its manifest.
 
-    Exceptions of stages pass through; `own_frames` leaves out the frames that are not the stage's.
+    Exceptions of stages are not caught; `own_frames` removes the frames that do not belong to the stage.
     """
     recorded = RunStore(places.recorded, cache=places.scratch / "cache")
     runs = _FromBoth(places.again, cache=places.scratch / "cache", recorded=recorded)
@@ -84,7 +85,7 @@ def debug_runs(plan: DebugPlan, places: Places) -> Iterator[tuple[StageRun, Mani
 
 
 def own_frames(error: BaseException) -> TracebackType | None:
-    """Return the part of the traceback that begins in the code of the stage; all of it if it failed before."""
+    """Return the part of the traceback that begins in the code of the stage, or all of it if it failed before."""
     frames, is_inside = error.__traceback__, False
     while frames is not None:
         is_ours = frames.tb_frame.f_code.co_filename == execution.__file__
@@ -96,12 +97,12 @@ def own_frames(error: BaseException) -> TracebackType | None:
 
 
 def traceback_text(error: BaseException) -> str:
-    """Return the traceback as Python prints it, from the stage's code on."""
+    """Return the traceback in Python's format, beginning in the code of the stage."""
     return "".join(traceback.format_exception(type(error), error, own_frames(error))).rstrip()
 
 
 class _FromBoth(RunStore):
-    """Keeps stage runs in one store; reads inputs from it or else from the recorded ones."""
+    """Writes stage runs to one store; reads inputs from it or, if they are missing, from the recorded runs."""
 
     def __init__(self, store: Store, *, cache: Path, recorded: RunStore) -> None:
         super().__init__(store, cache=cache)

@@ -1,4 +1,4 @@
-"""Runs stage runs again, into a store of their own, and compares each with what is recorded."""
+"""Repeats stage runs into a separate store and compares each with its record."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ GOOD: tuple[RepeatVerdict, ...] = ("bit-equal", "within tolerance")
 
 @dataclass(frozen=True)
 class RepeatOutcome:
-    """What came of running one stage run again."""
+    """The result of repeating one stage run."""
 
     stage: str
     identity: str
@@ -39,22 +39,22 @@ class RepeatOutcome:
 
 @dataclass(frozen=True)
 class Places:
-    """What is read, and where the repetition is kept."""
+    """The stores of the records and of the repetition."""
 
     recorded: Store
-    """Only read."""
+    """The store with the records; only read."""
     again: Store
-    """Empty at first."""
+    """The store of the repetition; empty at first."""
     scratch: Path
 
 
 class Repetition:
-    """Runs stage runs again, in this process, each identity once however many trials have it."""
+    """Repeats stage runs in this process, each identity once even if several trials share it."""
 
     def __init__(self, places: Places, tolerance: Tolerance, *, from_inputs: bool = False) -> None:
-        """With `from_inputs` each reads the recorded inputs, so that a difference stays with the stage that makes it.
+        """With `from_inputs`, each run reads the recorded inputs, so a difference does not affect later stages.
 
-        Otherwise inputs are run again too, and what follows a difference is skipped: it would only inherit it.
+        Otherwise inputs are repeated, too, and runs whose inputs differ are skipped.
         """
         self._places, self._tolerance, self._from_inputs = places, tolerance, from_inputs
         cache = places.scratch / "cache"
@@ -66,7 +66,7 @@ class Repetition:
     def repeat(
         self, run: StageRun, config: TrialConfig, recorded: Manifest | None, *, report: EpochReport = silent
     ) -> RepeatOutcome:
-        """Return what comes of `run`; inputs must have been repeated before, unless recorded ones are read."""
+        """Return the outcome of `run`. Its inputs must be repeated before, unless recorded inputs are read."""
         if run.identity not in self._outcomes:
             self._outcomes[run.identity] = self._anew(run, config, recorded, report)
         return self._outcomes[run.identity]
@@ -79,17 +79,17 @@ class Repetition:
             return RepeatOutcome(run.stage, run.identity, "skipped", f"it reads {', '.join(lost)}")
         try:
             with _environment(_circumstances(recorded)):
-                made = execute(run, config, runs=self._runs, scratch=self._places.scratch, report=report)
-        except Exception as error:  # whatever a stage meets is the answer
+                manifest = execute(run, config, runs=self._runs, scratch=self._places.scratch, report=report)
+        except Exception as error:  # any error of a stage is an outcome
             return RepeatOutcome(run.stage, run.identity, "failed", f"{type(error).__name__}: {error}")
         if recorded is None:
             return RepeatOutcome(
-                run.stage, run.identity, "not recorded", "there is nothing to compare with", made.seconds
+                run.stage, run.identity, "not recorded", "there is nothing to compare with", manifest.seconds
             )
         then = Artifacts(self._places.recorded, recorded, cache=Cache(self._places.scratch / "cache"))
         comparison = compare_runs(then, self._made.open(run.identity), self._tolerance)
         return RepeatOutcome(
-            run.stage, run.identity, comparison.verdict, comparison.text, made.seconds, recorded.seconds
+            run.stage, run.identity, comparison.verdict, comparison.text, manifest.seconds, recorded.seconds
         )
 
     def _is_bad(self, identity: str) -> bool:
@@ -97,7 +97,7 @@ class Repetition:
 
 
 class _OnInputs(RunStore):
-    """Keeps stage runs in one store and reads inputs from another."""
+    """Writes stage runs to one store and reads inputs from another."""
 
     def __init__(self, store: Store, *, cache: Path, inputs: RunStore) -> None:
         super().__init__(store, cache=cache)
@@ -109,7 +109,7 @@ class _OnInputs(RunStore):
 
 
 def _circumstances(recorded: Manifest | None) -> dict[str, str]:
-    """Return environment variables: a stage's threads, on which rounding depends, and no GPU where it had none."""
+    """Return environment variables: the number of threads, on which rounding depends, and no GPU for a CPU run."""
     threads = {"OMP_NUM_THREADS": str(threads_of(recorded))}
     on_cpu = recorded is not None and recorded.info.get("device") == "cpu"
     return {**threads, "CUDA_VISIBLE_DEVICES": ""} if on_cpu else threads

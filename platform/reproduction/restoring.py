@@ -1,4 +1,4 @@
-"""What of a recorded trial's circumstances is the same here and now: said before anything is run again."""
+"""Compares the recorded environment of a trial with the current one, before anything is repeated."""
 
 import sys
 from collections import defaultdict
@@ -21,43 +21,43 @@ from trainables.provenance import LOCK, ROOT, code_facts
 State = Literal["restored", "differs", "unknown"]
 _GPU = Path("/dev/nvidiactl")
 _SHOWN = 3
-"""So many of a list are named."""
+"""Largest number of items that a text lists."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that decides, or might, whether a repetition comes out the same."""
+    """One property of the environment that can change the result of a repetition."""
 
     what: str
     state: State
     text: str
-    """What was recorded, and what is here where that is not the same."""
+    """The recorded value, and the current value if it differs."""
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """What can be restored of one trial."""
+    """The parts of a trial's environment that can be restored."""
 
     facts: tuple[Fact, ...]
     config: TrialConfig | None
-    """None where it cannot be repeated: it is no config any more, or its stage runs would be others."""
+    """None if the trial cannot be repeated: its config is no longer valid, or its stage runs have other identities."""
     manifests: Mapping[str, Manifest]
-    """Stage to what its run made; those that cannot be read are absent."""
+    """Stage to the manifest of its run; manifests that cannot be read are absent."""
     intact: bool
-    """Whether the store holds what was recorded, every byte of it."""
+    """Whether the store has all recorded files, unchanged."""
 
 
 def restore_trial(trial: RecordedTrial, stored: RunStore, *, root: Path = ROOT) -> Restoration:
-    """Compare what is recorded of `trial` with what is here, in `root`. Runs nothing, but reads all stored files."""
+    """Compare the record of `trial` with the code in `root`. Runs nothing, but reads all stored files."""
     manifests: dict[str, Manifest] = {}
     damages: list[str] = []
     for run in trial.runs:
-        manifest, found = stored.examine(run.identity)
+        manifest, damages_of_run = stored.examine(run.identity)
         if manifest is not None:
             manifests[run.stage] = manifest
-        elif not found:
-            found = ("its manifest is missing",)
-        damages += [f"{run.identity}: {damage}" for damage in found]
+        elif not damages_of_run:
+            damages_of_run = ("its manifest is missing",)
+        damages += [f"{run.identity}: {damage}" for damage in damages_of_run]
     damages += _contradictions(trial, manifests)
     config, resolved = config_and_identities(trial)
     facts = (
@@ -73,16 +73,16 @@ def restore_trial(trial: RecordedTrial, stored: RunStore, *, root: Path = ROOT) 
 
 
 def threads_of(manifest: Manifest | None) -> int:
-    """Return how many threads torch had; one, as stages get unless granted more, where that was not recorded."""
+    """Return the recorded number of torch threads; 1, the default of stages, if it was not recorded."""
     return 1 if manifest is None else int(manifest.info.get("threads", "1"))
 
 
 def _contradictions(trial: RecordedTrial, manifests: Mapping[str, Manifest]) -> Iterator[str]:
-    """Yield the metrics that the trial's record and the manifests of its stage runs give different values."""
-    made = {f"{stage}.{name}": value for stage, run in manifests.items() for name, value in run.metrics.items()}
+    """Yield the metrics whose values differ between the trial's record and the manifests of its stage runs."""
+    stored = {f"{stage}.{name}": value for stage, run in manifests.items() for name, value in run.metrics.items()}
     for name, value in trial.result.metrics.items():
-        if name.partition(".")[0] in manifests and made.get(name) != value:
-            yield f"{name} is {value} in the record of {trial.name}, but {made.get(name)} in the stage run's manifest"
+        if name.partition(".")[0] in manifests and stored.get(name) != value:
+            yield f"{name} is {value} in the record of {trial.name}, but {stored.get(name)} in the stage run's manifest"
 
 
 def _code(manifests: Mapping[str, Manifest], root: Path) -> Iterator[Fact]:
@@ -94,7 +94,7 @@ def _code(manifests: Mapping[str, Manifest], root: Path) -> Iterator[Fact]:
         yield Fact("commit", "unknown", f"not recorded; here {now}")
     for commit, dirty in recorded.items():
         changed = " with changes that are in no commit" if dirty == "true" else ""
-        get_it = f"; `git worktree add ../then {commit[:12]}` brings the commit back" if commit != now else ""
+        get_it = f"; check it out with `git worktree add ../then {commit[:12]}`" if commit != now else ""
         state: State = (
             "differs" if commit != now else "unknown" if changed or here.get("dirty") == "true" else "restored"
         )
@@ -114,7 +114,7 @@ def _libraries(manifests: Mapping[str, Manifest], root: Path) -> Iterator[Fact]:
 
 
 def _compared(what: str, manifests: Mapping[str, Manifest], key: str, here: str, *, meaning: str | None = None) -> Fact:
-    """Compare fact `key` of all stage runs with what it is `here`."""
+    """Compare the fact `key` of all stage runs with its value `here`."""
     stages: dict[str, list[str]] = defaultdict(list)
     for stage, manifest in manifests.items():
         stages[manifest.info.get(key, "")].append(stage)
@@ -130,7 +130,7 @@ def _compared(what: str, manifests: Mapping[str, Manifest], key: str, here: str,
 
 @lru_cache(maxsize=8)  # a hundred packages, the same for every trial
 def _unlike_lock(root: Path) -> tuple[str, ...]:
-    """Return the packages of the lock that are installed in another version, or not at all."""
+    """Return the packages of the lock file that are not installed in the locked version."""
     lines = (root / LOCK).read_text(encoding="utf-8").splitlines() if (root / LOCK).is_file() else []
     wanted = [(name, right) for name, sign, right in (line.partition("==") for line in lines) if sign]
     return tuple(f"{name} {right} (here {has})" for name, right in wanted if not _same(has := _installed(name), right))
@@ -144,17 +144,17 @@ def _installed(package: str) -> str:
 
 
 def _same(has: str, wanted: str) -> bool:
-    """Compare versions but for the build: torch 2.13.0 installs as 2.13.0+cpu."""
+    """Compare versions without the build tag: torch 2.13.0 may be installed as 2.13.0+cpu."""
     return has.partition("+")[0] == wanted.partition("+")[0].strip()
 
 
 def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, list[Fact]]:
-    """Return the config if every stage run comes out under its recorded identity, and what to say of both."""
+    """Return the config if all stage runs have their recorded identities, and facts about config and identities."""
     try:
         config = TrialConfig.model_validate(trial.proposed.config)
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_SHOWN])
-        return None, [Fact("config", "differs", f"no config of this code: {said}")]
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_SHOWN])
+        return None, [Fact("config", "differs", f"not a valid config for this code: {reasons}")]
     valid = Fact("config", "restored", "as recorded")
     recorded = trial.runs
     try:
@@ -163,30 +163,33 @@ def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, lis
         return None, [valid, Fact("identities", "differs", str(error))]
     changes = [change for run in recorded if (change := _change(run, now[run.stage])) is not None]
     if not changes:
-        return config, [valid, Fact("identities", "restored", f"all {len(recorded)} stage runs come out under theirs")]
+        return config, [
+            valid,
+            Fact("identities", "restored", f"all {len(recorded)} stage runs have their recorded identities"),
+        ]
     after = [run.stage for run in recorded if run.identity != now[run.stage].identity]
-    return None, [valid, Fact("identities", "differs", f"{'; '.join(changes)} (so other runs: {', '.join(after)})")]
+    return None, [valid, Fact("identities", "differs", f"{'; '.join(changes)} (other identities: {', '.join(after)})")]
 
 
 class _Fingerprint(Exception):
-    """What decides a stage's result beside the config cannot be read."""
+    """The fingerprint of a stage's external inputs cannot be read."""
 
 
 def _stage_runs(config: TrialConfig, seed: int, recorded: Sequence[StageRun]) -> dict[str, StageRun]:
-    """Return today's stage runs by name, one by one, so that what cannot be read is known by its stage."""
-    found: dict[str, StageRun] = {}
+    """Return the current stage runs by stage, computed one by one so that an error names its stage."""
+    current: dict[str, StageRun] = {}
     for run in recorded:
         try:
-            found |= {made.stage: made for made in stage_runs(config, seed=seed, targets=[run.stage])}
+            current |= {now.stage: now for now in stage_runs(config, seed=seed, targets=[run.stage])}
         except KeyError:
             raise KeyError(f"there is no stage {run.stage} any more") from None
-        except Exception as error:  # a folder that is gone, a data set that became unreadable
-            raise _Fingerprint(f"{run.stage}: its fingerprint cannot be taken: {error}") from error
-    return found
+        except Exception as error:  # for example, a folder was deleted or a data set cannot be read
+            raise _Fingerprint(f"{run.stage}: its fingerprint cannot be computed: {error}") from error
+    return current
 
 
 def _change(then: StageRun, now: StageRun) -> str | None:
-    """Return what makes `now` another run than `then`, by itself and not through its inputs."""
+    """Return why `now` has another identity than `then`, apart from its inputs; None if only inputs differ."""
     if then.identity == now.identity:
         return None
     old, new = ({k: canonical(v) for k, v in flatten(run.config).items()} for run in (then, now))
@@ -197,12 +200,12 @@ def _change(then: StageRun, now: StageRun) -> str | None:
     if then.inputs.keys() != now.inputs.keys():
         fields.append(f"its inputs were {sorted(then.inputs)}, are {sorted(now.inputs)}")
     if not fields and then.inputs == now.inputs:
-        fields.append("its version, or how identities are made, was raised since")
+        fields.append("its version, or the version of identities, has changed")
     return f"{then.stage}: {', '.join(fields)}" if fields else None
 
 
 def _data(manifests: Mapping[str, Manifest], config: TrialConfig | None) -> Fact:
-    """Tell what the trial's source, the stage without inputs, made; whether that comes out again is seen by running."""
+    """Return the fact about the stage without inputs: its identity and digest. Only running it shows if it is equal."""
     sources = [manifest for manifest in manifests.values() if not manifest.inputs]
     text = ", ".join(f"{source.identity}, content {source.digest[:16]}" for source in sources)
     return Fact("data", "unknown" if config is None or not sources else "restored", text or "no manifest of it")
@@ -211,24 +214,29 @@ def _data(manifests: Mapping[str, Manifest], config: TrialConfig | None) -> Fact
 def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
     devices = sorted({m.info["device"] for m in manifests.values() if "device" in m.info})
     if devices == ["cpu"]:
-        yield Fact("device", "restored", "cpu; a GPU, if there is one, is hidden from the repetition")
+        yield Fact("device", "restored", "cpu; the repetition uses no GPU")
     elif devices:
         state: State = "unknown" if _GPU.exists() else "differs"
-        here = "a GPU is here, of whatever kind" if _GPU.exists() else "here is none"
-        yield Fact("device", state, f"{', '.join(devices)}; {here}: expect agreement within tolerance, not of bits")
+        here = "a GPU is available here" if _GPU.exists() else "no GPU is available here"
+        yield Fact(
+            "device", state, f"{', '.join(devices)}; {here}: expect agreement within tolerance, not bit-equality"
+        )
     threads = {stage: m.info.get("threads") for stage, m in manifests.items() if "torch" in m.info}
     if threads:
         unknown = [stage for stage, number in threads.items() if number is None]
-        known = ", ".join(f"{stage} {number}" for stage, number in threads.items() if number is not None)
-        parts = [*([known] if known else []), *([f"not recorded, 1 is taken: {', '.join(unknown)}"] if unknown else [])]
+        recorded = ", ".join(f"{stage} {number}" for stage, number in threads.items() if number is not None)
+        parts = [recorded] if recorded else []
+        parts += [f"not recorded, 1 is used: {', '.join(unknown)}"] if unknown else []
         yield Fact("threads", "unknown" if unknown else "restored", "; ".join(parts))
     workers = [f"{stage} {m.info['workers']}" for stage, m in manifests.items() if m.info.get("workers", "1") != "1"]
     if workers:
-        one = "the repetition has one worker: expect agreement within tolerance, not of bits"
-        yield Fact("workers", "differs", f"{', '.join(workers)}; {one}")
+        single = "the repetition has one worker: expect agreement within tolerance, not bit-equality"
+        yield Fact("workers", "differs", f"{', '.join(workers)}; {single}")
     parts = [f"{stage} {m.info['micro_batch']}" for stage, m in manifests.items() if "micro_batch" in m.info]
     if parts:
-        whole = "the repetition takes its config's, most likely whole batches: expect agreement within tolerance"
+        whole = (
+            "the repetition uses the value of the config, by default whole batches: expect agreement within tolerance"
+        )
         yield Fact("rows at a time", "differs", f"{', '.join(parts)}; {whole}")
     hosts = {(m.info.get("host"), m.info.get("system")) for m in manifests.values()}
     if hosts:

@@ -1,4 +1,4 @@
-"""Which recorded trials are run again: one by name, or those that stand for a study."""
+"""Selects the recorded trials to repeat: one by name, or representative trials of a study."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from trainables.graph import StageRun
 from trainables.metrics.registry import METRICS, Metric
 
 _SOME = 8
-"""Most trials that a message names."""
+"""Largest number of trials that a message lists."""
 
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A trial, as its study's events tell of it."""
+    """A trial from its study's events."""
 
     study: str
     result: Result
@@ -44,21 +44,22 @@ class RecordedTrial:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Trials to run again, and why these."""
+    """The trials to repeat, and the reason for this selection."""
 
     trials: tuple[RecordedTrial, ...]
     why: str
 
 
 def choose_trials(store: Store, name: str, *, count: int | None = None, everything: bool = False) -> Chosen:
-    """Return the trials that `name` (`study`, `trial` or `study/trial`) stands for.
+    """Return the trials that `name` (`study`, `trial` or `study/trial`) means.
 
-    Of a sweep that is the best point's first repeat, or the `count` best trials; of an ablation one trial for each
-    condition, of the first seed and subject, or the first `count` trials, seed by seed; or `everything` completed.
-    A study may be named without its hash, and a trial without its study, where only one fits.
+    For a sweep these are the first repeat of the best point, or the `count` best trials. For an ablation these are one
+    trial per condition (first seed, first subject), or the first `count` trials ordered by seed. With `everything`
+    these are all completed trials. A study can be named without its hash, and a trial without its study, if the name is
+    unique.
 
     Raises:
-        UserError: No study or trial has that name, several have it, or it names nothing that completed.
+        UserError: No study or trial has that name, several have it, or no trial of that name has completed.
     """
     study, trial = resolve_trial(store, name)
     results, proposed = _read(store, study)
@@ -81,7 +82,7 @@ def choose_trials(store: Store, name: str, *, count: int | None = None, everythi
 
 
 def recorded_trial(store: Store, name: str) -> RecordedTrial:
-    """Return the trial that `name` means, whatever became of it. Raises `UserError` unless it is one that was begun."""
+    """Return the trial that `name` means, with any outcome. Raises `UserError` if there is no such trial."""
     study, trial = resolve_trial(store, name)
     results, proposed = _read(store, study)
     if trial is None:
@@ -94,7 +95,7 @@ def recorded_trial(store: Store, name: str) -> RecordedTrial:
 
 
 def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Proposed]]:
-    """Return what became of the trials of `study`, and their last proposals."""
+    """Return the results of the trials of `study`, and their last proposals."""
     events = [TrialEvent.from_json(value) for value in EventLog(store, study).read()]
     return results_from_events(events), {event.trial: event for event in events if isinstance(event, Proposed)}
 
@@ -105,22 +106,22 @@ def _one(trial: str, completed: Iterable[RecordedTrial], results: Iterable[Resul
             return recorded
     outcome = next((result.outcome for result in results if result.trial == trial), None)
     how = "is unfinished" if outcome is None else f"ended as {outcome.lower()}"
-    raise UserError(f"trial {trial} {how}: only what completed has results to compare with")
+    raise UserError(f"trial {trial} {how}: only completed trials have results to compare with")
 
 
 def _of_sweep(
     completed: Sequence[RecordedTrial], results: Iterable[Result], targets: Sequence[Metric]
 ) -> tuple[list[RecordedTrial], int, str]:
-    """Return the trials of the best point first, how many to take unless told, and the order in words."""
+    """Return the trials, those of the best point first, the default number of trials, and the order as text."""
     points = ranked(averaged(results), targets) if targets else ()
-    place = {point.point: position for position, point in enumerate(points)}
-    ordered = sorted(completed, key=lambda t: (place.get(t.result.point, len(place)), t.result.point, t.result.repeat))
+    rank = {point.point: position for position, point in enumerate(points)}
+    ordered = sorted(completed, key=lambda t: (rank.get(t.result.point, len(rank)), t.result.point, t.result.repeat))
     names = ", ".join(target.name for target in targets)
     return ordered, 1, f"best first, by {names}" if points else "in the order of their names"
 
 
 def _of_ablation(completed: Sequence[RecordedTrial]) -> tuple[list[RecordedTrial], int, str]:
-    """Return one trial of each condition first, how many these are, and the order in words."""
+    """Return the trials, one of each condition first, the number of conditions, and the order as text."""
     points = sorted(completed, key=lambda trial: trial.result.point)
     subjects = list(dict.fromkeys(trial.labels["subject"] for trial in points))
     ordered = sorted(points, key=lambda t: (t.result.repeat, subjects.index(t.labels["subject"]), t.result.point))

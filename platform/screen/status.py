@@ -210,17 +210,17 @@ def _counted(causes: Mapping[str, int]) -> str:
 def _table(standing: Standing, target: str) -> Table:
     columns = ("trial", "stage", "epoch", target, "last sign", "no progress", "CPU %", "MB", "where")
     table = Table(*columns, box=box.SIMPLE, pad_edge=False)
-    for one in standing.working[:_SHOWN]:
-        cpu, memory = (one.usage.get(f"system/{name}") for name in _USED)
+    for worker in standing.working[:_SHOWN]:
+        cpu, memory = (worker.usage.get(f"system/{name}") for name in _USED)
         table.add_row(
-            one.name,
-            one.stage or "",
-            str(one.epoch) if one.epoch else "",
-            "" if one.value is None else f"{one.value:.4g}",
-            f"{duration(one.silent)} ago",
-            "" if one.idle is None else duration(one.idle),
+            worker.name,
+            worker.stage or "",
+            str(worker.epoch) if worker.epoch else "",
+            "" if worker.value is None else f"{worker.value:.4g}",
+            f"{duration(worker.silent)} ago",
+            "" if worker.idle is None else duration(worker.idle),
             "" if cpu is None else f"{cpu:.0f}",
             "" if memory is None else f"{memory:.0f}",
-            "" if one.host is None else f"{one.host}:{one.pid}",
+            "" if worker.host is None else f"{worker.host}:{worker.pid}",
         )
     return table

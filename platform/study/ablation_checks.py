@@ -91,17 +91,17 @@ def distinct_conditions(
 def _nothing(condition: WrittenCondition, baseline: WrittenBaseline) -> str:
     if not condition.written:
         return f"{condition.name} overrides nothing; name a field, or a seed_offset for a renamed copy of the baseline"
-    named = ", ".join(f"{name}: {one.value!r}" for name, one in condition.written.items())
+    values = ", ".join(f"{name}: {value.value!r}" for name, value in condition.written.items())
     stages = ", ".join(baseline.stages)
     return (
         f"{condition.name} changes nothing that {stages} depends on: the baseline has the same values or does not use "
-        f"them: {named}"
+        f"them: {values}"
     )
 
 
 def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[TrialConfig | None, list[Problem]]:
     paths: dict[str, KeyPath] = {
-        name: one.path for name, one in (*baseline.written.items(), *condition.written.items())
+        name: override.path for name, override in (*baseline.written.items(), *condition.written.items())
     }
     if "voxels.subject" in condition.written:
         what = "subjects are blocks, not conditions; name them under `subjects`"
@@ -110,7 +110,7 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
         config = resolve({**baseline.overrides, **condition.overrides})
     except ValidationError as error:
         return None, list(config_problems(error, source=baseline.source, written=paths))
-    wrong = [(one.path, misread(name, one.value, config)) for name, one in condition.written.items()]
+    wrong = [(override.path, misread(name, override.value, config)) for name, override in condition.written.items()]
     return config, [baseline.source.problem(path, what) for path, what in wrong if what is not None]
 
 
@@ -165,7 +165,7 @@ def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     if not design.family:
         yield baseline.source.problem(("family",), "declares no comparison; name one, or remove the key to declare all")
         return
-    whole = [one.metric for one in design.family if not has_clips(one.metric)]
+    whole = [comparison.metric for comparison in design.family if not has_clips(comparison.metric)]
     if whole and (design.unit == "clips" or (design.unit == "both" and len(whole) < len(design.family))):
         what = f"{whole[0]} has one value per trial, not per clip; declare it in an ablation with unit: seeds"
         yield baseline.source.problem(("unit",), what)

@@ -49,11 +49,11 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
     metrics, found = ablation_checks.primary_metrics(source, file.primary)
     refuse([*problems, *found])
     assert config is not None
-    baseline = {field: absolute(field, one.value) for field, one in written.items()}
+    baseline = {field: absolute(field, override.value) for field, override in written.items()}
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
     largest = resolve({**baseline, "voxels.subject": max(file.subjects)})
     refuse(check_inputs(source, largest, stages=stages, section="baseline"))
-    expansion = conditions.expand(file, source, baseline={field: one.value for field, one in written.items()})
+    expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
     kept, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
     refuse([*expansion.problems, *problems])
@@ -80,15 +80,15 @@ def _resolved(source: Source, written: Mapping[str, WrittenValue], problems: lis
         what = "is set by the key `subjects`; remove it here"
         problems.append(source.problem(written["voxels.subject"].path, what))
     try:
-        config = resolve({field: one.value for field, one in written.items()})
+        config = resolve({field: override.value for field, override in written.items()})
     except ValidationError as error:
-        paths: dict[str, KeyPath] = {field: one.path for field, one in written.items()}
+        paths: dict[str, KeyPath] = {field: override.path for field, override in written.items()}
         problems += config_problems(error, source=source, written=paths)
         return None
-    for field, one in written.items():
-        what_is_wrong = misread(field, one.value, config)
+    for field, override in written.items():
+        what_is_wrong = misread(field, override.value, config)
         if what_is_wrong is not None:
-            problems.append(source.problem(one.path, what_is_wrong))
+            problems.append(source.problem(override.path, what_is_wrong))
     return config
 
 

@@ -115,7 +115,7 @@ def test_power_of_a_number_of_whole_trials_is_over_seeds(
     monkeypatch.setattr(AblationResult, "scalars", lambda self, metric: values)
     (seeds,) = power_table(result, "noop.value=0.5").columns[1].cells
     assert seeds == "6", "a huge effect needs no more than a star can be earned with"
-    with pytest.raises(UserError, match=r"the metric being one of: noop\.value"):
+    with pytest.raises(UserError, match=r"one of the metrics: noop\.value"):
         power_table(result, "evaluate.test_ssim=0.5")
 
 

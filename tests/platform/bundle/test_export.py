@@ -276,7 +276,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a listed parent": (lambda f: _line(f, "../../etc/passwd"), "leads out of the bundle"),
     "a listed root": (lambda f: _line(f, "/etc/passwd"), "leads out of the bundle"),
     "a listed backslash": (lambda f: _line(f, "..\\evil"), "a line must be"),
-    "a name listed twice": (lambda f: _line(f, "README.txt"), "stands there twice"),
+    "a name listed twice": (lambda f: _line(f, "README.txt"), "is listed twice"),
     "a list that is no list": (lambda f: (f / "checksums.txt").write_bytes(b"\xff\xfe"), "is not text"),
     "a lease": (lambda f: _add(f, "store/leases/study-small/000000009.json"), "no part of a study"),
     "a checkpoint": (lambda f: _add(f, "store/checkpoints/noop-1/000001/manifest.json"), "no part of a study"),
@@ -306,7 +306,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an artifact that is not what its name says": (_malformed, "value.json is no json file"),
     "records nested without end": (_deep, "is not what it should be"),
-    "no bundle": (lambda f: (f / "checksums.txt").unlink(), "is no bundle"),
+    "no bundle": (lambda f: (f / "checksums.txt").unlink(), "is not a bundle"),
 }
 
 
@@ -340,7 +340,7 @@ def test_whichever_byte_is_changed_the_bundle_is_refused(bundle: Path, which: in
 def test_a_zip_file_is_not_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bundle.zip").write_bytes(b"PK\x03\x04")
     assert take([str(tmp_path / "bundle.zip"), "--home", str(tmp_path / "there")]) == 2
-    assert "is no bundle: a folder" in capsys.readouterr().err
+    assert "is not a bundle: it must be a folder" in capsys.readouterr().err
 
 
 def test_a_study_that_differs_there_is_left_alone(

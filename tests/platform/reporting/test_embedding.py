@@ -95,7 +95,7 @@ def test_a_replication_answers_with_means_and_importance(tmp_path: Path) -> None
     )
     texts = [text for _, text in report.answers]
     assert any(re.match(r"SSIM is 0\.3\d* \[.*\] over 6 trials", text) for text in texts), texts
-    assert "comparing it with no other" in report.methods
+    assert "without a comparison" in report.methods
     titles = [section.title for section in report.sections]
     assert "Importance of regions" in titles
     assert "Declared comparisons" not in titles

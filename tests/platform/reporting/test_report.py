@@ -102,7 +102,7 @@ def test_controls_and_chance_stand_in_the_main_table(report: Path) -> None:
 
 def test_what_a_condition_is_stands_below_its_numbers(report: Path) -> None:
     text = (report / "report.md").read_text(encoding="utf-8")
-    table = text[text.index("## What the conditions are") : text.index("## Declared comparisons")]
+    table = text[text.index("## Definition of the conditions") : text.index("## Declared comparisons")]
     assert "| baseline | the defaults |" in table
     assert "| wo_semantic | motion.depth: 3 |" in table
 
@@ -123,7 +123,7 @@ def test_latex_tables_hold_no_sign_that_needs_another_engine(report: Path) -> No
 
 def test_importance_is_beside_the_planted_regions_with_chance(report: Path) -> None:
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert "rank agreement 0.80 (chance 0; random below 0.6" in page
+    assert "rank agreement 0.80 (chance 0; 95% of random orders below 0.6" in page
 
 
 def test_a_half_finished_study_says_what_is_missing(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_three_seeds_earn_no_star_and_are_told_so(tmp_path: Path) -> None:
     write_study(store, tmp_path, MadeUp(seeds=3, clips=6))
     write_report(store, STUDY, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert "no star can be earned" in text
-    assert "Nothing could have been shown: these units allow no p below 0.25" in text
+    assert "no result can be significant" in text
+    assert "No result could be significant: the smallest possible p is 0.25" in text
     assert "worsens" not in text
 
 
@@ -153,7 +153,7 @@ def test_seeds_added_later_are_an_amendment_and_the_registered_ones_stand_beside
     write_report(store, STUDY, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "Amended after results were known: seeds 3 -> 9" in text
-    assert re.search(r"SSIM worsens by .* Under the 3 registered seeds alone: inconclusive", text)
+    assert re.search(r"SSIM worsens by .* With the 3 registered seeds alone: inconclusive", text)
 
 
 def test_before_the_first_trial_has_ended_there_is_a_report(tmp_path: Path) -> None:

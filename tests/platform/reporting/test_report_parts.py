@@ -91,7 +91,7 @@ def test_clips_that_are_left_out_of_a_mean_are_counted(findings: Findings) -> No
     row[0, 1, :2] = row[0, 2, 1:3] = row[0, 3, :] = math.nan  # the last one is a trial that failed
     gaps = replace(values, arms={**values.arms, "renamed": row})
     notes = main_table(replace(findings, tables={**findings.tables, SSIM: gaps})).notes
-    assert notes[-1].endswith("are left out of a row's mean: SSIM up to 3 of 9.")
+    assert notes[-1].endswith("are excluded from the mean of a row: SSIM up to 3 of 9.")
 
 
 def test_methods_tell_the_metrics_of_the_family_not_all_primary_ones(findings: Findings) -> None:
@@ -158,7 +158,7 @@ def test_outside_the_family_nothing_is_adjusted_or_starred(findings: Findings) -
 
 def test_inconclusive_is_not_called_no_difference(findings: Findings) -> None:
     one = replace(findings.declared[0], verdict="inconclusive", p_holm=0.2, smallest_p=0.001)
-    assert sentence(one, measure(EPE)).endswith("This is inconclusive, which is not the same as no difference.")
+    assert sentence(one, measure(EPE)).endswith("This is inconclusive; it does not show that there is no difference.")
 
 
 def test_a_shared_stage_run_is_counted_once(findings: Findings) -> None:

@@ -229,11 +229,11 @@ def test_a_changed_backbone_folder_is_named_and_nothing_is_run(
     state, text = facts(answer)["identities"]
     assert (answer[0], state, verdicts(answer)) == (1, "differs", {})
     assert text.startswith("features: fingerprint.clip.sha256 was ")
-    assert text.endswith("(so other runs: features, semantic)")
+    assert text.endswith("(other identities: features, semantic)")
     shutil.rmtree(tmp_path / "clip")
     answer = reproduce("t0000", "--dry-run")
     assert answer[0] == 1
-    assert facts(answer)["identities"][1].startswith("features: its fingerprint cannot be taken: backbones.clip")
+    assert facts(answer)["identities"][1].startswith("features: its fingerprint cannot be computed: backbones.clip")
 
 
 def test_a_config_of_other_code_is_named(records: Records, reproduce: Callable[..., Answer]) -> None:
