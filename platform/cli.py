@@ -26,9 +26,9 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 EXIT_CODES = "Exit code: 0 done, 1 failed later, 2 bad input and nothing was started, 130 interrupted (Ctrl-C)."
 _WIDTH = 140
-"""Columns where there is no terminal to ask."""
+"""Width in columns if the output is not a terminal."""
 _HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
-_STALL_HELP = "end a trial that reaches no epoch and no new stage for so long (default: wait for ever)"
+_STALL_HELP = "stop a trial without a new epoch or stage for this time (default: no limit)"
 _INLINE_HELP = "run in this process, one trial at a time, without Ray: a breakpoint in a stage stops there"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
 _JSON_HELP = "print one JSON object on stdout, also for an error; all else goes to stderr"
@@ -36,19 +36,19 @@ _JSON_HELP = "print one JSON object on stdout, also for an error; all else goes 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb answers."""
+    """The answer of a verb."""
 
     value: Mapping[str, Any]
     """Printed on stdout as one JSON object with `--json`."""
     show: str | Callable[[Console], None] = ""
-    """What people see on stdout without `--json`: a text, or what prints it."""
+    """Printed on stdout without `--json`: a text, or a function that prints it."""
     exit_code: int = 0
     then: Callable[[], int] | None = None
-    """What goes on once this is printed, such as a server; returns the exit code."""
+    """Called after the answer is printed, for example to run a server; returns the exit code."""
 
 
 class VerbParser(argparse.ArgumentParser):
-    """A parser that leaves to `run_verb` what is printed, so that `--json` holds for mistakes and for help."""
+    """A parser that leaves printing to `run_verb`, so that `--json` also applies to errors and to help."""
 
     def error(self, message: str) -> NoReturn:
         """Raise `UserError`."""
@@ -73,23 +73,23 @@ def verb_parser(verb: str, description: str, *, exit_codes: str = EXIT_CODES) ->
 
 
 def add_home(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where results are kept."""
+    """Add the option for the home folder."""
     parser.add_argument("--home", type=Path, metavar="FOLDER", help=_HOME_HELP)
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where records are kept."""
+    """Add the options for the home folder and the store."""
     add_home(parser)
     parser.add_argument("--store", metavar="URI", help="object store (default: file://HOME/store)")
 
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where MLflow is."""
+    """Add the option for the MLflow server or database."""
     parser.add_argument("--tracking", metavar="URI", help="MLflow (default: sqlite:///HOME/mlflow.db)")
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every verb that runs a study."""
+    """Add the options of the verbs that run a study."""
     add_store(parser)
     add_tracking(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
@@ -97,13 +97,18 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         "--address", help="Ray cluster to join, such as auto or HOST:PORT (default: $RAY_ADDRESS, or start one here)"
     )
     parser.add_argument("--inline", action="store_true", help=_INLINE_HELP)
-    parser.add_argument("--max-concurrent", type=positive, metavar="N", help="most trials at a time (default: as fits)")
+    parser.add_argument(
+        "--max-concurrent",
+        type=positive,
+        metavar="N",
+        help="largest number of trials at a time (default: as many as fit)",
+    )
     parser.add_argument("--stall-timeout", type=positive, metavar="SECONDS", dest="stage_deadline", help=_STALL_HELP)
     parser.add_argument("--stage-deadline", type=positive, dest="stage_deadline", help=argparse.SUPPRESS)
 
 
 def add_lists(parser: argparse.ArgumentParser) -> None:
-    """Add the options that list what can be written in a file and set."""
+    """Add the options that list config fields and keys of files."""
     fields = "list the config fields (below PREFIX) with meaning, default and values; runs nothing"
     parser.add_argument("--help-fields", metavar="PREFIX", nargs="?", const="", help=fields)
     keys = "list the keys of the file (below PREFIX) likewise"
@@ -142,13 +147,13 @@ def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] 
 
 
 def settings_of(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return what the command line changes in the file, as `key=value`."""
+    """Return the settings of the command line, as `key=value`."""
     short = [f"{key}={value}" for key in ("trials", "seed") if (value := getattr(arguments, key)) is not None]
     return (*arguments.settings, *short)
 
 
 def quiet_loading() -> None:
-    """Let transformers load networks without a bar for each; to be called before it is imported."""
+    """Disable the progress bars of transformers. Call it before transformers is imported."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
@@ -157,7 +162,7 @@ class _HelpRequest(Exception):
 
 
 class _Paragraphs(argparse.HelpFormatter):
-    """Wraps each paragraph of a description by itself."""
+    """Wraps each paragraph of a description separately."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n\n".join(super(_Paragraphs, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
@@ -178,7 +183,7 @@ def run_verb(parser: VerbParser, call: Callable[[argparse.Namespace], Answer], a
 
 
 def _answer(work: Callable[[], Answer], *, as_json: bool) -> Answer:
-    """Return the answer of `work`, or one that says what went wrong."""
+    """Return the answer of `work`, or an answer with its error."""
     try:
         return work()
     except _HelpRequest as request:
@@ -197,7 +202,7 @@ def _answer(work: Callable[[], Answer], *, as_json: bool) -> Answer:
 
 
 def _failure(text: str, code: int) -> Answer:
-    """Tell the user, and return the answer for the program that called."""
+    """Print the error, and return the answer for `--json`."""
     text = without_secrets(text)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     console.print(text)
@@ -218,7 +223,7 @@ def _print(answer: Answer, *, as_json: bool) -> None:
 
 
 def console() -> Console:
-    """Return a console for what people read: no markup, since names and paths may look like it."""
+    """Return a console for text output, without markup, since names and paths may look like markup."""
     made = Console(markup=False, highlight=False)
     if not made.is_terminal:
         made.width = _WIDTH
@@ -226,7 +231,7 @@ def console() -> Console:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` with null in the place of numbers that JSON does not know."""
+    """Return `value` with null instead of NaN and infinity, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -28,13 +28,13 @@ study or all. MLflow and Optuna get only what they lack, so running it twice cha
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was mirrored of one study."""
+    """The mirrored records of one study."""
 
     study: str
     trials: int
     events: int
     lack: str
-    """What MLflow could not be given; empty if it has all."""
+    """The entries that could not be written to MLflow; empty if it has all."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -62,7 +62,7 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says beside the name."""
+    """The options of the command line."""
 
     dry_run: bool
     from_inputs: bool
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """What came of one trial."""
+    """The result of repeating one trial."""
 
     trial: RecordedTrial
     restoration: Restoration
@@ -115,7 +115,7 @@ def _parser() -> VerbParser:
     parser = verb_parser("reproduce", _DESCRIPTION, exit_codes=_EXIT_CODES)
     parser.add_argument("name", metavar="STUDY|TRIAL", help="a study, study/trial, or a trial whose name only one has")
     several = parser.add_mutually_exclusive_group()
-    several.add_argument("--trials", type=positive, metavar="N", help="so many trials of the study, the best first")
+    several.add_argument("--trials", type=positive, metavar="N", help="number of trials of the study, best first")
     several.add_argument("--all", action="store_true", help="every completed trial of the study")
     parser.add_argument("--dry-run", action="store_true", help="only say what can be restored")
     debug = "run STUDY/TRIAL in this process, without catching exceptions (default: the stages that are not stored)"
@@ -187,7 +187,7 @@ def _reproduce(chosen: Chosen, store: Store, request: Request, options: Options)
 
 
 def _debug(trial: RecordedTrial, store: Store, request: Request, options: Options) -> Answer:
-    """Run what was asked of one trial, and let the user look at the exception that ends it."""
+    """Run the requested stages of one trial, and show the exception that ends it."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with _scratch(request, options.home) as scratch:
         plan = plan_debugging(trial, RunStore(store, cache=scratch / "cache"), request.stages)
@@ -199,7 +199,7 @@ def _debug(trial: RecordedTrial, store: Store, request: Request, options: Option
                 metrics = ", ".join(f"{name} {value:.6g}" for name, value in manifest.metrics.items())
                 console.print(f"  {run.stage} ended in {duration(manifest.seconds)}: {metrics or 'no metrics'}")
                 stages.append({"stage": run.stage, "identity": run.identity, "metrics": dict(manifest.metrics)})
-        except Exception as error:  # whatever a stage raises is what the user wants to see
+        except Exception as error:  # the user wants to see any exception of a stage
             Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(traceback_text(error))
             if sys.stdin.isatty() and not options.as_json:
                 pdb.post_mortem(own_frames(error))
@@ -245,7 +245,7 @@ def _show(trial: RecordedTrial, restoration: Restoration, console: Console) -> N
 def _repeat(
     runs: Sequence[StageRun], restoration: Restoration, repetition: Repetition, console: Console
 ) -> Iterator[RepeatOutcome]:
-    """Run `runs` again in order, telling how each comes out."""
+    """Repeat `runs` in order, and print the outcome of each."""
     config, manifests = restoration.config, restoration.manifests
     assert config is not None
     expected = sum(manifests[run.stage].seconds for run in runs if run.stage in manifests)
@@ -265,7 +265,7 @@ def _repeat(
 
 
 class _Epochs:
-    """Shows how far a stage run is."""
+    """Shows the progress of a stage run."""
 
     def __init__(self, status: Status, text: str) -> None:
         self._status, self._text = status, text
@@ -275,7 +275,7 @@ class _Epochs:
 
 
 def _conclude(trials: Sequence[TrialOutcome], request: Request, console: Console) -> None:
-    """Print what it all came to."""
+    """Print a summary."""
     for trial in trials:
         if trial.finding is not None:
             console.print(f"{trial.trial.name}: not reproduced: {trial.finding}", style="red")

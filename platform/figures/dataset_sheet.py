@@ -152,7 +152,7 @@ def _bare(axes: Axes) -> None:
 
 
 def draw_motion(view: SheetData, path: Path) -> None:
-    """Write the moving sheet: the clips side by side, each over its caption and its fMRI; two seconds, for ever."""
+    """Write an animation of the clips side by side, each above its caption and its fMRI; two seconds, repeated."""
     columns, side = min(3, len(view.clips)), 176
     font, cell = ImageFont.load_default(13), (side + 24, side + 118)
     rows = -(-len(view.clips) // columns)

@@ -21,7 +21,7 @@ from trainables.metrics.registry import Metric
 ENOUGH = 4
 """Completed points below which no importance is computed: it compares the better ones with all."""
 _BEST = 5
-"""Optuna advises to compare at least so many of the best points."""
+"""Optuna's advice for the smallest number of best points to compare."""
 _PAIRED = 3
 """So many of the most important fields are drawn against each other: panels of more are too small to read."""
 

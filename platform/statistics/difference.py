@@ -141,7 +141,7 @@ def smallest_p(units: int, *, resamples: int = 9999) -> float:
 
 
 def seeds_for(alpha: float, family: int) -> int:
-    """Return the fewest seeds whose smallest p survives Holm at level `alpha` in a `family` of so many comparisons.
+    """Return the fewest seeds whose smallest p is below `alpha` after Holm's correction for `family` comparisons.
 
     All of the family may sit at the smallest p, so it must hold for the first: family x 2^(1-n) <= alpha. Five seeds
     never do at 0.05; six do for one comparison, seven for two and three, nine for up to twelve.

@@ -1,4 +1,4 @@
-"""What is missing from a comparison, why, and how much it could matter.
+"""Missing values of a comparison, their reasons, and worst-case bounds.
 
 Leaving out failed trials is only harmless if failing has nothing to do with the condition, which nobody can see from
 what is left. So every gap is listed with its reason, and beside the difference stand the two it would be if each

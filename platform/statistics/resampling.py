@@ -27,7 +27,7 @@ COVERAGE = {2: 0.5, 3: 0.72, 4: 0.79, 5: 0.83, 6: 0.86, 8: 0.88, 10: 0.90, 15: 0
 """Units to the measured coverage of a nominal 0.95 interval of the mean of normal differences, the lower of BCa's and
 the percentile's; 0.94 at 30. 10,000 tables each, 2,000 resamples; the tests repeat it with fewer."""
 ENOUGH_UNITS = 30
-"""From so many units on a bootstrap interval needs no warning."""
+"""The number of units from which a bootstrap interval needs no warning."""
 EXACT_UP_TO = 16
 """Units up to which all 2^n flips are made."""
 _CHUNK = 2**22

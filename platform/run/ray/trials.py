@@ -32,7 +32,7 @@ class Work:
 
     study: Study
     worker_settings: Mapping[str, str]
-    """What every worker is told: store URI, name of the study, scratch folder, cache, period of its signs of life."""
+    """The settings of every worker: store URI, name of the study, scratch folder, cache, period of its pulses."""
     claims: Claims
     grant: Grant
     interrupt: Interrupt

@@ -43,7 +43,7 @@ constraints:
         ("trials: 4", "trials: many", "test.yaml:2:1: trials:", ["must be a valid integer, but got 'many'"]),
         ("trials: 4", "trials: 0", "test.yaml:2:1: trials:", ["greater than or equal to 1"]),
         ("trials: 4", "trials: true", "test.yaml:2:1: trials:", ["valid integer"]),
-        ("trials: 4", "repeats: 2", "test.yaml:1:1: trials:", ["is missing", "how many points"]),
+        ("trials: 4", "repeats: 2", "test.yaml:1:1: trials:", ["is missing", "number of points"]),
         ("trials: 4", "trials: 4\nrepeats: 0", "test.yaml:3:1: repeats:", ["greater than or equal to 1"]),
         ("trials: 4", "trials: 4\nseed: -1", "test.yaml:3:1: seed:", ["greater than or equal to 0"]),
         ("target: motion.rollout_mse\n", "", "test.yaml:1:1: target:", ["is missing"]),
@@ -72,11 +72,21 @@ constraints:
         # samplers and schedulers
         ("trials: 4", "trials: 4\nsampler: tpee", "test.yaml:3:1: sampler:", ["no sampler 'tpee'", "did you mean tpe"]),
         ("trials: 4", "trials: 4\nsampler: bayes", "test.yaml:3:1: sampler:", ["cmaes, gp, grid, nsga2, random, tpe"]),
-        ("trials: 4", "sampler: grid", "test.yaml:6:3: space.motion.train.lr:", ["no grid", "step or a choice"]),
+        (
+            "trials: 4",
+            "sampler: grid",
+            "test.yaml:6:3: space.motion.train.lr:",
+            ["no grid", "set a step or use choice"],
+        ),
         ("trials: 4", "trials: 4\nsampler: cmaes", "test.yaml:3:1: sampler:", ["at least two fields"]),
         ("trials: 4", "trials: 4\nscheduler: ahsa", "test.yaml:3:1: scheduler:", ["did you mean asha"]),
         ("trials: 4", "trials: 4\nscheduler: help", "test.yaml:3:1: scheduler:", ["there are: asha, fifo, median"]),
-        ("trials: 4", "trials: 4\nscheduler: pbt", "test.yaml:3:1: scheduler:", ["pure function", "asha, median"]),
+        (
+            "trials: 4",
+            "trials: 4\nscheduler: pbt",
+            "test.yaml:3:1: scheduler:",
+            ["is a function of its config", "asha, median"],
+        ),
         ("trials: 4", "trials: 4\nscheduler: 3", "test.yaml:3:1: scheduler:", ["a name or a name with options"]),
         (
             "trials: 4",
@@ -196,7 +206,7 @@ constraints:
             "1e-2]}",
             "1e-2], when: {motion.kind: cmg}}",
             "test.yaml:6:55: space.motion.train.lr.when.motion.kind:",
-            ["needs a swept field"],
+            ["motion.kind is not a swept field"],
         ),
         (
             "1e-2]}",
@@ -208,9 +218,14 @@ constraints:
             "1e-2]}",
             "1e-2], when: {motion.depth: 2}}\n  motion.depth: {int: [1, 4], when: {motion.train.lr: 1e-3}}",
             "test.yaml:",
-            ["in a circle"],
+            ["form a cycle"],
         ),
-        ("1e-2]}", "1e-2]}\nconstraints: [motion.train.lr <]", "test.yaml:7:15: constraints[0]:", ["no expression"]),
+        (
+            "1e-2]}",
+            "1e-2]}\nconstraints: [motion.train.lr <]",
+            "test.yaml:7:15: constraints[0]:",
+            ["is not an expression"],
+        ),
         ("1e-2]}", "1e-2]}\nconstraints: [motion.lr < 1]", "test.yaml:7:15: constraints[0]:", ["motion.train.lr"]),
         ("1e-2]}", "1e-2]}\nconstraints: [motion.depth < 1]", "test.yaml:7:15: constraints[0]:", ["no swept field"]),
         ("1e-2]}", "1e-2]}\nconstraints: [motion.train.lr > 1]", "test.yaml:7:1: constraints:", ["no point to try"]),
@@ -221,7 +236,7 @@ constraints:
             "1e-2]}",
             "1e-2]}\n  motion.depth: {int: [3, 4]}\npoints: [{}]",
             "test.yaml:8:10: points[0].motion.depth:",
-            ["is left out, and in `base` it is 2"],
+            ["is missing, and in `base` it is 2"],
         ),
     ],
 )
@@ -266,7 +281,7 @@ def test_a_profile_is_compared_by_what_it_sets() -> None:
 
 def test_no_metric_is_comparable_across_data_sets() -> None:
     lines = complaints("target: motion.rollout_mse\ntrials: 4\nspace:\n  dataset.noise: {uniform: [0, 1]}\n")
-    assert any("make one study for each value of dataset.noise" in line for line in lines)
+    assert any("run one study for each value of dataset.noise" in line for line in lines)
 
 
 def test_a_field_that_reaches_no_target_is_refused() -> None:
