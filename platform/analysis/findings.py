@@ -15,7 +15,7 @@ from platform.analysis.collect import AblationResult, ClipValues
 from platform.analysis.measures import Measure, find_measure, measure
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
-from platform.statistics.compare import Comparison, TestPlan, compare, compare_family
+from platform.statistics.compare import Comparison, ComparisonPlan, compare, compare_family
 from platform.statistics.difference import ClaimUnit, over_both, over_units
 from platform.statistics.paired import Arm, Complete, Paired, TableIndex, complete
 from platform.study.design import BASELINE, has_clips
@@ -148,11 +148,11 @@ def find(result: AblationResult) -> Findings:
     )
 
 
-def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> TestPlan:
+def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> ComparisonPlan:
     design = result.design
     # Metrics with one value per trial have no clips: with "both", every test would be refused.
     unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
-    return TestPlan(alpha=design.alpha, unit=unit, margins=design.margins)
+    return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins)
 
 
 def _others(result: AblationResult) -> Iterable[Measure]:

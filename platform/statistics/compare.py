@@ -46,7 +46,7 @@ Counts: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class TestPlan:
+class ComparisonPlan:
     """What was declared before the first trial."""
 
     alpha: float = 0.05
@@ -110,7 +110,7 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def compare_family(tables: Sequence[Paired], plan: TestPlan) -> tuple[Comparison, ...]:
+def compare_family(tables: Sequence[Paired], plan: ComparisonPlan) -> tuple[Comparison, ...]:
     """Judge the declared family. Give every declared table, also one in which all trials failed: it counts.
 
     Raises:
@@ -142,12 +142,12 @@ def _p_alike(one: Comparison) -> float:
     return one.equivalence.p if one.equivalence.p_holm is None else one.equivalence.p_holm
 
 
-def compare(table: Paired, plan: TestPlan) -> Comparison:
+def compare(table: Paired, plan: ComparisonPlan) -> Comparison:
     """Judge one comparison outside any family: exploratory, no stars."""
     return _judged(_compare(table, plan, 0), table, plan)
 
 
-def _compare(table: Paired, plan: TestPlan, family: int) -> Comparison:
+def _compare(table: Paired, plan: ComparisonPlan, family: int) -> Comparison:
     data = complete(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
     kept = (len(data.subjects), len(data.seeds), len(data.clips))
@@ -203,7 +203,7 @@ def _estimates(differences: Values, unit: ClaimUnit) -> tuple[Estimate, ...]:
     return {"seeds": (seeds,), "clips": (clips,), "both": (over_both(differences), seeds, clips)}[unit]
 
 
-def _intervals(data: Complete, unit: ClaimUnit, plan: TestPlan, rng: np.random.Generator) -> tuple[Interval, ...]:
+def _intervals(data: Complete, unit: ClaimUnit, plan: ComparisonPlan, rng: np.random.Generator) -> tuple[Interval, ...]:
     """All intervals, the primary one first."""
     level, differences = 1 - plan.alpha, data.differences
     names: dict[ClaimUnit, str] = {"seeds": "seeds", "clips": "clips", "both": "seeds and clips"}
@@ -216,7 +216,7 @@ def _intervals(data: Complete, unit: ClaimUnit, plan: TestPlan, rng: np.random.G
     return (first, *(interval for interval in rest if interval is not first))
 
 
-def _p_values(differences: Values, plan: TestPlan, rng: np.random.Generator) -> dict[str, float]:
+def _p_values(differences: Values, plan: ComparisonPlan, rng: np.random.Generator) -> dict[str, float]:
     by_seed, by_clip = differences.mean(axis=1), differences.mean(axis=0)
     return {
         "sign flip over seeds": float(sign_flip_p(by_seed, rng=rng, resamples=plan.resamples)),
@@ -262,7 +262,7 @@ def _equivalence(data: Complete, unit: ClaimUnit, margin: float | None) -> Equiv
     return Equivalence(margin, math.nan if any(map(math.isnan, found)) else max(found))
 
 
-def _warnings(planned: Counts, kept: Counts, *, unit: ClaimUnit, plan: TestPlan, family: int) -> tuple[str, ...]:
+def _warnings(planned: Counts, kept: Counts, *, unit: ClaimUnit, plan: ComparisonPlan, family: int) -> tuple[str, ...]:
     """Tell what the design, as it came out, cannot show."""
     said = []
     if planned != kept:
@@ -280,7 +280,7 @@ def _warnings(planned: Counts, kept: Counts, *, unit: ClaimUnit, plan: TestPlan,
     return tuple(said)
 
 
-def _judged(one: Comparison, table: Paired, plan: TestPlan) -> Comparison:
+def _judged(one: Comparison, table: Paired, plan: ComparisonPlan) -> Comparison:
     p = one.p if one.p_holm is None else one.p_holm
     differs = p <= plan.alpha
     said = list(one.warnings)

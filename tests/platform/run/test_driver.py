@@ -36,24 +36,6 @@ from storage.local import LocalStore
 from tests.platform.noop_studies import inline_in, noop_study, options_in
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from platform.run.driver import run_study
-from platform.record.optuna_journal import OptunaView
-from platform.study.sweep_file import load_study
-from types import SimpleNamespace
-
-path, home, address = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-study = load_study(path)
-options = SimpleNamespace(
-    home=home, store=(home / "store").as_uri(), tracking="", address=address or None, max_concurrent=2,
-    stage_deadline=None,
-)
-summary = run_study(study, options, views=lambda: [OptunaView(study, home=home)])
-print(json.dumps(summary.to_json()))
-sys.exit(summary.exit_code)
-"""
 
 
 class Heard:
@@ -100,7 +82,9 @@ def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     folder = tempfile.mkdtemp(prefix="ms-")  # the temporary folder of these drivers alone
 
     def start(study: Study, home: Path, address: str = "") -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", SCRIPT, study.path, str(home), address]
+        store = (home / "store").as_uri()
+        command = [sys.executable, "-m", "tests.programs.driver", study.path, str(home), store]
+        command += [address] if address else []
         process = subprocess.Popen(
             command,
             text=True,

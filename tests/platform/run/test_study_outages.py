@@ -165,20 +165,6 @@ def in_trial(event: TrialEvent) -> tuple[str, int]:
     return event.trial, event.sequence
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from platform.options import Options
-from platform.study.sweep_file import load_study
-from platform.run.driver import run_study
-
-home = Path(sys.argv[1])
-options = Options(home=home, store=sys.argv[2], tracking="", max_concurrent=2)
-summary = run_study(load_study(home / "s3_away.yaml"), options)
-sys.exit(0 if summary.trials["completed"] == 8 else 1)
-"""
-
-
 def test_s3_killed_while_events_are_written(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reports never waits; what waits lies on the disk, and arrives once, in order."""
     for name, value in ceph.environment.items():
@@ -210,7 +196,7 @@ def test_s3_killed_in_mid_study(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.
     uri = f"s3://mindsweep/{tmp_path.name}"
     study = noop_study(tmp_path, TEXT, name="s3_away")
     log = EventLog(open_store(uri), study.id)
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), uri]
+    command = [sys.executable, "-m", "tests.programs.driver", study.path, str(tmp_path), uri]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         while sum(event["kind"] == "finished" for event in log.ends()) < 2:

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from platform.statistics.compare import Comparison, TestPlan, compare, compare_family
+from platform.statistics.compare import Comparison, ComparisonPlan, compare, compare_family
 from platform.statistics.difference import GENERALISES, ClaimUnit
 from platform.statistics.paired import Paired
 from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
@@ -27,8 +27,8 @@ def shifted(
     return table(baseline, condition, name=name, of=metric(goal=goal))
 
 
-def judged(paired: Paired, plan: TestPlan | None = None) -> Comparison:
-    return compare_family([paired], TestPlan() if plan is None else plan)[0]
+def judged(paired: Paired, plan: ComparisonPlan | None = None) -> Comparison:
+    return compare_family([paired], ComparisonPlan() if plan is None else plan)[0]
 
 
 @pytest.mark.parametrize(("by", "goal", "verdict"), [(-0.2, "max", "worse"), (-0.2, "min", "better")])
@@ -50,13 +50,13 @@ def test_noise_is_inconclusive_unless_a_margin_was_declared() -> None:
     paired = shifted(0.0)
     assert judged(paired).verdict == "inconclusive"
     assert judged(paired).equivalence is None
-    assert judged(paired, TestPlan(margins={"evaluate.made_up": 0.1})).verdict == "equivalent"
-    assert judged(paired, TestPlan(margins={"evaluate.made_up": 1e-4})).verdict == "inconclusive"
+    assert judged(paired, ComparisonPlan(margins={"evaluate.made_up": 0.1})).verdict == "equivalent"
+    assert judged(paired, ComparisonPlan(margins={"evaluate.made_up": 1e-4})).verdict == "inconclusive"
 
 
 def test_a_claim_over_both_must_survive_each_of_its_tests() -> None:
     cells = 0.3 + crossed((1, 8, 30), rng(1), spread=((8 / 30) ** 0.5, 1.0, 0.3))
-    found = {unit: judged(table(np.zeros(SHAPE), cells), TestPlan(unit=unit)) for unit in GENERALISES}
+    found = {unit: judged(table(np.zeros(SHAPE), cells), ComparisonPlan(unit=unit)) for unit in GENERALISES}
     assert found["seeds"].p == found["both"].p_values["sign flip over seeds"]
     assert found["clips"].p == found["both"].p_values["sign flip over clips"]
     # Where seeds and clips both vary, the t test that adds their variances is the hardest.
@@ -65,7 +65,7 @@ def test_a_claim_over_both_must_survive_each_of_its_tests() -> None:
 
 
 def test_small_but_significant_is_equivalent_and_says_so() -> None:
-    found = judged(shifted(-0.03), TestPlan(margins={"evaluate.made_up": 0.1}))
+    found = judged(shifted(-0.03), ComparisonPlan(margins={"evaluate.made_up": 0.1}))
     assert found.verdict == "equivalent"
     assert found.stars != ""
     assert "differs significantly, but by less than the declared margin" in found.warnings
@@ -73,14 +73,14 @@ def test_small_but_significant_is_equivalent_and_says_so() -> None:
 
 def test_two_conditions_that_do_the_same_are_equivalent() -> None:
     same = rng().random(SHAPE)
-    found = judged(table(same, same), TestPlan(margins={"evaluate.made_up": 0.01}))
+    found = judged(table(same, same), ComparisonPlan(margins={"evaluate.made_up": 0.01}))
     assert (found.verdict, found.p, found.difference, found.smallest_p) == ("equivalent", 1.0, 0.0, 1.0)
 
 
 def test_holm_is_over_the_whole_family_also_over_what_failed() -> None:
     dead = table(rng().random(SHAPE), np.full(SHAPE, NAN), name="dead")
     family = [shifted(-0.2, name="a"), shifted(0.0, seed=5, name="b"), dead]
-    first, second, third = compare_family(family, TestPlan())
+    first, second, third = compare_family(family, ComparisonPlan())
     assert first.p_holm == pytest.approx(3 * first.p)
     assert second.p_holm == min(1.0, 2 * second.p)
     assert third.p_holm is not None
@@ -93,7 +93,7 @@ def test_equivalence_is_adjusted_over_the_comparisons_with_a_margin() -> None:
     with_margin = metric("evaluate.other")
     noise = rng().normal(0.0, 0.05, SHAPE)
     family = [table(noise, noise[:, ::-1], of=with_margin), shifted(-0.2), shifted(-0.2, name="b")]
-    first, second, _ = compare_family(family, TestPlan(margins={"evaluate.other": 0.05}))
+    first, second, _ = compare_family(family, ComparisonPlan(margins={"evaluate.other": 0.05}))
     assert first.equivalence is not None
     assert first.equivalence.p_holm == first.equivalence.p
     assert second.equivalence is None
@@ -101,11 +101,11 @@ def test_equivalence_is_adjusted_over_the_comparisons_with_a_margin() -> None:
 
 def test_a_family_names_each_comparison_once() -> None:
     with pytest.raises(ValueError, match=r"more than once.*wo_it in evaluate\.made_up"):
-        compare_family([shifted(0.1), shifted(0.2)], TestPlan())
+        compare_family([shifted(0.1), shifted(0.2)], ComparisonPlan())
 
 
 def test_outside_a_family_there_are_no_stars() -> None:
-    found = compare(shifted(-0.2), TestPlan())
+    found = compare(shifted(-0.2), ComparisonPlan())
     assert (found.verdict, found.stars, found.p_holm, found.family) == ("worse", "", None, 0)
 
 
@@ -113,7 +113,7 @@ def test_three_seeds_earn_no_star_over_seeds() -> None:
     paired = shifted(-0.2, shape=(1, 3, 30))
     units: tuple[ClaimUnit, ...] = ("seeds", "both")
     for unit in units:
-        found = judged(paired, TestPlan(unit=unit))
+        found = judged(paired, ComparisonPlan(unit=unit))
         assert (found.p, found.smallest_p, found.stars, found.verdict) == (0.25, 0.25, "", "inconclusive")
         assert "6 seeds would do" in " ".join(found.warnings)
 
@@ -155,21 +155,21 @@ def test_subjects_are_pooled_and_can_be_looked_at_alone() -> None:
     assert found.smallest_p == 2 ** (1 - 8)  # a seed is one block for all subjects
     assert any(one.over == "subjects x seeds x clips" for one in found.intervals)
     alone = replace(paired, baseline=paired.baseline[2:], condition=paired.condition[2:], subjects=paired.subjects[2:])
-    assert compare(alone, TestPlan()).difference == pytest.approx(float(np.mean(found.by_seed["S2"])))
+    assert compare(alone, ComparisonPlan()).difference == pytest.approx(float(np.mean(found.by_seed["S2"])))
 
 
 def test_one_seed_and_one_clip_show_nothing_and_do_not_fail() -> None:
     for shape in ((1, 1, 30), (1, 8, 1), (1, 1, 1)):
         for unit in GENERALISES:
-            found = judged(shifted(-0.2, shape=shape), TestPlan(unit=unit, margins={"evaluate.made_up": 0.5}))
+            found = judged(shifted(-0.2, shape=shape), ComparisonPlan(unit=unit, margins={"evaluate.made_up": 0.5}))
             units = {"clips": shape[2], "seeds": shape[1], "both": min(shape[1:])}[unit]
             assert (found.p < 1.0) == (units > 1), (shape, unit)
 
 
 def test_a_result_depends_on_its_own_table_and_seed_alone() -> None:
     one, other = shifted(-0.01, name="one"), shifted(0.01, name="other")
-    alone, _ = compare_family([one, other], TestPlan())
-    _, last = compare_family([other, one], TestPlan())
+    alone, _ = compare_family([one, other], ComparisonPlan())
+    _, last = compare_family([other, one], ComparisonPlan())
     assert alone == last
 
 
@@ -181,7 +181,7 @@ def test_a_comparison_is_plain_data() -> None:
 @pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.0}, {"resamples": 10}, {"margins": {"x": 0.0}}])
 def test_a_plan_that_means_nothing_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="Plan"):
-        TestPlan(**wrong)  # type: ignore[arg-type]
+        ComparisonPlan(**wrong)  # type: ignore[arg-type]
 
 
 def test_null_studies_earn_no_more_stars_than_their_level_allows() -> None:
@@ -191,5 +191,5 @@ def test_null_studies_earn_no_more_stars_than_their_level_allows() -> None:
     for study in range(studies):
         arms = crossed((2 * family, 7, 20), rng(100 + study), spread=(0.3, 0.0, 0.3)) + rng(study).normal(size=20)
         tables = [table(arms[2 * i][None], arms[2 * i + 1][None], name=f"copy{i}") for i in range(family)]
-        earned.append(any(one.stars for one in compare_family(tables, TestPlan(resamples=999))))
+        earned.append(any(one.stars for one in compare_family(tables, ComparisonPlan(resamples=999))))
     assert at_most(np.array(earned), 0.05)
