@@ -169,7 +169,7 @@ def test_a_report_that_fails_is_told_and_hides_no_result(
     (home / "reports").write_text("no folder")
     assert run(written(tmp_path), home, "--json") == 1
     captured = capsys.readouterr()
-    assert "their report could not be made" in captured.err
+    assert "the report could not be written" in captured.err
     assert "python -m platform.report small" in captured.err
     assert "cannot be written" in json.loads(captured.out)["report_error"]
     assert json.loads(captured.out)["trials"] == {"completed": 12}

@@ -184,7 +184,7 @@ def test_opening_for_writing_makes_the_store_and_nothing_else(tmp_path: Path) ->
     [
         (["--store", "ftp://me:hunter2@x/y"], "--store: unknown store scheme 'ftp'"),
         (["--store", "runs/store"], "--store: a store must be a URI"),
-        (["--tracking", "redis://me:hunter2@x"], "--tracking: no tracking URI"),
+        (["--tracking", "redis://me:hunter2@x"], "--tracking: 'redis://...@x' is not a tracking URI"),
     ],
 )
 def test_opening_for_writing_refuses_unknown_kinds_of_uri(arguments: list[str], message: str, tmp_path: Path) -> None:

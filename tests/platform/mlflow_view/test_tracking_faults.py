@@ -161,8 +161,8 @@ def test_a_server_takes_several_trials_at_a_time(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("ftp://host/x", "these do: sqlite"),
-        ("mlruns", "these do: sqlite"),
+        ("ftp://host/x", "is not a tracking URI; it must be like one of: sqlite"),
+        ("mlruns", "is not a tracking URI; it must be like one of: sqlite"),
         ("http://user:secret@127.0.0.1:1", "does not answer"),
         ("postgresql+json://user:secret@127.0.0.1:1/mlflow", "does not answer"),  # a package that is there
         ("postgresql+absent://user:secret@127.0.0.1:1/mlflow", "needs the Python package absent"),
