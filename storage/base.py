@@ -19,7 +19,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What a writer that was interrupted left: it lies under no key and will lie there for ever."""
+    """A file that an interrupted writer left. It belongs to no key and stays until it is collected."""
 
     name: str
     size: int

@@ -130,7 +130,7 @@ class Cache:
                         path.unlink()
 
     def _in_use(self) -> frozenset[str]:
-        """Return the keys on the lists of living processes; lists that nobody holds locked are removed."""
+        """Return the keys on the lists of living processes; lists without a lock are removed."""
         keys: set[str] = set()
         for path in (self._folder / ".users").iterdir():
             with open(path, encoding="utf-8") as file:

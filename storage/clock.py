@@ -11,7 +11,7 @@ class Clock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
+        """Wait for `seconds`."""
         time.sleep(seconds)
 
 

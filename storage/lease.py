@@ -100,7 +100,7 @@ class Lease:
     def release(self) -> None:
         """Let the next one in. Nothing happens if we are not the holder (any more).
 
-        A store that cannot be reached is told later, as long as this process lives; its heartbeats end now.
+        If the store cannot be reached, the release is sent later, while this process lives. Heartbeats end now.
         """
         if self._thread is None:
             return
@@ -198,7 +198,7 @@ def _until_told(let_go: Callable[[], object], clock: Clock) -> None:
 
 
 def holder(store: Store, name: str) -> dict[str, Any] | None:
-    """Return who holds the lease `name`, without waiting: host, pid, since, command; None if nobody does.
+    """Return who holds the lease `name`, without waiting: host, pid, since, command; None if it is free.
 
     Its `state` is `alive` on this machine, and `unknown` on another: only its next heartbeat can tell.
     """

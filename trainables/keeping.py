@@ -24,7 +24,8 @@ class CheckpointKeeper(Protocol):
 class BackgroundCheckpoints:
     """Writes checkpoints in a thread, one at a time: the next one waits for the last.
 
-    What cannot be written is told to `warn`, and the older checkpoint stays. `drain` before the run counts as over.
+    A checkpoint that cannot be written is reported to `warn`, and the older one stays. `drain` before the run counts
+    as over.
     """
 
     def __init__(self, checkpoints: Checkpoints, warn: Callable[[str], None]) -> None:

@@ -31,7 +31,7 @@ class PairJudge:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics that can be had."""
+        """The metrics that the given networks allow."""
         return available(self.networks, legacy_flow=self.legacy_flow)
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:

@@ -1,4 +1,4 @@
-"""The values of metrics: which metrics can be had, and what each says of a pair of clips."""
+"""The values of metrics: which metrics the networks allow, and the value of each for a pair of clips."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Value:
 
 
 def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[Metric, ...]:
-    """Return the metrics that can be had of `networks`; `objects`: also those of a known object."""
+    """Return the metrics that `networks` allow. With `objects`, metrics of a known object are included."""
     present = {*networks.present, *(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ())}
     return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
 
