@@ -5,8 +5,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 180
 SPACE ?= search_spaces/cmg.yaml
 ABLATION ?= ablations/table6.yaml
-# Of the tests: much of their time is waiting, so that three keep two cores busy.
-PROCESSES ?= 3
+# Of the tests: one process waits for Ray most of the time, the other runs all tests that need no Ray.
+PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep ablate test test-fast coverage check fmt fields lock bench ui clean

@@ -1,23 +1,22 @@
 """What each test needs, and the group that it runs in: decided here for all tests, from their fixtures and markers.
 
-`pytest -n 3` runs each group in one process, so that a server or a Ray cluster is started once, and what one process
-waits for leaves the cores to the others. Tests that need neither are grouped by file, since fixtures of a file are made
-once per process. The groups that take longest come first.
+`pytest -n 2` runs each group in one process, so that a server or a Ray cluster is started once, and what one process
+waits for leaves the cores to the other. All tests with Ray are one group: two clusters at a time on two cores miss their
+own deadlines. Tests that need neither are grouped by file, since fixtures of a file are made once per process. The groups
+that take longest come first.
 """
 
 from typing import Any
 
 import pytest
 
-SHARED_RAY = frozenset({"local_ray", "ray_cluster"})
-"""Fixtures of the session's own Ray."""
-RAY_FIXTURES = SHARED_RAY | {"nodes", "ray_folder"}
+RAY_FIXTURES = frozenset({"local_ray", "ray_cluster", "nodes", "ray_folder"})
 SERVER_FIXTURES = frozenset(
     {"browser", "ceph", "ceph_store", "mlflow_server", "postgres", "s3_endpoint", "s3_environment", "s3_store"}
 )
 SERVED_PARAMETERS = frozenset({"ceph", "ceph_store", "s3", "s3_store"})
 """Parameters that name a fixture of a server, which `request.getfixturevalue` then starts."""
-_FIRST = ("ray", "clusters", "server")
+_FIRST = ("ray", "server")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects, and before xdist reads the groups
@@ -41,9 +40,9 @@ def needs(item: pytest.Item) -> set[str]:
 
 
 def group(item: pytest.Item) -> str:
-    """Return the name of the group of a test that is marked; tests that start a Ray of their own are `clusters`."""
+    """Return the name of the group of a test that is marked."""
     if item.get_closest_marker("ray") is not None:
-        return "ray" if _fixtures(item) & SHARED_RAY else "clusters"
+        return "ray"
     if item.get_closest_marker("server") is not None:
         return "server"
     return item.nodeid.partition("::")[0]
@@ -59,6 +58,7 @@ def _parameters(item: pytest.Item) -> set[Any]:
     return {value for value in values if isinstance(value, str)}
 
 
-def _order(item: pytest.Item) -> int:
+def _order(item: pytest.Item) -> tuple[int, bool]:
+    """Return what sorts groups that take long first and, among tests with Ray, those that share the session's cluster."""
     name = group(item)
-    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), not _fixtures(item) & {"local_ray", "ray_cluster"}

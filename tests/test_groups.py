@@ -21,8 +21,8 @@ def test_a_fixture_of_a_server_needs_one(s3_endpoint: str, request: pytest.Fixtu
 
 
 @pytest.mark.ray
-def test_a_test_with_a_ray_of_its_own_is_not_in_the_group_of_the_shared_one(request: pytest.FixtureRequest) -> None:
-    assert names(request) == {"ray", "clusters"}
+def test_a_test_with_a_ray_of_its_own_is_in_the_group_of_the_shared_one(request: pytest.FixtureRequest) -> None:
+    assert names(request) == {"ray"}
 
 
 def test_a_test_that_needs_nothing_is_grouped_with_its_file(request: pytest.FixtureRequest) -> None:

@@ -116,7 +116,7 @@ def test_mlflow_gone_to_the_end_of_the_study(
     assert summary.trials["completed"] == 8
     assert summary.exit_code == 0
     assert at.after > 0
-    told = re.search(r"The store holds all of it, and this writes it: (.*)", caplog.text)
+    told = re.search(r"The store has all of it; write it with: (.*)", caplog.text)
     assert told is not None
     mlflow_server.start()
     python, dash_m, module, *arguments = shlex.split(told[1])
