@@ -1,9 +1,9 @@
 """What each test needs, and the group that it runs in: decided here for all tests, from their fixtures and markers.
 
 `pytest -n 2` runs each group in one process, so that a server or a Ray cluster is started once, and what one process
-waits for leaves the cores to the other. All tests with Ray are one group: two clusters at a time on two cores miss their
-own deadlines. Tests that need neither are grouped by file, since fixtures of a file are made once per process. The groups
-that take longest come first.
+waits for leaves the cores to the other. All tests with Ray are one group: two clusters at a time on two cores miss
+their own deadlines. Tests that need neither are grouped by file, since fixtures of a file are made once per process.
+The groups that take longest come first.
 """
 
 from typing import Any
@@ -59,6 +59,6 @@ def _parameters(item: pytest.Item) -> set[Any]:
 
 
 def _order(item: pytest.Item) -> tuple[int, bool]:
-    """Return what sorts groups that take long first and, among tests with Ray, those that share the session's cluster."""
+    """Sort groups that take long first and, among tests with Ray, those on the session's cluster first."""
     name = group(item)
     return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), not _fixtures(item) & {"local_ray", "ray_cluster"}
