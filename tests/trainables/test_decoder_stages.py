@@ -273,7 +273,7 @@ def test_a_split_without_clips_is_named(world: World) -> None:
 def test_features_and_voxels_must_have_as_many_rows(world: World) -> None:
     fmri = {"fmri": world.truth["fmri"][:-1]}
     world.add("voxels", {"voxels.safetensors": fmri, "voxels.json": {"split": SPLIT}})
-    with pytest.raises(ValueError, match=r"one row for each clip.*'fmri': 219.*'latents': 220"):
+    with pytest.raises(ValueError, match=r"different numbers of rows.*'fmri': 219.*'latents': 220.*one row per clip"):
         world.run("structure", tiny())
 
 

@@ -275,5 +275,5 @@ def test_a_video_that_is_not_finite_is_named(world: World, monkeypatch: pytest.M
     other.mkdir()
     save_file(broken, other / "predictions.safetensors")
     monkeypatch.setitem(world.inputs, "motion", Folder(other))
-    with pytest.raises(NotFiniteError, match="video 3 holds NaN"):
+    with pytest.raises(NotFiniteError, match="video 3 has NaN"):
         world.run("reconstruct", world.config())
