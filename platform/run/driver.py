@@ -178,10 +178,11 @@ class _Run:
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
         """Run all trials; return the number of shared stage runs that were executed first."""
         from platform.run.ray import trials
+        from platform.run.ray.cluster import cluster
         from platform.run.ray.cluster_check import check_nodes
         from platform.run.ray.shared_runs import run_shared
 
-        with trials.cluster(self.options.address), self.interrupt.listening():
+        with cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.place, layout.study(self.study.id))
             grant = trials.grant(self.study, self.options.max_concurrent)
             forget_pulses(self.store, self.study.id)

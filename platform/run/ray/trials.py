@@ -11,7 +11,6 @@ from ray import tune
 from platform.run.admission import Grant, share_out, trial_need
 from platform.run.dispatch import Dispatcher
 from platform.run.interrupt import Interrupt
-from platform.run.ray.cluster import cluster as cluster
 from platform.run.ray.placement import Reservations, nodes
 from platform.run.ray.schedulers import scheduler
 from platform.run.ray.searcher import StudySearcher, TrialCallback
