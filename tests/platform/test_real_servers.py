@@ -38,10 +38,10 @@ def lab(s3_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> N
 SCRIPT = """
 import json, sys
 from platform import ablate, sweep
-from platform.run.ray import trials
+from platform.run.ray.cluster import cluster
 
 places = sys.argv[3:]
-with trials.cluster(None):
+with cluster(None):
     sys.exit(sweep.main([sys.argv[1], *places]) or ablate.main([sys.argv[2], *places]))
 """
 """Two commands on one Ray, to start it once: it takes its environment, with the keys of S3, from who starts it."""

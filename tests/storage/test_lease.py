@@ -94,17 +94,19 @@ def test_released_after_an_error(store: Store) -> None:
 
 
 def test_a_store_that_was_away_is_told_of_the_release_when_it_is_back(tmp_path: Path) -> None:
-    store, away = LocalStore(tmp_path / "store"), tmp_path / "away"
+    store, away, is_back = LocalStore(tmp_path / "store"), tmp_path / "away", threading.Event()
 
     def come_back() -> None:
         (tmp_path / "store").unlink()
         away.rename(tmp_path / "store")
+        is_back.set()
 
     held = Lease(store, "study", clock=SetClock(come_back))
     held.acquire()
     (tmp_path / "store").rename(away)
     (tmp_path / "store").write_text("no folder")
     held.release()
+    assert is_back.wait(20), "nobody tried again"  # until then the store seems empty, and so does the lease
     deadline = time.monotonic() + 20
     while lease.holder(store, "study") is not None:
         assert time.monotonic() < deadline, "the lease counts as held for as long as this process lives"
