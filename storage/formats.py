@@ -65,9 +65,12 @@ def _bytes(tensor: Mapping[str, Any]) -> int:
 
 def _check_parquet(path: Path) -> None:
     """Check the footer, and that the table is none that grows beyond all memory when it is read."""
-    from pyarrow import parquet
+    from pyarrow import ArrowException, parquet
 
-    facts = parquet.read_metadata(path)
+    try:
+        facts = parquet.read_metadata(path)
+    except ArrowException as error:  # not all of them are ValueErrors: "Integers with less than 8 bits not implemented"
+        raise ValueError(str(error)) from error
     if facts.num_rows * facts.num_columns > _MOST_CELLS:
         raise ValueError(f"{facts.num_rows} rows of {facts.num_columns} columns")
 
