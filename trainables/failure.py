@@ -35,8 +35,8 @@ _BY_TEXT: dict[str, Cause] = {
     "Disk quota exceeded": "DISK_FULL",
     "File too large": "DISK_FULL",
 }
-"""Part of a message to cause: torch on a CPU raises a plain RuntimeError, safetensors its own error, and Ray the same
-ActorDiedError for every death."""
+"""Part of a message to cause. Needed where the class does not tell: torch on a CPU raises a plain RuntimeError,
+safetensors an error of its own, and Ray an ActorDiedError whatever ended the worker."""
 
 
 def cause_of(error: BaseException) -> Cause:

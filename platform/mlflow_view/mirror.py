@@ -19,7 +19,7 @@ from trainables.identity import digest
 EPOCHS = "epochs/"
 """Prefix of metrics per epoch, so that MLflow charts them in a separate group. Final metrics have no prefix."""
 LAST = "last/"
-"""Before the names of what a trial that was stopped early had reached: a column of their own, beside final values."""
+"""Prefix of the last values of an early-stopped trial, so that MLflow does not mix them with final values."""
 STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """Outcome to MLflow's run status. MLflow has no status for early stopping; the tag `outcome` has the exact outcome."""
 _KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36

@@ -22,8 +22,8 @@ OTHER_DATA = "other data"
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One cell of a published table and the measured value."""
+class ReproducedValue:
+    """A published value and the value measured here."""
 
     table: str
     condition: str
@@ -65,7 +65,7 @@ class Agreement:
     """The comparison with one published table."""
 
     published: Published
-    cells: tuple[Beside, ...]
+    cells: tuple[ReproducedValue, ...]
     rankings: tuple[Ranking, ...]
 
 
@@ -80,7 +80,7 @@ def agreements(findings: Findings) -> tuple[Agreement, ...]:
     return tuple(compared)
 
 
-def _cells(findings: Findings, table: Published) -> Iterator[Beside]:
+def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
     with (PUBLISHED / table.table).open(encoding="utf-8", newline="") as file:
         lines = [row for row in csv.DictReader(file) if all(row[name] == text for name, text in table.where.items())]
     key = table.key if table.key is not None else next(iter(lines[0]))
@@ -98,7 +98,7 @@ def _cells(findings: Findings, table: Published) -> Iterator[Beside]:
             published = float(rows[row][column])
             reference = rows[mapped[BASELINE]][column] if BASELINE in mapped else ""
             ours, low, high = (table.scale * end for end in (mean.value, mean.low, mean.high))
-            yield Beside(
+            yield ReproducedValue(
                 table=table.table,
                 condition=condition,
                 metric=metric,
@@ -121,7 +121,7 @@ def _direction(published: float, reference: str, ours: Estimated | None) -> Dire
     return "agrees" if (ours.value > 0) == (published > float(reference)) else "opposite"
 
 
-def _ranking(cells: Sequence[Beside]) -> Ranking | None:
+def _ranking(cells: Sequence[ReproducedValue]) -> Ranking | None:
     """Compare the order of conditions in one metric; None for fewer than three conditions."""
     if len(cells) < 3:
         return None
@@ -157,7 +157,7 @@ def _heading(metric: Measure, scale: float) -> str:
     return metric.heading if scale == 1 else f"{metric.heading} × {scale:g}"
 
 
-def _cell(cell: Beside | None) -> Cell:
+def _cell(cell: ReproducedValue | None) -> Cell:
     if cell is None:
         return Cell(DASH, tone="quiet")
     places = decimals(cell.low, cell.high, of=cell.ours)

@@ -45,7 +45,7 @@ class Proposal:
 
 
 class Proposer:
-    """Proposes points one by one. Call `tell` for every point whose repeats are all finished."""
+    """Proposes points one by one. Call `tell` for a point when all of its repeats have finished."""
 
     def __init__(self, study: Study) -> None:
         self._study = study

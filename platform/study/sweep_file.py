@@ -77,7 +77,7 @@ def load_study(path: Path, settings: Sequence[str] = ()) -> Study:
 def read_named(path: Path, ours: Path) -> Source:
     """Read the file of a study. `ours` is the folder of the project's own files of this kind. Raises `UserError`."""
     if not path.exists():
-        there = [str(file) for folder in (path.parent, ours) for file in folder.glob("*.yaml")]
+        there = [str(file) for folder in (path.parent, ours) for file in folder.glob("[!.]*.yaml")]
         raise UserError(f"{path}: there is no such file" + (f"; {nearest(str(path), there)}" if there else ""))
     source = yaml_source.read(path)
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem) is None:

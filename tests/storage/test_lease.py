@@ -106,7 +106,7 @@ def test_a_store_that_was_away_is_told_of_the_release_when_it_is_back(tmp_path: 
     (tmp_path / "store").rename(away)
     (tmp_path / "store").write_text("no folder")
     held.release()
-    assert is_back.wait(20), "nobody tried again"  # until then the store seems empty, and so does the lease
+    assert is_back.wait(20), "the release was not tried again"  # a store that is away looks empty, thus without holder
     deadline = time.monotonic() + 20
     while lease.holder(store, "study") is not None:
         assert time.monotonic() < deadline, "the lease counts as held for as long as this process lives"

@@ -42,7 +42,7 @@ def consistency(prediction: Floats) -> float:
 
 
 def transition_similarities(prediction: Floats) -> Floats:
-    """Return `[F-1, F, F]`: the cosine of frames i and j, for every position t. Input of `shuffle.reorder`."""
+    """Return `[F-1, F, F]`: the cosine of frames i and j, the same matrix for every t. Input of `shuffle.reorder`."""
     wide = np.asarray(prediction, np.float64)
     unit = wide / _lengths(wide)[:, None]
     return np.broadcast_to(unit @ unit.T, (len(unit) - 1, len(unit), len(unit)))

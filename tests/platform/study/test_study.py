@@ -161,6 +161,13 @@ def test_a_missing_file_is_answered_with_those_that_are_there(tmp_path: Path) ->
         load_study(tmp_path / "cgm.yaml")
 
 
+def test_hidden_files_are_not_suggested_for_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / ".nowhere.yaml").write_text("repos: []\n", encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        load_study(tmp_path / "nowhere.yaml")
+    assert ".nowhere.yaml" not in str(refused.value)
+
+
 def test_a_relative_folder_of_data_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = build(NOOP + "base: {dataset: {kind: folder, path: clips}}\n")
