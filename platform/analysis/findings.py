@@ -15,9 +15,9 @@ from platform.analysis.collect import AblationResult, ClipValues
 from platform.analysis.measures import Measure, find_measure, measure
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
-from platform.statistics.compare import Comparison, ComparisonPlan, compare, compare_family
+from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
 from platform.statistics.difference import ClaimUnit, over_both, over_units
-from platform.statistics.paired import Arm, Complete, Paired, TableIndex, complete
+from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIndex, complete_cases
 from platform.study.design import BASELINE, has_clips
 from trainables.judging.controls import SYSTEM
 
@@ -102,11 +102,11 @@ class ConditionValues:
         gaps = [np.isnan(row) & np.isfinite(row).any(axis=2, keepdims=True) for row in rows]
         return max((int(gap.any(axis=(0, 1)).sum()) for gap in gaps), default=0)
 
-    def complete(self, before: Floats, after: Floats) -> Complete:
+    def complete_cases(self, before: Floats, after: Floats) -> CompleteCases:
         """Apply the listwise rule to two arms [subjects, seeds, clips]."""
         subjects, seeds, clips = map(range, before.shape)
         named = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
-        return complete(Paired("", self.measure.metric, before, after, *named))
+        return complete_cases(PairedTable("", self.measure.metric, before, after, *named))
 
 
 def find(result: AblationResult) -> Findings:
@@ -125,7 +125,7 @@ def find(result: AblationResult) -> Findings:
     pairs = [paired(result, tables[metric], condition) for condition, metric in family]
     rest = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
     before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
-    exploratory = tuple(compare(paired(result, tables[metric], c), plans[metric]) for c, metric in rest)
+    exploratory = tuple(compare_exploratory(paired(result, tables[metric], c), plans[metric]) for c, metric in rest)
     declared = compare_family(pairs, plan)
     means, differences = _described(result, tables.values())
     judged = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
@@ -187,16 +187,16 @@ def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Float
     return arrays
 
 
-def paired(result: AblationResult, values: ConditionValues, condition: str) -> Paired:
+def paired(result: AblationResult, values: ConditionValues, condition: str) -> PairedTable:
     """Return `condition` paired with the baseline, with the reason for each missing value."""
     reasons: dict[TableIndex, str] = {}
-    arms: tuple[tuple[Arm, str], ...] = (("baseline", BASELINE), ("condition", condition))
+    arms: tuple[tuple[Side, str], ...] = (("baseline", BASELINE), ("condition", condition))
     for arm, name in arms:
         for u, s, c in np.argwhere(np.isnan(values.arms[name])).tolist():
             reasons[TableIndex(arm, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
     both = (values.arms[BASELINE], values.arms[condition])
     subjects = tuple(map(str, result.subjects))
-    return Paired(condition, values.measure.metric, *both, subjects, result.seeds, values.clips, reasons)
+    return PairedTable(condition, values.measure.metric, *both, subjects, result.seeds, values.clips, reasons)
 
 
 def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:
@@ -208,11 +208,11 @@ def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int
     return f"undefined: {values.undefined}" if values.undefined else "no value in the store"
 
 
-def first_seeds(table: Paired, count: int) -> Paired:
+def first_seeds(table: PairedTable, count: int) -> PairedTable:
     """Return `table` with its first `count` seeds."""
     kept = {cell: why for cell, why in table.reasons.items() if cell.seed < count}
     arms = (table.baseline[:, :count], table.condition[:, :count])
-    return Paired(table.name, table.metric, *arms, table.subjects, table.seeds[:count], table.clips, kept)
+    return PairedTable(table.name, table.metric, *arms, table.subjects, table.seeds[:count], table.clips, kept)
 
 
 def _described(
@@ -223,10 +223,10 @@ def _described(
     differences: dict[Pair, Estimated] = {}
     for values in tables:
         for name, array in {**values.controls, **values.arms}.items():
-            kept = values.complete(array, array)
+            kept = values.complete_cases(array, array)
             means[name, values.measure.name] = estimated(kept.condition, values.unit, level=level)
             if name in result.design.conditions:
-                both = values.complete(values.arms[BASELINE], array)
+                both = values.complete_cases(values.arms[BASELINE], array)
                 shift = both.condition - both.baseline
                 differences[name, values.measure.name] = estimated(shift, values.unit, level=level)
     return means, differences
@@ -238,7 +238,7 @@ def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> di
     for values in tables:
         for name in result.design.conditions:
             arms = zip(values.arms[BASELINE], values.arms[name], strict=True)
-            pairs = [values.complete(before[None], after[None]) for before, after in arms]
+            pairs = [values.complete_cases(before[None], after[None]) for before, after in arms]
             shifts = [pair.condition - pair.baseline for pair in pairs]
             by_pair[name, values.measure.name] = tuple(estimated(shift, values.unit, level=level) for shift in shifts)
     return by_pair

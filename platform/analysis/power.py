@@ -33,8 +33,8 @@ def power_table(result: AblationResult, stated: str) -> Table:
 
 
 def _rows(result: AblationResult, name: str, conditions: list[str], effect: float) -> Iterator[tuple[str, ...]]:
-    from platform.statistics.paired import Paired, complete
-    from platform.statistics.power import Aim, seeds_needed
+    from platform.statistics.paired import PairedTable, complete_cases
+    from platform.statistics.power import PowerTarget, seeds_needed
 
     metric, design = metric_named(name), result.design
     assert metric is not None, "the design was read with it"
@@ -44,11 +44,11 @@ def _rows(result: AblationResult, name: str, conditions: list[str], effect: floa
         values, clips, unit = per_clip.values, per_clip.clips, design.unit
     else:  # one value per trial
         values, unit = {arm: array[..., None] for arm, array in result.scalars(name).items()}, "seeds"
-    aim = Aim(effect, alpha=design.alpha, family=len(design.family), unit=unit)
+    aim = PowerTarget(effect, alpha=design.alpha, family=len(design.family), unit=unit)
     baseline, *_ = result.conditions
     for condition in conditions:
         arms = (values[baseline], values[condition])
-        pilot = Paired(condition, metric, *arms, tuple(map(str, result.subjects)), result.seeds, clips)
-        plan = seeds_needed(complete(pilot).differences, aim)
+        pilot = PairedTable(condition, metric, *arms, tuple(map(str, result.subjects)), result.seeds, clips)
+        plan = seeds_needed(complete_cases(pilot).differences, aim)
         numbers = ["none" if seeds is None else str(seeds) for seeds in (plan.seeds, plan.cautious)]
         yield condition, *numbers, str(plan.fewest), plan.explanation

@@ -1,1 +1,1 @@
-"""Statistics of comparison: what may be said about two conditions, from arrays alone (numpy and scipy, no engine)."""
+"""Statistics of comparison: tests, intervals and effect sizes from arrays, with numpy and scipy only."""

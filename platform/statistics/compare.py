@@ -1,15 +1,15 @@
-"""One comparison, judged: difference, interval, p, effect size, equivalence, what is missing, and the verdict.
+"""Comparison of a condition with the baseline: difference, interval, p, effect size, equivalence, bounds and verdict.
 
-`compare_family` judges the declared family together, with Holm's adjustment, and is alone in giving stars. `compare`
-judges one table by itself; what it returns is exploratory.
+`compare_family` tests the declared family with Holm's adjustment. Only its comparisons can earn stars.
+`compare_exploratory` tests one table outside the family.
 
-The primary p and interval are those of the plan's unit (see `platform.statistics.difference` for what each generalises
-over). Primary intervals are those whose measured coverage is best: BCa over clips where there are at least 30 of them,
-otherwise Student's t over the unit; for `both` the t interval of min F'. The others stand beside them in `intervals`.
+The primary p and interval are those of the plan's unit (`platform.statistics.difference` explains what each unit
+generalises over). The primary interval is the one with the best measured coverage: BCa over clips if there are at
+least 30 clips, otherwise Student's t over the unit; for `both` the t interval of min F'. `intervals` holds all of them.
 
-Verdicts, at level alpha, by adjusted p where there is one: `equivalent` if the difference is within the declared
-margin (also where it is significant: it is there, but smaller than what was declared to matter, and a warning says
-so), else `better` or `worse` if it is significant, else `inconclusive`, which is not "no difference".
+The verdict uses level alpha, and the adjusted p if there is one. `equivalent`: the difference is within the declared
+margin; if it is also significant, a warning says so. `better` or `worse`: it is significant. Otherwise `inconclusive`,
+which does not mean "no difference".
 """
 
 import math
@@ -34,9 +34,9 @@ from platform.statistics.difference import (
 )
 from platform.statistics.effects import Effects, effects
 from platform.statistics.equivalence import tost
-from platform.statistics.missing import Bounds, Missing, missing, worst_case
+from platform.statistics.missing import Bounds, MissingValues, missing_values, worst_case
 from platform.statistics.multiplicity import holm, stars
-from platform.statistics.paired import Complete, Paired, Values, complete
+from platform.statistics.paired import CompleteCases, PairedTable, Values, complete_cases
 from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
 
 Verdict: TypeAlias = Literal["worse", "better", "equivalent", "inconclusive"]
@@ -47,15 +47,15 @@ Counts: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """What was declared before the first trial."""
+    """Level, unit and margins, declared before the first trial."""
 
     alpha: float = 0.05
     unit: ClaimUnit | None = None
     """None: the most demanding one that the planned seeds, clips and family can attain."""
     margins: Mapping[str, float] = field(default_factory=dict)
-    """Metric to its margin of equivalence; without one, nothing is ever called equivalent."""
+    """Metric to its margin of equivalence. Without a margin no verdict is `equivalent`."""
     resamples: int = 9999
-    """Sign flips, where there are too many to make them all."""
+    """Number of random sign flips if there are too many to compute all."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What can be said about a condition against the baseline in one metric; NaN where nothing is left to compare."""
+    """The result for a condition against the baseline in one metric; NaN if no values can be compared."""
 
     name: str
     metric: str
@@ -89,7 +89,7 @@ class Comparison:
     baseline: float
     condition: float
     difference: float
-    """Condition minus baseline, over what is kept."""
+    """Condition minus baseline, over the complete cases."""
     interval: Interval
     intervals: tuple[Interval, ...]
     p: float
@@ -97,7 +97,7 @@ class Comparison:
     """None for an exploratory comparison."""
     p_values: Mapping[str, float]
     smallest_p: float
-    """What these units could have yielded at best, before adjustment."""
+    """The smallest p that this number of units can yield, before adjustment."""
     effect: Effects | None
     """Over seeds for the unit `seeds`, over clips otherwise."""
     equivalence: Equivalence | None
@@ -105,13 +105,15 @@ class Comparison:
     stars: str
     by_seed: Mapping[str, tuple[float, ...]]
     """Subject to its difference under each kept seed, over clips."""
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingValues, ...]
     bounds: Bounds
     warnings: tuple[str, ...]
 
 
-def compare_family(tables: Sequence[Paired], plan: ComparisonPlan) -> tuple[Comparison, ...]:
-    """Judge the declared family. Give every declared table, also one in which all trials failed: it counts.
+def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple[Comparison, ...]:
+    """Test the declared family.
+
+    `tables` holds every declared comparison, also one in which all trials failed: it counts in Holm's adjustment.
 
     Raises:
         ValueError: The same comparison is given twice in the same metric.
@@ -119,36 +121,38 @@ def compare_family(tables: Sequence[Paired], plan: ComparisonPlan) -> tuple[Comp
     counted = Counter((table.name, table.metric.name) for table in tables)
     twice = [" in ".join(key) for key, times in counted.items() if times > 1]
     if twice:
-        raise ValueError(f"given more than once, a family names each comparison once: {', '.join(twice)}")
-    found = [_compare(table, plan, len(tables)) for table in tables]
-    adjusted = holm([one.p for one in found])
-    with_margin = [i for i, one in enumerate(found) if one.equivalence is not None]
-    alike = dict(zip(with_margin, holm([_p_alike(found[i]) for i in with_margin]), strict=True))
+        raise ValueError(f"a family must name each comparison once, but these are repeated: {', '.join(twice)}")
+    comparisons = [_compare(table, plan, len(tables)) for table in tables]
+    adjusted = holm([comparison.p for comparison in comparisons])
+    with_margin = [i for i, comparison in enumerate(comparisons) if comparison.equivalence is not None]
+    equivalence = dict(zip(with_margin, holm([_equivalence_p(comparisons[i]) for i in with_margin]), strict=True))
     return tuple(
-        _judged(_adjusted(one, p, alike.get(i), plan.alpha), tables[i], plan)
-        for i, (one, p) in enumerate(zip(found, adjusted, strict=True))
+        _with_verdict(_adjusted(comparison, p, equivalence.get(i), plan.alpha), tables[i], plan)
+        for i, (comparison, p) in enumerate(zip(comparisons, adjusted, strict=True))
     )
 
 
-def _adjusted(one: Comparison, p: float, p_alike: float | None, alpha: float) -> Comparison:
-    same = None if one.equivalence is None else replace(one.equivalence, p_holm=p_alike)
-    return replace(one, p_holm=p, stars=stars(p, alpha=alpha), equivalence=same)
+def _adjusted(comparison: Comparison, p: float, equivalence_p: float | None, alpha: float) -> Comparison:
+    plain = comparison.equivalence
+    equivalence = None if plain is None else replace(plain, p_holm=equivalence_p)
+    return replace(comparison, p_holm=p, stars=stars(p, alpha=alpha), equivalence=equivalence)
 
 
-def _p_alike(one: Comparison) -> float:
-    """Adjusted p of equivalence, else the plain one, else NaN."""
-    if one.equivalence is None:
+def _equivalence_p(comparison: Comparison) -> float:
+    """Return the adjusted p of equivalence, or else the plain p, or else NaN."""
+    equivalence = comparison.equivalence
+    if equivalence is None:
         return math.nan
-    return one.equivalence.p if one.equivalence.p_holm is None else one.equivalence.p_holm
+    return equivalence.p if equivalence.p_holm is None else equivalence.p_holm
 
 
-def compare(table: Paired, plan: ComparisonPlan) -> Comparison:
-    """Judge one comparison outside any family: exploratory, no stars."""
-    return _judged(_compare(table, plan, 0), table, plan)
+def compare_exploratory(table: PairedTable, plan: ComparisonPlan) -> Comparison:
+    """Test one comparison outside the declared family: exploratory, without stars."""
+    return _with_verdict(_compare(table, plan, 0), table, plan)
 
 
-def _compare(table: Paired, plan: ComparisonPlan, family: int) -> Comparison:
-    data = complete(table)
+def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Comparison:
+    data = complete_cases(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
     kept = (len(data.subjects), len(data.seeds), len(data.clips))
     unit = plan.unit
@@ -180,7 +184,7 @@ def _compare(table: Paired, plan: ComparisonPlan, family: int) -> Comparison:
         verdict="inconclusive",
         stars="",
         by_seed=_by_seed(data),
-        missing=missing(table),
+        missing=missing_values(table),
         bounds=worst_case(table),
         warnings=_warnings(planned, kept, unit=unit, plan=plan, family=family),
     )
@@ -190,7 +194,7 @@ def _mean(values: Values) -> float:
     return float(values.mean()) if values.size > 0 else math.nan
 
 
-def _by_seed(data: Complete) -> dict[str, tuple[float, ...]]:
+def _by_seed(data: CompleteCases) -> dict[str, tuple[float, ...]]:
     if data.empty:
         return {}
     means = (data.condition - data.baseline).mean(axis=2)
@@ -198,13 +202,15 @@ def _by_seed(data: Complete) -> dict[str, tuple[float, ...]]:
 
 
 def _estimates(differences: Values, unit: ClaimUnit) -> tuple[Estimate, ...]:
-    """Return what a claim about the unit must hold for, its own estimate first, from `differences` [seeds, clips]."""
+    """Return the estimates on which a claim about `unit` rests, its own first, from `differences` [seeds, clips]."""
     seeds, clips = over_units(differences.mean(axis=1)), over_units(differences.mean(axis=0))
     return {"seeds": (seeds,), "clips": (clips,), "both": (over_both(differences), seeds, clips)}[unit]
 
 
-def _intervals(data: Complete, unit: ClaimUnit, plan: ComparisonPlan, rng: np.random.Generator) -> tuple[Interval, ...]:
-    """All intervals, the primary one first."""
+def _intervals(
+    data: CompleteCases, unit: ClaimUnit, plan: ComparisonPlan, rng: np.random.Generator
+) -> tuple[Interval, ...]:
+    """Return all intervals, the primary one first."""
     level, differences = 1 - plan.alpha, data.differences
     names: dict[ClaimUnit, str] = {"seeds": "seeds", "clips": "clips", "both": "seeds and clips"}
     student = {name: _estimates(differences, name)[0].interval(level=level, over=names[name]) for name in names}
@@ -212,8 +218,8 @@ def _intervals(data: Complete, unit: ClaimUnit, plan: ComparisonPlan, rng: np.ra
     by_clip = bca_interval(differences.mean(axis=0), over="clips", level=level, rng=rng)
     crossed = crossed_interval(data.condition - data.baseline, level=level, rng=rng)
     first = by_clip if unit == "clips" and len(data.clips) >= ENOUGH_UNITS else student[unit]
-    rest = (*student.values(), by_seed, by_clip, crossed)
-    return (first, *(interval for interval in rest if interval is not first))
+    all_intervals = (*student.values(), by_seed, by_clip, crossed)
+    return (first, *(interval for interval in all_intervals if interval is not first))
 
 
 def _p_values(differences: Values, plan: ComparisonPlan, rng: np.random.Generator) -> dict[str, float]:
@@ -235,11 +241,11 @@ def _primary(p_values: Mapping[str, float], unit: ClaimUnit) -> float:
         "clips": ("sign flip over clips",),
         "both": ("sign flip over seeds", "sign flip over clips", "t over seeds and clips"),
     }[unit]
-    # A test that cannot be made (one seed has no spread) shows nothing.
+    # A test that cannot be computed (the spread of one seed is undefined) counts as p = 1.
     return max(1.0 if math.isnan(p_values[name]) else p_values[name] for name in names)
 
 
-def _smallest(data: Complete, unit: ClaimUnit, resamples: int) -> float:
+def _smallest(data: CompleteCases, unit: ClaimUnit, resamples: int) -> float:
     if data.empty:
         return 1.0
     seeds, clips = (
@@ -248,51 +254,51 @@ def _smallest(data: Complete, unit: ClaimUnit, resamples: int) -> float:
     return {"seeds": seeds, "clips": clips, "both": max(seeds, clips)}[unit]
 
 
-def _effect(data: Complete, unit: ClaimUnit, level: float) -> Effects:
+def _effect(data: CompleteCases, unit: ClaimUnit, level: float) -> Effects:
     axes = (0, 2) if unit == "seeds" else (0, 1)
     return effects(data.baseline.mean(axis=axes), data.condition.mean(axis=axes), level=level)
 
 
-def _equivalence(data: Complete, unit: ClaimUnit, margin: float | None) -> Equivalence | None:
+def _equivalence(data: CompleteCases, unit: ClaimUnit, margin: float | None) -> Equivalence | None:
     if margin is None:
         return None
     if data.empty:
         return Equivalence(margin, math.nan)
-    found = [tost(estimate, margin=margin) for estimate in _estimates(data.differences, unit)]
-    return Equivalence(margin, math.nan if any(map(math.isnan, found)) else max(found))
+    p_values = [tost(estimate, margin=margin) for estimate in _estimates(data.differences, unit)]
+    return Equivalence(margin, math.nan if any(map(math.isnan, p_values)) else max(p_values))
 
 
 def _warnings(planned: Counts, kept: Counts, *, unit: ClaimUnit, plan: ComparisonPlan, family: int) -> tuple[str, ...]:
-    """Tell what the design, as it came out, cannot show."""
-    said = []
+    """Return warnings about values that are missing and about claims that the units do not allow."""
+    warnings = []
     if planned != kept:
         listed = ", ".join(
             f"{have} of {all_} {name}"
             for name, have, all_ in zip(("subjects", "seeds", "clips"), kept, planned, strict=True)
         )
-        said.append(f"values are missing: {listed} are compared (listwise)")
-    hopeless = unattainable(unit, seeds=kept[1], clips=kept[2], alpha=plan.alpha, family=max(1, family))
-    if hopeless:
-        said.append(f"no star can be earned: {hopeless}")
+        warnings.append(f"values are missing: {listed} are compared (listwise)")
+    reason = unattainable(unit, seeds=kept[1], clips=kept[2], alpha=plan.alpha, family=max(1, family))
+    if reason:
+        warnings.append(f"no star can be earned: {reason}")
     if plan.unit is None and unit == "clips":
-        why = unattainable("both", seeds=planned[1], clips=planned[2], alpha=plan.alpha, family=max(1, family))
-        said.append(f"the p is over clips, for these networks only, not for networks trained anew: {why}")
-    return tuple(said)
+        reason = unattainable("both", seeds=planned[1], clips=planned[2], alpha=plan.alpha, family=max(1, family))
+        warnings.append(f"the p is over clips: it holds for these networks, not for networks trained anew: {reason}")
+    return tuple(warnings)
 
 
-def _judged(one: Comparison, table: Paired, plan: ComparisonPlan) -> Comparison:
-    p = one.p if one.p_holm is None else one.p_holm
+def _with_verdict(comparison: Comparison, table: PairedTable, plan: ComparisonPlan) -> Comparison:
+    p = comparison.p if comparison.p_holm is None else comparison.p_holm
     differs = p <= plan.alpha
-    said = list(one.warnings)
-    if one.interval.warning != "":
-        said.append(one.interval.warning)
-    if one.missing and one.bounds.low < 0.0 < one.bounds.high:
-        said.append("the missing values could turn the difference the other way round")
+    warnings = list(comparison.warnings)
+    if comparison.interval.warning != "":
+        warnings.append(comparison.interval.warning)
+    if comparison.missing and comparison.bounds.low < 0.0 < comparison.bounds.high:
+        warnings.append("the missing values could reverse the sign of the difference")
     verdict: Verdict = "inconclusive"
-    if _p_alike(one) <= plan.alpha:
+    if _equivalence_p(comparison) <= plan.alpha:
         verdict = "equivalent"
         if differs:
-            said.append("differs significantly, but by less than the declared margin")
+            warnings.append("differs significantly, but by less than the declared margin")
     elif differs:
-        verdict = "better" if one.difference * table.sign > 0 else "worse"
-    return replace(one, verdict=verdict, warnings=tuple(said))
+        verdict = "better" if comparison.difference * table.sign > 0 else "worse"
+    return replace(comparison, verdict=verdict, warnings=tuple(warnings))

@@ -1,11 +1,11 @@
-"""Is there a difference at all? Tests of the mean, and what each of them generalises over.
+"""Tests of the mean difference, and what each of them generalises over.
 
-Networks are trained under seeds and judged on clips, and every network sees every clip: seeds and clips are crossed.
-With d[s, c] = mean + seed[s] + clip[c] + rest[s, c], three questions can be asked, and they are not the same:
+Networks are trained under seeds and evaluated on clips. Every network is evaluated on every clip: seeds and clips are
+crossed. With d[s, c] = mean + seed[s] + clip[c] + rest[s, c] there are three different questions:
 
 `clips`
-    These trained networks, other clips. The differences are averaged over seeds; a unit is a clip. What luck a
-    training had counts as part of the effect, so nothing follows for networks trained anew.
+    These trained networks, other clips. The differences are averaged over seeds; a unit is a clip. The random
+    variation of the trainings counts as part of the effect, so nothing follows for networks trained anew.
 `seeds`
     Networks trained anew, these clips. The differences are averaged over clips; a unit is a seed (a block, shared by
     all subjects: one seed gives all of them the same initial weights and order of batches).
@@ -13,9 +13,9 @@ With d[s, c] = mean + seed[s] + clip[c] + rest[s, c], three questions can be ask
     Networks trained anew and other clips: a claim about a decoder in general. The largest p of three tests: the sign
     flip over seeds, the sign flip over clips, and a t test whose variance is the sum of that of the mean over seeds
     and of the mean over clips with Welch and Satterthwaite's degrees of freedom, which is Clark's (1973) min F'. The
-    largest p of the two flips alone would not do: each leaves out the other's variance.
+    larger p of the two flips alone is not valid: each flip ignores the variance of the other.
 
-Measured false positives at 0.05, 10 seeds and 30 clips, no true effect (2,000 tables; standard error 0.005):
+Measured rate of false positives at 0.05, 10 seeds and 30 clips, no true effect (2,000 tables; standard error 0.005):
 
     what varies      over seeds   over clips   larger of the two   both
     rest only        0.045        0.046        0.025               0.004
@@ -23,14 +23,14 @@ Measured false positives at 0.05, 10 seeds and 30 clips, no true effect (2,000 t
     clips            0.844        0.050        0.050               0.049
     both alike       0.143        0.171        0.113               0.059
 
-Of the t test alone, 40,000 tables each for 6 to 20 seeds and 12 to 60 clips: 0.048 to 0.054. So a p over clips must
-not be read as a statement about a decoder: where trainings differ by luck alone, it would star nine of ten null
-studies.
+The t test alone, 40,000 tables each for 6 to 20 seeds and 12 to 60 clips: 0.048 to 0.054. A p over clips is therefore
+not a statement about a decoder: if trainings differ by chance only, it gives a star to nine of ten null studies.
 
-Subjects are fixed in all three: nothing is said about other people.
+Subjects are fixed in all three: no claim is made about other subjects.
 
-The sign flips assume that differences are symmetric about zero under the null. The exact test of n units knows no p
-below 2^(1-n), three seeds none below 0.25. Student's t would, by assuming normality that three values cannot show.
+The sign flips assume that differences are symmetric about zero under the null. The smallest p of the exact test of n
+units is 2^(1-n), which is 0.25 for three seeds. Student's t can yield smaller ones, but it assumes normality, which
+three values cannot show.
 """
 
 import math
@@ -56,14 +56,14 @@ _FLIPPED_UP_TO = 13
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its standard error and degrees of freedom; both NaN where they cannot be known."""
+    """A mean with its standard error and degrees of freedom; both NaN if they cannot be estimated."""
 
     mean: float
     error: float
     freedom: float
 
     def p(self, *, at: float = 0.0) -> float:
-        """Two-sided p of Student's t against a true mean `at`; NaN where the error is not known."""
+        """Two-sided p of Student's t against a true mean `at`; NaN if the error is NaN."""
         return float(2 * special.stdtr(self.freedom, -abs(self._t(at))))
 
     def p_above(self, bound: float) -> float:
@@ -73,7 +73,7 @@ class Estimate:
     def interval(self, *, level: float, over: str) -> Interval:
         """Student's t interval."""
         half = self.error * float(special.stdtrit(self.freedom, (1 + level) / 2)) if self.error > 0 else self.error
-        warning = "" if math.isfinite(self.error) else f"one value over {over}: an interval needs two"
+        warning = "" if math.isfinite(self.error) else f"only one value over {over}: an interval needs at least two"
         return Interval(self.mean - half, self.mean + half, level, "Student t", over, warning)
 
     def _t(self, bound: float) -> float:
@@ -84,15 +84,15 @@ class Estimate:
 
 
 def over_units(differences: Values) -> Estimate:
-    """Mean of `differences` [n], one per unit, by their own spread."""
+    """Estimate the mean of `differences` [n], one per unit, with the standard error of their spread."""
     n = len(differences)
     if n < 2:
         return Estimate(float(differences.mean()), math.nan, math.nan)
-    return Estimate(float(differences.mean()), spread(differences) / math.sqrt(n), n - 1)
+    return Estimate(float(differences.mean()), standard_deviation(differences) / math.sqrt(n), n - 1)
 
 
 def over_both(differences: Values) -> Estimate:
-    """Mean of `differences` [seeds, clips], both sampled (min F', Clark 1973); its error is never too small."""
+    """Estimate the mean of `differences` [seeds, clips], both sampled (min F', Clark 1973; conservative error)."""
     seeds, clips = over_units(differences.mean(axis=1)), over_units(differences.mean(axis=0))
     error = math.hypot(seeds.error, clips.error)
     if not error > 0.0:
@@ -101,18 +101,18 @@ def over_both(differences: Values) -> Estimate:
     return Estimate(seeds.mean, error, freedom)
 
 
-def spread(values: Values) -> float:
-    """Standard deviation (n - 1) of `values` [n]; exactly 0 where they differ only by rounding."""
-    found = float(values.std(ddof=1))
-    return 0.0 if found <= 1e-12 * float(np.abs(values).max()) else found
+def standard_deviation(values: Values) -> float:
+    """Standard deviation (n - 1) of `values` [n]; exactly 0 if they differ only by rounding."""
+    deviation = float(values.std(ddof=1))
+    return 0.0 if deviation <= 1e-12 * float(np.abs(values).max()) else deviation
 
 
 def wilcoxon_p(differences: Values) -> float:
     """Two-sided p of Wilcoxon's signed-rank test of `differences` [n].
 
-    Zeros take part in the ranking and are then dropped (Pratt 1959), so that many of them count against a difference.
-    scipy's exact distribution up to n = 50 without ties and zeros, all 2^n flips up to n = 13 with them, otherwise the
-    normal approximation with continuity correction. All zeros, or nothing: p = 1.
+    Zeros are ranked and then dropped (Pratt 1959), so many zeros make p larger. The distribution is scipy's exact one
+    up to n = 50 without ties and zeros, that of all 2^n flips up to n = 13 with them, otherwise the normal
+    approximation with continuity correction. If all are zero or there are none, p is 1.
     """
     if not differences.any():
         return 1.0
@@ -123,14 +123,14 @@ def wilcoxon_p(differences: Values) -> float:
 
 
 def _flipped_ranks_p(differences: Values) -> float:
-    """Return Wilcoxon's p by all flips of the signs; scipy makes them one by one, which takes seconds."""
+    """Return Wilcoxon's p by all flips of the signs; scipy computes them one by one, which takes seconds."""
     ranks = stats.rankdata(np.abs(differences))
     sums = np.zeros(1)
     for rank in ranks[differences != 0]:
         sums = np.concatenate((sums, sums + rank))
-    found = ranks[differences > 0].sum()
+    observed = ranks[differences > 0].sum()
     slack = 1e-9 * float(ranks.sum())
-    return float(min(1.0, 2 * min((sums <= found + slack).mean(), (sums >= found - slack).mean())))
+    return float(min(1.0, 2 * min((sums <= observed + slack).mean(), (sums >= observed - slack).mean())))
 
 
 def smallest_p(units: int, *, resamples: int = 9999) -> float:
@@ -141,24 +141,24 @@ def smallest_p(units: int, *, resamples: int = 9999) -> float:
 
 
 def seeds_for(alpha: float, family: int) -> int:
-    """Return the fewest seeds whose smallest p is below `alpha` after Holm's correction for `family` comparisons.
+    """Return the smallest number of seeds whose smallest p is at most `alpha` after Holm's adjustment for `family`.
 
-    All of the family may sit at the smallest p, so it must hold for the first: family x 2^(1-n) <= alpha. Five seeds
-    never do at 0.05; six do for one comparison, seven for two and three, nine for up to twelve.
+    All comparisons of the family may have the smallest p, so the first must pass: family x 2^(1-n) <= alpha. At 0.05,
+    one comparison needs six seeds, two or three need seven, and up to twelve need nine.
     """
     return 1 + math.ceil(math.log2(family / alpha) - 1e-9)
 
 
 def unattainable(unit: ClaimUnit, *, seeds: int, clips: int, alpha: float, family: int) -> str:
-    """Say why a design can never show a difference, and what would; empty if it can."""
+    """Return why a design can never show a difference, and how many units can; empty if the design can."""
     needed = seeds_for(alpha, family)
     problems = []
     for name, units in (("seeds", seeds), ("clips", clips)):
         if unit in (name, "both") and units < needed:
             smallest = smallest_p(units)
             problems.append(
-                f"{units} {name} allow no p below {smallest:g}, but a family of {family} at {alpha:g} needs one of "
-                f"{alpha / family:g}: {needed} {name} would do"
+                f"{units} {name} allow no p below {smallest:g}, but a family of {family} at {alpha:g} needs a p of "
+                f"{alpha / family:g}: {needed} {name} are enough"
             )
     return "; ".join(problems)
 
@@ -166,7 +166,7 @@ def unattainable(unit: ClaimUnit, *, seeds: int, clips: int, alpha: float, famil
 def default_unit(*, seeds: int, clips: int, alpha: float, family: int) -> ClaimUnit:
     """Return the most demanding unit that the design can attain: `both`, or else `clips`.
 
-    To be called on the design, before anything is known of the results. `seeds` is never chosen by default: where seeds
-    suffice, clips nearly always do, and then both are asked for.
+    Call it with the design, before results exist. `seeds` is never the default: a design with enough seeds nearly
+    always has enough clips, and then the unit is `both`.
     """
     return "clips" if unattainable("both", seeds=seeds, clips=clips, alpha=alpha, family=family) else "both"

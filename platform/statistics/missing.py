@@ -1,13 +1,13 @@
 """Missing values of a comparison, their reasons, and worst-case bounds.
 
-Leaving out failed trials is only harmless if failing has nothing to do with the condition, which nobody can see from
-what is left. So every gap is listed with its reason, and beside the difference stand the two it would be if each
-missing value were as bad, or as good, for the condition as the metric allows (the worst-case bounds of Manski 1990
-and Horowitz and Manski 2000). Where a metric's range has no end, the most extreme observed value stands for it, and
-this is said.
+Leaving out failed trials is harmless only if failure is independent of the condition, which the remaining values
+cannot show. Therefore every gap is listed with its reason, and the difference is reported with worst-case bounds
+(Manski 1990, Horowitz and Manski 2000): the differences if each missing value were as bad, or as good, for the
+condition as the metric's range allows. If the range has no end, the most extreme observed value replaces it, and
+`Bounds.assumed` says so.
 
-A clip for which no trial of either condition has a value (a metric that is undefined for that stimulus) is outside
-what is compared and does not widen the bounds.
+A clip for which no trial of either condition has a value (the metric is undefined for that stimulus) is not compared
+and does not widen the bounds.
 """
 
 from collections import Counter
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platform.statistics.paired import NOT_RECORDED, Arm, Paired, TableIndex, Values
+from platform.statistics.paired import NOT_RECORDED, PairedTable, Side, TableIndex, Values
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Values that one trial lacks for one reason."""
+class MissingValues:
+    """Missing values of one trial with one reason."""
 
-    arm: Arm
+    side: Side
     subject: str
     seed: int
     reason: str
@@ -33,30 +33,30 @@ class Missing:
 
 @dataclass(frozen=True)
 class Bounds:
-    """The mean difference if all missing values were at their worst, whichever way."""
+    """The mean difference if all missing values were as bad, or as good, for the condition as possible."""
 
     low: float
     high: float
     assumed: str
-    """What stands for a missing value."""
+    """The values assumed for missing ones, in words."""
 
 
-def missing(paired: Paired) -> tuple[Missing, ...]:
+def missing_values(paired: PairedTable) -> tuple[MissingValues, ...]:
     """List the gaps of a table, one entry per trial and reason."""
-    found: Counter[tuple[Arm, int, int, str]] = Counter()
-    arms: tuple[tuple[Arm, Values], ...] = (("baseline", paired.baseline), ("condition", paired.condition))
-    whole = {arm: np.asarray(np.isnan(values).all(axis=2)) for arm, values in arms}
-    for arm, values in arms:
+    counts: Counter[tuple[Side, int, int, str]] = Counter()
+    sides: tuple[tuple[Side, Values], ...] = (("baseline", paired.baseline), ("condition", paired.condition))
+    whole = {side: np.asarray(np.isnan(values).all(axis=2)) for side, values in sides}
+    for side, values in sides:
         for u, s, c in np.argwhere(np.isnan(values)).tolist():
-            found[arm, u, s, paired.reasons.get(TableIndex(arm, u, s, c), NOT_RECORDED)] += 1
+            counts[side, u, s, paired.reasons.get(TableIndex(side, u, s, c), NOT_RECORDED)] += 1
     return tuple(
-        Missing(arm, paired.subjects[u], paired.seeds[s], reason, count, bool(whole[arm][u, s]))
-        for (arm, u, s, reason), count in found.items()
+        MissingValues(side, paired.subjects[u], paired.seeds[s], reason, count, bool(whole[side][u, s]))
+        for (side, u, s, reason), count in counts.items()
     )
 
 
-def worst_case(paired: Paired) -> Bounds:
-    """Return the least and the greatest mean difference that the missing values allow, over all planned cells."""
+def worst_case(paired: PairedTable) -> Bounds:
+    """Return the smallest and largest mean difference that the missing values allow, over all planned cells."""
     both = np.stack([paired.baseline, paired.condition])
     defined = np.asarray(np.isfinite(both).any(axis=(0, 1, 2)))
     if not defined.any():
@@ -72,7 +72,7 @@ def worst_case(paired: Paired) -> Bounds:
     )
 
 
-def _range(paired: Paired, observed: Values) -> tuple[float, float, str]:
+def _range(paired: PairedTable, observed: Values) -> tuple[float, float, str]:
     ends, words = [], []
     metric = paired.metric
     for end, extreme in ((metric.low, np.nanmin(observed)), (metric.high, np.nanmax(observed))):

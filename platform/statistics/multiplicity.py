@@ -1,9 +1,9 @@
 """Several comparisons at once: Holm's adjustment over the declared family, and the stars.
 
-One comparison in twenty is "significant" at 0.05 when nothing differs. Holm (1979) keeps the chance of even one false
-star in the whole declared family at alpha, whatever the dependence between its tests: the smallest of m p values is
-multiplied by m, the next by m - 1, and so on, never below the one before. A comparison that could not be made still
-counts towards m.
+Without adjustment, one of twenty comparisons is "significant" at 0.05 although nothing differs. Holm (1979) keeps the
+probability of any false star in the declared family at alpha, for any dependence between the tests: the smallest of m
+p values is multiplied by m, the next by m - 1, and so on, never below the previous one. A comparison that could not be
+computed still counts in m.
 
 Tests of difference and tests of equivalence are adjusted as two families, each at alpha.
 """
@@ -16,7 +16,7 @@ STARS = ((50, "***"), (5, "**"), (1, "*"))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Adjust the p values of a family; NaN, where a test could not be made, counts as 1 and stays NaN."""
+    """Adjust the p values of a family. NaN (the test could not be computed) counts as 1 and stays NaN."""
     family = len(p_values)
     order = sorted(range(family), key=lambda i: 1.0 if math.isnan(p_values[i]) else p_values[i])
     adjusted = [math.nan] * family

@@ -1,13 +1,13 @@
-"""Two conditions side by side: the values of one metric for the same subjects, seeds and clips.
+"""Paired tables: the values of one metric in two conditions, for the same subjects, seeds and clips.
 
-Everything that is said about a comparison starts from this table. A cell without a value (the trial failed, the
-metric is undefined for that clip) is NaN and keeps its reason. Differences are always condition minus baseline, in
-the metric's own unit; whether that is better or worse is for the metric's goal to say.
+Every comparison starts from such a table. A cell without a value (the trial failed, the metric is undefined for that
+clip) is NaN and has a reason. Differences are always condition minus baseline, in the metric's unit; the metric's goal
+decides whether a positive difference is better or worse.
 
-Listwise rule: only what both conditions have is compared, and the same clips under the same seeds for every subject,
-so that each mean is over the same things. In this order: a subject is left out if it has no seed under which both
-trials yielded anything; then a seed, if either trial failed for any subject that is left; then a clip, if it has no
-value anywhere in what is left. `platform.statistics.missing` tells what that left out and how much it could matter.
+Listwise rule (complete cases): only values that both conditions have are compared, and the same clips under the same
+seeds for every subject, so that all means are over the same cells. In this order: a subject is left out if it has no
+seed under which both trials have values; then a seed, if either trial failed for any remaining subject; then a clip,
+if any remaining cell of it has no value. `platform.statistics.missing` lists what is left out and bounds its effect.
 """
 
 import math
@@ -22,25 +22,25 @@ from trainables.metrics.registry import Metric
 
 Values: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
-Arm: TypeAlias = Literal["baseline", "condition"]
+Side: TypeAlias = Literal["baseline", "condition"]
 TrialValues: TypeAlias = Mapping[int, float | str] | str
 """Clip to its value or to the reason why it has none; for a trial that failed, the reason alone."""
 NOT_RECORDED = "no reason recorded"
 ROUNDING = 1e-6
-"""By so much may a value lie outside its metric's range, relative to the range's larger end: float32 arithmetic."""
+"""Tolerance for values outside the metric's range, relative to the range's larger end: float32 arithmetic."""
 
 
 class TableIndex(NamedTuple):
-    """Where a value belongs, by position."""
+    """The position of a value in a paired table."""
 
-    arm: Arm
+    side: Side
     subject: int
     seed: int
     clip: int
 
 
 @dataclass(frozen=True, eq=False)
-class Paired:
+class PairedTable:
     """One comparison in one metric. All arrays are [subjects, seeds, clips]."""
 
     name: str
@@ -49,19 +49,19 @@ class Paired:
     condition: Values
     subjects: tuple[str, ...]
     seeds: tuple[int, ...]
-    """The blocks: both conditions were trained under each of them."""
+    """The blocks: both conditions are trained under each of them."""
     clips: tuple[int, ...]
     reasons: Mapping[TableIndex, str] = field(default_factory=dict)
-    """Why a cell is NaN; one that is not listed has no recorded reason."""
+    """Why a cell is NaN; a NaN cell that is not listed has no recorded reason."""
 
     def __post_init__(self) -> None:
         shape = (len(self.subjects), len(self.seeds), len(self.clips))
-        for arm, values in (("baseline", self.baseline), ("condition", self.condition)):
-            where = f"{self.name}, {self.metric.name}, {arm}"
+        for side, values in (("baseline", self.baseline), ("condition", self.condition)):
+            where = f"{self.name}, {self.metric.name}, {side}"
             if values.shape != shape:
                 raise ValueError(f"{where}: shape {values.shape}, but {shape} subjects, seeds and clips are named")
             if np.isinf(values).any():
-                raise ValueError(f"{where}: an infinite value; write NaN and a reason where a metric is undefined")
+                raise ValueError(f"{where}: has an infinite value; use NaN and a reason if a metric is undefined")
             self._check_range(where, values)
 
     def _check_range(self, where: str, values: Values) -> None:
@@ -76,13 +76,13 @@ class Paired:
 
     @property
     def sign(self) -> int:
-        """1 where a positive difference is better, -1 where it is worse."""
+        """1 if a positive difference is better, -1 if it is worse."""
         return 1 if self.metric.goal == "max" else -1
 
 
 @dataclass(frozen=True, eq=False)
-class Complete:
-    """What the listwise rule leaves of a table: finite values [subjects, seeds, clips] of both conditions."""
+class CompleteCases:
+    """The cells of a table that the listwise rule keeps: finite values [subjects, seeds, clips] of both conditions."""
 
     baseline: Values
     condition: Values
@@ -92,12 +92,12 @@ class Complete:
 
     @property
     def differences(self) -> Values:
-        """Condition minus baseline, [seeds, clips]: the mean over subjects, who share seeds and clips."""
+        """Condition minus baseline, [seeds, clips]: the mean over subjects, which share seeds and clips."""
         return np.asarray((self.condition - self.baseline).mean(axis=0))
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left to compare."""
+        """Whether there are no values to compare."""
         return self.baseline.size == 0
 
 
@@ -107,15 +107,15 @@ def pair(
     *,
     baseline: Mapping[tuple[str, int], TrialValues],
     condition: Mapping[tuple[str, int], TrialValues],
-) -> Paired:
-    """Lay the trials of two conditions side by side.
+) -> PairedTable:
+    """Return the paired table of the trials of two conditions.
 
     Args:
-        name: What is compared.
+        name: Name of the comparison.
         metric: The metric of all values.
         baseline: (subject, seed) to the trial's values. Where the conditions ran under different seeds, number the
             blocks and give those numbers instead.
-        condition: The same for the other condition. A trial that only one of them names is missing in the other.
+        condition: The same for the other condition. A trial that only one condition has is missing in the other.
     """
     keys = {*baseline, *condition}
     subjects = tuple(sorted({subject for subject, _ in keys}))
@@ -123,36 +123,36 @@ def pair(
     trials = (*baseline.values(), *condition.values())
     clips = tuple(sorted({clip for trial in trials if not isinstance(trial, str) for clip in trial}))
     reasons: dict[TableIndex, str] = {}
-    tables: dict[Arm, Values] = {}
-    arms: tuple[tuple[Arm, Mapping[tuple[str, int], TrialValues]], ...] = (
+    tables: dict[Side, Values] = {}
+    sides: tuple[tuple[Side, Mapping[tuple[str, int], TrialValues]], ...] = (
         ("baseline", baseline),
         ("condition", condition),
     )
-    for arm, given in arms:
-        tables[arm] = np.full((len(subjects), len(seeds), len(clips)), np.nan)
+    for side, trials_of in sides:
+        tables[side] = np.full((len(subjects), len(seeds), len(clips)), np.nan)
         for u, subject in enumerate(subjects):
             for s, seed in enumerate(seeds):
-                trial = given.get((subject, seed), "no such trial")
+                trial = trials_of.get((subject, seed), "no such trial")
                 for c, clip in enumerate(clips):
                     value = trial if isinstance(trial, str) else trial.get(clip, "no such clip in the trial")
                     if isinstance(value, str):
-                        reasons[TableIndex(arm, u, s, c)] = value
+                        reasons[TableIndex(side, u, s, c)] = value
                     else:
-                        tables[arm][u, s, c] = value
-    return Paired(name, metric, tables["baseline"], tables["condition"], subjects, seeds, clips, reasons)
+                        tables[side][u, s, c] = value
+    return PairedTable(name, metric, tables["baseline"], tables["condition"], subjects, seeds, clips, reasons)
 
 
-def complete(paired: Paired) -> Complete:
+def complete_cases(paired: PairedTable) -> CompleteCases:
     """Apply the listwise rule of this module."""
     defined = np.isfinite(paired.baseline) & np.isfinite(paired.condition)
     trials: Mask = np.asarray(defined.any(axis=2))
     subjects: Mask = np.asarray(trials.any(axis=1))
     seeds: Mask = np.asarray(trials[subjects].all(axis=0)) & bool(subjects.any())
     clips: Mask = np.asarray(defined[np.ix_(subjects, seeds)].all(axis=(0, 1))) & bool(seeds.any())
-    kept = np.ix_(subjects, seeds, clips)
-    return Complete(
-        paired.baseline[kept],
-        paired.condition[kept],
+    cells = np.ix_(subjects, seeds, clips)
+    return CompleteCases(
+        paired.baseline[cells],
+        paired.condition[cells],
         tuple(np.array(paired.subjects, dtype=object)[subjects]),
         tuple(int(seed) for seed in np.array(paired.seeds)[seeds]),
         tuple(int(clip) for clip in np.array(paired.clips)[clips]),

@@ -1,17 +1,17 @@
-"""How many seeds does an effect need? An answer from a pilot.
+"""Power analysis: the number of seeds that an effect needs, estimated from a pilot.
 
-A pilot is a table of paired differences [seeds, clips]. Its analysis of variance tells how much differences vary
+A pilot is a table of paired differences [seeds, clips]. Its analysis of variance estimates how much differences vary
 between seeds, between clips, and between the cells beyond both. For a number of seeds, studies with the stated effect
-are made from those three normal components (from the sufficient statistics of the tests, not cell by cell) and judged
-as `platform.statistics.difference` would, at alpha divided by the family (Bonferroni: what Holm asks of the first).
-Power is the share of them that reach significance. Sign flips of more than 12 seeds are replaced by Student's t,
-which they approach.
+are simulated from these three normal components (from the sufficient statistics of the tests, not cell by cell) and
+tested as in `platform.statistics.difference`, at alpha divided by the family (Bonferroni: Holm's level for the first).
+Power is the share of significant studies. Sign flips of more than 12 seeds are replaced by Student's t, which they
+approach.
 
-Two limits are respected: fewer seeds than `seeds_for` never can, and where the variance between clips alone hides the
-effect, no number of seeds will do.
+There are two limits: fewer seeds than `seeds_for` never reach significance, and if the variance between clips alone
+hides the effect, no number of seeds is enough.
 
-A pilot's spread is itself uncertain, with few seeds very much so. Beside the plain answer therefore stands a cautious
-one, which takes the upper 80% limit of the spread between seeds (Browne 1995).
+A pilot with few seeds estimates the spread with large uncertainty. Therefore there is also a cautious number, which
+uses the upper 80% limit of the spread between seeds (Browne 1995).
 """
 
 import math
@@ -26,14 +26,16 @@ from platform.statistics.paired import Values
 from platform.statistics.resampling import sign_flip_p
 
 MOST_SEEDS = 100
+"""The largest number of seeds that is tried."""
 CAUTION = 0.8
+"""Confidence level of the upper limit of the spread between seeds."""
 _SIMULATED = 2000
 _FLIPPED_UP_TO = 12
 
 
 @dataclass(frozen=True)
-class Aim:
-    """What a study is to find."""
+class PowerTarget:
+    """The effect that a study must be able to show, its level and its power."""
 
     effect: float
     """The mean difference, in the metric's unit."""
@@ -48,8 +50,8 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Variances of paired differences: between seeds, between clips, and of the cells beyond both."""
+class VarianceComponents:
+    """Variances of paired differences: between seeds, between clips, and between the cells beyond both."""
 
     seeds: float
     clips: float
@@ -65,35 +67,35 @@ class SeedPlan:
     cautious: int | None
     """The same if the pilot's spread between seeds is at its upper 80% limit."""
     fewest: int
-    """Below this no p is small enough, whatever the effect."""
+    """With fewer seeds no p is small enough, for any effect."""
     power: Mapping[int, float]
-    """Number of seeds to power, for those tried."""
-    spread: Spread
+    """Number of seeds to power, for the numbers that were tried."""
+    spread: VarianceComponents
     explanation: str
 
 
-def seeds_needed(pilot: Values, aim: Aim, *, seed: int = 0) -> SeedPlan:
-    """Return the fewest seeds with which `aim.effect` is found with probability `aim.power`.
+def seeds_needed(pilot: Values, aim: PowerTarget, *, seed: int = 0) -> SeedPlan:
+    """Return the smallest number of seeds with which `aim.effect` is significant with probability `aim.power`.
 
     Args:
-        pilot: Paired differences [seeds, clips]; `Complete.differences` of a finished comparison. A number of a trial
-            as a whole has one column, and can be asked about for the unit `seeds` alone.
-        aim: Effect, level and unit.
-        seed: Of the simulation.
+        pilot: Paired differences [seeds, clips]; `CompleteCases.differences` of a finished comparison. A metric of the
+            whole trial has one column and allows only the unit `seeds`.
+        aim: Effect, level, power, family and unit.
+        seed: Seed of the simulation.
 
     Raises:
-        ValueError: Fewer than two seeds or clips: their spread cannot be known.
+        ValueError: There are fewer than two seeds or clips: their spread cannot be estimated.
     """
     if pilot.shape[1] == 1 and aim.unit != "seeds":
-        raise ValueError(f"a pilot of one clip tells nothing of other clips, but the unit is {aim.unit}")
+        raise ValueError(f"the pilot has one clip, but the unit {aim.unit} needs the spread of at least 2 clips")
     fewest = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
-    spread = components(pilot)
+    spread = variance_components(pilot)
     seeds, power = _search(spread, pilot.shape[1], aim, np.random.default_rng(seed))
-    wider = upper_limit(spread, pilot.shape)
+    wider = cautious_components(spread, pilot.shape)
     cautious, _ = _search(wider, pilot.shape[1], aim, np.random.default_rng(seed))
-    hopeless = unattainable("clips", seeds=0, clips=pilot.shape[1], alpha=aim.alpha, family=aim.family)
-    if seeds is None and aim.unit != "seeds" and hopeless:
-        explanation = hopeless
+    too_few_clips = unattainable("clips", seeds=0, clips=pilot.shape[1], alpha=aim.alpha, family=aim.family)
+    if seeds is None and aim.unit != "seeds" and too_few_clips:
+        explanation = too_few_clips
     elif seeds is None:
         more = "more clips are needed, or " if aim.unit != "seeds" else ""
         explanation = f"{MOST_SEEDS} seeds reach a power of {power[MOST_SEEDS]:.2f}: {more}a larger effect"
@@ -102,27 +104,27 @@ def seeds_needed(pilot: Values, aim: Aim, *, seed: int = 0) -> SeedPlan:
     return SeedPlan(seeds, cautious, fewest, power, spread, explanation)
 
 
-def components(pilot: Values) -> Spread:
+def variance_components(pilot: Values) -> VarianceComponents:
     """Estimate the variance components of `pilot` [seeds, clips] from its mean squares; negative ones are set to 0.
 
-    All variance of a single column is taken for that between seeds.
+    The whole variance of a single column counts as variance between seeds.
     """
     seeds, clips = pilot.shape
     if seeds < 2 or clips < 1:
-        raise ValueError(f"a pilot of {seeds} seeds and {clips} clips: at least 2 of each show a spread")
+        raise ValueError(f"the pilot has {seeds} seeds and {clips} clips: their spread needs at least 2 of each")
     by_seed, by_clip = pilot.mean(axis=1), pilot.mean(axis=0)
     if clips == 1:
-        return Spread(float(by_seed.var(ddof=1)), 0.0, 0.0)
+        return VarianceComponents(float(by_seed.var(ddof=1)), 0.0, 0.0)
     residual = pilot - by_seed[:, None] - by_clip + pilot.mean()
     rest = float((residual**2).sum() / ((seeds - 1) * (clips - 1)))
-    return Spread(
+    return VarianceComponents(
         max(0.0, float(by_seed.var(ddof=1)) - rest / clips),
         max(0.0, float(by_clip.var(ddof=1)) - rest / seeds),
         rest,
     )
 
 
-def upper_limit(spread: Spread, shape: tuple[int, ...]) -> Spread:
+def cautious_components(spread: VarianceComponents, shape: tuple[int, ...]) -> VarianceComponents:
     """Return `spread` with the seeds' variance at its upper limit for a pilot of `shape` [seeds, clips]."""
     seeds, clips = shape
     mean_variance = spread.seeds + spread.rest / clips
@@ -130,20 +132,24 @@ def upper_limit(spread: Spread, shape: tuple[int, ...]) -> Spread:
     return replace(spread, seeds=widest - spread.rest / clips)
 
 
-def _search(spread: Spread, clips: int, aim: Aim, rng: np.random.Generator) -> tuple[int | None, dict[int, float]]:
+def _search(
+    spread: VarianceComponents, clips: int, aim: PowerTarget, rng: np.random.Generator
+) -> tuple[int | None, dict[int, float]]:
     fewest = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
-    power = {MOST_SEEDS: power_of(spread, shape=(MOST_SEEDS, clips), aim=aim, rng=rng)}
+    power = {MOST_SEEDS: simulated_power(spread, shape=(MOST_SEEDS, clips), aim=aim, rng=rng)}
     if power[MOST_SEEDS] < aim.power:
         return None, power
     for seeds in range(fewest, MOST_SEEDS):
-        power[seeds] = power_of(spread, shape=(seeds, clips), aim=aim, rng=rng)
+        power[seeds] = simulated_power(spread, shape=(seeds, clips), aim=aim, rng=rng)
         if power[seeds] >= aim.power:
             return seeds, power
     return MOST_SEEDS, power
 
 
-def power_of(spread: Spread, *, shape: tuple[int, int], aim: Aim, rng: np.random.Generator) -> float:
-    """Probability that a study of `shape` [seeds, clips] finds `aim.effect`, by simulation."""
+def simulated_power(
+    spread: VarianceComponents, *, shape: tuple[int, int], aim: PowerTarget, rng: np.random.Generator
+) -> float:
+    """Return the simulated probability that `aim.effect` is significant in a study of `shape` [seeds, clips]."""
     seeds, clips = shape
     level = aim.alpha / aim.family
     all_clips = rng.normal(aim.effect, math.sqrt(spread.clips / clips), (_SIMULATED, 1))

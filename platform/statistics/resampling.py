@@ -1,18 +1,18 @@
 """Resampling: flips of signs for p values, bootstraps for intervals.
 
-Sign flips. If a condition changes nothing, each paired difference is as likely to have the other sign. So the mean is
-compared with the means under all 2^n choices of signs (Fisher 1935), or a random sample of them, for which the
-observed one counts as one more, since a p of 0 does not exist: p = (1 + k) / (1 + N) (Phipson and Smyth 2010).
+Sign flips. If a condition changes nothing, each paired difference is equally likely to have the other sign. The mean
+is compared with the means under all 2^n choices of signs (Fisher 1935), or a random sample of them, to which the
+observed one is added so that p is never 0: p = (1 + k) / (1 + N) (Phipson and Smyth 2010).
 
 BCa. The bias-corrected and accelerated bootstrap (Efron 1987, by scipy).
 
-Crossed bootstrap. Subjects, seeds and clips are drawn anew independently, and every combination of what was drawn
-counts (the pigeonhole bootstrap of Owen 2007, percentile interval). It takes in all sources of chance at once.
+Crossed bootstrap. Subjects, seeds and clips are resampled independently, and every combination of the drawn ones
+counts (the pigeonhole bootstrap of Owen 2007, percentile interval). It includes all sources of random variation.
 
-Both are too narrow over few units: `COVERAGE` is what was measured, and an interval over few units carries a warning
-with that number. Where differences are skewed (exponential; 2,000 tables) it is worse still, for BCa 0.67 over 3
-units, 0.80 over 5, 0.87 over 10, 0.91 over 20; Student's t then covers 0.89, 0.88, 0.89 and 0.91, and its nominal
-0.95 on normal ones whatever their number.
+Both bootstrap intervals are too narrow over few units: `COVERAGE` holds the measured coverage, and an interval over few
+units has a warning with that number. For skewed differences (exponential; 2,000 tables) BCa covers 0.67 over 3 units,
+0.80 over 5, 0.87 over 10, 0.91 over 20. Student's t then covers 0.89, 0.88, 0.89 and 0.91; for normal differences it
+covers its nominal 0.95 over any number of units.
 """
 
 import math
@@ -29,11 +29,11 @@ the percentile's; 0.94 at 30. 10,000 tables each, 2,000 resamples; the tests rep
 ENOUGH_UNITS = 30
 """The number of units from which a bootstrap interval needs no warning."""
 EXACT_UP_TO = 16
-"""Units up to which all 2^n flips are made."""
+"""The number of units up to which all 2^n flips are computed."""
 _CHUNK = 2**22
-"""Numbers in memory at a time."""
+"""Largest number of values in memory at a time."""
 _TIE = 1e-12
-"""Means that differ by less, relative to the mean absolute difference, are equal but for rounding."""
+"""Means that differ by less, relative to the mean absolute difference, differ only by rounding."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Interval:
     level: float
     method: str
     over: str
-    """What was sampled: the interval says nothing of what was held fixed."""
+    """What is resampled. The interval does not generalise over what is held fixed."""
     warning: str = ""
 
 
@@ -53,12 +53,12 @@ def sign_flip_p(differences: Values, *, rng: np.random.Generator, resamples: int
     """Two-sided p of the sign-flip test of the mean.
 
     Args:
-        differences: One per unit, [..., n]. Zeros keep their place and their sign does not matter.
-        rng: Draws the flips where n is above `EXACT_UP_TO`; not used otherwise.
-        resamples: How many are drawn.
+        differences: One per unit, [..., n]. Zeros count as units.
+        rng: Draws the flips if n is above `EXACT_UP_TO`; not used otherwise.
+        resamples: Number of flips that are drawn.
 
     Returns:
-        p, [...]: exact for n up to `EXACT_UP_TO`; 1 for n = 1, where nothing can be said.
+        p, [...]: exact for n up to `EXACT_UP_TO`; 1 for n = 1.
     """
     n = differences.shape[-1]
     rows = differences.reshape(-1, n)
@@ -92,20 +92,20 @@ def _as_extreme(rows: Values, observed: Values, signs: Values) -> Values:
 
 
 def under_coverage(n: int, over: str) -> str:
-    """Warn of a bootstrap interval over few units, with the coverage that was measured; empty if they are enough."""
+    """Return a warning with the measured coverage of a bootstrap interval over few units; empty for enough units."""
     if n >= ENOUGH_UNITS:
         return ""
-    known = max(size for size in COVERAGE if size <= n)
-    return f"a bootstrap over {n} {over} is too narrow: a 95% interval covers about {COVERAGE[known]:.0%}"
+    measured = max(size for size in COVERAGE if size <= n)
+    return f"a bootstrap over {n} {over} is too narrow: a 95% interval covers about {COVERAGE[measured]:.0%}"
 
 
 def bca_interval(
     differences: Values, *, over: str, level: float, rng: np.random.Generator, resamples: int = 4999
 ) -> Interval:
-    """BCa interval of the mean of `differences` [n]; NaN below two of them, of no width where all are equal."""
+    """BCa interval of the mean of `differences` [n]; NaN for fewer than two, of width 0 if all are equal."""
     n = len(differences)
     if n < 2:
-        return Interval(math.nan, math.nan, level, "BCa", over, f"{n} of {over}: an interval needs two")
+        return Interval(math.nan, math.nan, level, "BCa", over, f"only {n} {over}: an interval needs at least two")
     warning = under_coverage(n, over)
     if np.ptp(differences) == 0.0:
         return Interval(float(differences[0]), float(differences[0]), level, "BCa", over, warning)
@@ -116,7 +116,7 @@ def bca_interval(
 def bca_ends(differences: Values, *, level: float, rng: np.random.Generator, resamples: int) -> tuple[Values, Values]:
     """Ends of the BCa interval of the mean over the last axis, [...] each."""
     batch = max(1, _CHUNK // differences.size)
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (differences,),
         np.mean,
         n_resamples=resamples,
@@ -127,13 +127,13 @@ def bca_ends(differences: Values, *, level: float, rng: np.random.Generator, res
         rng=rng,
         vectorized=True,
     ).confidence_interval
-    return found.low, found.high
+    return interval.low, interval.high
 
 
 def crossed_interval(differences: Values, *, level: float, rng: np.random.Generator, resamples: int = 4999) -> Interval:
     """Percentile interval of the mean of `differences` [subjects, seeds, clips].
 
-    Each level is drawn anew, but for one with a single member, which is held fixed and not named in `over`.
+    Each axis is resampled, except one of size 1, which is held fixed and not named in `over`.
     """
     drawn = {name: n for name, n in zip(("subjects", "seeds", "clips"), differences.shape, strict=True) if n > 1}
     over = " x ".join(drawn)
@@ -144,13 +144,13 @@ def crossed_interval(differences: Values, *, level: float, rng: np.random.Genera
 
 
 def crossed_means(differences: Values, *, rng: np.random.Generator, resamples: int) -> Values:
-    """Means of `differences` [subjects, seeds, clips] under `resamples` crossed draws, [resamples]."""
+    """Return the means of `differences` [subjects, seeds, clips] under `resamples` crossed draws, [resamples]."""
     subjects, seeds, clips = (_weights(n, resamples, rng) for n in differences.shape)
     by_clip = np.einsum("usc,rc->rus", differences, clips, optimize=True)
     return np.asarray(np.einsum("rus,ru,rs->r", by_clip, subjects, seeds, optimize=True))
 
 
 def _weights(n: int, resamples: int, rng: np.random.Generator) -> Values:
-    """How often each of `n` is drawn in n draws, as a share, [resamples, n]."""
+    """Return how often each of `n` units is drawn in n draws, as a share, [resamples, n]."""
     drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n) / n

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from platform.statistics.paired import Paired, Values
+from platform.statistics.paired import PairedTable, Values
 from trainables.metrics.registry import Metric
 
 CHANCE = 1e-4
@@ -38,9 +38,9 @@ def metric(name: str = "evaluate.made_up", *, goal: str = "max", low: float = -n
     return Metric(name, title=name, goal=goal, low=low, high=high, source="made up")  # type: ignore[arg-type]
 
 
-def table(baseline: Values, condition: Values, *, name: str = "wo_it", of: Metric | None = None) -> Paired:
+def table(baseline: Values, condition: Values, *, name: str = "wo_it", of: Metric | None = None) -> PairedTable:
     subjects, seeds, clips = baseline.shape
-    return Paired(
+    return PairedTable(
         name,
         metric() if of is None else of,
         baseline,

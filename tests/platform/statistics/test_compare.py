@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from platform.statistics.compare import Comparison, ComparisonPlan, compare, compare_family
+from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
 from platform.statistics.difference import GENERALISES, ClaimUnit
-from platform.statistics.paired import Paired
+from platform.statistics.paired import PairedTable
 from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
 
 NAN = np.nan
@@ -21,13 +21,13 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def shifted(
     by: float, *, seed: int = 0, goal: str = "max", name: str = "wo_it", shape: tuple[int, ...] = SHAPE
-) -> Paired:
+) -> PairedTable:
     baseline = rng(seed).normal(0.5, 0.1, shape)
     condition = baseline + by + rng(seed + 1).normal(0.0, 0.05, shape)
     return table(baseline, condition, name=name, of=metric(goal=goal))
 
 
-def judged(paired: Paired, plan: ComparisonPlan | None = None) -> Comparison:
+def judged(paired: PairedTable, plan: ComparisonPlan | None = None) -> Comparison:
     return compare_family([paired], ComparisonPlan() if plan is None else plan)[0]
 
 
@@ -100,12 +100,12 @@ def test_equivalence_is_adjusted_over_the_comparisons_with_a_margin() -> None:
 
 
 def test_a_family_names_each_comparison_once() -> None:
-    with pytest.raises(ValueError, match=r"more than once.*wo_it in evaluate\.made_up"):
+    with pytest.raises(ValueError, match=r"each comparison once.*wo_it in evaluate\.made_up"):
         compare_family([shifted(0.1), shifted(0.2)], ComparisonPlan())
 
 
 def test_outside_a_family_there_are_no_stars() -> None:
-    found = compare(shifted(-0.2), ComparisonPlan())
+    found = compare_exploratory(shifted(-0.2), ComparisonPlan())
     assert (found.verdict, found.stars, found.p_holm, found.family) == ("worse", "", None, 0)
 
 
@@ -115,7 +115,7 @@ def test_three_seeds_earn_no_star_over_seeds() -> None:
     for unit in units:
         found = judged(paired, ComparisonPlan(unit=unit))
         assert (found.p, found.smallest_p, found.stars, found.verdict) == (0.25, 0.25, "", "inconclusive")
-        assert "6 seeds would do" in " ".join(found.warnings)
+        assert "6 seeds are enough" in " ".join(found.warnings)
 
 
 def test_three_seeds_fall_back_on_clips_and_say_what_that_means() -> None:
@@ -145,7 +145,7 @@ def test_missing_values_that_could_turn_the_difference_are_told() -> None:
     paired.condition[0, :4] = NAN
     found = judged(paired)
     assert found.bounds.low < found.difference < 0.0 < found.bounds.high
-    assert any("other way round" in said for said in found.warnings)
+    assert any("reverse the sign" in said for said in found.warnings)
 
 
 def test_subjects_are_pooled_and_can_be_looked_at_alone() -> None:
@@ -155,7 +155,7 @@ def test_subjects_are_pooled_and_can_be_looked_at_alone() -> None:
     assert found.smallest_p == 2 ** (1 - 8)  # a seed is one block for all subjects
     assert any(one.over == "subjects x seeds x clips" for one in found.intervals)
     alone = replace(paired, baseline=paired.baseline[2:], condition=paired.condition[2:], subjects=paired.subjects[2:])
-    assert compare(alone, ComparisonPlan()).difference == pytest.approx(float(np.mean(found.by_seed["S2"])))
+    assert compare_exploratory(alone, ComparisonPlan()).difference == pytest.approx(float(np.mean(found.by_seed["S2"])))
 
 
 def test_one_seed_and_one_clip_show_nothing_and_do_not_fail() -> None:

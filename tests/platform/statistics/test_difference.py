@@ -57,7 +57,7 @@ def test_means_without_spread() -> None:
     assert over_both(np.zeros((3, 4))).p() == 1.0
     assert np.isnan(over_units(np.ones(1)).p())
     assert np.isnan(over_both(np.ones((1, 5))).p())
-    assert "needs two" in over_units(np.ones(1)).interval(level=0.95, over="seeds").warning
+    assert "needs at least two" in over_units(np.ones(1)).interval(level=0.95, over="seeds").warning
 
 
 def p_values(cells: np.ndarray) -> dict[str, np.ndarray]:
@@ -148,7 +148,7 @@ def test_seeds_for_is_the_fewest(alpha: float, family: int, seeds: int) -> None:
 
 def test_an_unattainable_design_is_told_with_the_number_that_would_do() -> None:
     said = unattainable("both", seeds=3, clips=60, alpha=ALPHA, family=3)
-    assert said == "3 seeds allow no p below 0.25, but a family of 3 at 0.05 needs one of 0.0166667: 7 seeds would do"
+    assert said == "3 seeds allow no p below 0.25, but a family of 3 at 0.05 needs a p of 0.0166667: 7 seeds are enough"
     assert unattainable("clips", seeds=3, clips=60, alpha=ALPHA, family=3) == ""
     assert unattainable("both", seeds=7, clips=60, alpha=ALPHA, family=3) == ""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from platform.statistics.missing import Missing, missing, worst_case
+from platform.statistics.missing import MissingValues, missing_values, worst_case
 from platform.statistics.paired import NOT_RECORDED, pair
 from tests.platform.statistics.null_simulations import metric, table
 
@@ -18,14 +18,14 @@ def test_each_gap_is_listed_by_trial_and_reason() -> None:
         baseline={("A", 0): {1: 1.0, 2: "black", 3: "black"}, ("A", 1): {1: 1.0, 2: 1.0, 3: 1.0}},
         condition={("A", 0): {1: 1.0, 2: 1.0, 3: 1.0}, ("A", 1): "out of memory"},
     )
-    assert missing(found) == (
-        Missing("baseline", "A", 0, "black", 2, whole_trial=False),
-        Missing("condition", "A", 1, "out of memory", 3, whole_trial=True),
+    assert missing_values(found) == (
+        MissingValues("baseline", "A", 0, "black", 2, whole_trial=False),
+        MissingValues("condition", "A", 1, "out of memory", 3, whole_trial=True),
     )
 
 
 def test_a_gap_without_a_reason_says_so() -> None:
-    (found,) = missing(table(np.array([[[1.0, NAN]]]), np.ones((1, 1, 2))))
+    (found,) = missing_values(table(np.array([[[1.0, NAN]]]), np.ones((1, 1, 2))))
     assert found.reason == NOT_RECORDED
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from platform.statistics.paired import TableIndex, complete, pair
+from platform.statistics.paired import TableIndex, complete_cases, pair
 from tests.platform.statistics.null_simulations import metric, table
 
 NAN = np.nan
@@ -36,21 +36,21 @@ def test_listwise_leaves_out_subjects_then_seeds_then_clips() -> None:
     baseline[0, 1] = NAN  # a trial of subject 0 failed
     condition[1, 1, 0] = NAN  # does not matter: that seed is out
     condition[1, 2, 3] = NAN  # an undefined clip
-    kept = complete(table(baseline, condition))
+    kept = complete_cases(table(baseline, condition))
     assert (kept.subjects, kept.seeds, kept.clips) == (("S0", "S1"), (0, 2), (0, 1, 2))
     assert kept.baseline.shape == (2, 2, 3)
     assert kept.differences.tolist() == [[1.0] * 3] * 2
 
 
 def test_nothing_left_is_empty() -> None:
-    assert complete(table(np.ones((2, 3, 4)), np.full((2, 3, 4), NAN))).empty
-    assert not complete(table(np.ones((2, 3, 4)), np.ones((2, 3, 4)))).empty
+    assert complete_cases(table(np.ones((2, 3, 4)), np.full((2, 3, 4), NAN))).empty
+    assert not complete_cases(table(np.ones((2, 3, 4)), np.ones((2, 3, 4)))).empty
 
 
 def test_differences_average_over_subjects() -> None:
     rng = np.random.default_rng(0)
     baseline, condition = rng.random((2, 2, 3, 4))
-    assert complete(table(baseline, condition)).differences == pytest.approx((condition - baseline).mean(axis=0))
+    assert complete_cases(table(baseline, condition)).differences == pytest.approx((condition - baseline).mean(axis=0))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_coverage_of_bca_over_many_units() -> None:
 def test_bca_interval_of_few_or_equal_values() -> None:
     one = bca_interval(np.array([1.0]), over="seeds", level=LEVEL, rng=rng())
     assert np.isnan([one.low, one.high]).all()
-    assert "needs two" in one.warning
+    assert "needs at least two" in one.warning
     same = bca_interval(np.full(5, 0.25), over="seeds", level=LEVEL, rng=rng())
     assert (same.low, same.high) == (0.25, 0.25)
     some = bca_interval(np.arange(40.0), over="clips", level=LEVEL, rng=rng())

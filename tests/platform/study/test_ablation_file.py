@@ -211,7 +211,7 @@ def test_mistakes_are_answered_with_place_and_way_out(old: str, new: str, expect
 
 def test_too_few_seeds_are_refused_with_the_number_that_would_do() -> None:
     (line,) = complaints(NOOP, "seeds=5")
-    why = "5 seeds allow no p below 0.0625, but a family of 1 at 0.05 needs one of 0.05: 6 seeds would do"
+    why = "5 seeds allow no p below 0.0625, but a family of 1 at 0.05 needs a p of 0.05: 6 seeds are enough"
     assert line == f"--set seeds=5: seeds: {why}"
     assert build(NOOP, "seeds=6").design.seeds == 6
 
