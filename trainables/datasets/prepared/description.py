@@ -1,0 +1,115 @@
+"""`dataset.json`: what a prepared data set says about itself."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from trainables.config.base import Config, Count, Natural, NonNegative, Positive
+from trainables.datasets.errors import DataProblem, DatasetError
+
+FORMAT = "mindsweep-data"
+FORMAT_VERSION = 1
+DESCRIPTION_FILE = "dataset.json"
+Kind = Literal["series", "rows"]
+
+
+class ReaderUsed(Config):
+    """What made the data set."""
+
+    name: str
+    version: Count = 1
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class ClipShape(Config):
+    """All clips of a data set have one shape, [frames, height, width, 3]."""
+
+    count: Count
+    frames: Count
+    height: Count
+    width: Count
+
+
+class FileFacts(Config):
+    """Size and digest of a file."""
+
+    bytes: Natural
+    sha256: str
+
+
+class LagCurve(Config):
+    """How well visual voxels follow the clips' motion at each shift: the check of the lag."""
+
+    seconds: tuple[float, ...]
+    correlation: tuple[float, ...]
+
+
+class Description(Config):
+    """The content of `dataset.json`."""
+
+    format: Literal["mindsweep-data"] = "mindsweep-data"
+    version: Literal[1] = 1
+    name: str
+    kind: Kind
+    """`series`: BOLD volumes over time with onsets of clips; `rows`: one vector per presentation."""
+    licence: str
+    """"" means unknown."""
+    citation: tuple[str, ...] = ()
+    source: str = ""
+    """Where the data came from."""
+    accessed: str = ""
+    """Date on which it was obtained, YYYY-MM-DD."""
+    reader: ReaderUsed
+    defects: tuple[str, ...] = ()
+    """What is known to be wrong or missing."""
+    space: str = ""
+    """fsLR-32k, MNI152NLin2009cAsym, ..."""
+    units: Literal["zscore", "psc", "a.u."] = "a.u."
+    lag_s: NonNegative = 0.0
+    """Seconds from a clip's onset to the volume that answers it best; 0 for rows."""
+    tr: Positive | None = None
+    """Seconds per volume; None for rows."""
+    processing: tuple[str, ...] = ()
+    """What was done to the fMRI before, in sentences."""
+    previews: bool = False
+    """Whether the licence allows frames of the clips in reports."""
+    split_by: str = "given"
+    """How the split was made."""
+    subjects: tuple[str, ...]
+    clips: ClipShape
+    lag_curve: Mapping[str, LagCurve] = Field(default_factory=dict)
+    """By subject; series only."""
+    files: Mapping[str, FileFacts] = Field(default_factory=dict)
+    """Every file but this one and the cards, by its path."""
+    digest: str = ""
+    """SHA-256 over the sorted (path, SHA-256) of `files`."""
+
+
+def read_description(folder: Path) -> Description:
+    """Return the description of the data set in `folder`. Raises `DatasetError`, which lists all that is wrong."""
+    path = folder / DESCRIPTION_FILE
+    try:
+        return Description.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        right = "name the folder of a data set that `python -m platform.prepare` wrote (docs/data-format.md)"
+        what = "there is no such file" if folder.is_dir() else "there is no such folder"
+        raise DatasetError(str(DataProblem(str(path if folder.is_dir() else folder), what, right))) from None
+    except ValidationError as error:
+        raise DatasetError("\n".join(str(_problem(path, entry)) for entry in error.errors())) from error
+    except (OSError, ValueError) as error:
+        raise DatasetError(str(DataProblem(str(path), f"cannot be read: {error}", "it must be JSON"))) from error
+
+
+def _problem(path: Path, entry: Any) -> DataProblem:
+    key = ".".join(map(str, entry["loc"]))
+    value = "" if entry["type"] == "missing" else f", but is {json.dumps(entry['input'], default=str)[:80]}"
+    return DataProblem(f"{path}, {key}" if key else str(path), f"{entry['msg']}{value}", "see docs/data-format.md")
+
+
+def write_description(description: Description, folder: Path) -> None:
+    """Write `dataset.json`."""
+    text = description.model_dump_json(indent=1)
+    (folder / DESCRIPTION_FILE).write_text(f"{text}\n", encoding="utf-8")
