@@ -47,11 +47,9 @@ class LagCurve(Config):
     correlation: tuple[float, ...]
 
 
-class Description(Config):
-    """The content of `dataset.json`."""
+class SetFacts(Config):
+    """What the reader of a data set knows about it before anything is written."""
 
-    format: Literal["mindsweep-data"] = "mindsweep-data"
-    version: Literal[1] = 1
     name: str
     kind: Kind
     """`series`: BOLD volumes over time with onsets of clips; `rows`: one vector per presentation."""
@@ -73,9 +71,16 @@ class Description(Config):
     tr: Positive | None = None
     """Seconds per volume; None for rows."""
     processing: tuple[str, ...] = ()
-    """What was done to the fMRI before, in sentences."""
+    """What was done to the fMRI before, in sentences: the card lists them."""
     previews: bool = False
     """Whether the licence allows frames of the clips in reports."""
+
+
+class Description(SetFacts):
+    """The content of `dataset.json`."""
+
+    format: Literal["mindsweep-data"] = "mindsweep-data"
+    version: Literal[1] = 1
     split_by: str = "given"
     """How the split was made."""
     subjects: tuple[str, ...]

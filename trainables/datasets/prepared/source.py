@@ -1,0 +1,113 @@
+"""What a reader of a foreign data set hands over, so that `python -m platform.prepare` can write it.
+
+A reader opens headers and tables only, and describes everything with these classes. Pixels and fMRI are read when the
+writer asks for them, clip by clip and block by block, so that nothing is held whole. Digests, shards, repeats, splits,
+duplicates, noise ceilings, checks, the card and resuming after a kill are done once for all readers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.clips import Frames
+from trainables.datasets.errors import DataProblem
+from trainables.datasets.prepared.description import SetFacts
+from trainables.datasets.prepared.tables import Split, VoxelTable
+
+
+@dataclass(frozen=True)
+class SourceClip:
+    """One clip, not yet decoded."""
+
+    clip_id: str
+    read: Callable[[], Frames]
+    """Decodes it: uint8 [F, H, W, 3], the same shape for all clips of the data set. Raises `ClipError`."""
+    captions: tuple[str, ...]
+    """At least one; the first is the text for evaluation."""
+    file: str = ""
+    """Where it is from, for messages."""
+    source: str = ""
+    """Film or segment that it was cut from; clips of one source are neighbours in time. "" if unknown."""
+    start_s: float | None = None
+    end_s: float | None = None
+    fps: float | None = None
+    """Frames per second of what `read` returns."""
+    split: Split | None = None
+    """The data set's own split; None for all clips if it has none."""
+    block: int | None = None
+    """Clips of one block are always in one split. None: the writer forms blocks."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DataBlock:
+    """Some rows and voxels of a recording: `values[i, j]` is row `first_row + i`, voxel `first_voxel + j`."""
+
+    values: NDArray[np.float32]
+    first_row: int = 0
+    """Counted from the recording's own first row."""
+    first_voxel: int = 0
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """One presentation of a clip. Repeats are counted by the writer, in the order of the recordings."""
+
+    clip_id: str
+    onset_s: float = 0.0
+    """Series only: on the clock of the run's `start_time_s`."""
+    duration_s: float = 0.0
+    session: str = ""
+    """Rows only."""
+    run_id: str = ""
+    """Rows only."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One scanner run of a series, or one file of rows: the unit in which fMRI is written and resumed."""
+
+    run_id: str
+    """Unique within the subject."""
+    file: str
+    rows: int
+    """Volumes of the run, or rows of the file; each of the latter answers the entry of `shown` with its index."""
+    shown: Sequence[ShownClip]
+    blocks: Callable[[], Iterator[DataBlock]]
+    """Yields blocks of any shape and order that together cover all rows and voxels, in float32, without NaN."""
+    session: str = ""
+    task: str = ""
+    tr: float = 0.0
+    """Seconds from volume to volume; 0 for rows."""
+    start_time_s: float = 0.0
+    """Time of the first volume, on the clock of the events."""
+    excluded: str | None = None
+    """Why it must be left out; then `blocks` is not called."""
+
+
+@dataclass(frozen=True)
+class SourceSubject:
+    """One brain."""
+
+    name: str
+    """Such as sub-01; the name of its folder."""
+    voxels: Callable[[], VoxelTable]
+    """Returns the voxel table; raises `DatasetError` or `OSError` if the subject cannot be used."""
+    recordings: Callable[[], Sequence[Recording]]
+    """Returns all recordings from their headers, in natural order; raises as `voxels` does."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened data set of any origin."""
+
+    facts: SetFacts
+    """Name, kind, licence, and what was done to the fMRI."""
+    clips: Callable[[], Iterator[SourceClip]]
+    """Yields all clips in natural order, the same each time it is called."""
+    subjects: Sequence[SourceSubject]
+    """All subjects. What is wrong with one is raised by its own functions, and does not lose the others."""
+    warnings: Sequence[DataProblem] = ()
+    """What was noticed when it was opened."""

@@ -1,0 +1,57 @@
+"""The options that all readers share. Each field is an option of `python -m platform.prepare READER`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from trainables.config.base import Config, Count, Natural
+
+POSITIONAL = "positional"
+"""Marks a field, as in `Annotated[Path, POSITIONAL]`, that the command line takes without a name."""
+
+SplitBy = Literal["auto", "given", "source", "run", "block", "clip"]
+Share = Annotated[float, Field(ge=0.0, lt=0.5)]
+
+
+class ReaderOptions(Config):
+    """What every reader can be told."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str = ""
+    """name of the data set (default: of the folder that is written)"""
+    licence: str = ""
+    """licence of the data, such as CC0-1.0; printed in the data card"""
+    citation: tuple[str, ...] = ()
+    """a reference to cite; may be repeated"""
+    previews: bool | None = None
+    """whether the licence allows frames of the clips in reports (default: as the reader knows it, else no)"""
+    frames: Annotated[int, Field(ge=2)] = 8
+    """frames per clip, evenly spaced over it"""
+    resolution: Annotated[int, Field(ge=32)] = 256
+    """side of the stored clips, in pixels"""
+    fit: Literal["crop", "squeeze"] = "crop"
+    """how frames become square: the largest square in the middle, or all of it without keeping its proportions"""
+    subjects: tuple[str, ...] = ()
+    """prepare this subject only; may be repeated (default: all)"""
+    split_by: SplitBy = "auto"
+    """how clips are split, if the data has no split of its own: by whole films or segments (source), by scanner runs
+    (run), by blocks of --block-clips neighbours (block), or one by one (clip: only if none are neighbours in a film)"""
+    validation_fraction: Share = 0.1
+    """share of the clips on which epochs and trials are compared"""
+    test_fraction: Share = 0.1
+    """share of the clips that only the final metrics see"""
+    block_clips: Count = 20
+    """with --split-by block: neighbouring clips that stay in one split"""
+    seed: Natural = 0
+    """of the split"""
+    duplicates: Literal["exclude", "refuse"] = "exclude"
+    """what to do with a clip for training or validation that has the pixels of a test clip: leave it out, or stop"""
+
+
+class FolderOptions(ReaderOptions):
+    """Options of a reader that is given a folder."""
+
+    folder: Annotated[Path, POSITIONAL]
+    """folder of the data set"""

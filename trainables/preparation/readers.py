@@ -1,0 +1,61 @@
+"""The readers, once: what `python -m platform.prepare READER` can read.
+
+A new reader is an entry here and a module with `Options`, a subclass of `ReaderOptions`, and `open_source`. Each field
+of `Options` becomes an option of the command line, its docstring the help. Importing this is light: a reader is
+imported when it is asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from trainables.kinds import of_kind
+from trainables.preparation.options import ReaderOptions
+
+if TYPE_CHECKING:
+    from trainables.datasets.prepared.source import Source
+
+
+class PreparationReader(Protocol):
+    """What the module of a reader has."""
+
+    Options: type[ReaderOptions]
+
+    def open_source(self, options: Any) -> "Source":
+        """Open a data set, headers and tables only; `options` is of the class `Options`.
+
+        Raises:
+            DatasetError: It cannot be used; the message lists everything that was found.
+        """
+
+
+@dataclass(frozen=True)
+class ReaderKind:
+    """One reader."""
+
+    name: str
+    """As on the command line."""
+    purpose: str
+    """Half a sentence for people who choose."""
+    module: str
+    """Where its `PreparationReader` functions are."""
+
+    @property
+    def reader(self) -> PreparationReader:
+        """Its functions; imports them."""
+        return cast(PreparationReader, import_module(self.module))
+
+
+READERS: Mapping[str, ReaderKind] = {
+    kind.name: kind
+    for kind in (
+        ReaderKind("rows", "your own arrays, one row per presentation of a clip", "trainables.preparation.own_rows"),
+        ReaderKind("series", "your own arrays, BOLD over time with onsets", "trainables.preparation.own_series"),
+    )
+}
+
+
+def preparation_reader(name: str) -> PreparationReader:
+    """Return the reader called `name`. Raises `ValueError`, which lists the readers there are."""
+    return of_kind(READERS, name, field="reader").reader
