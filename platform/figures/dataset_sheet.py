@@ -50,30 +50,32 @@ class SheetData:
 def gather(config: TrialConfig, *, count: int) -> SheetData:
     """Make or read the data set, and pick up to `count` clips, evenly over all splits. Raises `DatasetError`."""
     data = datasets.load(config.dataset)
-    if config.voxels.subject >= len(data.subjects):
-        raise DatasetError(f"voxels.subject is {config.voxels.subject}, but there are {len(data.subjects)}, from 0")
-    subject, facts = data.subjects[config.voxels.subject], data_description(data)
-    split, fmri, arrays = voxel_rows(subject.bold, facts, config.voxels)
+    subjects, stimuli = data.brains.subjects, data.stimuli
+    if config.voxels.subject >= len(subjects):
+        raise DatasetError(f"voxels.subject is {config.voxels.subject}, but there are {len(subjects)}, from 0")
+    subject, facts = subjects[config.voxels.subject], data_description(data)
+    bold = subject.bold[:]
+    split, fmri, arrays = voxel_rows(bold, facts, config.voxels)
     usable = np.nonzero(split != DROPPED)[0]
     chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
-    roi = subject.roi[arrays["voxel"]]
+    roi = subject.voxels.roi[arrays["voxel"]]
     course, onsets = None, np.empty(0, np.int64)
-    if data.runs is not None:
-        end = data.runs[1] if len(data.runs) > 1 else len(subject.bold)
-        course = _sorted(detrend(subject.bold[:end, arrays["voxel"]], [(0, end)], tr=data.tr), roi)
-        onsets = data.onsets[(data.onsets[:, 0] >= 0) & (data.onsets[:, 0] < end), 0]
-    clips, volumes = data.stimuli.clips.shape, subject.bold.shape
+    if subject.runs is not None:
+        end = subject.runs[1] if len(subject.runs) > 1 else len(bold)
+        course = _sorted(detrend(bold[:end, arrays["voxel"]], [(0, end)], tr=data.brains.tr), roi)
+        onsets = subject.onsets[(subject.onsets[:, 0] >= 0) & (subject.onsets[:, 0] < end), 0].astype(np.int64)
+    clips, volumes = stimuli.clips.shape, bold.shape
     return SheetData(
         title=f"{clips[0]} clips of {clips[1]} frames, {clips[2]} px   ·   {subject.name}: {volumes[1]} voxels, "
         f"{volumes[0]} volumes",
-        clips=data.stimuli.clips[chosen],
-        captions=[data.stimuli.captions[index] for index in chosen],
-        labels=[f"{split[index]} · {data.stimuli.source[index]}" for index in chosen],
-        strips={name: fmri[chosen][:, roi == index][:, :_STRIP] for index, name in enumerate(data.roi_names)},
-        voxels=[int((roi == index).sum()) for index in range(len(data.roi_names))],
+        clips=np.concatenate([stimuli.clips[index : index + 1] for index in chosen.tolist()]),
+        captions=[stimuli.captions[index][0] for index in chosen],
+        labels=[f"{split[index]} · {stimuli.source[index]}" for index in chosen],
+        strips={name: fmri[chosen][:, roi == index][:, :_STRIP] for index, name in enumerate(data.brains.roi_names)},
+        voxels=[int((roi == index).sum()) for index in range(len(data.brains.roi_names))],
         course=course,
         onsets=onsets,
-        tr=data.tr,
+        tr=data.brains.tr,
     )
 
 

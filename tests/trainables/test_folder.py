@@ -318,7 +318,7 @@ def test_constant_voxels_are_a_warning_and_left_out(folder: Path, tmp_path: Path
 
 
 def test_a_clip_twice_is_a_leak_across_splits_and_a_warning_within_one(folder: Path) -> None:
-    split = datasets.load(config(folder).dataset).stimuli.split
+    split = list(datasets.load(config(folder).dataset).brains.split)
     train = [index for index, of in enumerate(split) if of == "train"]
     test = split.index("test")
     original = (folder / "clips" / f"clip{train[0]}.gif").read_bytes()
@@ -356,11 +356,11 @@ def test_too_few_clips(folder: Path) -> None:
 
 
 def test_blocks_stay_together(folder: Path) -> None:
-    stimuli = datasets.load(config(folder, dataset__block_clips=3).dataset).stimuli
-    assert stimuli.block == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert all(len(set(stimuli.split[start : start + 3])) == 1 for start in range(0, 12, 3))
-    other = datasets.load(config(folder, dataset__seed=5).dataset).stimuli
-    assert other.split != datasets.load(config(folder, dataset__seed=6).dataset).stimuli.split
+    brains = datasets.load(config(folder, dataset__block_clips=3).dataset).brains
+    assert brains.block == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert all(len(set(brains.split[start : start + 3])) == 1 for start in range(0, 12, 3))
+    other = datasets.load(config(folder, dataset__seed=5).dataset).brains
+    assert other.split != datasets.load(config(folder, dataset__seed=6).dataset).brains.split
 
 
 def test_identity_follows_content_and_not_the_place(folder: Path, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
     assert DATASET_KINDS.keys() == DATASET_CONFIGS.keys()
     for name, kind in DATASET_KINDS.items():
         assert kind.description
-        assert all(callable(getattr(kind.reader, function)) for function in ("fingerprint", "check", "load"))
+        functions = ("clips_fingerprint", "brains_fingerprint", "check", "load_clips", "load_brains")
+        assert all(callable(getattr(kind.reader, function)) for function in functions)
         assert DATASET_CONFIGS[name].model_fields["kind"].default == name
     with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: phantom, appearing, folder"):
         reader_of("bids")

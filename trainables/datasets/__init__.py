@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def fingerprint(config: TrialConfig) -> dict[str, Any]:
     """Return what decides the data beside the config, as JSON: digests of files, the generator's version."""
-    return dict(reader_of(config.dataset.kind).fingerprint(config.dataset))
+    reader = reader_of(config.dataset.kind)
+    return {**reader.clips_fingerprint(config.dataset), **reader.brains_fingerprint(config.dataset)}
 
 
 def check(config: TrialConfig) -> DataReport:
@@ -31,4 +32,8 @@ def check(config: TrialConfig) -> DataReport:
 
 def load(dataset: AnyDataset) -> "Dataset":
     """Make or read the data set. Raises `DatasetError`, which lists all that is wrong."""
-    return reader_of(dataset.kind).load(dataset)
+    from trainables.datasets.base import Dataset
+
+    reader = reader_of(dataset.kind)
+    stimuli = reader.load_clips(dataset)
+    return Dataset(stimuli, reader.load_brains(dataset, stimuli))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.config.data import FolderConfig
-from trainables.datasets.base import Dataset, Stimuli, Subject
+from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.captions import read_captions
 from trainables.datasets.clips import ClipError, Frames, files, is_clip, natural, read_clip
 from trainables.datasets.errors import DataProblem, DataReport
@@ -19,6 +20,7 @@ from trainables.datasets.phantom.bold import TR
 from trainables.datasets.phantom.schedule import schedule
 from trainables.datasets.phantom.world import watched
 from trainables.datasets.splits import duplicates, split_blocks
+from trainables.datasets.voxel_table import VoxelTable
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
 """How simulated brains watch: as in the phantom's defaults."""
@@ -26,53 +28,89 @@ _DECODER = 2
 """Raised when the same files decode to other frames: since 2, frames that a GIF's writer merged are restored."""
 
 
-def fingerprint(config: FolderConfig) -> dict[str, object]:
-    """Return the SHA-256 digests of what the folder holds, so that identity follows content, wherever it lies.
-
-    With `simulate` also the version of the phantom's brains.
-    """
+def clips_fingerprint(config: FolderConfig) -> dict[str, object]:
+    """Return the SHA-256 digests of clips and captions: identity follows content, wherever the folder lies."""
     sources = [[_digest(file) for file in files(clip)] for clip in _sources(config)]
-    fmri = {} if config.simulate else {"fmri": _digest(config.path / config.fmri)}
-    simulated = {"generator": GENERATOR} if config.simulate else {}
-    captions = _digest(config.path / config.captions)
-    return {"clips": sources, "captions": captions, "decoder": _DECODER, **fmri, **simulated}
+    return {"clips": sources, "captions": _digest(config.path / config.captions), "decoder": _DECODER}
+
+
+def brains_fingerprint(config: FolderConfig) -> dict[str, object]:
+    """Return the SHA-256 digest of the fMRI, or with `simulate` the version of the phantom's brains."""
+    return {"generator": GENERATOR} if config.simulate else {"fmri": _digest(config.path / config.fmri)}
 
 
 def check(config: FolderConfig) -> tuple[DataReport, int]:
     """Read everything and tell what is wrong, and how many subjects there are (0 if unknown). Nothing is written."""
-    read, report = _read(config)
-    if read is None:
-        return report, 0
-    return report, 1 if read[1] is None else len(read[1])
+    clips = _read_clips(config)
+    if not clips.names:
+        return clips.report, 0
+    brains = _read_brains(config, clips.names, clips.frames)
+    report = DataReport((*clips.problems, *brains.problems))
+    return report, 0 if report.errors else 1 if brains.fmri is None else len(brains.fmri)
 
 
-def load(config: FolderConfig) -> Dataset:
-    """Read the data set. Raises `DatasetError`, which lists all that is wrong."""
-    read, report = _read(config)
+def load_clips(config: FolderConfig) -> Stimuli:
+    """Decode the clips and read their captions. Raises `DatasetError`, which lists all that is wrong with them."""
+    read = _read_clips(config)
+    read.report.raise_for_errors()
+    pixels = np.stack([clip for clip in read.frames if clip is not None])
+    captions = [(caption,) for caption in read.captions]
+    return Stimuli(pixels, captions, read.names, warnings=tuple(map(str, read.report.warnings)))
+
+
+def load_brains(config: FolderConfig, stimuli: Stimuli) -> BrainData:
+    """Read or simulate what brains answered. Raises `DatasetError`, which lists all that is wrong."""
+    clips = [stimuli.clips[row : row + 1][0] for row in range(len(stimuli.clips))]
+    read = _read_brains(config, stimuli.source, clips)
+    report = DataReport(read.problems)
     report.raise_for_errors()
-    assert read is not None  # there would have been an error
-    stimuli, fmri = read
-    return _simulated(stimuli, config) if fmri is None else _recorded(stimuli, fmri)
+    brains = _simulated(stimuli, read, config) if read.fmri is None else _recorded(read, read.fmri)
+    return replace(brains, warnings=tuple(map(str, report.warnings)))
 
 
-def _read(config: FolderConfig) -> tuple[tuple[Stimuli, NDArray[np.float32] | None] | None, DataReport]:
+@dataclass(frozen=True)
+class _Clips:
+    """What was found of clips and captions, and what is wrong with them."""
+
+    names: Sequence[str]
+    frames: Sequence[Frames | None]
+    """None for a clip that cannot be read."""
+    captions: Sequence[str]
+    problems: tuple[DataProblem, ...]
+
+    @property
+    def report(self) -> DataReport:
+        return DataReport(self.problems)
+
+
+@dataclass(frozen=True)
+class _Brains:
+    """What was found of fMRI and split, and what is wrong with them."""
+
+    fmri: NDArray[np.float32] | None
+    """[subjects, clips, voxels]; None if it is simulated or cannot be read."""
+    split: Sequence[str]
+    block: Sequence[int]
+    problems: tuple[DataProblem, ...]
+
+
+def _read_clips(config: FolderConfig) -> _Clips:
     sources = _sources(config)
     if not sources:
         right = "it must hold GIF or MP4 clips or folders of PNG, in itself or in its sub-folder 'clips'"
         what = "there are no clips" if config.path.is_dir() else "there is no such folder"
-        return None, DataReport((DataProblem(str(config.path), what, right),))
+        return _Clips((), (), (), (DataProblem(str(config.path), what, right),))
     names = [source.name for source in sources]
     clips, problems = _clips(sources, config)
-    problems += _ignored(sources, config)
     captions, of_captions = read_captions(config.path / config.captions, names)
+    return _Clips(names, clips, captions, (*problems, *_ignored(sources, config), *of_captions))
+
+
+def _read_brains(config: FolderConfig, names: Sequence[str], clips: Sequence[Frames | None]) -> _Brains:
     fmri, of_fmri = (None, []) if config.simulate else read_fmri(config.path / config.fmri, clips=len(names))
     split, block, of_split = split_blocks(len(names), config)
     of_twins = duplicates(clips, names, split) if split else []
-    report = DataReport((*problems, *of_captions, *of_fmri, *of_split, *of_twins))
-    if report.errors:
-        return None, report
-    pixels = np.stack([clip for clip in clips if clip is not None])
-    return (Stimuli(pixels, captions, names, split, block, tuple(map(str, report.warnings))), fmri), report
+    return _Brains(fmri, split, block, (*of_fmri, *of_split, *of_twins))
 
 
 def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames | None], list[DataProblem]]:
@@ -90,26 +128,25 @@ def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames |
     return clips, problems
 
 
-def _recorded(stimuli: Stimuli, fmri: NDArray[np.float32]) -> Dataset:
-    """Pair clips with fMRI that has one row for each, [subjects, clips, voxels]."""
-    roi = np.zeros(fmri.shape[2], np.int16)
-    names = [f"subject{index}" for index in range(len(fmri))]
-    return Dataset(
-        stimuli=stimuli,
-        onsets=np.arange(fmri.shape[1])[:, None],
-        runs=None,
+def _recorded(read: _Brains, fmri: NDArray[np.float32]) -> BrainData:
+    """Return fMRI that has one row for each clip, [subjects, clips, voxels]."""
+    onsets, voxels = np.arange(fmri.shape[1])[:, None], VoxelTable(np.zeros(fmri.shape[2], np.int16))
+    return BrainData(
+        kind="rows",
+        subjects=[Subject(f"subject{index}", rows, onsets, None, voxels) for index, rows in enumerate(fmri)],
+        split=read.split,
+        block=read.block,
         lag_tr=0,
         tr=TR,
         roi_names=("all",),
-        subjects=[Subject(name, rows, roi) for name, rows in zip(names, fmri, strict=True)],
     )
 
 
-def _simulated(stimuli: Stimuli, config: FolderConfig) -> Dataset:
+def _simulated(stimuli: Stimuli, read: _Brains, config: FolderConfig) -> BrainData:
     """Let one of the phantom's brains watch the clips."""
     run_clips = max(RUN_CLIPS, config.block_clips)
-    plan = schedule(stimuli.split, run_clips=run_clips, rest_tr=REST_TR, repeats=REPEATS)
-    return watched(stimuli, plan, names=["simulated"], config=config)
+    plan = schedule(read.split, run_clips=run_clips, rest_tr=REST_TR, repeats=REPEATS)
+    return watched(stimuli, plan, split=read.split, block=read.block, names=["simulated"], config=config)
 
 
 def _sources(config: FolderConfig) -> list[Path]:

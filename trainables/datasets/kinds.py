@@ -1,6 +1,6 @@
 """The kinds of data set, once: what `dataset.kind` may be, and which module reads or makes it.
 
-A new kind is a config class in `config/data.py`, an entry here, and a module with the three functions of `Reader`.
+A new kind is a config class in `config/data.py`, an entry here, and a module with the functions of `Reader`.
 Importing this is light: a reader is imported when it is asked for.
 """
 
@@ -13,20 +13,29 @@ from trainables.datasets.errors import DataReport
 from trainables.kinds import of_kind
 
 if TYPE_CHECKING:
-    from trainables.datasets.base import Dataset
+    from trainables.datasets.base import BrainData, Stimuli
 
 
 class Reader(Protocol):
     """What a module that reads or makes data sets has; `config` is of the kind's own class."""
 
-    def fingerprint(self, config: Any) -> Mapping[str, object]:
-        """Return what decides the data beside the config, as JSON: digests of files, the version of a generator."""
+    def clips_fingerprint(self, config: Any) -> Mapping[str, object]:
+        """Return what decides clips and captions beside the config, as JSON: digests of files, a generator's version.
+
+        Nothing of the fMRI, the subjects or the split is in it.
+        """
+
+    def brains_fingerprint(self, config: Any) -> Mapping[str, object]:
+        """Return what decides fMRI and split beside the config and the clips, as JSON."""
 
     def check(self, config: Any) -> tuple[DataReport, int]:
         """Tell what is wrong, and how many subjects there are (0 if unknown). Writes nothing."""
 
-    def load(self, config: Any) -> "Dataset":
-        """Return the data set. Raises `DatasetError`, which lists all that is wrong."""
+    def load_clips(self, config: Any) -> "Stimuli":
+        """Return clips and captions. Raises `DatasetError`, which lists all that is wrong with them."""
+
+    def load_brains(self, config: Any, stimuli: "Stimuli") -> "BrainData":
+        """Return fMRI and split of the clips `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,17 @@ def run(task: StageTask) -> StageResult:
     """
     data = datasets.load(task.config.dataset)
     folder = task.context.output
-    _save({"clips": data.stimuli.clips}, folder / "clips.safetensors")
+    _save({"clips": data.stimuli.clips[:]}, folder / "clips.safetensors")
     bold: Arrays = {}
     planted: Arrays = {}
-    for index, subject in enumerate(data.subjects):
-        bold |= {f"bold_{index}": subject.bold, f"roi_{index}": subject.roi}
+    for index, subject in enumerate(data.brains.subjects):
+        bold |= {f"bold_{index}": subject.bold[:], f"roi_{index}": subject.voxels.roi}
         planted |= {f"{name}_{index}": values for name, values in subject.planted.items()}
     _save(bold, folder / "bold.safetensors")
     if planted:
         _save(planted, folder / "planted.safetensors")
     (folder / "data.json").write_text(json.dumps(data_description(data)))
-    return StageResult(info={"clips": str(len(data.stimuli.clips)), "warnings": "\n".join(data.stimuli.warnings)})
+    return StageResult(info={"clips": str(len(data.stimuli.clips)), "warnings": "\n".join(_warnings(data))})
 
 
 def _save(arrays: Arrays, path: Path) -> None:
@@ -45,19 +45,24 @@ def _save(arrays: Arrays, path: Path) -> None:
 
 def data_description(data: Dataset) -> dict[str, Any]:
     """Return the content of `data.json`."""
-    stimuli = data.stimuli
+    stimuli, brains = data.stimuli, data.brains
+    first = brains.subjects[0]
     return {
-        "captions": list(stimuli.captions),
+        "captions": stimuli.first_captions,
         "source": list(stimuli.source),
-        "split": list(stimuli.split),
-        "block": list(stimuli.block),
-        "warnings": list(stimuli.warnings),
-        "clip_volume": data.onsets.tolist(),
-        "run_volume": None if data.runs is None else data.runs.tolist(),
-        "lag_tr": data.lag_tr,
-        "tr": data.tr,
-        "roi_names": list(data.roi_names),
-        "subjects": [subject.name for subject in data.subjects],
-        "drives": list(data.drives),
-        "factors": None if data.factors is None else dict(data.factors),
+        "split": list(brains.split),
+        "block": list(brains.block),
+        "warnings": _warnings(data),
+        "clip_volume": first.onsets.tolist(),
+        "run_volume": None if first.runs is None else first.runs.tolist(),
+        "lag_tr": brains.lag_tr,
+        "tr": brains.tr,
+        "roi_names": list(brains.roi_names),
+        "subjects": [subject.name for subject in brains.subjects],
+        "drives": list(brains.drives),
+        "factors": None if stimuli.factors is None else dict(stimuli.factors),
     }
+
+
+def _warnings(data: Dataset) -> list[str]:
+    return [*data.stimuli.warnings, *data.brains.warnings]

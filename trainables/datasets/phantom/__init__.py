@@ -9,14 +9,19 @@ from trainables.config.data import PhantomWorld
 from trainables.datasets.errors import DataReport
 
 if TYPE_CHECKING:
-    from trainables.datasets.base import Dataset
+    from trainables.datasets.base import BrainData, Stimuli
 
 GENERATOR = 1
 """Raised when the phantom's stimuli or brains change: everything that was simulated before is then made anew."""
 
 
-def fingerprint(config: PhantomWorld) -> dict[str, object]:
-    """Return what decides the phantom beside its config."""
+def clips_fingerprint(config: PhantomWorld) -> dict[str, object]:
+    """Return what decides the phantom's clips beside its config."""
+    return {"generator": GENERATOR}
+
+
+def brains_fingerprint(config: PhantomWorld) -> dict[str, object]:
+    """Return what decides the phantom's brains beside its config."""
     return {"generator": GENERATOR}
 
 
@@ -25,8 +30,15 @@ def check(config: PhantomWorld) -> tuple[DataReport, int]:
     return DataReport(), config.subjects
 
 
-def load(config: PhantomWorld) -> "Dataset":
-    """Make the phantom: the same bytes from the same config."""
-    from trainables.datasets.phantom.world import build_phantom
+def load_clips(config: PhantomWorld) -> "Stimuli":
+    """Draw the phantom's clips: the same bytes from the same config."""
+    from trainables.datasets.phantom.world import phantom_clips
 
-    return build_phantom(config)
+    return phantom_clips(config)
+
+
+def load_brains(config: PhantomWorld, stimuli: "Stimuli") -> "BrainData":
+    """Let the phantom's brains watch the clips: the same bytes from the same config."""
+    from trainables.datasets.phantom.world import phantom_brains
+
+    return phantom_brains(config, stimuli)

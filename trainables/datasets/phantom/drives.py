@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.base import ClipSequence
+
 Floats = NDArray[np.float32]
 
 MOTION_DIRECTIONS = 8
@@ -37,7 +39,7 @@ _CHUNK = 64
 _STOP_WORD = re.compile("a|an|and|are|as|at|by|for|from|has|in|is|it|its|of|on|or|over|that|the|then|there|to|with")
 
 
-def drives(clips: NDArray[np.uint8], captions: Sequence[str], *, onset: float = 0.0) -> dict[str, Floats]:
+def drives(clips: ClipSequence, captions: Sequence[str], *, onset: float = 0.0) -> dict[str, Floats]:
     """Return what drives the voxels: name to float32 [N, D].
 
     Args:

@@ -1,33 +1,41 @@
 """The phantoms as data sets, and their brains watching any clips."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig, PhantomWorld
-from trainables.datasets.base import Dataset, Stimuli, Subject
+from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, scan_subject
 from trainables.datasets.phantom.drives import DRIVES, drives
 from trainables.datasets.phantom.schedule import Schedule, schedule
+from trainables.datasets.voxel_table import VoxelTable
 
 
-def build_phantom(config: PhantomWorld) -> Dataset:
-    """Make a phantom: the same bytes from the same config."""
-    counts = {"train": config.train_clips, "validation": config.validation_clips, "test": config.test_clips}
-    split = [name for name, count in counts.items() for _ in range(count)]
-    factors = _factors(config, np.random.default_rng([config.seed, 0]), len(split))
-    plan = schedule(split, run_clips=config.block_clips, rest_tr=config.rest_tr, repeats=config.repeats)
-    shown = Stimuli(
+def phantom_clips(config: PhantomWorld) -> Stimuli:
+    """Draw a phantom's clips: the same bytes from the same config."""
+    count = len(_split(config))
+    factors = _factors(config, np.random.default_rng([config.seed, 0]), count)
+    return Stimuli(
         clips=stimuli.render(factors, frames=config.frames, resolution=config.resolution),
-        captions=stimuli.captions(factors),
-        source=[f"phantom:{config.seed}:{index}" for index in range(len(split))],
-        split=split,
-        block=_blocks(plan),
+        captions=[(caption,) for caption in stimuli.captions(factors)],
+        source=[f"phantom:{config.seed}:{index}" for index in range(count)],
+        factors=factors.to_json(),
     )
+
+
+def phantom_brains(config: PhantomWorld, shown: Stimuli) -> BrainData:
+    """Let a phantom's brains watch its clips: the same bytes from the same config."""
+    split = _split(config)
+    plan = schedule(split, run_clips=config.block_clips, rest_tr=config.rest_tr, repeats=config.repeats)
     names = [f"phantom{index + 1:02d}" for index in range(config.subjects)]
-    return replace(watched(shown, plan, names=names, config=config), factors=factors.to_json())
+    return watched(shown, plan, split=split, block=_blocks(plan), names=names, config=config)
+
+
+def _split(config: PhantomWorld) -> list[str]:
+    counts = {"train": config.train_clips, "validation": config.validation_clips, "test": config.test_clips}
+    return [name for name, count in counts.items() for _ in range(count)]
 
 
 def _factors(config: PhantomWorld, rng: np.random.Generator, count: int) -> stimuli.Factors:
@@ -38,27 +46,35 @@ def _factors(config: PhantomWorld, rng: np.random.Generator, count: int) -> stim
     raise TypeError(f"{type(config).__name__}: it is not said which shapes such a world shows")
 
 
-def watched(shown: Stimuli, plan: Schedule, *, names: Sequence[str], config: PhantomWorld | FolderConfig) -> Dataset:
+def watched(
+    shown: Stimuli,
+    plan: Schedule,
+    *,
+    split: Sequence[str],
+    block: Sequence[int],
+    names: Sequence[str],
+    config: PhantomWorld | FolderConfig,
+) -> BrainData:
     """Let the phantom's brains, one for each of `names`, watch any clips as `plan` says.
 
     Subjects differ, and each follows from the config's seed.
     """
     onset = config.onset if isinstance(config, AppearingConfig) else 0.0
-    driven = drives(shown.clips, shown.captions, onset=onset)
+    driven = drives(shown.clips, shown.first_captions, onset=onset)
     subjects = []
     for index, name in enumerate(names):
         rng = np.random.default_rng([config.seed, 1, index])
         scan = scan_subject(driven, plan, rng=rng, voxels=config.voxels, noise=config.noise)
         planted = {"share": scan.share, "place": scan.place, "delay": scan.delay}
-        subjects.append(Subject(name, scan.bold, scan.roi, planted))
-    return Dataset(
-        stimuli=shown,
-        onsets=plan.onsets,
-        runs=plan.runs,
+        subjects.append(Subject(name, scan.bold, plan.onsets, plan.runs, VoxelTable(scan.roi), planted))
+    return BrainData(
+        kind="series",
+        subjects=subjects,
+        split=split,
+        block=block,
         lag_tr=LAG_TR,
         tr=TR,
         roi_names=tuple(AREAS),
-        subjects=subjects,
         drives=DRIVES,
     )
 
