@@ -8,7 +8,7 @@ from pathlib import Path
 from platform.errors import UserError
 from platform.tracking_uri import check_tracking, without_secrets
 from storage.base import Store
-from storage.cache import limit_here
+from storage.cache import limit_from_environment
 from storage.errors import StoreError
 from storage.uri import FIRST_LOOK, check_store, open_store
 
@@ -49,7 +49,7 @@ def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) 
 def open_readable(options: Options) -> Store:
     """Return the store without access to disk or network. Raises `UserError` for an unknown kind of URI."""
     try:
-        limit_here()  # of the cache for remote stores
+        limit_from_environment()  # of the cache for remote stores
     except ValueError as error:
         raise UserError(str(error)) from error
     try:

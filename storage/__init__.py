@@ -1,1 +1,1 @@
-"""Bytes and rows: the object store that holds the truth. Knows nothing of training, Ray or MLflow."""
+"""The object store of bytes and records, from which all views are made. Independent of training, Ray and MLflow."""

@@ -1,4 +1,4 @@
-"""Checkpoints of unfinished stage runs: the files of one epoch, then a manifest with their digests."""
+"""Checkpoints of unfinished stage runs. A checkpoint is the files of one epoch and a manifest with their digests."""
 
 import logging
 import shutil
@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one unfinished stage run: a folder of safetensors and JSON for each epoch, manifest last.
+    """The checkpoints of one unfinished stage run: a folder per epoch, whose manifest is written last.
 
-    Written by one process at a time (the holder of the run).
+    One process writes at a time: the holder of the stage run's lease.
     """
 
     def __init__(self, store: Store, identity: str, *, cache: Path) -> None:
@@ -28,36 +28,43 @@ class Checkpoints:
         self._copies = cache / layout.checkpoints(identity)
 
     def save(self, epoch: int, folder: Path) -> None:
-        """Store all files of `folder` as the checkpoint of `epoch`, then remove older ones."""
+        """Store all files of `folder` as the checkpoint of `epoch`, then remove older checkpoints.
+
+        Raises:
+            ValueError: `folder` has no files.
+        """
         files = files_in(folder)
         if not files:
-            raise ValueError(f"a checkpoint holds at least one file, but {folder} holds none")
+            raise ValueError(f"{folder} has no files; a checkpoint needs at least one")
         self._remove(epoch)
         for name, path in files.items():
             self._store.put(layout.checkpoint_file(self._identity, epoch, name), path, replace=True)
-        described = {name: asdict(file_at(path)) for name, path in files.items()}
-        manifest = {"identity": self._identity, "epoch": epoch, "files": described}
+        descriptions = {name: asdict(file_at(path)) for name, path in files.items()}
+        manifest = {"identity": self._identity, "epoch": epoch, "files": descriptions}
         self._store.put(layout.checkpoint_manifest(self._identity, epoch), sealed(manifest), replace=True)
-        for other in self._epochs():
-            if other < epoch:
-                self._remove(other)
+        for stored_epoch in self._epochs():
+            if stored_epoch < epoch:
+                self._remove(stored_epoch)
 
     def latest(self) -> tuple[int, Path] | None:
-        """Return the newest complete, intact checkpoint: its epoch and a local folder to read only, or None.
+        """Return the epoch and the local folder of the newest checkpoint that is complete and intact, or None.
 
-        A local store gives its own folder, which the next `save` removes: load what is needed before.
+        The folder is read-only. A local store returns its own folder, which the next `save` removes, so load the files
+        before that.
         """
         for epoch in reversed(self._epochs()):
             try:
                 return epoch, self._load(epoch)
             except NotFoundError:
-                _log.info("the checkpoint of epoch %d of %s was not finished", epoch, self._identity)
+                _log.info("checkpoint of epoch %d of %s is incomplete; it is not used", epoch, self._identity)
             except IntegrityError as error:
-                _log.warning("the checkpoint of epoch %d of %s is not used: %s", epoch, self._identity, error)
+                _log.warning(
+                    "checkpoint of epoch %d of %s is damaged; it is not used: %s", epoch, self._identity, error
+                )
         return None
 
     def clear(self) -> None:
-        """Remove all; called when the run is finished."""
+        """Remove all checkpoints, after the stage run has finished."""
         for epoch in self._epochs():
             self._remove(epoch)
         shutil.rmtree(self._copies, ignore_errors=True)
@@ -75,7 +82,7 @@ class Checkpoints:
         return path.parents[name.count("/")]
 
     def _epochs(self) -> tuple[int, ...]:
-        """Return all epochs of which anything is stored, in order."""
+        """Return the epochs with stored files, in order."""
         return tuple(dict.fromkeys(self._numbers()))
 
     def _numbers(self) -> Iterator[int]:
@@ -84,7 +91,7 @@ class Checkpoints:
             yield int(key.removeprefix(prefix).partition("/")[0])
 
     def _remove(self, epoch: int) -> None:
-        """Remove one checkpoint, its manifest first: what is half removed must not look complete."""
+        """Remove one checkpoint, its manifest first, so that a partly removed one never looks complete."""
         self._store.delete(layout.checkpoint_manifest(self._identity, epoch))
         for key in tuple(self._store.list(layout.checkpoint(self._identity, epoch))):
             self._store.delete(key)

@@ -1,13 +1,13 @@
-"""Time as a thing that can be handed in, so that tests of waiting do not wait."""
+"""A clock as an argument, so that tests of waiting do not wait."""
 
 import time
 
 
 class Clock:
-    """This machine's monotonic clock: the seconds since some fixed moment, and a way to let them pass."""
+    """The monotonic clock of this machine."""
 
     def now(self) -> float:
-        """Return the time in seconds."""
+        """Return the seconds since a fixed moment."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Bytes known by their SHA-256: digests of files, verified downloads, and JSON objects that carry their own digest."""
+"""SHA-256 digests of files, verified downloads, and JSON objects that contain their own digest."""
 
 import hashlib
 import json
@@ -23,12 +23,13 @@ class File:
     digest: str
     """SHA-256 in hex."""
     size: int
+    """In bytes."""
 
     def __post_init__(self) -> None:
         if len(self.digest) != 64 or not set(self.digest) <= set("0123456789abcdef"):
-            raise ValueError(f"a digest must be 64 hex digits, but got {self.digest!r}")
+            raise ValueError(f"digest is {self.digest!r}; it must be 64 hex digits")
         if type(self.size) is not int or self.size < 0:
-            raise ValueError(f"a size must be a count of bytes, but got {self.size!r}")
+            raise ValueError(f"size is {self.size!r}; it must be a number of bytes")
 
 
 def file_at(path: Path) -> File:
@@ -39,9 +40,9 @@ def file_at(path: Path) -> File:
 
 
 def settled_file_at(path: Path) -> File:
-    """Return digest and size of a file that is only ever replaced, never changed in place (a store's or cache's).
+    """Return digest and size of a file that is never changed in place, only replaced (in a store or cache).
 
-    It is hashed once per process and (path, inode, size, time of change), so ten epochs do not hash it ten times.
+    The file is hashed once per process and (path, inode, size, time of change), so ten epochs do not hash it ten times.
     """
     stat = path.stat()
     return _hashed(str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
@@ -55,39 +56,42 @@ def _hashed(path: str, inode: int, size: int, mtime_ns: int) -> File:
 def files_in(folder: Path) -> Mapping[str, Path]:
     """Return the regular files below `folder` by relative name (`a/b.json`), sorted.
 
-    Raises `ValueError` for a symbolic link or a name that no key may have.
+    Raises:
+        ValueError: There is a symbolic link, or a name that is not valid in a key.
     """
-    found = {}
+    paths = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise ValueError(f"{path} is a symbolic link; only regular files can be stored")
         if path.is_file():
-            found[checked_key(path.relative_to(folder).as_posix())] = path
-    return found
+            paths[checked_key(path.relative_to(folder).as_posix())] = path
+    return paths
 
 
 def fetch_verified(store: Store, key: str, expected: File, target: Path) -> Path:
-    """Return a local file with the bytes of `key` after checking them; `target` serves as cache for remote stores.
+    """Return a verified local file with the bytes of `key`. For remote stores, `target` is the cached copy.
 
-    Raises `NotFoundError`, or `IntegrityError` that names key, expected and got.
+    Raises:
+        NotFoundError: The key holds nothing.
+        IntegrityError: The bytes differ from `expected`.
     """
     if target.is_file() and settled_file_at(target) == expected:
         return target
     path = store.fetch(key, target)
-    got = settled_file_at(path)
-    if got != expected:
+    actual = settled_file_at(path)
+    if actual != expected:
         if path == target:
             target.unlink()
         raise IntegrityError(
             f"{key} in {store.uri} is damaged: expected {expected.size} bytes with SHA-256 {expected.digest}, "
-            f"but got {got.size} bytes with {got.digest}"
+            f"but got {actual.size} bytes with {actual.digest}"
         )
     return path
 
 
 @contextmanager
 def write_file(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target` that becomes `target`, atomically, unless the block raises."""
+    """Yield a temporary path in the folder of `target`. It becomes `target`, atomically, unless the block raises."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".tmp-{uuid.uuid4().hex}"
     try:
@@ -98,24 +102,28 @@ def write_file(target: Path) -> Iterator[Path]:
 
 
 def sealed(value: Mapping[str, Any]) -> bytes:
-    """Return `value` as JSON text together with its SHA-256. Raises `ValueError` for NaN and infinity."""
+    """Return `value` as JSON that contains its own SHA-256. Raises `ValueError` for NaN and infinity."""
     return _seal(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
 
 
 def unsealed(key: str, data: bytes) -> dict[str, Any]:
-    """Return what `sealed` wrote. Raises `IntegrityError`, naming `key`, if any byte is missing or changed.
+    """Return the value that `sealed` wrote.
 
-    A seal that fits is no proof of who made it: text that is no JSON object, or nested without end, is refused too.
+    The digest does not prove who wrote the bytes. So bytes that are not a JSON object, or that are nested too deeply,
+    are refused too.
+
+    Raises:
+        IntegrityError: A byte is missing or changed, or it is not a JSON object. The message shows `key`.
     """
     body = data[_BODY:-1]
     if data != _seal(body):
-        raise IntegrityError(f"{key} is damaged: its {len(data)} bytes do not match the SHA-256 that they carry")
+        raise IntegrityError(f"{key} is damaged: its {len(data)} bytes do not match the SHA-256 that they contain")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{key} is no JSON: {error}") from error
+        raise IntegrityError(f"{key} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise IntegrityError(f"{key} is no JSON object, but begins with {body[:20]!r}")
+        raise IntegrityError(f"{key} is not a JSON object; it starts with {body[:20]!r}")
     return value
 
 

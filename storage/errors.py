@@ -1,16 +1,16 @@
-"""The errors that every storage backend raises, whatever server stands behind it.
+"""The errors of all storage backends.
 
 StoreError
 |- NotFoundError       the key holds nothing
-|- ExistsError         the key was written before (keys are written once)
-|- IntegrityError      the bytes are not those that their digest or manifest promises
+|- ExistsError         the key exists already (keys are written once)
+|- IntegrityError      the bytes do not match their digest or manifest
 |- UnavailableError    the store cannot be reached or written now
-`- LeaseHeldError      somebody else, still alive, holds the lease
+`- LeaseHeldError      another running process holds the lease
 """
 
 
 class StoreError(Exception):
-    """Anything that a store reports."""
+    """Base class of the errors of a store."""
 
 
 class NotFoundError(StoreError):
@@ -18,11 +18,11 @@ class NotFoundError(StoreError):
 
 
 class ExistsError(StoreError):
-    """The key was written before; keys are written once."""
+    """The key exists already. Keys are written once."""
 
 
 class IntegrityError(StoreError):
-    """The bytes are not those that their digest or manifest promises."""
+    """The bytes do not match their digest or manifest."""
 
 
 class UnavailableError(StoreError):
@@ -30,4 +30,4 @@ class UnavailableError(StoreError):
 
 
 class LeaseHeldError(StoreError):
-    """Somebody else, still alive, holds the lease."""
+    """Another running process holds the lease."""

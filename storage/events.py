@@ -1,4 +1,4 @@
-"""The append-only log of a study's trials: one sealed JSON object per event."""
+"""The append-only event log of a study: one JSON object with its own digest per event."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +13,11 @@ from storage.parallel import ordered
 
 _log = logging.getLogger(__name__)
 
-_LIMIT = 1_000_000  # six digits: beyond, the order of keys would not be that of the events
+_LIMIT = 1_000_000  # six digits: above that, the order of keys differs from the order of events
 
 
 class EventLog:
-    """The events of all trials of one study. Appending an event makes it durable before anything else sees it."""
+    """The events of all trials of one study. An event is stored before any view sees it."""
 
     def __init__(self, store: Store, study: str) -> None:
         self._store = store
@@ -26,11 +26,14 @@ class EventLog:
     def append(self, trial: str, sequence: int, value: Mapping[str, Any]) -> None:
         """Store `value` as event `sequence` (from 0) of `trial`.
 
-        Raises `ExistsError` if that event was written before, and `ValueError` for a value that is not JSON (NaN,
-        infinity). An event that a power cut left damaged counts as not written.
+        An event that a power cut damaged counts as not written.
+
+        Raises:
+            ExistsError: The event was written before.
+            ValueError: `value` is not JSON (NaN, infinity), or `sequence` is out of range.
         """
         if not 0 <= sequence < _LIMIT:
-            raise ValueError(f"0 <= sequence < {_LIMIT} must hold, but got {sequence}")
+            raise ValueError(f"sequence is {sequence}; it must be at least 0 and below {_LIMIT}")
         key = layout.event(self._study, trial, sequence)
         data = sealed(value)
         try:
@@ -48,25 +51,28 @@ class EventLog:
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield all events in order of (trial, sequence).
 
-        The last events of a trial are left out with a warning if they are damaged (a power cut; the trial goes on from
-        there). Raises `IntegrityError` for a damaged event that intact ones follow: that is no accident of writing.
+        Damaged events at the end of a trial are left out with a warning: after a power cut, the trial continues from
+        there.
+
+        Raises:
+            IntegrityError: An intact event follows a damaged one, which an interrupted write cannot cause.
         """
         yield from self._intact(list(self._store.list(layout.events(self._study))))
 
     def ends(self) -> Iterator[dict[str, Any]]:
-        """Yield the first and the last event of every trial, as `read` would: what it is, and how it stands.
+        """Yield the first and the last event of every trial: its config and its current state.
 
-        However many epochs a trial reported, two events of it are read.
+        Only these two events of each trial are read. Damaged events are treated as in `read`.
         """
-        found = groupby(self._store.list(layout.events(self._study)), key=self._trial)
-        yield from self._intact([key for _, group in found for key in _outer(group)])
+        by_trial = groupby(self._store.list(layout.events(self._study)), key=self._trial)
+        yield from self._intact([key for _, keys in by_trial for key in _first_and_last(keys)])
 
     def trials(self) -> tuple[str, ...]:
         """Return the trials that have events, in lexical order."""
         return tuple(dict.fromkeys(map(self._trial, self._store.list(layout.events(self._study)))))
 
     def _intact(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the events under `keys`, which are in order; see `read` for what becomes of damaged ones."""
+        """Yield the events of the ordered `keys`. Damaged events are treated as in `read`."""
         damaged: dict[str, IntegrityError] = {}
         for key, event in zip(keys, ordered(self._load, keys, self._store.concurrency), strict=True):
             trial = self._trial(key)
@@ -88,8 +94,8 @@ class EventLog:
             return error
 
 
-def _outer(keys: Iterable[str]) -> Iterator[str]:
-    """Yield the first and, if it is another, the last of `keys`."""
+def _first_and_last(keys: Iterable[str]) -> Iterator[str]:
+    """Yield the first and the last of `keys`; a single key once."""
     first, *rest = keys
     yield first
     yield from rest[-1:]

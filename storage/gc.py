@@ -1,10 +1,12 @@
-"""`python -m storage.gc URI`: remove what nothing refers to, and nothing that anybody may still be writing.
+"""`python -m storage.gc URI`: remove objects that nothing refers to and that no process is still writing.
 
-Garbage is: blobs that no manifest names, checkpoints of stage runs that are finished, and what interrupted writers left
-(parts of uploads, temporary files, probes). Finished stage runs that no study's record names are listed, and removed
-with `--runs` together with the blobs that only they need. Nothing younger than `--min-age` is touched, so a running
-study loses nothing: its blobs wait for their manifest for minutes. Should a run be finished at this very moment with an
-older blob that nothing else needs, its next reader finds the blob missing and the stage run is done again.
+Garbage is: blobs that no manifest names, checkpoints of finished stage runs, and files of interrupted writes (parts of
+uploads, temporary files, probes). Finished stage runs that no study names are listed. With `--runs` they are removed,
+together with the blobs that only they need.
+
+Objects younger than `--min-age` stay, so a running study loses nothing: its blobs get their manifest within minutes. If
+a stage run finishes during the removal with an older blob that nothing else needs, its next reader finds the blob
+missing and the stage run is repeated.
 """
 
 import argparse
@@ -27,12 +29,12 @@ from storage.runs import Manifest, read_manifest
 from storage.uri import open_store
 
 _HOUR = 3600.0
-_NAMES = re.compile(rb"[a-z0-9_]+-[0-9a-f]{16}|[0-9a-f]{64}")  # identities and digests, wherever a record has them
+_NAMES = re.compile(rb"[a-z0-9_]+-[0-9a-f]{16}|[0-9a-f]{64}")  # identities and digests, anywhere in a record
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """One thing that can go."""
+    """An object of the store that can be removed."""
 
     kind: str
     name: str
@@ -42,22 +44,22 @@ class Garbage:
     """In seconds."""
     remove: Callable[[], None]
     is_kept: bool = False
-    """Whether it is only told, not removed."""
+    """Whether it is only listed, not removed."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store holds, as far as it tells what is needed."""
+    """The contents of a store that decide what is needed."""
 
     blobs: Sequence[Entry]
     runs: Mapping[str, tuple[Entry, Manifest]]
     """Finished stage runs by identity."""
     named: frozenset[str]
-    """Identities and digests that the records of studies name."""
+    """Identities and digests in the records of studies."""
 
     @property
     def unnamed(self) -> frozenset[str]:
-        """The identities of finished stage runs that no study's record names, not even as an input of another."""
+        """Identities of finished stage runs that no study names, not even as an input of another stage run."""
         named: set[str] = set()
         waiting = [identity for identity in self.named if identity in self.runs]
         while waiting:
@@ -68,12 +70,22 @@ class Contents:
         return frozenset(self.runs) - named
 
 
-def contents(store: Store) -> Contents:
-    """Read all manifests and records. Raises `IntegrityError` for a damaged manifest: what it needs is not known."""
-    blobs = tuple(store.entries(layout.blobs()))  # first: a blob whose manifest comes while we read is seen as needed
-    found = [entry for entry in store.entries(layout.stages()) if entry.key.endswith("/manifest.json")]
-    manifests = ordered(lambda entry: _manifest(store, entry.key), found, store.concurrency)
-    runs = {read.identity: (entry, read) for entry, read in zip(found, manifests, strict=True) if read is not None}
+def read_contents(store: Store) -> Contents:
+    """Read all manifests and records.
+
+    Raises:
+        IntegrityError: A manifest is damaged, so the blobs that it needs are unknown.
+    """
+    blobs = tuple(
+        store.entries(layout.blobs())
+    )  # first, so that a blob whose manifest is written meanwhile counts as needed
+    entries = [entry for entry in store.entries(layout.stages()) if entry.key.endswith("/manifest.json")]
+    manifests = ordered(lambda entry: _manifest(store, entry.key), entries, store.concurrency)
+    runs = {
+        manifest.identity: (entry, manifest)
+        for entry, manifest in zip(entries, manifests, strict=True)
+        if manifest is not None
+    }
     records = [key for key in store.list(layout.studies()) if key.endswith(".json")]
     named: set[str] = set()
     for text in ordered(lambda key: _text(store, key), records, store.concurrency):
@@ -81,24 +93,24 @@ def contents(store: Store) -> Contents:
     return Contents(blobs, runs, frozenset(named))
 
 
-def garbage(store: Store, held: Contents, *, min_age: float, runs: bool = False) -> list[Garbage]:
-    """Return what nothing needs and is older than `min_age` seconds, in the order in which to remove it.
+def find_garbage(store: Store, contents: Contents, *, min_age: float, runs: bool = False) -> list[Garbage]:
+    """Return the objects that nothing needs and that are older than `min_age` seconds, in the order of removal.
 
-    With `runs`, finished stage runs that no study names are removed too, else they are only told.
+    Finished stage runs that no study names are included for removal with `runs`, otherwise only for the list.
     """
-    unnamed = [held.runs[identity][0] for identity in sorted(held.unnamed)]
+    unnamed = [contents.runs[identity][0] for identity in sorted(contents.unnamed)]
     leaving = {entry.key for entry in unnamed if runs and entry.age >= min_age}
-    needed = [manifest for entry, manifest in held.runs.values() if entry.key not in leaving]
-    used = held.named | {file.digest for manifest in needed for file in manifest.files.values()}
-    unused = (blob for blob in held.blobs if blob.key.rpartition("/")[2] not in used)
-    found = [
+    needed = [manifest for entry, manifest in contents.runs.values() if entry.key not in leaving]
+    used = contents.named | {file.digest for manifest in needed for file in manifest.files.values()}
+    unused = (blob for blob in contents.blobs if blob.key.rpartition("/")[2] not in used)
+    items = [
         *_keys(store, "stage run that no study names", unnamed, is_kept=not runs),
         *_keys(store, "blob without a manifest", unused),
-        *_keys(store, "checkpoint of a finished stage run", _outlived(store, held)),
+        *_keys(store, "checkpoint of a finished stage run", _checkpoints_of_finished(store, contents)),
         *_keys(store, "probe", store.entries("probes/")),
         *(Garbage("unfinished write", left.name, left.size, left.age, left.remove) for left in store.leftovers()),
     ]
-    return [item for item in found if item.age >= min_age]
+    return [item for item in items if item.age >= min_age]
 
 
 def _keys(store: Store, kind: str, entries: Iterable[Entry], *, is_kept: bool = False) -> Iterator[Garbage]:
@@ -106,15 +118,15 @@ def _keys(store: Store, kind: str, entries: Iterable[Entry], *, is_kept: bool = 
         yield Garbage(kind, entry.key, entry.size, entry.age, partial(store.delete, entry.key), is_kept)
 
 
-def _outlived(store: Store, held: Contents) -> Iterator[Entry]:
-    """Yield the checkpoints of stage runs that are finished; of each its manifests first, so that none looks whole."""
+def _checkpoints_of_finished(store: Store, contents: Contents) -> Iterator[Entry]:
+    """Yield the checkpoints of finished stage runs, manifests first, so that a partly removed one is never read."""
     for identity, group in groupby(store.entries("checkpoints/"), key=lambda entry: entry.key.split("/")[1]):
-        if identity in held.runs:
+        if identity in contents.runs:
             yield from sorted(group, key=lambda entry: "/files/" in entry.key)
 
 
 def _manifest(store: Store, key: str) -> Manifest | None:
-    """Return the manifest under `key`; None if it is gone since it was listed."""
+    """Return the manifest under `key`; None if it was removed after the listing."""
     try:
         return read_manifest(store, key)
     except NotFoundError:
@@ -122,17 +134,17 @@ def _manifest(store: Store, key: str) -> Manifest | None:
 
 
 def _text(store: Store, key: str) -> bytes:
-    """Return a record as it is, damaged or not: what it names is needed. Empty if it is gone since it was listed."""
+    """Return the bytes of a record, even of a damaged one; empty if it was removed after the listing."""
     try:
         return store.get(key)
     except NotFoundError:
         return b""
 
 
-def _report(console: Console, found: Sequence[Garbage]) -> None:
-    for item in found:
-        told = f"{item.name}: {item.kind}, {decimal(item.size)}, {item.age / _HOUR:.0f} h old"
-        console.print(f"{told}; kept" if item.is_kept else told, markup=False)
+def _report(console: Console, items: Sequence[Garbage]) -> None:
+    for item in items:
+        line = f"{item.name}: {item.kind}, {decimal(item.size)}, {item.age / _HOUR:.0f} h old"
+        console.print(f"{line}; kept" if item.is_kept else line, markup=False)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -140,17 +152,19 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m storage.gc", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("uri", metavar="URI", help="such as file:///data/runs/store or s3://bucket/prefix")
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
     parser.add_argument("--runs", action="store_true", help="also remove finished stage runs that no study names")
-    parser.add_argument("--min-age", type=float, default=24.0, metavar="HOURS", help="touch nothing younger (24)")
-    given = parser.parse_args(arguments)
-    if not given.min_age >= 0:
-        parser.error(f"--min-age must be a number of hours from 0 up, but got {given.min_age}")
-    return given
+    parser.add_argument(
+        "--min-age", type=float, default=24.0, metavar="HOURS", help="keep everything younger than this (default: 24)"
+    )
+    parsed = parser.parse_args(arguments)
+    if not parsed.min_age >= 0:
+        parser.error(f"--min-age is {parsed.min_age}; it must be a number of hours, at least 0")
+    return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Find, report and remove; return 0, or 2 if the store cannot be read or holds a damaged manifest."""
+    """Find, list and remove garbage. Return 0, or 2 if the store cannot be read or a manifest is damaged."""
     given = _arguments(arguments)
     console, progress = Console(soft_wrap=True, highlight=False), Console(stderr=True)
     try:
@@ -158,13 +172,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with progress.status("Reading manifests and records"):
             if next(store.list(""), None) is None:
                 raise NotFoundError(f"{store.uri} holds nothing")
-            found = garbage(store, contents(store), min_age=given.min_age * _HOUR, runs=given.runs)
-        _report(console, found)
-        going = [item for item in found if not item.is_kept]
+            items = find_garbage(store, read_contents(store), min_age=given.min_age * _HOUR, runs=given.runs)
+        _report(console, items)
+        removable = [item for item in items if not item.is_kept]
         if not given.dry_run:
-            removing = ordered(lambda item: item.remove(), going, store.concurrency)
+            removing = ordered(lambda item: item.remove(), removable, store.concurrency)
             shown = progress.is_terminal
-            for _ in track(removing, "Removing", total=len(going), console=progress, transient=True, disable=not shown):
+            for _ in track(
+                removing, "Removing", total=len(removable), console=progress, transient=True, disable=not shown
+            ):
                 pass
     except IntegrityError as error:
         progress.print(f"error: {error}; see python -m storage.verify", style="red", soft_wrap=True, markup=False)
@@ -173,9 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.print(f"error: {error}", style="red", soft_wrap=True, markup=False)
         return 2
     verb = "would be removed" if given.dry_run else "removed"
-    size = decimal(sum(item.size for item in going))
-    kept = len(found) - len(going)
-    console.print(f"{store.uri}: {len(going)} {verb} ({size}), {kept} stage runs that no study names kept")
+    size = decimal(sum(item.size for item in removable))
+    kept = len(items) - len(removable)
+    console.print(f"{store.uri}: {len(removable)} {verb} ({size}), {kept} stage runs that no study names kept")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Every key of the store, in one place."""
+"""The keys of the store, all in this module."""
 
 import re
 
@@ -7,21 +7,21 @@ _START_OF_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})?")
 
 
 def checked(name: str) -> str:
-    """Return `name` if it may be one part of a key, else raise `ValueError`."""
+    """Return `name`. Raises `ValueError` if it cannot be a part of a key."""
     if _NAME.fullmatch(name) is None or ".." in name:
-        raise ValueError(f"a name in the store must match {_NAME.pattern} and hold no '..', but got {name!r}")
+        raise ValueError(f"{name!r} cannot be a name in the store; a name must match {_NAME.pattern} without '..'")
     return name
 
 
 def checked_key(key: str) -> str:
-    """Return `key` if each of its parts (between `/`) is a name, else raise `ValueError`: no key leaves its store."""
+    """Return `key`. Raises `ValueError` if a part of it (between `/`) is not a valid name."""
     for part in key.split("/"):
         checked(part)
     return key
 
 
 def checked_prefix(prefix: str) -> str:
-    """Return `prefix` if keys may start with it: empty, or a key cut off anywhere. Else raise `ValueError`."""
+    """Return `prefix`: empty, or the start of a key. Raises `ValueError` if no key can start with it."""
     folder, slash, rest = prefix.rpartition("/")
     if slash:
         checked_key(folder)
@@ -31,105 +31,105 @@ def checked_prefix(prefix: str) -> str:
 
 
 def blob(digest: str) -> str:
-    """Content-addressed bytes, by their SHA-256 in hex."""
+    """Return the key of a blob: bytes, addressed by their SHA-256 in hex."""
     return f"{blobs()}{checked(digest)[:2]}/{digest}"
 
 
 def blobs() -> str:
-    """The prefix of all blobs."""
+    """Return the prefix of all blobs."""
     return "blobs/sha256/"
 
 
 def manifest(identity: str) -> str:
-    """What a finished stage run made; written last, so its existence means that the run is complete."""
+    """Return the key of a stage run's manifest. It is written last: if it exists, the stage run is complete."""
     return f"{stages()}{checked(identity)}/manifest.json"
 
 
 def stages() -> str:
-    """The prefix of all finished stage runs."""
+    """Return the prefix of all finished stage runs."""
     return "stages/"
 
 
 def checkpoint(identity: str, epoch: int) -> str:
-    """The prefix of one checkpoint of an unfinished stage run."""
+    """Return the prefix of one checkpoint of an unfinished stage run."""
     return f"{checkpoints(identity)}{epoch:06d}/"
 
 
 def checkpoint_file(identity: str, epoch: int, name: str) -> str:
-    """One file of a checkpoint."""
+    """Return the key of a file of a checkpoint."""
     return f"{checkpoint(identity, epoch)}files/{checked_key(name)}"
 
 
 def checkpoint_manifest(identity: str, epoch: int) -> str:
-    """The names and digests of a checkpoint's files; written last."""
+    """Return the key of the names and digests of a checkpoint's files. It is written last."""
     return f"{checkpoint(identity, epoch)}manifest.json"
 
 
 def checkpoints(identity: str) -> str:
-    """The prefix of all checkpoints of a stage run."""
+    """Return the prefix of all checkpoints of a stage run."""
     return f"checkpoints/{checked(identity)}/"
 
 
 def study(name: str) -> str:
-    """The frozen definition of a study."""
+    """Return the key of the frozen definition of a study."""
     return f"studies/{checked(name)}/study.json"
 
 
 def studies() -> str:
-    """The prefix of all studies."""
+    """Return the prefix of all studies."""
     return "studies/"
 
 
 def event(study_name: str, trial: str, sequence: int) -> str:
-    """One event of a trial, numbered from 0 without gaps."""
+    """Return the key of an event of a trial. Events are numbered from 0 without gaps."""
     return f"{events(study_name)}{checked(trial)}/{sequence:06d}.json"
 
 
 def events(study_name: str) -> str:
-    """The prefix of all events of a study."""
+    """Return the prefix of all events of a study."""
     return f"studies/{checked(study_name)}/events/"
 
 
 def amendment(study_name: str, number: int) -> str:
-    """One change of a study's plan, numbered from 1, made after it was frozen."""
+    """Return the key of an amendment: a change of a frozen study. Amendments are numbered from 1."""
     return f"{amendments(study_name)}{number:06d}.json"
 
 
 def amendments(study_name: str) -> str:
-    """The prefix of all amendments of a study."""
+    """Return the prefix of all amendments of a study."""
     return f"studies/{checked(study_name)}/amendments/"
 
 
 def call(study_name: str, number: int) -> str:
-    """What a driver was asked to do for a study, numbered from 1."""
+    """Return the key of a call of a driver for a study. Calls are numbered from 1."""
     return f"{calls(study_name)}{number:06d}.json"
 
 
 def calls(study_name: str) -> str:
-    """The prefix of all calls of a study."""
+    """Return the prefix of all calls of a study."""
     return f"studies/{checked(study_name)}/calls/"
 
 
 def record(study_name: str, name: str) -> str:
-    """A table made of a study's events; it can be made again."""
+    """Return the key of a table that is computed from a study's events."""
     return f"studies/{checked(study_name)}/records/{checked(name)}"
 
 
 def pulse(study_name: str, name: str) -> str:
-    """The last sign of life of the worker on a trial, or on a shared stage run; gone when the work is over."""
+    """Return the key of the last heartbeat of a trial or shared stage run. It is removed when the work ends."""
     return f"{pulses(study_name)}{checked(name)}.json"
 
 
 def pulses(study_name: str) -> str:
-    """The prefix of all signs of life in a study."""
+    """Return the prefix of all heartbeats of a study."""
     return f"studies/{checked(study_name)}/pulses/"
 
 
 def lease(name: str, generation: int) -> str:
-    """Who works on `name` now, if this generation is the highest."""
+    """Return the key of one generation of the lease `name`. The highest generation is the current holder."""
     return f"{leases(name)}{generation:09d}.json"
 
 
 def leases(name: str) -> str:
-    """The prefix of all generations of a lease."""
+    """Return the prefix of all generations of a lease."""
     return f"leases/{checked(name)}/"

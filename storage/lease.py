@@ -1,15 +1,16 @@
-"""Leases: one holder at a time for a piece of work, across processes and machines, with nothing but a store.
+"""Leases: one holder at a time for a piece of work, across processes and machines. Only a store is needed.
 
-Every acquisition writes the next *generation* of the lease, put-once; the highest generation is the holder. So of
-several that find a dead holder exactly one succeeds, and nobody ever removes a newer holder's record. A released lease
-stays as a small record, from which the next generation counts on.
+Each acquisition writes the next *generation* of the lease, once. The highest generation is the holder. So if several
+processes find a dead holder, exactly one succeeds, and no process removes the record of a newer holder. A released
+lease leaves a small record, so that generations continue to count up.
 
-Whether a holder lives is judged without comparing clocks: on the holder's own machine by its process, elsewhere by
-watching its record for `ttl` seconds of our own monotonic clock. So no clock need be right, nor two of them agree; all
-that is trusted is that a second takes about as long on both machines (heartbeats come three times in a `ttl`). Times in
-a record are for people. The limits: a holder that is stopped for longer than `ttl` (a suspended laptop, an unreachable
-store) can be taken over by another machine, and works on until its next heartbeat notices (`lost`). What it writes is
-put-once and content-addressed, so the work is done twice, not damaged.
+Clocks of different machines are not compared. On the holder's machine, its process decides whether it is alive.
+On another machine, the record is watched for `ttl` seconds of the local monotonic clock: a heartbeat changes it three
+times in a `ttl`. The times in a record are for people only.
+
+A holder that stops for longer than `ttl` (a suspended laptop, an unreachable store) can lose the lease to another
+machine. It continues until its next heartbeat detects this (`lost`). Its writes are put-once and content-addressed, so
+the work is done twice but nothing is damaged.
 """
 
 import json
@@ -38,10 +39,24 @@ _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The right to work on `name`, as a context manager. Heartbeats come from a daemon thread every `ttl` / 3."""
+    """The right to work on `name`, as a context manager. A daemon thread writes a heartbeat every `ttl` / 3 seconds.
+
+    Example:
+        >>> from storage.memory import MemoryStore
+        >>> with Lease(MemoryStore(), "study") as lease:
+        ...     lease.lost
+        False
+    """
 
     def __init__(self, store: Store, name: str, *, ttl: float = 30.0, clock: Clock = REAL) -> None:
-        """Take nothing yet; `clock` is the one by which the silence of another machine's holder is measured."""
+        """Create the lease without acquiring it.
+
+        Args:
+            store: Where the lease is recorded.
+            name: What the lease is for.
+            ttl: Seconds without a heartbeat after which a holder on another machine counts as dead.
+            clock: Measures these seconds.
+        """
         self._store = store
         self._name = layout.checked(name)
         self._ttl = ttl
@@ -50,46 +65,54 @@ class Lease:
         self._record: dict[str, Any] = {}
         self._lost = False
         self._seen: tuple[int, bytes, float] | None = None
-        """A record of another machine, by its generation, and since when we see it unchanged."""
+        """Generation and record of a holder on another machine, and the time since which the record has not changed."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def lost(self) -> bool:
-        """Whether another took the lease over while we held it; work should stop then."""
+        """Whether another process took the lease over. The work should then stop."""
         return self._lost
 
     def acquire(self) -> None:
-        """Become the holder, at once if there is none or a dead one of this machine.
+        """Become the holder: at once if there is none or if it died on this machine, otherwise after `ttl` seconds.
 
-        Raises `LeaseHeldError`, naming the holder, as soon as it is seen alive: at once on this machine, at its next
-        heartbeat on another. One of another machine that stays silent for `ttl` is taken over after that time.
+        Raises:
+            LeaseHeldError: The holder is alive. On this machine this is known at once, on another machine at its next
+                heartbeat. The message shows the holder.
         """
-        told = False
+        has_warned = False
         while not self.attempt():
-            if not told and self._seen is not None:
-                holder, told = _described(_decoded(self._seen[1])), True
-                _log.warning("%s is held by %s; waiting for a sign of life", self._name, holder)
+            if not has_warned and self._seen is not None:
+                holder, has_warned = _description(_decoded(self._seen[1])), True
+                _log.warning("%s is held by %s; waiting for its next heartbeat", self._name, holder)
             self._clock.sleep(min(1.0, self._ttl / 10))
 
     def attempt(self) -> bool:
-        """Become the holder if that needs no waiting, and tell whether we are; to be called again later if not.
+        """Become the holder if no waiting is needed, and return whether this succeeded. If not, call it again later.
 
-        Raises `LeaseHeldError` if the holder is alive, as `acquire` does. False means that only time can tell.
+        Raises:
+            LeaseHeldError: The holder is alive, as in `acquire`.
         """
         while True:
             generation, data = self._latest()
             if data is not None and not self._is_free(generation, data):
                 return False
             self._generation = generation + 1
-            self._record = {"token": uuid.uuid4().hex, "beat": 0, "released": False, "ttl": self._ttl, **_myself()}
+            self._record = {
+                "token": uuid.uuid4().hex,
+                "beat": 0,
+                "released": False,
+                "ttl": self._ttl,
+                **_this_process(),
+            }
             try:
                 self._store.put(self._key(), self._encoded())
             except ExistsError:
-                continue  # another was faster
+                continue  # another process was faster
             if self._latest()[0] == self._generation:
                 break
-            self._store.delete(self._key())  # what we saw was old: later generations came and cleaned up
+            self._store.delete(self._key())  # the listing was outdated: later generations exist already
         self._remove_older()
         self._lost, self._seen = False, None
         self._stop.clear()
@@ -98,9 +121,9 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Let the next one in. Nothing happens if we are not the holder (any more).
+        """Give up the lease and stop the heartbeats. Nothing happens if this process is not the holder.
 
-        If the store cannot be reached, the release is sent later, while this process lives. Heartbeats end now.
+        If the store cannot be reached, the release is written later, as long as this process runs.
         """
         if self._thread is None:
             return
@@ -108,13 +131,16 @@ class Lease:
         self._thread.join()
         self._thread = None
         self._record["released"] = True
-        let_go = partial(self._let_go, self._generation, self._encoded())
+        write_release = partial(self._write_release, self._generation, self._encoded())
         try:
-            self._lost = not let_go()
+            self._lost = not write_release()
         except StoreError as error:
-            _log.warning("lease %s could not be released yet; others may have to wait: %s", self._name, error)
+            _log.warning("lease %s could not be released yet; other processes may have to wait: %s", self._name, error)
             threading.Thread(
-                target=_until_told, args=[let_go, self._clock], name=f"release-{self._name}", daemon=True
+                target=_repeat_until_written,
+                args=[write_release, self._clock],
+                name=f"release-{self._name}",
+                daemon=True,
             ).start()
 
     def __enter__(self) -> "Lease":
@@ -137,9 +163,9 @@ class Lease:
             except StoreError as error:
                 _log.warning("a heartbeat of lease %s failed: %s", self._name, error)
 
-    def _let_go(self, generation: int, record: bytes) -> bool:
-        """Write the record of a released lease, unless another took it over; tell whether it was still ours."""
-        ours = self._latest()[0] <= generation  # less where a store that went away seems empty: writing then tells
+    def _write_release(self, generation: int, record: bytes) -> bool:
+        """Mark the lease as released, unless another process took it over. Return whether it was still ours."""
+        ours = self._latest()[0] <= generation  # lower if an unreachable store looks empty: the write then fails
         if ours:
             self._store.put(layout.lease(self._name, generation), record, replace=True)
         return ours
@@ -149,7 +175,7 @@ class Lease:
         return self._lost
 
     def _is_free(self, generation: int, data: bytes) -> bool:
-        """Return True if the lease may be taken, False while that is unknown. Raises `LeaseHeldError`."""
+        """Return True if the lease can be acquired, False while this is unknown. Raises `LeaseHeldError`."""
         record = _decoded(data)
         state = _state(record)
         if state == "unknown":
@@ -161,7 +187,7 @@ class Lease:
                 return False
         elif state == "free":
             return True
-        raise LeaseHeldError(f"{self._name} in {self._store.uri} is held by {_described(record)}")
+        raise LeaseHeldError(f"{self._name} in {self._store.uri} is held by {_description(record)}")
 
     def _latest(self) -> tuple[int, bytes | None]:
         """Return the highest generation and its record, or (-1, None)."""
@@ -169,7 +195,7 @@ class Lease:
             try:
                 return generation, self._store.get(layout.lease(self._name, generation))
             except NotFoundError:
-                continue  # removed since it was listed
+                continue  # removed after the listing
         return -1, None
 
     def _generations(self) -> tuple[int, ...]:
@@ -187,29 +213,29 @@ class Lease:
         return json.dumps(self._record, sort_keys=True).encode()
 
 
-def _until_told(let_go: Callable[[], object], clock: Clock) -> None:
+def _repeat_until_written(write_release: Callable[[], object], clock: Clock) -> None:
     while True:
         clock.sleep(1.0)
         try:
-            let_go()
+            write_release()
         except StoreError:
             continue
         return
 
 
 def holder(store: Store, name: str) -> dict[str, Any] | None:
-    """Return who holds the lease `name`, without waiting: host, pid, since, command; None if it is free.
+    """Return the holder of the lease `name` without waiting: host, pid, since, command and state; None if it is free.
 
-    Its `state` is `alive` on this machine, and `unknown` on another: only its next heartbeat can tell.
+    The state is `alive` on this machine. It is `unknown` on another machine, since only its next heartbeat can show it.
     """
     record = _decoded(Lease(store, name)._latest()[1] or b'{"released": true}')
     state = _state(record)
-    told = {key: record.get(key) for key in ("host", "pid", "since", "command")}
-    return None if state == "free" else {**told, "state": state}
+    facts = {key: record.get(key) for key in ("host", "pid", "since", "command")}
+    return None if state == "free" else {**facts, "state": state}
 
 
 def _decoded(data: bytes) -> dict[str, Any]:
-    """Return a lease's record; a damaged one is empty, and so judged by whether it changes."""
+    """Return a lease's record; empty if it is damaged, so that only its changes count."""
     try:
         record = json.loads(data)
     except ValueError:
@@ -217,9 +243,9 @@ def _decoded(data: bytes) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _myself() -> dict[str, Any]:
+def _this_process() -> dict[str, Any]:
     process = psutil.Process()
-    command = re.sub(r"//[^/@\s]+@", "//***@", shlex.join(sys.argv))  # a URI may carry a password
+    command = re.sub(r"//[^/@\s]+@", "//***@", shlex.join(sys.argv))  # a URI may contain a password
     return {
         "host": os.uname().nodename,
         "machine": _machine(),
@@ -231,15 +257,15 @@ def _myself() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """Return what tells whether a process id means the same here: host name, boot, and space of process ids."""
+    """Return what a process id refers to: host name, boot id and process namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    space = Path("/proc/self/ns/pid")
+    namespace = Path("/proc/self/ns/pid")
     parts = [os.uname().nodename, boot.read_text().strip() if boot.exists() else ""]
-    return "/".join([*parts, os.readlink(space) if space.is_symlink() else ""])
+    return "/".join([*parts, os.readlink(namespace) if namespace.is_symlink() else ""])
 
 
 def _state(record: dict[str, Any]) -> Literal["free", "alive", "unknown"]:
-    """Judge a holder. Unknown: only time can tell (another machine, or its process id seems to be in use again)."""
+    """Return the state of a holder. It is unknown on another machine, and if its process id may have been reused."""
     if record.get("released") is True:
         return "free"
     if record.get("machine") != _machine():
@@ -248,7 +274,7 @@ def _state(record: dict[str, Any]) -> Literal["free", "alive", "unknown"]:
         process = psutil.Process(record["pid"])
         if process.status() == psutil.STATUS_ZOMBIE:
             return "free"
-        # A start time moves when the clock is set, so a difference alone is no proof of death.
+        # Setting the clock changes the start time, so a difference alone does not prove that the process is dead.
         return "alive" if abs(process.create_time() - record["started"]) < 2.0 else "unknown"
     except psutil.NoSuchProcess:
         return "free"
@@ -256,5 +282,5 @@ def _state(record: dict[str, Any]) -> Literal["free", "alive", "unknown"]:
         return "unknown"
 
 
-def _described(record: dict[str, Any]) -> str:
+def _description(record: dict[str, Any]) -> str:
     return f"process {record.get('pid')} on {record.get('host')} since {record.get('since')}: {record.get('command')}"

@@ -1,9 +1,9 @@
 """`file://`: a folder on this machine, or on a disk that several machines share.
 
-Each write goes to a hidden file beside its key and is then linked (once) or renamed (replace) into place, so a
-process killed at any moment leaves nothing or all of it under the key. Nothing is forced to the disk (`fsync`): what
-the kernel has taken survives every death of a process, and a put stays well under a millisecond. After a power cut
-the newest keys can be missing or short; reads are verified against digests, so that is noticed and the work repeated.
+Each write goes to a hidden file in the folder of its key. The file is then linked (put-once) or renamed (replace) to
+the key, so a process that is killed leaves nothing or all of it. `fsync` is not called: data in the kernel survives the
+death of a process, and a put takes well under a millisecond. After a power cut the newest keys can be missing or short.
+Reads verify digests, so this is detected and the work is repeated.
 """
 
 import os
@@ -33,7 +33,7 @@ _OTHER: Mapping[type[OSError], type[StoreError]] = {}
 
 
 class LocalStore:
-    """Keys as files below one folder, which is made by the first write. Files are read-only: they are shared."""
+    """Keys as files below one folder, which the first write creates. The files are read-only, since they are shared."""
 
     concurrency = 1
 
@@ -75,7 +75,7 @@ class LocalStore:
         return Path(self._path(key))
 
     def exists(self, key: str) -> bool:
-        """Tell whether `key` holds something."""
+        """Return whether `key` holds something."""
         return os.path.isfile(self._path(key))
 
     def size(self, key: str) -> int:
@@ -94,9 +94,9 @@ class LocalStore:
             yield from _walk(path, folder + slash, start)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Yield keys with what the file system knows of them; see `Store.entries`."""
+        """Yield keys with sizes and ages from the file system; see `Store.entries`."""
         for key in self.list(prefix):
-            with suppress(FileNotFoundError):  # removed since it was listed
+            with suppress(FileNotFoundError):  # removed after the listing
                 stat = os.stat(self._path(key))
                 yield Entry(key, stat.st_size, time.time() - stat.st_mtime)
 
@@ -109,13 +109,12 @@ class LocalStore:
     def leftovers(self) -> Iterator[Leftover]:
         """Yield the temporary files; see `Store.leftovers`."""
         for folder, _, names in os.walk(self._root):
-            for name in sorted(name for name in names if name.startswith(_TEMPORARY)):
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):  # became a key, or was given up
+            for path in sorted(Path(folder, name) for name in names if name.startswith(_TEMPORARY)):
+                with suppress(FileNotFoundError):  # became a key, or was removed
                     stat = path.stat()
-                    where = path.relative_to(self._root).as_posix()
+                    name = path.relative_to(self._root).as_posix()
                     yield Leftover(
-                        where, stat.st_size, time.time() - stat.st_mtime, partial(path.unlink, missing_ok=True)
+                        name, stat.st_size, time.time() - stat.st_mtime, partial(path.unlink, missing_ok=True)
                     )
 
     def _path(self, key: str) -> str:
@@ -123,7 +122,7 @@ class LocalStore:
         for part in checked_key(key).split("/"):
             path = f"{path}/{part}"
             if os.path.islink(path):
-                raise ValueError(f"the key {key} of {self.uri} goes through the symbolic link {path}")
+                raise ValueError(f"key {key} of {self.uri} contains the symbolic link {path}")
         return path
 
     @contextmanager
@@ -141,13 +140,13 @@ def _read_only(path: str, flags: int) -> int:
 
 
 def _walk(folder: str, prefix: str, start: str) -> Iterator[str]:
-    """Yield the keys below `folder`; a folder sorts as its name with `/`, which makes the whole order lexical."""
+    """Yield the keys below `folder` in lexical order. A folder is sorted as its name with `/`."""
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if _is_part(entry)]
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if _is_part(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return
-    for name in sorted(name + "/" * is_folder for name, is_folder in found if name.startswith(start)):
+    for name in sorted(name + "/" * is_folder for name, is_folder in names if name.startswith(start)):
         if name.endswith("/"):
             yield from _walk(f"{folder}/{name[:-1]}", prefix + name, "")
         else:

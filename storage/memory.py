@@ -1,4 +1,4 @@
-"""`memory://`: a dictionary, for tests and for trying things out. It lives as long as the object and its process."""
+"""`memory://`: a dictionary, for tests and short trials. Its content is lost with the object."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from storage.layout import checked_key, checked_prefix
 
 
 class MemoryStore:
-    """Keys in a dictionary. Opening `memory://` again gives another, empty store: nothing is shared."""
+    """Keys in a dictionary. Opening `memory://` again creates another, empty store."""
 
     uri = "memory://"
     concurrency = 1
@@ -24,12 +24,12 @@ class MemoryStore:
         self._lock = threading.Lock()
 
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
-        """Hold a copy; see `Store.put`."""
-        held = data.read_bytes() if isinstance(data, Path) else bytes(data)
+        """Keep a copy; see `Store.put`."""
+        content = data.read_bytes() if isinstance(data, Path) else bytes(data)
         with self._lock:
             if checked_key(key) in self._held and not replace:
                 raise ExistsError(f"{key} in {self.uri} was written before")
-            self._held[key] = held
+            self._held[key] = content
             self._written[key] = time.monotonic()
 
     def get(self, key: str) -> bytes:
@@ -47,7 +47,7 @@ class MemoryStore:
         return target
 
     def exists(self, key: str) -> bool:
-        """Tell whether `key` holds something."""
+        """Return whether `key` holds something."""
         return checked_key(key) in self._held
 
     def size(self, key: str) -> int:
@@ -65,18 +65,18 @@ class MemoryStore:
         """Yield keys with their sizes and ages; see `Store.entries`."""
         for key in self.list(prefix):
             with self._lock:
-                held, written = self._held.get(key), self._written.get(key, 0.0)
-            if held is not None:
-                yield Entry(key, len(held), time.monotonic() - written)
+                content, written = self._held.get(key), self._written.get(key, 0.0)
+            if content is not None:
+                yield Entry(key, len(content), time.monotonic() - written)
 
     def delete(self, key: str) -> None:
-        """Forget `key`; see `Store.delete`."""
+        """Remove `key`; see `Store.delete`."""
         with self._lock:
             self._held.pop(checked_key(key), None)
             self._written.pop(key, None)
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield nothing: what is interrupted is gone with its process."""
+        """Yield nothing: an interrupted write ends with its process."""
         yield from ()
 
 

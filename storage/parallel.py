@@ -1,4 +1,4 @@
-"""Many calls at a time, results in order, a bounded number of them in memory."""
+"""Calls in parallel, with results in order and a bounded number of them in memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,13 @@ Result = TypeVar("Result")
 
 
 def ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, with up to `workers` threads; with 1, in this thread.
+    """Yield `function(item)` for each item in order, on up to `workers` threads; with 1, in the calling thread.
 
-    The first error is raised where its result would stand; calls that have not started by then never do.
+    An error is raised in place of its result. Calls that have not started by then are cancelled.
+
+    Example:
+        >>> list(ordered(abs, [-2, 1], 4))
+        [2, 1]
     """
     if workers == 1:
         yield from map(function, items)

@@ -1,12 +1,14 @@
-"""`s3://bucket/prefix`: any server that speaks S3, found and signed in to by the standard AWS chain.
+"""`s3://bucket/prefix`: any server with the S3 protocol. Endpoint and credentials come from the standard AWS chain.
 
-The endpoint comes from `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT_URL_S3`, or the profile), credentials from environment,
-profile or machine; none of them is in the URI. A put-once is `If-None-Match: *`, for files above 16 MB (sent in
-parts) a look before and at the completion of the upload. Some servers (Ceph 16) ignore the header at a completion:
-there, of two that complete one key within the same milliseconds both may succeed, and the later one stays.
-That harms no blob, whose key is its content's digest; manifests, events and leases go in one request each. A server
-that does not know the header at all (501) is asked before each write instead; `storage.uri.check_store` finds those
-that silently ignore it.
+The endpoint is `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT_URL_S3`, or the profile's). Credentials come from environment,
+profile or machine. None of them is in the URI.
+
+A put-once uses `If-None-Match: *`. For files above 16 MB, which are sent in parts, the key is also checked before the
+upload and before its completion. Some servers (Ceph 16) ignore the header at a completion. If two clients complete the
+same key there within milliseconds, both succeed and the later one stays. This does not harm blobs, whose key is the
+digest of their content. Manifests, events and leases take one request each. For a server that does not support the
+header (status 501), the key is checked before each write. `storage.uri.check_store` detects servers that silently
+ignore the header.
 """
 
 import re
@@ -24,10 +26,10 @@ from storage.content import write_file
 from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
 from storage.retry import RetryPolicy
-from storage.s3_parts import PART, fetch_parts, put_parts, unfinished
+from storage.s3_parts import PART, fetch_parts, incomplete_uploads, put_parts
 from storage.s3_requests import Bucket, code, seconds_since
 
-# One attempt: `storage.retry` holds the only loop. What is read is compared with its SHA-256, which is more than a CRC.
+# One attempt, since `storage.retry` has the retry loop. Reads are verified by SHA-256, so no CRC is needed.
 _CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
@@ -38,24 +40,26 @@ _CONFIG = Config(
 
 
 class S3Store:
-    """Keys as objects below one prefix of one bucket, which must exist."""
+    """Keys as objects below a prefix of a bucket. The bucket must exist."""
 
     concurrency = 16
 
     def __init__(self, bucket: str, prefix: str = "", *, retry: RetryPolicy | None = None) -> None:
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", bucket) is None:
             raise ValueError(
-                f"an S3 store is s3://bucket/prefix without credentials or port, but got {bucket.rpartition('@')[2]!r}"
+                f"{bucket.rpartition('@')[2]!r} is not a bucket; use s3://bucket/prefix without credentials or port"
             )
         client: Any = boto3.session.Session().client("s3", config=_CONFIG)
-        if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore names the endpoint in its errors
-            raise ValueError("the S3 endpoint must name no user or password: the standard AWS chain finds credentials")
+        if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore shows the endpoint in its errors
+            raise ValueError(
+                "the S3 endpoint contains a user or password; set credentials as the AWS tools do, not in the endpoint"
+            )
         folder = f"{checked_key(prefix)}/" if prefix else ""
         self._bucket = Bucket(client, bucket, folder, retry=RetryPolicy() if retry is None else retry)
 
     @property
     def uri(self) -> str:
-        """Bucket and prefix; the endpoint and credentials are the environment's."""
+        """Bucket and prefix. Endpoint and credentials stay in the environment."""
         return self._bucket.uri
 
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
@@ -79,7 +83,7 @@ class S3Store:
         return target
 
     def exists(self, key: str) -> bool:
-        """Tell whether `key` holds something."""
+        """Return whether `key` holds something."""
         try:
             self.size(key)
         except NotFoundError:
@@ -97,12 +101,12 @@ class S3Store:
             yield entry.key
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Yield what the pages of a listing say; see `Store.entries`."""
+        """Yield keys with sizes and ages; see `Store.entries`."""
         for page in self._bucket.pages("list_objects_v2", prefix, Prefix=self._bucket.prefix + checked_prefix(prefix)):
-            for found in page.get("Contents", ()):
-                if not found["Key"].endswith("/"):  # what consoles leave to show an empty folder
-                    key = found["Key"].removeprefix(self._bucket.prefix)
-                    yield Entry(key, found["Size"], seconds_since(found["LastModified"], page))
+            for item in page.get("Contents", ()):
+                if not item["Key"].endswith("/"):  # web consoles create such keys for empty folders
+                    key = item["Key"].removeprefix(self._bucket.prefix)
+                    yield Entry(key, item["Size"], seconds_since(item["LastModified"], page))
 
     def delete(self, key: str) -> None:
         """Remove the object; see `Store.delete`."""
@@ -110,8 +114,8 @@ class S3Store:
         self._bucket.call("remove", key, lambda _: self._bucket.client.delete_object(**where))
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield the uploads that were not completed; see `Store.leftovers`."""
-        return unfinished(self._bucket)
+        """Yield the uploads that are not complete; see `Store.leftovers`."""
+        return incomplete_uploads(self._bucket)
 
     def _put(self, key: str, body: bytes, *, replace: bool, attempt: int) -> None:
         where = self._bucket.where(key)
@@ -124,7 +128,7 @@ class S3Store:
                     raise ExistsError(f"{key} in {self.uri} was written before") from error
                 self._bucket.client.put_object(Body=body, **where)
                 return
-            # A request whose answer was lost finds its own work when it is repeated.
+            # If the answer to a successful request was lost, its retry finds the key written.
             if code(error) in ("412", "PreconditionFailed") and attempt > 0 and self.get(key) == body:
                 return
             raise

@@ -1,10 +1,11 @@
-"""Large objects to and from S3 in parts: several at a time, each tried again by itself, uploads resumable.
+"""Large objects to and from S3 in parts. Several parts are sent at a time, each with its own retries.
 
-An upload that was interrupted stays on the server. The next put of the same key asks which parts are there, and sends
-only the missing ones if those there are equal to the file's (their ETag is the MD5 that S3 gives a part; where a
-server encrypts with a key of its own it is not, and all is sent again). So no two contents are ever mixed: a part that
-another writer replaced in between makes the server refuse the completion, and the upload begins anew. Uploads that
-nobody continues are removed by `python -m storage.gc`.
+An interrupted upload stays on the server. The next put of the same key asks for its parts. If they equal the parts of
+the file, only the missing ones are sent. Parts are compared by their ETag, which is their MD5. On servers that encrypt
+with their own key it is not, and all parts are sent again.
+
+Contents are never mixed: if another writer replaces a part, the server refuses the completion and the upload starts
+again. `python -m storage.gc` removes uploads that are never continued.
 """
 
 import hashlib
@@ -25,11 +26,11 @@ from storage.parallel import ordered
 from storage.s3_requests import Bucket, code, seconds_since
 
 PART = 16 << 20
-"""Bytes of a part, and the size up to which an object goes in one request."""
+"""Bytes of a part. Objects up to this size take one request."""
 _MOST_PARTS = 10_000
 _AT_A_TIME = 8
-_CHUNK = 256 << 10  # of a megabyte, the processor spends as long on fresh pages of memory as on all else
-_FACTS = ("PartNumber", "ETag", "ChecksumCRC32")  # what the completion repeats of each part
+_CHUNK = 256 << 10  # with 1 MB, allocating memory takes as much CPU time as all else
+_FACTS = ("PartNumber", "ETag", "ChecksumCRC32")  # fields of each part that the completion repeats
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _Upload:
     path: Path
     id: str
     kept: Mapping[int, Mapping[str, Any]]
-    """The parts that the server holds already, by number from 1."""
+    """The parts that the server has already, by number from 1."""
 
     @property
     def where(self) -> dict[str, Any]:
@@ -49,16 +50,21 @@ class _Upload:
 
 
 def put_parts(bucket: Bucket, key: str, path: Path, *, once: bool) -> None:
-    """Upload a file that is larger than a part; `once`: raise `ExistsError` if `key` holds something."""
+    """Upload a file that is larger than a part.
+
+    Raises:
+        ExistsError: `once` is True and `key` holds something.
+        UnavailableError: The server cannot be reached, or other writers ended three uploads of `key`.
+    """
     for _ in range(3):
         _require_absent(bucket, key, once=once)
-        upload = _continued(bucket, key, path) or _begun(bucket, key, path)
+        upload = _resumed_upload(bucket, key, path) or _new_upload(bucket, key, path)
         try:
-            parts = list(ordered(partial(_sent, upload), _numbers(path), _AT_A_TIME))
+            parts = list(ordered(partial(_ensure_part, upload), _numbers(path), _AT_A_TIME))
             _require_absent(bucket, key, once=once)
             _complete(upload, parts, once=once)
         except NotFoundError:
-            continue  # another writer completed, changed or removed this upload: look again
+            continue  # another writer completed, changed or removed this upload: start again
         except ExistsError:
             _abort(upload)
             raise
@@ -67,7 +73,7 @@ def put_parts(bucket: Bucket, key: str, path: Path, *, once: bool) -> None:
 
 
 def fetch_parts(bucket: Bucket, key: str, target: Path) -> None:
-    """Write what `key` holds to the new file `target`: a small object in one request, a large one part by part."""
+    """Write the bytes of `key` to the new file `target`: a small object in one request, a large one in parts."""
     with open(target, "wb") as file:
         size, etag = bucket.call("read", key, lambda _: _fetch_start(bucket, key, file.fileno()))
         fetch = partial(_fetch_part, bucket, key, file.fileno(), etag)
@@ -75,13 +81,13 @@ def fetch_parts(bucket: Bucket, key: str, target: Path) -> None:
             pass
 
 
-def unfinished(bucket: Bucket) -> Iterator[Leftover]:
-    """Yield the uploads below the bucket's prefix that were begun and not completed; see `Store.leftovers`."""
+def incomplete_uploads(bucket: Bucket) -> Iterator[Leftover]:
+    """Yield the uploads below the bucket's prefix that are not complete; see `Store.leftovers`."""
     for page in bucket.pages("list_multipart_uploads", "", Prefix=bucket.prefix):
-        for found in page.get("Uploads", ()):
-            upload = _Upload(bucket, found["Key"].removeprefix(bucket.prefix), Path(), found["UploadId"], {})
-            size = sum(part["Size"] for part in _held(upload))
-            age = seconds_since(found["Initiated"], page)
+        for item in page.get("Uploads", ()):
+            upload = _Upload(bucket, item["Key"].removeprefix(bucket.prefix), Path(), item["UploadId"], {})
+            size = sum(part["Size"] for part in _stored_parts(upload))
+            age = seconds_since(item["Initiated"], page)
             yield Leftover(f"upload of {upload.key}", size, age, partial(_abort, upload))
 
 
@@ -95,36 +101,36 @@ def _require_absent(bucket: Bucket, key: str, *, once: bool) -> None:
     raise ExistsError(f"{key} in {bucket.uri} was written before")
 
 
-def _begun(bucket: Bucket, key: str, path: Path) -> _Upload:
+def _new_upload(bucket: Bucket, key: str, path: Path) -> _Upload:
     answer = bucket.call("write", key, lambda _: bucket.client.create_multipart_upload(**bucket.where(key)))
     return _Upload(bucket, key, path, answer["UploadId"], {})
 
 
-def _continued(bucket: Bucket, key: str, path: Path) -> _Upload | None:
-    """Return an unfinished upload all of whose parts are equal to the file's, or None."""
+def _resumed_upload(bucket: Bucket, key: str, path: Path) -> _Upload | None:
+    """Return an incomplete upload whose parts all equal those of the file, or None."""
     full = bucket.where(key)["Key"]
     try:
-        found = [
+        identifiers = [
             upload["UploadId"]
             for page in bucket.pages("list_multipart_uploads", key, Prefix=full)
             for upload in page.get("Uploads", ())
             if upload["Key"] == full
         ]
     except UnavailableError:
-        return None  # not everybody may list uploads; who may write can begin a new one
-    for identifier in found:
+        return None  # the account may not list uploads, but may start a new one
+    for identifier in identifiers:
         upload = _Upload(bucket, key, path, identifier, {})
         try:
-            held = {part["PartNumber"]: part for part in _held(upload)}
+            parts = {part["PartNumber"]: part for part in _stored_parts(upload)}
         except NotFoundError:
-            continue  # ended since it was listed
-        if held and all(_is_equal(path, part) for part in held.values()):
-            return replace(upload, kept=held)
+            continue  # ended after the listing
+        if parts and all(_is_equal(path, part) for part in parts.values()):
+            return replace(upload, kept=parts)
     return None
 
 
-def _held(upload: _Upload) -> Iterator[Mapping[str, Any]]:
-    """Yield the parts that the server holds."""
+def _stored_parts(upload: _Upload) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts that the server has."""
     for page in upload.bucket.pages("list_parts", upload.key, **upload.where):
         yield from page.get("Parts", ())
 
@@ -136,8 +142,8 @@ def _is_equal(path: Path, part: Mapping[str, Any]) -> bool:
         return bool(part["ETag"].strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest())
 
 
-def _sent(upload: _Upload, number: int) -> dict[str, Any]:
-    """Upload one part, unless the server holds it, and return what the completion must say of it."""
+def _ensure_part(upload: _Upload, number: int) -> dict[str, Any]:
+    """Upload one part, unless the server has it. Return the fields that the completion repeats."""
     part = upload.kept.get(number)
     if part is None:
         with upload.bucket.parts:
@@ -152,7 +158,7 @@ def _send(upload: _Upload, number: int) -> dict[str, Any]:
 
 
 def _complete(upload: _Upload, parts: list[dict[str, Any]], *, once: bool) -> None:
-    """Make the object appear. A completion whose answer was lost finds its own work when it is repeated."""
+    """Complete the upload, which makes the object visible. If an answer is lost, the retry finds it complete."""
     client = upload.bucket.client
     where = {**upload.where, "MultipartUpload": {"Parts": parts}}
     condition = {"IfNoneMatch": "*"} if once else {}
@@ -174,7 +180,7 @@ def _complete(upload: _Upload, parts: list[dict[str, Any]], *, once: bool) -> No
 
 
 def _is_there(upload: _Upload, parts: list[dict[str, Any]]) -> bool:
-    """Tell whether `key` holds what these parts make: S3 names a multipart object by the MD5 of its parts' MD5s."""
+    """Return whether `key` holds exactly these parts. The ETag of a multipart object is the MD5 of its parts' MD5s."""
     digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
     expected = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
     where = upload.bucket.where(upload.key)
@@ -190,36 +196,36 @@ def _abort(upload: _Upload) -> None:
         client = upload.bucket.client
         upload.bucket.call("end the upload of", upload.key, lambda _: client.abort_multipart_upload(**upload.where))
     except NotFoundError:
-        return  # ended already
+        return  # it ended already
 
 
 def _fetch_start(bucket: Bucket, key: str, file: int) -> tuple[int, str]:
-    """Copy the first part of an object to the open file; return the size of all of it and its ETag."""
+    """Copy the first part of an object to the open file. Return the size of the whole object and its ETag."""
     try:
         answer = bucket.client.get_object(**bucket.where(key), Range=f"bytes=0-{PART - 1}")
     except ClientError as error:
         if code(error) in ("InvalidRange", "416"):
-            return 0, ""  # even its first byte is not there
+            return 0, ""  # the object is empty
         raise
     _copy(answer["Body"], file, 0)
-    whole = answer["ContentRange"].rpartition("/")[2] if "ContentRange" in answer else answer["ContentLength"]
-    return int(whole), answer["ETag"]
+    size = answer["ContentRange"].rpartition("/")[2] if "ContentRange" in answer else answer["ContentLength"]
+    return int(size), answer["ETag"]
 
 
 def _fetch_part(bucket: Bucket, key: str, file: int, etag: str, start: int) -> None:
-    """Copy the part of an object that begins at byte `start` to the same place of the open file."""
+    """Copy the part of an object that starts at byte `start` to the same offset of the open file."""
     where = {**bucket.where(key), "Range": f"bytes={start}-{start + PART - 1}", "IfMatch": etag}
     with bucket.parts:
         try:
             bucket.call("read", key, lambda _: _copy(bucket.client.get_object(**where)["Body"], file, start))
-        except ExistsError as error:  # the condition failed
+        except ExistsError as error:  # the ETag differs
             raise UnavailableError(f"{key} in {bucket.uri} was replaced while it was read") from error
 
 
-def _copy(body: Any, file: int, place: int) -> None:
+def _copy(body: Any, file: int, offset: int) -> None:
     with closing(body):
         for chunk in body.iter_chunks(_CHUNK):
-            place += os.pwrite(file, chunk, place)
+            offset += os.pwrite(file, chunk, offset)
 
 
 def _numbers(path: Path) -> range:
@@ -234,7 +240,7 @@ def _part_size(size: int) -> int:
 
 @contextmanager
 def _mapped(path: Path, number: int) -> Iterator[mmap.mmap]:
-    """Give the bytes of one part of a file without reading them into memory."""
+    """Yield the bytes of one part of a file, memory-mapped."""
     size = path.stat().st_size
     start = (number - 1) * _part_size(size)
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Requests to one S3 bucket: each is tried again through an outage, and each error becomes one of `storage.errors`."""
+"""Requests to one S3 bucket, with retries and with the errors of `storage.errors`."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ _ERRORS: Mapping[str, type[StoreError]] = {
     "NotFound": NotFoundError,
     "NoSuchKey": NotFoundError,
     "NoSuchUpload": NotFoundError,
-    "InvalidPart": NotFoundError,  # another writer's part lies there now
+    "InvalidPart": NotFoundError,  # another writer has replaced the part
     "412": ExistsError,
     "PreconditionFailed": ExistsError,
 }
@@ -40,33 +40,36 @@ _MARKERS: Mapping[str, tuple[str, ...]] = {
     "list_multipart_uploads": ("KeyMarker", "UploadIdMarker"),
     "list_parts": ("PartNumberMarker",),
 }
-"""What tells each listing where its next page begins; the page calls it `Next...`."""
+"""The arguments of each listing that select its next page. The page returns them as `Next...`."""
 
 
 class Bucket:
-    """A prefix of one bucket, by a client that does not retry by itself."""
+    """A prefix of one bucket, with a client whose own retries are off."""
 
     def __init__(self, client: Any, name: str, prefix: str, *, retry: RetryPolicy) -> None:
         self.client = client
         self.name = name
         self.prefix = prefix
         self.parts = threading.BoundedSemaphore(8)
-        """Held while a part of a large object is under way: bounds memory and connections over all callers."""
+        """Held during the transfer of a part of a large object. Bounds memory and connections over all callers."""
         self._retry = retry
 
     @property
     def uri(self) -> str:
-        """Bucket and prefix; the endpoint and credentials are the environment's."""
+        """Bucket and prefix. Endpoint and credentials stay in the environment."""
         return f"s3://{self.name}/{self.prefix}".rstrip("/")
 
     def where(self, key: str) -> dict[str, Any]:
-        """Return the arguments that name the object of `key`."""
+        """Return the arguments of a request for the object of `key`."""
         return {"Bucket": self.name, "Key": self.prefix + checked_key(key)}
 
     def call(self, action: str, key: str, request: Callable[[int], Result]) -> Result:
-        """Return `request(attempt)`, tried again while the server is unreachable, busy or broken.
+        """Return `request(attempt)`. It is retried while the server is unreachable, busy or broken.
 
-        Raises `NotFoundError`, `ExistsError` or `UnavailableError`, with `action`, `key` and the store.
+        Raises:
+            NotFoundError: The key, upload or part does not exist.
+            ExistsError: The condition of the request failed.
+            UnavailableError: Any other error of the server or connection. All messages show `action`, `key` and store.
         """
         try:
             return self._retry.call(request, transient=_is_transient)
@@ -75,7 +78,7 @@ class Bucket:
             raise kind(f"cannot {action} {key} in {self.uri}: {error}") from error
 
     def pages(self, operation: str, key: str, **where: Any) -> Iterator[Mapping[str, Any]]:
-        """Yield all pages of the listing `operation` of the client, in order; raises what `call` does."""
+        """Yield all pages of the listing `operation` of the client, in order. Raises the same errors as `call`."""
         request = {"Bucket": self.name, **where}
         while True:
             page: Mapping[str, Any] = self.call("list", key, partial(self._page, operation, request))
@@ -89,12 +92,12 @@ class Bucket:
 
 
 def code(error: BaseException | None) -> str:
-    """Return the server's error code; empty for an error that is not an answer of a server."""
+    """Return the error code of the server's answer; empty for any other error."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
 
 
 def seconds_since(then: datetime, response: Mapping[str, Any]) -> float:
-    """Return how old something was when the server answered, by the server's clock if it tells the time."""
+    """Return the seconds from `then` to the response, by the clock of the server if the response shows it."""
     date = response["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
     now = datetime.now(UTC) if date is None else parsedate_to_datetime(date)
     return (now - then).total_seconds()

@@ -1,4 +1,4 @@
-"""The frozen definitions of studies, what was amended later, and what each driver was asked."""
+"""Stored studies: the frozen definition, its amendments, and the calls of drivers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,11 @@ from storage.errors import ExistsError
 
 
 def save_study(store: Store, name: str, definition: Mapping[str, Any]) -> None:
-    """Store `definition` once. Raises `ExistsError` if `name` holds another one; the same again changes nothing."""
+    """Store `definition` once. Storing the same definition again changes nothing.
+
+    Raises:
+        ExistsError: The store has another definition of `name`.
+    """
     key, data = layout.study(name), sealed(definition)
     try:
         store.put(key, data)
@@ -26,19 +30,22 @@ def load_definition(store: Store, name: str) -> dict[str, Any]:
 
 
 def save_amendment(store: Store, name: str, number: int, value: Mapping[str, Any]) -> None:
-    """Store amendment `number` (from 1) of study `name`. Raises `ExistsError` if there is one."""
+    """Store amendment `number` (from 1) of study `name`. Raises `ExistsError` if it exists already."""
     store.put(layout.amendment(name, number), sealed(value))
 
 
 def load_amendments(store: Store, name: str) -> tuple[dict[str, Any], ...]:
-    """Return the amendments of study `name` in order. Raises `IntegrityError` for a damaged one."""
+    """Return the amendments of study `name` in order. Raises `IntegrityError` if one is damaged."""
     return tuple(unsealed(key, store.get(key)) for key in store.list(layout.amendments(name)))
 
 
 def save_call(store: Store, name: str, value: Mapping[str, Any], *, time: float) -> None:
-    """Put on record what a driver was asked for study `name` at `time` (seconds since 1970), unless the last was too.
+    """Record the call of a driver for study `name` at `time` (seconds since 1970), unless it equals the last call.
 
-    Only for the holder of the study's lease: of two that write at once one meets `ExistsError`.
+    The caller must hold the study's lease.
+
+    Raises:
+        ExistsError: Another process recorded a call at the same time.
     """
     keys = list(store.list(layout.calls(name)))
     data = sealed({**value, "time": time})
@@ -50,7 +57,7 @@ def save_call(store: Store, name: str, value: Mapping[str, Any], *, time: float)
 
 
 def load_calls(store: Store, name: str) -> tuple[dict[str, Any], ...]:
-    """Return what drivers were asked for study `name`, in order. Raises `IntegrityError` for a damaged one."""
+    """Return the calls of drivers for study `name`, in order. Raises `IntegrityError` if one is damaged."""
     return tuple(unsealed(key, store.get(key)) for key in store.list(layout.calls(name)))
 
 

@@ -1,4 +1,4 @@
-"""`python -m storage.verify URI`: read everything in a store again and name all that is damaged."""
+"""`python -m storage.verify URI`: read all objects of a store and list those that are damaged."""
 
 import argparse
 import os
@@ -23,78 +23,79 @@ from storage.uri import open_store
 
 @dataclass(frozen=True)
 class Damage:
-    """One key that does not hold what it should, and what is wrong with it."""
+    """A damaged object."""
 
     key: str
     what: str
+    """What is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What a file must be."""
+    """The file that a key must hold."""
 
     file: File
     name: str = ""
-    """What a manifest calls it; empty for a blob that no manifest names."""
+    """Its name in a manifest; empty for a blob that no manifest names."""
 
 
 def promises(store: Store, keys: Sequence[str]) -> tuple[dict[str, Promise], list[Damage]]:
-    """Read every sealed JSON object; return which files manifests and blob names promise, and the damaged objects."""
+    """Read all manifests, events and definitions. Return the promised files by key, and the damaged objects."""
     promised = {key: Promise(File(key.rpartition("/")[2], 0)) for key in keys if key.startswith(layout.blobs())}
     damages = []
     documents = [key for key in keys if _is_document(key)]
-    for found in ordered(lambda key: _promised(store, key), documents, store.concurrency):
-        if isinstance(found, Damage):
-            damages.append(found)
+    for outcome in ordered(lambda key: _promised(store, key), documents, store.concurrency):
+        if isinstance(outcome, Damage):
+            damages.append(outcome)
         else:
-            promised |= found
+            promised |= outcome
     return promised, damages
 
 
 def check_object(store: Store, key: str, promised: Promise) -> Damage | None:
-    """Hash one object anew, without keeping a copy of a remote one, and look whether it is what its name says."""
+    """Hash one object and check its format; None if it is intact. Keeps no copy of a remote object."""
     with tempfile.TemporaryDirectory(prefix="mindsweep-verify-") as folder:
         try:
             path = store.fetch(key, Path(folder) / "object")
-            got = file_at(path)
-            if got.digest == promised.file.digest:
+            actual = file_at(path)
+            if actual.digest == promised.file.digest:
                 check_format(path, promised.name)
                 return None
         except IntegrityError as error:
             return Damage(key, str(error))
         except NotFoundError:
             return None if _is_outdated(store, key) else Damage(key, "missing")
-    if got.size < promised.file.size:
-        return Damage(key, f"truncated: {got.size} of {promised.file.size} bytes")
-    return Damage(key, f"changed: expected SHA-256 {promised.file.digest}, got {got.digest}")
+    if actual.size < promised.file.size:
+        return Damage(key, f"truncated: {actual.size} of {promised.file.size} bytes")
+    return Damage(key, f"changed: expected SHA-256 {promised.file.digest}, got {actual.digest}")
 
 
 def _is_outdated(store: Store, key: str) -> bool:
-    """Tell whether a running study has removed the checkpoint of this file since its manifest was read."""
+    """Return whether a running study has removed the checkpoint of this file after its manifest was read."""
     checkpoint, files, _ = key.partition("/files/")
     return bool(files) and not store.exists(f"{checkpoint}/manifest.json")
 
 
 def event_gaps(keys: Sequence[str]) -> Iterator[Damage]:
-    """Yield the events that are missing although later ones of their trial are there."""
+    """Yield the missing events of trials that have later events."""
     last: dict[str, int] = {}
     for key in keys:
         folder, _, name = key.rpartition("/")
         if key.startswith(layout.studies()) and "/events/" in key:
             sequence = int(Path(name).stem)
             for missing in range(last.get(folder, -1) + 1, sequence):
-                yield Damage(f"{folder}/{missing:06d}.json", "missing, though later events are there")
+                yield Damage(f"{folder}/{missing:06d}.json", "missing, although later events exist")
             last[folder] = sequence
 
 
 def _is_document(key: str) -> bool:
-    """Tell whether a key holds sealed JSON: not blobs, leases and pulses (signs of life), or a checkpoint's files."""
+    """Return whether a key holds JSON with a digest: not a blob, lease, heartbeat or file of a checkpoint."""
     in_checkpoint = key.startswith("checkpoints/") and "/files/" in key
     return key.endswith(".json") and not in_checkpoint and not key.startswith("leases/") and "/pulses/" not in key
 
 
 def _promised(store: Store, key: str) -> dict[str, Promise] | Damage:
-    """Return the files that one JSON object promises, by key; events and definitions promise none."""
+    """Return the files that a manifest promises, by key; none for events and definitions."""
     try:
         value = unsealed(key, store.get(key))
         if key.startswith(layout.stages()):
@@ -107,14 +108,14 @@ def _promised(store: Store, key: str) -> dict[str, Promise] | Damage:
                 for name, file in value["files"].items()
             }
     except NotFoundError:
-        return {}  # removed by a running study since it was listed
+        return {}  # a running study removed it after the listing
     except (IntegrityError, TypeError, ValueError, KeyError, AttributeError) as error:
-        return Damage(key, f"half-written or changed: {error}")
+        return Damage(key, f"incomplete or changed: {error}")
     return {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify and report; return 0 if all is intact, 1 if anything is damaged, 2 if nothing could be checked."""
+    """Check the store and print the damage. Return 0 if all is intact, 1 if not, 2 if the store is unreadable."""
     parser = argparse.ArgumentParser(prog="python -m storage.verify", description=__doc__)
     parser.add_argument("uri", metavar="URI", help="such as file:///data/runs/store or s3://bucket/prefix")
     uri = parser.parse_args(arguments).uri
@@ -127,16 +128,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         promised, damages = promises(store, keys)
         workers = max(store.concurrency, os.cpu_count() or 1)
         checks = ordered(lambda entry: check_object(store, *entry), sorted(promised.items()), workers)
-        for damage in track(
+        for checked in track(
             checks, "Hashing", total=len(promised), console=progress, transient=True, disable=not progress.is_terminal
         ):
-            damages += [damage] if damage is not None else []
+            damages += [checked] if checked is not None else []
     except (ValueError, StoreError) as error:
         progress.print(f"error: {error}", style="red", soft_wrap=True, markup=False)
         return 2
     damages += event_gaps(keys)
-    for found in damages:
-        console.print(f"{found.key}: {found.what}", style="red", markup=False)
+    for damage in damages:
+        console.print(f"{damage.key}: {damage.what}", style="red", markup=False)
     console.print(f"{store.uri}: {len(keys)} objects, {len(promised)} files hashed, {len(damages)} damaged")
     return 1 if damages else 0
 

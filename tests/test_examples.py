@@ -12,6 +12,8 @@ from storage.memory import MemoryStore
 from storage.runs import RunStore
 
 MODULES = (
+    "storage.lease",
+    "storage.parallel",
     "storage.runs",
     "storage.uri",
     "trainables.execute",

@@ -116,5 +116,5 @@ def test_a_local_checkpoint_is_not_copied(local: LocalStore, tmp_path: Path) -> 
 
 def test_an_empty_checkpoint_is_refused(checkpoints: Checkpoints, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="at least one file"):
+    with pytest.raises(ValueError, match="has no files"):
         checkpoints.save(1, tmp_path / "empty")

@@ -51,7 +51,7 @@ def refused(name: str, data: bytes) -> bool:
             told = str(error)
         else:
             return False
-    assert told.startswith(f"{name} is no ")
+    assert told.startswith(f"{name} is not a ")
     assert len(told) < 1000
     return True
 
@@ -191,7 +191,7 @@ def test_a_manifest_of_any_json_is_none_or_one(value: Any) -> None:
 def test_sealed_text_that_is_nested_without_end_is_refused() -> None:
     body = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
     data = b'{"sha256":"%s","value":%s}' % (hashlib.sha256(body).hexdigest().encode(), body)
-    with pytest.raises(IntegrityError, match="a/b is no JSON"):
+    with pytest.raises(IntegrityError, match="a/b is not JSON"):
         unsealed("a/b", data)
     with pytest.raises(IntegrityError, match="a/b is damaged"):
         unsealed("a/b", sealed({})[:-2])
@@ -210,4 +210,4 @@ def test_verify_names_a_file_that_is_not_what_its_manifest_calls_it(tmp_path: Pa
         found for key, file in promised.items() if (found := verify.check_object(store, key, file)) is not None
     )
     assert damage.key == layout.blob(manifest.files["model.safetensors"].digest)
-    assert damage.what.startswith("model.safetensors is no safetensors file: a header of 1099511627776 bytes")
+    assert damage.what.startswith("model.safetensors is not a safetensors file: its header has 1099511627776 bytes")

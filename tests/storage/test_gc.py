@@ -58,7 +58,7 @@ def fill(store: Store, folder: Path) -> dict[str, str]:
 
 def found(store: Store, *, runs: bool = False, min_age: float = -60.0) -> dict[str, gc.Garbage]:
     """Return the garbage by name; by default of any age, clocks that differ by a minute included."""
-    return {item.name: item for item in gc.garbage(store, gc.contents(store), min_age=min_age, runs=runs)}
+    return {item.name: item for item in gc.find_garbage(store, gc.read_contents(store), min_age=min_age, runs=runs)}
 
 
 def test_what_nothing_names_is_found(store: Store, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ DAMAGES: dict[str, tuple[bool, Change, str]] = {
     "flipped byte": (False, lambda data: data[:-1] + bytes([data[-1] ^ 1]), "changed: expected SHA-256"),
     "truncated object": (False, lambda data: data[:-1], "truncated: 2 of 3 bytes"),
     "missing blob": (False, lambda _: None, "missing"),
-    "half-written manifest": (True, lambda data: data[: len(data) // 2], "half-written or changed"),
+    "half-written manifest": (True, lambda data: data[: len(data) // 2], "incomplete or changed"),
 }
 CONFIG = resolve({"noop.value": 0.5})
 (RUN,) = stage_runs(CONFIG, seed=0, targets=["noop"])

@@ -184,7 +184,7 @@ def test_a_process_on_another_machine_is_judged_by_its_heartbeat(
     store, process = elsewhere_on_s3
     with pytest.raises(LeaseHeldError, match=f"process {process.pid} on "):
         Lease(store, "study", ttl=60.0).acquire()
-    assert "waiting for a sign of life" in caplog.text
+    assert "waiting for its next heartbeat" in caplog.text
     process.kill()
     process.wait()
     clock = SetClock()

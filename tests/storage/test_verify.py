@@ -72,7 +72,7 @@ def test_damage_is_named(store: Store, manifest: Manifest, what: str, damage: st
     (only,) = found(store)
     assert only.key == key
     is_file = what in ("blob", "checkpoint")
-    assert only.what.startswith(("changed" if damage == "flipped" else "truncated: ") if is_file else "half-written")
+    assert only.what.startswith(("changed" if damage == "flipped" else "truncated: ") if is_file else "incomplete")
 
 
 @pytest.mark.parametrize("what", ["blob", "checkpoint", "event"])

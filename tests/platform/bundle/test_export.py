@@ -304,7 +304,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: _forged(f, "store/stages/*/*", lambda value: {**value, "identity": "noop-1"}),
         "it is the manifest of noop-1",
     ),
-    "an artifact that is not what its name says": (_malformed, "value.json is no json file"),
+    "an artifact that is not what its name says": (_malformed, "value.json is not a json file"),
     "records nested without end": (_deep, "is not what it should be"),
     "no bundle": (lambda f: (f / "checksums.txt").unlink(), "is not a bundle"),
 }
