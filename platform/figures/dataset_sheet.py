@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables import datasets
 from trainables.config.trial import TrialConfig
+from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import DatasetError
 from trainables.stages.data import data_description
 from trainables.stages.voxels import DROPPED, detrend, voxel_rows
@@ -58,7 +59,7 @@ def gather(config: TrialConfig, *, count: int) -> SheetData:
     split, fmri, arrays = voxel_rows(bold, facts, config.voxels)
     usable = np.nonzero(split != DROPPED)[0]
     chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
-    roi = subject.voxels.roi[arrays["voxel"]]
+    roi = roi_numbers(subject.voxels, data.brains.roi_names)[arrays["voxel"]]
     course, onsets = None, np.empty(0, np.int64)
     if subject.runs is not None:
         end = subject.runs[1] if len(subject.runs) > 1 else len(bold)

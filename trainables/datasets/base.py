@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.voxel_table import VoxelTable
+from trainables.datasets.prepared.tables import VoxelTable
 
 Frames = NDArray[np.uint8]
 BrainKind = Literal["series", "rows"]
@@ -107,6 +107,19 @@ class BrainData:
     def __post_init__(self) -> None:
         if self.kind == "rows" and self.lag_tr != 0:
             raise ValueError(f"fMRI with one row per presentation has no lag, but lag_tr is {self.lag_tr}")
+
+
+def roi_numbers(voxels: VoxelTable, roi_names: Sequence[str]) -> NDArray[np.int16]:
+    """Return the index into `roi_names` of each voxel's main ROI, [V].
+
+    Raises:
+        ValueError: A voxel's ROI is not among them.
+    """
+    number = {name: index for index, name in enumerate(roi_names)}
+    unknown = sorted(set(voxels.roi.tolist()) - number.keys())
+    if unknown:
+        raise ValueError(f"voxels lie in {', '.join(map(repr, unknown))}, but the ROIs are {', '.join(roi_names)}")
+    return np.array([number[name] for name in voxels.roi.tolist()], np.int16)
 
 
 @dataclass(frozen=True)

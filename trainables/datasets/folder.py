@@ -19,11 +19,13 @@ from trainables.datasets.phantom import GENERATOR
 from trainables.datasets.phantom.bold import TR
 from trainables.datasets.phantom.schedule import schedule
 from trainables.datasets.phantom.world import watched
+from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.splits import duplicates, split_blocks
-from trainables.datasets.voxel_table import VoxelTable
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
 """How simulated brains watch: as in the phantom's defaults."""
+_EVERYWHERE = "all"
+"""The only ROI of fMRI without a table of voxels."""
 _DECODER = 2
 """Raised when the same files decode to other frames: since 2, frames that a GIF's writer merged are restored."""
 
@@ -130,7 +132,7 @@ def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames |
 
 def _recorded(read: _Brains, fmri: NDArray[np.float32]) -> BrainData:
     """Return fMRI that has one row for each clip, [subjects, clips, voxels]."""
-    onsets, voxels = np.arange(fmri.shape[1])[:, None], VoxelTable(np.zeros(fmri.shape[2], np.int16))
+    onsets, voxels = np.arange(fmri.shape[1])[:, None], VoxelTable(np.full(fmri.shape[2], _EVERYWHERE))
     return BrainData(
         kind="rows",
         subjects=[Subject(f"subject{index}", rows, onsets, None, voxels) for index, rows in enumerate(fmri)],
@@ -138,7 +140,7 @@ def _recorded(read: _Brains, fmri: NDArray[np.float32]) -> BrainData:
         block=read.block,
         lag_tr=0,
         tr=TR,
-        roi_names=("all",),
+        roi_names=(_EVERYWHERE,),
     )
 
 

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from trainables import datasets
 from trainables.context import StageResult, StageTask
-from trainables.datasets.base import Dataset
+from trainables.datasets.base import Dataset, roi_numbers
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -29,7 +29,7 @@ def run(task: StageTask) -> StageResult:
     bold: Arrays = {}
     planted: Arrays = {}
     for index, subject in enumerate(data.brains.subjects):
-        bold |= {f"bold_{index}": subject.bold[:], f"roi_{index}": subject.voxels.roi}
+        bold |= {f"bold_{index}": subject.bold[:], f"roi_{index}": roi_numbers(subject.voxels, data.brains.roi_names)}
         planted |= {f"{name}_{index}": values for name, values in subject.planted.items()}
     _save(bold, folder / "bold.safetensors")
     if planted:

@@ -10,7 +10,7 @@ from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, scan_subject
 from trainables.datasets.phantom.drives import DRIVES, drives
 from trainables.datasets.phantom.schedule import Schedule, schedule
-from trainables.datasets.voxel_table import VoxelTable
+from trainables.datasets.prepared.tables import VoxelTable
 
 
 def phantom_clips(config: PhantomWorld) -> Stimuli:
@@ -66,7 +66,8 @@ def watched(
         rng = np.random.default_rng([config.seed, 1, index])
         scan = scan_subject(driven, plan, rng=rng, voxels=config.voxels, noise=config.noise)
         planted = {"share": scan.share, "place": scan.place, "delay": scan.delay}
-        subjects.append(Subject(name, scan.bold, plan.onsets, plan.runs, VoxelTable(scan.roi), planted))
+        voxels = VoxelTable(np.array(list(AREAS))[scan.roi])
+        subjects.append(Subject(name, scan.bold, plan.onsets, plan.runs, voxels, planted))
     return BrainData(
         kind="series",
         subjects=subjects,
