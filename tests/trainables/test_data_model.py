@@ -8,7 +8,7 @@ import pytest
 from trainables.config.trial import resolve
 from trainables.datasets.base import BrainData, Stimuli, Subject, roi_numbers
 from trainables.datasets.kinds import reader_of
-from trainables.datasets.voxel_table import VoxelTable
+from trainables.datasets.prepared.tables import VoxelTable
 
 ROIS = ("V1", "MT", "none")
 
