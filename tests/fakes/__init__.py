@@ -1,0 +1,1 @@
+"""Writes small, deterministic files in the exact formats of published data sets."""
