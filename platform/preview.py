@@ -60,14 +60,15 @@ def draw_preview(config: TrialConfig, *, name: str, count: int, folder: Path) ->
         DatasetError: The data set cannot be used.
         UserError: `folder` cannot be written.
     """
-    from platform.figures.dataset_sheet import draw_motion, draw_sheet, gather  # Matplotlib takes a second to import
+    # Matplotlib takes a second to import.
+    from platform.figures.dataset_sheet import draw_motion, draw_sheet, gather_sheet_data
 
-    view = gather(config, count=count)
+    data = gather_sheet_data(config, count=count)
     picture, motion = folder / f"{name}.png", folder / f"{name}.gif"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draw_sheet(view, picture)
-        draw_motion(view, motion)
+        draw_sheet(data, picture)
+        draw_motion(data, motion)
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
     return picture, motion

@@ -1,1 +1,1 @@
-"""What the records of an ablation mean: collected values, findings, power."""
+"""Analysis of the records of an ablation: collected values, findings, power."""

@@ -1,6 +1,6 @@
 """Collects the results of an ablation from the store alone: registered design, all trials, per-clip values as arrays.
 
-    result = collect(store, study)                     # reads records; no Ray, no network
+    result = collect_ablation(store, study, cache=folder)   # reads records; no Ray
     result.design.family                               # the declared comparisons
     result.trials["wo_semantic", 0, 3]                 # condition, subject, seed: outcome, metrics, seconds
     result.scalars("semantic.retrieval_image_top10")   # {condition: float64 [subjects, seeds]}
@@ -51,24 +51,24 @@ class AblationTrial:
     outcome: Outcome | None = None
     """None until the trial is finished."""
     error: str | None = None
-    """Why it failed: a traceback, or the metric without a finite value."""
+    """Why the trial failed: a traceback, or the metric without a finite value."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """`stage.metric` to value, of all stages."""
     identities: Mapping[str, str] = field(default_factory=dict)
     """Stage to the identity of its run."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Stage to the seconds of its run when it was executed, by this or another trial."""
+    """Stage to the seconds of its stage run, executed by this or another trial."""
     executed: frozenset[str] = frozenset()
-    """Identities that this trial executed itself; the others were shared or stored."""
+    """Identities of the stage runs that this trial executed; the others were shared or stored."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The resolved config, as JSON."""
     proposed: float = 0.0
-    """Seconds since 1970, like `finished`; 0 before the event."""
+    """Seconds since 1970, as `finished`; 0 if there is no such event."""
     finished: float = 0.0
 
     @property
     def block(self) -> str:
-        """The block, by which it is paired with trials of other conditions."""
+        """The block, which pairs the trial with trials of other conditions."""
         return f"u{self.subject}-s{self.seed}"
 
 
@@ -100,12 +100,12 @@ class AblationResult:
     seeds: tuple[int, ...]
     """The seeds of the planned trials, amendments included: the second axis of every array."""
     trials: Mapping[Key, AblationTrial]
-    """All planned trials, including missing trials (outcome None)."""
+    """All planned trials; the outcome of a missing trial is None."""
     runs: RunStore
 
     @property
     def design(self) -> Design:
-        """The design as it was registered before the first trial."""
+        """The design that was registered before the first trial."""
         return self.registration.design
 
     @property
@@ -145,8 +145,8 @@ class AblationResult:
         if not has_clips(metric):
             raise ValueError(f"{metric} has no values per clip; use `scalars` for its values per trial")
         split, name = split_of(metric)
-        wanted = {key: table.rows(split, system, name) for key, table in self._tables.items()}
-        tables = {key: rows for key, rows in wanted.items() if rows is not None}
+        rows_of = {key: table.rows(split, system, name) for key, table in self._tables.items()}
+        tables = {key: rows for key, rows in rows_of.items() if rows is not None}
         values = {condition: self._empty(0) for condition in self.conditions}
         if not tables:
             return ClipValues(metric, system, (), (), values)
@@ -163,28 +163,30 @@ class AblationResult:
 
     def systems(self) -> tuple[str, ...]:
         """Return the evaluated systems, `system` first, then the controls."""
-        seen = {system for table in self._tables.values() for _, system, _ in table.groups}
-        return tuple(sorted(seen, key=lambda name: (name != SYSTEM, name)))
+        systems = {system for table in self._tables.values() for _, system, _ in table.groups}
+        return tuple(sorted(systems, key=lambda name: (name != SYSTEM, name)))
 
     def clip_metrics(self) -> tuple[str, ...]:
         """Return all test metrics with values per clip, declared or not, as `evaluate.test_...`."""
-        seen = {metric for table in self._tables.values() for split, _, metric in table.groups if split == "test"}
-        return tuple(f"{EVALUATE}.test_{metric}" for metric in sorted(seen))
+        metrics = {metric for table in self._tables.values() for split, _, metric in table.groups if split == "test"}
+        return tuple(f"{EVALUATE}.test_{metric}" for metric in sorted(metrics))
 
     @cached_property
     def _tables(self) -> dict[Key, PerClip]:
         """Per-clip values of all trials with a stored evaluation; each file is read once."""
-        wanted = {key: trial.identities[EVALUATE] for key, trial in self.trials.items() if EVALUATE in trial.identities}
-        distinct = tuple(dict.fromkeys(wanted.values()))
+        evaluations = {
+            key: trial.identities[EVALUATE] for key, trial in self.trials.items() if EVALUATE in trial.identities
+        }
+        distinct = tuple(dict.fromkeys(evaluations.values()))
         with ThreadPoolExecutor(_READERS, thread_name_prefix="per-clip") as pool:
             tables = dict(zip(distinct, pool.map(self._read, distinct), strict=True))
-        return {key: table for key, identity in wanted.items() if (table := tables[identity]) is not None}
+        return {key: table for key, identity in evaluations.items() if (table := tables[identity]) is not None}
 
     def _read(self, identity: str) -> PerClip | None:
         try:
             return read_per_clip(self.runs.open(identity).path(PER_CLIP))
         except StoreError:
-            return None  # the trial failed, or its artifacts were deleted: it counts as missing
+            return None  # the trial failed or its artifacts were deleted: its values are missing
 
     def _arranged(self, value: Callable[[AblationTrial], float | None]) -> dict[str, Floats]:
         arrays = {condition: self._empty() for condition in self.conditions}
@@ -203,7 +205,7 @@ def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult
 
     Args:
         store: The store with its records and stage runs.
-        study: Its id: the file's stem, with `.2` and so on for forks.
+        study: The id of the study: the stem of the file, with `.2` and so on for forks.
         cache: Folder for downloads from a remote store.
 
     Raises:

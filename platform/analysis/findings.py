@@ -1,4 +1,4 @@
-"""Analyses an ablation: declared comparisons as one family, exploratory comparisons, and means of all conditions.
+"""Analysis of an ablation: declared comparisons as one family, exploratory comparisons, and means of all conditions.
 
 Declared comparisons are `design.family`; they are adjusted together. The other conditions are compared in primary
 metrics without adjustment and without stars. All other metrics are described by means and intervals, without tests.
@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from platform.analysis.collect import AblationResult, ClipValues
-from platform.analysis.measures import Measure, find_measure, measure
+from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
@@ -26,7 +26,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Estimated:
+class MeanInterval:
     """A mean with its interval; NaN if there are no values."""
 
     value: float
@@ -52,12 +52,12 @@ class Findings:
     """The registered family, in its order; `name` is the condition."""
     exploratory: tuple[Comparison, ...]
     as_registered: tuple[Comparison, ...]
-    """The family under the registered seeds alone; empty unless seeds were added later."""
-    means: Mapping[Pair, Estimated]
+    """The family with the registered seeds only; empty if no seeds were added later."""
+    means: Mapping[Pair, MeanInterval]
     """Means of all conditions, and of all controls in the baseline."""
-    differences: Mapping[Pair, Estimated]
+    differences: Mapping[Pair, MeanInterval]
     """Differences of all conditions to the baseline, in all metrics."""
-    subjects: Mapping[Pair, tuple[Estimated, ...]]
+    subjects: Mapping[Pair, tuple[MeanInterval, ...]]
     """Differences per subject in primary metrics; empty if there is only one subject."""
     controls: tuple[str, ...]
     tables: "Mapping[str, ConditionValues]"
@@ -90,7 +90,7 @@ class ConditionValues:
     measure: Measure
     unit: ClaimUnit
     clips: tuple[int, ...]
-    arms: Mapping[str, Floats]
+    by_condition: Mapping[str, Floats]
     undefined: str
     """Why values of finished trials are undefined, if it is recorded."""
     controls: Mapping[str, Floats]
@@ -98,39 +98,41 @@ class ConditionValues:
     @property
     def undefined_clips(self) -> int:
         """The largest number of clips that a mean excludes because a finished trial has no value for them."""
-        rows = (*self.arms.values(), *self.controls.values())
+        rows = (*self.by_condition.values(), *self.controls.values())
         gaps = [np.isnan(row) & np.isfinite(row).any(axis=2, keepdims=True) for row in rows]
         return max((int(gap.any(axis=(0, 1)).sum()) for gap in gaps), default=0)
 
     def complete_cases(self, before: Floats, after: Floats) -> CompleteCases:
-        """Apply the listwise rule to two arms [subjects, seeds, clips]."""
+        """Apply the listwise rule to two conditions [subjects, seeds, clips]."""
         subjects, seeds, clips = map(range, before.shape)
-        named = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
-        return complete_cases(PairedTable("", self.measure.metric, before, after, *named))
+        axes = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
+        return complete_cases(PairedTable("", self.measure.metric, before, after, *axes))
 
 
-def find(result: AblationResult) -> Findings:
+def analyse(result: AblationResult) -> Findings:
     """Return the comparisons and means of `result`.
 
     Raises:
         UserError: The study was registered with a metric that this version does not know.
     """
     design = result.design
-    measures = tuple(map(measure, design.primary))
+    measures = tuple(map(measure_named, design.primary))
     others = tuple(_others(result))
     tables = {measured.name: _values(result, measured) for measured in (*measures, *others)}
     plans = {name: _plan(result, [values.unit]) for name, values in tables.items()}
     family = [(declaration.condition, declaration.metric) for declaration in design.family]
     plan = _plan(result, [tables[metric].unit for _, metric in family])
-    pairs = [paired(result, tables[metric], condition) for condition, metric in family]
+    pairs = [paired_table(result, tables[metric], condition) for condition, metric in family]
     rest = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
     before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
-    exploratory = tuple(compare_exploratory(paired(result, tables[metric], c), plans[metric]) for c, metric in rest)
+    exploratory = tuple(
+        compare_exploratory(paired_table(result, tables[metric], c), plans[metric]) for c, metric in rest
+    )
     declared = compare_family(pairs, plan)
     means, differences = _described(result, tables.values())
-    judged = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
-    for pair, comparison in judged.items():
-        differences[pair] = Estimated(comparison.difference, comparison.interval.low, comparison.interval.high)
+    tested = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
+    for pair, comparison in tested.items():
+        differences[pair] = MeanInterval(comparison.difference, comparison.interval.low, comparison.interval.high)
     return Findings(
         result=result,
         measures=measures,
@@ -165,16 +167,16 @@ def _others(result: AblationResult) -> Iterable[Measure]:
 
 def _values(result: AblationResult, metric: Measure) -> ConditionValues:
     if not has_clips(metric.name):
-        arms = {condition: values[..., None] for condition, values in result.scalars(metric.name).items()}
+        by_condition = {condition: values[..., None] for condition, values in result.scalars(metric.name).items()}
         return ConditionValues(
-            metric, "seeds", (0,), arms, "the trial reports no such number", _scalar_controls(result, metric)
+            metric, "seeds", (0,), by_condition, "the trial reports no such number", _scalar_controls(result, metric)
         )
     own: ClipValues = result.clips(metric.name)
     controls_of = {system: result.clips(metric.name, system) for system in result.systems() if system != SYSTEM}
-    kept = {
+    with_values = {
         name: clips.values[BASELINE] for name, clips in controls_of.items() if np.isfinite(clips.values[BASELINE]).any()
     }
-    return ConditionValues(metric, result.design.unit, own.clips, own.values, "; ".join(own.reasons), kept)
+    return ConditionValues(metric, result.design.unit, own.clips, own.values, "; ".join(own.reasons), with_values)
 
 
 def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Floats]:
@@ -187,14 +189,14 @@ def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Float
     return arrays
 
 
-def paired(result: AblationResult, values: ConditionValues, condition: str) -> PairedTable:
+def paired_table(result: AblationResult, values: ConditionValues, condition: str) -> PairedTable:
     """Return `condition` paired with the baseline, with the reason for each missing value."""
     reasons: dict[TableIndex, str] = {}
-    arms: tuple[tuple[Side, str], ...] = (("baseline", BASELINE), ("condition", condition))
-    for arm, name in arms:
-        for u, s, c in np.argwhere(np.isnan(values.arms[name])).tolist():
-            reasons[TableIndex(arm, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
-    both = (values.arms[BASELINE], values.arms[condition])
+    sides: tuple[tuple[Side, str], ...] = (("baseline", BASELINE), ("condition", condition))
+    for side, name in sides:
+        for u, s, c in np.argwhere(np.isnan(values.by_condition[name])).tolist():
+            reasons[TableIndex(side, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
+    both = (values.by_condition[BASELINE], values.by_condition[condition])
     subjects = tuple(map(str, result.subjects))
     return PairedTable(condition, values.measure.metric, *both, subjects, result.seeds, values.clips, reasons)
 
@@ -210,58 +212,60 @@ def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int
 
 def first_seeds(table: PairedTable, count: int) -> PairedTable:
     """Return `table` with its first `count` seeds."""
-    kept = {cell: why for cell, why in table.reasons.items() if cell.seed < count}
-    arms = (table.baseline[:, :count], table.condition[:, :count])
-    return PairedTable(table.name, table.metric, *arms, table.subjects, table.seeds[:count], table.clips, kept)
+    reasons = {cell: reason for cell, reason in table.reasons.items() if cell.seed < count}
+    both = (table.baseline[:, :count], table.condition[:, :count])
+    return PairedTable(table.name, table.metric, *both, table.subjects, table.seeds[:count], table.clips, reasons)
 
 
 def _described(
     result: AblationResult, tables: Iterable[ConditionValues]
-) -> tuple[dict[Pair, Estimated], dict[Pair, Estimated]]:
+) -> tuple[dict[Pair, MeanInterval], dict[Pair, MeanInterval]]:
     level = 1 - result.design.alpha
-    means: dict[Pair, Estimated] = {}
-    differences: dict[Pair, Estimated] = {}
+    means: dict[Pair, MeanInterval] = {}
+    differences: dict[Pair, MeanInterval] = {}
     for values in tables:
-        for name, array in {**values.controls, **values.arms}.items():
-            kept = values.complete_cases(array, array)
-            means[name, values.measure.name] = estimated(kept.condition, values.unit, level=level)
+        for name, array in {**values.controls, **values.by_condition}.items():
+            cases = values.complete_cases(array, array)
+            means[name, values.measure.name] = mean_interval(cases.condition, values.unit, level=level)
             if name in result.design.conditions:
-                both = values.complete_cases(values.arms[BASELINE], array)
+                both = values.complete_cases(values.by_condition[BASELINE], array)
                 shift = both.condition - both.baseline
-                differences[name, values.measure.name] = estimated(shift, values.unit, level=level)
+                differences[name, values.measure.name] = mean_interval(shift, values.unit, level=level)
     return means, differences
 
 
-def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> dict[Pair, tuple[Estimated, ...]]:
+def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> dict[Pair, tuple[MeanInterval, ...]]:
     level = 1 - result.design.alpha
-    by_pair: dict[Pair, tuple[Estimated, ...]] = {}
+    by_pair: dict[Pair, tuple[MeanInterval, ...]] = {}
     for values in tables:
         for name in result.design.conditions:
-            arms = zip(values.arms[BASELINE], values.arms[name], strict=True)
-            pairs = [values.complete_cases(before[None], after[None]) for before, after in arms]
-            shifts = [pair.condition - pair.baseline for pair in pairs]
-            by_pair[name, values.measure.name] = tuple(estimated(shift, values.unit, level=level) for shift in shifts)
+            subjects = zip(values.by_condition[BASELINE], values.by_condition[name], strict=True)
+            cases = [values.complete_cases(before[None], after[None]) for before, after in subjects]
+            shifts = [complete.condition - complete.baseline for complete in cases]
+            by_pair[name, values.measure.name] = tuple(
+                mean_interval(shift, values.unit, level=level) for shift in shifts
+            )
     return by_pair
 
 
-def estimated(values: Floats, unit: ClaimUnit, *, level: float) -> Estimated:
+def mean_interval(values: Floats, unit: ClaimUnit, *, level: float) -> MeanInterval:
     """Return the mean of finite `values` [subjects, seeds, clips] with Student's interval over `unit`."""
     if values.size == 0:
-        return Estimated(math.nan, math.nan, math.nan)
+        return MeanInterval(math.nan, math.nan, math.nan)
     table = values.mean(axis=0)
     axis = 0 if unit == "clips" else 1
     estimate = over_both(table) if unit == "both" else over_units(table.mean(axis=axis))
     interval = estimate.interval(level=level, over=unit)
-    return Estimated(estimate.mean, interval.low, interval.high)
+    return MeanInterval(estimate.mean, interval.low, interval.high)
 
 
-def by_seed(values: ConditionValues, condition: str) -> tuple[Floats, Floats]:
+def means_by_seed(values: ConditionValues, condition: str) -> tuple[Floats, Floats]:
     """Return the mean over clips of every trial of the baseline and of `condition`, [subjects, seeds] each.
 
-    Only clips with values in all finished trials of both are used, so all means are over the same clips. NaN if a
-    trial has no value.
+    Only clips with values in all finished trials of both conditions are used, so all means are over the same clips.
+    The mean of a trial without values is NaN.
     """
-    both = np.stack([values.arms[BASELINE], values.arms[condition]])
+    both = np.stack([values.by_condition[BASELINE], values.by_condition[condition]])
     present = np.isfinite(both).any(axis=3)
     shared = np.isfinite(both[present]).all(axis=0)
     if not shared.any() or not present.any():

@@ -46,7 +46,7 @@ class Measure:
         return "better" if (difference > 0) == (self.metric.goal == "max") else "worse"
 
 
-def measure(name: str) -> Measure:
+def measure_named(name: str) -> Measure:
     """Return the metric `name` of the records.
 
     Raises:

@@ -72,7 +72,7 @@ def read_per_clip(path: Path) -> PerClip:
 
 
 def _coded(column: Any) -> tuple[Integers, Texts]:
-    """Return the code of each row's text, and the texts; the last text is empty and stands for null."""
+    """Return the code of each row's text, and the texts; the last text is empty and replaces null."""
     words = np.array([*column.dictionary.to_pylist(), ""], dtype=object)
     codes = column.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, words

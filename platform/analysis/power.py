@@ -43,12 +43,12 @@ def _rows(result: AblationResult, name: str, conditions: list[str], effect: floa
         per_clip = result.clips(name)
         values, clips, unit = per_clip.values, per_clip.clips, design.unit
     else:  # one value per trial
-        values, unit = {arm: array[..., None] for arm, array in result.scalars(name).items()}, "seeds"
+        values, unit = {side: array[..., None] for side, array in result.scalars(name).items()}, "seeds"
     aim = PowerTarget(effect, alpha=design.alpha, family=len(design.family), unit=unit)
     baseline, *_ = result.conditions
     for condition in conditions:
-        arms = (values[baseline], values[condition])
-        pilot = PairedTable(condition, metric, *arms, tuple(map(str, result.subjects)), result.seeds, clips)
+        both = (values[baseline], values[condition])
+        pilot = PairedTable(condition, metric, *both, tuple(map(str, result.subjects)), result.seeds, clips)
         plan = seeds_needed(complete_cases(pilot).differences, aim)
         numbers = ["none" if seeds is None else str(seeds) for seeds in (plan.seeds, plan.cautious)]
         yield condition, *numbers, str(plan.fewest), plan.explanation

@@ -26,7 +26,7 @@ class RegionMap:
     importance: Floats
     """[trials, regions], as the stage reports it."""
     planted: Floats | None
-    """[regions]: mean share of a voxel's signal with the feature that the decoder predicts; None if not known."""
+    """[regions]: mean share of a voxel's signal with the feature that the decoder predicts; None if it is unknown."""
     agreement: tuple[float, ...]
     """Spearman's correlation of each trial's importance with the planted shares, over regions."""
     chance: float
@@ -73,7 +73,7 @@ def _read(
             try:
                 yield result.runs.open(trial.identities[STAGE]).json("regions.json"), trial.metrics
             except StoreError:
-                continue  # its artifacts were deleted; the tables still have its metrics
+                continue  # the artifacts were deleted; the tables still have the metrics
 
 
 def agreement_by_chance(regions: int) -> float:
@@ -86,7 +86,7 @@ def agreement_by_chance(regions: int) -> float:
     return float(np.quantile(correlations, 0.95))
 
 
-def bars(region_map: RegionMap) -> list[tuple[str, float, float | None]]:
+def region_bars(region_map: RegionMap) -> list[tuple[str, float, float | None]]:
     """Return region, importance and planted share, relative to their maxima; negative importance counts as 0."""
     means = np.clip(region_map.importance.mean(axis=0), 0.0, None)
     own = _scaled(means)

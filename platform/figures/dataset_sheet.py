@@ -1,4 +1,4 @@
-"""Draws clips, captions and fMRI of a data set: a still sheet and a moving one."""
+"""Draws clips, captions and fMRI of a data set: a picture and an animation."""
 
 import textwrap
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _RANGE = 2.5
 
 @dataclass(frozen=True)
 class SheetData:
-    """What is drawn."""
+    """The clips, captions and fMRI that are drawn."""
 
     title: str
     clips: NDArray[np.uint8]
@@ -38,22 +38,23 @@ class SheetData:
     labels: Sequence[str]
     """Split and name of each clip."""
     strips: dict[str, NDArray[np.float32]]
-    """ROI to the clips' answers in some of its voxels, standardised, [K, up to `_STRIP`]."""
+    """ROI to the standardised fMRI of the clips in some of its voxels, [K, up to `_STRIP`]."""
     voxels: Sequence[int]
     """Number of voxels of each ROI."""
     course: NDArray[np.float32] | None
-    """Mean-free BOLD of the first run, volumes by ROI-sorted voxels; None where there are no runs."""
+    """BOLD of the first run without its mean, volumes by ROI-sorted voxels; None if there are no runs."""
     onsets: NDArray[np.int64]
     """Volumes of the first run at which a clip begins."""
     tr: float
 
 
-def gather(config: TrialConfig, *, count: int) -> SheetData:
-    """Make or read the data set, and pick up to `count` clips, evenly over all splits. Raises `DatasetError`."""
+def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
+    """Load the data set and select up to `count` clips, evenly over all splits. Raises `DatasetError`."""
     data = datasets.load(config.dataset)
     subjects, stimuli = data.brains.subjects, data.stimuli
     if config.voxels.subject >= len(subjects):
-        raise DatasetError(f"voxels.subject is {config.voxels.subject}, but there are {len(subjects)}, from 0")
+        count_text = f"the data set has {len(subjects)} subjects, counted from 0"
+        raise DatasetError(f"voxels.subject is {config.voxels.subject}, but {count_text}")
     subject, facts = subjects[config.voxels.subject], data_description(data)
     bold = subject.bold[:]
     split, fmri, arrays = voxel_rows(bold, facts, config.voxels)
@@ -81,7 +82,7 @@ def gather(config: TrialConfig, *, count: int) -> SheetData:
 
 
 def _sorted(run: NDArray[np.float32], roi: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Return BOLD [T,V] in standard deviations, voxels by ROI and then by what they have in common."""
+    """Return BOLD [T,V] in standard deviations, voxels sorted by ROI, then by weight in its first component."""
     run = run / run.std(axis=0)
     common = np.zeros(run.shape[1])
     for index in np.unique(roi):
@@ -90,7 +91,7 @@ def _sorted(run: NDArray[np.float32], roi: NDArray[np.int16]) -> NDArray[np.floa
 
 
 def draw_sheet(view: SheetData, path: Path) -> None:
-    """Write the still sheet: a row per clip with its frames, caption and fMRI, and below the first run's BOLD."""
+    """Write the picture: a row per clip with its frames, caption and fMRI, and the BOLD of the first run below."""
     rows, frames = view.clips.shape[:2]
     width, course = 15.0, 3.2 if view.course is not None else 0.1
     tall = 0.55 + 0.62 * width / frames  # a row holds its caption and its frames, which are square
@@ -104,9 +105,9 @@ def draw_sheet(view: SheetData, path: Path) -> None:
         caption = textwrap.shorten(view.captions[row], 110, placeholder=" ...")
         figure.text(0.02, top - 0.16 / height, f"“{caption}”", color=_INK, size=12, va="center", parse_math=False)
         figure.text(0.655, top - 0.16 / height, view.labels[row], color=_FAINT, size=10, va="center", parse_math=False)
-        low, room = top - (tall - 0.23) / height, (tall - 0.55) / height
-        _frames(figure.add_axes((0.02, low, 0.62, room)), view.clips[row])
-        _strips(figure.add_axes((0.70, low, 0.28, room)), view, row)
+        bottom, axes_height = top - (tall - 0.23) / height, (tall - 0.55) / height
+        _frames(figure.add_axes((0.02, bottom, 0.62, axes_height)), view.clips[row])
+        _strips(figure.add_axes((0.70, bottom, 0.28, axes_height)), view, row)
     if view.course is not None:
         _course(figure.add_axes((0.07, 0.55 / height, 0.91, (course - 1.0) / height)), view)
     figure.savefig(path)
@@ -132,7 +133,7 @@ def _strips(axes: Axes, view: SheetData, row: int) -> None:
 
 
 def _course(axes: Axes, view: SheetData) -> None:
-    """Draw the first run's BOLD: time to the right, voxels downwards, sorted by ROI."""
+    """Draw the BOLD of the first run: time to the right, voxels downwards, sorted by ROI."""
     assert view.course is not None
     volumes, voxels = view.course.shape
     extent = (0.0, volumes * view.tr, voxels, 0)
@@ -143,7 +144,7 @@ def _course(axes: Axes, view: SheetData) -> None:
         axes.axhline(edge, color=_PAPER, linewidth=1.5)
     axes.plot(view.onsets * view.tr, np.zeros(len(view.onsets)), "v", color=_INK, markersize=6, clip_on=False)
     axes.set_xlabel("seconds into the first run", color=_INK, size=9)
-    axes.set_title("BOLD of every voxel; a mark where a clip begins", color=_INK, size=10, loc="left", pad=8)
+    axes.set_title("BOLD of every voxel; marks show where clips begin", color=_INK, size=10, loc="left", pad=8)
     axes.tick_params(axis="x", labelsize=8, colors=_INK)
     _bare(axes)
 
@@ -155,28 +156,28 @@ def _bare(axes: Axes) -> None:
 
 
 def draw_motion(view: SheetData, path: Path) -> None:
-    """Write an animation of the clips side by side, each above its caption and its fMRI; two seconds, repeated."""
+    """Write an animation of the clips side by side, with fMRI and caption below each; two seconds, repeated."""
     columns, side = min(3, len(view.clips)), 176
     font, cell = ImageFont.load_default(13), (side + 24, side + 118)
     rows = -(-len(view.clips) // columns)
     still = Image.new("RGB", (columns * cell[0], rows * cell[1]), _PAPER)
-    places = [(12 + index % columns * cell[0], 12 + index // columns * cell[1]) for index in range(len(view.clips))]
-    for index, (left, top) in enumerate(places):
+    corners = [(12 + index % columns * cell[0], 12 + index // columns * cell[1]) for index in range(len(view.clips))]
+    for index, (left, top) in enumerate(corners):
         text = textwrap.fill(textwrap.shorten(view.captions[index], 84, placeholder=" ..."), 28)
         ImageDraw.Draw(still).multiline_text((left, top + side + 44), text, fill=_INK, font=font, spacing=2)
         still.paste(_barcode(view, index).resize((side, 36), Image.Resampling.NEAREST), (left, top + side + 4))
     pictures = []
     for frame in range(view.clips.shape[1]):
         picture = still.copy()
-        for clip, place in zip(view.clips, places, strict=True):
-            picture.paste(Image.fromarray(clip[frame]).resize((side, side), Image.Resampling.BICUBIC), place)
+        for clip, corner in zip(view.clips, corners, strict=True):
+            picture.paste(Image.fromarray(clip[frame]).resize((side, side), Image.Resampling.BICUBIC), corner)
         pictures.append(picture)
     duration = round(2000 / len(pictures))
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
 
 
 def _barcode(view: SheetData, row: int) -> Image.Image:
-    """Return one clip's fMRI as pixels: a line per ROI, a column per voxel."""
+    """Return the fMRI of one clip as an image: a line per ROI, a column per voxel."""
     width = min(values.shape[1] for values in view.strips.values())
     values = np.stack([strip[row, :width] for strip in view.strips.values()])
     coloured = matplotlib.colormaps[_COLOURS](values / (2 * _RANGE) + 0.5, bytes=True)

@@ -1,6 +1,6 @@
 """The figures of a study: Optuna's plots of its points, as plotly figures.
 
-Optuna draws completed trials alone; points that were stopped early or failed are added to history and slices.
+Optuna draws only completed trials. Points that were stopped early or failed are added to history and slices.
 """
 
 import datetime
@@ -19,16 +19,16 @@ from platform.record.results import Result, controls
 from trainables.metrics.registry import Metric
 
 ENOUGH = 4
-"""Completed points below which no importance is computed: it compares the better ones with all."""
+"""The smallest number of completed points for which importance is computed: it compares the best points with all."""
 _BEST = 5
-"""Optuna's advice for the smallest number of best points to compare."""
+"""The smallest number of best points that Optuna recommends for the comparison."""
 _PAIRED = 3
-"""So many of the most important fields are drawn against each other: panels of more are too small to read."""
+"""The number of most important fields that are drawn in pairs: more panels are too small to read."""
 
 
 @dataclass(frozen=True)
 class StudyFigure:
-    """One figure and what it is called."""
+    """One figure with its name and title."""
 
     name: str
     """Stem of its file."""
@@ -37,7 +37,7 @@ class StudyFigure:
 
 
 def draw_plots(data: StudyData) -> Iterator[StudyFigure]:
-    """Yield every figure that says something: none of a single point, or of fields that never vary."""
+    """Yield the figures. A single point or fields that never vary give none."""
     with quiet():
         for target in data.targets:
             suffix = f".{target.name}" if len(data.targets) > 1 else ""
@@ -50,9 +50,9 @@ def draw_plots(data: StudyData) -> Iterator[StudyFigure]:
 
 
 def importances(data: StudyData, target: Metric) -> dict[str, float]:
-    """Return each field's share in what tells the best points from all (PED-ANOVA), conditional fields included.
+    """Return each field's share of the importance (PED-ANOVA: best points against all), with conditional fields.
 
-    Empty for fewer than `ENOUGH` points, and for fewer than two fields that vary: a single one has all of it.
+    Empty for fewer than `ENOUGH` points, and for fewer than two fields that vary: a single one has the whole share.
     Source: Watanabe et al. 2023, https://arxiv.org/abs/2304.10255; conditional fields: https://arxiv.org/abs/2601.20800.
     """
     study, names = _completed(data, target)
@@ -64,7 +64,7 @@ def importances(data: StudyData, target: Metric) -> dict[str, float]:
 
 
 def too_few(data: StudyData, target: Metric) -> str | None:
-    """Return why `importances` has too few points for `target`; None if they are enough."""
+    """Return why there are too few points for `importances`; None if there are enough."""
     count = len(_completed_points(data, target))
     return f"Parameter importance needs {ENOUGH} completed points; there are {count}." if count < ENOUGH else None
 
@@ -91,8 +91,8 @@ def _importance(data: StudyData, target: Metric) -> Figure | None:
 
 def _slices(data: StudyData, target: Metric) -> Figure | None:
     study = _study(data, [target], data.points)
-    drawn = {name for trial in study.get_trials(states=[TrialState.COMPLETE]) for name in trial.params}
-    names = [name for name in data.varying(data.valued([target])) if name in drawn]
+    fields = {name for trial in study.get_trials(states=[TrialState.COMPLETE]) for name in trial.params}
+    names = [name for name in data.varying(data.valued([target])) if name in fields]
     if not names:
         return None
     slices = {name: visualization.plot_slice(study, [name], target_name=with_goal(target)) for name in names}
@@ -158,7 +158,7 @@ def _completed_points(data: StudyData, target: Metric) -> list[Result]:
 
 
 def _completed(data: StudyData, target: Metric) -> tuple[optuna.Study, list[str]]:
-    """Return the study of the points that completed, and the fields that vary among them."""
+    """Return an Optuna study of the completed points, and the fields that vary among them."""
     points = _completed_points(data, target)
     return _study(data, [target], points), data.varying(points)
 
@@ -173,7 +173,8 @@ def _study(
 ) -> optuna.Study:
     """Return an Optuna study of `results`, in their order.
 
-    With `early`, points that were stopped early are infeasible ones with their last value: Optuna tells them apart.
+    With `early`, points that were stopped early are infeasible trials with their last value, so that Optuna draws them
+    differently.
     """
     study = in_memory(targets)
     early = early and any(result.outcome == "PRUNED" for result in results)
@@ -188,10 +189,10 @@ def _study(
 
 
 def _frozen(data: StudyData, result: Result, values: Sequence[float] | None) -> FrozenTrial:
-    """Return `result` as a trial of Optuna, which completed if it has `values`."""
-    without = TrialState.FAIL if result.outcome == "COMPLETED" else STATES[str(result.outcome)]
+    """Return `result` as a trial of Optuna. Its state is COMPLETE if `values` are given."""
+    state_without_values = TrialState.FAIL if result.outcome == "COMPLETED" else STATES[str(result.outcome)]
     trial = optuna.trial.create_trial(
-        state=without if values is None else TrialState.COMPLETE,
+        state=state_without_values if values is None else TrialState.COMPLETE,
         values=values,
         params=dict(result.values),
         distributions=distributions(data.domains, result.values),

@@ -1,4 +1,4 @@
-"""What Optuna's plots leave out: the look and words of this project, controls, failed trials, the best point."""
+"""Additions to Optuna's plots: colours and labels of this project, controls, failed trials, the best point."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from platform.record.results import OUTCOME_WORDS, Result, format_value
 from trainables.metrics.registry import Metric
 
 _COLOURS = {"COMPLETED": "#3b6ea5", "PRUNED": "#8a9099", "FAILED": "#c0392b"}
-"""Told apart by colour-blind readers too; markers differ as well."""
+"""Colour-blind readers can distinguish them; the markers also differ."""
 _BEST, _CONTROL = "#e08a1e", "#4b5563"
 _SYMBOLS = {"COMPLETED": "circle", "PRUNED": "triangle-down-open", "FAILED": "x"}
 _DASHES = ("dash", "dot", "dashdot")
 SLICE_COLUMNS = 3
-"""Slices in a row."""
+"""Number of slices in a row."""
 _WIDTH = 1000
 
 
@@ -34,11 +34,11 @@ _LOOKS: Mapping[str, dict[str, Any]] = {
     "PRUNED": {"name": OUTCOME_WORDS["PRUNED"], "marker_color": _COLOURS["PRUNED"]},
     "FAIL": {"name": OUTCOME_WORDS["FAILED"], "marker_color": _COLOURS["FAILED"]},
 }
-"""Optuna's name of a trace to what it becomes."""
+"""Optuna's name of a trace to its new properties."""
 
 
 def restyle(figure: Figure, *, height: int = 420) -> Figure:
-    """Give a plot of Optuna the look and the words of this project."""
+    """Apply the colours and labels of this project to a plot of Optuna."""
     legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
     margin = {"t": 40, "r": 40, "b": 50}
     figure.update_layout(template="simple_white", title=None, width=_WIDTH, height=height, legend=legend, margin=margin)
@@ -48,9 +48,9 @@ def restyle(figure: Figure, *, height: int = 420) -> Figure:
 
 
 def finish_history(figure: Figure, points: Sequence[Result], controls: Mapping[str, float]) -> Figure:
-    """Count points from one, name them, and draw what knowing nothing scores as lines."""
+    """Count points from 1, add their names, and draw the scores of the controls as lines."""
     for completed in figure.data[:1]:  # Optuna calls it by its metric
-        completed.update(_look("COMPLETED"), hovertext=[describe(points[number]) for number in completed.x])
+        completed.update(_look("COMPLETED"), hovertext=[point_text(points[number]) for number in completed.x])
     figure.for_each_trace(lambda trace: trace.update(x=[number + 1 for number in trace.x]))
     figure.data = [trace for trace in figure.data if len(trace.x) > 0]
     for dash, (name, level) in zip(_DASHES, controls.items(), strict=False):
@@ -60,19 +60,22 @@ def finish_history(figure: Figure, points: Sequence[Result], controls: Mapping[s
 
 
 def unfinished_points(points: Sequence[Result], target: Metric, coordinates: Mapping[str, Any]) -> list[Scatter]:
-    """Return the points that Optuna leaves out, by trial at `coordinates`: those without a value beyond the worst."""
+    """Return traces of the points that Optuna does not draw, at the `coordinates` of their trials.
+
+    A point without a value is drawn beyond the worst value.
+    """
     levels = {point.trial: last_value(point, target) for point in points}
     values = [value for value in levels.values() if value is not None]
     margin = 0.07 * (max(values) - min(values))
     beyond = max(values) + margin if target.goal == "min" else min(values) - margin
-    left_out = [point for point in points if point.trial in coordinates and point.value(target) is None]
-    groups = {outcome: [point for point in left_out if point.outcome == outcome] for outcome in OUTCOME_WORDS}
+    unfinished = [point for point in points if point.trial in coordinates and point.value(target) is None]
+    groups = {outcome: [point for point in unfinished if point.outcome == outcome] for outcome in OUTCOME_WORDS}
     return [
         Scatter(
             x=[coordinates[point.trial] for point in group],
             y=[beyond if (level := levels[point.trial]) is None else level for point in group],
             mode="markers",
-            hovertext=[describe(point) + " (no value)" * (levels[point.trial] is None) for point in group],
+            hovertext=[point_text(point) + " (no value)" * (levels[point.trial] is None) for point in group],
             **_look(outcome),
         )
         for outcome, group in groups.items()
@@ -83,7 +86,7 @@ def unfinished_points(points: Sequence[Result], target: Metric, coordinates: Map
 def join_slices(
     slices: Mapping[str, Figure], points: Sequence[Result], target: Metric, *, best: Result | None
 ) -> Figure:
-    """Put Optuna's slices, by field, into rows of a few panels, with a ring around the best."""
+    """Arrange Optuna's slices, one per field, in rows of a few panels, with a ring around the best point."""
     rows = -(-len(slices) // SLICE_COLUMNS)
     columns = min(len(slices), SLICE_COLUMNS)
     grid = make_subplots(rows, columns, shared_yaxes="all", horizontal_spacing=0.04, vertical_spacing=0.3 / rows)
@@ -91,15 +94,15 @@ def join_slices(
     named: set[str] = set()
     for index, (field, figure) in enumerate(slices.items()):
         is_category = figure.layout.xaxis.type == "category"
-        held = {point.trial: point.values[field] for point in points if field in point.values}
+        field_values = {point.trial: point.values[field] for point in points if field in point.values}
         cell = {"row": 1 + index // columns, "col": 1 + index % columns}
-        dots = [*figure.data, *unfinished_points(points, target, held)]
-        if best is not None and best.trial in held:
-            place = {"x": [held[best.trial]], "y": [best.metrics[target.name]], "hovertext": describe(best)}
-            dots.append(Scatter(place, mode="markers", marker=ring, name=f"best: {best.trial}", legendgroup="best"))
+        dots = [*figure.data, *unfinished_points(points, target, field_values)]
+        if best is not None and best.trial in field_values:
+            data = {"x": [field_values[best.trial]], "y": [best.metrics[target.name]], "hovertext": point_text(best)}
+            dots.append(Scatter(data, mode="markers", marker=ring, name=f"best: {best.trial}", legendgroup="best"))
         for trace in dots:
             if trace.name == "Feasible Trial":
-                trace.hovertext = [describe(points[number]) for number in trace.marker.color]
+                trace.hovertext = [point_text(points[number]) for number in trace.marker.color]
                 trace.marker = None
             trace.update(_LOOKS.get(trace.name, {}))
             trace.x = [str(x).strip("'") for x in trace.x] if is_category else trace.x  # Optuna quotes words
@@ -112,7 +115,7 @@ def join_slices(
 
 
 def finish_parallel(figure: Figure, names: Sequence[str]) -> Figure:
-    """Write field names in full, below each other, and make the palest lines visible."""
+    """Write full field names on several lines, and make the palest lines visible."""
     figure.data = [trace for trace in figure.data if trace.mode == "lines"]  # the rest is the colour bar
     figure.update_traces(opacity=0.8)
     figure.update_traces(line_color=_COLOURS["PRUNED"], selector={"line.dash": "dot"})
@@ -124,7 +127,7 @@ def finish_parallel(figure: Figure, names: Sequence[str]) -> Figure:
 
 
 def raise_best(figure: Figure, best: Result, target: Metric) -> None:
-    """Draw the line of the best point over the others: the outermost of those that completed, on the first axis."""
+    """Draw the line of the best completed point, the outermost on the first axis, over the others."""
     lines = [
         trace for trace in figure.data if trace.line.dash == "solid" and len(trace.x) > 1 and trace.y[0] is not None
     ]
@@ -134,7 +137,7 @@ def raise_best(figure: Figure, best: Result, target: Metric) -> None:
 
 
 def finish_pairs(figure: Figure, names: Sequence[str], points: Sequence[Result]) -> Figure:
-    """Give category axes an order, and say in the legend what the colours mean."""
+    """Sort category axes, and explain the colours in the legend."""
     for number, name in enumerate(names, start=1):
         order = sorted({str(point.values[name]) for point in points if name in point.values})
         figure.update_xaxes(categoryarray=order, selector={"type": "category"}, col=number)
@@ -148,20 +151,20 @@ def finish_pairs(figure: Figure, names: Sequence[str], points: Sequence[Result])
 
 
 def finish_front(figure: Figure, points: Sequence[Result]) -> Figure:
-    """Tell the points that none beats from the others by colour and name."""
-    looks = (_look("COMPLETED"), {"name": "beaten by no other", "marker": {"color": _BEST, "size": 11}})
+    """Mark the points of the Pareto front by colour and name."""
+    looks = (_look("COMPLETED"), {"name": "Pareto front", "marker": {"color": _BEST, "size": 11}})
     for trace, look in zip(figure.data, looks, strict=True):
         shown = [points[number] for number in trace.marker.color]
         trace.marker = None
         trace.update(look, showlegend=True, text=[point.trial for point in shown])
-        trace.update(hovertext=[describe(point) for point in shown], hovertemplate="%{hovertext}<extra></extra>")
+        trace.update(hovertext=[point_text(point) for point in shown], hovertemplate="%{hovertext}<extra></extra>")
     return figure.update_traces(mode="markers+text", textposition="top right", selector=1)
 
 
 def finish_timeline(figure: Figure, trials: Sequence[Result]) -> Figure:
-    """Write the names of the trials on their rows, of up to 30."""
+    """Write the names of at most 30 trials on their rows."""
     for trace in figure.data:
-        texts = [describe(trials[row]) for row in trace.y]
+        texts = [point_text(trials[row]) for row in trace.y]
         trace.update(width=0.7, hovertext=texts, hovertemplate="%{hovertext}<extra></extra>")
     rows = list(range(0, len(trials), -(-len(trials) // 30)))
     names = [trials[row].trial for row in rows]
@@ -169,6 +172,6 @@ def finish_timeline(figure: Figure, trials: Sequence[Result]) -> Figure:
     return figure.update_xaxes(title="time (UTC)").update_layout(barmode="overlay")
 
 
-def describe(point: Result) -> str:
+def point_text(point: Result) -> str:
     """Return a trial and its values on one line."""
     return f"{point.trial}: " + ", ".join(f"{name} = {format_value(value)}" for name, value in point.values.items())

@@ -1,4 +1,4 @@
-"""The figures of a study as files: one HTML page to hover and zoom over, which needs no network, and PNG."""
+"""The figures of a study as files: one interactive HTML page, which needs no network, and PNG."""
 
 from collections.abc import Sequence
 from html import escape
@@ -15,23 +15,24 @@ _STYLE = (
 
 
 def write(data: StudyData, *, page: Path, pictures: Path) -> None:
-    """Write every figure for which there are points enough, into the HTML file `page` and into a folder as PNG."""
+    """Write every figure with enough points to the HTML file `page` and, as PNG, to the folder `pictures`."""
     figures = list(draw_plots(data))
     page.write_text(html(data, figures), encoding="utf-8")
-    for each in figures:
-        png.save(each.figure, pictures / f"{each.name}.png", title=f"{each.title}, {data.study}", subtitle=data.counts)
+    for figure in figures:
+        title = f"{figure.title}, {data.study}"
+        png.save(figure.figure, pictures / f"{figure.name}.png", title=title, subtitle=data.counts)
 
 
 def html(data: StudyData, figures: Sequence[StudyFigure]) -> str:
-    """Return the page, with plotly's script once."""
+    """Return the page, which contains plotly's script once."""
     from plotly.offline import get_plotlyjs
 
     title = escape(data.study)
     reasons = dict.fromkeys(reason for target in data.targets if (reason := too_few(data, target)) is not None)
     notes = "".join(f"<p>{escape(reason)}</p>" for reason in reasons)
     sections = "".join(
-        f"<h2>{escape(each.title)}</h2>{each.figure.to_html(full_html=False, include_plotlyjs=False)}"
-        for each in figures
+        f"<h2>{escape(figure.title)}</h2>{figure.figure.to_html(full_html=False, include_plotlyjs=False)}"
+        for figure in figures
     )
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>'
     body = f"<h1>{title}</h1><p>{data.counts}</p>{notes}{sections}"

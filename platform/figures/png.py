@@ -1,6 +1,6 @@
-"""Draws a plotly figure with Matplotlib, since plotly itself makes PNG only with a browser.
+"""Draws a plotly figure with Matplotlib, because plotly needs a browser to write PNG.
 
-It knows what the figures of a study consist of: dots, lines, horizontal bars, annotations, and one legend.
+It draws only the elements of a study's figures: dots, lines, horizontal bars, annotations, and one legend.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _DPI = 110
 _MARKERS = {"circle": "o", "circle-open": "o", "triangle-down-open": "v", "x": "X"}
 _LINES = {None: "-", "solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _LONG = 28
-"""Letters of a panel's categories above which they are turned."""
+"""Number of letters of a panel's categories above which the labels are rotated."""
 
 
 def save(figure: PlotlyFigure, path: Path, *, title: str, subtitle: str) -> None:
-    """Write `figure` under a title to `path`."""
+    """Write `figure` with a title to `path`."""
     draw_png(figure, title=title, subtitle=subtitle).savefig(path, dpi=_DPI)
 
 
 def draw_png(figure: PlotlyFigure, *, title: str, subtitle: str) -> Figure:
-    """Return what `figure` shows as a figure of Matplotlib."""
+    """Return `figure` as a figure of Matplotlib."""
     from matplotlib.figure import Figure
 
     height = figure.layout.height / _PIXELS + 0.4
@@ -59,12 +59,12 @@ def _pair(trace: Any) -> tuple[str, str]:
 
 
 def _layout(figure: PlotlyFigure, name: str) -> Any:
-    """Return the description of axis `x2`, which plotly keeps as `xaxis2`."""
+    """Return the layout of an axis such as `x2`, which plotly stores as `xaxis2`."""
     return figure.layout[f"{name[0]}axis{name[1:]}"]
 
 
 def _panels(picture: Figure, figure: PlotlyFigure) -> dict[tuple[str, str], Axes]:
-    """Return a panel for every pair of axes, in the grid in which they lie."""
+    """Return a panel for every pair of axes, arranged in their grid."""
     pairs = dict.fromkeys(map(_pair, figure.data))
     start = {name: (_layout(figure, name).domain or (0.0,))[0] for pair in pairs for name in pair}
     rows = sorted({start[y] for _, y in pairs}, reverse=True)
@@ -142,7 +142,7 @@ def _finish(panel: Axes, letter: str, layout: Any) -> None:
 
 
 def _draw_legend(picture: Figure) -> None:
-    """Put one legend below the panels, each entry once."""
+    """Draw one legend below the panels, each entry once."""
     entries: dict[str, Any] = {}
     for panel in picture.axes:
         handles, labels = panel.get_legend_handles_labels()
@@ -153,7 +153,7 @@ def _draw_legend(picture: Figure) -> None:
 
 
 def _colour(text: str | None) -> Any:
-    """Return a colour as Matplotlib writes it: plotly also has `rgb(1, 2, 3)`."""
+    """Return a colour in the form of Matplotlib: plotly also has `rgb(1, 2, 3)`."""
     if text is not None and text.startswith("rgb("):
         return tuple(float(part) / 255 for part in text[4:-1].split(","))
     return text

@@ -1,4 +1,4 @@
-"""What the figures of a study are drawn from: its points, in the order in which they ended."""
+"""The data of a study's figures: its points, in the order in which they ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,42 +22,44 @@ class StudyData:
 
     @cached_property
     def points(self) -> tuple[Result, ...]:
-        """The points that ended, in that order: the trials averaged over repeats."""
+        """The points that ended, in the order of their ends: trials averaged over repeats."""
         ended = [point for point in averaged(self.trials) if point.outcome]
         return tuple(sorted(ended, key=lambda point: (point.finished, point.trial)))
 
     @cached_property
     def best(self) -> Result | None:
-        """The best point, by the first target where there are several."""
+        """The best point, by the first target if there are several."""
         return next(iter(ranked(self.points, self.targets)), None)
 
     @property
     def counted(self) -> str:
-        """What a history counts, in words."""
+        """Label of the axis of a history: what is counted."""
         repeats = max((point.repeats for point in self.points), default=1)
         return "trials ended" if repeats == 1 else f"points ended (means of {repeats} seeds)"
 
     @property
     def counts(self) -> str:
-        """How the trials ended, in words."""
+        """The number of trials of each outcome, as text."""
         return counts_text(self.trials)
 
     def valued(self, targets: Sequence[Metric]) -> list[Result]:
-        """Return the points that have a value in all `targets`, those that were stopped early included."""
+        """Return the points with a value for all `targets`, including points that were stopped early."""
         return [point for point in self.points if all(last_value(point, target) is not None for target in targets)]
 
     def varying(self, points: Sequence[Result]) -> list[str]:
-        """Return the swept fields that take several values among `points`, in the order of the search space."""
-        taken = {name: {repr(point.values[name]) for point in points if name in point.values} for name in self.domains}
-        return [name for name, values in taken.items() if len(values) > 1]
+        """Return the swept fields with several values among `points`, in the order of the search space."""
+        values_of = {
+            name: {repr(point.values[name]) for point in points if name in point.values} for name in self.domains
+        }
+        return [name for name, values in values_of.items() if len(values) > 1]
 
 
 def last_value(point: Result, target: Metric) -> float | None:
-    """Return the result of a point that completed, the last value of one that was stopped early, else None."""
+    """Return the result of a completed point, or the last value of a point that was stopped early, or None."""
     value = point.metrics.get(target.name) if point.outcome == "PRUNED" else point.value(target)
     return value if value is not None and isfinite(value) else None
 
 
 def with_goal(target: Metric) -> str:
-    """Return the target's name and which way is better."""
+    """Return the name of the target and the direction of better values."""
     return f"{target.name} ({'lower' if target.goal == 'min' else 'higher'} is better)"

@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform.analysis.findings import Findings, by_seed
+from platform.analysis.findings import Findings, means_by_seed
 from platform.analysis.measures import Measure
 from platform.analysis.per_clip import Floats
-from platform.analysis.voxel_importance import RegionMap, bars
+from platform.analysis.voxel_importance import RegionMap, region_bars
 from platform.reporting.embedding import EmbeddingMap
 from platform.reporting.tables import TONES
 from platform.reporting.words import bracket, decimals, number
@@ -136,7 +136,7 @@ def _effect(drawing: Drawing, row: _Effect, axis: Scale, middle: float) -> None:
 def _pairs(findings: Findings, measure: Measure) -> Drawing:
     """Draw each seed of each condition as a dot, connected with the baseline of the same seed."""
     drawing = Drawing(f"Seeds in {measure.title}", WIDTH)
-    tied = {name: _ties(*by_seed(findings.tables[measure.name], name)) for name in findings.conditions}
+    tied = {name: _ties(*means_by_seed(findings.tables[measure.name], name)) for name in findings.conditions}
     tied = {name: pairs for name, pairs in tied.items() if pairs}
     shown = dict(list(tied.items())[:CHART_ROWS])
     if not shown:
@@ -176,7 +176,7 @@ def _regions(region_map: RegionMap) -> Drawing:
         subtitle = "no planted regions to compare with"
     _title(drawing, region_map.title, subtitle)
     axis = Scale(0.0, 1.0, 64, _RIGHT)
-    for index, (region, share, planted) in enumerate(bars(region_map)):
+    for index, (region, share, planted) in enumerate(region_bars(region_map)):
         top = _HEAD + 22 * index
         drawing.text(_LEFT, top + 10, region, "label")
         if planted is not None:

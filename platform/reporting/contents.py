@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from platform.analysis.collect import AblationResult
-from platform.analysis.findings import Findings, find
+from platform.analysis.findings import Findings, analyse
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
 from platform.reporting.cost import cost_table, costs, trial_table
@@ -72,7 +72,7 @@ def build_report(result: AblationResult, *, store: str) -> AblationReport:
     Raises:
         UserError: The study was registered with a metric that this version does not have.
     """
-    findings = find(result)
+    findings = analyse(result)
     maps = region_maps(result)
     published = agreements(findings)
     embedded = embedding_maps(result)

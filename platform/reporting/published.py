@@ -9,8 +9,8 @@ from typing import Literal
 
 from scipy import stats
 
-from platform.analysis.findings import Estimated, Findings
-from platform.analysis.measures import Measure, measure
+from platform.analysis.findings import Findings, MeanInterval
+from platform.analysis.measures import Measure, measure_named
 from platform.reporting.words import DASH, counted, decimals, number
 from platform.study.ablation_checks import PUBLISHED
 from platform.study.design import BASELINE, Published
@@ -113,7 +113,7 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
             )
 
 
-def _direction(published: float, reference: str, ours: Estimated | None) -> Direction:
+def _direction(published: float, reference: str, ours: MeanInterval | None) -> Direction:
     if reference == "" or ours is None or published == float(reference):
         return ""
     if not ours.excludes_zero:
@@ -132,7 +132,7 @@ def _ranking(cells: Sequence[ReproducedValue]) -> Ranking | None:
 def published_table(agreement: Agreement, findings: Findings) -> Grid:
     """Return the comparison with one published table: one row per condition, one column per metric."""
     table = agreement.published
-    metrics = [measure(name) for name in dict.fromkeys(cell.metric for cell in agreement.cells)]
+    metrics = [measure_named(name) for name in dict.fromkeys(cell.metric for cell in agreement.cells)]
     cells = {(cell.condition, cell.metric): cell for cell in agreement.cells}
     rows = []
     for condition in dict.fromkeys(cell.condition for cell in agreement.cells):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from platform.analysis.findings import Estimated, Findings
+from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure
 from platform.record.results import error_line
 from platform.reporting.sentences import condition_label
@@ -71,7 +71,7 @@ def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes
     return Grid(title, ("condition", *(measure.heading for measure in measures)), tuple(rows), notes)
 
 
-def _mean(mean: Estimated | None, *, tone: Tone = "quiet") -> Cell:
+def _mean(mean: MeanInterval | None, *, tone: Tone = "quiet") -> Cell:
     if mean is None or not math.isfinite(mean.value):
         return Cell(DASH, tone="quiet")
     places = decimals(mean.low, mean.high, of=mean.value)

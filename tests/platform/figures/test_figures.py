@@ -188,8 +188,8 @@ def test_importance_is_not_asked_of_a_field_alone_nor_of_few_points() -> None:
 def test_several_targets_have_a_front_and_a_history_each() -> None:
     figures = drawn(data_of("motion.rollout_mse", "structure.latent_mse", trials=8))
     assert {"history.motion.rollout_mse", "history.structure.latent_mse", "pareto", "parallel"} <= set(figures)
-    assert "beaten by no other" in legend(figures["pareto"])
-    (front,) = traces(figures["pareto"], "beaten by no other")
+    assert "Pareto front" in legend(figures["pareto"])
+    (front,) = traces(figures["pareto"], "Pareto front")
     assert front.text
     assert figures["pareto"].layout.yaxis.title.text == "structure.latent_mse (lower is better)"
     names = [text.replace("<br>", "") for text in figures["parallel"].layout.xaxis.ticktext]

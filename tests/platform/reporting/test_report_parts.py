@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from platform.analysis.collect import collect_ablation
-from platform.analysis.findings import Findings, find
-from platform.analysis.measures import find_measure, measure
+from platform.analysis.findings import Findings, analyse
+from platform.analysis.measures import find_measure, measure_named
 from platform.analysis.voxel_importance import agreement_by_chance
 from platform.record.results import error_line
 from platform.reporting.charts import figures
@@ -36,7 +36,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     store, folder = MemoryStore(), tmp_path_factory.mktemp("parts")
     effects = {"wo_semantic": {}, "wo_structure": {SSIM: 0.1}, "wo_motion": {EPE: 0.4}, "renamed": {}}
     write_study(store, folder, MadeUp(seeds=7, clips=9, effects=effects, family=(("wo_motion", EPE),)))
-    return find(collect_ablation(store, STUDY, cache=folder / "cache"))
+    return analyse(collect_ablation(store, STUDY, cache=folder / "cache"))
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_conditions_begin_sentences() -> None:
 
 
 def test_metrics_have_titles_units_and_chance() -> None:
-    assert measure(EPE).heading == "EPE (px) ↓"
-    assert measure("evaluate.test_two_way_i").chance == "0.75"
-    assert measure("evaluate.ssim").title == "SSIM (validation)"
-    assert measure("motion.test_rollout_mse").chance == "", "the mean latent has a row of its own"
-    assert measure("evaluate.test_shuffle_p_epe").chance == "0.5"
-    assert measure("evaluate.test_shuffle_p_epe").heading == "P of shuffled order by EPE ↓"
+    assert measure_named(EPE).heading == "EPE (px) ↓"
+    assert measure_named("evaluate.test_two_way_i").chance == "0.75"
+    assert measure_named("evaluate.ssim").title == "SSIM (validation)"
+    assert measure_named("motion.test_rollout_mse").chance == "", "the mean latent has a row of its own"
+    assert measure_named("evaluate.test_shuffle_p_epe").chance == "0.5"
+    assert measure_named("evaluate.test_shuffle_p_epe").heading == "P of shuffled order by EPE ↓"
     assert find_measure("semantic.no_such_thing") is None
 
 
@@ -87,9 +87,9 @@ def test_clips_that_are_left_out_of_a_mean_are_counted(findings: Findings) -> No
     values = findings.tables[SSIM]
     assert values.undefined_clips == 0
     assert not any("left out" in note for note in main_table(findings).notes)
-    row = values.arms["renamed"].copy()
+    row = values.by_condition["renamed"].copy()
     row[0, 1, :2] = row[0, 2, 1:3] = row[0, 3, :] = math.nan  # the last one is a trial that failed
-    gaps = replace(values, arms={**values.arms, "renamed": row})
+    gaps = replace(values, by_condition={**values.by_condition, "renamed": row})
     notes = main_table(replace(findings, tables={**findings.tables, SSIM: gaps})).notes
     assert notes[-1].endswith("are excluded from the mean of a row: SSIM up to 3 of 9.")
 
@@ -113,7 +113,7 @@ def test_a_long_name_and_its_figures_do_not_lie_on_each_other(tmp_path: Path, na
     store = MemoryStore()
     made = MadeUp(seeds=3, clips=4, effects={name: {EPE: 0.4}}, family=((name, EPE),), published=False)
     write_study(store, tmp_path, made)
-    drawn = figures(find(collect_ablation(store, STUDY, cache=tmp_path / "cache")), (), ())["effects"]
+    drawn = figures(analyse(collect_ablation(store, STUDY, cache=tmp_path / "cache")), (), ())["effects"]
     texts = [text for panel in drawn for text in ET.fromstring(panel.svg()).iter("text")]
     places = {kind: {float(text.attrib["y"]) for text in texts if text.attrib["class"] == kind} for kind in ROW}
     together = places["label"] & places["value"]
@@ -152,13 +152,15 @@ def test_outside_the_family_nothing_is_adjusted_or_starred(findings: Findings) -
     one = findings.comparisons["wo_structure", SSIM]
     assert not findings.is_declared(("wo_structure", SSIM))
     assert (one.stars, one.p_holm, one.verdict) == ("", None, "better")
-    assert "improves by 0.1" in sentence(one, measure(SSIM))
-    assert "p (not adjusted) = 0.016, 7 seeds, 9 clips" in sentence(one, measure(SSIM))
+    assert "improves by 0.1" in sentence(one, measure_named(SSIM))
+    assert "p (not adjusted) = 0.016, 7 seeds, 9 clips" in sentence(one, measure_named(SSIM))
 
 
 def test_inconclusive_is_not_called_no_difference(findings: Findings) -> None:
     one = replace(findings.declared[0], verdict="inconclusive", p_holm=0.2, smallest_p=0.001)
-    assert sentence(one, measure(EPE)).endswith("This is inconclusive; it does not show that there is no difference.")
+    assert sentence(one, measure_named(EPE)).endswith(
+        "This is inconclusive; it does not show that there is no difference."
+    )
 
 
 def test_a_shared_stage_run_is_counted_once(findings: Findings) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from platform.analysis.measures import measure
+from platform.analysis.measures import measure_named
 from platform.study.design import BASELINE, DeclaredComparison, Design
 from tests.platform.noop_ablations import NOOP, build, complaints
 from trainables.metrics.registry import METRICS, known_metrics, metric_named
@@ -229,7 +229,7 @@ def test_what_is_measured_on_validation_clips_is_measured_on_test_clips_too(name
     tested = name.replace(".", ".test_")
     assert metric_named(tested) == replace(METRICS[name], name=tested)
     assert tested in known_metrics()
-    assert measure(name).title == f"{measure(tested).title} (validation)"
+    assert measure_named(name).title == f"{measure_named(tested).title} (validation)"
 
 
 @pytest.mark.parametrize("name", ["motion.test_loss", "noop.test_value", "importance.test_semantic_gradient_voxels"])
