@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,16 +18,30 @@ class Circumstance:
 CIRCUMSTANCE = Circumstance()
 
 
+@dataclass(frozen=True)
+class SINCE:
+    """Marks, in `Annotated[type, SINCE(default)]`, a field that was added after results had been stored.
+
+    At this default, which stands for what was done before there was the field, it is left out of the identity: stored
+    results stay valid. The field's own default may change later; the marked one may not.
+    """
+
+    default: Any
+
+
 def identity_fields(model: BaseModel) -> dict[str, Any]:
     """Return the fields of `model` that decide its result, as plain JSON values, nested models included."""
     fields: dict[str, Any] = {}
     plain = model.model_dump(mode="json")
     for name, info in type(model).model_fields.items():
-        if any(isinstance(mark, Circumstance) for mark in info.metadata):
-            continue
         value = getattr(model, name)
-        fields[name] = identity_fields(value) if isinstance(value, BaseModel) else plain[name]
+        if not any(_leaves_out(mark, value) for mark in info.metadata):
+            fields[name] = identity_fields(value) if isinstance(value, BaseModel) else plain[name]
     return fields
+
+
+def _leaves_out(mark: object, value: object) -> bool:
+    return isinstance(mark, Circumstance) or (isinstance(mark, SINCE) and value == mark.default)
 
 
 def canonical(value: Any) -> str:

@@ -8,7 +8,7 @@ from trainables.config.base import Config
 from trainables.config.trial import resolve
 from trainables.config.video import GeneratorConfig
 from trainables.graph import STAGES, stage_runs
-from trainables.identity import CIRCUMSTANCE, canonical, digest, identity_fields
+from trainables.identity import CIRCUMSTANCE, SINCE, canonical, digest, identity_fields
 
 GOLDEN = {
     "phantom": {
@@ -100,6 +100,20 @@ def test_marked_fields_are_left_out_at_any_depth() -> None:
         rate: float = 0.5
 
     assert identity_fields(Outer()) == {"inner": {"kept": 1}, "rate": 0.5}
+
+
+def test_a_field_that_is_added_with_its_old_meaning_changes_no_identity() -> None:
+    class Before(Config):
+        rate: float = 0.5
+
+    class After(Config):
+        rate: float = 0.5
+        window: Annotated[tuple[int, ...], SINCE((0,))] = (0,)
+        kind: Annotated[str, SINCE("mlp")] = "ridge"
+
+    assert identity_fields(After(kind="mlp")) == identity_fields(Before())
+    assert identity_fields(After()) == {"rate": 0.5, "kind": "ridge"}, "the new default is not what was done before"
+    assert identity_fields(After(window=(1, 2), kind="mlp")) == {"rate": 0.5, "window": [1, 2]}
 
 
 def test_digest_does_not_depend_on_the_order_of_keys() -> None:
