@@ -23,6 +23,8 @@ MODULES = (
     "trainables.metrics.pixels",
     "trainables.metrics.registry",
     "trainables.metrics.retrieval",
+    "trainables.preparation.filtering",
+    "trainables.preparation.series",
 )
 """Modules with examples. Add a module here when its docstrings get one."""
 

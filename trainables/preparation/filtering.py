@@ -1,0 +1,179 @@
+"""Takes drift, confounds and the mean out of a run in one projection, and standardises it, block by block.
+
+Doing it in steps would bring back noise that an earlier step removed (Lindquist et al. 2019, doi 10.1002/hbm.24528).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.preparation.series import BLOCK, Floats, Series, blocks
+
+Trend = Literal["polynomial", "cosine", "none"]
+
+HIGH_PASS_HZ = 0.008
+"""Of the cosines, as in fMRIPrep and nilearn."""
+_SECONDS_PER_DEGREE = 150.0
+_FLAT = 1e-6
+"""A column whose residual is below this fraction of its largest value is constant up to rounding."""
+_DEPENDENT = 1e-7
+"""A regressor with less than this share of its length left beside the others adds nothing."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Columns of one run after cleaning."""
+
+    values: Floats
+    """[volumes, columns]; zeros in columns that are constant or not finite."""
+    constant: NDArray[np.bool_]
+    """Columns that hold nothing beside what was removed, [columns]."""
+    not_finite: NDArray[np.bool_]
+    """Columns with NaN or infinite values, [columns]."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What is removed from a run, as an orthonormal basis over the volumes that count."""
+
+    basis: Floats
+    """[volumes that count, regressors]; the mean is among them."""
+    kept: NDArray[np.bool_]
+    """Volumes that count, [volumes]. The others are filled from their neighbours in time afterwards."""
+    regressors: int
+    """Number of independent regressors, the mean included."""
+
+    def clean(self, values: Floats, *, standardise: bool = True, ddof: int = 1) -> Cleaned:
+        """Return the residual of `values` [volumes, columns], with a standard deviation of 1.
+
+        Args:
+            values: one block of a run; float32.
+            standardise: divide by the standard deviation of the residual.
+            ddof: 1 as in MATLAB, and in nilearn's `zscore_sample`; 0 as in NumPy.
+        """
+        columns = np.ascontiguousarray(values.T, np.float32)
+        not_finite = np.asarray(~np.isfinite(columns).all(axis=1))
+        columns[not_finite] = 0.0
+        size = np.abs(columns).max(axis=1, initial=0.0)
+        residual = self._residual(columns)
+        spread = residual.std(axis=1, ddof=ddof, dtype=np.float32)
+        constant = (spread <= _FLAT * size) & ~not_finite
+        residual[constant | not_finite] = 0.0
+        if standardise:
+            residual /= np.where(constant | not_finite, np.float32(1), spread)[:, None]
+        return Cleaned(self._filled(residual).T, constant, not_finite)
+
+    def _residual(self, columns: Floats) -> Floats:
+        residual = columns if self.kept.all() else columns[:, self.kept]
+        # The mean of raw BOLD is a hundred times its spread: without it float32 is as good as float64 here.
+        centred: Floats = residual - residual.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+        centred -= (centred @ self.basis) @ self.basis.T
+        return centred
+
+    def _filled(self, residual: Floats) -> Floats:
+        if self.kept.all():
+            return residual
+        times, kept = np.arange(len(self.kept)), np.flatnonzero(self.kept)
+        right = np.searchsorted(kept, times).clip(1, len(kept) - 1) if len(kept) > 1 else np.zeros(len(times), int)
+        left = np.maximum(right - 1, 0)
+        span = np.maximum(kept[right] - kept[left], 1)
+        share = ((times - kept[left]) / span).clip(0, 1).astype(np.float32)
+        filled: Floats = residual[:, left] * (1 - share) + residual[:, right] * share
+        return filled
+
+
+def trend_regressors(volumes: int, tr: float, *, trend: Trend = "polynomial") -> NDArray[np.float64]:
+    """Return regressors for slow drift, [volumes, regressors], the mean first.
+
+    `polynomial` has degree 1 + duration / 150 s, as AFNI has it; `cosine` all cosines slower than 0.008 Hz, as SPM,
+    fMRIPrep and nilearn have them; `none` only the mean.
+
+    Examples:
+        >>> trend_regressors(240, 2.0).shape
+        (240, 5)
+    """
+    if trend == "none":
+        return np.ones((volumes, 1))
+    if trend == "cosine":
+        count = min(int(np.floor(2 * volumes * HIGH_PASS_HZ * tr)), volumes - 1)
+        phase = np.pi * (np.arange(volumes)[:, None] + 0.5) / volumes
+        return np.cos(phase * np.arange(count + 1))
+    degree = min(1 + int(volumes * tr / _SECONDS_PER_DEGREE), volumes - 1)
+    return np.asarray(np.polynomial.legendre.legvander(np.linspace(-1.0, 1.0, volumes), degree), np.float64)
+
+
+def make_projection(
+    volumes: int,
+    tr: float,
+    *,
+    trend: Trend = "polynomial",
+    confounds: NDArray[np.float64] | None = None,
+    kept: NDArray[np.bool_] | None = None,
+) -> Projection:
+    """Return the projection that removes mean, drift and confounds of one run at once.
+
+    Args:
+        volumes: of the run, after trimming.
+        tr: seconds per volume.
+        trend: see `trend_regressors`.
+        confounds: [volumes, regressors], finite.
+        kept: volumes that count; the others neither shape the fit nor keep their values. None keeps all.
+
+    Raises:
+        ValueError: Nothing would be left: as many regressors as volumes that count.
+    """
+    kept = np.ones(volumes, bool) if kept is None else kept
+    regressors = trend_regressors(volumes, tr, trend=trend)
+    if confounds is not None:
+        regressors = np.concatenate([regressors, confounds], axis=1)
+    basis = _orthonormal(regressors[kept])
+    if basis.shape[1] >= kept.sum():
+        raise ValueError(f"{basis.shape[1]} regressors for {kept.sum()} volumes leave nothing; use fewer confounds")
+    return Projection(basis.astype(np.float32), kept, basis.shape[1])
+
+
+def _orthonormal(regressors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an orthonormal basis of the space that the columns span; columns that depend on others add nothing."""
+    from scipy.linalg import qr
+
+    centred = regressors.copy()
+    centred[:, 1:] -= centred[:, 1:].mean(axis=0)  # the mean is column 0
+    length = np.linalg.norm(centred, axis=0)
+    scaled = centred / np.where(length > _DEPENDENT * np.linalg.norm(regressors, axis=0), length, np.inf)
+    basis, triangle, _ = qr(scaled, mode="economic", pivoting=True)
+    return np.asarray(basis[:, np.abs(np.diag(triangle)) > _DEPENDENT])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be cleaned: its file, the volumes that are kept, and what is removed."""
+
+    series: Series
+    volumes: slice
+    """Kept volumes, after trimming."""
+    projection: Projection
+
+    def clean(self, columns: slice) -> Cleaned:
+        """Return a block, read and cleaned."""
+        return self.projection.clean(self.series.read_block(columns)[self.volumes])
+
+
+def clean_blocks(run: Run, *, size: int = BLOCK) -> Iterator[tuple[slice, Cleaned]]:
+    """Yield all columns of a run, cleaned, in blocks. Only one block is in memory at a time."""
+    for block in blocks(len(run.series.axis), size=size):
+        yield block, run.clean(block)
+
+
+def mean_of_repeats(runs: Sequence[Run], columns: slice) -> Floats:
+    """Return the mean over runs that showed the same, each cleaned, [volumes, columns].
+
+    Columns that are constant or not finite in one repeat count as zeros there: see `Cleaned`.
+    """
+    total = runs[0].clean(columns).values
+    for run in runs[1:]:
+        total += run.clean(columns).values
+    total /= np.float32(len(runs))
+    return total
