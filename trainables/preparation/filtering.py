@@ -32,7 +32,7 @@ class Cleaned:
     constant: NDArray[np.bool_]
     """Columns that hold nothing beside what was removed, [columns]."""
     not_finite: NDArray[np.bool_]
-    """Columns with NaN or infinite values, [columns]."""
+    """Columns with NaN or infinite values in volumes that count, [columns]."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,21 @@ class Projection:
             standardise: divide by the standard deviation of the residual.
             ddof: 1 as in MATLAB, and in nilearn's `zscore_sample`; 0 as in NumPy.
         """
-        columns = np.ascontiguousarray(values.T, np.float32)
-        not_finite = np.asarray(~np.isfinite(columns).all(axis=1))
-        columns[not_finite] = 0.0
-        size = np.abs(columns).max(axis=1, initial=0.0)
-        residual = self._residual(columns)
-        spread = residual.std(axis=1, ddof=ddof, dtype=np.float32)
+        columns = np.array(values.T if self.kept.all() else values.T[:, self.kept], np.float32, order="C")
+        # A rough mean suffices, since the exact one is in the basis. It comes first because raw BOLD has a mean of a
+        # hundred times its spread: without it, float32 is as good as float64 here.
+        mean = columns @ np.full(columns.shape[1], 1 / columns.shape[1], np.float32)
+        not_finite = np.asarray(~np.isfinite(mean))
+        columns[not_finite] = mean[not_finite] = 0.0
+        columns -= mean[:, None]
+        size = np.abs(mean) + _root_mean_square(columns)
+        columns -= (columns @ self.basis) @ self.basis.T
+        spread = _root_mean_square(columns, ddof=ddof)
         constant = (spread <= _FLAT * size) & ~not_finite
-        residual[constant | not_finite] = 0.0
+        columns[constant | not_finite] = 0.0
         if standardise:
-            residual /= np.where(constant | not_finite, np.float32(1), spread)[:, None]
-        return Cleaned(self._filled(residual).T, constant, not_finite)
-
-    def _residual(self, columns: Floats) -> Floats:
-        residual = columns if self.kept.all() else columns[:, self.kept]
-        # The mean of raw BOLD is a hundred times its spread: without it float32 is as good as float64 here.
-        centred: Floats = residual - residual.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-        centred -= (centred @ self.basis) @ self.basis.T
-        return centred
+            columns /= np.where(constant | not_finite, np.float32(1), spread)[:, None]
+        return Cleaned(self._filled(columns).T, constant, not_finite)
 
     def _filled(self, residual: Floats) -> Floats:
         if self.kept.all():
@@ -83,6 +80,12 @@ class Projection:
         share = ((times - kept[left]) / span).clip(0, 1).astype(np.float32)
         filled: Floats = residual[:, left] * (1 - share) + residual[:, right] * share
         return filled
+
+
+def _root_mean_square(columns: Floats, *, ddof: int = 0) -> Floats:
+    """Return the standard deviation of columns without a mean, [columns, volumes] to [columns]."""
+    squares = np.einsum("ij,ij->i", columns, columns)
+    return np.asarray(np.sqrt(squares / np.float32(max(columns.shape[1] - ddof, 1))), np.float32)
 
 
 def trend_regressors(volumes: int, tr: float, *, trend: Trend = "polynomial") -> NDArray[np.float64]:
