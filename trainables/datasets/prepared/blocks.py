@@ -1,0 +1,196 @@
+"""The split of a data set without one of its own: by films, runs or blocks of neighbours. And exact duplicates."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.datasets.prepared.tables import Split
+
+FEWEST = 3
+"""Groups that a split needs: training, validation and test get one at least."""
+_ADVICE = (
+    "say --split-by source (films or segments), run (scanner runs), block (neighbours in blocks of --block-clips), "
+    "or clip (only if no two clips are neighbours in a film), or give a column split"
+)
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How clips are split."""
+
+    by: Literal["auto", "given", "source", "run", "block", "clip"] = "auto"
+    validation: float = 0.1
+    """Share of the clips."""
+    test: float = 0.1
+    block_clips: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ClipPlace:
+    """What decides a clip's split."""
+
+    clip_id: str
+    source: str
+    sha256: str
+    runs: tuple[str, ...] = ()
+    """In which it is shown, over all subjects."""
+    split: Split | None = None
+    block: int | None = None
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """The split of each clip."""
+
+    split: tuple[Split, ...]
+    block: tuple[int, ...]
+    same_as: tuple[str | None, ...]
+    """An earlier clip with the same pixels."""
+    by: str
+    """How it was made, for the card."""
+    warnings: tuple[DataProblem, ...] = ()
+
+
+def split_clips(clips: Sequence[ClipPlace], rule: SplitRule) -> SplitResult:
+    """Split `clips`. Clips of one group (and exact duplicates) are always in one split.
+
+    Raises:
+        DatasetError: Only some clips have a split of their own, or there are too few groups.
+    """
+    same_as = earlier_copies(clips)
+    given = [clip.split is not None for clip in clips]
+    if any(given) and not all(given):
+        example = clips[given.index(False)].clip_id
+        what = f"{given.count(False)} of {len(clips)} clips have no split, for example {example!r}"
+        raise DatasetError(str(DataProblem("clips, column split", what, "give one to every clip, or to none")))
+    if rule.by == "given" and not all(given):
+        raise DatasetError(str(DataProblem("clips, column split", "is missing", _ADVICE)))
+    if all(given) and rule.by in ("auto", "given"):
+        return _given(clips, rule, same_as)
+    by, group = _groups(clips, rule)
+    group = _with_copies(group, clips, same_as)
+    split = _assign(group, np.ones(len(clips), bool), {"test": rule.test, "validation": rule.validation}, rule.seed)
+    return SplitResult(tuple(split), tuple(group.tolist()), same_as, by)
+
+
+def earlier_copies(clips: Sequence[ClipPlace]) -> tuple[str | None, ...]:
+    """Return for each clip an earlier one with exactly its pixels, or None."""
+    first: dict[str, str] = {}
+    return tuple(
+        None if (twin := first.setdefault(clip.sha256, clip.clip_id)) == clip.clip_id else twin for clip in clips
+    )
+
+
+def _given(clips: Sequence[ClipPlace], rule: SplitRule, same_as: tuple[str | None, ...]) -> SplitResult:
+    """Keep the data set's own split; if it has no validation clips, take whole groups of training clips for that."""
+    split: list[Split] = [clip.split for clip in clips if clip.split is not None]
+    for needed in ("train", "test"):
+        if needed not in split:
+            right = f"give split {needed!r} to some clips, or leave the column out and say --split-by"
+            raise DatasetError(str(DataProblem("clips, column split", f"no clip is {needed!r}", right)))
+    blocks = [clip.block for clip in clips]
+    own = np.array([block if block is not None else -1 for block in blocks])
+    if "validation" in split:
+        group = own if all(block is not None for block in blocks) else _numbered(clip.source for clip in clips)
+        return SplitResult(tuple(split), tuple(group.tolist()), same_as, "given")
+    by, group = _groups(clips, rule)
+    group = _with_copies(group, clips, same_as)
+    open_clips = np.array([name == "train" for name in split])
+    chosen = _assign(group, open_clips, {"validation": rule.validation}, rule.seed)
+    split = [chosen[index] if is_open else split[index] for index, is_open in enumerate(open_clips)]
+    warning = DataProblem("clips, column split", "no clip is 'validation'", f"taken from training, by {by}", False)
+    return SplitResult(tuple(split), tuple(group.tolist()), same_as, f"given; validation by {by}", (warning,))
+
+
+def _groups(clips: Sequence[ClipPlace], rule: SplitRule) -> tuple[str, NDArray[np.int64]]:
+    """Return by what clips are grouped, and the group of each."""
+    by = rule.by if rule.by not in ("auto", "given") else _automatic(clips)
+    match by:
+        case "source":
+            group = _numbered(clip.source for clip in clips)
+        case "run":
+            group = _joined(clips)
+        case "block":
+            group = _neighbours(clips, rule.block_clips)
+        case _:
+            group = np.arange(len(clips))
+    count = len(np.unique(group))
+    if count < FEWEST:
+        what = f"by {by}, {len(clips)} clips make {count} group(s); training, validation and test need {FEWEST}"
+        raise DatasetError(str(DataProblem("split", what, _ADVICE)))
+    return by, group
+
+
+def _automatic(clips: Sequence[ClipPlace]) -> str:
+    if all(clip.source for clip in clips) and len({clip.source for clip in clips}) >= FEWEST:
+        return "source"
+    if all(clip.runs for clip in clips) and len(np.unique(_joined(clips))) >= FEWEST:
+        return "run"
+    sources, runs = len({clip.source for clip in clips}), len({run for clip in clips for run in clip.runs})
+    what = f"the clips have no split, and come from {sources} source(s) and {runs} run(s)"
+    raise DatasetError(str(DataProblem("split", what, _ADVICE)))
+
+
+def _numbered(names: Iterable[str]) -> NDArray[np.int64]:
+    """Return a number for each name, in the order of their first appearance."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names])
+
+
+def _joined(clips: Sequence[ClipPlace]) -> NDArray[np.int64]:
+    """Group clips that share a run; a clip that is shown in several runs joins them. A clip never shown is alone."""
+    root: dict[str, str] = {}
+
+    def find(run: str) -> str:
+        while root.setdefault(run, run) != run:
+            run = root[run]
+        return run
+
+    for clip in clips:
+        for run in clip.runs[1:]:
+            root[find(run)] = find(clip.runs[0])
+    return _numbered(find(clip.runs[0]) if clip.runs else f"\0{clip.clip_id}" for clip in clips)
+
+
+def _neighbours(clips: Sequence[ClipPlace], size: int) -> NDArray[np.int64]:
+    """Group neighbours of one source in blocks of `size`."""
+    seen: dict[str, int] = {}
+    names = []
+    for clip in clips:
+        position = seen[clip.source] = seen.get(clip.source, -1) + 1
+        names.append(f"{clip.source}\0{position // size}")
+    return _numbered(names)
+
+
+def _with_copies(
+    group: NDArray[np.int64], clips: Sequence[ClipPlace], same_as: Sequence[str | None]
+) -> NDArray[np.int64]:
+    """Join the groups of exact duplicates."""
+    joined, of_clip = group.copy(), {clip.clip_id: index for index, clip in enumerate(clips)}
+    for index, twin in enumerate(same_as):
+        if twin is not None:
+            joined[joined == joined[index]] = joined[of_clip[twin]]
+    return _numbered(map(str, joined.tolist()))
+
+
+def _assign(
+    group: NDArray[np.int64], is_open: NDArray[np.bool_], shares: Mapping[Split, float], seed: int
+) -> list[Split]:
+    """Give whole groups to the splits of `shares` until each has its share of the open clips; the rest is training."""
+    split: list[Split] = ["train"] * len(group)
+    order = [int(number) for number in np.random.default_rng([seed, 2]).permutation(np.unique(group[is_open]))]
+    for name, share in shares.items():
+        taken, wanted = 0, share * is_open.sum()
+        while len(order) > 1 and (taken == 0 or taken + 0.5 * (group[is_open] == order[0]).sum() <= wanted):
+            members = np.nonzero((group == order.pop(0)) & is_open)[0].tolist()
+            taken += len(members)
+            for index in members:
+                split[index] = name
+    if len({split[index] for index in np.nonzero(is_open)[0].tolist()}) <= len(shares):
+        raise DatasetError(str(DataProblem("split", f"{len(np.unique(group))} group(s) are too few", _ADVICE)))
+    return split

@@ -1,0 +1,125 @@
+"""Digests of a prepared data set, and a verdict that is kept, so that planning does not read all bytes again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from trainables.config.base import Config
+from trainables.datasets.errors import DataProblem, DataReport
+from trainables.datasets.prepared.description import DESCRIPTION_FILE, FileFacts
+from trainables.datasets.prepared.tables import ClipRow
+
+CHECKS = 1
+"""Raised when `validate` checks more: verdicts that were kept before do not count any more."""
+VERDICT_FILE = ".verdict.json"
+_CARDS = ("card.md", "card.html")
+
+
+def content_files(folder: Path) -> list[str]:
+    """Return the paths of all files that are the content: without dataset.json, the cards and hidden files."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    visible = (path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
+    return sorted(path for path in visible if path not in (DESCRIPTION_FILE, *_CARDS))
+
+
+def digest_files(folder: Path, advance: Callable[[int], None] = lambda count: None) -> dict[str, FileFacts]:
+    """Return size and digest of every content file; reads all bytes, and calls `advance` with their number."""
+    facts = {}
+    for name in content_files(folder):
+        path = folder / name
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256)
+        advance(facts[name].bytes)
+    return facts
+
+
+def set_digest(files: Mapping[str, FileFacts]) -> str:
+    """Return the SHA-256 over the sorted (path, SHA-256) of `files`.
+
+    Example:
+        >>> set_digest({"clips.parquet": FileFacts(bytes=3, sha256="00")})[:16]
+        'f4b7ac7f03ed9ee9'
+    """
+    total = hashlib.sha256()
+    for path in sorted(files):
+        total.update(f"{path}\0{files[path].sha256}\n".encode())
+    return total.hexdigest()
+
+
+def clips_digest(clips: Sequence[ClipRow]) -> str:
+    """Return a digest of what the clips show, in order: independent of shards, splits and captions."""
+    return hashlib.sha256("\n".join(clip.sha256 for clip in clips).encode()).hexdigest()
+
+
+def captions_digest(clips: Sequence[ClipRow]) -> str:
+    """Return a digest of all captions, in order."""
+    texts = [[clip.caption, *clip.captions] for clip in clips]
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
+
+
+def folder_state(folder: Path) -> str:
+    """Return a digest of path, size and time of change of every content file and dataset.json: reads no content."""
+    total = hashlib.sha256()
+    for name in (DESCRIPTION_FILE, *content_files(folder)):
+        with suppress(OSError):  # a dangling link is reported by `validate`
+            status = (folder / name).stat()
+            total.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return total.hexdigest()
+
+
+class _Finding(Config):
+    where: str
+    what: str
+    right: str
+    fatal: bool
+
+
+class _Verdict(Config):
+    """What is kept of a check, as JSON."""
+
+    checks: int
+    state: str
+    digest: str
+    problems: tuple[_Finding, ...] = Field(default=())
+
+
+def kept_verdict(folder: Path) -> tuple[DataReport, str] | None:
+    """Return the report and digest of an earlier check of the same files, or None."""
+    state: str | None = None
+    for path in _verdict_paths(folder):
+        with suppress(OSError, ValidationError):
+            verdict = _Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+            state = state if state is not None else folder_state(folder)
+            if verdict.checks == CHECKS and verdict.state == state:
+                problems = (DataProblem(**finding.model_dump()) for finding in verdict.problems)
+                return DataReport(tuple(problems)), verdict.digest
+    return None
+
+
+def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
+    """Keep what a check found: beside the data, or in the user's cache folder where that cannot be written."""
+    findings = tuple(
+        _Finding(where=problem.where, what=problem.what, right=problem.right, fatal=problem.fatal)
+        for problem in report.problems
+    )
+    verdict = _Verdict(checks=CHECKS, state=folder_state(folder), digest=digest, problems=findings)
+    for path in _verdict_paths(folder):
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_name(f"{path.name}.{os.getpid()}")
+            scratch.write_text(verdict.model_dump_json(), encoding="utf-8")
+            scratch.replace(path)
+            return
+
+
+def _verdict_paths(folder: Path) -> Iterator[Path]:
+    yield folder / VERDICT_FILE
+    caches = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:32]
+    yield caches / "mindsweep" / "verdicts" / f"{name}.json"

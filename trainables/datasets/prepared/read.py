@@ -1,0 +1,147 @@
+"""Opens a prepared data set: tables are read, arrays are memory-mapped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.clips import Frames
+from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.datasets.prepared.description import Description, read_description
+from trainables.datasets.prepared.tables import (
+    ClipRow,
+    EventRow,
+    PresentationRow,
+    RunRow,
+    VoxelTable,
+    read_rows,
+    read_voxels,
+)
+
+_MAPPED = 64
+"""Files of clips that are mapped at a time."""
+
+
+def map_array(path: Path) -> NDArray[Any]:
+    """Memory-map a .npy file. Raises `DatasetError`: it is missing, no array, or shorter than its header says."""
+    right = "it must be a NumPy file (.npy) without objects"
+    try:
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except FileNotFoundError:
+        raise DatasetError(str(DataProblem(str(path), "there is no such file", right))) from None
+    except Exception as error:  # readers raise whatever they like on damaged input
+        hint = "is truncated, or a pointer of git-annex or LFS: get the data again"
+        raise DatasetError(str(DataProblem(str(path), f"cannot be read: {error}", f"{right}; if it {hint}"))) from error
+    if not isinstance(array, np.ndarray):
+        raise DatasetError(str(DataProblem(str(path), "is an archive of arrays", right)))
+    return array
+
+
+class ClipArray:
+    """All clips of a data set as one array [N, F, H, W, 3] that is read where it is indexed."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, folder: Path, rows: Sequence[ClipRow], frame_shape: tuple[int, int, int]) -> None:
+        """Describe the clips; opens no file. `frame_shape` is frames, height, width."""
+        self._places = [(folder / row.file, row.index) for row in rows]
+        self.shape = (len(rows), *frame_shape, 3)
+        self._mapped = lru_cache(maxsize=_MAPPED)(map_array)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: int | slice | NDArray[Any] | Sequence[int]) -> Frames:
+        """Return one clip [F, H, W, 3] as it lies on disk, or a copy of several [K, F, H, W, 3]."""
+        if isinstance(key, int | np.integer):
+            path, index = self._places[key]
+            array = self._mapped(path)
+            return array if index is None else array[index]
+        chosen = np.arange(len(self))[key].tolist()
+        clips = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        for place, index in enumerate(chosen):
+            clips[place] = self[index]
+        return clips
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all clips: for small data sets."""
+        return self[:].astype(dtype if dtype is not None else np.uint8, copy=False)
+
+
+@dataclass(frozen=True)
+class PreparedSubject:
+    """One brain of a prepared data set. Nothing is read until it is asked for."""
+
+    name: str
+    folder: Path
+    kind: str
+
+    @cached_property
+    def voxels(self) -> VoxelTable:
+        """Its voxel table."""
+        return read_voxels(self.folder / "voxels.parquet")
+
+    @cached_property
+    def runs(self) -> tuple[RunRow, ...]:
+        """Its runs; series only."""
+        return read_rows(self.folder / "runs.parquet", RunRow)
+
+    @cached_property
+    def events(self) -> tuple[EventRow, ...]:
+        """Its presentations of clips; series only."""
+        return read_rows(self.folder / "events.parquet", EventRow)
+
+    @cached_property
+    def rows(self) -> tuple[PresentationRow, ...]:
+        """What each row of `values` answers; rows only."""
+        return read_rows(self.folder / "rows.parquet", PresentationRow)
+
+    @property
+    def array(self) -> Path:
+        """The file of `values`."""
+        return self.folder / ("bold.npy" if self.kind == "series" else "rows.npy")
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """The fMRI, volumes or rows by voxels, memory-mapped."""
+        return map_array(self.array)
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A prepared data set."""
+
+    folder: Path
+    description: Description
+
+    @cached_property
+    def clips(self) -> tuple[ClipRow, ...]:
+        """The table of the clips."""
+        return read_rows(self.folder / "clips.parquet", ClipRow)
+
+    @cached_property
+    def frames(self) -> ClipArray:
+        """The pixels of all clips, memory-mapped."""
+        shape = self.description.clips
+        return ClipArray(self.folder, self.clips, (shape.frames, shape.height, shape.width))
+
+    @cached_property
+    def subjects(self) -> tuple[PreparedSubject, ...]:
+        """Its subjects."""
+        names = self.description.subjects
+        return tuple(PreparedSubject(name, self.folder / name, self.description.kind) for name in names)
+
+
+def open_prepared(folder: Path) -> PreparedSet:
+    """Open the data set in `folder`; reads dataset.json only. Raises `DatasetError`.
+
+    Example:
+        >>> data = open_prepared(prepared)
+        >>> data.description.kind, data.frames.shape, data.subjects[0].values.shape
+        ('rows', (12, 4, 32, 32, 3), (24, 6))
+    """
+    return PreparedSet(folder, read_description(folder))

@@ -1,0 +1,119 @@
+"""The hidden folder in which a data set is written, with notes of its finished parts, so that a kill costs one part."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.datasets.errors import DataProblem, DatasetError
+
+_PARTS, _REQUEST = ".parts", "request.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of an unfinished data set. It has the final layout, and hidden files that say what is finished."""
+
+    folder: Path
+    out: Path
+    """Where the data set will be."""
+
+    def part(self, key: str, stamp: object) -> Any:
+        """Return what `finish` kept for a part that was made of the same things, or None."""
+        try:
+            kept = json.loads(self._marker(key).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return kept["facts"] if kept["stamp"] == _plain(stamp) else None
+
+    def finish(self, key: str, stamp: object, facts: object) -> None:
+        """Note that a part is finished, after its files are written."""
+        scratch = self._marker(f"{key}.new")
+        scratch.write_text(json.dumps({"stamp": stamp, "facts": facts}), encoding="utf-8")
+        scratch.replace(self._marker(key))
+
+    def forget(self, prefix: str) -> None:
+        """Make all parts whose keys begin with `prefix` unfinished."""
+        for path in (self.folder / _PARTS).glob(f"{prefix}*.json"):
+            path.unlink()
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether any part is finished."""
+        return any((self.folder / _PARTS).glob("*.json"))
+
+    def publish(self) -> None:
+        """Turn the folder into the data set: the last step."""
+        shutil.rmtree(self.folder / _PARTS)
+        if self.out.exists():
+            self.out.rmdir()  # empty, or `open_workspace` had refused
+        self.folder.replace(self.out)
+
+    def remove(self) -> None:
+        """Delete everything that was written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _marker(self, key: str) -> Path:
+        return self.folder / _PARTS / f"{key}.json"
+
+
+def _plain(value: object) -> Any:
+    """Return `value` as JSON would give it back."""
+    return json.loads(json.dumps(value))
+
+
+@contextmanager
+def open_workspace(out: Path, request: Mapping[str, Any]) -> Iterator[Workspace]:
+    """Make the hidden folder beside `out`, or take it up again if it was left by the same request.
+
+    Raises:
+        DatasetError: `out` holds something or cannot be written, or another process is writing it.
+    """
+    right = "name a new or empty folder"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(str(DataProblem(str(out), "is not empty", right)))
+    folder = out.with_name(f".{out.name}.partial")
+    try:
+        (folder / _PARTS).mkdir(parents=True, exist_ok=True)
+        with (folder / _PARTS / ".lock").open("w") as lock:
+            _lock(lock.fileno(), out)
+            _begin(folder, request)
+            yield Workspace(folder, out)
+    except PermissionError as error:
+        raise DatasetError(str(DataProblem(str(out), f"cannot be written: {error}", right))) from error
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        what = "another process is writing this data set"
+        raise DatasetError(str(DataProblem(str(out), what, "wait for it, or name another folder"))) from None
+
+
+def _begin(folder: Path, request: Mapping[str, Any]) -> None:
+    """Keep what is there if it was asked for by the same request, else delete it."""
+    wanted = json.dumps(_plain(request), sort_keys=True)
+    path = folder / _PARTS / _REQUEST
+    if path.is_file() and path.read_text(encoding="utf-8") == wanted:
+        return
+    for entry in os.scandir(folder):
+        if entry.name != _PARTS:
+            shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
+    for marker in (folder / _PARTS).glob("*.json"):
+        marker.unlink()
+    path.write_text(wanted, encoding="utf-8")
+
+
+def file_stamp(file: str) -> list[object]:
+    """Return what changes when the file does: path, size, time of change."""
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return [file]
+    return [file, status.st_size, status.st_mtime_ns]
