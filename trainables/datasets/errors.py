@@ -6,6 +6,16 @@ from dataclasses import dataclass
 class DatasetError(ValueError):
     """A data set cannot be used as it is; the message lists everything that was found."""
 
+    problems: tuple["DataProblem", ...] = ()
+    """The same as data, where it is known."""
+
+    @classmethod
+    def of(cls, *problems: "DataProblem") -> "DatasetError":
+        """Return the error that lists `problems`."""
+        error = cls("\n".join(map(str, problems)))
+        error.problems = problems
+        return error
+
 
 @dataclass(frozen=True)
 class DataProblem:
@@ -41,7 +51,9 @@ class DataReport:
     def raise_for_errors(self) -> None:
         """Raise `DatasetError` if there is any error."""
         if self.errors:
-            raise DatasetError(f"the data set cannot be used: {len(self.errors)} error(s)\n{self}")
+            error = DatasetError(f"the data set cannot be used: {len(self.errors)} error(s)\n{self}")
+            error.problems = self.errors
+            raise error
 
     def __str__(self) -> str:
         return "\n".join(map(str, (*self.errors, *self.warnings)))

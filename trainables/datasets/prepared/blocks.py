@@ -67,9 +67,9 @@ def split_clips(clips: Sequence[ClipPlace], rule: SplitRule) -> SplitResult:
     if any(given) and not all(given):
         example = clips[given.index(False)].clip_id
         what = f"{given.count(False)} of {len(clips)} clips have no split, for example {example!r}"
-        raise DatasetError(str(DataProblem("clips, column split", what, "give one to every clip, or to none")))
+        raise DatasetError.of(DataProblem("clips, column split", what, "give one to every clip, or to none"))
     if rule.by == "given" and not all(given):
-        raise DatasetError(str(DataProblem("clips, column split", "is missing", _ADVICE)))
+        raise DatasetError.of(DataProblem("clips, column split", "is missing", _ADVICE))
     if all(given) and rule.by in ("auto", "given"):
         return _given(clips, rule, same_as)
     by, group = _groups(clips, rule)
@@ -92,7 +92,7 @@ def _given(clips: Sequence[ClipPlace], rule: SplitRule, same_as: tuple[str | Non
     for needed in ("train", "test"):
         if needed not in split:
             right = f"give split {needed!r} to some clips, or leave the column out and say --split-by"
-            raise DatasetError(str(DataProblem("clips, column split", f"no clip is {needed!r}", right)))
+            raise DatasetError.of(DataProblem("clips, column split", f"no clip is {needed!r}", right))
     blocks = [clip.block for clip in clips]
     own = np.array([block if block is not None else -1 for block in blocks])
     if "validation" in split:
@@ -122,7 +122,7 @@ def _groups(clips: Sequence[ClipPlace], rule: SplitRule) -> tuple[str, NDArray[n
     count = len(np.unique(group))
     if count < FEWEST:
         what = f"by {by}, {len(clips)} clips make {count} group(s); training, validation and test need {FEWEST}"
-        raise DatasetError(str(DataProblem("split", what, _ADVICE)))
+        raise DatasetError.of(DataProblem("split", what, _ADVICE))
     return by, group
 
 
@@ -133,7 +133,7 @@ def _automatic(clips: Sequence[ClipPlace]) -> str:
         return "run"
     sources, runs = len({clip.source for clip in clips}), len({run for clip in clips for run in clip.runs})
     what = f"the clips have no split, and come from {sources} source(s) and {runs} run(s)"
-    raise DatasetError(str(DataProblem("split", what, _ADVICE)))
+    raise DatasetError.of(DataProblem("split", what, _ADVICE))
 
 
 def _numbered(names: Iterable[str]) -> NDArray[np.int64]:
@@ -192,5 +192,5 @@ def _assign(
             for index in members:
                 split[index] = name
     if len({split[index] for index in np.nonzero(is_open)[0].tolist()}) <= len(shares):
-        raise DatasetError(str(DataProblem("split", f"{len(np.unique(group))} group(s) are too few", _ADVICE)))
+        raise DatasetError.of(DataProblem("split", f"{len(np.unique(group))} group(s) are too few", _ADVICE))
     return split

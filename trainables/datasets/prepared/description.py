@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -47,6 +47,10 @@ class LagCurve(Config):
     correlation: tuple[float, ...]
 
 
+SubjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Also the name of a folder."""
+
+
 class SetFacts(Config):
     """What the reader of a data set knows about it before anything is written."""
 
@@ -83,7 +87,7 @@ class Description(SetFacts):
     version: Literal[1] = 1
     split_by: str = "given"
     """How the split was made."""
-    subjects: tuple[str, ...]
+    subjects: tuple[SubjectName, ...]
     clips: ClipShape
     lag_curve: Mapping[str, LagCurve] = Field(default_factory=dict)
     """By subject; series only."""
@@ -101,11 +105,11 @@ def read_description(folder: Path) -> Description:
     except FileNotFoundError:
         right = "name the folder of a data set that `python -m platform.prepare` wrote (docs/data-format.md)"
         what = "there is no such file" if folder.is_dir() else "there is no such folder"
-        raise DatasetError(str(DataProblem(str(path if folder.is_dir() else folder), what, right))) from None
+        raise DatasetError.of(DataProblem(str(path if folder.is_dir() else folder), what, right)) from None
     except ValidationError as error:
         raise DatasetError("\n".join(str(_problem(path, entry)) for entry in error.errors())) from error
     except (OSError, ValueError) as error:
-        raise DatasetError(str(DataProblem(str(path), f"cannot be read: {error}", "it must be JSON"))) from error
+        raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", "it must be JSON")) from error
 
 
 def _problem(path: Path, entry: Any) -> DataProblem:

@@ -32,12 +32,12 @@ def map_array(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r")
     except FileNotFoundError:
-        raise DatasetError(str(DataProblem(str(path), "there is no such file", right))) from None
+        raise DatasetError.of(DataProblem(str(path), "there is no such file", right)) from None
     except Exception as error:  # readers raise whatever they like on damaged input
         hint = "is truncated, or a pointer of git-annex or LFS: get the data again"
-        raise DatasetError(str(DataProblem(str(path), f"cannot be read: {error}", f"{right}; if it {hint}"))) from error
+        raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", f"{right}; if it {hint}")) from error
     if not isinstance(array, np.ndarray):
-        raise DatasetError(str(DataProblem(str(path), "is an archive of arrays", right)))
+        raise DatasetError.of(DataProblem(str(path), "is an archive of arrays", right))
     return array
 
 

@@ -251,7 +251,7 @@ def read_voxels(path: Path) -> VoxelTable:
         DataReport(tuple(problems)).raise_for_errors()
     if arrow["voxel"].to_numpy().tolist() != list(range(len(arrow))):
         what, right = "column voxel is not 0, 1, 2, ...", "row v of the table must describe column v of the array"
-        raise DatasetError(str(DataProblem(str(path), what, right)))
+        raise DatasetError.of(DataProblem(str(path), what, right))
     ijk = np.stack([_indices(arrow[axis]) for axis in "ijk"], axis=1)
     vertex = _indices(arrow["vertex"])
     structure = arrow["structure"]
@@ -285,7 +285,7 @@ def _regions(arrow: Any, path: Path) -> dict[str, NDArray[np.bool_]]:
             continue
         if column.type != pa.bool_() or arrow[column.name].null_count:
             what = f"column {column.name} holds {column.type}, or empty values"
-            raise DatasetError(str(DataProblem(str(path), what, "a further column is a region: true or false")))
+            raise DatasetError.of(DataProblem(str(path), what, "a further column is a region: true or false"))
         regions[column.name] = np.asarray(arrow[column.name].to_numpy(zero_copy_only=False), dtype=np.bool_)
     return regions
 

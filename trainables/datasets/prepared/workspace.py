@@ -76,7 +76,7 @@ def open_workspace(out: Path, request: Mapping[str, Any]) -> Iterator[Workspace]
     """
     right = "name a new or empty folder"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(str(DataProblem(str(out), "is not empty", right)))
+        raise DatasetError.of(DataProblem(str(out), "is not empty", right))
     folder = out.with_name(f".{out.name}.partial")
     try:
         (folder / _PARTS).mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def open_workspace(out: Path, request: Mapping[str, Any]) -> Iterator[Workspace]
             _begin(folder, request)
             yield Workspace(folder, out)
     except PermissionError as error:
-        raise DatasetError(str(DataProblem(str(out), f"cannot be written: {error}", right))) from error
+        raise DatasetError.of(DataProblem(str(out), f"cannot be written: {error}", right)) from error
 
 
 def _lock(descriptor: int, out: Path) -> None:
@@ -93,7 +93,7 @@ def _lock(descriptor: int, out: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         what = "another process is writing this data set"
-        raise DatasetError(str(DataProblem(str(out), what, "wait for it, or name another folder"))) from None
+        raise DatasetError.of(DataProblem(str(out), what, "wait for it, or name another folder")) from None
 
 
 def _begin(folder: Path, request: Mapping[str, Any]) -> None:

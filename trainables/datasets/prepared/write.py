@@ -158,7 +158,7 @@ def _write_subject(subject: SourceSubject, kind: Kind, space: Workspace, advance
             first_row += run.volumes
             advance(recording.rows)
         if first_row == 0:
-            raise DatasetError(str(DataProblem(subject.name, "no recording can be used", "see what was excluded")))
+            raise DatasetError.of(DataProblem(subject.name, "no recording can be used", "see what was excluded"))
         file.truncate(offset + first_row * len(voxels) * 4)
         _sized(file, (first_row, len(voxels)))
     shown = _write_tables(recordings, runs, kind, folder)
@@ -233,7 +233,7 @@ def _write_recording(recording: Recording, file: IO[bytes], region: _Region, vox
         cells += block.values.size
     if cells != region.shape[0] * region.shape[1]:
         what = f"{cells} values were read, but {region.shape[0]} rows x {region.shape[1]} voxels are expected"
-        raise DatasetError(str(DataProblem(recording.file, what, "the file is shorter than its header says")))
+        raise DatasetError.of(DataProblem(recording.file, what, "the file is shorter than its header says"))
     target.flush()
     digest = hashlib.sha256()
     for start in range(0, region.shape[0], 64):
@@ -245,7 +245,7 @@ def _check_block(block: DataBlock, recording: Recording, shape: tuple[int, int],
     rows, columns = block.values.shape
     if block.first_row + rows > shape[0] or block.first_voxel + columns > shape[1]:
         what = f"holds more than {shape[0]} rows or {shape[1]} voxels"
-        raise DatasetError(str(DataProblem(recording.file, what, "the voxel table must describe every column")))
+        raise DatasetError.of(DataProblem(recording.file, what, "the voxel table must describe every column"))
     bad = ~np.isfinite(block.values)
     if bad.any():
         row, column = np.argwhere(bad)[0].tolist()
@@ -254,7 +254,7 @@ def _check_block(block: DataBlock, recording: Recording, shape: tuple[int, int],
             f"{int(bad.any(axis=0).sum())} voxel(s) hold NaN or infinite values, the first in row "
             f"{block.first_row + row}, voxel {voxel} (region {str(voxels.roi[voxel])!r})"
         )
-        raise DatasetError(str(DataProblem(recording.file, what, "remove the voxels from all runs, or the file")))
+        raise DatasetError.of(DataProblem(recording.file, what, "remove the voxels from all runs, or the file"))
 
 
 def _write_tables(
