@@ -36,6 +36,24 @@ def read_captions(path: Path, names: Sequence[str]) -> tuple[list[str], list[Dat
     return captions, [DataProblem(f"{path}, {where}", what, right) for where, what, right in problems]
 
 
+def read_caption_lists(path: Path, names: Sequence[str]) -> tuple[list[tuple[str, ...]], list[DataProblem]]:
+    """Return all captions of every clip in `names`, and what is wrong: in JSON, a clip may have a list of texts."""
+    try:
+        found = _parse(path)
+    except FileNotFoundError:
+        return [], [DataProblem(str(path), "there is no such file", FORMATS)]
+    except (ValueError, csv.Error, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
+        return [], [DataProblem(str(path), f"cannot be read: {error}", FORMATS)]
+    captions, problems = _by_name(found, names) if isinstance(found, Mapping) else _by_place(found, names)
+    lists = [tuple(texts) if isinstance(texts, list) else (texts,) for texts in captions]
+    problems += [
+        (f"caption of {name!r}", f"is {list(texts)!r}", "every clip needs texts with at least one word")
+        for name, texts in zip(names, lists, strict=False)
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts)
+    ]
+    return lists, [DataProblem(f"{path}, {where}", what, right) for where, what, right in problems]
+
+
 _Found = list[tuple[str, str, str]]
 
 
@@ -64,13 +82,13 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _by_place(found: Sequence[Any], names: Sequence[str]) -> tuple[list[str], _Found]:
+def _by_place(found: Sequence[Any], names: Sequence[str]) -> tuple[list[Any], _Found]:
     if len(found) == len(names):
         return list(found), []
     return [], [("all of it", f"{len(found)} captions for {len(names)} clips", "there must be one for each clip")]
 
 
-def _by_name(found: Mapping[str, Any], names: Sequence[str]) -> tuple[list[str], _Found]:
+def _by_name(found: Mapping[str, Any], names: Sequence[str]) -> tuple[list[Any], _Found]:
     by_stem = {name.rsplit(".", 1)[0]: name for name in names}
     known = {by_stem.get(key, key): caption for key, caption in found.items()}
     missing = [name for name in names if name not in known]

@@ -107,7 +107,7 @@ def read_description(folder: Path) -> Description:
         what = "there is no such file" if folder.is_dir() else "there is no such folder"
         raise DatasetError.of(DataProblem(str(path if folder.is_dir() else folder), what, right)) from None
     except ValidationError as error:
-        raise DatasetError("\n".join(str(_problem(path, entry)) for entry in error.errors())) from error
+        raise DatasetError.of(*(_problem(path, entry) for entry in error.errors())) from error
     except (OSError, ValueError) as error:
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", "it must be JSON")) from error
 

@@ -97,17 +97,13 @@ def kept_verdict(folder: Path) -> tuple[DataReport, str] | None:
             verdict = _Verdict.model_validate_json(path.read_text(encoding="utf-8"))
             state = state if state is not None else folder_state(folder)
             if verdict.checks == CHECKS and verdict.state == state:
-                problems = (DataProblem(**finding.model_dump()) for finding in verdict.problems)
-                return DataReport(tuple(problems)), verdict.digest
+                return DataReport(tuple(_problem(finding, folder) for finding in verdict.problems)), verdict.digest
     return None
 
 
 def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
     """Keep what a check found: beside the data, or in the user's cache folder where that cannot be written."""
-    findings = tuple(
-        _Finding(where=problem.where, what=problem.what, right=problem.right, fatal=problem.fatal)
-        for problem in report.problems
-    )
+    findings = tuple(_finding(problem, folder) for problem in report.problems)
     verdict = _Verdict(checks=CHECKS, state=folder_state(folder), digest=digest, problems=findings)
     for path in _verdict_paths(folder):
         with suppress(OSError):
@@ -116,6 +112,20 @@ def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
             scratch.write_text(verdict.model_dump_json(), encoding="utf-8")
             scratch.replace(path)
             return
+
+
+_HERE = "$DATASET"
+"""Stands for the folder, so that a verdict stays true when the folder is moved."""
+
+
+def _finding(problem: DataProblem, folder: Path) -> _Finding:
+    where = problem.where.replace(str(folder), _HERE)
+    return _Finding(where=where, what=problem.what, right=problem.right, fatal=problem.fatal)
+
+
+def _problem(finding: _Finding, folder: Path) -> DataProblem:
+    where = finding.where.replace(_HERE, str(folder))
+    return DataProblem(where, finding.what, finding.right, finding.fatal)
 
 
 def _verdict_paths(folder: Path) -> Iterator[Path]:

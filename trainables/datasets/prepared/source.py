@@ -7,6 +7,7 @@ duplicates, noise ceilings, checks, the card and resuming after a kill are done 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,3 +112,5 @@ class Source:
     """All subjects. What is wrong with one is raised by its own functions, and does not lose the others."""
     warnings: Sequence[DataProblem] = ()
     """What was noticed when it was opened."""
+    root: Path | None = None
+    """Paths of recordings are noted relative to it, so that the content does not depend on where the source lies."""

@@ -25,19 +25,26 @@ class Verdict:
     subjects: int = 0
 
 
-def validate(folder: Path, advance: Callable[[int], None] = lambda count: None) -> Verdict:
+def validate(
+    folder: Path,
+    advance: Callable[[int], None] = lambda count: None,
+    *,
+    files: Mapping[str, FileFacts] | None = None,
+) -> Verdict:
     """Check the data set in `folder`, and keep the verdict for `checked_before`.
 
     Args:
         folder: The data set.
         advance: Is called with the number of bytes that have been read; `bytes_to_read` says how many there are.
+        files: What `digest_files` returned, if it has been called before.
     """
     try:
         data = open_prepared(folder)
     except DatasetError as error:
         return Verdict(DataReport(error.problems), "")
     links = [*_dangling(folder)]
-    files = {} if links else digest_files(folder, advance)
+    if files is None:
+        files = {} if links else digest_files(folder, advance)
     problems = [*links, *_facts(data.description, folder), *_files(data.description, files, folder)]
     if not links:
         problems += _content(data, files, advance)
@@ -52,10 +59,10 @@ def checked_before(folder: Path) -> Verdict | None:
     return None if kept is None else Verdict(*kept, len(open_prepared(folder).description.subjects))
 
 
-def bytes_to_read(folder: Path) -> int:
-    """Return how many bytes `validate` reads."""
+def bytes_to_read(folder: Path) -> tuple[int, int]:
+    """Return how many bytes `digest_files` reads, and how many the other checks."""
     sizes = {name: (folder / name).stat().st_size for name in content_files(folder) if (folder / name).exists()}
-    return sum(sizes.values()) + sum(size for name, size in sizes.items() if name.endswith(".npy"))
+    return sum(sizes.values()), sum(size for name, size in sizes.items() if name.endswith(".npy"))
 
 
 def _content(

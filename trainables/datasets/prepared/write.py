@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainables.datasets.clips import ClipError, Frames
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import Kind
-from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, SourceClip, SourceSubject
+from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject
 from trainables.datasets.prepared.tables import (
     EventRow,
     PresentationRow,
@@ -117,15 +117,15 @@ class StoredSubject:
     """What was left out, and why."""
 
 
-def write_subject(subject: SourceSubject, kind: Kind, space: Workspace, advance: Advance) -> StoredSubject:
-    """Write array and tables of a subject but for its voxel table.
+def write_subject(subject: SourceSubject, source: Source, space: Workspace, advance: Advance) -> StoredSubject:
+    """Write array and tables of a subject of `source`, but for its voxel table.
 
     Raises:
         DatasetError: Its data cannot be used; nothing of it is left.
         OSError: A file cannot be read; nothing of it is left.
     """
     try:
-        return _write_subject(subject, kind, space, advance)
+        return _write_subject(subject, source, space, advance)
     except (DatasetError, OSError):
         for path in (space.folder / subject.name).glob("*"):
             path.unlink()
@@ -135,8 +135,8 @@ def write_subject(subject: SourceSubject, kind: Kind, space: Workspace, advance:
         raise
 
 
-def _write_subject(subject: SourceSubject, kind: Kind, space: Workspace, advance: Advance) -> StoredSubject:
-    voxels, recordings = subject.voxels(), subject.recordings()
+def _write_subject(subject: SourceSubject, source: Source, space: Workspace, advance: Advance) -> StoredSubject:
+    voxels, recordings, kind = subject.voxels(), subject.recordings(), source.facts.kind
     _check_recordings(recordings, kind, subject.name)
     folder = space.folder / subject.name
     folder.mkdir(exist_ok=True)
@@ -145,7 +145,7 @@ def _write_subject(subject: SourceSubject, kind: Kind, space: Workspace, advance
     with path.open("r+b" if path.exists() else "w+b") as file:
         offset = _sized(file, (0, len(voxels)))
         for number, recording in enumerate(recordings):
-            run = _run_row(recording, first_row)
+            run = _run_row(recording, first_row, source.root)
             if recording.excluded is None:
                 key, stamp = f"{subject.name}-{number:05d}", [*file_stamp(recording.file), recording.rows, len(voxels)]
                 region = _Region(path, offset, first_row, (recording.rows, len(voxels)))
@@ -186,12 +186,13 @@ def _sized(file: IO[bytes], shape: tuple[int, int]) -> int:
     return file.tell()
 
 
-def _run_row(recording: Recording, first_row: int) -> RunRow:
+def _run_row(recording: Recording, first_row: int, root: Path | None) -> RunRow:
+    file = Path(recording.file)
     return RunRow(
         run_id=recording.run_id,
         session=recording.session,
         task=recording.task,
-        file=recording.file,
+        file=file.relative_to(root).as_posix() if root is not None and file.is_relative_to(root) else file.name,
         volumes=recording.rows if recording.excluded is None else 0,
         first_row=first_row,
         tr=recording.tr,

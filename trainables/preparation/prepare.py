@@ -1,0 +1,280 @@
+"""Writes an opened source as a prepared data set: parts first, then tables, checks and digests; the rename comes last.
+
+What is wrong with clips stops everything, since all subjects share them. What is wrong with one subject leaves that
+subject out, and the data set says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.prepared.blocks import ClipPlace, SplitResult, SplitRule, split_clips
+from trainables.datasets.prepared.description import ClipShape, Description, write_description
+from trainables.datasets.prepared.digest import digest_files, set_digest
+from trainables.datasets.prepared.source import Source, SourceClip, SourceSubject
+from trainables.datasets.prepared.tables import ClipRow, Split, write_rows, write_voxels
+from trainables.datasets.prepared.validate import bytes_to_read, validate
+from trainables.datasets.prepared.workspace import Workspace, open_workspace
+from trainables.datasets.prepared.write import StoredClip, StoredSubject, write_clips, write_subject
+from trainables.preparation.options import ReaderOptions
+
+Step = Literal["clips", "fMRI", "digests", "checks"]
+Progress = Callable[[Step, int, int], None]
+"""Is called with the step, how much of it has just been done, and how much there is in all."""
+
+
+def no_progress(step: Step, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that has been written."""
+
+    folder: Path
+    description: Description
+    report: DataReport
+    """Warnings, and an error for each subject that was left out."""
+
+
+def prepare(source: Source, options: ReaderOptions, out: Path, *, progress: Progress = no_progress) -> Prepared:
+    """Write `source` to the new or empty folder `out`.
+
+    The same command continues after a kill at the last finished part.
+
+    Raises:
+        DatasetError: The data cannot be used; there is no folder `out`.
+    """
+    about = _asked(source, options, out)
+    request = {"facts": about.facts.model_dump(mode="json"), "options": options.model_dump(mode="json")}
+    with open_workspace(out, request) as space:
+        try:
+            return _prepare(about, options, space, progress)
+        except DatasetError as error:
+            if space.has_parts:
+                raise _with_hint(error, space) from error
+            space.remove()
+            raise
+
+
+def _with_hint(error: DatasetError, space: Workspace) -> DatasetError:
+    text = f"{error}\nfinished parts are kept in {space.folder}; after a repair, the same command continues with them"
+    hinted = DatasetError(text)
+    hinted.problems = error.problems
+    return hinted
+
+
+def _asked(source: Source, options: ReaderOptions, out: Path) -> Source:
+    """Return the source with what the options say about it: name, licence, and which subjects."""
+    given = {
+        "name": options.name if options.name else source.facts.name if source.facts.name else out.name,
+        "licence": options.licence if options.licence else source.facts.licence,
+        "citation": (*source.facts.citation, *options.citation),
+        "previews": options.previews if options.previews is not None else source.facts.previews,
+    }
+    names = [subject.name for subject in source.subjects]
+    unknown = [name for name in options.subjects if name not in names]
+    if unknown:
+        raise DatasetError.of(DataProblem("--subjects", f"there is no {', '.join(unknown)}", f"name of {names}"))
+    chosen = [subject for subject in source.subjects if not options.subjects or subject.name in options.subjects]
+    return replace(source, facts=source.facts.model_copy(update=given), subjects=chosen)
+
+
+def _prepare(source: Source, options: ReaderOptions, space: Workspace, progress: Progress) -> Prepared:
+    clips = [*source.clips()]
+    _check_ids(clips)
+    stored = write_clips(clips, space, lambda count: progress("clips", count, len(clips)))
+    subjects, lost = _write_subjects(source, space, progress)
+    split = _split(clips, stored, subjects, options)
+    rows, excluded = _clip_rows(clips, stored, split, options)
+    write_rows(rows, ClipRow, space.folder / "clips.parquet")
+    for subject in subjects:
+        write_voxels(subject.voxels, space.folder / subject.name / "voxels.parquet")
+    description = _described(source, stored, subjects, split.by)
+    problems = (*source.warnings, *lost, *split.warnings, *excluded)
+    return _publish(_with_defects(description, subjects, problems), problems, space, progress)
+
+
+def _check_ids(clips: Sequence[SourceClip]) -> None:
+    if not clips:
+        raise DatasetError.of(DataProblem("clips", "there are none", "name the folder that holds them"))
+    empty = [clip.clip_id for clip in clips if not clip.captions or not clip.captions[0].strip()]
+    if empty:
+        what = f"{len(empty)} clip(s) have no caption: {', '.join(empty[:5])}"
+        raise DatasetError.of(DataProblem("captions", what, "every clip needs a text"))
+    if len({clip.clip_id for clip in clips}) < len(clips):
+        raise DatasetError.of(DataProblem("clips", "two have the same name", "give every clip a name of its own"))
+
+
+def _write_subjects(
+    source: Source, space: Workspace, progress: Progress
+) -> tuple[list[StoredSubject], list[DataProblem]]:
+    """Write all subjects, and return those that could be, and why others are left out."""
+    totals, problems = _row_counts(source.subjects)
+    total, stored = sum(totals.values()), []
+    for subject in source.subjects:
+        if subject.name not in totals:
+            continue
+        try:
+            written = write_subject(subject, source, space, lambda rows: progress("fMRI", rows, total))
+            stored.append(written)
+        except (DatasetError, OSError) as error:
+            problems.append(_lost(subject, error))
+    if not stored:
+        DataReport(tuple(problems)).raise_for_errors()
+        raise DatasetError.of(DataProblem("subjects", "there are none", "name the folder that holds their fMRI"))
+    return stored, problems
+
+
+def _row_counts(subjects: Sequence[SourceSubject]) -> tuple[dict[str, int], list[DataProblem]]:
+    """Return the rows of each subject from headers alone, and which subjects cannot be opened."""
+    rows, problems = {}, []
+    for subject in subjects:
+        try:
+            rows[subject.name] = sum(recording.rows for recording in subject.recordings())
+        except (DatasetError, OSError) as error:
+            problems.append(_lost(subject, error))
+    return rows, problems
+
+
+def _lost(subject: SourceSubject, error: Exception) -> DataProblem:
+    details = error.problems if isinstance(error, DatasetError) else ()
+    text = "; ".join(f"{each.where}: {each.what}; {each.right}" for each in details) if details else str(error)
+    return DataProblem(subject.name, "is left out", text)
+
+
+def _split(
+    clips: Sequence[SourceClip],
+    stored: Sequence[StoredClip],
+    subjects: Sequence[StoredSubject],
+    options: ReaderOptions,
+) -> SplitResult:
+    runs: dict[str, set[str]] = {}
+    for subject in subjects:
+        for clip_id, run in subject.shown:
+            runs.setdefault(clip_id, set()).add(f"{subject.name} {run}")
+    places = [
+        ClipPlace(
+            clip.clip_id, clip.source, kept.sha256, tuple(sorted(runs.get(clip.clip_id, ()))), clip.split, clip.block
+        )
+        for clip, kept in zip(clips, stored, strict=True)
+    ]
+    rule = SplitRule(
+        options.split_by, options.validation_fraction, options.test_fraction, options.block_clips, options.seed
+    )
+    return split_clips(places, rule)
+
+
+def _clip_rows(
+    clips: Sequence[SourceClip], stored: Sequence[StoredClip], split: SplitResult, options: ReaderOptions
+) -> tuple[list[ClipRow], list[DataProblem]]:
+    """Return the table of clips. Copies of test clips leave the other splits, or are refused."""
+    parts = list(split.split)
+    copies = [*_leaking(stored, parts)]
+    if copies and options.duplicates == "refuse":
+        what = f"{len(copies)} clip(s) have the pixels of a test or validation clip: {_named(clips, copies)}"
+        raise DatasetError.of(DataProblem("clips", what, "remove them, or say --duplicates exclude"))
+    notes = [clip.note for clip in clips]
+    for index in copies:
+        parts[index], notes[index] = "excluded", _joined(notes[index], "excluded: same pixels as a clip held out")
+    rows = [
+        ClipRow(
+            clip_id=clip.clip_id,
+            file=kept.file,
+            index=kept.index,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            fps=clip.fps,
+            frames=kept.shape[0],
+            sha256=kept.sha256,
+            caption=clip.captions[0],
+            captions=clip.captions,
+            source=clip.source,
+            block=split.block[index],
+            split=parts[index],
+            same_as=split.same_as[index],
+            note=notes[index],
+        )
+        for index, (clip, kept) in enumerate(zip(clips, stored, strict=True))
+    ]
+    right = "left out, so that nothing of the held-out clips is learned"
+    what = f"{len(copies)} have the pixels of a test or validation clip: {_named(clips, copies)}"
+    return rows, [DataProblem("clips", what, right, fatal=False)] if copies else []
+
+
+def _leaking(stored: Sequence[StoredClip], split: Sequence[Split]) -> list[int]:
+    """Return the clips whose pixels a clip of a split that is held out more strictly has too."""
+    rank = {"train": 0, "validation": 1, "test": 2}
+    highest: dict[str, int] = {}
+    for clip, part in zip(stored, split, strict=True):
+        highest[clip.sha256] = max(highest.get(clip.sha256, 0), rank.get(part, 0))
+    return [
+        index
+        for index, (clip, part) in enumerate(zip(stored, split, strict=True))
+        if part != "excluded" and rank[part] < highest[clip.sha256]
+    ]
+
+
+def _named(clips: Sequence[SourceClip], chosen: Sequence[int]) -> str:
+    return ", ".join(clips[index].clip_id for index in chosen[:5]) + (" ..." if len(chosen) > 5 else "")
+
+
+def _joined(note: str, more: str) -> str:
+    return f"{note}; {more}" if note else more
+
+
+def _described(
+    source: Source, stored: Sequence[StoredClip], subjects: Sequence[StoredSubject], split_by: str
+) -> Description:
+    frames, height, width = stored[0].shape[:3]
+    return Description(
+        **{name: getattr(source.facts, name) for name in type(source.facts).model_fields},
+        split_by=split_by,
+        subjects=tuple(subject.name for subject in subjects),
+        clips=ClipShape(count=len(stored), frames=frames, height=height, width=width),
+    )
+
+
+def _with_defects(
+    description: Description, subjects: Sequence[StoredSubject], problems: Sequence[DataProblem]
+) -> Description:
+    """Add to the known defects what was left out."""
+    lost = [f"{problem.where} {problem.what}: {problem.right}" for problem in problems if problem.fatal]
+    runs = [f"{subject.name}, run {text}" for subject in subjects for text in subject.excluded]
+    return description.model_copy(update={"defects": (*description.defects, *lost, *runs)})
+
+
+def _publish(
+    description: Description, problems: Sequence[DataProblem], space: Workspace, progress: Progress
+) -> Prepared:
+    """Write digests and dataset.json, check everything that was written, and give the folder its name."""
+    to_digest, to_check = bytes_to_read(space.folder)
+    files = digest_files(space.folder, lambda count: progress("digests", count, to_digest))
+    description = description.model_copy(update={"files": files, "digest": set_digest(files)})
+    write_description(description, space.folder)
+    verdict = validate(space.folder, lambda count: progress("checks", count, to_check), files=files)
+    verdict.report.raise_for_errors()
+    space.publish()
+    return Prepared(space.out, description, DataReport((*problems, *_relocated(verdict.report, space))))
+
+
+def _relocated(report: DataReport, space: Workspace) -> list[DataProblem]:
+    """Return the findings with the final path of the data set."""
+    return [replace(each, where=each.where.replace(str(space.folder), str(space.out))) for each in report.problems]
+
+
+def summary(prepared: Prepared) -> Mapping[str, object]:
+    """Return what a program wants to know of a data set that was written, as JSON."""
+    about = prepared.description
+    return {
+        "folder": str(prepared.folder),
+        "name": about.name,
+        "kind": about.kind,
+        "subjects": list(about.subjects),
+        "clips": about.clips.model_dump(),
+        "split_by": about.split_by,
+        "digest": about.digest,
+        "problems": [asdict(problem) for problem in prepared.report.problems],
+    }
