@@ -14,6 +14,7 @@ VERBS: Mapping[str, str] = {
     "report": "make the report of an ablation again, from its records",
     "preview": "draw a data set (clips, captions, fMRI) as a picture",
     "strip": "draw a finished trial in one picture: truth, reconstruction, control, ceiling",
+    "prepare": "make a data set of fMRI and clips from a lab's files, or check one",
     "cut": "cut videos into clips for a data set of kind folder",
     "evaluate": "judge videos made anywhere against the true ones",
     "reproduce": "run recorded trials again and say whether the same comes out",

@@ -22,6 +22,7 @@ BAD: dict[str, Sequence[str]] = {
     "report": ["absent"],
     "preview": ["folder", "absent"],
     "strip": ["absent/trial"],
+    "prepare": ["validate", "absent"],
     "cut": ["absent.mp4", "--out", "out"],
     "evaluate": ["absent"],
     "reproduce": ["absent"],

@@ -77,7 +77,8 @@ def _asked(source: Source, options: ReaderOptions, out: Path) -> Source:
     names = [subject.name for subject in source.subjects]
     unknown = [name for name in options.subjects if name not in names]
     if unknown:
-        raise DatasetError.of(DataProblem("--subjects", f"there is no {', '.join(unknown)}", f"name of {names}"))
+        right = f"there are: {', '.join(names)}"
+        raise DatasetError.of(DataProblem("--subject", f"there is no {', '.join(unknown)}", right))
     chosen = [subject for subject in source.subjects if not options.subjects or subject.name in options.subjects]
     return replace(source, facts=source.facts.model_copy(update=given), subjects=chosen)
 

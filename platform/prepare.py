@@ -1,0 +1,119 @@
+"""`python -m platform.prepare READER FOLDER --out DIR`: makes a prepared data set; `... validate DIR` checks one."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from platform.cli import Answer, VerbParser, run_verb, verb_parser
+from platform.errors import StudyError, UserError
+from platform.model_options import add_model_options, model_from
+from platform.screen.step_progress import StepProgress
+from trainables.datasets.errors import DataReport, DatasetError
+from trainables.preparation.readers import READERS, preparation_reader
+
+_DESCRIPTION = """\
+Make a checked, described data set of what a lab has, for dataset.kind: prepared (docs/data-format.md).
+
+READER says what FOLDER holds; `python -m platform.prepare READER --help` lists its options. A command that was
+interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set."""
+_EXIT_CODES = (
+    "Exit code: 0 done, 1 a subject was left out or the data set has errors, 2 bad input and nothing was written, "
+    "130 interrupted (Ctrl-C)."
+)
+_VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_verb(_parser(words), _answer, words)
+
+
+def _parser(words: Sequence[str]) -> VerbParser:
+    """Return the parser; only the reader that `words` name is imported."""
+    parser = verb_parser("prepare", _DESCRIPTION, exit_codes=_EXIT_CODES)
+    verbs = parser.add_subparsers(dest="reader", metavar="READER", required=True)
+    for kind in READERS.values():
+        options = _sub_parser(verbs, kind.name, kind.purpose)
+        out = "the new or empty folder of the data set"
+        options.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
+        if kind.name in words:
+            add_model_options(options, kind.reader.Options)
+    validate = _sub_parser(verbs, "validate", _VALIDATE)
+    validate.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
+    again = "read everything, even if no file has changed since the last check"
+    validate.add_argument("--again", action="store_true", help=again)
+    return parser
+
+
+def _sub_parser(verbs: "argparse._SubParsersAction[VerbParser]", name: str, purpose: str) -> VerbParser:
+    whole = verb_parser(f"prepare {name}", f"{purpose[0].upper()}{purpose[1:]}.", exit_codes=_EXIT_CODES)
+    return verbs.add_parser(
+        name,
+        help=purpose,
+        description=whole.description,
+        epilog=whole.epilog,
+        prog=whole.prog,
+        formatter_class=whole.formatter_class,
+        parents=[whole],
+        add_help=False,
+        allow_abbrev=False,
+    )
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    return _validated(arguments) if arguments.reader == "validate" else _prepared(arguments)
+
+
+def _prepared(arguments: argparse.Namespace) -> Answer:
+    from trainables.preparation.prepare import prepare, summary
+
+    reader = preparation_reader(arguments.reader)
+    options = model_from(arguments, reader.Options)
+    try:
+        with StepProgress(_stderr()) as progress:
+            result = prepare(reader.open_source(options), options, arguments.out.absolute(), progress=progress)
+    except DatasetError as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise StudyError(f"{error}\nthe same command continues with what is finished") from error
+    about = result.description
+    text = f"{about.clips.count} clips, {len(about.subjects)} subject(s), split by {about.split_by}: {result.folder}"
+    value = {**summary(result)}
+    return Answer(value, _lines(result.report, text), exit_code=1 if result.report.errors else 0)
+
+
+def _validated(arguments: argparse.Namespace) -> Answer:
+    from trainables.datasets.prepared.description import read_description
+    from trainables.datasets.prepared.validate import bytes_to_read, checked_before, validate
+
+    folder = arguments.folder.absolute()
+    try:
+        read_description(folder)
+        verdict = None if arguments.again else checked_before(folder)
+        if verdict is None:
+            total = sum(bytes_to_read(folder))
+            with StepProgress(_stderr()) as progress:
+                verdict = validate(folder, lambda count: progress("bytes", count, total))
+    except DatasetError as error:
+        raise UserError(str(error)) from error
+    report = verdict.report
+    counts = f"{len(report.errors)} error(s), {len(report.warnings)} warning(s): {folder}"
+    value = {"folder": str(folder), "digest": verdict.digest, "problems": [asdict(each) for each in report.problems]}
+    return Answer(value, _lines(report, counts), exit_code=1 if report.errors else 0)
+
+
+def _lines(report: DataReport, last: str) -> str:
+    return f"{report}\n{last}" if report.problems else last
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

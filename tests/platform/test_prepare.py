@@ -1,0 +1,133 @@
+"""The verb `prepare`: its options come from the readers, its answers are those of all verbs."""
+
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from platform.cli import verb_parser
+from platform.errors import UserError
+from platform.model_options import add_model_options, model_from
+from platform.prepare import main
+from platform.screen.step_progress import StepProgress
+from tests.trainables.prepared.labs import rows_lab, series_lab, values
+from trainables.config.base import Count
+from trainables.datasets.prepared.read import open_prepared
+from trainables.preparation.options import FolderOptions
+from trainables.preparation.readers import READERS
+
+SMALL = ("--frames", "4", "--resolution", "32")
+
+
+def test_rows_from_a_folder_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out = rows_lab(tmp_path / "lab"), tmp_path / "out"
+    given = [str(lab), "--out", str(out), *SMALL, "--licence", "CC0-1.0", "--citation", "me", "--citation", "you"]
+    assert main(["rows", *given, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    about = open_prepared(out).description
+    assert answer["digest"] == about.digest
+    assert (answer["kind"], answer["subjects"], answer["split_by"]) == ("rows", ["sub-01", "sub-02"], "source")
+    assert about.citation == ("me", "you")
+    assert main(["validate", str(out)]) == 0
+    assert "0 error(s), 0 warning(s)" in capsys.readouterr().out
+    np.save(out / "sub-01" / "rows.npy", values(23, 0))
+    assert main(["validate", str(out), "--json"]) == 1
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert any(problem["where"].endswith("sub-01/rows.npy") and problem["fatal"] for problem in problems)
+
+
+def test_a_subject_that_is_lost_gives_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = series_lab(tmp_path / "lab")
+    np.save(lab / "sub-02" / "run-1.npy", np.full((6, 6), np.nan, np.float32))
+    assert main(["series", str(lab), "--out", str(tmp_path / "out"), "--tr", "2", *SMALL]) == 1
+    text = capsys.readouterr().out
+    assert "error: sub-02: is left out" in text
+    assert "12 clips, 1 subject(s), split by source" in text
+
+
+def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out = series_lab(tmp_path / "lab"), tmp_path / "out"
+    assert main(["series", str(lab), "--out", str(out), "--tr", "2", *SMALL, "--subject", "sub-02"]) == 0
+    assert open_prepared(out).description.subjects == ("sub-02",)
+    again = ["series", str(lab), "--out", str(tmp_path / "no"), "--tr", "2", *SMALL, "--subject", "sub-9"]
+    assert main(again) == 2
+    assert "--subject: there is no sub-9; there are: sub-01, sub-02" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["series", "lab", "--out", "out"], "the following arguments are required: --tr"),
+        (["series", "lab", "--out", "out", "--tr", "0"], "--tr: Input should be greater than 0, but got '0'"),
+        (["rows", "lab", "--out", "out", "--frames", "x"], "--frames: Input should be a valid integer"),
+        (["rows", "lab", "--out", "out", "--split-by", "luck"], "argument --split-by: invalid choice: 'luck'"),
+        (["rows", "lab"], "the following arguments are required: --out"),
+        (["rows", "lab", "--out", "out"], "lab/clips: there is no such folder"),
+        (["nifti", "lab", "--out", "out"], "invalid choice: 'nifti' (choose from rows, series"),
+        (["validate", "lab"], "lab: there is no such folder; name the folder of a data set"),
+    ],
+)
+def test_mistakes_are_answered(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert message in capsys.readouterr().err.replace("'rows', 'series'", "rows, series")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_the_help_of_a_reader_explains_every_option(reader: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([reader, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith(f"usage: python -m platform.prepare {reader} ")
+    assert "130 interrupted (Ctrl-C)" in text
+    assert "side of the stored clips, in pixels (default: 256)" in text
+
+
+class Example(FolderOptions):
+    count: Count = 3
+    """how many, 100% sure"""
+    kind: Literal["a", "b"] = "a"
+    """which"""
+    flag: bool | None = None
+    """whether"""
+    films: tuple[str, ...] = ()
+    """a film; may be repeated"""
+    rate: Annotated[float, "a note"]
+    """how fast"""
+
+
+def test_fields_become_options() -> None:
+    parser = verb_parser("x", "")
+    add_model_options(parser, Example)
+    words = ["here", "--rate", "2", "--film", "one", "--film", "two", "--no-flag", "--kind", "b"]
+    options = model_from(parser.parse_args(words), Example)
+    assert (options.folder, options.rate, options.films, options.flag, options.kind, options.count) == (
+        Path("here"), 2.0, ("one", "two"), False, "b", 3
+    )  # fmt: skip
+    assert "how many, 100% sure (default: 3)" in parser.format_help()
+    with pytest.raises(UserError, match=r"^--count: .*greater than or equal to 1, but got '0'\n--rate: "):
+        model_from(parser.parse_args(["here", "--rate", "x", "--count", "0"]), Example)
+
+
+def test_progress_is_a_line_now_and_then_without_a_terminal() -> None:
+    seconds = iter([0.0, 0.0, 10.0, 20.0, 20.0, 20.0, 40.0, 40.0, 40.0])
+    output = io.StringIO()
+    with StepProgress(Console(file=output, width=80), clock=lambda: next(seconds)) as progress:
+        progress("clips", 10, 100)
+        progress("clips", 15, 100)
+        progress("clips", 25, 100)
+    assert output.getvalue().splitlines() == ["clips: 25 of 100, 1:00 min left", "clips: 50 of 100, 40.0 s left"]
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=80, force_terminal=True, color_system=None, _environ={"TERM": "xterm"})
+    with StepProgress(console) as progress:
+        progress("clips", 25, 100)
+    assert "25/100" in output.getvalue()
