@@ -29,6 +29,7 @@ from trainables.telemetry import read_pulses
 _USED = ("cpu_utilization_percentage", "system_memory_usage_megabytes")
 _SHOWN = 20
 """Largest number of running trials in the table."""
+_FAILURES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Standing:
     """Outcome to number of trials."""
     causes: Mapping[str, int]
     """Cause to number of failed trials."""
+    failures: Mapping[str, str]
+    """Failed trial to the last line of its error."""
     retried: Mapping[str, int]
     """Cause of failure to the number of retries of finished trials because of it."""
     working: tuple[Working, ...]
@@ -109,6 +112,7 @@ def standing(store: Store, study: Study) -> Standing:
         trials=study.trial_count,
         counts={name: counts[name] for name in ("completed", "pruned", "failed")},
         causes=dict(Counter(_cause(event) for event in ended if event.outcome == "FAILED")),
+        failures={event.trial: _last_line(event) for event in ended if event.outcome == "FAILED"},
         retried=dict(retried),
         working=tuple(_working(store, study, records, now)) if driver is not None else (),
         left=left,
@@ -131,6 +135,10 @@ def _baseline(study: Study, results: Iterable[Result]) -> float | None:
 
 def _cause(end: Finished) -> str:
     return "ERROR" if end.cause is None else end.cause  # old records have no cause
+
+
+def _last_line(end: Finished) -> str:
+    return (end.error or "").strip().rpartition("\n")[2]
 
 
 def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now: float) -> float | None:
@@ -195,6 +203,8 @@ def _lines(standing: Standing, target: str) -> Iterator[str]:
     yield f"trials: {', '.join(done) if done else 'none ended'}; {standing.left} of {standing.trials} left"
     if standing.causes:
         yield f"failed: {_counted(standing.causes)}"
+    for trial, error in sorted(standing.failures.items())[:_FAILURES_SHOWN]:
+        yield f"{trial}: {error}; debug it: python -m platform.reproduce {standing.study}/{trial} --debug"
     if standing.retried:
         yield f"retried: {_counted(standing.retried)}"
     if standing.per_hour is not None and standing.seconds_left is not None:

@@ -97,6 +97,19 @@ def test_a_running_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "1234" in text
 
 
+def test_a_failed_trial_is_named_with_its_error_and_the_command_that_debugs_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = Written(tmp_path)
+    error = "Traceback (most recent call last):\n  ...\nValueError: bad patch\n"
+    trial = written.begin(0)
+    written.event(trial, "finished", {**end({}, "FAILED"), "error": error})
+    assert standing(written.store, written.study).failures == {trial: "ValueError: bad patch"}
+    _, text, _ = run(written, capsys, written.study.id)
+    command = f"python -m platform.reproduce {written.study.id}/{trial} --debug"
+    assert f"{trial}: ValueError: bad patch; debug it: {command}" in text
+
+
 def test_what_was_recorded_last_counts_even_where_a_pulse_is_older(tmp_path: Path) -> None:
     written = Written(tmp_path)
     with Lease(written.store, f"study-{written.study.id}"):
