@@ -2,11 +2,12 @@
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import NoReturn
 
-from platform.errors import UserError, nearest
+from platform.errors import UserError
 from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
@@ -16,6 +17,9 @@ _SUFFIX = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")
 """The end of a study's id after its name: the hash of a sweep's definition, the number of an attempt."""
 _SHOWN = 8
 """The largest number of names that a message lists."""
+
+_Listed = Mapping[str, Sequence[str]]
+"""Every accepted name to the names that a message shows for it."""
 
 
 def short_name(study: str) -> str:
@@ -29,14 +33,14 @@ def resolve_study(store: Store, name: str) -> str:
     Raises:
         UserError: No study of `store` has that name, or several studies have it.
     """
-    wanted = _of_file(name)
-    if _is_stored(store, wanted):
-        return wanted
+    stem = _of_file(name)
+    if _is_stored(store, stem):
+        return stem
     studies = list_studies(store)
-    matches = [study for study in studies if short_name(study) == wanted]
+    matches = [study for study in studies if short_name(study) == stem]
     if not matches:
-        _refuse_unknown(store, "study", wanted, {*studies, *map(short_name, studies)})
-    return _only(wanted, matches)
+        _refuse_unknown(store, "study", stem, _listed(studies))
+    return _only(stem, matches)
 
 
 def resolve_studies(store: Store, names: Sequence[str]) -> list[str]:
@@ -67,11 +71,13 @@ def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
     if not matches and not slash:
         matches, trial = sorted(candidate for candidate, names in trials.items() if name in names), name
     if not matches:
-        known = {*trials, *map(short_name, trials)}
-        _refuse_unknown(store, "study or trial", name, known if slash else known.union(*trials.values()), study)
+        listed = _listed(trials)
+        if not slash:
+            listed |= {each: [each] for names in trials.values() for each in names if each not in listed}
+        _refuse_unknown(store, "study or trial", name, listed, study)
     study = _only(name, [f"{match}/{trial}" if trial else match for match in matches]).partition("/")[0]
     if trial and trial not in trials[study]:
-        raise UserError(f"study {study} has no trial {trial}; {_near(trial, trials[study])}")
+        raise UserError(f"study {study} has no trial {trial}; {_near(trial, {each: [each] for each in trials[study]})}")
     return study, trial or None
 
 
@@ -97,24 +103,38 @@ def _only(name: str, matches: Sequence[str]) -> str:
     return matches[0]
 
 
-def _refuse_unknown(store: Store, what: str, name: str, known: set[str], part: str = "") -> NoReturn:
-    if not known:
+def _listed(studies: Iterable[str]) -> dict[str, Sequence[str]]:
+    """Return the names of `studies`. A message shows a study once: by its short name if only one study has it."""
+    by_short_name: dict[str, list[str]] = defaultdict(list)
+    for study in studies:
+        by_short_name[short_name(study)].append(study)
+    listed: dict[str, Sequence[str]] = {}
+    for short, ids in by_short_name.items():
+        unique = len(ids) == 1
+        listed |= {study: [short] if unique else [study] for study in ids}
+        listed[short] = [short] if unique else sorted(ids)
+    return listed
+
+
+def _refuse_unknown(store: Store, what: str, name: str, listed: _Listed, part: str = "") -> NoReturn:
+    if not listed:
         raise UserError(f"there is no {what} {name}: {_empty(store)}")
-    raise UserError(f"{without_secrets(store.uri)} holds no {what} {name}; {_near(part or name, known)}")
+    raise UserError(f"{without_secrets(store.uri)} holds no {what} {name}; {_near(part or name, listed)}")
 
 
 def _empty(store: Store) -> str:
     return f"{without_secrets(store.uri)} holds no study yet; set --home or --store to use another store"
 
 
-def _near(name: str, known: set[str]) -> str:
-    """Return the names that the user may have meant, at most eight."""
-    if len(known) <= _SHOWN:
-        return nearest(name, known)
-    near = difflib.get_close_matches(name, sorted(known), n=3)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"there are: {', '.join(sorted(known)[:_SHOWN])} and {len(known) - _SHOWN} more"
+def _near(name: str, listed: _Listed) -> str:
+    """Return the nearest names as a question, and all names if they are few."""
+    matches = difflib.get_close_matches(name, sorted(listed), n=3)
+    near = dict.fromkeys(shown for match in matches for shown in listed[match])
+    question = f"did you mean {' or '.join(near)}?" if near else ""
+    names = sorted({shown for every in listed.values() for shown in every})
+    if len(names) <= _SHOWN:
+        return f"{question} there are: {', '.join(names)}".lstrip()
+    return question or f"there are: {', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
 
 
 def _trials_by_study(store: Store) -> Mapping[str, set[str]]:

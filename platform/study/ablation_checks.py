@@ -13,7 +13,7 @@ from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
 from platform.study.overrides import WrittenValue
-from platform.study.space_checks import misread
+from platform.study.space_checks import conversion_problem
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.graph import ancestors, stage_runs
@@ -110,7 +110,10 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
         config = resolve({**baseline.overrides, **condition.overrides})
     except ValidationError as error:
         return None, list(config_problems(error, source=baseline.source, written=paths))
-    wrong = [(override.path, misread(name, override.value, config)) for name, override in condition.written.items()]
+    wrong = [
+        (override.path, conversion_problem(name, override.value, config))
+        for name, override in condition.written.items()
+    ]
     return config, [baseline.source.problem(path, what) for path, what in wrong if what is not None]
 
 

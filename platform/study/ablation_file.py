@@ -14,7 +14,7 @@ from platform.study.config_errors import config_problems, explain
 from platform.study.design import BASELINE, DeclaredComparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
 from platform.study.overrides import Keys, WrittenValue, absolute, apply_settings, written_at
-from platform.study.space_checks import misread
+from platform.study.space_checks import conversion_problem
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, resolve
@@ -86,7 +86,7 @@ def _resolved(source: Source, written: Mapping[str, WrittenValue], problems: lis
         problems += config_problems(error, source=source, written=paths)
         return None
     for field, override in written.items():
-        what_is_wrong = misread(field, override.value, config)
+        what_is_wrong = conversion_problem(field, override.value, config)
         if what_is_wrong is not None:
             problems.append(source.problem(override.path, what_is_wrong))
     return config

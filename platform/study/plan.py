@@ -18,7 +18,7 @@ from storage.runs import RunStore
 from trainables.graph import STAGES, StageRun, ancestors
 
 _SAMPLE = 25
-"""Number of stored runs of a stage from which time and bytes are forecast."""
+"""Largest number of stored runs of a stage that a forecast uses."""
 
 FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
     "data": (25.0, 300_000_000),
@@ -59,7 +59,7 @@ class StagePlan:
     """Distinct runs that trials execute themselves; an upper bound unless `exact`."""
     exact: bool
     cached: int
-    """Runs that need no work, among the runs that are known in advance: see `Plan.cached`."""
+    """Predicted runs that need no work: see `Plan.cached`."""
     forecast: Forecast
 
     @property
@@ -86,7 +86,7 @@ class Plan:
     ended: int
     """The number of trials that earlier calls have finished."""
     cached: frozenset[str]
-    """Known identities that need no work: the store has them, or their trials have ended."""
+    """Predicted identities that need no work: the store has them, or their trials have ended."""
 
     @property
     def exact(self) -> bool:
@@ -115,7 +115,7 @@ class Plan:
 
     @property
     def seconds_alone(self) -> float:
-        """Forecast of its compute time if trials did not share runs."""
+        """Forecast of the compute time of the whole study if trials did not share runs."""
         return sum(stage.needed * stage.forecast.seconds for stage in self.stages)
 
     @property
@@ -131,11 +131,16 @@ def make_plan(study: Study, store: Store) -> Plan:
         storage.errors.UnavailableError: The store cannot be read.
     """
     shared, past = study.shared_runs(), _past(study, store)
-    known = _known_runs(study, shared, past)
+    predicted = _predicted_runs(study, shared, past)
     stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages)}
-    done = past.ended - known.shared | known.shared - known.wanted
-    cached = frozenset(name for name, run in known.runs.items() if name in stored[run.stage] or name in done)
-    stages = tuple(_stage_plan(study, stage, known, cached, forecast(store, stage, stored[stage])) for stage in stored)
+    done = past.ended - predicted.shared | predicted.shared - predicted.needed
+    cached = frozenset(
+        identity for identity, run in predicted.runs.items() if identity in stored[run.stage] or identity in done
+    )
+    stages = tuple(
+        _stage_plan(study, predicted, cached, stage=stage, per_run=forecast(store, stage, stored[stage]))
+        for stage in stored
+    )
     return Plan(shared, stages, study.trial_count, len(past.trials), cached)
 
 
@@ -150,7 +155,7 @@ class _Past:
     runs: tuple[StageRun, ...]
     ended: frozenset[str]
     """Identities of the runs of trials that have ended; the runs of pruned trials are not in the store."""
-    wanted: frozenset[str]
+    needed: frozenset[str]
     """Identities of the runs of trials that were proposed and have not ended."""
 
 
@@ -169,52 +174,54 @@ def _past(study: Study, store: Store) -> _Past:
         trials=frozenset(ended),
         runs=tuple(run for trial in runs for run in runs[trial]),
         ended=frozenset(run.identity for trial in runs if trial in ended for run in runs[trial]),
-        wanted=frozenset(run.identity for trial in runs if trial not in ended for run in runs[trial]),
+        needed=frozenset(run.identity for trial in runs if trial not in ended for run in runs[trial]),
     )
 
 
 @dataclass(frozen=True)
-class _KnownRuns:
-    """The stage runs that are known before the study continues."""
+class _PredictedRuns:
+    """The stage runs that can be predicted before the study continues."""
 
     runs: Mapping[str, StageRun]
     """By identity."""
     shared: frozenset[str]
-    wanted: frozenset[str]
+    needed: frozenset[str]
     """Identities that an unfinished trial needs."""
-    unknown_points: int
-    """Points whose values are not known yet."""
+    open_points: int
+    """Number of points whose values the sampler has not proposed yet."""
 
 
-def _known_runs(study: Study, shared: Sequence[StageRun], past: _Past) -> _KnownRuns:
+def _predicted_runs(study: Study, shared: Sequence[StageRun], past: _Past) -> _PredictedRuns:
     runs = {run.identity: run for run in (*shared, *past.runs)}
     shared_identities = frozenset(run.identity for run in shared)
-    points, wanted = set(past.points), set(past.wanted)
+    points, needed = set(past.points), set(past.needed)
     for point, spec in study.known_trials(skip=past.points):
         points.add(point)
         runs.update((run.identity, run) for run in spec.runs)
         if spec.trial not in past.trials:
-            wanted.update(run.identity for run in spec.runs)
-    unknown_points = max(0, study.trials - len(points))
-    if unknown_points > 0:
-        wanted |= shared_identities
-    return _KnownRuns(runs, shared_identities, frozenset(wanted), unknown_points)
+            needed.update(run.identity for run in spec.runs)
+    open_points = max(0, study.trials - len(points))
+    if open_points > 0:
+        needed |= shared_identities
+    return _PredictedRuns(runs, shared_identities, frozenset(needed), open_points)
 
 
-def _stage_plan(study: Study, stage: str, known: _KnownRuns, cached: frozenset[str], each: Forecast) -> StagePlan:
-    identities = {identity for identity, run in known.runs.items() if run.stage == stage}
-    private = len(identities - known.shared)
-    more = _most_runs(study, stage, points=known.unknown_points) if stage in study.own_stages() else 0
+def _stage_plan(
+    study: Study, predicted: _PredictedRuns, cached: frozenset[str], *, stage: str, per_run: Forecast
+) -> StagePlan:
+    identities = {identity for identity, run in predicted.runs.items() if run.stage == stage}
+    private = len(identities - predicted.shared)
+    more = _most_runs(study, stage, points=predicted.open_points) if stage in study.own_stages() else 0
     if more > 0:
         more = min(more, max(0, _most_runs(study, stage, points=study.trials) - private))
     return StagePlan(
         stage=stage,
         needed=study.trial_count,
-        shared=len(identities & known.shared),
+        shared=len(identities & predicted.shared),
         private=private + more,
         exact=more == 0,
         cached=len(identities & cached),
-        forecast=each,
+        forecast=per_run,
     )
 
 
@@ -225,7 +232,9 @@ def _most_runs(study: Study, stage: str, *, points: int) -> int:
     if any(domain.size is None for domain in relevant):
         return seeds * points
     sizes = [(0 if domain.size is None else domain.size) + bool(domain.when) for domain in relevant]
-    return seeds * min(points, prod(sizes))  # + 1 above: without its condition the field has its value of base
+    return seeds * min(
+        points, prod(sizes)
+    )  # + 1 above: if its condition does not hold, the field has its value in `base`
 
 
 def stored_runs(store: Store, stage: str) -> frozenset[str]:
@@ -236,7 +245,7 @@ def stored_runs(store: Store, stage: str) -> frozenset[str]:
 
 def forecast(store: Store, stage: str, stored: Iterable[str]) -> Forecast:
     """Return the forecast of a run of `stage`, from the `stored` runs."""
-    runs = RunStore(store, cache=Path())  # only manifests are read, nothing is cached
+    runs = RunStore(store, cache=Path())  # only manifests are read, so nothing is cached
     sample = [runs.find(identity) for identity in islice(sorted(stored), _SAMPLE)]
     manifests = [manifest for manifest in sample if manifest is not None]
     if not manifests:

@@ -58,10 +58,10 @@ class Space:
             config = self.config(values)
         except ValidationError as error:
             return "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
-        known = flatten(config.model_dump()) if self.constraints else {}
+        config_values = flatten(config.model_dump()) if self.constraints else {}
         for constraint in self.constraints:
             try:
-                holds = constraint.holds(known)
+                holds = constraint.holds(config_values)
             except ValueError as error:
                 return str(error)
             if not holds:

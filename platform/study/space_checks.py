@@ -23,12 +23,12 @@ _DRAWS = 500
 def check_fields(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
     """Check that every swept field exists, changes results, and takes the values of its domain."""
     decisive = flatten(identity_fields(config))
-    there = flatten(config.model_dump())
+    values = flatten(config.model_dump())
     for field, domain in draft.domains.items():
         if field not in config_fields():
-            known = [name for name in config_fields() if name in there]
-            yield draft.problem("space", field, what=f"there is no such field; {nearest(field, known)}")
-        elif field in there and field not in decisive:
+            available = [name for name in config_fields() if name in values]
+            yield draft.problem("space", field, what=f"there is no such field; {nearest(field, available)}")
+        elif field in values and field not in decisive:
             what = "changes no result (it sets only how or where stages run), so it cannot be swept"
             yield draft.problem("space", field, what=what)
         else:
@@ -56,35 +56,31 @@ def _check_values(draft: Draft, field: str, domain: AnyDomain) -> Iterator[Probl
 def _wrong(draft: Draft, field: str, value: Scalar) -> str | None:
     """Return why `value` is not valid for `field`, or None if it is valid."""
     try:
-        return misread(field, value, resolve({**draft.base, field: value}))
+        return conversion_problem(field, value, resolve({**draft.base, field: value}))
     except ValidationError as error:
         entries = error.errors()
     for entry in entries:
         if config_field(entry) == field:
             return explain({**entry, "loc": (field,)}, config_fields())
-    for (
-        other,
-        domain,
-    ) in draft.domains.items():  # a check of several fields may pass with another value of a swept field
-        for rescue in domain.probes() if other != field else ():
+    # A check of several fields may pass with another value of another swept field.
+    for other, domain in draft.domains.items():
+        for other_value in domain.probes() if other != field else ():
             try:
-                resolve({**draft.base, field: value, other: rescue})
+                resolve({**draft.base, field: value, other: other_value})
             except ValidationError:
                 continue
             return None
     return explain({**entries[0], "loc": (field,)}, config_fields())
 
 
-def misread(field: str, value: Any, config: TrialConfig) -> str | None:
+def conversion_problem(field: str, value: Any, config: TrialConfig) -> str | None:
     """Return the problem if the config converted `value` to another type, such as `"4"` or `true` to a number."""
-    taken = flatten(config.model_dump()).get(field)
-    if not isinstance(value, bool | int | float | str) or not isinstance(taken, bool | int | float | str):
+    converted = flatten(config.model_dump()).get(field)
+    if not isinstance(value, bool | int | float | str) or not isinstance(converted, bool | int | float | str):
         return None
-    return (
-        None
-        if same(taken, value)
-        else f"must be of the type {type(taken).__name__}, such as {taken!r}, but got {value!r}"
-    )
+    if same(converted, value):
+        return None
+    return f"must be of the type {type(converted).__name__}, such as {converted!r}, but got {value!r}"
 
 
 def check_conditions(draft: Draft) -> Iterator[Problem]:
@@ -114,7 +110,7 @@ def in_dependency_order(domains: Mapping[str, AnyDomain]) -> dict[str, AnyDomain
 
 def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constraint], list[Problem]]:
     """Return the valid constraints, and the problems of the others."""
-    known = flatten(config.model_dump())
+    fields = flatten(config.model_dump())
     constraints, problems = [], []
     for index, text in enumerate(draft.constraints):
         try:
@@ -122,9 +118,9 @@ def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constrain
         except ValueError as error:
             problems.append(draft.problem("constraints", index, what=str(error)))
             continue
-        unknown = [field for field in constraint.fields if field not in known]
+        unknown = [field for field in constraint.fields if field not in fields]
         for field in unknown:
-            what = f"there is no field {field}; {nearest(field, known)}"
+            what = f"there is no field {field}; {nearest(field, fields)}"
             problems.append(draft.problem("constraints", index, what=what))
         if not unknown and not any(field in draft.domains for field in constraint.fields):
             what = f"names no swept field, so it is the same for all points; swept fields: {', '.join(draft.domains)}"
@@ -134,18 +130,18 @@ def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constrain
 
 
 def complete_points(draft: Draft, space: Space, config: TrialConfig) -> tuple[list[Point], list[Problem]]:
-    """Return the points to try first, with missing fields taken from `config`, and their problems."""
+    """Return the points to try first, with the values of missing fields from `config`, and their problems."""
     defaults = flatten(config.model_dump())
     points: list[Point] = []
     problems: list[Problem] = []
     for index, raw in enumerate(draft.points):
-        found = list(_check_point(draft, space, index, defaults))
+        invalid = list(_check_point(draft, space, index, defaults))
         point = _completed(space, flatten(raw), defaults)
-        if not found and (violated := space.violated(point)) is not None:
-            found = [draft.problem("points", index, what=f"is not allowed: {violated}")]
-        if not found and point in points:
-            found = [draft.problem("points", index, what=f"is the same as point {points.index(point)}: {point}")]
-        problems += found
+        if not invalid and (violated := space.violated(point)) is not None:
+            invalid = [draft.problem("points", index, what=f"is not allowed: {violated}")]
+        if not invalid and point in points:
+            invalid = [draft.problem("points", index, what=f"is the same as point {points.index(point)}: {point}")]
+        problems += invalid
         points.append(point)
     return points, problems
 
@@ -180,7 +176,7 @@ def _condition(domain: AnyDomain) -> str:
     return " and ".join(f"{other} is {' or '.join(map(repr, allowed))}" for other, allowed in domain.when.items())
 
 
-def check_not_void(draft: Draft, space: Space) -> Iterator[Problem]:
+def check_not_empty(draft: Draft, space: Space) -> Iterator[Problem]:
     """Check that the space has an allowed point."""
     suggester = RandomSuggester(random.Random(0))
     violated: str | None = None

@@ -93,7 +93,7 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     refuse(problems)
     space = Space(space_checks.in_dependency_order(draft.domains), base=draft.base, constraints=tuple(constraints))
     points, problems = space_checks.complete_points(draft, space, config)
-    refuse((*problems, *space_checks.check_not_void(draft, space)))
+    refuse((*problems, *space_checks.check_not_empty(draft, space)))
     space = replace(space, points=tuple(points))
     ((name, options),) = draft.scheduler.items()
     trials = draft.trials

@@ -12,7 +12,7 @@ from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import config_problems, explain
 from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
 from platform.study.overrides import Keys, WrittenValue, absolute, apply_settings, written_at
-from platform.study.space_checks import misread
+from platform.study.space_checks import conversion_problem
 from platform.study.study import Study
 from platform.study.unresolved_config import Draft
 from platform.study.yaml_source import Source
@@ -152,6 +152,6 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
 
 def _misread(draft: Draft, config: TrialConfig, base: Mapping[str, WrittenValue]) -> Iterator[Problem]:
     for field, written in base.items():
-        what = misread(field, written.value, config)
+        what = conversion_problem(field, written.value, config)
         if what is not None:
             yield draft.problem(*written.path, what=what)

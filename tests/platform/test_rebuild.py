@@ -288,7 +288,7 @@ def test_mistakes_are_answered_before_anything_is_imported_or_written(
     command = program("loaded", "platform", "ray,mlflow,optuna,torch", "platform.rebuild", "noop-1", "--home", tmp_path)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert "holds no study noop-1; did you mean noop or noop-" in done.stderr
+    assert "holds no study noop-1; did you mean noop? there are: noop\n" in done.stderr
     assert done.stdout.splitlines() == ["[]"]
     assert main(["--home", str(tmp_path / "empty")]) == 2
     assert not (tmp_path / "empty").exists()

@@ -346,7 +346,7 @@ def test_an_ablation_is_one_trial_for_each_condition(records: Records) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nop"], "did you mean noop?"),
+        (["nop"], f"did you mean {SWEEP} or {SWEEP}.2?"),
         (["t0009"], "t0000"),
         ([f"{SWEEP}/t0009"], "has no trial t0009"),
         (["t0000"], f'"t0000" is ambiguous: it matches {SWEEP}/t0000 and {SWEEP}.2/t0000. Use the full name.'),

@@ -12,6 +12,7 @@ import pytest
 from platform import status
 from platform.events import Kind
 from platform.record.study_from_store import call_of
+from platform.record.study_names import short_name
 from platform.screen.status import standing
 from platform.study.study import Study
 from storage import layout
@@ -158,7 +159,7 @@ def test_an_unknown_study_is_answered_with_those_that_are_there(
     written = Written(tmp_path)
     code, _, error = run(written, capsys, "motion")
     assert code == 2
-    assert written.study.id in error
+    assert f"there are: {short_name(written.study.id)}" in error
 
 
 def test_however_many_epochs_there_were_two_events_of_a_trial_are_read(tmp_path: Path) -> None:
