@@ -13,9 +13,7 @@ from rich.table import Table
 from platform.cli import (
     Answer,
     VerbParser,
-    add_lists,
-    add_running,
-    add_settings,
+    add_study_file,
     options_of,
     positive,
     run_verb,
@@ -50,50 +48,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> VerbParser:
     parser = verb_parser("ablate", _DESCRIPTION)
     parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="an ablation, such as ablations/table6.yaml")
-    parser.add_argument("--list", action="store_true", help=f"list those of {ABLATIONS}/ with what they would cost")
+    parser.add_argument("--list", action="store_true", help=f"list the ablations in {ABLATIONS}/ with their cost")
     parser.add_argument(
-        "--fork", action="store_true", help="run a changed design under the next number, beside the registered one"
+        "--fork", action="store_true", help="run a changed design as a new study; the registered one stays as it is"
     )
-    more = "give a finished ablation N more seeds, re-using all; stays on record as an amendment"
+    more = "add N seeds to a finished ablation and reuse all results; the amendment is recorded"
     parser.add_argument("--add-seeds", type=positive, metavar="N", help=more)
-    effect = "say how many seeds an effect of that size needs, by the trials there are; starts nothing"
+    effect = "print the number of seeds that this effect needs, estimated from the existing trials; starts nothing"
     parser.add_argument("--power", metavar="METRIC=EFFECT", help=effect)
-    add_lists(parser)
-    add_settings(parser)
-    add_running(parser)
+    add_study_file(parser)
     return parser
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    if (listed := field_answer(arguments, ablation_keys)) is not None:
-        return listed
+    if (answer := field_answer(arguments, ablation_keys)) is not None:
+        return answer
     options = options_of(arguments)
     if arguments.list:
         return _list(options)
     if arguments.file is None:
-        raise UserError(f"FILE is missing; --list shows those of {ABLATIONS}/")
+        raise UserError(f"FILE is missing; --list shows the ablations in {ABLATIONS}/")
     study = load_ablation(arguments.file, arguments.settings)
     store = open_readable(options) if options.dry_run else open_writable(options)
     study = find_attempt(study, store, new=arguments.fork)
     if arguments.power is not None:
         return _power(study, store, arguments.power, options)
     if arguments.add_seeds is not None:
-        study = prolonged(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
+        study = with_more_seeds(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
     return study_answer(study, store, options)
 
 
-def prolonged(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -> AblationStudy:
-    """Return `study` with `more` seeds, put on record as an amendment unless it is a dry run.
+def with_more_seeds(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -> AblationStudy:
+    """Return `study` with `more` seeds, and record the amendment unless it is a dry run.
 
     Raises:
-        UserError: It is not finished, or another driver works on it.
+        UserError: The study is not finished, or another driver works on it.
     """
     events = map(TrialEvent.from_json, EventLog(store, study.id).ends())
     ended = {event.trial for event in events if isinstance(event, Finished)}
     open_trials = [spec.trial for spec in study.specs if spec.trial not in ended]
     if open_trials:
-        left = f"{len(open_trials)} of {len(study.specs)} trials of {study.id} are not finished"
-        raise UserError(f"--add-seeds: {left}; finish it first, with the same command without --add-seeds")
+        unfinished = f"{len(open_trials)} of {len(study.specs)} trials of {study.id} are not finished"
+        raise UserError(f"--add-seeds: {unfinished}; first run the same command without --add-seeds")
     amendment = Amendment(study.repeats, study.repeats + more, time.time())
     if not dry_run:
         try:
@@ -109,10 +105,11 @@ def _power(study: AblationStudy, store: Store, stated: str, options: Options) ->
     from platform.analysis.power import power_table
 
     if not store.exists(layout.study(study.id)):
-        raise UserError(f"--power: there are no trials of {study.id} yet to judge by; run it first, with a few seeds")
+        raise UserError(f"--power: the store has no trials of {study.id} yet; run it first, with a few seeds")
     result = collect_ablation(store, study.id, cache=options.home / "scratch" / "cache")
     table = power_table(result, stated)
-    note = f"seeds for a power of 0.8 at alpha {study.design.alpha:g} after Holm; cautious allows for a small pilot"
+    level = f"alpha {study.design.alpha:g} after Holm's adjustment"
+    note = f"seeds for a power of 0.8 at {level}; cautious: with the upper limit of the spread in a small pilot"
     return Answer({"study": study.id, "power": _rows(table)}, lambda console: console.print(table, note, sep="\n"))
 
 
@@ -125,7 +122,7 @@ def _rows(table: Table) -> list[dict[str, str]]:
 
 
 def _list(options: Options) -> Answer:
-    """List the project's own ablations, each as if it were run alone."""
+    """List the project's own ablations, each with the cost of running it alone."""
     store = open_readable(options)
     table = Table("file", "conditions", "subjects", "seeds", "trials", "runs", "compute", "saved", box=box.SIMPLE)
     table.columns[0].no_wrap = True
@@ -140,8 +137,8 @@ def _list(options: Options) -> Answer:
         ablation = {"file": str(path), "trials": plan.trials, "stage_runs": distinct, "seconds": plan.seconds_shared}
         ablations.append(ablation)
     note = (
-        f"those of {ABLATIONS}/: distinct stage runs and compute from nothing, and what sharing saves;\n"
-        "--dry-run FILE shows what the store already holds"
+        f"ablations in {ABLATIONS}/: distinct stage runs, compute with an empty store, and what sharing saves;\n"
+        "--dry-run FILE shows which stage runs the store already holds"
     )
     return Answer({"ablations": ablations}, lambda console: console.print(table, note, sep="\n"))
 

@@ -1,4 +1,4 @@
-"""The command line that all verbs share: a verb parses, calls, and answers.
+"""The parts of the command line that all verbs share: options, exit codes, and printing of the answer.
 
 With `--json` every verb prints exactly one JSON object on stdout, also for errors; all else goes to stderr.
 """
@@ -107,11 +107,18 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage-deadline", type=positive, dest="stage_deadline", help=argparse.SUPPRESS)
 
 
+def add_study_file(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verbs that run the study of a file: lists of keys, settings, and how to run it."""
+    add_lists(parser)
+    add_settings(parser)
+    add_running(parser)
+
+
 def add_lists(parser: argparse.ArgumentParser) -> None:
     """Add the options that list config fields and keys of files."""
     fields = "list the config fields (below PREFIX) with meaning, default and values; runs nothing"
     parser.add_argument("--help-fields", metavar="PREFIX", nargs="?", const="", help=fields)
-    keys = "list the keys of the file (below PREFIX) likewise"
+    keys = "list the keys of the file (below PREFIX) in the same way"
     parser.add_argument("--help-keys", metavar="PREFIX", nargs="?", const="", help=keys)
 
 
@@ -121,7 +128,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """Read a whole number of 1 or more, for argparse."""
+    """Return the whole number of 1 or more in `text`, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, but got {number}")
@@ -129,7 +136,7 @@ def positive(text: str) -> int:
 
 
 def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
-    """Return the options that a verb has parsed, defaults filled in."""
+    """Return the options of the command line, with defaults for those that are not given."""
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     home, inline = home_of(given.get("home"), environment=environment), given.get("inline", False)
     return Options(
@@ -224,10 +231,10 @@ def _print(answer: Answer, *, as_json: bool) -> None:
 
 def console() -> Console:
     """Return a console for text output, without markup, since names and paths may look like markup."""
-    made = Console(markup=False, highlight=False)
-    if not made.is_terminal:
-        made.width = _WIDTH
-    return made
+    plain_console = Console(markup=False, highlight=False)
+    if not plain_console.is_terminal:
+        plain_console.width = _WIDTH
+    return plain_console
 
 
 def _plain(value: Any) -> Any:

@@ -30,9 +30,9 @@ _DESCRIPTION = """\
 Cut videos into short clips for a data set of kind folder. FOLDER gets clips/ with a folder of PNG per clip, and
 captions.json.
 
-Nobody has said what is to be seen, so captions name the video and what pixels alone tell: brightness, colour and
-motion. Write better ones where you can. VIDEO may also be lavfi:SOURCE, one of the moving patterns that FFmpeg draws
-itself, such as lavfi:mandelbrot=size=128x128."""
+A caption is the name of the video and a description of its pixels: brightness, colour and motion. Replace it by a
+better one if you can. VIDEO may also be lavfi:SOURCE, a moving pattern that FFmpeg generates, such as
+lavfi:mandelbrot=size=128x128."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def _parser() -> VerbParser:
     add("--frames", type=int, default=8, choices=range(2, 65), metavar="N", help="frames per clip (default: 8)")
     side = "side of the clips in pixels (default: 64)"
     add("--side", type=int, default=64, choices=range(32, 1025), metavar="N", help=side)
-    most = "most clips of a video (default: 200)"
+    most = "largest number of clips of a video (default: 200)"
     add("--most", type=int, default=200, choices=range(1, 100_001), metavar="N", help=most)
     return parser
 
@@ -64,17 +64,17 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 def cut(videos: Sequence[str], out: Path, *, shape: tuple[int, int], seconds: float, most: int) -> dict[str, str]:
     """Cut `videos` into clips of `seconds`, up to `most` of each; write them, and return their captions by name.
 
-    `shape` is frames per clip and side in pixels; frames are squeezed into squares. What is left over at a video's end
-    and clips in which nothing at all changes are left out, and so are exact copies of earlier clips.
+    `shape` is frames per clip and side in pixels; frames are scaled to squares. An incomplete clip at the end of a
+    video, clips without any change, and exact copies of earlier clips are left out.
 
     Raises:
-        UserError: A video cannot be read, none is long enough, or `out` holds something or cannot be written.
+        UserError: A video cannot be read, no video is long enough, or `out` is not empty or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out: {out} must be a new or empty folder")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:  # a failure leaves nothing that looks finished
+        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:  # a failure leaves no folder that looks complete
             captions = _cut_into(Path(scratch) / "cut", videos, _Form(*shape, seconds, most))
             (Path(scratch) / "cut").replace(out)
     except OSError as error:
@@ -92,27 +92,27 @@ class _Form:
 
 def _cut_into(folder: Path, videos: Sequence[str], form: _Form) -> dict[str, str]:
     captions: dict[str, str] = {}
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     for number, video in enumerate(videos):
         name = Path(video.removeprefix("lavfi:").partition("=")[0]).stem
         for index, clip in enumerate(islice(_clips(video, form), form.most)):
-            content = hashlib.sha256(clip.tobytes()).digest()
-            if content in seen or (clip == clip[0]).all():
+            digest = hashlib.sha256(clip.tobytes()).digest()
+            if digest in digests or (clip == clip[0]).all():
                 continue
-            seen.add(content)
+            digests.add(digest)
             key = f"{number:02d}_{name}_{index:04d}"
             (folder / "clips" / key).mkdir(parents=True)
             for frame, pixels in enumerate(clip):
                 Image.fromarray(pixels).save(folder / "clips" / key / f"{frame:03d}.png")
             captions[key] = f"{name.replace('_', ' ')}, {describe_motion(clip)}"
     if not captions:
-        raise UserError(f"no video gives a clip of {form.seconds} s in which anything moves: {', '.join(videos)}")
+        raise UserError(f"no video has a clip of {form.seconds} s with motion: {', '.join(videos)}")
     (folder / "captions.json").write_text(json.dumps(captions, indent=1))
     return captions
 
 
 def describe_motion(clip: ClipPixels) -> str:
-    """Say what the pixels of uint8 [F,H,W,3] tell: "dark blue, moving left"."""
+    """Return brightness, colour and motion of uint8 [F,H,W,3] in words, such as "dark blue, moving left"."""
     red, green, blue = (clip.reshape(-1, 3).mean(axis=0) / 255).tolist()
     value, spread = max(red, green, blue), max(red, green, blue) - min(red, green, blue)
     angle = math.atan2(math.sqrt(3) * (green - blue), 2 * red - green - blue) / math.tau % 1.0
@@ -132,21 +132,21 @@ def describe_motion(clip: ClipPixels) -> str:
 
 
 def _clips(video: str, form: _Form) -> Iterator[ClipPixels]:
-    """Yield the clips of a video, uint8 [frames, side, side, 3], one after the other."""
-    kept: list[ClipPixels] = []
-    taken = 0
+    """Yield the clips of a video, uint8 [frames, side, side, 3], in their order."""
+    frames: list[ClipPixels] = []
+    count = 0
     for time, picture in _pictures(video):
-        while time >= taken * form.seconds / form.frames - 1e-6:
-            taken += 1
-            kept.append(np.asarray(picture.resize((form.side, form.side), Image.Resampling.BICUBIC)))
-            if len(kept) == form.frames:
-                yield np.stack(kept)
-                kept = []
+        while time >= count * form.seconds / form.frames - 1e-6:
+            count += 1
+            frames.append(np.asarray(picture.resize((form.side, form.side), Image.Resampling.BICUBIC)))
+            if len(frames) == form.frames:
+                yield np.stack(frames)
+                frames = []
 
 
 def _pictures(video: str) -> Iterator[tuple[float, Image.Image]]:
-    """Yield the seconds since the start, and the picture, of every frame."""
-    import av  # here, so that mistakes are answered without waiting for FFmpeg
+    """Yield the time of every frame in seconds since the start, and its picture."""
+    import av  # here, so that errors of the user are reported before FFmpeg is loaded
 
     source, kind = video.removeprefix("lavfi:"), "lavfi"
     if source == video:

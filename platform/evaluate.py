@@ -1,4 +1,4 @@
-"""`python -m platform.evaluate FOLDER`: judges videos made anywhere against the true ones."""
+"""`python -m platform.evaluate FOLDER`: evaluates the videos of any system against the true ones."""
 
 import argparse
 import json
@@ -36,11 +36,11 @@ from trainables.metrics.video import Network, Networks, Role
 from trainables.pages.pairs_page import write_pairs_page
 
 _DESCRIPTION = """\
-PairJudge videos made anywhere. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
+Evaluate the videos of any system. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
 
-Videos that show truth and reconstruction side by side with black padding are cut; for any other give the true videos
-by --truth. Pairs have one name. Several systems are judged at once with --system NAME=FOLDER, all at one size and frame
-count, on the same clips."""
+Videos that show truth and reconstruction side by side with black padding are cut; for others, --truth names the folder
+of the true videos. A reconstruction and its truth have the same name. --system NAME=FOLDER adds further systems; all
+are evaluated at one size and frame count, on the same clips."""
 _EXIT_CODES = "Exit code: 0 done, 1 some file failed, 2 bad input and nothing was started, 130 interrupted (Ctrl-C)."
 
 
@@ -52,20 +52,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> VerbParser:
     parser = verb_parser("evaluate", _DESCRIPTION, exit_codes=_EXIT_CODES)
     add = parser.add_argument
-    add("folder", nargs="?", type=Path, metavar="FOLDER", help="the reconstructions of one system, named as the folder")
+    add(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="the reconstructions of one system, which has the name of the folder",
+    )
     add("--system", action="append", default=[], metavar="NAME=FOLDER", help="one more system; may be repeated")
-    add("--truth", type=Path, metavar="FOLDER", help="the true videos, named as the reconstructions")
+    add("--truth", type=Path, metavar="FOLDER", help="the true videos, with the names of the reconstructions")
     size = "frame size for all (default: the smallest common native one)"
     add("--resolution", type=_size, metavar="N or HxW", help=size)
     count = "frames per clip for all (default: the smallest common native count)"
     add("--frames", type=_count, metavar="N", help=count)
-    add("--legacy-epe", action="store_true", help="also EPE on frames made grey with the released code's weights")
+    add("--legacy-epe", action="store_true", help="also EPE on grey frames with the weights of the released code")
     for role, use in _SOURCES.items():
         add(_flag(role), metavar="SOURCE", help=use)
-    add("--out", type=Path, metavar="FOLDER", help="where results go (default: HOME/evaluate/SYSTEMS)")
+    add("--out", type=Path, metavar="FOLDER", help="folder for the results (default: HOME/evaluate/SYSTEMS)")
     add_home(parser)
     add_tracking(parser)
-    add("--no-tracking", action="store_true", help="make no MLflow run")
+    add("--no-tracking", action="store_true", help="write no MLflow run")
     add("--allow-failures", action="store_true", help="exit with 0 although some files failed")
     return parser
 
@@ -97,10 +103,10 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 FILES = ("scores.md", "scores.tex", "scores.json", "per_clip.parquet", "page.html", "contact.png")
 _SOURCES: Mapping[Role, str] = {
-    "image_classifier": "for 2-way-I: phantom, a folder or a hub name, as google/vit-base-patch16-224",
-    "video_classifier": "for 2-way-V: phantom, a folder or a hub name, as MCG-NJU/videomae-base-finetuned-kinetics",
-    "vifi": "for the VIFI-score: phantom or another CLIP model, as openai/clip-vit-base-patch16",
-    "clip": "for CLIP-pcc: phantom or another CLIP model, as openai/clip-vit-base-patch32",
+    "image_classifier": "for 2-way-I: phantom, a folder or a hub name such as google/vit-base-patch16-224",
+    "video_classifier": "for 2-way-V: phantom, a folder or a hub name such as MCG-NJU/videomae-base-finetuned-kinetics",
+    "vifi": "for the VIFI-score: phantom or another CLIP model such as openai/clip-vit-base-patch16",
+    "clip": "for CLIP-pcc: phantom or another CLIP model such as openai/clip-vit-base-patch32",
 }
 
 
@@ -115,7 +121,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, but got {text!r}")
     return int(text)
 
 
@@ -124,18 +130,18 @@ def _folders(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     for text in arguments.system:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
-            raise UserError(f"--system {text}: NAME=FOLDER is needed")
+            raise UserError(f"--system {text}: must be NAME=FOLDER")
         named.append((name, Path(folder)))
     names = [name for name, _ in named]
     if not named:
-        raise UserError("give FOLDER, or --system NAME=FOLDER")
+        raise UserError("no system is named; add FOLDER or --system NAME=FOLDER")
     if len(set(names)) < len(names) or TRUTH in names:
-        raise UserError(f"systems need different names, and none may be called truth: {', '.join(names)}")
+        raise UserError(f"systems must have different names, and none may be truth: {', '.join(names)}")
     return named
 
 
 def _pairing(arguments: argparse.Namespace) -> Pairing:
-    """Return who is judged on what. Raises `UserError`."""
+    """Return the systems and the pairs of videos. Raises `UserError`."""
     named = _folders(arguments)
     try:
         systems = [find_videos(name, folder) for name, folder in named]
@@ -146,21 +152,21 @@ def _pairing(arguments: argparse.Namespace) -> Pairing:
 
 
 def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, list[Failure]]:
-    """Load what was asked for; what cannot be loaded is a failure, and its metrics are left out."""
+    """Load the requested networks. One that cannot be loaded is a failure, and its metrics are left out."""
     loaded: dict[str, Network] = {}
     failures = []
     for key in _SOURCES:
         source = getattr(arguments, key)
         if source is not None:
             quiet_loading()
-            from trainables.metrics.networks import load_network  # torch, only where it is asked for
+            from trainables.metrics.networks import load_network  # torch, only if it is needed
 
             try:
                 if key == "clip" and source == arguments.vifi and "vifi" in loaded:
-                    loaded[key] = loaded["vifi"]  # and `read` runs it once
+                    loaded[key] = loaded["vifi"]  # so that it runs once for both
                 else:
                     loaded[key] = load_network(key, source, frames=frames)
-            except Exception as error:  # loaders raise whatever they like on damaged weights
+            except Exception as error:  # loaders raise various exceptions for damaged weights
                 failures.append(Failure("", "", source, f"{_flag(key)}: {error}", False))
     return Networks(**loaded), failures
 
@@ -168,39 +174,39 @@ def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, 
 def _choice(pairing: Pairing, arguments: argparse.Namespace) -> str:
     height, width = pairing.size
     size, count = (
-        "as asked" if given is not None else "the smallest usual native one"
+        "as requested" if given is not None else "the smallest common native one"
         for given in (arguments.resolution, arguments.frames)
     )
     native = "; ".join(f"{system.name} {_native(system)}" for system in pairing.systems)
-    return f"All are judged at {height}x{width} ({size}), {pairing.frames} frames ({count}). Native: {native}."
+    return f"All are evaluated at {height}x{width} ({size}), {pairing.frames} frames ({count}). Native: {native}."
 
 
 def _native(system: System) -> str:
     if not system.clips:
-        return "nothing readable"
+        return "no readable video"
     (height, width), frames = system.native
     return f"{height}x{width}, {frames} frames, {len(system.clips)} videos"
 
 
 def _notes(values: Sequence[Value]) -> Iterator[str]:
-    """Yield what must be known to read the table."""
+    """Yield the notes below the table."""
     yield "Means over clips, with 95% BCa bootstrap intervals over clips."
     if share_clips(values):
-        yield "All systems are judged on the same clips: those on which the metric is defined for each."
+        yield "All systems are evaluated on the same clips: those for which the metric is defined in every system."
     else:
-        yield "THE SYSTEMS SHARE NO CLIP: each mean is over other clips, and differences between systems mean little."
+        yield "THE SYSTEMS SHARE NO CLIP: their means are over different clips and cannot be compared."
     yield from notes(CLIP_METRICS.values())
-    yield "First frame held: the system's own first frame as a still video, which does well in EPE."
-    yield "Another clip's fMRI: each reconstruction against the truth of another clip, drawn at random: chance."
+    yield "First frame held: the system's own first frame as a static video, which has a good EPE."
+    yield "Another clip's fMRI: each reconstruction against the truth of another, random clip: the chance level."
 
 
 def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Path:
-    """Make the folder for the results, before anything is computed."""
+    """Create the folder for the results before anything is computed."""
     folder = given if given is not None else home / "evaluate" / "+".join(system.name for system in systems)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {folder}: cannot be made: {error}") from error
+        raise UserError(f"--out {folder}: cannot be created: {error}") from error
     return folder
 
 
@@ -220,7 +226,7 @@ def _write(folder: Path, table: Sheet, report: Mapping[str, Any]) -> None:
 
 
 def _facts(arguments: argparse.Namespace, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an MLflow run has as parameters."""
+    """Return the parameters of the MLflow run."""
     networks = {role: getattr(arguments, role) for role in _SOURCES if getattr(arguments, role) is not None}
     folders = {name: system["folder"] for name, system in report["systems"].items()}
     truth = {} if arguments.truth is None else {"truth": str(arguments.truth)}
@@ -230,7 +236,7 @@ def _facts(arguments: argparse.Namespace, report: Mapping[str, Any]) -> dict[str
 def _record(
     rows: Sequence[ScoreRow], report: Mapping[str, Any], arguments: argparse.Namespace, *, began: float
 ) -> None:
-    """Make the MLflow run; the files are written already, so what goes wrong here is only a warning."""
+    """Write the MLflow run. The results are already stored as files, so an error is only a warning."""
     from platform.mlflow_view.evaluation_run import Evaluation, record_evaluation  # MLflow takes seconds to import
 
     options, files = options_of(arguments), [Path(report["out"]) / name for name in FILES]
@@ -246,11 +252,12 @@ def _record(
 def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: Path) -> None:
     console.print(table.terminal(width=console.width))
     for failure in failures:
-        kept = "evaluated all the same" if failure.evaluated else "not evaluated"
-        console.print(f"{failure.file}: {failure.reason} ({kept})", highlight=False, soft_wrap=True, markup=False)
+        consequence = "still evaluated" if failure.evaluated else "not evaluated"
+        text = f"{failure.file}: {failure.reason} ({consequence})"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
     if failures:
-        console.print(f"{len(failures)} failure(s), see above; --allow-failures exits with 0 nevertheless.")
-    console.print(f"Written to {folder}: {', '.join(FILES)}", soft_wrap=True, highlight=False)
+        console.print(f"{len(failures)} failure(s), see above; with --allow-failures the exit code is 0.")
+    console.print(f"Results are in {folder}: {', '.join(FILES)}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

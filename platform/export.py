@@ -22,9 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> VerbParser:
     parser = verb_parser("export", _DESCRIPTION)
     parser.add_argument("study", metavar="STUDY", help="such as cmg or table6")
-    parser.add_argument("out", metavar="OUT", type=Path, help="a folder that does not exist yet, or is empty")
-    which = "all, none, or stages with commas between them (default: evaluate, and what else the report needs)"
-    parser.add_argument("--artifacts", metavar="STAGES", help=which)
+    parser.add_argument("out", metavar="OUT", type=Path, help="a new or empty folder")
+    stages = "all, none, or stages separated by commas (default: evaluate, and the others that the report needs)"
+    parser.add_argument("--artifacts", metavar="STAGES", help=stages)
     add_store(parser)
     return parser
 
@@ -32,19 +32,21 @@ def _parser() -> VerbParser:
 def _answer(arguments: argparse.Namespace) -> Answer:
     store = open_readable(options_of(arguments))
     study = resolve_study(store, arguments.study)
-    from platform.bundle.writing import write_bundle  # pyarrow takes a while to import: mistakes come first
+    from platform.bundle.writing import (
+        write_bundle,
+    )  # pyarrow takes a while to import: errors of the user are reported first
 
     written = write_bundle(store, study, arguments.out, stages=_stages(arguments.artifacts))
     size = f"{written.files} files, {written.size / 1e6:.1f} MB"
     text = f"{written.folder}: {study} with the artifacts of {written.stage_runs} stage runs ({size})"
     if written.missing:
-        text += f"\nthe store does not hold these, so they are left out: {', '.join(written.missing)}"
+        text += f"\nleft out, because the store does not hold them: {', '.join(written.missing)}"
     value = {"study": study, "folder": str(written.folder), "files": written.files, "bytes": written.size}
     return Answer({**value, "stage_runs": written.stage_runs, "missing": written.missing}, text)
 
 
 def _stages(text: str | None) -> Sequence[str] | None:
-    """Return which stages `--artifacts` names; `all` is as good as the name of each."""
+    """Return the stages of `--artifacts`. `all` is not replaced here."""
     if text is None:
         return None
     return () if text == "none" else tuple(name.strip() for name in text.split(","))

@@ -1,4 +1,4 @@
-"""`python -m platform.import BUNDLE`: takes a study that `platform.export` wrote into a store, if it is unchanged."""
+"""`python -m platform.import BUNDLE`: adds a study that `platform.export` wrote to a store."""
 
 import argparse
 import sys
@@ -12,8 +12,8 @@ from platform.tracking_uri import without_secrets
 from storage.uri import check_store
 
 _DESCRIPTION = """\
-Check every byte of a bundle and take its study into a store, where report, rebuild and reproduce then find it. A bundle
-that was changed, or holds anything else, is refused as a whole."""
+Check every byte of a bundle and add its study to a store, where report, rebuild and reproduce then find it. A bundle
+that was changed, or holds any other file, is refused as a whole."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ def launch(study: Study, options: Options) -> Summary:
 
 
 def default_views(study: Study, options: Options) -> list[View]:
-    """Return the Optuna journal of a sweep, tables, MLflow, and progress on the terminal, which is closed last."""
+    """Return the views: Optuna journal of a sweep, tables, MLflow, and progress on the terminal, which closes last."""
     home, store = options.home, open_store(options.store)
     runs = RunStore(store, cache=home / "scratch" / "cache")
     journal: list[View] = [OptunaView(study, home=home)] if study.has_optuna_journal else []

@@ -1,4 +1,4 @@
-"""`python -m platform.preview KIND`: draws a data set, so that one can look at it."""
+"""`python -m platform.preview KIND`: draws clips, captions and fMRI of a data set."""
 
 import argparse
 import sys
@@ -18,8 +18,8 @@ from trainables.datasets.errors import DatasetError
 from trainables.datasets.kinds import DATASET_KINDS
 
 _DESCRIPTION = """\
-Draw a data set, so that one can look at it: a picture (PNG) of some clips with captions and fMRI, and the same clips
-moving (GIF). Examples: `python -m platform.preview phantom`, `python -m platform.preview folder PATH`."""
+Draw a data set: a picture (PNG) of some clips with captions and fMRI, and an animation (GIF) of the same clips.
+Examples: `python -m platform.preview phantom`, `python -m platform.preview folder PATH`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,9 +32,9 @@ def _parser() -> VerbParser:
     kinds = "; ".join(f"{kind.name}: {kind.description}" for kind in DATASET_KINDS.values())
     parser.add_argument("kind", choices=DATASET_KINDS, metavar="KIND", help=kinds)
     parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="with kind folder: the folder")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the pictures go (default: HOME/preview)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the pictures (default: HOME/preview)")
     add_home(parser)
-    clips = "clips to draw (default: 6)"
+    clips = "number of clips to draw (default: 6)"
     parser.add_argument("--clips", type=int, default=6, choices=range(1, 25), metavar="N", help=clips)
     example = "change a config field, such as dataset.noise=0.5; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=example)
@@ -75,7 +75,7 @@ def draw_preview(config: TrialConfig, *, name: str, count: int, folder: Path) ->
 
 
 def _config(arguments: argparse.Namespace) -> TrialConfig:
-    """Return the config that the command line asks for. Raises `UserError`."""
+    """Return the config of the command line. Raises `UserError`."""
     overrides: dict[str, Any] = {"dataset.kind": arguments.kind}
     if arguments.path is not None:
         overrides["dataset.path"] = str(arguments.path)
@@ -90,8 +90,10 @@ def _config(arguments: argparse.Namespace) -> TrialConfig:
     try:
         return resolve(overrides)
     except ValidationError as error:
-        told = [(config_field(entry), entry) for entry in error.errors()]
-        lines = [f"{key}: {explain({**entry, 'loc': tuple(key.split('.'))}, config_fields())}" for key, entry in told]
+        entries = [(config_field(entry), entry) for entry in error.errors()]
+        lines = [
+            f"{key}: {explain({**entry, 'loc': tuple(key.split('.'))}, config_fields())}" for key, entry in entries
+        ]
         raise UserError("\n".join(lines)) from error
 
 

@@ -1,10 +1,11 @@
-"""`python -m platform.rebuild [STUDY ...]`: makes MLflow, the Optuna study and the tables again from the records."""
+"""`python -m platform.rebuild [STUDY ...]`: writes MLflow, the Optuna study and the tables again from the records."""
 
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platform.cli import Answer, VerbParser, add_store, add_tracking, console, options_of, run_verb, verb_parser
 from platform.errors import UserError
@@ -22,8 +23,9 @@ from storage.runs import RunStore
 from storage.studies import load_calls
 
 _DESCRIPTION = """\
-Make MLflow, the Optuna study and the tables (trials.parquet, epochs.parquet) again from the store's records, for one
-study or all. MLflow and Optuna get only what they lack, so running it twice changes nothing. No trial is run."""
+Write MLflow, the Optuna study and the tables (trials.parquet, epochs.parquet) again from the records of the store, for
+some studies or all. MLflow and Optuna receive only missing entries, so running it twice changes nothing. No trial is
+run."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Rebuilt:
     study: str
     trials: int
     events: int
-    lack: str
+    missing: str
     """The entries that could not be written to MLflow; empty if it has all."""
 
 
@@ -59,29 +61,27 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         rebuilt.append(rebuild(store, study, home=options.home, tracking=options.tracking))
         console().print(_line(rebuilt[-1]), soft_wrap=True)
     return Answer(
-        {"studies": [asdict(entry) for entry in rebuilt]}, exit_code=int(any(entry.lack for entry in rebuilt))
+        {"studies": [_to_json(entry) for entry in rebuilt]}, exit_code=int(any(entry.missing for entry in rebuilt))
     )
 
 
 def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuilt:
-    """Mirror all records of a study into MLflow at `tracking` and, of a search, into the Optuna journal of `home`.
+    """Mirror all records of a study into MLflow at `tracking` and, for a sweep, into the Optuna journal of `home`.
 
     Raises:
         UserError: A driver works on the study, or this version cannot read it.
         storage.errors.StoreError: The records are damaged or cannot be read.
     """
     from platform.mlflow_view.tracking import Tracking
-    from platform.record.optuna_journal import (
-        OptunaView,  # Optuna and MLflow take seconds to import: mistakes come first
-    )
+    from platform.record.optuna_journal import OptunaView
 
-    rewrite_tables(store, study_id)  # needs no lease: tables of a study that is under way are replaced at its end
+    rewrite_tables(store, study_id)  # needs no lease: the tables of a running study are replaced at its end
     try:
         with Lease(store, f"study-{study_id}"):
             study = recorded_study(store, study_id)
             runs = RunStore(store, cache=home / "scratch" / "cache")
-            made_by = provenance_by_time(load_calls(store, study_id))
-            mlflow = Tracking(study, home=home, uri=tracking, store=store.uri, stage_runs=runs, provenance=made_by)
+            provenance = provenance_by_time(load_calls(store, study_id))
+            mlflow = Tracking(study, home=home, uri=tracking, store=store.uri, stage_runs=runs, provenance=provenance)
             views: list[View] = [OptunaView(study, home=home), mlflow] if study.has_optuna_journal else [mlflow]
             events = list(in_time(map(TrialEvent.from_json, EventLog(store, study_id).read())))
             for event in events:
@@ -97,9 +97,9 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
 
 
 def in_time(events: Iterable[TrialEvent]) -> Iterator[TrialEvent]:
-    """Yield `events`, which are in order within each trial, in the order in which they happened, as views saw them.
+    """Yield `events`, which are in order within each trial, in the order of their times, as views received them.
 
-    A clock that was set back in a trial does not disorder it.
+    The events of a trial stay in order even if a clock was set back.
     """
     latest: dict[str, float] = {}
     keyed = []
@@ -118,8 +118,13 @@ def _report(store: Store, study: Study, *, home: Path, tracking: str) -> None:
 
 
 def _line(rebuilt: Rebuilt) -> str:
-    lack = f"; MLflow lacks {rebuilt.lack}" if rebuilt.lack else ""
-    return f"{rebuilt.study}: {rebuilt.trials} trials from {rebuilt.events} events{lack}"
+    missing = f"; MLflow lacks {rebuilt.missing}" if rebuilt.missing else ""
+    return f"{rebuilt.study}: {rebuilt.trials} trials from {rebuilt.events} events{missing}"
+
+
+def _to_json(rebuilt: Rebuilt) -> dict[str, Any]:
+    counts = {"study": rebuilt.study, "trials": rebuilt.trials, "events": rebuilt.events}
+    return {**counts, "lack": rebuilt.missing}  # the key of earlier versions
 
 
 if __name__ == "__main__":

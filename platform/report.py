@@ -1,4 +1,4 @@
-"""`python -m platform.report STUDY`: makes the report of an ablation from its records, without running anything."""
+"""`python -m platform.report STUDY`: writes the report of an ablation from its records; no trial is run."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from platform.options import open_readable
 from platform.record.study_names import resolve_study
 from platform.reporting.making import make_report
 
-_DESCRIPTION = "Make the report of an ablation from its records: HTML, Markdown, LaTeX, CSV, Parquet and figures."
+_DESCRIPTION = "Write the report of an ablation from its records: HTML, Markdown, LaTeX, CSV, Parquet and figures."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,8 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("report", _DESCRIPTION)
-    parser.add_argument("study", metavar="STUDY", help="an ablation that was begun, such as table6")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: HOME/reports/STUDY)")
+    parser.add_argument("study", metavar="STUDY", help="an ablation that was started, such as table6")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder for the report (default: HOME/reports/STUDY)"
+    )
     add_store(parser)
     return parser
 

@@ -1,4 +1,4 @@
-"""`python -m platform.reproduce STUDY|TRIAL`: run recorded trials again and say whether the same comes out."""
+"""`python -m platform.reproduce STUDY|TRIAL`: runs recorded trials again and compares the results."""
 
 import argparse
 import pdb
@@ -40,15 +40,16 @@ from storage.runs import RunStore
 from trainables.graph import StageRun
 
 _DESCRIPTION = """\
-Say what of a recorded trial can be restored (code, lock, data, config, seeds, hardware), run its stage runs again into
-a store of their own, and compare: bit-equal, within tolerance, or which is the first that differs. Of a sweep the best
-trial is taken, of an ablation one trial for each condition; the records alone are needed, and stay as they are.
+Check what can be restored of a recorded trial (code, lock, data, config, seeds, hardware), repeat its stage runs in a
+separate store, and compare the results: bit-equal, within tolerance, or the first one that differs. For a sweep the
+best trial is repeated, for an ablation one trial of each condition. Only records are needed; they are not changed.
 
-With --debug, run one recorded trial, or one stage of it, whatever became of it (completed, pruned, failed, diverged,
-unfinished): in this process, from its first epoch, on recorded inputs. breakpoint() in a stage stops there. An
-exception is shown from the stage's code on, and at a terminal pdb opens where it was raised. Nothing is compared."""
+With --debug, run one recorded trial, or one stage of it, with any outcome (completed, pruned, failed, diverged,
+unfinished): in this process, from its first epoch, on recorded inputs. breakpoint() in a stage stops there. The
+traceback of an exception begins in the code of the stage, and in a terminal pdb opens where it was raised. Nothing is
+compared."""
 _EXIT_CODES = (
-    "Exit code: 0 reproduced (with --dry-run: can be restored), 1 not, 2 bad input and nothing was started, "
+    "Exit code: 0 reproduced (with --dry-run: can be restored), 1 not reproduced, 2 bad input and nothing was started, "
     "130 interrupted (Ctrl-C)."
 )
 _STYLES = {
@@ -67,10 +68,10 @@ class Request:
     dry_run: bool
     from_inputs: bool
     stages: frozenset[str]
-    """Only these are repeated; empty for all."""
+    """The stages that are repeated; empty for all."""
     tolerance: Tolerance
     keep: Path | None
-    """Folder for the repetition's store."""
+    """Folder for the store of the repetition."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,13 @@ class TrialOutcome:
 
     @property
     def good(self) -> bool:
-        """Whether it could be restored and, as far as it was run again, came out the same."""
+        """Whether the trial can be restored and all repeated stage runs have the same results."""
         restored = self.restoration.config is not None and self.restoration.intact
         return restored and all(outcome.verdict in GOOD for outcome in self.outcomes)
 
     @property
     def finding(self) -> str | None:
-        """Why it is not good."""
+        """Why the trial is not reproduced; None if it is."""
         if self.good:
             return None
         for outcome in self.outcomes:
@@ -113,22 +114,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("reproduce", _DESCRIPTION, exit_codes=_EXIT_CODES)
-    parser.add_argument("name", metavar="STUDY|TRIAL", help="a study, study/trial, or a trial whose name only one has")
+    parser.add_argument(
+        "name", metavar="STUDY|TRIAL", help="a study, study/trial, or the name of a trial that only one study has"
+    )
     several = parser.add_mutually_exclusive_group()
     several.add_argument("--trials", type=positive, metavar="N", help="number of trials of the study, best first")
     several.add_argument("--all", action="store_true", help="every completed trial of the study")
-    parser.add_argument("--dry-run", action="store_true", help="only say what can be restored")
+    parser.add_argument("--dry-run", action="store_true", help="only check what can be restored")
     debug = "run STUDY/TRIAL in this process, without catching exceptions (default: the stages that are not stored)"
     parser.add_argument("--debug", action="store_true", help=debug)
-    parser.add_argument(
-        "--from-inputs", action="store_true", help="let each stage run read the inputs that are recorded"
-    )
+    parser.add_argument("--from-inputs", action="store_true", help="repeat each stage run with its recorded inputs")
     parser.add_argument(
         "--stage",
         action="append",
         default=[],
         metavar="NAME",
-        help="with --from-inputs or --debug: only this one; may be repeated",
+        help="with --from-inputs or --debug: only this stage; may be repeated",
     )
     usual = Tolerance()
     parser.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
@@ -152,7 +153,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 def _share(text: str) -> float:
-    """Read a number of 0 or more, for argparse."""
+    """Return the finite number of 0 or more in `text`, for argparse."""
     number = float(text)
     if not 0.0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be 0 or more and finite, but got {text}")
@@ -162,11 +163,11 @@ def _share(text: str) -> float:
 def _request(arguments: argparse.Namespace) -> Request:
     keep: Path | None = arguments.keep
     if arguments.stage and not (arguments.from_inputs or arguments.debug):
-        raise UserError("--stage needs --from-inputs or --debug: without them the inputs are run again too")
+        raise UserError("--stage needs --from-inputs or --debug: without them the inputs are repeated, too")
     if arguments.debug and (arguments.trials is not None or arguments.all or arguments.dry_run):
-        raise UserError("--debug runs one trial: it does not go with --trials, --all or --dry-run")
+        raise UserError("--debug runs one trial: it cannot be combined with --trials, --all or --dry-run")
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise UserError(f"--keep: {keep} is not an empty folder; what is in it would be taken for the repetition")
+        raise UserError(f"--keep: {keep} is not an empty folder; its files would count as results of the repetition")
     tolerance = Tolerance(arguments.rtol, arguments.atol)
     return Request(arguments.dry_run, arguments.from_inputs, frozenset(arguments.stage), tolerance, keep)
 
@@ -209,11 +210,11 @@ def _debug(trial: RecordedTrial, store: Store, request: Request, options: Option
 
 @contextmanager
 def _scratch(request: Request, home: Path) -> Iterator[Path]:
-    """Give a folder that ends with the block; among the results, where there is room, unless nothing is to be made."""
-    beside = None if request.dry_run else home / "scratch"
-    if beside is not None:
-        beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=beside) as folder:
+    """Yield a folder that is deleted at the end: in `home`, or for a dry run in the temporary folder."""
+    parent = None if request.dry_run else home / "scratch"
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=parent) as folder:
         yield Path(folder)
 
 

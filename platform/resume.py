@@ -1,4 +1,4 @@
-"""`python -m platform.resume STUDY`: continues a study with the file and the settings that are on record."""
+"""`python -m platform.resume STUDY`: continues a study with its recorded file and settings."""
 
 import argparse
 import sys
@@ -13,8 +13,8 @@ from platform.record.study_names import resolve_study
 from platform.run_answers import study_answer
 
 _DESCRIPTION = """\
-Continue a sweep or an ablation where it stopped. The store knows the text of its file, what --set changed, the number
-of trials and the seed, so none of it is given again."""
+Continue a sweep or an ablation where it stopped. The store holds the text of its file, the values of --set, the number
+of trials and the seed, so none of them is given again."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("resume", _DESCRIPTION)
-    parser.add_argument("study", metavar="STUDY", help="a sweep or ablation that was begun, such as cmg or table6")
+    parser.add_argument("study", metavar="STUDY", help="a sweep or ablation that was started, such as cmg or table6")
     add_running(parser)
     return parser
 

@@ -32,17 +32,17 @@ def _run(study: Study, store: Store, options: Options) -> Answer:
     from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: check the arguments first
 
     for note in study.notes:
-        _tell(note)
+        _print_note(note)
     try:
         summary = launch(study, options)
     except StudyError:
         _report(study, store, options)  # on the existing results
         raise
     if summary.interrupted:
-        _tell(_how_to_continue(study))
-    reported = _report(study, store, options)
-    code = max(summary.exit_code, StudyError.exit_code) if "report_error" in reported else summary.exit_code
-    return Answer({**summary.to_json(), **reported}, exit_code=code)
+        _print_note(_how_to_continue(study))
+    report = _report(study, store, options)
+    code = max(summary.exit_code, StudyError.exit_code) if "report_error" in report else summary.exit_code
+    return Answer({**summary.to_json(), **report}, exit_code=code)
 
 
 def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
@@ -55,12 +55,12 @@ def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
     try:
         page, report = make_report(store, study.id, options.home / "reports" / study.id)
     except Exception as error:  # the results are stored: an error of the report must not hide them
-        why = without_secrets(f"{type(error).__name__}: {error}")
-        _tell(
-            f"the results are stored, but the report could not be written: {why}\n"
+        reason = without_secrets(f"{type(error).__name__}: {error}")
+        _print_note(
+            f"the results are stored, but the report could not be written: {reason}\n"
             f"write it again with: python -m platform.report {study.id}"
         )
-        return {"report_error": why}
+        return {"report_error": reason}
     answers = [text for _, text in report.answers]
     lines = [*report.alerts, *(f"- {text}" for text in answers), f"report: {page}"]
     Console(markup=False, highlight=False, soft_wrap=True).print("\n".join(lines))
@@ -69,8 +69,8 @@ def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
 
 
 def _how_to_continue(study: Study) -> str:
-    return f"interrupted; the same command continues from here, and so does python -m platform.resume {study.id}"
+    return f"interrupted; continue with the same command or with python -m platform.resume {study.id}"
 
 
-def _tell(text: str) -> None:
+def _print_note(text: str) -> None:
     Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)

@@ -1,4 +1,4 @@
-"""`python -m platform.status [STUDY]`: shows how far a study is, or lists those of a store, from records alone."""
+"""`python -m platform.status [STUDY]`: shows the progress of a study, or lists the studies of a store."""
 
 import argparse
 import sys
@@ -14,8 +14,8 @@ from platform.tracking_uri import without_secrets
 from storage.base import Store
 
 _DESCRIPTION = """\
-Show how far a study is: who works on it, what is done, what runs now, what is left. Without STUDY, list the studies of
-the store. Changes nothing."""
+Show the progress of a study: its driver, its finished trials, what runs now, and what remains. Without STUDY, list the
+studies of the store. Changes nothing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("status", _DESCRIPTION)
-    which = "a sweep or ablation that was begun, such as cmg or table6 (default: list all of the store)"
-    parser.add_argument("study", metavar="STUDY", nargs="?", help=which)
+    study = "a sweep or ablation that was started, such as cmg or table6 (default: list all of the store)"
+    parser.add_argument("study", metavar="STUDY", nargs="?", help=study)
     add_store(parser)
     return parser
 
@@ -44,7 +44,9 @@ def _overview(store: Store) -> Answer:
     entries = overview(store)
     value = {"store": without_secrets(store.uri), "studies": [entry.to_json() for entry in entries]}
     if not entries:
-        return Answer(value, f"{without_secrets(store.uri)} holds no study yet; --home or --store name another place")
+        return Answer(
+            value, f"{without_secrets(store.uri)} holds no study yet; set --home or --store to use another store"
+        )
     return Answer(value, lambda console: render_overview(entries, console))
 
 

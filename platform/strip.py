@@ -1,4 +1,4 @@
-"""`python -m platform.strip STUDY/TRIAL`: draws one trial as a strip, from what is stored."""
+"""`python -m platform.strip STUDY/TRIAL`: draws a stored trial as one picture."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ from storage.runs import RunStore
 
 _DESCRIPTION = """\
 Draw a finished trial as one picture: truth, reconstruction, reconstruction from another clip's fMRI, and ceiling, with
-a sentence of its numbers. Clips are chosen by rule. A study stands for its best trial."""
+a sentence of its metrics. A fixed rule chooses the clips. For STUDY alone, its best trial is drawn."""
 _NEEDED = ("data", "voxels", "reconstruct", "controls", "evaluate")
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("strip", _DESCRIPTION)
-    parser.add_argument("trial", metavar="STUDY/TRIAL", help="a completed trial that made video")
+    parser.add_argument("trial", metavar="STUDY/TRIAL", help="a completed trial that made videos")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the PNG (default: HOME/strips/STUDY-TRIAL.png)")
     add_store(parser)
     return parser
@@ -43,17 +43,17 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
-    """Draw `trial` on its test clips, or on validation clips where it has no others; return the picture's sentence.
+    """Draw `trial` on its test clips, or on validation clips if it has no test clips; return the sentence.
 
     Raises:
-        UserError: It made no video, or `path` cannot be written.
+        UserError: The trial made no videos, or `path` cannot be written.
     """
     identities = {run.stage: run.identity for run in trial.runs}
     if missing := [stage for stage in _NEEDED if stage not in identities]:
         raise UserError(
-            f"trial {trial.name} has no stage {' or '.join(missing)}: only trials that made video are drawn"
+            f"trial {trial.name} has no stage {' or '.join(missing)}: only trials that made videos can be drawn"
         )
-    # torch and scipy take seconds to import: mistakes come first
+    # torch and scipy take seconds to import: errors of the user are reported first
     from trainables.judging.stored_trial import read_judged
     from trainables.pages.strip import draw_strip
 

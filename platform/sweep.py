@@ -8,9 +8,7 @@ from pathlib import Path
 from platform.cli import (
     Answer,
     VerbParser,
-    add_lists,
-    add_running,
-    add_settings,
+    add_study_file,
     options_of,
     run_verb,
     settings_of,
@@ -36,22 +34,20 @@ def _parser() -> VerbParser:
     parser = verb_parser("sweep", _DESCRIPTION)
     file = "a search space, such as search_spaces/cmg.yaml"
     parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help=file)
-    points = "how many points to try, each with `repeats` training seeds; short for --set trials=N"
+    points = "number of points to try, each with `repeats` training seeds; short for --set trials=N"
     parser.add_argument("--points", metavar="N", dest="trials", help=points)
     parser.add_argument("--trials", help=argparse.SUPPRESS)
     parser.add_argument("--seed", metavar="N", help="seed of the study; short for --set seed=N")
-    attempt = "run the study once more as ID.2 and so on, beside earlier attempts; stored stage runs are still reused"
+    attempt = "run the study again as ID.2 and so on, and keep earlier attempts; stored stage runs are still reused"
     parser.add_argument("--new-attempt", action="store_true", help=attempt)
     parser.add_argument("--fresh", action="store_true", dest="new_attempt", help=argparse.SUPPRESS)
-    add_lists(parser)
-    add_settings(parser)
-    add_running(parser)
+    add_study_file(parser)
     return parser
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    if (listed := field_answer(arguments, sweep_keys)) is not None:
-        return listed
+    if (answer := field_answer(arguments, sweep_keys)) is not None:
+        return answer
     if arguments.file is None:
         raise UserError(f"FILE is missing, such as {SEARCH_SPACES}/cmg.yaml")
     options = options_of(arguments)

@@ -23,10 +23,10 @@ from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_
 from platform.tracking_uri import is_server, sqlite_path, without_secrets
 
 _DESCRIPTION = """\
-Open the studies of a home folder in the MLflow UI, on this machine only; Ctrl-C ends it. The page of the newest study
-is opened in a browser if there is one and this is a terminal."""
+Open the studies of a home folder in the MLflow UI, on this machine only; Ctrl-C ends it. In a terminal, the page of the
+newest study is opened in a browser if there is one."""
 _LISTED = 5
-"""Most studies whose links are printed."""
+"""Largest number of studies whose links are printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,12 +51,12 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         return Answer({"url": url, "studies": []}, f"These studies are tracked by a server; open {url}")
     path = sqlite_path(uri)
     if path is not None and not path.exists():
-        raise UserError(f"no study was tracked in {path}: run one (make sweep), or name its folder with --home")
+        raise UserError(f"no study was tracked in {path}: run one (make sweep), or set --home to another folder")
     _check_free(arguments.port)
     with ExitStack() as stack:
         process = stack.enter_context(_server(uri, home=options.home, port=arguments.port))
         if not wait_until_ready(arguments.port, process):
-            raise StudyError(f"the MLflow server did not start on port {arguments.port} (its messages stand above)")
+            raise StudyError(f"the MLflow server did not start on port {arguments.port} (see its messages above)")
         address = f"http://{HOST}:{arguments.port}"
         studies = [(study, f"{address}{path}") for study, path in _studies(address)]
         newest = studies[0][1] if studies else address
@@ -68,16 +68,16 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that runs until Ctrl-C once this is called."""
+    """A started MLflow server. A call waits until it ends, or until Ctrl-C."""
 
     process: subprocess.Popen[bytes]
     stack: ExitStack
     """Ends the server."""
     url: str | None
-    """What a browser is to show."""
+    """The page to open in a browser; None: no browser is opened."""
 
     def __call__(self) -> int:
-        """Serve; return the exit code."""
+        """Wait for the end of the server and return the exit code."""
         with self.stack:
             try:
                 if self.url is not None and has_browser():
@@ -88,17 +88,17 @@ class Serving:
 
 
 def has_browser() -> bool:
-    """Tell whether somebody sits at a terminal with a graphical browser."""
+    """Return whether the output is a terminal on a machine with a graphical browser."""
     has_screen = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in _DISPLAYS)
     return sys.stdout.isatty() and has_screen
 
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
-"""Without one of these, `webbrowser` would start a browser in the terminal."""
+"""Environment variables of a graphical session. Without one, `webbrowser` starts a browser in the terminal."""
 
 
 def _studies(address: str) -> list[tuple[str, str]]:
-    """Return the studies that the server at `address` has, the latest first, with the path of each one's trials."""
+    """Return the studies of the server at `address`, the latest first, each with the path of the page of its trials."""
     query = json.dumps({"max_results": 1000}).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{address}/api/2.0/mlflow/experiments/search", query, headers)
@@ -122,13 +122,13 @@ def _check_free(port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
     except (OSError, OverflowError) as error:
-        raise UserError(f"port {port} cannot be used ({error}); name another with --port") from None
+        raise UserError(f"port {port} cannot be used ({error}); use another one with --port") from None
 
 
 @contextmanager
 def _server(uri: str, *, home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the MLflow server, and end all of it afterwards, also on SIGTERM."""
-    # SIGINT too: a shell that starts us in the background has it ignored, and would leave no way to end us in order.
+    """Run the MLflow server, and end all its processes afterwards, also on SIGTERM."""
+    # SIGINT too: a shell that starts this process in the background makes it ignore SIGINT.
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     stderr = 2
     process = start_server(uri, artifacts=str((home / "mlartifacts").resolve()), port=port, messages=stderr)

@@ -99,7 +99,7 @@ def test_more_seeds_are_an_amendment_that_stays(
     assert run(path, home, "--add-seeds", "2") == 2
     assert "12 of 12 trials of small are not finished" in capsys.readouterr().err
     assert run(path, home, "--power", "noop.value=1") == 2
-    assert "there are no trials of small yet" in capsys.readouterr().err
+    assert "the store has no trials of small yet" in capsys.readouterr().err
     assert run(path, home) == 0
     assert run(path, home, "--add-seeds", "2", "--dry-run") == 0
     assert "8 seeds = 16\nended      12 of 16 trials have already ended\n" in capsys.readouterr().out

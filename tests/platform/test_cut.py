@@ -54,8 +54,8 @@ def test_words_tell_the_direction_of_the_phantoms_objects() -> None:
         ("missing.mp4", "cannot be read"),
         ("broken.mp4", "cannot be read"),
         ("text.txt", "must end in .mp4"),
-        ("short.mp4", "no video gives a clip"),
-        ("still.avi", "no video gives a clip"),
+        ("short.mp4", "no video has a clip"),
+        ("still.avi", "no video has a clip"),
         ("lavfi:no_such_source", "cannot be read"),
     ],
 )

@@ -124,7 +124,7 @@ def test_undefined_values_are_null_with_their_reason(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give FOLDER, or --system NAME=FOLDER"),
+        ([], "add FOLDER or --system NAME=FOLDER"),
         (["{tmp}/nothing"], "nothing: there is no such folder"),
         (["{tmp}/empty"], "empty: holds no video; GIF, MP4, folders of PNG or .npy"),
         (
@@ -132,8 +132,8 @@ def test_undefined_values_are_null_with_their_reason(
             "no video shows truth and reconstruction side by side with black padding; give --truth FOLDER",
         ),
         (["{tmp}/ours", "--truth", "{tmp}/strangers"], "pairs have one name, but none here is in"),
-        (["{tmp}/ours", "--system", "{tmp}/ours"], "NAME=FOLDER is needed"),
-        (["{tmp}/ours", "--system", "ours={tmp}/ours"], "systems need different names"),
+        (["{tmp}/ours", "--system", "{tmp}/ours"], "must be NAME=FOLDER"),
+        (["{tmp}/ours", "--system", "ours={tmp}/ours"], "systems must have different names"),
         (["{tmp}/ours", "--truth", "{tmp}/truth", "--resolution", "4"], "4x4 is too small; SSIM needs 7x7"),
     ],
 )
@@ -151,7 +151,7 @@ def test_requests_that_make_no_sense_start_nothing(
 @pytest.mark.parametrize("arguments", [["--resolution", "0"], ["--resolution", "ax3"], ["--frames", "-1"]])
 def test_options_of_the_wrong_kind_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["folder", *arguments]) == 2
-    assert "a whole number from 1 is needed" in capsys.readouterr().err
+    assert "must be a whole number of 1 or more" in capsys.readouterr().err
 
 
 def test_a_classifier_gives_two_way_accuracy_and_missing_weights_are_a_failure(

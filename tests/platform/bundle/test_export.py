@@ -145,7 +145,7 @@ def test_elsewhere_report_reproduce_and_rebuild_work(
     assert "bit-equal" in capsys.readouterr().out
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
     shutil.copy(database, there)
-    assert rebuild(store, "small", home=there, tracking=default_tracking(there)).lack == ""
+    assert rebuild(store, "small", home=there, tracking=default_tracking(there)).missing == ""
     assert take([str(exported), "--home", str(there)]) == 0, "a second time nothing is new"
     assert f"0 of {len(checked_bundle(exported).keys)} objects were new" in capsys.readouterr().out
 
