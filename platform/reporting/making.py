@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from platform.reporting.contents import AblationReport
 
 
-def write_report(store: Store, study_id: str, folder: Path) -> Path:
-    """Write the report of ablation `study_id` into `folder` and return its page; raises as `make_report`."""
-    return make_report(store, study_id, folder)[0]
-
-
 def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AblationReport]":
     """Write the report of ablation `study_id` into `folder`; return the path of its page, and the report.
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from platform.reporting.making import write_report
+from platform.reporting.making import make_report
 from storage.memory import MemoryStore
 from tests.platform.reporting.made_up_ablation import STUDY, MadeUp, write_study
 
@@ -18,7 +18,7 @@ def main(path: Path) -> None:
     store = MemoryStore()
     with tempfile.TemporaryDirectory() as folder:
         write_study(store, Path(folder) / "runs", MadeUp(subjects=(0, 1), seeds=9, clips=30, importance=True))
-        page = write_report(store, STUDY, Path(folder) / "report")
+        page, _ = make_report(store, STUDY, Path(folder) / "report")
         path.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
 
 

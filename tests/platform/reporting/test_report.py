@@ -12,7 +12,7 @@ import pytest
 
 from platform.errors import UserError
 from platform.report import main
-from platform.reporting.making import write_report
+from platform.reporting.making import make_report
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
@@ -130,7 +130,7 @@ def test_a_half_finished_study_says_what_is_missing(tmp_path: Path) -> None:
     store = MemoryStore()
     waiting = frozenset(f"wo_motion-u0-s{seed}" for seed in range(3))
     write_study(store, tmp_path, MadeUp(seeds=3, clips=3, waiting=waiting, published=False))
-    write_report(store, STUDY, tmp_path / "report")
+    make_report(store, STUDY, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "Not finished: 3 of 15 trials have no result yet" in text
     assert "Without motion, EPE cannot be compared: not finished." in text
@@ -140,7 +140,7 @@ def test_a_half_finished_study_says_what_is_missing(tmp_path: Path) -> None:
 def test_three_seeds_earn_no_star_and_are_told_so(tmp_path: Path) -> None:
     store = MemoryStore()
     write_study(store, tmp_path, MadeUp(seeds=3, clips=6))
-    write_report(store, STUDY, tmp_path / "report")
+    make_report(store, STUDY, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "no result can be significant" in text
     assert "No result could be significant: the smallest possible p is 0.25" in text
@@ -150,7 +150,7 @@ def test_three_seeds_earn_no_star_and_are_told_so(tmp_path: Path) -> None:
 def test_seeds_added_later_are_an_amendment_and_the_registered_ones_stand_beside(tmp_path: Path) -> None:
     store = MemoryStore()
     write_study(store, tmp_path, MadeUp(seeds=3, clips=10), added=6)
-    write_report(store, STUDY, tmp_path / "report")
+    make_report(store, STUDY, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "Amended after results were known: seeds 3 -> 9" in text
     assert re.search(r"SSIM worsens by .* With the 3 registered seeds alone: inconclusive", text)
@@ -161,7 +161,7 @@ def test_before_the_first_trial_has_ended_there_is_a_report(tmp_path: Path) -> N
     conditions = ("baseline", "wo_semantic", "wo_structure", "wo_motion", "renamed")
     waiting = frozenset(f"{name}-u0-s{seed}" for name in conditions for seed in range(7))
     write_study(store, tmp_path, MadeUp(waiting=waiting))
-    page = write_report(store, STUDY, tmp_path / "report").read_text(encoding="utf-8")
+    page = make_report(store, STUDY, tmp_path / "report")[0].read_text(encoding="utf-8")
     assert "SSIM cannot be compared: no trial has ended." in page
 
 
@@ -178,13 +178,13 @@ def test_a_sweep_is_refused(tmp_path: Path) -> None:
     store = MemoryStore()
     save_study(store, "cmg-1234", {"id": "cmg-1234", "definition": {"targets": ["noop.value"]}})
     with pytest.raises(UserError, match="cmg-1234 is a sweep, not an ablation"):
-        write_report(store, "cmg-1234", tmp_path)
+        make_report(store, "cmg-1234", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(home: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--out: .*file cannot be written"):
-        write_report(LocalStore(home / "store"), STUDY, tmp_path / "file")
+        make_report(LocalStore(home / "store"), STUDY, tmp_path / "file")
 
 
 def test_no_engine_is_loaded() -> None:
