@@ -8,7 +8,7 @@ from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, ve
 from platform.options import open_readable
 from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_study
-from platform.screen.status import render_standing, standing
+from platform.screen.status import render_status, study_status
 from platform.screen.store_overview import overview, render_overview
 from platform.tracking_uri import without_secrets
 from storage.base import Store
@@ -36,8 +36,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     if arguments.study is None:
         return _overview(store)
     study = recorded_study(store, resolve_study(store, arguments.study))
-    stands = standing(store, study)
-    return Answer(stands.to_json(), lambda console: render_standing(stands, study.targets[0].name, console))
+    status = study_status(store, study)
+    return Answer(status.to_json(), lambda console: render_status(status, study.targets[0].name, console))
 
 
 def _overview(store: Store) -> Answer:

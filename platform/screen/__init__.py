@@ -1,1 +1,1 @@
-"""What a terminal shows: progress, tables, status, plans."""
+"""Output on the terminal: progress, tables, status, plans."""

@@ -19,8 +19,8 @@ Generated from the docstrings of the code by `make fields`; `--help-fields [PREF
 `python -m platform.sweep` and `python -m platform.ablate` print the same.
 
 Config fields are written under `base` (sweeps) or `baseline` and `conditions` (ablations), swept under `space`, or set
-with `--set FIELD=VALUE`. A field that is part of the *identity* decides the result: another value is another stage run.
-A *circumstance* says how or where to run, and changes no result.
+with `--set FIELD=VALUE`. A field that is part of the *identity* determines the result: another value means another
+stage run. A *circumstance* sets how or where stages run, and changes no result.
 """
 
 

@@ -30,12 +30,12 @@ def final_table(
     points = averaged(results)
     order = ranked(points, study.targets)
     counts = outcomes(results)
-    words = [f"{counts[outcome.lower()]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome.lower()]]
+    parts = [f"{counts[outcome.lower()]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome.lower()]]
     missing = study.trial_count - sum(counts.values()) + counts["unfinished"]
-    words += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
-    console.print(f"{study.id}: {', '.join(words)}", style="bold", soft_wrap=True)
+    parts += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
+    console.print(f"{study.id}: {', '.join(parts)}", style="bold", soft_wrap=True)
     if order:
-        console.print(_best_table(study, order) if study.has_best else _arms_table(study, points))
+        console.print(_best_table(study, order) if study.has_best else _condition_table(study, points))
     for trial, error in list(errors.items())[:_FAILURES]:
         console.print(f"{trial} failed: {error}", style="red", soft_wrap=True)
     if len(errors) > _FAILURES:
@@ -83,14 +83,14 @@ def _best_table(study: Study, order: Sequence[Result]) -> Table:
     return table
 
 
-def _arms_table(study: Study, points: Sequence[Result]) -> Table:
+def _condition_table(study: Study, points: Sequence[Result]) -> Table:
     """Return the means of all conditions in the order of the design: an ablation does not rank them."""
     names = short_names(study.space.fields)
     table = _empty(*names.values(), *(target.name for target in study.targets), "mean of", "time")
     for point in points:
         # The mean is shown only if all trials of a condition completed, else the outcome of another trial.
-        of = str(point.repeats) if point.outcome == "COMPLETED" else OUTCOME_WORDS.get(str(point.outcome), "to do")
-        table.add_row(*cells(point, names), *_scores(study, point), of, duration(point.seconds))
+        state = str(point.repeats) if point.outcome == "COMPLETED" else OUTCOME_WORDS.get(str(point.outcome), "to do")
+        table.add_row(*cells(point, names), *_scores(study, point), state, duration(point.seconds))
     first = next(point for point in points if point.value(study.targets[0]) is not None)
     _add_controls(table, study, first, before=len(names))
     return table

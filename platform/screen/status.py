@@ -1,4 +1,4 @@
-"""The status of a study, from its records in the store alone: its driver, and its ended, running and remaining trials.
+"""The status of a study, from its records in the store: its driver, and its ended, running and remaining trials.
 
 It reads the first and the last event of each trial and the pulses of running trials, so its cost does not depend on
 the number of epochs.
@@ -33,7 +33,7 @@ _FAILURES_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Working:
+class RunningWork:
     """A running trial or shared stage run, according to records and pulses."""
 
     name: str
@@ -51,7 +51,7 @@ class Working:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyStatus:
     """The status of a study."""
 
     study: str
@@ -67,7 +67,7 @@ class Standing:
     """Failed trial to the last line of its error."""
     retried: Mapping[str, int]
     """Cause of failure to the number of retries of finished trials because of it."""
-    working: tuple[Working, ...]
+    working: tuple[RunningWork, ...]
     left: int
     """Number of trials without an outcome, including running trials."""
     per_hour: float | None
@@ -92,7 +92,7 @@ class Standing:
         return {"state": self.state, **asdict(self)}
 
 
-def standing(store: Store, study: Study) -> Standing:
+def study_status(store: Store, study: Study) -> StudyStatus:
     """Return the status of `study`. Raises `storage.errors.StoreError` if its records cannot be read."""
     now, driver = time.time(), holder(store, f"study-{study.id}")
     events = [TrialEvent.from_json(value) for value in EventLog(store, study.id).ends()]
@@ -106,7 +106,7 @@ def standing(store: Store, study: Study) -> Standing:
     for event in ended:
         retried.update(event.retries)
     order = ranked(averaged(results), study.targets)
-    return Standing(
+    return StudyStatus(
         study=study.id,
         holder=driver,
         trials=study.trial_count,
@@ -149,7 +149,7 @@ def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now
     return here / max(now - since, 1.0) if here else None
 
 
-def _working(store: Store, study: Study, records: Mapping[str, TrialRecord], now: float) -> Iterator[Working]:
+def _working(store: Store, study: Study, records: Mapping[str, TrialRecord], now: float) -> Iterator[RunningWork]:
     pulses = read_pulses(store, study.id)
     target = study.targets[0]
     for name in sorted(pulses.keys() - records.keys()):  # pulses of shared stage runs, which have no events
@@ -159,21 +159,21 @@ def _working(store: Store, study: Study, records: Mapping[str, TrialRecord], now
             yield _running(name, record, pulses.get(name, {}), target.name, now)
 
 
-def _running(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], target: str, now: float) -> Working:
+def _running(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], target: str, now: float) -> RunningWork:
     """Return the running trial or stage run `name`, from its last event or its last pulse, whichever is later."""
     stage, epoch, metrics = pulse.get("stage"), pulse.get("epoch", 0), pulse.get("metrics", {})
-    heard = pulse.get("time", 0.0)
-    if record is not None and record.time > heard:
-        heard = record.time
+    last_sign = pulse.get("time", 0.0)
+    if record is not None and record.time > last_sign:
+        last_sign = record.time
         if record.latest is not None:
             stage, epoch, metrics = (record.latest[name] for name in ("stage", "epoch", "metrics"))
     at, _, metric = target.partition(".")
-    return Working(
+    return RunningWork(
         name=name,
         stage=stage,
         epoch=epoch,
         value=metrics.get(metric) if stage == at else None,
-        silent=max(0.0, now - heard),
+        silent=max(0.0, now - last_sign),
         idle=pulse.get("idle"),
         host=pulse.get("host"),
         pid=pulse.get("pid"),
@@ -181,46 +181,46 @@ def _running(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], ta
     )
 
 
-def render_standing(standing: Standing, target: str, console: Console) -> None:
+def render_status(status: StudyStatus, target: str, console: Console) -> None:
     """Print the status of a study with the values of the metric `target`."""
-    for line in _lines(standing, target):
+    for line in _lines(status, target):
         console.print(line, soft_wrap=True)
-    if standing.working:
-        console.print(_table(standing, target))
-        if len(standing.working) > _SHOWN:
-            console.print(f"... and {len(standing.working) - _SHOWN} more")
+    if status.working:
+        console.print(_table(status, target))
+        if len(status.working) > _SHOWN:
+            console.print(f"... and {len(status.working) - _SHOWN} more")
 
 
-def _lines(standing: Standing, target: str) -> Iterator[str]:
-    yield f"{standing.study}: {standing.state}"
-    if standing.holder is not None:
-        who = standing.holder
-        doubt = " (on another machine; whether it is alive is not known)" if who["state"] == "unknown" else ""
-        yield f"driver: process {who['pid']} on {who['host']} since {who['since']}{doubt}"
-    elif standing.left > 0:
-        yield f"driver: none; python -m platform.resume {standing.study} continues from here"
-    done = [f"{count} {name}" for name, count in standing.counts.items() if count > 0]
-    yield f"trials: {', '.join(done) if done else 'none ended'}; {standing.left} of {standing.trials} left"
-    if standing.causes:
-        yield f"failed: {_counted(standing.causes)}"
-    for trial, error in sorted(standing.failures.items())[:_FAILURES_SHOWN]:
-        yield f"{trial}: {error}; debug it: python -m platform.reproduce {standing.study}/{trial} --debug"
-    if standing.retried:
-        yield f"retried: {_counted(standing.retried)}"
-    if standing.per_hour is not None and standing.seconds_left is not None:
-        yield f"speed: {standing.per_hour:.1f} trials per hour, about {duration(standing.seconds_left)} left"
-    if standing.best is not None:
-        yield f"best: {standing.best['trial']} {target} {standing.best['metrics'][target]:.4g}"
+def _lines(status: StudyStatus, target: str) -> Iterator[str]:
+    yield f"{status.study}: {status.state}"
+    if status.holder is not None:
+        driver = status.holder
+        doubt = " (on another machine; it is unknown whether it is alive)" if driver["state"] == "unknown" else ""
+        yield f"driver: process {driver['pid']} on {driver['host']} since {driver['since']}{doubt}"
+    elif status.left > 0:
+        yield f"driver: none; continue with python -m platform.resume {status.study}"
+    ended = [f"{count} {name}" for name, count in status.counts.items() if count > 0]
+    yield f"trials: {', '.join(ended) if ended else 'none ended'}; {status.left} of {status.trials} left"
+    if status.causes:
+        yield f"failed: {_counted(status.causes)}"
+    for trial, error in sorted(status.failures.items())[:_FAILURES_SHOWN]:
+        yield f"{trial}: {error}; debug it: python -m platform.reproduce {status.study}/{trial} --debug"
+    if status.retried:
+        yield f"retried: {_counted(status.retried)}"
+    if status.per_hour is not None and status.seconds_left is not None:
+        yield f"speed: {status.per_hour:.1f} trials per hour, about {duration(status.seconds_left)} left"
+    if status.best is not None:
+        yield f"best: {status.best['trial']} {target} {status.best['metrics'][target]:.4g}"
 
 
 def _counted(causes: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items()))
 
 
-def _table(standing: Standing, target: str) -> Table:
+def _table(status: StudyStatus, target: str) -> Table:
     columns = ("trial", "stage", "epoch", target, "last sign", "no progress", "CPU %", "MB", "where")
     table = Table(*columns, box=box.SIMPLE, pad_edge=False)
-    for worker in standing.working[:_SHOWN]:
+    for worker in status.working[:_SHOWN]:
         cpu, memory = (worker.usage.get(f"system/{name}") for name in _USED)
         table.add_row(
             worker.name,

@@ -1,4 +1,4 @@
-"""The studies of a store: one line per study, from its records alone."""
+"""The studies of a store: one line per study, from its records."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from platform.errors import UserError
 from platform.record.study_from_store import recorded_study
-from platform.screen.status import Standing, standing
+from platform.screen.status import StudyStatus, study_status
 from platform.screen.units import duration
 from platform.study.study import Study
 from storage.base import Store
@@ -37,9 +37,9 @@ class StudyEntry:
     last_active: float | None = None
     """Seconds since 1970."""
     driver: str | None = None
-    """Process and host of its driver."""
+    """Process and host of the driver."""
     problem: str | None = None
-    """Why its records cannot be read."""
+    """Why the records cannot be read."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -55,22 +55,22 @@ def overview(store: Store) -> tuple[StudyEntry, ...]:
 def _entry(store: Store, study_id: str) -> StudyEntry:
     try:
         study = recorded_study(store, study_id)
-        return _described(study, standing(store, study))
+        return _described(study, study_status(store, study))
     except (UserError, StoreError) as error:  # a damaged study must not hide the others
         return StudyEntry(study_id, problem=str(error))
 
 
-def _described(study: Study, stands: Standing) -> StudyEntry:
-    metric, holder = study.targets[0].name, stands.holder
+def _described(study: Study, status: StudyStatus) -> StudyEntry:
+    metric, holder = study.targets[0].name, status.holder
     return StudyEntry(
         study=study.id,
         kind="ablation" if study.has_report else "sweep",
-        state=stands.state,
-        ended=sum(stands.counts.values()),
-        trials=stands.trials,
+        state=status.state,
+        ended=sum(status.counts.values()),
+        trials=status.trials,
         metric=metric,
-        value=stands.baseline if stands.best is None else stands.best["metrics"][metric],
-        last_active=stands.last_active,
+        value=status.baseline if status.best is None else status.best["metrics"][metric],
+        last_active=status.last_active,
         driver=None if holder is None else f"{holder['pid']} on {holder['host']}",
     )
 

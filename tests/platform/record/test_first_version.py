@@ -11,7 +11,7 @@ from platform.record.results import results_from_events
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import rewrite_tables
 from platform.record.trial_log import Records
-from platform.screen.status import standing
+from platform.screen.status import study_status
 from storage.events import EventLog
 from storage.local import LocalStore
 
@@ -61,7 +61,7 @@ def test_a_retried_trial_has_its_cause_and_its_curve(store: LocalStore) -> None:
 
 
 def test_status_and_tables_are_made_of_it(store: LocalStore) -> None:
-    state = standing(store, recorded_study(store, STUDY))
+    state = study_status(store, recorded_study(store, STUDY))
     assert (state.state, state.counts) == ("complete", {"completed": 4, "pruned": 1, "failed": 1})
     assert (state.causes, state.retried) == ({"ERROR": 1}, {"OUT_OF_MEMORY": 1})
     assert all(uri.endswith(".parquet") for uri in rewrite_tables(store, STUDY))

@@ -13,7 +13,7 @@ from platform import status
 from platform.events import Kind
 from platform.record.study_from_store import call_of
 from platform.record.study_names import short_name
-from platform.screen.status import standing
+from platform.screen.status import study_status
 from platform.study.study import Study
 from storage import layout
 from storage.events import EventLog
@@ -105,7 +105,7 @@ def test_a_failed_trial_is_named_with_its_error_and_the_command_that_debugs_it(
     error = "Traceback (most recent call last):\n  ...\nValueError: bad patch\n"
     trial = written.begin(0)
     written.event(trial, "finished", {**end({}, "FAILED"), "error": error})
-    assert standing(written.store, written.study).failures == {trial: "ValueError: bad patch"}
+    assert study_status(written.store, written.study).failures == {trial: "ValueError: bad patch"}
     _, text, _ = run(written, capsys, written.study.id)
     command = f"python -m platform.reproduce {written.study.id}/{trial} --debug"
     assert f"{trial}: ValueError: bad patch; debug it: {command}" in text
@@ -118,7 +118,7 @@ def test_what_was_recorded_last_counts_even_where_a_pulse_is_older(tmp_path: Pat
         written.beat(trial, time=time.time() - 60)
         row = {"stage": "noop", "epoch": 5, "metrics": {"value": 0.5}, "time": time.time()}
         written.event(trial, "epochs", {"rows": [row]})
-        (one,) = standing(written.store, written.study).working
+        (one,) = study_status(written.store, written.study).working
     assert (one.epoch, one.value) == (5, 0.5)
     assert one.silent < 30
 
@@ -148,7 +148,7 @@ def test_a_driver_on_another_machine_is_not_said_to_live(tmp_path: Path) -> None
     written = Written(tmp_path)
     record = {"machine": "other", "host": "far", "pid": 1, "since": "2026-11-22T10:00:00+00:00", "command": "c"}
     written.store.put(layout.lease(f"study-{written.study.id}", 0), json.dumps(record).encode())
-    told = standing(written.store, written.study).holder
+    told = study_status(written.store, written.study).holder
     assert told is not None
     assert (told["host"], told["state"]) == ("far", "unknown")
 
@@ -174,7 +174,7 @@ def test_however_many_epochs_there_were_two_events_of_a_trial_are_read(tmp_path:
             reads.append(key)
             return super().get(key)
 
-    standing(Counting(tmp_path / "home" / "store"), replace(written.study))
+    study_status(Counting(tmp_path / "home" / "store"), replace(written.study))
     assert sum("/events/" in key for key in reads) == 2
 
 
