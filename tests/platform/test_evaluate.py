@@ -56,7 +56,7 @@ def test_every_output_is_written(
     arguments = [folders[1], "--truth", folders[0], "--out", tmp_path / "out", "--no-tracking"]
     assert main(list(map(str, arguments))) == 0
     shown = capsys.readouterr().out
-    assert "32x32 (the smallest usual native one), 6 frames" in " ".join(shown.split())
+    assert "32x32 (the smallest common native one), 6 frames" in " ".join(shown.split())
     assert "SSIM" in shown
     assert "chance is 0.75, not 0.5" in " ".join(shown.split())
     markdown = (tmp_path / "out" / "scores.md").read_text()

@@ -206,4 +206,4 @@ def test_an_output_folder_that_cannot_be_made_is_told_before_anything_is_compute
 ) -> None:
     file = folders[0] / "clip0.npy"
     assert main([str(folders[1]), "--truth", str(folders[0]), "--out", str(file), "--no-tracking"]) == 2
-    assert f"--out {file}: cannot be made" in capsys.readouterr().err
+    assert f"--out {file}: cannot be created" in capsys.readouterr().err
