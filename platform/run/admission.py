@@ -104,11 +104,11 @@ def need_of(config: TrialConfig, stage: str) -> Need:
 
 def _configs(study: Study) -> list[TrialConfig]:
     """Return one config for each combination of resources that the study asks for."""
-    different = {_asked(config): config for config in study.known_configs()}
-    return [TrialConfig.model_validate(config) for config in different.values()]
+    distinct = {_worker_fields(config): config for config in study.known_configs()}
+    return [TrialConfig.model_validate(config) for config in distinct.values()]
 
 
-def _asked(config: Mapping[str, Any]) -> tuple[Any, ...]:
+def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of a config (as JSON) that determine its resources. Many trials share the same values."""
     parts = [section.get("train", section) for section in config.values() if isinstance(section, Mapping)]
     return tuple((part["workers"], part.get("device")) for part in parts if "workers" in part)
@@ -134,20 +134,20 @@ def _admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None) -> Gra
     if slots < need.workers:
         raise UserError(_too_many(need, nodes, "CPU", [node.cpus for node in nodes]))
     if gpus == 0:
-        wanted, share = slots, 0.0
+        target, share = slots, 0.0
     elif need.whole_gpus:
         slots = sum(min(node.cpus, node.gpus) for node in nodes)
         if slots < need.workers:
             raise UserError(_too_many(need, nodes, "GPU", [node.gpus for node in nodes]))
-        wanted, share = slots, 1.0
+        target, share = slots, 1.0
     else:
-        wanted = min(slots, gpus) if max_concurrent is None else min(slots, max_concurrent * need.workers)
-        sharing = math.ceil(max(wanted, need.workers) / gpus)
+        target = min(slots, gpus) if max_concurrent is None else min(slots, max_concurrent * need.workers)
+        sharing = math.ceil(max(target, need.workers) / gpus)
         slots = sum(min(node.cpus, node.gpus * sharing) for node in nodes)
         share = _FRACTION // sharing / _FRACTION
         if slots < need.workers:  # the nodes with GPUs have too few CPUs: run without GPUs
             return _admit(need, [replace(node, gpus=0) for node in nodes], max_concurrent)
-    most = min(slots, max(wanted, need.workers)) // need.workers
+    most = min(slots, max(target, need.workers)) // need.workers
     concurrent = most if max_concurrent is None else min(most, max_concurrent)
     return Grant(concurrent=concurrent, gpus=share, workers=need.workers)
 
@@ -164,7 +164,7 @@ def _too_many(need: Need, nodes: Sequence[Node], kind: str, counts: Sequence[int
     )
 
 
-def held(grant: Grant, nodes: Sequence[Node]) -> int:
+def worker_capacity(grant: Grant, nodes: Sequence[Node]) -> int:
     """Return how many workers of `grant` the nodes can run at the same time."""
     return sum(
         min(node.cpus // grant.cpus, int(node.gpus / grant.gpus) if grant.gpus > 0 else node.cpus) for node in nodes

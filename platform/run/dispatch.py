@@ -43,7 +43,7 @@ class _Turn:
 
     spec: TrialSpec
     began: float
-    """When it was handed out; replaced by the time when a worker began. Monotonic clock."""
+    """The time when it was handed out, then the time when a worker started it. Monotonic clock."""
 
 
 class Dispatcher:
@@ -127,9 +127,9 @@ class Dispatcher:
             return
         record = self._tools.records.trials[trial]
         times = {"queue": self._queued.pop(trial, 0.0), **end.get("time", {})}
-        tried = {"attempts": record.attempts, **({"retries": dict(record.retries)} if record.retries else {})}
+        attempts = {"attempts": record.attempts, **({"retries": dict(record.retries)} if record.retries else {})}
         step = max(record.curve(self._study.targets[0].name), default=None)
-        self._record(Finished, trial, {**end, "step": step, "time": times, **tried})
+        self._record(Finished, trial, {**end, "step": step, "time": times, **attempts})
         reused = sum(run["reused"] for run in end["runs"].values())
         self.reused += reused
         self.executed += len(end["runs"]) - reused

@@ -72,13 +72,13 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
 
 
 def _way_on(study: Study, options: Options, spool: Spool) -> str:
-    """Return where the undelivered events are, and the command that delivers them and continues the study."""
+    """Return the file of the undelivered events, and the command that delivers them and continues the study."""
     locations = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
     arguments = [text for name, location in locations.items() for text in (f"--{name}", location)]
     arguments += [text for setting in study.settings for text in ("--set", setting)]
     command = shlex.join(["python", "-m", f"platform.{study.verb}", study.path, *arguments])
-    kept = f"{spool.waiting} undelivered events are in {spool.path}; " if spool.waiting else ""
-    return f"{kept}when the store can be reached again, continue with: {command}"
+    undelivered = f"{spool.waiting} undelivered events are in {spool.path}; " if spool.waiting else ""
+    return f"{undelivered}when the store can be reached again, continue with: {command}"
 
 
 def _require_held(lease: Lease, study: Study) -> None:
@@ -112,7 +112,7 @@ class _Run:
     spool: Spool
 
     @property
-    def place(self) -> dict[str, str]:
+    def worker_settings(self) -> dict[str, str]:
         """The settings of a worker: the store, a scratch folder that this call removes, and a folder for downloads."""
         scratch = self.options.home.absolute() / "scratch"
         folders = {"scratch": str(scratch / self.study.id), "cache": str(scratch / "cache")}
@@ -123,7 +123,7 @@ class _Run:
 
     @property
     def runs(self) -> RunStore:
-        return RunStore(self.store, cache=Path(self.place["cache"]))
+        return RunStore(self.store, cache=Path(self.worker_settings["cache"]))
 
     def to_end(self) -> Summary:
         """Run the unfinished trials, after the views have received all past events."""
@@ -153,7 +153,7 @@ class _Run:
 
         claims = Claims(self.store, self.runs)
         dispatcher = Dispatcher(self.study, Tools(Proposer(self.study), records, recorder, claims))
-        scratch = Path(self.place["scratch"])
+        scratch = Path(self.worker_settings["scratch"])
         shutil.rmtree(scratch, ignore_errors=True)  # left by a killed driver; no other driver holds the lease
         try:
             if dispatcher.has_work():
@@ -171,7 +171,7 @@ class _Run:
         from platform.run.inline import InlineWork, run_inline
 
         forget_pulses(self.store, self.study.id)
-        scratch = Path(self.place["scratch"])
+        scratch = Path(self.worker_settings["scratch"])
         work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._tell)
         return run_inline(work, records.curves())
 
@@ -183,11 +183,11 @@ class _Run:
         from platform.run.ray.shared_runs import run_shared
 
         with cluster(self.options.address), self.interrupt.listening():
-            check_nodes(self.place, layout.study(self.study.id))
+            check_nodes(self.worker_settings, layout.study(self.study.id))
             grant = trials.grant(self.study, self.options.max_concurrent)
             forget_pulses(self.store, self.study.id)
             watch = Watch(self.store, self.study.id, self.options.stage_deadline)
-            work = trials.Work(self.study, self.place, dispatcher.claims, grant, self.interrupt, watch)
+            work = trials.Work(self.study, self.worker_settings, dispatcher.claims, grant, self.interrupt, watch)
             executed = run_shared(work, self.study.shared_runs(), self._tell)
             trials.run_trials(work, dispatcher, records.curves())
         return executed

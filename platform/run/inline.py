@@ -81,13 +81,13 @@ def run_inline(work: InlineWork, curves: Curves) -> int:
 def _run_shared(work: InlineWork) -> int:
     """Run the shared stage runs that are not in the store, inputs first; return how many succeeded."""
     shared = work.study.shared_runs()
-    absent = missing_runs(shared, work.runs)
+    missing = missing_runs(shared, work.runs)
     for run in shared:
-        work.tell(run, "waiting" if run.identity in absent else "cached")
-    return sum(_make_shared(run, work) for run in shared if run.identity in absent)
+        work.tell(run, "waiting" if run.identity in missing else "cached")
+    return sum(_execute_shared(run, work) for run in shared if run.identity in missing)
 
 
-def _make_shared(run: StageRun, work: InlineWork) -> bool:
+def _execute_shared(run: StageRun, work: InlineWork) -> bool:
     """Execute `run`, or wait while another driver executes it. Return whether it was executed here successfully."""
     while not work.dispatcher.claims.take(run.identity, [run.identity]):
         work.interrupt.check()

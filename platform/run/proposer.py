@@ -41,7 +41,7 @@ class Proposal:
 
     point: int
     values: Mapping[str, Any]
-    """Swept field to value; conditional fields are absent where their condition does not hold."""
+    """Swept field to value; conditional fields are absent if their condition does not hold."""
 
 
 class Proposer:
@@ -50,11 +50,11 @@ class Proposer:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._optuna = in_memory(study.targets)
-        self._known = _planned(study)
+        self._fixed = _fixed_points(study)
         self._trials: dict[int, Trial] = {}
         self._next = 0
         """All points below this number have been proposed."""
-        self._seen: set[str] = set()
+        self._accepted: set[str] = set()
         self.exhausted: str | None = None
         """Why fewer points than requested are proposed; None while this is not the case."""
 
@@ -92,7 +92,7 @@ class Proposer:
     def _draw(self, point: int) -> dict[str, Any] | None:
         """Propose `point` and return its values, or None if no point is left; `exhausted` then has the reason."""
         seed = int(digest([self._study.seed, point], length=8), 16)
-        fixed = self._known[point] if point < len(self._known) else {}
+        fixed = self._fixed[point] if point < len(self._fixed) else {}
         self._optuna.sampler = _SAMPLERS[self._study.sampler](seed)
         violated = None
         repeated = False
@@ -101,7 +101,7 @@ class Proposer:
                 self._optuna.sampler = optuna.samplers.RandomSampler(seed=seed)
             trial, values = self._sample(fixed)
             violated = self._study.space.violated(values)
-            if violated is None and canonical(values) not in self._seen:
+            if violated is None and canonical(values) not in self._accepted:
                 self._accept(point, trial, values)
                 return values
             repeated = repeated or violated is None
@@ -109,8 +109,8 @@ class Proposer:
         unsatisfied = f"satisfies the constraints: of {TRIES} draws the last one violates {violated}"
         if not repeated and point == 0:
             raise UserError(f"no point {unsatisfied}")
-        many = f"the space has only {point} different points"
-        self.exhausted = many if repeated else f"no point beyond the first {point} {unsatisfied}"
+        too_few = f"the space has only {point} different points"
+        self.exhausted = too_few if repeated else f"no point beyond the first {point} {unsatisfied}"
         return None
 
     def _sample(self, fixed: Mapping[str, Any]) -> tuple[Trial, dict[str, Any]]:
@@ -122,9 +122,9 @@ class Proposer:
 
     def _accept(self, point: int, trial: Trial, values: Mapping[str, Any]) -> None:
         self._trials[point] = trial
-        self._seen.add(canonical(values))
+        self._accepted.add(canonical(values))
 
 
-def _planned(study: Study) -> Sequence[Mapping[str, Any]]:
-    """Return the points that are known in advance: the grid, which starts with the fixed points, or these alone."""
+def _fixed_points(study: Study) -> Sequence[Mapping[str, Any]]:
+    """Return the points that no sampler chooses: the grid, which starts with the points to try first, or only these."""
     return study.space.grid() if study.sampler == "grid" else study.space.points

@@ -27,13 +27,13 @@ class Claims:
 
         If another owner holds one of them, take none and return False.
         """
-        mine: dict[str, Lease] = {}
-        self._held[owner] = mine
+        leases: dict[str, Lease] = {}
+        self._held[owner] = leases
         for identity in identities:
             if self._is_stored(identity):
                 continue
             if not self._is_ours(identity) and self._attempt(identity):
-                mine[identity] = self._watched.pop(identity)
+                leases[identity] = self._watched.pop(identity)
                 continue
             self.drop(owner)
             return False

@@ -25,8 +25,8 @@ class _Seen:
 class Watch:
     """Finds trials and shared stage runs without progress for `deadline` seconds; with None, it finds none.
 
-    A worker whose stage makes no progress reports for how long. A worker that sends no pulse any more (it was stopped,
-    or cannot reach the store) counts as stalled, too.
+    A worker reports the time for which its stage has made no progress. A worker that sends no pulse any more (it was
+    stopped, or cannot reach the store) counts as stalled, too.
     """
 
     def __init__(self, store: Store, study: str, deadline: float | None, *, clock: Clock = REAL) -> None:

@@ -41,7 +41,7 @@ SETTINGS = {
 RAY_TRAIN_HEALTH_CHECK_INTERVAL_S is short because Ray Train looks for reports as often as for dead workers.
 """
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
-"""Workers take them from their node: its environment, profile or role."""
+"""Workers read them from their node: its environment, profile or role."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Checks that every node of a Ray cluster sees the study's store. Results of one that does not would be lost."""
+"""Checks that every node of a Ray cluster reaches the store of the study. Results of other nodes would be lost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,8 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
     """Ask every node that can run trials whether the store holds `key`, which the driver has written.
 
     Raises:
-        UserError: A node does not find it; says which. The usual reason is a store on the driver's own disk.
+        UserError: A node does not find the key; the message names the node. The usual reason is a store on the driver's
+            own disk.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]  # type: ignore[no-untyped-call]
     if len(nodes) < 2:
@@ -28,7 +29,7 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
     for address, answer in answers:
         problem = ray.get(answer) if answer in ready else f"no answer within {_TIMEOUT:.0f} s"
         if problem is not None:
-            remedy = "give a store that every node sees: --store s3://BUCKET/PREFIX, or a folder that all nodes share"
+            remedy = "use a store that every node reaches: --store s3://BUCKET/PREFIX, or a folder that all nodes share"
             raise UserError(f"node {address} does not see the store {worker_settings['store']}: {problem}; {remedy}")
 
 

@@ -1,4 +1,4 @@
-"""Ray's runtime environment of a driver, which brings the code to the nodes: they need no checkout of it."""
+"""Ray's runtime environment of a driver. It uploads the code to the nodes, so they need no checkout."""
 
 import json
 import os
@@ -8,14 +8,14 @@ from typing import Any
 from trainables.provenance import CODE, LOCK, ROOT, commit_variables
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""The environment variable in which Ray gives the driver of a submitted job the job's settings, as JSON."""
+"""The environment variable with the settings of a submitted job, as JSON. Ray sets it for the driver of the job."""
 
 
 def runtime_environment(settings: Mapping[str, str]) -> dict[str, Any]:
     """Return the runtime environment of a driver: the code, the variables `settings`, and the commit of the code.
 
     Only the code that workers run is uploaded: no `.env`, no results, no part of `platform/`. A job that was submitted
-    with a working directory has the code already, and Ray refuses a setting that the job has made before.
+    with a working directory already has the code, and Ray refuses a setting that the job has also set.
     """
     job = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("runtime_env")
     job_settings: Mapping[str, Any] = {} if job is None else job

@@ -10,7 +10,7 @@ from ray import tune
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from platform.errors import StudyError
-from platform.run.admission import Grant, Need, Node, held
+from platform.run.admission import Grant, Need, Node, worker_capacity
 
 _log = logging.getLogger(__name__)
 NODES_TIMEOUT = 600.0
@@ -33,8 +33,8 @@ class Reservations(tune.PlacementGroupFactory):
 
     If the number of workers is a range, an attempt gets as many as the nodes can hold when it is reserved.
 
-    As a context manager it removes at exit all groups that it created. After an interrupt Tune would keep its own until
-    the driver's process ends, on a cluster that others may use.
+    As a context manager it removes all groups that it created at exit. After an interrupt, Tune keeps its groups until
+    the process of the driver ends, on a cluster that others may use.
     """
 
     def __init__(self, need: Need, grant: Grant) -> None:
@@ -50,7 +50,7 @@ class Reservations(tune.PlacementGroupFactory):
         """How many workers the nodes can hold at a time."""
         self._next_query = 0.0
         self._too_small_since: float | None = None
-        """Since when the nodes can hold no trial, by the monotonic clock."""
+        """The time since which the nodes can hold no trial. Monotonic clock."""
 
     def __deepcopy__(self, memo: object) -> "Reservations":
         """Return itself: Tune copies the factory for each trial, and one object must know all groups."""
@@ -64,7 +64,7 @@ class Reservations(tune.PlacementGroupFactory):
         """Create the placement group of one trial. Called by Tune."""
         group: PlacementGroup
         if self._need.workers > self._need.fewest:
-            workers = min(self._need.workers, max(self._need.fewest, held(self._grant, nodes())))
+            workers = min(self._need.workers, max(self._need.fewest, worker_capacity(self._grant, nodes())))
             group = placement_group([self._grant.bundle] * workers)
         else:
             group = super().to_placement_group()  # type: ignore[no-untyped-call]
@@ -78,17 +78,18 @@ class Reservations(tune.PlacementGroupFactory):
         return self._too_small_since is None
 
     def query_nodes(self) -> None:
-        """Find out, at most every two seconds, how many workers the nodes can hold.
+        """Update the number of workers that the nodes can hold, at most every two seconds.
 
         Raises:
-            StudyError: For `NODES_TIMEOUT` they could not hold a single trial. Says what it needs and what there is.
+            StudyError: The nodes could not hold a single trial for `NODES_TIMEOUT`. The message shows the needs of a
+                trial and the resources of the nodes.
         """
         now = time.monotonic()
         if now < self._next_query:
             return
         self._next_query = now + _INTERVAL
         present = nodes()
-        self._capacity = held(self._grant, present)
+        self._capacity = worker_capacity(self._grant, present)
         if self._capacity >= self._need.fewest:
             self._too_small_since = None
             return
@@ -112,7 +113,7 @@ class Reservations(tune.PlacementGroupFactory):
     def too_large(self) -> int:
         """Return how many pending placement groups have more bundles than the nodes can hold.
 
-        New nodes would make them possible, but a smaller group may be possible now.
+        They wait for new nodes, although a smaller group may be possible now.
         """
         self._pending = [group for group in self._pending if group.bundle_count <= self._capacity or _is_pending(group)]
         return sum(group.bundle_count > self._capacity for group in self._pending)

@@ -1,6 +1,6 @@
-"""The study's side of Ray Tune: a searcher that hands out trials, and a callback that reports starts and failures.
+"""The interface to Ray Tune: a searcher that hands out trials, and a callback that reports starts and failures.
 
-Tune sees each attempt as a trial of its own. The dispatcher decides what is retried, and how often.
+Tune has a trial for each attempt. The dispatcher decides what is retried, and how often.
 """
 
 import json
@@ -24,11 +24,11 @@ from trainables.ray_internals import error_text, kill_worker
 _CONNECT_TIMEOUT = 1.0
 """Seconds within which a node must accept a connection."""
 _TRACEBACK = "Traceback (most recent call last)"
-"""Part of an error that code raised; the message about a process that died has none."""
+"""Part of an error that code raised. The message about a dead process does not contain it."""
 
 
 def _is_lost(node_id: str | None) -> bool:
-    """Tell whether a node of the cluster is dead, or its Ray accepts no connection."""
+    """Return whether a node of the cluster is dead, or its Ray accepts no connection."""
     for node in ray.nodes():  # type: ignore[no-untyped-call]
         if node["NodeID"] == node_id:
             try:
@@ -41,12 +41,12 @@ def _is_lost(node_id: str | None) -> bool:
 
 
 class StudySearcher(Searcher):
-    """Asks the dispatcher for trials, and passes on what they report and that a scheduler stopped them."""
+    """Asks the dispatcher for trials, and passes it their reports, their ends and early stops."""
 
     def __init__(
         self, dispatcher: Dispatcher, config: Mapping[str, Any], reservations: Reservations, interrupt: Interrupt
     ) -> None:
-        """Give every trial `config` in addition to its spec, as long as the cluster can hold a trial."""
+        """Add `config` to the spec of every trial. Trials are handed out while the cluster can hold one."""
         super().__init__()
         self._dispatcher = dispatcher
         self._config = config
@@ -56,7 +56,7 @@ class StudySearcher(Searcher):
         """Tune's trial id to the study's name of the trial."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        """Accept what Tune sets. It is not used: the study defines metric, mode and space."""
+        """Accept the arguments of Tune. They are not used: the study defines metric, mode and space."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
@@ -76,15 +76,15 @@ class StudySearcher(Searcher):
         self._reservations.query_nodes()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record the rows of a result, and what the worker used."""
+        """Record the rows of a result, and the resource samples of the worker."""
         rows, samples = (json.loads(result.get(name, "[]")) for name in (ROWS, SAMPLES))
         self._dispatcher.rows(self.names[trial_id], rows, samples)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the end of a trial. Failures are recorded by `TrialCallback`.
 
-        A last result without `ENDED` means that the scheduler stopped the trial. No result at all means that the trial
-        never started: its placement group had become too large for the nodes, and it is handed out again.
+        A last result without `ENDED` means that the scheduler stopped the trial. No result means that the trial never
+        started, because its placement group became too large for the nodes; it is handed out again.
         """
         if error:
             return
@@ -106,10 +106,10 @@ class StudySearcher(Searcher):
 
 
 class TrialCallback(Callback):
-    """Tells the dispatcher when a trial starts and when it fails, and ends stalled trials."""
+    """Reports starts and failures of trials to the dispatcher, and ends stalled trials."""
 
     def __init__(self, dispatcher: Dispatcher, searcher: StudySearcher, watch: Watch) -> None:
-        """Use the names of `searcher`, and let it check at every step."""
+        """Use the names of `searcher`, and call its check at every step."""
         self._dispatcher = dispatcher
         self._searcher = searcher
         self._watch = watch
@@ -117,21 +117,21 @@ class TrialCallback(Callback):
         self._stalled: set[str] = set()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Check, and end stalled trials. Tune calls this about every tenth of a second."""
+        """Call the check of the searcher, and end stalled trials. Tune calls this about ten times a second."""
         self._searcher.check()
         for name in self._watch.late():
             self._stalled.add(name)
             kill_worker(self._running[name])
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record the start."""
+        """Record the start of the trial."""
         name = self._searcher.names[trial.trial_id]
         self._running[name] = trial
         self._watch.begins(name)
         self._dispatcher.started(name)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Stop watching it."""
+        """Stop watching the trial."""
         self._forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -1,4 +1,4 @@
-"""The stage runs that several trials need. They run as Ray tasks before the trials."""
+"""The stage runs that several trials need. They are executed as Ray tasks before the trials."""
 
 import logging
 import time
@@ -24,27 +24,27 @@ from trainables.on_ray import SharedRun, shared_run
 
 _log = logging.getLogger(__name__)
 _POLL = 0.2
-"""Seconds between two queries of what tasks and other drivers have finished."""
+"""Seconds between two queries for finished tasks, and for stage runs that other drivers have finished."""
 
 Tell = Callable[[StageRun, SharedState], object]
-"""Is called with the new state of a shared stage run."""
+"""Called with the new state of a shared stage run."""
 
 
 def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
-    """Run those of the `shared` stage runs (inputs first) that the store lacks; return how many were executed.
+    """Run the `shared` stage runs (inputs first) that are not in the store; return how many were executed.
 
     Each is a Ray task that waits for the tasks of its inputs. If another driver executes the same stage run, this
-    driver waits for it, and no worker does. If a stage run fails that only some trials need, the study goes on: these
-    trials try it again, and their records say why it failed.
+    driver waits for it without a worker. If a stage run that only some trials need fails, the study continues: these
+    trials try it again and record the error.
 
     Raises:
-        StudyError: A stage run failed that all trials need.
+        StudyError: A stage run that all trials need failed.
     """
     settings = work.worker_settings
-    absent = missing_runs(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
+    missing = missing_runs(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
     for run in shared:
-        tell(run, "waiting" if run.identity in absent else "cached")
-    runs = _Runs(work, [run for run in shared if run.identity in absent], tell)
+        tell(run, "waiting" if run.identity in missing else "cached")
+    runs = _Runs(work, [run for run in shared if run.identity in missing], tell)
     try:
         return runs.run_all()
     finally:
@@ -53,7 +53,7 @@ def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
 
 @dataclass(frozen=True)
 class _Task:
-    """A stage run that was submitted: a task, or, with several workers, an actor with a placement group for them."""
+    """A submitted stage run: a task or, for several workers, an actor with their placement group."""
 
     run: StageRun
     result: Any
@@ -62,31 +62,31 @@ class _Task:
     group: PlacementGroup | None = None
 
     def end(self) -> None:
-        """End its processes. It then counts as failed."""
+        """End the processes of the stage run. It then counts as failed."""
         if self.actor is None:
             ray.cancel(self.result, force=True)
         else:
             ray.kill(self.actor)
 
     def remove_group(self) -> None:
-        """Remove the placement group, if there is one, which ends what still runs in it."""
+        """Remove the placement group, if there is one. This ends all processes in it."""
         if self.group is not None:
             remove_placement_group(self.group)
 
 
 class _Runs:
-    """The stage runs that wait, and those that were submitted."""
+    """The waiting and the submitted stage runs."""
 
-    def __init__(self, work: Work, absent: Sequence[StageRun], tell: Tell) -> None:
+    def __init__(self, work: Work, missing: Sequence[StageRun], tell: Tell) -> None:
         self._work, self._tell, self._nodes = work, tell, nodes()
-        self._waiting = {run.identity: run for run in absent}
+        self._waiting = {run.identity: run for run in missing}
         self._running: dict[Any, _Task] = {}
         self._results: dict[str, Any] = {}
-        """Of all submitted stage runs, by identity."""
+        """Identity to the result of each submitted stage run."""
         self._started: set[str] = set()
 
     def run_all(self) -> int:
-        """Run all of them; return how many succeeded."""
+        """Run all stage runs; return how many succeeded."""
         done = 0
         while self._waiting or self._running:
             self._work.interrupt.check()
@@ -110,7 +110,7 @@ class _Runs:
         config, inputs = self._work.study.config_of(run), set(run.inputs.values())
         need = need_of(config, run.stage)
         granted = admit(need, nodes() if need.workers > 1 else self._nodes)
-        # A placement group that waits for inputs would take the CPUs that the tasks of these inputs need.
+        # A placement group that waits for inputs would hold the CPUs that the tasks of these inputs need.
         not_ready = self._waiting.keys() | (self._unfinished() if granted.workers > 1 else set())
         if not_ready & inputs or not self._work.claims.take(run.identity, [run.identity]):
             return
@@ -146,14 +146,14 @@ class _Runs:
                 task.end()
 
     def _take_finished(self) -> int:
-        """Wait a moment for tasks that finish; return how many of them succeeded."""
+        """Wait a moment for finished tasks; return how many of them succeeded."""
         if not self._running:
             time.sleep(_POLL)
             return 0
         return sum(self._finish(self._running[result]) for result in ray.wait(list(self._running), timeout=_POLL)[0])
 
     def _finish(self, task: _Task) -> bool:
-        """Take in that `task` has ended; return whether it succeeded."""
+        """Record the end of `task`; return whether it succeeded."""
         run = task.run
         self._work.watch.ends(run.identity)
         self._work.claims.drop(run.identity)
@@ -164,7 +164,7 @@ class _Runs:
             what = f"stage {run.stage} ({run.identity})"
             if self._work.study.is_needed_by_all(run):
                 raise StudyError(f"{what}, which all trials need, failed:\n{error}") from None
-            _log.warning("%s failed; the trials that need it try it again and record why", what)
+            _log.warning("%s failed; the trials that need it try it again and record the error", what)
             return False
         finally:
             task.remove_group()

@@ -21,17 +21,17 @@ from trainables.on_ray import trial_function
 
 
 def grant(study: Study, max_concurrent: int | None) -> Grant:
-    """Return what each trial of `study` gets of the cluster. Raises `UserError` if the cluster can never hold one."""
+    """Return the resources of each trial of `study`. Raises `UserError` if the cluster can never hold a trial."""
     return share_out(study, nodes(), max_concurrent)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What runs on the cluster, and with what."""
+    """A study that runs on the cluster, and the objects that it uses."""
 
     study: Study
     worker_settings: Mapping[str, str]
-    """The settings of every worker: store URI, name of the study, scratch folder, cache, period of its pulses."""
+    """The settings of every worker: store URI, name of the study, scratch folder, cache, period of the pulses."""
     claims: Claims
     grant: Grant
     interrupt: Interrupt
@@ -41,7 +41,7 @@ class Work:
 def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[int, float]]) -> None:
     """Run the trials that `dispatcher` hands out, until there are no more.
 
-    `curves` is what trials have reported before, for the scheduler: trial to epoch to the value of the first target.
+    `curves` holds what trials have reported before, for the scheduler: trial to epoch to the value of the first target.
     """
     study, dispatcher.concurrent = work.study, work.grant.concurrent
     need = trial_need(study)
@@ -61,7 +61,7 @@ def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[
             scheduler=scheduler(study, curves, reservations.too_large),
             callbacks=[TrialCallback(dispatcher, searcher, work.watch)],
             raise_on_failed_trial=False,
-            # A reused coordinator keeps its placement group, of which a lost node may have taken a part.
+            # A reused coordinator keeps its placement group, and parts of it may be lost with a node.
             reuse_actors=need.workers == 1 or sum(node.cpus > 0 for node in nodes()) == 1,
             trial_name_creator=_name,
             trial_dirname_creator=_folder,

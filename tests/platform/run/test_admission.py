@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from platform.errors import UserError
-from platform.run.admission import Grant, Need, Node, admit, held, refuse_here, share_out, trial_need
+from platform.run.admission import Grant, Need, Node, admit, refuse_here, share_out, trial_need, worker_capacity
 from platform.study.ablation_file import load_ablation
 from platform.study.sweep_file import load_study
 from platform.sweep import main
@@ -90,7 +90,7 @@ def test_a_range_is_as_many_as_there_is_room_for_but_no_fewer_than_another_stage
     (Grant(1, 0.5, workers=2), [], 0),
 ])  # fmt: skip
 def test_what_nodes_hold(grant: Grant, cluster: list[Node], workers: int) -> None:
-    assert held(grant, cluster) == workers
+    assert worker_capacity(grant, cluster) == workers
 
 
 def test_of_an_ablation_every_condition_counts() -> None:
