@@ -24,6 +24,8 @@ MODULES = (
     "trainables.metrics.registry",
     "trainables.metrics.retrieval",
     "trainables.preparation.filtering",
+    "trainables.preparation.lag",
+    "trainables.preparation.noise_ceiling",
     "trainables.preparation.series",
 )
 """Modules with examples. Add a module here when its docstrings get one."""

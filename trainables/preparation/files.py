@@ -15,6 +15,7 @@ class InputError(DatasetError):
     def __init__(self, path: Path | str, what: str, right: str) -> None:
         self.problem = DataProblem(str(path), what, right)
         super().__init__(f"{path}: {what}; {right}")
+        self.problems = (self.problem,)
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
         """Return how to pickle it: Ray sends errors between processes."""
