@@ -10,7 +10,7 @@ is imported inside functions: it costs about half a second, and the driver does 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import DefaultPlacementGroupHandle
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
 
 if TYPE_CHECKING:
     from ray.train import UserCallback
@@ -88,26 +87,6 @@ def stop_pending_trials(tune_controller: Any, count: int) -> None:
     pending = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING]
     for trial in pending[:count]:
         tune_controller.stop_trial(trial)
-
-
-class MedianStoppingWithoutPause(MedianStoppingRule):
-    """Ray's median stopping rule that never pauses a trial and whose recorded results can be read and set.
-
-    Overrides `_on_insufficient_samples`: with too few samples Ray's rule pauses a trial as soon as another one waits,
-    and a paused trial keeps its memory. Uses `_results` to restore what trials of an earlier process reported.
-    """
-
-    def recorded(self, trial: Any) -> Sequence[dict[str, Any]]:
-        """Return the results of `trial` that the rule has taken in."""
-        results: Sequence[dict[str, Any]] = self._results.get(trial, ())
-        return results
-
-    def record(self, trial: Any, results: list[dict[str, Any]]) -> None:
-        """Set the results of `trial`; they count as if the rule had seen them, and nothing is decided."""
-        self._results[trial] = results
-
-    def _on_insufficient_samples(self, tune_controller: Any, trial: Any, time: float) -> str:
-        return str(TrialScheduler.CONTINUE)
 
 
 # ---- Ray Train, in the process of a trial or of a shared stage run ----

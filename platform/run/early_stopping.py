@@ -1,8 +1,8 @@
-"""Early stopping without Ray: successive halving and the median stopping rule, with the same decisions as Ray Tune.
+"""Early stopping: successive halving and the median stopping rule, with the same decisions as Ray Tune's schedulers.
 
-A rule is called at each epoch of the primary target's stage, in the order in which the epochs are reported. It knows a
-trial by its name, so a retried trial is the same trial. `tests/platform/run/test_early_stopping.py` compares every
-decision with Ray's classes.
+A study on Ray and one in this process use the same rules. A rule is called at each epoch of the primary target's stage,
+in the order in which the epochs are reported. It identifies a trial by its name, so a retried trial is the same trial.
+`tests/platform/run/test_early_stopping.py` compares every decision with Ray's classes.
 """
 
 import math

@@ -31,7 +31,6 @@ NAMES = {
     f"{TUNE}experiment.Trial.PENDING": "trials too large for the remaining nodes would wait for ever",
     f"{TUNE}execution.tune_controller.TuneController.get_live_trials": "the same",
     f"{TUNE}execution.tune_controller.TuneController.stop_trial": "the same",
-    f"{TUNE}schedulers.MedianStoppingRule._on_insufficient_samples": "the median rule would pause trials in memory",
     f"{TUNE}result.DONE": "each trial would cost one more round trip",
     # Ray Train
     f"{TRAIN}callbacks.DatasetsCallback": "each training would start an actor for data sets that it has not",
@@ -176,44 +175,6 @@ def test_pending_trials_are_stopped_in_their_order() -> None:
         SimpleNamespace(get_live_trials=lambda: [running, *pending], stop_trial=stopped.append), count=2
     )
     assert stopped == pending[:2]
-
-
-def test_the_median_rule_never_pauses_and_takes_results_of_the_past() -> None:
-    from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
-
-    from trainables.ray_internals import MedianStoppingWithoutPause
-
-    settings: dict[str, Any] = {"metric": "loss", "mode": "min", "time_attr": "epoch", "grace_period": 1}
-    tune: Any = SimpleNamespace(get_live_trials=lambda: [SimpleNamespace(status="PENDING")])
-    rays = MedianStoppingRule(**settings, min_samples_required=2)
-    ours = MedianStoppingWithoutPause(**settings, min_samples_required=2)
-    bad = {"epoch": 1, "loss": 9.0}
-    assert rays.on_trial_result(tune, named("first"), bad) == TrialScheduler.PAUSE, "the override is needed no more"
-    assert ours.on_trial_result(tune, named("first"), bad) == TrialScheduler.CONTINUE
-    for name in ("second", "third", "fourth"):
-        ours.record(named(name), [{"epoch": 1, "loss": 0.1}])
-    assert ours.recorded(named("second")) == [{"epoch": 1, "loss": 0.1}]
-    assert ours.recorded(named("fifth")) == ()
-    assert ours.on_trial_result(tune, named("fifth"), bad) == TrialScheduler.STOP
-
-
-def test_asha_needs_of_a_trial_no_more_than_its_id() -> None:
-    from ray.tune.schedulers import ASHAScheduler, TrialScheduler
-
-    rule = ASHAScheduler("epoch", "loss", "min", max_t=8, grace_period=1, reduction_factor=2, stop_last_trials=False)
-    no_controller: Any = None
-    verdicts = []
-    for name, loss in (("a", 0.1), ("b", 0.2), ("c", 0.9)):
-        rule.on_trial_add(no_controller, named(name))
-        verdicts.append(rule.on_trial_result(no_controller, named(name), {"epoch": 1, "loss": loss}))
-    assert verdicts[0] == TrialScheduler.CONTINUE
-    assert verdicts[2] == TrialScheduler.STOP, "attempts at one trial are one trial by its id alone"
-
-
-def named(name: str) -> Any:
-    from platform.run.ray.schedulers import _NamedTrial
-
-    return _NamedTrial(name)
 
 
 def test_tune_knows_the_last_result_by_our_key() -> None:
