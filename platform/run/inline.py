@@ -8,6 +8,7 @@ a function of its config, seed and inputs, and it uses as many threads as a Ray 
 import logging
 import os
 import time
+from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from platform.run.early_stopping import Curves, StoppingRule, stopping_rule
 from platform.run.interrupt import Interrupt
 from platform.study.study import Study
 from storage.base import Store
-from storage.runs import RunStore
+from storage.runs import Manifest, RunStore
 from trainables.attempt import Decisions, attempt
+from trainables.config.trial import TrialConfig
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, missing_runs
 from trainables.graph import STAGES, StageRun
@@ -106,7 +108,7 @@ def _executed(run: StageRun, work: InlineWork) -> bool:
     with _telemetry(work, run.identity) as telemetry, _threads(STAGES[run.stage].cores):
         part = Part(_Checked(work.interrupt, telemetry), telemetry=telemetry)
         try:
-            execute_anew(run, work.study.config_of(run), runs=work.runs, scratch=work.scratch, part=part)
+            _execute(run, work.study.config_of(run), runs=work.runs, scratch=work.scratch, part=part)
         except Exception as error:
             work.tell(run, "failed")
             failed = f"stage {run.stage} ({run.identity})"
@@ -119,13 +121,23 @@ def _executed(run: StageRun, work: InlineWork) -> bool:
     return True
 
 
+def _execute(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
+    """Execute `run`. Quitting the debugger stops the study, like Ctrl-C: it is no failure of the trial."""
+    try:
+        return execute_anew(run, config, runs=runs, scratch=scratch, part=part)
+    except BdbQuit as error:
+        raise KeyboardInterrupt from error
+
+
 def _run_trial(spec: TrialSpec, work: InlineWork, rule: StoppingRule) -> None:
     started = time.monotonic()
     work.dispatcher.started(spec.trial)
     with _telemetry(work, spec.trial) as telemetry, _threads(1):
         report = _Rows(spec.trial, work, telemetry, _stops(spec, work.study, rule))
         try:
-            ended = attempt(spec, runs=work.runs, scratch=work.scratch, report=report, telemetry=telemetry)
+            ended = attempt(
+                spec, runs=work.runs, scratch=work.scratch, report=report, telemetry=telemetry, make=_execute
+            )
         except StoppedEarly:
             work.dispatcher.stopped(spec.trial)
             return

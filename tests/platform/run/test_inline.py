@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from bdb import BdbQuit
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from storage.runs import read_manifest
 from storage.uri import open_store
 from tests.platform.noop_studies import noop_study, options_in
 from tests.programs import ROOT, program
+from trainables.context import StageResult, StageTask
 
 CURVES = "base: {noop.epochs: 4}\ntrials: 8\nscheduler: %s"
 SCHEDULERS = ("fifo", "{asha: {grace_epochs: 1, reduction_factor: 2}}", "{median: {min_trials: 1}}")
@@ -100,6 +102,22 @@ def test_ctrl_c_stops_at_an_epoch_and_the_same_call_goes_on(tmp_path: Path) -> N
     again = inline(study, tmp_path)
     assert again.trials == {"completed": 3, "pruned": 0, "failed": 0, "unfinished": 0}
     assert not again.interrupted
+
+
+def test_quitting_the_debugger_stops_like_ctrl_c_and_the_same_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = noop_study(tmp_path, "trials: 2")
+    with monkeypatch.context() as patch:
+        patch.setattr("trainables.stages.noop.run", _quits_the_debugger)
+        first = inline(study, tmp_path)
+    assert first.interrupted
+    assert first.trials == {"completed": 0, "pruned": 0, "failed": 0, "unfinished": 1}, "one of two was proposed"
+    assert inline(study, tmp_path).trials == {"completed": 2, "pruned": 0, "failed": 0, "unfinished": 0}
+
+
+def _quits_the_debugger(task: StageTask) -> StageResult:
+    raise BdbQuit
 
 
 def test_a_shared_stage_that_fails_ends_the_study_with_its_error(
