@@ -43,7 +43,8 @@ class PhantomConfig(PhantomWorld):
     """The phantom: one shape moves from the first frame to the last."""
 
     kind: Literal["phantom"] = "phantom"
-    """The data set: `phantom` and `appearing` are simulated, `folder` is read from files."""
+    """The data set: `phantom` and `appearing` are simulated, `folder` is read from files, `prepared` is what
+    `python -m platform.prepare` has written."""
 
 
 class AppearingConfig(PhantomWorld):
@@ -105,11 +106,20 @@ class FolderConfig(Config):
         return self
 
 
+class PreparedConfig(Config):
+    """A data set that `python -m platform.prepare` has written and checked (docs/data-format.md)."""
+
+    kind: Literal["prepared"] = "prepared"
+    path: Annotated[Path, AfterValidator(_absolute), CIRCUMSTANCE]
+    """Holds `dataset.json`. Frames, resolution, subjects, lag and split are those of the data set. Content decides
+    identity."""
+
+
 def _phantom_unless_said(value: Any) -> Any:
     return {"kind": "phantom", **value} if isinstance(value, Mapping) else value
 
 
-AnyDataset: TypeAlias = PhantomConfig | AppearingConfig | FolderConfig
+AnyDataset: TypeAlias = PhantomConfig | AppearingConfig | FolderConfig | PreparedConfig
 """The kinds of data set; `datasets/kinds.py` says what reads or makes each."""
 DatasetConfig = Annotated[AnyDataset, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)]
 DATASET_CONFIGS: Mapping[str, type[Config]] = {

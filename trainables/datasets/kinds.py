@@ -60,6 +60,7 @@ DATASET_KINDS: Mapping[str, DatasetKind] = {
         DatasetKind("phantom", "the phantom: moving shapes, and brains that are known", "trainables.datasets.phantom"),
         DatasetKind("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
         DatasetKind("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
+        DatasetKind("prepared", "a data set made by platform.prepare", "trainables.datasets.prepared.dataset"),
     )
 }
 

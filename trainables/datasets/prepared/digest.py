@@ -58,8 +58,8 @@ def clips_digest(clips: Sequence[ClipRow]) -> str:
 
 
 def captions_digest(clips: Sequence[ClipRow]) -> str:
-    """Return a digest of all captions, in order."""
-    texts = [[clip.caption, *clip.captions] for clip in clips]
+    """Return a digest of names and captions, in order."""
+    texts = [[clip.clip_id, clip.caption, *clip.captions] for clip in clips]
     return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
 
 

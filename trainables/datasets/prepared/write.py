@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainables.datasets.clips import ClipError, Frames
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
@@ -292,10 +291,3 @@ def _presentations(recordings: Sequence[Recording]) -> Iterator[PresentationRow]
 
 def _origin(recording: Recording, shown: ShownClip) -> tuple[str, str]:
     return shown.session if shown.session else recording.session, shown.run_id if shown.run_id else recording.run_id
-
-
-def blocks_of(values: NDArray[Any], *, rows: int = 256) -> Iterator[DataBlock]:
-    """Yield an array [rows, voxels], which may be memory-mapped, in blocks of rows: for readers of arrays."""
-    for start in range(0, len(values), rows):
-        with np.errstate(over="ignore"):
-            yield DataBlock(np.asarray(values[start : start + rows], dtype=np.float32), first_row=start)

@@ -1,0 +1,171 @@
+"""Data sets of kind `prepared`: tables are read, clips and fMRI memory-mapped where they lie.
+
+Planning reads dataset.json, the tables and the verdict that was kept. It reads pixels and fMRI only if files have
+changed since the last check.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.config.data import PreparedConfig
+from trainables.datasets.base import BrainData, Stimuli, Subject
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.prepared.description import Description
+from trainables.datasets.prepared.digest import captions_digest, clips_digest, digest_files, folder_state
+from trainables.datasets.prepared.read import PreparedSubject, open_prepared
+from trainables.datasets.prepared.tables import VoxelTable
+from trainables.datasets.prepared.validate import checked_before, validate
+
+NO_REGION = "no region"
+"""The ROI of voxels without one."""
+_ROUNDING = 0.01
+"""Volumes by which the lag may differ from a whole number without a word."""
+
+
+def clips_fingerprint(config: PreparedConfig) -> dict[str, object]:
+    """Return digests of what clips show, and of their names and captions, from the table of clips alone."""
+    clips, captions = _clip_digests(config.path, _state(config.path))
+    return {"clips": clips, "captions": captions}
+
+
+def brains_fingerprint(config: PreparedConfig) -> dict[str, object]:
+    """Return the digests of the subjects' files, the split, and what aligns them with the clips."""
+    return dict(_brain_digests(config.path, _state(config.path)))
+
+
+def check(config: PreparedConfig) -> tuple[DataReport, int]:
+    """Return the verdict on the data set, and how many subjects there are.
+
+    Everything is read only if a file has changed since the data set was prepared or checked.
+    """
+    try:
+        verdict = checked_before(config.path)
+        verdict = verdict if verdict is not None else validate(config.path)
+        about = open_prepared(config.path).description
+    except DatasetError as error:
+        return DataReport(error.problems), 0
+    return DataReport((*verdict.report.problems, *_lag_problems(about, config.path))), verdict.subjects
+
+
+def load_clips(config: PreparedConfig) -> Stimuli:
+    """Open clips and captions; the clips are memory-mapped. Raises `DatasetError`."""
+    data = open_prepared(config.path)
+    # The text for evaluation comes first.
+    captions = [(clip.caption, *(text for text in clip.captions if text != clip.caption)) for clip in data.clips]
+    return Stimuli(data.frames, captions, [clip.clip_id for clip in data.clips])
+
+
+def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
+    """Open the fMRI, memory-mapped, and pair it with the clips. Raises `DatasetError`."""
+    data = open_prepared(config.path)
+    about, row = data.description, {clip.clip_id: index for index, clip in enumerate(data.clips)}
+    subjects = [_subject(subject, row) for subject in data.subjects]
+    return BrainData(
+        kind=about.kind,
+        subjects=subjects,
+        split=[clip.split for clip in data.clips],
+        block=[clip.block for clip in data.clips],
+        lag_tr=_lag_tr(about),
+        tr=about.tr if about.tr is not None else 1.0,
+        roi_names=[*dict.fromkeys(name for subject in subjects for name in subject.voxels.roi.tolist())],
+        warnings=[*map(str, _lag_problems(about, config.path)), *about.defects],
+    )
+
+
+def _state(folder: Path) -> str:
+    return folder_state(folder) if folder.is_dir() else ""
+
+
+@lru_cache(maxsize=64)
+def _clip_digests(folder: Path, state: str) -> tuple[str, str]:
+    try:
+        clips = open_prepared(folder).clips
+    except DatasetError:
+        return "missing", "missing"  # what is wrong is for `check` to tell
+    return clips_digest(clips), captions_digest(clips)
+
+
+@lru_cache(maxsize=64)
+def _brain_digests(folder: Path, state: str) -> Mapping[str, object]:
+    try:
+        data = open_prepared(folder)
+        split = [[clip.split, clip.block] for clip in data.clips]
+    except DatasetError:
+        return {"brains": "missing"}
+    about = data.description
+    facts = about.files if about.files else digest_files(folder)
+    own = tuple(f"{name}/" for name in about.subjects)
+    files = {name: file.sha256 for name, file in sorted(facts.items()) if name.startswith(own)}
+    return {
+        "subjects": list(about.subjects),
+        "files": files,
+        "split": split,
+        "kind": about.kind,
+        "tr": about.tr,
+        "lag_s": about.lag_s,
+    }
+
+
+def _lag_tr(about: Description) -> int:
+    return 0 if about.tr is None else round(about.lag_s / about.tr)
+
+
+def _lag_problems(about: Description, folder: Path) -> Iterable[DataProblem]:
+    if about.tr is not None and abs(about.lag_s / about.tr - _lag_tr(about)) > _ROUNDING:
+        what = f"is {about.lag_s:g} s, not a whole number of volumes of {about.tr:g} s"
+        right = f"it is taken as {_lag_tr(about)} volume(s) = {_lag_tr(about) * about.tr:g} s"
+        yield DataProblem(f"{folder}/dataset.json, lag_s", what, right, fatal=False)
+
+
+def _subject(subject: PreparedSubject, row: Mapping[str, int]) -> Subject:
+    series = subject.kind == "series"
+    return Subject(
+        name=subject.name,
+        bold=subject.values,
+        onsets=_event_volumes(subject, row) if series else _presentation_rows(subject, row),
+        runs=_run_starts(subject) if series else None,
+        voxels=_named(subject.voxels),
+    )
+
+
+def _named(voxels: VoxelTable) -> VoxelTable:
+    return replace(voxels, roi=np.where(voxels.roi == "", NO_REGION, voxels.roi))
+
+
+def _run_starts(subject: PreparedSubject) -> NDArray[np.int64]:
+    return np.array([run.first_row for run in subject.runs if run.excluded is None], np.int64)
+
+
+def _event_volumes(subject: PreparedSubject, row: Mapping[str, int]) -> NDArray[np.int64] | NDArray[np.float64]:
+    """Return the volume at each presentation [N, repeats], a fraction if it begins between two; -1 for none."""
+    runs = {run.run_id: run for run in subject.runs if run.excluded is None}
+    events = [event for event in subject.events if event.run_id in runs]
+    volumes = [
+        runs[event.run_id].first_row + (event.onset_s - runs[event.run_id].start_time_s) / runs[event.run_id].tr
+        for event in events
+    ]
+    onsets = _by_clip([row[event.clip_id] for event in events], volumes, len(row))
+    whole = np.rint(onsets)
+    return whole.astype(np.int64) if np.abs(onsets - whole).max() < 1e-6 else onsets
+
+
+def _presentation_rows(subject: PreparedSubject, row: Mapping[str, int]) -> NDArray[np.int64]:
+    """Return the row that answers each presentation [N, repeats]; -1 for none."""
+    shown = [row[presentation.clip_id] for presentation in subject.rows]
+    return _by_clip(shown, [float(presentation.row) for presentation in subject.rows], len(row)).astype(np.int64)
+
+
+def _by_clip(clips: list[int], positions: list[float], count: int) -> NDArray[np.float64]:
+    """Return the positions of each clip's presentations, in order, [count, repeats]; -1 where there are fewer."""
+    of_clip: list[list[float]] = [[] for _ in range(count)]
+    for clip, position in zip(clips, positions, strict=True):
+        of_clip[clip].append(position)
+    table = np.full((count, max(1, *map(len, of_clip)) if of_clip else 1), -1.0)
+    for index, found in enumerate(of_clip):
+        table[index, : len(found)] = found
+    return table
