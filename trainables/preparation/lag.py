@@ -146,7 +146,7 @@ class LagCheck:
             return None
         return (
             f"BOLD follows the motion in the clips best {self.peak_s:+.3g} s after their middle "
-            f"(r = {max(self.correlation):.2f}), but the configured lag is {self.configured_s:+.3g} s; "
+            f"(r = {np.nanmax(self.correlation):.2f}), but the configured lag is {self.configured_s:+.3g} s; "
             "check trimmed volumes, onsets and the lag"
         )
 

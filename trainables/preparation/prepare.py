@@ -11,14 +11,22 @@ from typing import Literal
 
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.blocks import ClipPlace, SplitResult, SplitRule, split_clips
-from trainables.datasets.prepared.description import ClipShape, Description, write_description
+from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
 from trainables.datasets.prepared.digest import digest_files, set_digest
+from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
 from trainables.datasets.prepared.source import Source, SourceClip, SourceSubject
 from trainables.datasets.prepared.tables import ClipRow, Split, write_rows, write_voxels
 from trainables.datasets.prepared.validate import bytes_to_read, validate
 from trainables.datasets.prepared.workspace import Workspace, open_workspace
 from trainables.datasets.prepared.write import StoredClip, StoredSubject, write_clips, write_subject
 from trainables.preparation.options import ReaderOptions
+from trainables.preparation.reliability import (
+    Responses,
+    check_subject_lag,
+    clip_motion,
+    lag_findings,
+    with_reliability,
+)
 
 Step = Literal["clips", "fMRI", "digests", "checks"]
 Progress = Callable[[Step, int, int], None]
@@ -91,11 +99,32 @@ def _prepare(source: Source, options: ReaderOptions, space: Workspace, progress:
     split = _split(clips, stored, subjects, options)
     rows, excluded = _clip_rows(clips, stored, split, options)
     write_rows(rows, ClipRow, space.folder / "clips.parquet")
-    for subject in subjects:
-        write_voxels(subject.voxels, space.folder / subject.name / "voxels.parquet")
     description = _described(source, stored, subjects, split.by)
-    problems = (*source.warnings, *lost, *split.warnings, *excluded)
+    data = PreparedSet(space.folder, description)
+    for subject, written in zip(subjects, data.subjects, strict=True):
+        _write_voxels(subject, written, rows, source.facts.lag_s)
+    curves, of_lag = _lag_curves(data)
+    description = description.model_copy(update={"lag_curve": curves})
+    problems = (*source.warnings, *lost, *split.warnings, *excluded, *of_lag)
     return _publish(_with_defects(description, subjects, problems), problems, space, progress)
+
+
+def _write_voxels(subject: StoredSubject, written: PreparedSubject, clips: Sequence[ClipRow], lag_s: float) -> None:
+    """Write the voxel table, with the reliability of each voxel unless the reader has said it."""
+    train = frozenset(clip.clip_id for clip in clips if clip.split == "train")
+    voxels = subject.voxels
+    if voxels.noise_ceiling_1 is None and voxels.repeat_r is None:
+        voxels = with_reliability(voxels, Responses(written, lag_s), train)
+    write_voxels(voxels, written.folder / "voxels.parquet")
+
+
+def _lag_curves(data: PreparedSet) -> tuple[dict[str, LagCurve], list[DataProblem]]:
+    """Check the lag of each subject of a series."""
+    if data.description.kind == "rows":
+        return {}, []
+    motion, lag_s = clip_motion(data.clips, data.frames), data.description.lag_s
+    checks = {subject.name: check_subject_lag(subject, subject.voxels, motion, lag_s) for subject in data.subjects}
+    return lag_findings(checks, "lag")
 
 
 def _check_ids(clips: Sequence[SourceClip]) -> None:
