@@ -36,11 +36,15 @@ ONE_MEANING = (
     OneMeaning("main", ("*",), "the entry point of a command line"),
     OneMeaning("logger", ("*",), "the logger of the module"),
     OneMeaning("Floats", ("*",), "an array of floating-point numbers"),
+    OneMeaning("Doubles", ("trainables.preparation.*",), "an array of numbers of 64 bits"),
     OneMeaning("Integers", ("*",), "an array of integers"),
     OneMeaning("Texts", ("*",), "an array of texts"),
     OneMeaning("fingerprint", ("trainables.*",), "what identifies content from outside: a data set, weights"),
     OneMeaning("check", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
-    OneMeaning("load", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
+    *(
+        OneMeaning(name, ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers")
+        for name in ("load", "load_clips", "load_brains", "clips_fingerprint", "brains_fingerprint")
+    ),
     OneMeaning("build", ("trainables.backbones.*",), "returns an untrained backbone"),
 )
 
