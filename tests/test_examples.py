@@ -23,6 +23,7 @@ MODULES = (
     "trainables.metrics.pixels",
     "trainables.metrics.registry",
     "trainables.metrics.retrieval",
+    "trainables.preparation.atlas",
     "trainables.preparation.filtering",
     "trainables.preparation.lag",
     "trainables.preparation.noise_ceiling",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -255,3 +256,21 @@ def _scale(header: Nifti2Header) -> tuple[float, float] | None:
     if slope is None or (slope == 1.0 and intercept in (None, 0.0)):
         return None
     return float(slope), 0.0 if intercept is None else float(intercept)
+
+
+def open_cifti_image(path: Path) -> Any:
+    """Return nibabel's image of a small CIFTI-2 file, such as an atlas.
+
+    Raises:
+        InputError: nibabel cannot open it as CIFTI-2.
+    """
+    import nibabel as nib
+
+    require_content(path)
+    try:
+        image = nib.load(path)
+    except Exception as error:  # nibabel raises whatever it likes on damaged input
+        raise InputError(path, f"cannot be read: {error}", "a CIFTI-2 file is needed") from error
+    if not isinstance(image, nib.Cifti2Image):
+        raise InputError(path, f"is {type(image).__name__}", "a CIFTI-2 file is needed")
+    return image
