@@ -19,6 +19,7 @@ from trainables.datasets.prepared.tables import ClipRow, Split, write_rows, writ
 from trainables.datasets.prepared.validate import bytes_to_read, validate
 from trainables.datasets.prepared.workspace import Workspace, open_workspace
 from trainables.datasets.prepared.write import StoredClip, StoredSubject, write_clips, write_subject
+from trainables.preparation.card import write_card
 from trainables.preparation.options import ReaderOptions
 from trainables.preparation.reliability import (
     Responses,
@@ -286,13 +287,14 @@ def _publish(
     write_description(description, space.folder)
     verdict = validate(space.folder, lambda count: progress("checks", count, to_check), files=files)
     verdict.report.raise_for_errors()
+    write_card(PreparedSet(space.folder, description), _relocated((*problems, *verdict.report.problems), space, ""))
     space.publish()
-    return Prepared(space.out, description, DataReport((*problems, *_relocated(verdict.report, space))))
+    return Prepared(space.out, description, _relocated((*problems, *verdict.report.problems), space, f"{space.out}/"))
 
 
-def _relocated(report: DataReport, space: Workspace) -> list[DataProblem]:
-    """Return the findings with the final path of the data set."""
-    return [replace(each, where=each.where.replace(str(space.folder), str(space.out))) for each in report.problems]
+def _relocated(problems: Sequence[DataProblem], space: Workspace, prefix: str) -> DataReport:
+    """Return the findings with other paths than that of the hidden folder."""
+    return DataReport(tuple(replace(each, where=each.where.replace(f"{space.folder}/", prefix)) for each in problems))
 
 
 def summary(prepared: Prepared) -> Mapping[str, object]:
