@@ -16,6 +16,7 @@ MODULES = (
     "storage.parallel",
     "storage.runs",
     "storage.uri",
+    "trainables.datasets.prepared.digest",
     "trainables.execute",
     "trainables.graph",
     "trainables.metrics.flow",

@@ -44,7 +44,7 @@ def set_digest(files: Mapping[str, FileFacts]) -> str:
 
     Example:
         >>> set_digest({"clips.parquet": FileFacts(bytes=3, sha256="00")})[:16]
-        'f4b7ac7f03ed9ee9'
+        '5680cbffa095b5c5'
     """
     total = hashlib.sha256()
     for path in sorted(files):

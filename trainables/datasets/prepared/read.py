@@ -139,9 +139,6 @@ class PreparedSet:
 def open_prepared(folder: Path) -> PreparedSet:
     """Open the data set in `folder`; reads dataset.json only. Raises `DatasetError`.
 
-    Example:
-        >>> data = open_prepared(prepared)
-        >>> data.description.kind, data.frames.shape, data.subjects[0].values.shape
-        ('rows', (12, 4, 32, 32, 3), (24, 6))
+    docs/data-format.md has an example.
     """
     return PreparedSet(folder, read_description(folder))

@@ -147,7 +147,7 @@ _VOXEL_COLUMNS = (
     NamedColumn(MAIN_ROI, _STRING, True, "main region; empty for none"),
     NamedColumn("noise_ceiling_1", pa.float32(), False, "noise ceiling of one presentation, percent of variance"),
     NamedColumn("noise_ceiling_n", pa.float32(), False, "noise ceiling of the mean over repeats, percent of variance"),
-    NamedColumn("repeat_r", pa.float32(), False, "correlation between repeats"),
+    NamedColumn("repeat_r", pa.float32(), False, "correlation between repeats of training clips"),
 )
 """Further columns of booleans are regions."""
 _FIXED = frozenset(column.name for column in _VOXEL_COLUMNS)
