@@ -1,6 +1,5 @@
 """Decodes clips of every format, and reads one as a fixed number of small RGB frames."""
 
-import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import gcd
@@ -9,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
+
+from trainables.datasets.clip_names import natural
 
 Frames = NDArray[np.uint8]
 """RGB, [F, H, W, 3] or one [H, W, 3]."""
@@ -38,11 +39,6 @@ def is_clip(path: Path) -> bool:
 def files(path: Path) -> list[Path]:
     """Return the files that make up the clip `path`, in the order of their frames."""
     return sorted(path.glob("*.png"), key=lambda file: natural(file.name)) if path.is_dir() else [path]
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts names with their numbers as numbers: `clip2` before `clip10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def read_clip(path: Path, *, frames: int, resolution: int, crop: Crop | None = None) -> Frames:

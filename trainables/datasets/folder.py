@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from trainables.config.data import FolderConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.captions import read_captions
-from trainables.datasets.clips import ClipError, Frames, files, is_clip, natural, read_clip
+from trainables.datasets.clip_names import natural
+from trainables.datasets.clips import ClipError, Frames, files, is_clip, read_clip
 from trainables.datasets.errors import DataProblem, DataReport
 from trainables.datasets.fmri import read_fmri
 from trainables.datasets.phantom import GENERATOR

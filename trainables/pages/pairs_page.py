@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.datasets.clips import natural
+from trainables.datasets.clip_names import natural
 from trainables.judging.controls import CONTROLS, PAIR_CONTROLS, PairControl
 from trainables.judging.pairing import Failure
 from trainables.judging.score_pairs import PairJudge

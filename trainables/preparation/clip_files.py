@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from trainables.datasets.clips import ClipError, Frames, decode, is_clip, natural
+from trainables.datasets.clip_names import natural
+from trainables.datasets.clips import ClipError, Frames, decode, is_clip
 from trainables.datasets.video_io import read_video
 
 Fit = Literal["crop", "squeeze"]
@@ -20,7 +21,7 @@ def clip_paths(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if not path.name.startswith(".") and (is_clip(path) or path.suffix.lower() == ".npy")
     ]
-    return sorted(found, key=lambda path: (natural(path.name), path.name))
+    return sorted(found, key=lambda path: natural(path.name))
 
 
 def read_square_clip(path: Path, *, frames: int, side: int, fit: Fit) -> Frames:

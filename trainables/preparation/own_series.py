@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config.base import NonNegative, Positive
-from trainables.datasets.clips import natural
+from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.source import Recording, ShownClip, Source, SourceSubject
 from trainables.datasets.prepared.tables import VoxelTable
@@ -56,7 +56,7 @@ def open_source(options: Options) -> Source:
 
 def _run_files(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if path.suffix in ARRAY_SUFFIXES and path.stem not in _TABLES]
-    return sorted(found, key=lambda path: (natural(path.name), path.name))
+    return sorted(found, key=lambda path: natural(path.name))
 
 
 def _voxels(folder: Path, options: Options) -> VoxelTable:
