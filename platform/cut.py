@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from PIL import Image
 
 from platform.cli import Answer, VerbParser, run_verb, verb_parser
 from platform.errors import UserError
-from trainables.datasets.clips import VIDEO_FORMATS
+from trainables.datasets.errors import ClipError
 from trainables.datasets.phantom.drives import CHANNEL_SHAPES, MOTION_DIRECTIONS, drives
+from trainables.datasets.pictures import pattern_pictures, pictures
+from trainables.datasets.video_frames import VIDEO_FORMATS, TimedPicture
 
 ClipPixels = NDArray[np.uint8]
 
@@ -94,7 +97,7 @@ def _cut_into(folder: Path, videos: Sequence[str], form: _Form) -> dict[str, str
     captions: dict[str, str] = {}
     digests: set[bytes] = set()
     for number, video in enumerate(videos):
-        name = Path(video.removeprefix("lavfi:").partition("=")[0]).stem
+        name = video.removeprefix("lavfi:").partition("=")[0] if video.startswith("lavfi:") else Path(video).stem
         for index, clip in enumerate(islice(_clips(video, form), form.most)):
             digest = hashlib.sha256(clip.tobytes()).digest()
             if digest in digests or (clip == clip[0]).all():
@@ -134,9 +137,10 @@ def describe_motion(clip: ClipPixels) -> str:
 def _clips(video: str, form: _Form) -> Iterator[ClipPixels]:
     """Yield the clips of a video, uint8 [frames, side, side, 3], in their order."""
     frames: list[ClipPixels] = []
-    count = 0
-    for time, picture in _pictures(video):
-        while time >= count * form.seconds / form.frames - 1e-6:
+    count, end = 0, Fraction(0)
+    for picture, seconds in _pictures(video):
+        end += seconds
+        while count * form.seconds / form.frames < float(end) - 1e-6:  # what is shown at that time
             count += 1
             frames.append(np.asarray(picture.resize((form.side, form.side), Image.Resampling.BICUBIC)))
             if len(frames) == form.frames:
@@ -144,23 +148,14 @@ def _clips(video: str, form: _Form) -> Iterator[ClipPixels]:
                 frames = []
 
 
-def _pictures(video: str) -> Iterator[tuple[float, Image.Image]]:
-    """Yield the time of every frame in seconds since the start, and its picture."""
-    import av  # here, so that errors of the user are reported before FFmpeg is loaded
-
-    source, kind = video.removeprefix("lavfi:"), "lavfi"
-    if source == video:
-        kind = "gif" if video.lower().endswith(".gif") else VIDEO_FORMATS.get(Path(video).suffix.lower(), "")
-    if kind == "":
+def _pictures(video: str) -> Iterator[TimedPicture]:
+    """Yield every picture of a video and for how many seconds it is shown. Raises `UserError`."""
+    source = video.removeprefix("lavfi:")
+    if source == video and Path(video).suffix.lower() not in (".gif", *VIDEO_FORMATS):
         raise UserError(f"{video}: must end in {', '.join((*VIDEO_FORMATS, '.gif'))}, or begin with lavfi:")
     try:
-        with av.open(source, format=kind) as container:
-            start: float | None = None
-            for frame in container.decode(video=0):
-                time = float(frame.time) if frame.time is not None else 0.0
-                start = time if start is None else start
-                yield time - start, Image.fromarray(frame.to_ndarray(format="rgb24"))
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        yield from pictures(Path(video)) if source == video else pattern_pictures(source)
+    except ClipError as error:
         raise UserError(f"{video}: cannot be read: {error}") from error
 
 

@@ -37,7 +37,8 @@ from trainables.backbones.load import load_clip
 from trainables.backbones.sources import PHANTOM
 from trainables.config.trial import resolve
 from trainables.datasets.captions import read_captions
-from trainables.datasets.clips import ClipError, read_clip
+from trainables.datasets.clips import read_clip
+from trainables.datasets.errors import ClipError
 from trainables.datasets.fmri import read_fmri
 from trainables.datasets.video_io import read_video
 from trainables.execute import execute

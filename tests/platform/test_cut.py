@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from platform.cut import describe_motion, main
+from tests.trainables import video_files
+from tests.trainables.video_files import TURNS, Clip, blocks, keep_share, noise, turn, write_sound
 from trainables import datasets
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli
+from trainables.datasets.video_io import read_video
 
 
 def write_video(path: Path, *, seconds: float, rate: int = 12, still: bool = False) -> None:
@@ -57,6 +60,8 @@ def test_words_tell_the_direction_of_the_phantoms_objects() -> None:
         ("short.mp4", "no video has a clip"),
         ("still.avi", "no video has a clip"),
         ("lavfi:no_such_source", "cannot be read"),
+        ("sound.mp4", "has no video stream: sound only"),
+        ("truncated.mkv", "truncated or damaged"),
     ],
 )
 def test_bad_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, told: str) -> None:
@@ -64,6 +69,8 @@ def test_bad_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: st
     write_video(tmp_path / "short.mp4", seconds=1)
     write_video(tmp_path / "still.avi", seconds=5, still=True)
     write_video(tmp_path / "good.mp4", seconds=5)
+    write_sound(tmp_path / "sound.mp4")
+    keep_share(video_files.write_video(tmp_path / "truncated.mkv", noise(40)), 0.6)
     video = name if name.startswith("lavfi:") else str(tmp_path / name)
     before = sorted(tmp_path.iterdir())
     assert main([video, "--out", str(tmp_path / "out")]) == 2
@@ -72,6 +79,36 @@ def test_bad_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: st
     if told == "cannot be read":
         assert main([str(tmp_path / "good.mp4"), video, "--out", str(tmp_path / "out")]) == 2
         assert sorted(tmp_path.iterdir()) == before, "what was cut before the mistake is gone"
+
+
+def only_clip(out: Path) -> Clip:
+    (folder,) = (out / "clips").iterdir()
+    return read_video(folder).frames
+
+
+def test_a_turned_video_is_cut_upright(tmp_path: Path) -> None:
+    video = turn(video_files.write_video(tmp_path / "a.mp4", blocks(8, width=32)), TURNS["right"])
+    assert main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1", "--side", "32"]) == 0
+    np.testing.assert_array_equal(only_clip(tmp_path / "out"), read_video(video).frames)
+
+
+def test_frames_are_what_is_shown_at_their_time(tmp_path: Path) -> None:
+    """One frame for 1.8 s, seven in the last .2 s."""
+    frames = np.stack([np.full((32, 32, 3), 10 * index, np.uint8) for index in range(8)])
+    times = [0, *(1800 + 28 * index for index in range(7))]
+    video = video_files.write_video(tmp_path / "a.mkv", frames, rate=35, milliseconds=times)
+    assert (
+        main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1.99", "--side", "32", "--frames", "16"]) == 0
+    )
+    clip = only_clip(tmp_path / "out")
+    assert [round(float(frame.mean()) / 10) for frame in clip] == [0] * 15 + [2]
+
+
+def test_a_video_is_named_after_its_file(tmp_path: Path) -> None:
+    (tmp_path / "sub=01").mkdir()
+    write_video(tmp_path / "sub=01" / "walking dog.mp4", seconds=2)
+    assert main([str(tmp_path / "sub=01" / "walking dog.mp4"), "--out", str(tmp_path / "out")]) == 0
+    assert list(json.loads((tmp_path / "out" / "captions.json").read_text())) == ["00_walking dog_0000"]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,8 @@ from tests.trainables.dataset_tools import run_stage
 from trainables import datasets
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.clip_names import natural
-from trainables.datasets.clips import ClipError, read_clip
-from trainables.datasets.errors import DatasetError
+from trainables.datasets.clips import read_clip
+from trainables.datasets.errors import ClipError, DatasetError
 from trainables.graph import stage_runs
 from trainables.stages import data, voxels
 

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.datasets.clips import ClipError
-from trainables.datasets.video_io import is_black, read_video, resample, split_pair, videos_in
+from trainables.datasets.clips import clips_in
+from trainables.datasets.errors import ClipError
+from trainables.datasets.video_io import is_black, read_video, resample, split_pair
 
 Clip = NDArray[np.uint8]
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips"
@@ -178,7 +179,7 @@ def test_only_videos_are_found(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / ".hidden.gif").touch()
     (tmp_path / "notes.txt").touch()
-    assert [path.name for path in videos_in(tmp_path)] == ["a", "b.gif", "c.npy"]
+    assert [path.name for path in clips_in(tmp_path, arrays=True)] == ["a", "b.gif", "c.npy"]
 
 
 @pytest.mark.parametrize("padding", [1, 2, 3, 8])
@@ -234,7 +235,7 @@ def test_resizing_averages_over_areas() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
 @pytest.mark.parametrize(("folder", "size"), [("mindvideo", 256), ("mindanimator", 512)])
 def test_published_grids_are_cut_where_their_padding_is(folder: str, size: int) -> None:
-    for path in videos_in(SHARED / folder):
+    for path in clips_in(SHARED / folder):
         frames = read_video(path).frames
         halves = split_pair(frames)
         assert halves is not None

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 
+class ClipError(ValueError):
+    """A clip cannot be used; the message says why."""
+
+
 class DatasetError(ValueError):
     """A data set cannot be used as it is; the message lists everything that was found."""
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from trainables.config.data import FolderConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.captions import read_captions
-from trainables.datasets.clip_names import natural
-from trainables.datasets.clips import ClipError, Frames, files, is_clip, read_clip
-from trainables.datasets.errors import DataProblem, DataReport
+from trainables.datasets.clips import Frames, clips_in, files, read_clip
+from trainables.datasets.errors import ClipError, DataProblem, DataReport
 from trainables.datasets.fmri import read_fmri
 from trainables.datasets.phantom import GENERATOR
 from trainables.datasets.phantom.bold import TR
@@ -27,8 +26,9 @@ RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
 """How simulated brains watch: as in the phantom's defaults."""
 _EVERYWHERE = "all"
 """The only ROI of fMRI without a table of voxels."""
-_DECODER = 2
-"""Raised when the same files decode to other frames: since 2, frames that a GIF's writer merged are restored."""
+_DECODER = 3
+"""Raised when the same files decode to other frames. Since 2, frames that a GIF's writer merged are restored; since 3,
+frames follow their own times and display matrix, and 16-bit grey is scaled."""
 
 
 def clips_fingerprint(config: FolderConfig) -> dict[str, object]:
@@ -155,10 +155,7 @@ def _simulated(stimuli: Stimuli, read: _Brains, config: FolderConfig) -> BrainDa
 def _sources(config: FolderConfig) -> list[Path]:
     """Return the paths of the clips, in natural order of their names."""
     folder = config.path / "clips" if (config.path / "clips").is_dir() else config.path
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if not path.name.startswith(".") and is_clip(path)]
-    return sorted(found, key=lambda path: natural(path.name))
+    return clips_in(folder) if folder.is_dir() else []
 
 
 def _ignored(sources: Sequence[Path], config: FolderConfig) -> list[DataProblem]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from trainables.datasets.clips import ClipError, Frames, decode, is_clip
+from trainables.datasets.clips import Frames, decode
+from trainables.datasets.errors import ClipError
 
 WIDEST_PADDING = 32
 _BLACK = 8
@@ -29,27 +29,18 @@ class Video:
     """How long it lasts; None where the file does not say."""
 
 
-def videos_in(folder: Path) -> list[Path]:
-    """Return what in `folder` looks like a video, by name; hidden files and other kinds are passed over."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and (is_clip(path) or path.suffix.lower() == ".npy")
-    )
-
-
 def read_video(path: Path) -> Video:
-    """Read all frames of `path` as they are.
+    """Read all frames of `path` at full size.
 
     A .npy holds `[F, H, W, 3]` as uint8 or as floats from 0 to 1.
 
     Raises:
-        ClipError: it cannot be decoded or ends early, its frames differ in size, or it has transparent pixels.
+        ClipError: As for `decode`, or an array holds something else.
     """
     if path.suffix.lower() == ".npy":
         return Video(_array(path), None)
-    frames, seconds = decode(path, _opaque)
-    return Video(_stack(frames), seconds)
+    frames, seconds = decode(path, np.asarray)
+    return Video(np.stack(frames), seconds)
 
 
 def _array(path: Path) -> Frames:
@@ -68,22 +59,6 @@ def _array(path: Path) -> Frames:
     if array.dtype.kind != "f" or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
         raise ClipError(f"holds {array.dtype} outside 0 to 1, or NaN; {right}")
     return np.asarray(np.round(array * 255), dtype=np.uint8)
-
-
-def _opaque(picture: Image.Image, index: int) -> Frames:
-    if picture.has_transparency_data:
-        lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
-        if lowest != 255:
-            raise ClipError(f"frame {index} has transparent pixels; put it on a background first")
-    return np.asarray(picture.convert("RGB"))
-
-
-def _stack(frames: list[Frames]) -> Frames:
-    if not frames:
-        raise ClipError("has no frames")
-    if len(sizes := {frame.shape for frame in frames}) > 1:
-        raise ClipError(f"its frames differ in size: {sorted(shape[:2] for shape in sizes)}")
-    return np.stack(frames)
 
 
 def split_pair(frames: Frames) -> tuple[Frames, Frames] | None:

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainables.datasets.clips import ClipError
-from trainables.datasets.video_io import read_video, split_pair, videos_in
+from trainables.datasets.clip_names import clip_name
+from trainables.datasets.clips import clips_in
+from trainables.datasets.errors import ClipError
+from trainables.datasets.video_io import read_video, split_pair
 from trainables.metrics.pixels import WINDOW
 
 
@@ -75,26 +77,22 @@ def find_videos(name: str, folder: Path) -> System:
     """
     if not folder.is_dir():
         raise PairingError(f"{folder}: there is no such folder")
-    paths = videos_in(folder)
+    paths = clips_in(folder, arrays=True)
     if not paths:
         raise PairingError(
             f"{folder}: holds no video; GIF, MP4, folders of PNG or .npy [frames, height, width, 3] are needed"
         )
-    twice = {stem for stem, count in Counter(_stem(path) for path in paths).items() if count > 1}
+    twice = {stem for stem, count in Counter(clip_name(path) for path in paths).items() if count > 1}
     clips: dict[str, VideoFile] = {}
     failures = []
     for path in paths:
         try:
-            if _stem(path) in twice:
+            if clip_name(path) in twice:
                 raise ClipError("several files have this name; keep one")
-            clips[_stem(path)] = _inspect(path)
+            clips[clip_name(path)] = _inspect(path)
         except ClipError as error:
-            failures.append(Failure(name, _stem(path), str(path), str(error), False))
+            failures.append(Failure(name, clip_name(path), str(path), str(error), False))
     return System(name, folder, clips, tuple(failures))
-
-
-def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
 
 
 def _inspect(path: Path) -> VideoFile:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from trainables.datasets.clip_names import natural
-from trainables.datasets.clips import ClipError
+from trainables.datasets.errors import ClipError
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
 from trainables.judging.controls import TRUTH, PairControl
 from trainables.judging.pairing import Failure, Pairing, VideoFile

@@ -7,21 +7,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from trainables.datasets.clip_names import natural
-from trainables.datasets.clips import ClipError, Frames, decode, is_clip
+from trainables.datasets.clips import Frames, choose_frames, read_frames
 from trainables.datasets.video_io import read_video
 
 Fit = Literal["crop", "squeeze"]
-
-
-def clip_paths(folder: Path) -> list[Path]:
-    """Return the clips in `folder` in natural order of their names: clip2 before clip10."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and (is_clip(path) or path.suffix.lower() == ".npy")
-    ]
-    return sorted(found, key=lambda path: natural(path.name))
 
 
 def read_square_clip(path: Path, *, frames: int, side: int, fit: Fit) -> Frames:
@@ -32,18 +21,12 @@ def read_square_clip(path: Path, *, frames: int, side: int, fit: Fit) -> Frames:
     """
     square = partial(square_picture, side=side, fit=fit)
     if path.suffix.lower() == ".npy":
-        seen = [square(Image.fromarray(frame)) for frame in read_video(path).frames]
-    else:
-        seen, _ = decode(path, lambda picture, _: square(picture), missing=0.1)
-    if len(seen) < 2:
-        raise ClipError(f"{len(seen)} frame(s), but a clip needs at least two")
-    chosen = np.linspace(0, len(seen) - 1, frames).round().astype(int)
-    return np.stack([seen[index] for index in chosen])
+        return choose_frames([square(Image.fromarray(frame)) for frame in read_video(path).frames], frames)
+    return read_frames(path, frames=frames, fit=square)
 
 
 def square_picture(picture: Image.Image, *, side: int, fit: Fit) -> Frames:
     """Return the largest square in the middle of a picture, or all of it squeezed, uint8 [side, side, 3]."""
-    picture = picture.convert("RGB")
     if fit == "crop" and picture.width != picture.height:
         size = min(picture.size)
         left, top = (picture.width - size) // 2, (picture.height - size) // 2

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.captions import read_caption_lists
+from trainables.datasets.clip_names import clip_name, same_spelling
+from trainables.datasets.clips import clips_in
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import Kind, ReaderUsed, SetFacts
 from trainables.datasets.prepared.source import SourceClip
 from trainables.datasets.prepared.tables import SPLITS, Split, VoxelTable
-from trainables.preparation.clip_files import clip_paths, read_square_clip
+from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.lab_tables import (
     ARRAY_SUFFIXES,
     TABLE_SUFFIXES,
@@ -93,18 +95,13 @@ class LabClips:
             )
 
 
-def clip_name(path: Path) -> str:
-    """Return the name of a clip: of its file without suffix, or of its folder."""
-    return path.name if path.is_dir() else path.stem
-
-
 def open_clips(options: LabOptions) -> LabClips:
     """Find the clips, their captions and their table. Raises `DatasetError`."""
     folder = options.folder / options.clips
     if not folder.is_dir():
         what = "there is no such folder"
         raise DatasetError.of(DataProblem(str(folder), what, "it must hold the clips; say another with --clips"))
-    paths = clip_paths(folder)
+    paths = clips_in(folder, arrays=True)
     names = [clip_name(path) for path in paths]
     if not paths:
         raise DatasetError.of(DataProblem(str(folder), "there are no clips", "put GIF, video, PNG or .npy there"))
@@ -150,7 +147,7 @@ def ordered(keys: Sequence[str], names: Sequence[str], path: Path) -> tuple[list
 
 def find_clip(key: str, names: Sequence[str]) -> str | None:
     """Return the clip that a table means by its name, with or without folder and suffix; None if there is none."""
-    known = set(names)
+    known, key = set(names), same_spelling(key)
     for candidate in (key, Path(key).name, Path(key).stem):
         if candidate in known:
             return candidate

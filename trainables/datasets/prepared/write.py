@@ -12,8 +12,8 @@ from typing import IO
 
 import numpy as np
 
-from trainables.datasets.clips import ClipError, Frames
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.clips import Frames
+from trainables.datasets.errors import ClipError, DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import Kind
 from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject
 from trainables.datasets.prepared.tables import (

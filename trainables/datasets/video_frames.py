@@ -1,0 +1,168 @@
+"""Decodes video containers with FFmpeg: upright pictures with their own times; truncated files are refused."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from trainables.datasets.errors import ClipError
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame, VideoStream
+    from av.container import InputContainer
+
+TimedPicture = tuple[Image.Image, Fraction]
+"""A picture, and for how many seconds it is shown; 0 where the file does not tell."""
+
+VIDEO_FORMATS = {".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".avi": "avi", ".mkv": "matroska", ".webm": "matroska"}
+"""Suffix to FFmpeg's container format. Left to guess, FFmpeg also follows playlists to other files and hosts."""
+LARGEST = 1 << 25
+"""Pixels of a frame (8K has them): a file of a few bytes may promise billions, which are refused before decoding."""
+_SHORTFALL = Fraction(1, 50)
+"""Share of a video's length that may be missing at its end: headers are not always exact."""
+_UPRIGHT: Mapping[tuple[int, ...], Image.Transpose | None] = {
+    (1, 0, 0, 1): None,
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+}
+"""From the signs of a display matrix (a, b, c, d), which shows (x, y) at (a x + c y, b x + d y)."""
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise `ClipError` if a frame has more than `LARGEST` pixels."""
+    if width * height > LARGEST:
+        raise ClipError(f"frames of {height} x {width} pixels; {LARGEST:,} pixels are the most that are read")
+
+
+def video_pictures(source: str, form: str) -> Iterator[TimedPicture]:
+    """Yield the pictures of a video, RGB or RGBA, each until the next one begins.
+
+    Args:
+        source: A file, or what else FFmpeg opens in this format.
+        form: FFmpeg's name of the container format.
+
+    Raises:
+        ClipError: It has no video, is truncated or damaged, or is to be shown at an angle.
+    """
+    import av  # here, so that the command line starts without FFmpeg
+
+    with av.open(source, format=form) as container:
+        clock = _Clock(container, _stream(container), form)
+        frame: VideoFrame | None = None
+        for following in clock.frames():
+            if frame is not None:
+                yield _picture(frame), clock.previous_length
+            frame = following
+        if frame is not None:
+            yield _picture(frame), clock.last_length(frame)
+        clock.check_end()
+
+
+def _stream(container: "InputContainer") -> "VideoStream":
+    from av.stream import Disposition
+
+    streams = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
+    if not streams:
+        raise ClipError("has no video stream: sound only, or sound with a cover picture")
+    check_size(streams[0].codec_context.width, streams[0].codec_context.height)
+    return streams[0]
+
+
+def _picture(frame: "VideoFrame") -> Image.Image:
+    alpha = any(component.is_alpha for component in frame.format.components)
+    picture = Image.fromarray(frame.to_ndarray(format="rgba" if alpha else "rgb24"))
+    turn = _turn(frame)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _turn(frame: "VideoFrame") -> Image.Transpose | None:
+    """Return what makes a frame upright, by its display matrix. Raises `ClipError` for other than right angles."""
+    from av.sidedata.sidedata import Type
+
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return None
+    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+    small = max(map(abs, (a, b, c, d))) / 100
+    signs = tuple((value > small) - (value < -small) for value in (a, b, c, d))
+    if signs not in _UPRIGHT:
+        raise ClipError(f"its frames are to be turned by {frame.rotation} degrees; only right angles are read")
+    return _UPRIGHT[signs]
+
+
+class _Clock:
+    """The times of a video's frames while they are read, in seconds."""
+
+    def __init__(self, container: "InputContainer", stream: "VideoStream", form: str) -> None:
+        self._container, self._stream, self._form = container, stream, form
+        self._nominal = 1 / Fraction(stream.average_rate) if stream.average_rate else Fraction(0)
+        self._count = 0
+        self._start = self._first = self._end = self._packets_end = Fraction(0)
+        self.previous_length = Fraction(0)
+        """From the start of the frame before the latest one to that of the latest."""
+
+    def frames(self) -> Iterator["VideoFrame"]:
+        """Yield all frames of the video. Raises `ClipError` at a damaged one."""
+        for packet in self._container.demux():
+            self._note(packet)
+            if packet.stream is self._stream:
+                for frame in self._stream.decode(packet):
+                    if frame.is_corrupt:
+                        raise ClipError(f"frame {self._count} is damaged: the file is truncated or damaged")
+                    self._advance(frame)
+                    yield frame
+
+    def _note(self, packet: "Packet") -> None:
+        if packet.pts is not None and packet.time_base is not None:
+            length = packet.duration if packet.duration is not None else 0
+            self._packets_end = max(self._packets_end, (packet.pts + length) * packet.time_base)
+
+    def _advance(self, frame: "VideoFrame") -> None:
+        # AVI has no presentation times; those that FFmpeg guesses are out of order where a codec reorders frames.
+        stamp = frame.dts if frame.pts is None or self._form == "avi" else frame.pts
+        start = self._start + self._nominal if stamp is None or frame.time_base is None else stamp * frame.time_base
+        if self._count == 0:
+            self._first = self._start = start
+        self.previous_length = max(Fraction(0), start - self._start)
+        self._start = max(self._start, start)
+        self._count += 1
+
+    def last_length(self, frame: "VideoFrame") -> Fraction:
+        """Return for how long the last frame is shown: as it says, or if that is next to nothing, as the one before."""
+        own = frame.duration * frame.time_base if frame.duration and frame.time_base is not None else Fraction(0)
+        usual = self.previous_length if self._count > 1 else self._nominal
+        length = own if 2 * own > usual else usual
+        self._end = self._start + length
+        return length
+
+    @property
+    def _mean_length(self) -> Fraction:
+        return (self._start - self._first) / (self._count - 1) if self._count > 1 else self._nominal
+
+    def check_end(self) -> None:
+        """Raise `ClipError` if the video ends before its header says."""
+        reached, promised = self._ends()
+        missing = promised - reached
+        if missing > max(_SHORTFALL * promised, Fraction(9, 10) * self._mean_length, Fraction(1, 50)):
+            what = f"{float(missing):.2f} s of {float(promised):.2f} s are missing after {self._count} frame(s)"
+            raise ClipError(f"{what}: truncated or damaged")
+
+    def _ends(self) -> tuple[Fraction, Fraction]:
+        """Return when the video ends, and when it should; 0 if its header does not say."""
+        stream = self._stream
+        if self._form == "matroska":  # tells one duration for all streams together
+            duration = self._container.duration
+            return max(self._end, self._packets_end), Fraction(duration if duration is not None else 0, 1_000_000)
+        if self._form == "avi":  # FFmpeg makes its duration fit the size of the file
+            return self._end - self._first, stream.frames * self._nominal
+        if stream.duration is None or stream.time_base is None:
+            return self._end, Fraction(0)
+        start = stream.start_time if stream.start_time is not None else 0
+        return self._end, (start + stream.duration) * stream.time_base
