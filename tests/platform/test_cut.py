@@ -101,7 +101,7 @@ def test_frames_are_what_is_shown_at_their_time(tmp_path: Path) -> None:
         main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1.99", "--side", "32", "--frames", "16"]) == 0
     )
     clip = only_clip(tmp_path / "out")
-    assert [round(float(frame.mean()) / 10) for frame in clip] == [0] * 15 + [2]
+    assert [round(float(frame.mean()) / 10) for frame in clip] == [0] * 15 + [3]
 
 
 def test_a_video_is_named_after_its_file(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def write_video(path: Path, frames: Clip, *, rate: int = 8, milliseconds: Sequen
     """Write frames at a rate, or so that they begin at `milliseconds`."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(CODECS[path.suffix], rate=rate)
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv444p" if stream.codec_context.name == "libx264" else "yuv420p"
         stream.bit_rate = 4_000_000
@@ -80,7 +81,9 @@ def turn(path: Path, matrix: Sequence[float]) -> Path:
 def hide_first(path: Path, frames: int, *, rate: int = 8) -> Path:
     """Let the edit list of an MP4 begin some frames later."""
     with av.open(str(path)) as container:
-        ticks = round(frames / rate / container.streams.video[0].time_base)
+        time_base = container.streams.video[0].time_base
+        assert time_base is not None
+        ticks = round(frames / rate / time_base)
     content = bytearray(path.read_bytes())
     offset = content.find(b"elst") + 12
     length, start = struct.unpack(">II", content[offset : offset + 8])

@@ -51,7 +51,7 @@ def _candidates(times: Sequence[Fraction], rounding: Fraction) -> Iterator[list[
         if length < max(3 * rounding, _SHORTEST):  # any time would be near a multiple
             return
         counts = [max(1, round(time / length)) for time in times]
-        length = sum(times) / sum(counts)  # less rounded than the shortest time
+        length = sum(times, Fraction(0)) / sum(counts)  # less rounded than the shortest time
         yield [max(1, round(time / length)) for time in times]
 
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -86,10 +86,10 @@ def _turn(frame: "VideoFrame") -> Image.Transpose | None:
     """Return what makes a frame upright, by its display matrix. Raises `ClipError` for other than right angles."""
     from av.sidedata.sidedata import Type
 
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
-    if matrix is None:
+    side_data: Any = frame.side_data  # PyAV's types know motion vectors only
+    if Type.DISPLAYMATRIX not in side_data:
         return None
-    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+    a, b, _, c, d = struct.unpack("=5i", bytes(side_data[Type.DISPLAYMATRIX])[:20])
     small = max(map(abs, (a, b, c, d))) / 100
     signs = tuple((value > small) - (value < -small) for value in (a, b, c, d))
     if signs not in _UPRIGHT:
@@ -119,7 +119,7 @@ class _Clock:
                     self._advance(frame)
                     yield frame
 
-    def _note(self, packet: "Packet") -> None:
+    def _note(self, packet: "Packet[Any]") -> None:
         if packet.pts is not None and packet.time_base is not None:
             length = packet.duration if packet.duration is not None else 0
             self._packets_end = max(self._packets_end, (packet.pts + length) * packet.time_base)
