@@ -54,18 +54,19 @@ def video_pictures(source: str, form: str) -> Iterator[TimedPicture]:
     import av  # here, so that the command line starts without FFmpeg
 
     with av.open(source, format=form) as container:
-        clock = _Clock(container, _stream(container), form)
+        clock = _Clock(container, video_stream(container), form)
         frame: VideoFrame | None = None
         for following in clock.frames():
             if frame is not None:
-                yield _picture(frame), clock.previous_length
+                yield frame_picture(frame), clock.previous_length
             frame = following
         if frame is not None:
-            yield _picture(frame), clock.last_length(frame)
+            yield frame_picture(frame), clock.last_length(frame)
         clock.check_end()
 
 
-def _stream(container: "InputContainer") -> "VideoStream":
+def video_stream(container: "InputContainer") -> "VideoStream":
+    """Return the video of a container. Raises `ClipError` if there is none, or its frames are too large."""
     from av.stream import Disposition
 
     streams = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
@@ -75,7 +76,8 @@ def _stream(container: "InputContainer") -> "VideoStream":
     return streams[0]
 
 
-def _picture(frame: "VideoFrame") -> Image.Image:
+def frame_picture(frame: "VideoFrame") -> Image.Image:
+    """Return a frame upright, RGB or RGBA. Raises `ClipError` if it is to be shown at an angle."""
     alpha = any(component.is_alpha for component in frame.format.components)
     picture = Image.fromarray(frame.to_ndarray(format="rgba" if alpha else "rgb24"))
     turn = _turn(frame)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from trainables.datasets.clips import LARGEST, VIDEO_FORMATS, ClipError, Frames
+from trainables.datasets.clips import Frames
+from trainables.datasets.errors import ClipError
+from trainables.datasets.video_frames import VIDEO_FORMATS, frame_picture, video_stream
 from trainables.preparation.clip_files import Fit, square_picture
 from trainables.preparation.files import InputError, require_content
 
@@ -45,7 +46,7 @@ def open_film(path: Path) -> Film:
 
     try:
         with av.open(str(path), format=VIDEO_FORMATS[path.suffix.lower()]) as container:
-            stream: Any = container.streams.video[0]
+            stream: Any = video_stream(container)
             rate = stream.average_rate
             in_container = float(container.duration or 0) * 1e-6
             seconds = float(stream.duration * stream.time_base) if stream.duration else in_container
@@ -71,7 +72,7 @@ def read_from_film(film: Film, start_s: float, end_s: float, picture: Picture) -
         what = f"{len(shown)} of {expected:.0f} frames from {start_s:g} to {end_s:g} s: it ends before or is damaged"
         raise ClipError(what)
     chosen = np.linspace(0, len(shown) - 1, picture.frames).round().astype(int)
-    images = [Image.fromarray(shown[index].to_ndarray(format="rgb24")) for index in chosen]
+    images = [frame_picture(shown[index]).convert("RGB") for index in chosen]
     return np.stack([square_picture(image, side=picture.side, fit=picture.fit) for image in images])
 
 
@@ -80,9 +81,7 @@ def _frames(film: Film, start_s: float, end_s: float) -> list[Any]:
 
     half = 0.5 / film.fps  # time stamps are rounded
     with av.open(str(film.path), format=VIDEO_FORMATS[film.path.suffix.lower()]) as container:
-        stream: Any = container.streams.video[0]
-        if stream.codec_context.width * stream.codec_context.height > LARGEST:
-            raise ClipError(f"frames of more than {LARGEST:,} pixels")
+        stream: Any = video_stream(container)
         first = float((stream.start_time or 0) * stream.time_base)
         container.seek(max(0, int((start_s - half + first) / stream.time_base)), stream=stream)
         shown = []

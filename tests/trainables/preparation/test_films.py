@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.films import clip_frames, write_film
-from trainables.datasets.clips import ClipError
+from trainables.datasets.errors import ClipError
 from trainables.preparation.files import InputError
 from trainables.preparation.films import Picture, open_film, read_from_film
 
