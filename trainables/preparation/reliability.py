@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.errors import DataProblem
 from trainables.datasets.prepared.description import LagCurve
-from trainables.datasets.prepared.read import ClipArray, PreparedSubject
+from trainables.datasets.prepared.read import ClipArray, PreparedSubject, map_array
 from trainables.datasets.prepared.tables import ClipRow, RunRow, VoxelTable
 from trainables.preparation.filtering import make_projection
 from trainables.preparation.lag import LagCheck, ShownRun, align_at_lag, check_lag, motion_energy, volume_times
@@ -17,8 +17,8 @@ from trainables.preparation.noise_ceiling import noise_ceiling, repeat_correlati
 
 Floats = NDArray[np.float32]
 
-_BLOCK = 2048
-"""Voxels that are read at a time."""
+_BLOCK_VALUES = 1 << 21
+"""Responses, presentations times voxels, that are in memory at a time."""
 _MOST_CLIPS = 1000
 """Training clips whose motion is measured for the check of the lag: more would not change it."""
 _FEWEST_CLIPS = 20
@@ -51,7 +51,7 @@ class Responses:
     def block(self, voxels: slice) -> Floats:
         """Return the responses of some voxels, [presentations, voxels]; series are detrended and z-scored by run."""
         if self.subject.kind == "rows":
-            return np.ascontiguousarray(self.subject.values[:, voxels])
+            return _columns(self.subject, slice(None), voxels)
         rows = []
         for run in self.runs:
             weights, _ = _answered(self.subject, run, self.lag_s)
@@ -59,9 +59,14 @@ class Responses:
         return np.concatenate(rows)
 
 
+def _columns(subject: PreparedSubject, rows: slice, voxels: slice | NDArray[np.int64]) -> Floats:
+    """Return some columns. The file is mapped anew each time, since pages of a mapped file count as memory."""
+    return np.array(map_array(subject.array)[rows, voxels], np.float32, order="C")
+
+
 def clean_run(subject: PreparedSubject, run: RunRow, voxels: slice | NDArray[np.int64]) -> Floats:
     """Return some voxels of a run without mean and drift, with a standard deviation of 1, [volumes, voxels]."""
-    values = np.ascontiguousarray(subject.values[run.first_row : run.first_row + run.volumes, voxels])
+    values = _columns(subject, slice(run.first_row, run.first_row + run.volumes), voxels)
     return make_projection(run.volumes, run.tr).clean(values).values
 
 
@@ -86,8 +91,9 @@ def with_reliability(voxels: VoxelTable, responses: Responses, train: frozenset[
     clip = np.array([names[name] for name in responses.clips])
     of_train = np.array([name in train for name in responses.clips])
     parts: dict[str, list[Floats]] = {"noise_ceiling_1": [], "noise_ceiling_n": [], "repeat_r": []}
-    for first in range(0, len(voxels), _BLOCK):
-        rows = responses.block(slice(first, min(first + _BLOCK, len(voxels))))
+    size = max(64, _BLOCK_VALUES // len(clip))
+    for first in range(0, len(voxels), size):
+        rows = responses.block(slice(first, min(first + size, len(voxels))))
         ceiling = noise_ceiling(rows, clip)
         parts["noise_ceiling_1"].append(ceiling.single.astype(np.float32))
         parts["noise_ceiling_n"].append(ceiling.averaged.astype(np.float32))

@@ -110,8 +110,8 @@ def test_planning_opens_no_clip_and_no_array(sound: dict[str, Path], monkeypatch
     def never(*arguments: object) -> None:
         raise AssertionError("an array is opened")
 
-    for module in ("read", "check_clips"):
-        monkeypatch.setattr(f"trainables.datasets.prepared.{module}.map_array", never)
+    for name in ("read.map_array", "read.array_file", "check_clips.array_file", "check_subject.array_file"):
+        monkeypatch.setattr(f"trainables.datasets.prepared.{name}", never)
     config = prepared(sound["series"])
     assert datasets.check(config).problems == ()
     assert identity(sound["series"]).startswith("data-")

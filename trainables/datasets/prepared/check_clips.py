@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from trainables.datasets.clips import Frames
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.description import ClipShape
-from trainables.datasets.prepared.read import PreparedSet, map_array
+from trainables.datasets.prepared.read import ArrayFile, PreparedSet, array_file
 from trainables.datasets.prepared.similarity import difference_hash, near_pairs
 from trainables.datasets.prepared.tables import SPLITS, ClipRow
 
@@ -145,25 +146,28 @@ def _pixels(data: PreparedSet, hashes: list[int], advance: Callable[[int], None]
     shape, table = data.description.clips, data.folder / TABLE
     wanted = (shape.frames, shape.height, shape.width, 3)
     bad_files: set[str] = set()
+    files: dict[str, ArrayFile] = {}
     for clip in data.clips:
         if clip.file in bad_files:
             continue
         try:
-            array = _clip_file(data.folder, clip.file)
+            file = files[clip.file] if clip.file in files else _clip_file(data.folder, clip.file)
+            files[clip.file] = file
         except DatasetError as error:
             bad_files.add(clip.file)
             yield from error.problems
             continue
         place = f"{data.folder / clip.file}, clip {clip.clip_id!r}"
-        if clip.index is not None and not 0 <= clip.index < len(array):
-            yield DataProblem(place, f"index {clip.index}, but it holds {len(array)} clips", f"correct {table.name}")
+        if clip.index is not None and not 0 <= clip.index < file.shape[0]:
+            yield DataProblem(place, f"index {clip.index}, but it holds {file.shape[0]} clips", f"correct {table.name}")
             continue
-        frames = array if clip.index is None else array[clip.index]
-        if frames.dtype != np.uint8 or frames.shape != wanted:
-            yield DataProblem(place, f"is {frames.dtype} {list(frames.shape)}", f"must be uint8 {list(wanted)}")
+        shape_there = file.shape if clip.index is None else file.shape[1:]
+        if file.dtype != np.uint8 or shape_there != wanted:
+            yield DataProblem(place, f"is {file.dtype} {list(shape_there)}", f"must be uint8 {list(wanted)}")
             bad_files.add(clip.file)
             continue
-        yield from _content(clip, np.ascontiguousarray(frames), place)
+        frames = _frames_of(file, clip.index)
+        yield from _content(clip, frames, place)
         hashes.append(difference_hash(frames))
         advance(frames.nbytes)
 
@@ -177,12 +181,17 @@ def _content(clip: ClipRow, frames: np.ndarray, place: str) -> Iterator[DataProb
         yield DataProblem(place, f"every pixel is {frames.max()}", "it shows nothing; leave it out", fatal=False)
 
 
-def _clip_file(folder: Path, name: str) -> np.ndarray:
+def _frames_of(file: ArrayFile, index: int | None) -> Frames:
+    """Return a clip of a file: a row of a shard, or all of it."""
+    return file.rows(index, index + 1)[0] if index is not None else file.rows(0, file.shape[0])
+
+
+def _clip_file(folder: Path, name: str) -> ArrayFile:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         right = "files must lie in the folder of the data set"
         raise DatasetError.of(DataProblem(f"{folder / TABLE}, column file", f"is {name!r}", right))
-    return map_array(folder / name)
+    return array_file(folder / name)
 
 
 def duplicate_rules(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainables.datasets.errors import DataProblem
 from trainables.datasets.prepared.check_clips import ClipFacts, some
 from trainables.datasets.prepared.description import Description
-from trainables.datasets.prepared.read import PreparedSubject
+from trainables.datasets.prepared.read import ArrayFile, PreparedSubject, array_file
 from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable
 
 _ROWS = 256
@@ -46,7 +46,9 @@ def subject_problems(
     else:
         yield from _rows(subject, clips, len(values))
     runs = [run for run in subject.runs if run.excluded is None] if subject.kind == "series" else []
-    facts = scan_array(values, [(run.first_row, run.volumes) for run in runs], advance)
+    if not values.flags.c_contiguous:
+        return
+    facts = scan_array(array_file(subject.array), [(run.first_row, run.volumes) for run in runs], advance)
     yield from _values(facts, voxels, subject.array)
     yield from _run_digests(facts, runs, subject)
     yield from _places(voxels, about, subject.folder / "voxels.parquet")
@@ -178,16 +180,16 @@ def _never_shown(shown: set[str], clips: ClipFacts, path: Path) -> Iterator[Data
         yield DataProblem(str(path), f"clips never shown to this subject: {counts}", "they are not used", fatal=False)
 
 
-def scan_array(
-    values: NDArray[np.float32], runs: Sequence[tuple[int, int]], advance: Callable[[int], None]
-) -> ArrayFacts:
+def scan_array(file: ArrayFile, runs: Sequence[tuple[int, int]], advance: Callable[[int], None]) -> ArrayFacts:
     """Read [rows, voxels] once. `runs` are first row and length; without any, all rows are one."""
-    low, high = np.full(values.shape[1], np.inf), np.full(values.shape[1], -np.inf)
-    facts = ArrayFacts(np.zeros(values.shape[1], np.int64), None, np.zeros(values.shape[1], np.bool_))
-    for start, count in runs if runs else [(0, len(values))]:
+    rows, voxels = file.shape
+    low, high = np.full(voxels, np.inf), np.full(voxels, -np.inf)
+    facts = ArrayFacts(np.zeros(voxels, np.int64), None, np.zeros(voxels, np.bool_))
+    for start, count in runs if runs else [(0, rows)]:
         digest = hashlib.sha256()
-        for row in range(start, min(start + count, len(values)), _ROWS):
-            block = np.ascontiguousarray(values[row : min(row + _ROWS, start + count)])
+        end = min(start + count, rows)
+        for row in range(start, end, _ROWS):
+            block = file.rows(row, min(row + _ROWS, end))
             digest.update(block.data)
             finite = np.isfinite(block)
             if not finite.all():

@@ -22,8 +22,8 @@ from trainables.datasets.prepared.tables import (
     read_voxels,
 )
 
-_MAPPED = 64
-"""Files of clips that are mapped at a time."""
+_OPEN = 1024
+"""Files of clips whose headers are kept."""
 
 
 def map_array(path: Path) -> NDArray[Any]:
@@ -41,6 +41,34 @@ def map_array(path: Path) -> NDArray[Any]:
     return array
 
 
+@dataclass(frozen=True)
+class ArrayFile:
+    """A .npy file that is read by ranges of rows: unlike pages of a mapped file, nothing stays in memory."""
+
+    path: Path
+    offset: int
+    """Bytes before the first row."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows `start` to `stop`."""
+        count = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        flat = np.fromfile(
+            self.path, self.dtype, (stop - start) * count // self.dtype.itemsize, offset=self.offset + start * count
+        )
+        return flat.reshape(stop - start, *self.shape[1:])
+
+
+def array_file(path: Path) -> ArrayFile:
+    """Open a .npy file in C order. Raises `DatasetError` as `map_array` does."""
+    mapped = map_array(path)
+    if not mapped.flags.c_contiguous:
+        right = "it must be in C order: save it with numpy.ascontiguousarray"
+        raise DatasetError.of(DataProblem(str(path), "is in Fortran order", right))
+    return ArrayFile(path, path.stat().st_size - mapped.nbytes, mapped.shape, mapped.dtype)
+
+
 class ClipArray:
     """All clips of a data set as one array [N, F, H, W, 3] that is read where it is indexed."""
 
@@ -50,17 +78,17 @@ class ClipArray:
         """Describe the clips; opens no file. `frame_shape` is frames, height, width."""
         self._places = [(folder / row.file, row.index) for row in rows]
         self.shape = (len(rows), *frame_shape, 3)
-        self._mapped = lru_cache(maxsize=_MAPPED)(map_array)
+        self._open = lru_cache(maxsize=_OPEN)(array_file)
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, key: int | slice | NDArray[Any] | Sequence[int]) -> Frames:
-        """Return one clip [F, H, W, 3] as it lies on disk, or a copy of several [K, F, H, W, 3]."""
+        """Return one clip [F, H, W, 3] or several [K, F, H, W, 3]."""
         if isinstance(key, int | np.integer):
             path, index = self._places[key]
-            array = self._mapped(path)
-            return array if index is None else array[index]
+            file = self._open(path)
+            return file.rows(index, index + 1)[0] if index is not None else file.rows(0, file.shape[0])
         chosen = np.arange(len(self))[key].tolist()
         clips = np.empty((len(chosen), *self.shape[1:]), np.uint8)
         for place, index in enumerate(chosen):

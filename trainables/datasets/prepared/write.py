@@ -27,6 +27,8 @@ from trainables.datasets.prepared.workspace import Workspace, file_stamp
 
 SHARD = 256
 """Clips per file."""
+_CHUNK = 1 << 22
+"""Bytes that are read at a time."""
 Advance = Callable[[int], None]
 """Is called with the number of clips, or of rows, that have just been written."""
 
@@ -224,20 +226,32 @@ def _write_recording(recording: Recording, file: IO[bytes], region: _Region, vox
     file.truncate(region.start)  # what an interrupted attempt left
     file.truncate(region.end)
     file.flush()
-    target = np.memmap(region.path, np.float32, "r+", region.start, region.shape)
     cells = 0
     for block in recording.blocks():
         _check_block(block, recording, region.shape, voxels)
-        rows, columns = block.values.shape
-        target[block.first_row : block.first_row + rows, block.first_voxel : block.first_voxel + columns] = block.values
+        _write_block(block, region)
         cells += block.values.size
     if cells != region.shape[0] * region.shape[1]:
         what = f"{cells} values were read, but {region.shape[0]} rows x {region.shape[1]} voxels are expected"
         raise DatasetError.of(DataProblem(recording.file, what, "the file is shorter than its header says"))
-    target.flush()
-    digest = hashlib.sha256()
-    for start in range(0, region.shape[0], 64):
-        digest.update(np.ascontiguousarray(target[start : start + 64]).data)
+    return _region_digest(region)
+
+
+def _write_block(block: DataBlock, region: _Region) -> None:
+    """Write a block. The file is mapped anew for each, since pages of a mapped file count as memory."""
+    target = np.memmap(region.path, np.float32, "r+", region.start, region.shape)
+    rows, columns = block.values.shape
+    target[block.first_row : block.first_row + rows, block.first_voxel : block.first_voxel + columns] = block.values
+
+
+def _region_digest(region: _Region) -> str:
+    digest, left = hashlib.sha256(), region.end - region.start
+    with region.path.open("rb") as file:
+        file.seek(region.start)
+        while left > 0:
+            chunk = file.read(min(left, _CHUNK))
+            digest.update(chunk)
+            left -= len(chunk)
     return digest.hexdigest()
 
 
