@@ -209,6 +209,40 @@ def test_a_black_reconstruction_beside_its_truth_is_cut() -> None:
     assert is_black(halves[1])
 
 
+@pytest.mark.parametrize("width", [32, 48])
+def test_a_border_with_specks_of_a_dithered_palette_is_cut_exactly(width: int) -> None:
+    truth, prediction = np.maximum(clip(0, width=width), 60), np.maximum(clip(1, width=width), 60)
+    frames = grid(truth, prediction, 2)
+    border = np.argwhere((grid(np.ones_like(truth), np.ones_like(prediction), 2) == 0).all(axis=-1))
+    specks = border[np.random.default_rng(0).choice(len(border), len(border) // 50, replace=False)]
+    frames[tuple(specks.T)] = (26, 13, 9)
+    halves = split_pair(frames)
+    assert halves is not None
+    assert (halves[0] == truth).all()
+    assert (halves[1] == prediction).all()
+
+
+def test_a_grid_that_was_dithered_to_a_small_palette_is_cut(tmp_path: Path) -> None:
+    """Gradients, so that dithering spreads errors into the border."""
+    ramp = np.linspace(60, 255, 32 * 48).reshape(32, 48, 1) * np.array([1.0, 0.7, 0.4])
+    truth = np.stack([np.roll(ramp, 4 * index, axis=1) for index in range(6)]).astype(np.uint8)
+    frames = grid(truth, truth[:, :, ::-1], 2)
+    pictures = [Image.fromarray(frame).quantize(8, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100)
+    read = read_video(tmp_path / "a.gif").frames
+    halves = split_pair(read)
+    assert halves is not None
+    assert (halves[0] == read[:, 2:34, 2:50]).all()
+
+
+def test_a_dark_video_is_no_grid() -> None:
+    """Its border is darker than its middle, but not black."""
+    frames = np.full((4, 36, 70, 3), 5, np.uint8)
+    frames[:, ::2, ::3] = 12
+    frames[:, 10:20, 10:20] = 90
+    assert split_pair(frames) is None
+
+
 @pytest.mark.parametrize(
     "frames",
     [clip(), clip(height=32, width=64), np.zeros((2, 36, 70, 3), np.uint8), np.zeros((2, 4, 4, 3), np.uint8)],

@@ -4,6 +4,7 @@
 holds (its size, frame count, padding, alpha) decides how systems can be compared.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from trainables.datasets.errors import ClipError
 
 WIDEST_PADDING = 32
 _BLACK = 8
-"""Largest value of a pixel that passes as black: lossy coding leaves a little."""
+"""Values below this pass as black: lossy coding leaves a little."""
+_BRIGHTEST_SPECK, _MEAN_OF_SPECKS = 48, 1.0
+"""Bounds for a border that was dithered; in three public GIFs the values are 26 and 0.2 at most."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,30 @@ def split_pair(frames: Frames) -> tuple[Frames, Frames] | None:
     Such grids are what `torchvision.utils.make_grid` draws. Cutting them at half the width, as the released metrics
     do, leaves borders in both halves and shifts one against the other by a pixel (mind-animator.md B32).
     """
-    height, width = frames.shape[1:3]
-    fits = [p for p in range(1, WIDEST_PADDING + 1) if (width - 3 * p) % 2 == 0 and _is_grid(frames, p)]
-    if not fits:
+    padding = _padding(frames, is_black)
+    if padding is None:
+        padding = _padding(frames, _is_dithered_black)
+    if padding is None:
         return None
-    # Dark content may pass for wider or narrower padding: square halves decide, else the widest.
-    p = max(fits, key=lambda p: (width - 3 * p == 2 * (height - 2 * p), p))
-    half = (width - 3 * p) // 2
-    truth, prediction = frames[:, p:-p, p : p + half], frames[:, p:-p, 2 * p + half : -p]
+    half = (frames.shape[2] - 3 * padding) // 2
+    rows = frames[:, padding:-padding]
+    truth, prediction = rows[:, :, padding : padding + half], rows[:, :, 2 * padding + half : -padding]
     return np.ascontiguousarray(truth), np.ascontiguousarray(prediction)
 
 
-def _is_grid(frames: Frames, padding: int) -> bool:
+_IsBlack = Callable[[NDArray[np.uint8]], bool]
+
+
+def _padding(frames: Frames, is_border: _IsBlack) -> int | None:
+    """Return the padding in pixels, if `frames` is a grid with such borders."""
+    height, width = frames.shape[1:3]
+    candidates = range(1, WIDEST_PADDING + 1)
+    fits = [p for p in candidates if (width - 3 * p) % 2 == 0 and _is_grid(frames, p, is_border)]
+    # Dark content may pass for wider or narrower padding: square halves decide, else the widest.
+    return max(fits, key=lambda p: (width - 3 * p == 2 * (height - 2 * p), p), default=None)
+
+
+def _is_grid(frames: Frames, padding: int, is_border: _IsBlack) -> bool:
     height, width = frames.shape[1:3]
     half = (width - 3 * padding) // 2
     if half < padding or height < 3 * padding:
@@ -86,7 +101,12 @@ def _is_grid(frames: Frames, padding: int) -> bool:
     columns = [slice(0, padding), slice(padding + half, 2 * padding + half), slice(width - padding, width)]
     rows = [slice(0, padding), slice(height - padding, height)]
     strips = [frames[:, :, c] for c in columns] + [frames[:, r] for r in rows]
-    return all(strip.max() < _BLACK for strip in strips) and not is_black(frames[:, :, padding : padding + half])
+    return all(map(is_border, strips)) and not is_black(frames[:, :, padding : padding + half])
+
+
+def _is_dithered_black(strip: NDArray[np.uint8]) -> bool:
+    """Tell whether this may have been black: dithering to the palette of a GIF leaves single brighter pixels."""
+    return bool(strip.max() < _BRIGHTEST_SPECK and strip.mean() < _MEAN_OF_SPECKS)
 
 
 def is_black(frames: NDArray[np.uint8]) -> bool:

@@ -150,9 +150,14 @@ def _no_pair(systems: Sequence[System], truth: System | None) -> str:
 def _unpaired(pairing: Pairing, truth: System | None) -> Iterator[Failure]:
     shared = truth is not None or bool(set.intersection(*(set(system.clips) for system in pairing.systems)))
     known = {name for system in pairing.systems for name in system.clips} if truth is None else set(pairing.truths)
+    no_truth = "there is no truth of this name"
+    if truth is None:
+        no_truth = (
+            "does not show truth and reconstruction side by side with black padding, and no other video has its truth"
+        )
     for system in pairing.systems:
         broken = {failure.clip for failure in system.failures}
         for name in sorted(set(system.clips) - set(pairing.truths)):
-            yield Failure(system.name, name, str(system.clips[name].path), "there is no truth of this name", False)
+            yield Failure(system.name, name, str(system.clips[name].path), no_truth, False)
         for name in sorted((known if shared else set()) - set(system.clips) - broken):
             yield Failure(system.name, name, str(system.folder), "there is no reconstruction of this name", False)
