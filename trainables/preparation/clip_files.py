@@ -9,6 +9,7 @@ from PIL import Image
 
 from trainables.datasets.clips import Frames, choose_frames, read_frames
 from trainables.datasets.video_io import read_video
+from trainables.preparation.files import require_content
 
 Fit = Literal["crop", "squeeze"]
 
@@ -18,7 +19,10 @@ def read_square_clip(path: Path, *, frames: int, side: int, fit: Fit) -> Frames:
 
     Raises:
         ClipError: It cannot be decoded, ends early, or has one frame.
+        InputError: Its content was not downloaded.
     """
+    if not path.is_dir():
+        require_content(path)
     square = partial(square_picture, side=side, fit=fit)
     if path.suffix.lower() == ".npy":
         return choose_frames([square(Image.fromarray(frame)) for frame in read_video(path).frames], frames)

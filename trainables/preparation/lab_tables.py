@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.read import map_array
 from trainables.datasets.prepared.source import DataBlock
+from trainables.preparation.files import require_content
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 ARRAY_SUFFIXES = (".npy", ".h5", ".hdf5", ".hdf", ".parquet")
@@ -32,6 +33,7 @@ def read_table(path: Path, *, needed: Sequence[str] = ()) -> dict[str, list[Any]
     import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
+    require_content(path)
     types = dict.fromkeys(_TEXTS, pa.string())
     right = f"it must be a table ({', '.join(TABLE_SUFFIXES)}) whose first line names the columns"
     try:
@@ -103,6 +105,7 @@ def open_array(path: Path, *, key: str = "", dimensions: Sequence[int] = (2,)) -
     Raises:
         DatasetError: It cannot be read, has another number of dimensions, or does not hold real numbers.
     """
+    require_content(path)
     match path.suffix:
         case ".npy":
             array = map_array(path)

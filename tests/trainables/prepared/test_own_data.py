@@ -315,6 +315,20 @@ BAD_ROWS: dict[str, tuple[Callable[[Path], object], str]] = {
         each(lambda place: truncate(place / "rows.npy")),
         r"rows\.npy: cannot be read: .*truncated, or a pointer of git-annex or LFS",
     ),
+    "array not downloaded": (
+        each(
+            lambda place: (place / "rows.npy").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+        ),
+        r"rows\.npy: its content was not downloaded \(Git LFS\); run `git lfs pull",
+    ),
+    "clip not downloaded": (
+        lambda lab: (lab / "clips" / "clip003.gif").write_text("/annex/objects/MD5E-s900--d41d8c.gif\n"),
+        r"clip003\.gif: its content was not downloaded \(git-annex\); run `datalad get clip003\.gif`",
+    ),
+    "table not downloaded": (
+        each(lambda place: (place / "rows.csv").write_text("/annex/objects/MD5E-s900--d41d8c.csv\n")),
+        r"rows\.csv: its content was not downloaded \(git-annex\); run `datalad get",
+    ),
     "array of text": (
         each(lambda place: np.save(place / "rows.npy", np.array([["a"]]))),
         r"rows\.npy: holds <U1 \[1, 1\]; it must hold real numbers in 2 or 3 dimensions",
