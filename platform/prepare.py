@@ -13,17 +13,27 @@ from platform.errors import StudyError, UserError
 from platform.model_options import add_model_options, model_from
 from platform.screen.step_progress import StepProgress
 from trainables.datasets.errors import DataReport, DatasetError
+from trainables.preparation.options import CutOptions
 from trainables.preparation.readers import READERS, preparation_reader
 
 _DESCRIPTION = """\
 Make a checked, described data set of what a lab has, for dataset.kind: prepared (docs/data-format.md).
 
 READER says what FOLDER holds; `python -m platform.prepare READER --help` lists its options. A command that was
-interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set."""
+interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set. `clips VIDEO`
+cuts videos into clips for dataset.kind: folder."""
 _EXIT_CODES = (
     "Exit code: 0 done, 1 a subject was left out or the data set has errors, 2 bad input and nothing was written, "
     "130 interrupted (Ctrl-C)."
 )
+_CLIPS = "cut videos into clips for a data set of kind folder"
+_CLIPS_DESCRIPTION = """\
+Cut videos into short clips for a data set of kind folder. FOLDER gets clips/ with a folder of PNG per clip, and
+captions.json.
+
+A caption is the name of the video and a description of its pixels: brightness, colour and motion. Replace it by a
+better one if you can. VIDEO may also be lavfi:SOURCE, a moving pattern that FFmpeg generates, such as
+lavfi:mandelbrot=size=128x128."""
 _VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
 
 
@@ -47,6 +57,11 @@ def _parser(words: Sequence[str]) -> VerbParser:
     validate.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     again = "read everything, even if no file has changed since the last check"
     validate.add_argument("--again", action="store_true", help=again)
+    clips = _sub_parser(verbs, "clips", _CLIPS)
+    clips.description = _CLIPS_DESCRIPTION
+    clips.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, or lavfi:SOURCE")
+    clips.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new or empty folder")
+    add_model_options(clips, CutOptions)
     return parser
 
 
@@ -66,7 +81,24 @@ def _sub_parser(verbs: "argparse._SubParsersAction[VerbParser]", name: str, purp
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    return _validated(arguments) if arguments.reader == "validate" else _prepared(arguments)
+    match arguments.reader:
+        case "validate":
+            return _validated(arguments)
+        case "clips":
+            return _cut(arguments)
+    return _prepared(arguments)
+
+
+def _cut(arguments: argparse.Namespace) -> Answer:
+    from trainables.preparation.cut_videos import cut_videos
+
+    options = model_from(arguments, CutOptions)
+    try:
+        captions = cut_videos(arguments.videos, arguments.out, options)
+    except DatasetError as error:
+        raise UserError(str(error)) from error
+    value = {"folder": str(arguments.out), "clips": len(captions)}
+    return Answer(value, f"{len(captions)} clips in {arguments.out}")
 
 
 def _prepared(arguments: argparse.Namespace) -> Answer:

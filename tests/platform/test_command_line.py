@@ -23,7 +23,6 @@ BAD: dict[str, Sequence[str]] = {
     "preview": ["folder", "absent"],
     "strip": ["absent/trial"],
     "prepare": ["validate", "absent"],
-    "cut": ["absent.mp4", "--out", "out"],
     "evaluate": ["absent"],
     "reproduce": ["absent"],
     "rebuild": ["absent"],

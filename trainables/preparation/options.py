@@ -1,4 +1,4 @@
-"""The options that all readers share. Each field is an option of `python -m platform.prepare READER`."""
+"""The options that all readers share, and those of cutting. Each field is an option of `python -m platform.prepare`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,3 +55,18 @@ class FolderOptions(ReaderOptions):
 
     folder: Annotated[Path, POSITIONAL]
     """folder of the data set"""
+
+
+class CutOptions(Config):
+    """How `python -m platform.prepare clips` cuts videos."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    seconds: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 2.0
+    """length of a clip"""
+    frames: Annotated[int, Field(ge=2, le=64)] = 8
+    """frames per clip"""
+    resolution: Annotated[int, Field(ge=32, le=1024)] = 64
+    """side of the clips, in pixels; frames are scaled to squares"""
+    most: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """largest number of clips of a video"""

@@ -1,17 +1,23 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from platform.cut import describe_motion, main
+from platform import prepare
 from tests.trainables import video_files
 from tests.trainables.video_files import TURNS, Clip, blocks, keep_share, noise, turn, write_sound
 from trainables import datasets
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.video_io import read_video
+from trainables.preparation.cut_videos import describe_motion
+
+
+def main(arguments: Sequence[str]) -> int:
+    return prepare.main(["clips", *arguments])
 
 
 def write_video(path: Path, *, seconds: float, rate: int = 12, still: bool = False) -> None:
@@ -88,7 +94,7 @@ def only_clip(out: Path) -> Clip:
 
 def test_a_turned_video_is_cut_upright(tmp_path: Path) -> None:
     video = turn(video_files.write_video(tmp_path / "a.mp4", blocks(8, width=32)), TURNS["right"])
-    assert main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1", "--side", "32"]) == 0
+    assert main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1", "--resolution", "32"]) == 0
     np.testing.assert_array_equal(only_clip(tmp_path / "out"), read_video(video).frames)
 
 
@@ -98,7 +104,8 @@ def test_frames_are_what_is_shown_at_their_time(tmp_path: Path) -> None:
     times = [0, *(1800 + 28 * index for index in range(7))]
     video = video_files.write_video(tmp_path / "a.mkv", frames, rate=35, milliseconds=times)
     assert (
-        main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1.99", "--side", "32", "--frames", "16"]) == 0
+        main([str(video), "--out", str(tmp_path / "out"), "--seconds", "1.99", "--resolution", "32", "--frames", "16"])
+        == 0
     )
     clip = only_clip(tmp_path / "out")
     assert [round(float(frame.mean()) / 10) for frame in clip] == [0] * 15 + [3]
@@ -109,6 +116,17 @@ def test_a_video_is_named_after_its_file(tmp_path: Path) -> None:
     write_video(tmp_path / "sub=01" / "walking dog.mp4", seconds=2)
     assert main([str(tmp_path / "sub=01" / "walking dog.mp4"), "--out", str(tmp_path / "out")]) == 0
     assert list(json.loads((tmp_path / "out" / "captions.json").read_text())) == ["00_walking dog_0000"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--seconds", "0"), ("--seconds", "inf"), ("--frames", "1"), ("--resolution", "9"), ("--most", "x")],
+)
+def test_options_out_of_range_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert main(["a.mp4", "--out", str(tmp_path / "out"), option, value]) == 2
+    assert f"{option}: " in capsys.readouterr().err
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +140,6 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: pyt
 
 def test_patterns_that_ffmpeg_draws(tmp_path: Path) -> None:
     source = "lavfi:testsrc2=size=64x64:rate=4"
-    assert main([source, "--out", str(tmp_path / "out"), "--most", "3", "--frames", "4", "--side", "32"]) == 0
+    assert main([source, "--out", str(tmp_path / "out"), "--most", "3", "--frames", "4", "--resolution", "32"]) == 0
     assert len(list((tmp_path / "out" / "clips").iterdir())) == 3
     assert len(list((tmp_path / "out" / "clips" / "00_testsrc2_0000").iterdir())) == 4
