@@ -80,7 +80,7 @@ def draw_lag(name: str, curve: LagCurve, lag_s: float) -> Drawing:
     drawing = Drawing(f"Lag of {name}", _WIDTH, _HEIGHT)
     across = scale([*curve.seconds, lag_s], start=_LEFT, end=_RIGHT)
     up = scale([0.0, *curve.correlation], start=_BOTTOM, end=_TOP)
-    drawing.text(_LEFT, 14, f"{name}: motion in the clips and visual voxels", "title")
+    drawing.text(_LEFT, 14, f"{name}: motion in clips and visual BOLD", "title")
     drawing.line((across(lag_s), _TOP), (across(lag_s), _BOTTOM), "zero")
     drawing.text(across(lag_s) + 4, _TOP + 8, f"lag {lag_s:g} s", "tick")
     drawing.line((_LEFT, up(0.0)), (_RIGHT, up(0.0)), "axis")

@@ -63,7 +63,7 @@ def _facts(about: Description) -> Iterator[tuple[str, str]]:
     yield "split by", about.split_by
     yield "previews", "allowed" if about.previews else "not allowed by the licence, as far as known"
     yield "reader", f"{about.reader.name} {about.reader.version}"
-    yield "size", f"{sum(file.bytes for file in about.files.values()) / 1e9:.3g} GB in {len(about.files)} files"
+    yield "size", f"{sum(file.bytes for file in about.files.values()) / 1e6:,.1f} MB in {len(about.files)} files"
     yield "SHA-256", about.digest
 
 
