@@ -25,6 +25,7 @@ MODULES = (
     "trainables.metrics.registry",
     "trainables.metrics.retrieval",
     "trainables.preparation.atlas",
+    "trainables.preparation.bids_files",
     "trainables.preparation.filtering",
     "trainables.preparation.lag",
     "trainables.preparation.noise_ceiling",

@@ -49,8 +49,9 @@ def write_cc2017(
     brain = reduced_brain()
     speeds = {segment: rng.permutation(np.linspace(0, 5, design.clips)).tolist() for segment in design.segments}
     stimuli = folder / "Stimuli" / "video_fmri_dataset" / "stimuli"
-    for segment in design.segments:
-        write_film(stimuli / f"{segment}.mp4", speeds[segment], clip_s=design.tr)
+    for index, segment in enumerate(design.segments):
+        film = stimuli / f"{segment}.mp4"
+        write_film(film, speeds[segment], clip_s=design.tr, first_pattern=index * design.clips)
     for subject in subjects:
         for segment in design.segments:
             for repeat in range(1, design.runs_of(segment) + 1):

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 
 def write_film(
-    path: Path, speeds: Sequence[float], *, clip_s: float = 2.0, fps: int = 30, size: tuple[int, int] = (48, 64)
+    path: Path,
+    speeds: Sequence[float],
+    *,
+    clip_s: float = 2.0,
+    fps: int = 30,
+    size: tuple[int, int] = (48, 64),
+    first_pattern: int = 0,
 ) -> Path:
     """Write one clip after another: a bright bar moves over a pattern of its own by `speed` pixels per frame."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -18,7 +24,7 @@ def write_film(
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000
-        for clip, speed in enumerate(speeds):
+        for clip, speed in enumerate(speeds, first_pattern):
             for picture in clip_frames(clip, speed, round(clip_s * fps), size):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())

@@ -52,6 +52,7 @@ READERS: Mapping[str, ReaderKind] = {
     for kind in (
         ReaderKind("rows", "your own arrays, one row per presentation of a clip", "trainables.preparation.own_rows"),
         ReaderKind("series", "your own arrays, BOLD over time with onsets", "trainables.preparation.own_series"),
+        ReaderKind("bids", "BIDS events with bold of fMRIPrep or ciftify", "trainables.preparation.bids"),
         ReaderKind("cc2017", "the video data of Wen et al. 2018, as published", "trainables.preparation.cc2017"),
     )
 }

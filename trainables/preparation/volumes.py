@@ -63,13 +63,27 @@ def open_nifti(path: Path, *, mask: Path, scratch: Path) -> UnpackedSeries:
     image, inside = _image(path, dimensions=4), _image(mask, dimensions=3)
     _require_same_grid(path, image, mask, inside)
     chosen = np.asarray(inside.dataobj) != 0
+    axis = _mask_axis(mask, chosen)
+    unpacked = scratch / f"{path.name}.npy"
+    _unpack(path, (volume[chosen] for volume in _volumes(path, image)), unpacked, shape=(image.shape[3], len(axis)))
+    return UnpackedSeries(path, axis, int(image.shape[3]), _nifti_tr(image), (unpacked,))
+
+
+def read_nifti_shape(path: Path) -> tuple[int, ...]:
+    """Return the shape of a NIfTI series from its header. Raises `InputError` as `open_nifti`."""
+    return tuple(map(int, _image(path, dimensions=4).shape))
+
+
+def read_mask(mask: Path) -> BrainAxis:
+    """Return the columns of a series in `mask`. Raises `InputError` as `open_nifti`."""
+    return _mask_axis(mask, np.asarray(_image(mask, dimensions=3).dataobj) != 0)
+
+
+def _mask_axis(mask: Path, chosen: NDArray[np.bool_]) -> BrainAxis:
     ijk = np.argwhere(chosen).astype(np.int32)
     if len(ijk) == 0:
         raise InputError(mask, "has no voxel inside", "it must be 1 in the brain and 0 elsewhere")
-    unpacked = scratch / f"{path.name}.npy"
-    _unpack(path, (volume[chosen] for volume in _volumes(path, image)), unpacked, shape=(image.shape[3], len(ijk)))
-    axis = BrainAxis((Structure(VOLUME, None, ijk, None),))
-    return UnpackedSeries(path, axis, int(image.shape[3]), _nifti_tr(image), (unpacked,))
+    return BrainAxis((Structure(VOLUME, None, ijk, None),))
 
 
 def open_gifti(left: Path, right: Path, *, scratch: Path) -> UnpackedSeries:

@@ -1,0 +1,418 @@
+"""`python -m platform.prepare bids FOLDER`: events of a BIDS tree, and bold of its fMRIPrep or ciftify derivatives."""
+
+import csv
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.config.base import NonNegative, Positive
+from trainables.datasets.captions import read_caption_lists
+from trainables.datasets.clips import natural
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.prepared.description import ReaderUsed, SetFacts
+from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject
+from trainables.datasets.prepared.tables import SPLITS, Split, VoxelTable
+from trainables.preparation.atlas import Atlas, read_atlas
+from trainables.preparation.bids_files import BidsName, BidsTree, RunKey, require_one_space, scan
+from trainables.preparation.cifti import open_cifti
+from trainables.preparation.clip_files import read_square_clip
+from trainables.preparation.confounds import Confounds, read_confounds, require_rows, strategy_parts
+from trainables.preparation.files import InputError, require_content
+from trainables.preparation.films import Film, Picture, open_film, read_from_film
+from trainables.preparation.filtering import Projection, Run, clean_blocks, make_projection
+from trainables.preparation.lag import align_at_lag, volume_times
+from trainables.preparation.options import FolderOptions
+from trainables.preparation.series import BrainAxis, Series
+from trainables.preparation.volumes import open_nifti, read_mask, read_nifti_shape
+
+VERSION = 1
+_LONGEST_TR = 20.0
+_STIMULUS_COLUMNS = ("stim_file", "stim_id", "trial_type")
+_NOTHING = ("n/a", "")
+
+
+class Options(FolderOptions):
+    """Options of this reader."""
+
+    captions: tuple[Path, ...] = ()
+    """file with captions; may be repeated: .json, .csv or .txt, by the stimulus as events name it, without suffix"""
+    atlas: Path | None = None
+    """parcellation of the 32k surface (.dlabel.nii), whose areas become the ROIs"""
+    space: str = ""
+    """take bold in this space, such as MNI152NLin2009cAsym (default: fsLR, if there is CIFTI)"""
+    tasks: tuple[str, ...] = ()
+    """prepare runs of this task only; may be repeated (default: all with events)"""
+    stimulus_column: str = ""
+    """column of the events that names the clip (default: stim_file, else stim_id, else trial_type)"""
+    confounds: str = "motion24"
+    """what to regress out: none, motion6, motion24, wm_csf, gsr, acompcor5, joined by +"""
+    highest_displacement: Positive = 0.5
+    """framewise displacement in mm above which a volume does not count"""
+    lag: NonNegative = 5.0
+    """seconds from a clip's onset to the volume that answers it"""
+    films: tuple[str, ...] = ()
+    """TASK=FILE: in runs of this task this film was shown from the first volume on; may be repeated"""
+    clip_seconds: Positive = 2.0
+    """length of the clips that films are cut into"""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A row of events with a clip."""
+
+    clip: str
+    onset_s: float
+    duration_s: float
+    split: Split | None = None
+    """The data set's own, where trial_type is train, validation or test."""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What sidecars say of a run."""
+
+    tr: float
+    first_volume_s: float
+    """Time that the first volume stands for."""
+
+
+def open_source(options: Options) -> Source:
+    """Open the tree: names, events, confounds and headers. Raises `DatasetError`."""
+    strategy_parts(options.confounds)
+    tree = scan(options.folder)
+    films = _films(options)
+    bold = {key: name for key, name in tree.bold(options.space).items() if _is_asked(key, options)}
+    shown, problems = _events(tree, options, films, bold)
+    if not shown:
+        DataReport(tuple(problems)).raise_for_errors()
+    space = require_one_space([name for key, name in bold.items() if key in shown])
+    left_out = [
+        DataProblem(str(name.path), "has no events", "the run is left out", fatal=False)
+        for key, name in bold.items()
+        if key not in shown
+    ]
+    clips = _clips(options, films, shown)
+    atlas = None if options.atlas is None else read_atlas(options.atlas)
+    subjects = []
+    for sub in sorted({key.sub for key in shown}, key=natural):
+        runs = {key: shown[key] for key in sorted(shown, key=lambda key: key.order) if key.sub == sub}
+        subject = _Subject(sub, tree, runs, {key: bold[key] for key in runs if key in bold}, options, atlas)
+        subjects.append(SourceSubject(f"sub-{sub}", subject.voxels, subject.recordings))
+    facts = _set_facts(options, tree, space, [name for key, name in bold.items() if key in shown])
+    return Source(facts, lambda: iter(clips), subjects, (*problems, *left_out), root=options.folder)
+
+
+def _is_asked(key: RunKey, options: Options) -> bool:
+    return not options.tasks or key.task in options.tasks
+
+
+def _set_facts(options: Options, tree: BidsTree, space: str, bold: Sequence[BidsName]) -> SetFacts:
+    trs = _repetition_times(tree, bold)
+    if len(trs) > 1:
+        what = f"runs have different repetition times: {', '.join(f'{tr:g}' for tr in sorted(trs))} s"
+        raise DatasetError.of(DataProblem(str(options.folder), what, "prepare tasks apart, with --task"))
+    return SetFacts(
+        name="",
+        kind="series",
+        licence=options.licence,
+        source=str(options.folder),
+        reader=ReaderUsed(name="bids", version=VERSION, options=options.model_dump(mode="json")),
+        space=space,
+        units="zscore",
+        lag_s=options.lag,
+        tr=trs.pop(),
+        processing=(
+            f"confounds ({options.confounds}), slow drift and mean are removed from each run in one projection",
+            f"volumes with a framewise displacement above {options.highest_displacement:g} mm, and those before the "
+            "steady state, do not count: they are filled from their neighbours, and no clip is answered by them",
+            "each voxel is standardised per run (ddof 1)",
+        ),
+    )
+
+
+def _repetition_times(tree: BidsTree, bold: Sequence[BidsName]) -> set[float]:
+    """Return those of all runs that have one; the others are left out later. Raises `DatasetError` if none has."""
+    times, problems = set(), []
+    for name in bold:
+        try:
+            times.add(_run_facts(tree, name).tr)
+        except InputError as error:
+            problems.append(error.problem)
+    if not times:
+        DataReport(tuple(problems)).raise_for_errors()
+    return times
+
+
+def _run_facts(tree: BidsTree, bold: BidsName) -> _Facts:
+    """Return repetition time and time of the first volume, from the most specific sidecar that has them."""
+    merged: dict[str, Any] = {}
+    for path in reversed(tree.sidecars(bold)):
+        try:
+            merged |= json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, TypeError) as error:
+            raise InputError(path, f"is not JSON: {error}", "copy it again") from error
+    tr = merged.get("RepetitionTime")
+    if not isinstance(tr, int | float) or tr <= 0:
+        raise InputError(bold.path, "has no RepetitionTime in its .json", "add it, in seconds")
+    if tr > _LONGEST_TR:
+        raise InputError(bold.path, f"RepetitionTime is {tr:g}", "it must be in seconds; this looks like milliseconds")
+    start = merged.get("StartTime")
+    if start is None:
+        # Slice timing correction refers to the middle of a volume, unless StartTime says otherwise.
+        start = tr / 2 if merged.get("SliceTimingCorrected") else merged.get("DelayTime", 0.0)
+    return _Facts(float(tr), float(start))
+
+
+def _events(
+    tree: BidsTree, options: Options, films: Mapping[str, Film], bold: Mapping[RunKey, BidsName]
+) -> tuple[dict[RunKey, list[_Shown]], list[DataProblem]]:
+    """Return what was shown in each run, and what was passed over."""
+    shown: dict[RunKey, list[_Shown]] = {}
+    notes: list[DataProblem] = []
+    for key, path in tree.events().items():
+        if not _is_asked(key, options) or key.task in films:
+            continue
+        try:
+            shown[key], dropped = _read_events(path, options.stimulus_column)
+        except InputError as error:
+            notes.append(error.problem)
+            continue
+        if dropped:
+            what = f"{dropped} of {dropped + len(shown[key])} events name no stimulus"
+            notes.append(DataProblem(str(path), what, "they are passed over", fatal=False))
+    for key in bold:
+        if key.task in films:
+            shown[key] = [_Shown(name, start, end - start) for name, start, end in _cuts(films[key.task], options)]
+    return {key: events for key, events in shown.items() if events}, notes
+
+
+def _read_events(path: Path, column: str) -> tuple[list[_Shown], int]:
+    require_content(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file, delimiter="\t")]
+    columns = [*rows[0]] if rows else []
+    chosen = [name for name in ([column] if column else _STIMULUS_COLUMNS) if name in columns]
+    if not rows or not chosen or not {"onset", "duration"} <= set(columns):
+        right = f"onset, duration and {column if column else ' or '.join(_STIMULUS_COLUMNS)} are needed, between tabs"
+        raise InputError(path, f"has the columns {', '.join(columns) if columns else 'of nothing'}", right)
+    shown = []
+    for number, row in enumerate(rows, 2):
+        if row[chosen[0]] in _NOTHING:
+            continue
+        try:
+            split = next((part for part in SPLITS[:3] if part == row.get("trial_type")), None)
+            shown.append(_Shown(_clip_name(row[chosen[0]]), float(row["onset"]), float(row["duration"]), split))
+        except ValueError as error:
+            raise InputError(
+                path, f"line {number}: {error}", "onset and duration must be numbers, in seconds"
+            ) from error
+    return shown, len(rows) - len(shown)
+
+
+def _clip_name(stimulus: str) -> str:
+    """Return the name of a clip: the stimulus without its suffix."""
+    return str(Path(stimulus).with_suffix("").as_posix())
+
+
+def _films(options: Options) -> dict[str, Film]:
+    films = {}
+    for text in options.films:
+        task, equals, file = text.partition("=")
+        if not equals or not file:
+            raise DatasetError.of(DataProblem("--film", f"is {text!r}", "it must be TASK=FILE"))
+        path = Path(file) if Path(file).is_absolute() else options.folder / file
+        films[task] = open_film(path)
+    return films
+
+
+def _cuts(film: Film, options: Options) -> list[tuple[str, float, float]]:
+    count = int(film.seconds / options.clip_seconds + 1e-3)
+    edges = [options.clip_seconds * index for index in range(count + 1)]
+    return [(f"{film.path.stem}_{i + 1}", edges[i], edges[i + 1]) for i in range(count)]
+
+
+def _clips(options: Options, films: Mapping[str, Film], shown: Mapping[RunKey, Sequence[_Shown]]) -> list[SourceClip]:
+    """Return all clips that were shown, in natural order. Raises `DatasetError` if one has no file or no caption."""
+    names = sorted({event.clip for events in shown.values() for event in events}, key=natural)
+    picture = Picture(options.frames, options.resolution, options.fit)
+    cut = {name: (film, start, end) for film in films.values() for name, start, end in _cuts(film, options)}
+    files = {name: _stimulus(options.folder, name) for name in names if name not in cut}
+    missing = [name for name, path in files.items() if path is None]
+    if missing:
+        what = f"{len(missing)} clip(s) that events name are not there: {', '.join(missing[:5])}"
+        raise DatasetError.of(DataProblem(str(options.folder / "stimuli"), what, "copy the stimuli into this folder"))
+    captions = _captions(options, names)
+    split = {event.clip: event.split for events in shown.values() for event in events}
+    if None in split.values():
+        split = dict.fromkeys(split)
+    clips = []
+    for name in names:
+        path = files.get(name)
+        if path is not None:
+            read = partial(read_square_clip, path, frames=picture.frames, side=picture.side, fit=picture.fit)
+            clips.append(SourceClip(name, read, captions[name], str(path), source=name, split=split[name]))
+        else:
+            film, start, end = cut[name]
+            read = partial(read_from_film, film, start, end, picture)
+            clips.append(
+                SourceClip(
+                    name,
+                    read,
+                    captions[name],
+                    str(film.path),
+                    film.path.stem,
+                    start,
+                    end,
+                    picture.frames / (end - start),
+                )
+            )
+    return clips
+
+
+def _stimulus(root: Path, name: str) -> Path | None:
+    """Return the file of a clip, in `stimuli` or beside it, whatever its suffix."""
+    for folder in (root / "stimuli", root):
+        found = sorted(path for path in (folder / name).parent.glob("*") if path.with_suffix("") == folder / name)
+        if found:
+            return found[0]
+    return None
+
+
+def _captions(options: Options, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    if not options.captions:
+        raise DatasetError.of(DataProblem("captions", "are missing", "give --caption FILE"))
+    captions: dict[str, tuple[str, ...]] = {}
+    for path in options.captions:
+        lists, problems = read_caption_lists(path, names)
+        # One file may serve all tasks and subjects, of which this is a part.
+        others = [problem for problem in problems if lists and "clips that are not there" in problem.what]
+        DataReport(tuple(problem for problem in problems if problem not in others)).raise_for_errors()
+        captions |= dict(zip(names, lists, strict=True))
+    return captions
+
+
+@dataclass(frozen=True)
+class _Subject:
+    sub: str
+    tree: BidsTree
+    shown: Mapping[RunKey, Sequence[_Shown]]
+    bold: Mapping[RunKey, BidsName]
+    options: Options
+    atlas: Atlas | None
+
+    def voxels(self) -> VoxelTable:
+        name = self._first()
+        axis = self._axis(name)
+        roi = np.full(len(axis), "", "U1") if self.atlas is None else self.atlas.areas_of(axis, name.path)
+        return VoxelTable(roi, axis.names, axis.vertex, axis.ijk)
+
+    def recordings(self) -> list[Recording]:
+        axis = self._axis(self._first())
+        confounds = self.tree.confounds()
+        return [self._recording(key, events, axis, confounds.get(key)) for key, events in self.shown.items()]
+
+    def _first(self) -> BidsName:
+        if not self.bold:
+            what = f"sub-{self.sub} has events, but no preprocessed run"
+            raise DatasetError.of(DataProblem(str(self.tree.root), what, "run fMRIPrep for it, or leave it out"))
+        return self.bold[min(self.bold, key=lambda key: key.order)]
+
+    def _axis(self, name: BidsName) -> BrainAxis:
+        if name.extension == ".dtseries.nii":
+            return open_cifti(name.path).axis
+        return read_mask(self.tree.mask_of(name))
+
+    def _recording(self, key: RunKey, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None) -> Recording:
+        name = self.bold.get(key)
+        run_id = str(key).removeprefix(f"sub-{self.sub}_")
+        try:
+            if name is None:
+                raise InputError(str(key), "has events, but no bold", "run fMRIPrep for this run")
+            return self._used(name, run_id, events, axis, confounds)
+        except InputError as error:
+            problem = error.problem
+            file = problem.where if name is None else str(name.path)
+            reason = f"{Path(problem.where).name}: {problem.what}; {problem.right}"
+            return Recording(run_id, file, 0, [], lambda: iter(()), key.ses, key.task, 1.0, 0.0, reason)
+
+    def _used(
+        self, name: BidsName, run_id: str, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None
+    ) -> Recording:
+        facts, volumes = _run_facts(self.tree, name), self._volumes(name, axis)
+        removed = self._confounds(name, confounds, volumes)
+        end = facts.first_volume_s + volumes * facts.tr
+        late = [event for event in events if event.onset_s >= end]
+        if late:
+            what = f"{len(late)} event(s) begin after its end ({end:g} s), the first at {late[0].onset_s:g} s"
+            raise InputError(name.path, what, "check that events and bold are of one run")
+        projection = _projection(name.path, volumes, facts.tr, removed)
+        onsets = np.array([event.onset_s for event in events])
+        times = volume_times(volumes, facts.tr, start_s=facts.first_volume_s, reference=0.0)
+        answers = align_at_lag(times, onsets, np.zeros(len(events)), lag_s=self.options.lag, kept=projection.kept)
+        shown = [
+            ShownClip(event.clip, event.onset_s, event.duration_s)
+            for event, is_answered in zip(events, answers.answered, strict=True)
+            if is_answered
+        ]
+        return Recording(
+            run_id=run_id,
+            file=str(name.path),
+            rows=volumes,
+            shown=shown,
+            blocks=partial(self._blocks, name, projection),
+            session=name.entities.get("ses", ""),
+            task=name.entities.get("task", ""),
+            tr=facts.tr,
+            start_time_s=facts.first_volume_s,
+        )
+
+    def _volumes(self, name: BidsName, axis: BrainAxis) -> int:
+        """Return the volumes of a run, whose columns must be those of the subject's first run."""
+        if name.extension == ".dtseries.nii":
+            series = open_cifti(name.path)
+            mine, volumes = series.axis, series.volumes
+        else:
+            mine, volumes = read_mask(self.tree.mask_of(self._first())), read_nifti_shape(name.path)[3]
+        difference = mine.differs_from(axis)
+        if difference is not None:
+            raise InputError(name.path, f"has {difference}", "all runs of a subject must have the same columns")
+        return volumes
+
+    def _confounds(self, name: BidsName, path: Path | None, volumes: int) -> Confounds | None:
+        if path is None:
+            if self.options.confounds == "none":
+                return None
+            right = "add fMRIPrep's _desc-confounds_timeseries.tsv, or say --confounds none"
+            raise InputError(name.path, "has no table of confounds", right)
+        confounds = read_confounds(
+            path, strategy=self.options.confounds, highest_displacement=self.options.highest_displacement
+        )
+        require_rows(confounds, path, volumes, name.path)
+        return confounds
+
+    def _blocks(self, name: BidsName, projection: Projection) -> Iterator[DataBlock]:
+        with tempfile.TemporaryDirectory(prefix="mindsweep-") as scratch:
+            series = self._series(name, Path(scratch))
+            for columns, cleaned in clean_blocks(Run(series, slice(None), projection)):
+                yield DataBlock(cleaned.values, 0, columns.start)
+
+    def _series(self, name: BidsName, scratch: Path) -> Series:
+        if name.extension == ".dtseries.nii":
+            return open_cifti(name.path)
+        return open_nifti(name.path, mask=self.tree.mask_of(self._first()), scratch=scratch)
+
+
+def _projection(path: Path, volumes: int, tr: float, confounds: Confounds | None) -> Projection:
+    try:
+        if confounds is None:
+            return make_projection(volumes, tr)
+        trend: Any = "none" if confounds.has_cosines else "polynomial"
+        return make_projection(volumes, tr, trend=trend, confounds=confounds.values, kept=confounds.kept)
+    except ValueError as error:
+        raise InputError(path, str(error), "take a smaller strategy with --confounds") from error
