@@ -13,7 +13,7 @@ import numpy as np
 
 from trainables.config.base import NonNegative, Positive
 from trainables.datasets.captions import read_caption_lists
-from trainables.datasets.clips import natural
+from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts
 from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.datasets.clips import natural
+from trainables.datasets.clip_names import NaturalKey, natural
 from trainables.datasets.errors import DataProblem, DatasetError
 
 _PASSED_OVER = frozenset({"stimuli", "sourcedata", "figures", "anat", "fmap", "dwi", "logs", "log"})
@@ -47,7 +47,7 @@ class RunKey:
         return "_".join(f"{name}-{value}" for name, value in parts if value)
 
     @property
-    def order(self) -> list[tuple[int, str]]:
+    def order(self) -> NaturalKey:
         """A key that sorts runs naturally."""
         return natural(str(self))
 
