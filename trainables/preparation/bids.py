@@ -289,11 +289,38 @@ def _captions(options: Options, names: Sequence[str]) -> dict[str, tuple[str, ..
         raise DatasetError.of(DataProblem("captions", "are missing", "give --caption FILE"))
     captions: dict[str, tuple[str, ...]] = {}
     for path in options.captions:
+        captions |= _captions_in(path, names)
+    missing = [name for name in names if name not in captions]
+    if missing:
+        what = f"there is none for {len(missing)} clip(s): {', '.join(missing[:5])}"
+        raise DatasetError.of(DataProblem("captions", what, "every clip needs one"))
+    return captions
+
+
+def _captions_in(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the captions of a file. A JSON object may serve all tasks and subjects, of which `names` are a part."""
+    if path.suffix != ".json":
         lists, problems = read_caption_lists(path, names)
-        # One file may serve all tasks and subjects, of which this is a part.
-        others = [problem for problem in problems if lists and "clips that are not there" in problem.what]
-        DataReport(tuple(problem for problem in problems if problem not in others)).raise_for_errors()
-        captions |= dict(zip(names, lists, strict=True))
+        DataReport(tuple(problems)).raise_for_errors()
+        return dict(zip(names, lists, strict=True))
+    require_content(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise InputError(path, f"cannot be read: {error}", "it must be JSON") from error
+    if not isinstance(content, dict):
+        raise InputError(
+            path, f"holds {type(content).__name__}", "an object from clip to text, or list of texts, is needed"
+        )
+    captions = {}
+    for name in names:
+        if name in content:
+            texts = content[name] if isinstance(content[name], list) else [content[name]]
+            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+                raise InputError(
+                    path, f"caption of {name!r} is {texts!r}", "every clip needs texts with at least one word"
+                )
+            captions[name] = tuple(texts)
     return captions
 
 

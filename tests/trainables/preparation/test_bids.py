@@ -171,6 +171,16 @@ def test_bad_trees_are_refused(root: Path, tmp_path: Path) -> None:
         open_source(options(root / "stimuli"))
     with pytest.raises(DatasetError, match="give --caption FILE"):
         open_source(options(root, captions=()))
+    lacking = tmp_path / "captions.json"
+    for content, message in (
+        ("{", "cannot be read"),
+        ("[]", "holds list; an object from clip to text"),
+        ('{"test/clip 00": "a"}', r"there is none for 11 clip\(s\): test/clip 01"),
+        ('{"test/clip 00": " "}', "every clip needs texts with at least one word"),
+    ):
+        lacking.write_text(content)
+        with pytest.raises(DatasetError, match=message):
+            open_source(options(root, captions=(lacking,)))
     with pytest.raises(DatasetError, match=r"no preprocessed run was found; fMRIPrep must have been run with --level"):
         open_source(options(root, space="fsaverage5"))
     with pytest.raises(ValueError, match="no confound strategy 'motion99'"):
