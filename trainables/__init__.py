@@ -1,1 +1,1 @@
-"""Everything a Ray worker imports: configs, stages, networks, losses, metrics and data sets."""
+"""Everything that a Ray worker imports: configs, stages, networks, losses, metrics and data sets."""

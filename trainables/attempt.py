@@ -1,4 +1,4 @@
-"""One attempt at a trial, wherever it runs: what is to be recorded of it. A failure is an answer, not an exception."""
+"""One attempt at a trial. A failure is returned as a result, not raised."""
 
 import traceback
 from pathlib import Path
@@ -20,38 +20,39 @@ def attempt(
     telemetry: Telemetry,
     make: Maker = execute_anew,
 ) -> dict[str, Any]:
-    """Run the trial and return the body of its `finished` event, as far as the worker knows it.
+    """Run the trial and return the fields of its `finished` event that the worker knows.
 
-    What is raised that is no `Exception` (an early stop, Ctrl-C) passes through.
+    Every `Exception` becomes an outcome FAILED with traceback, cause and stage. Other exceptions (early stopping,
+    Ctrl-C) are raised.
     """
-    ended: dict[str, Any]
+    fields: dict[str, Any]
     try:
         result = execute_trial(spec, runs=runs, scratch=scratch, report=report, make=make, telemetry=telemetry)
-        ended = {"outcome": "COMPLETED", "metrics": result.metrics, "runs": result.runs, "error": None}
+        fields = {"outcome": "COMPLETED", "metrics": result.metrics, "runs": result.runs, "error": None}
         absent = [target for target in spec.targets if target not in result.metrics]
         if absent:
-            lack = f"no finite value was reported for {', '.join(absent)}"
-            ended |= {"outcome": "FAILED", "error": lack, "cause": "DIVERGED"}
+            error_text = f"no finite value was reported for {', '.join(absent)}"
+            fields |= {"outcome": "FAILED", "error": error_text, "cause": "DIVERGED"}
     except Exception as error:
         failure = {"error": traceback.format_exc(), "cause": cause_of(error), "stage": telemetry.stage}
-        ended = {"outcome": "FAILED", "metrics": {}, "runs": {}, **failure}
+        fields = {"outcome": "FAILED", "metrics": {}, "runs": {}, **failure}
     warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
-    return {**ended, "time": telemetry.split(), **warnings}
+    return {**fields, "time": telemetry.split(), **warnings}
 
 
 class Decisions:
-    """Which rows a scheduler decides on: those of epochs just trained of the target's stage, but not of the last.
+    """The rows on which a scheduler decides: newly trained epochs of the target's stage, except the last epoch.
 
-    What is trained to the end is also kept, and what was read back is already paid for.
+    After the last epoch the stage run is complete and is kept. Epochs read from the store cost nothing more.
     """
 
     def __init__(self, spec: TrialSpec) -> None:
-        """Decide on the first target of `spec`."""
+        """Use the first target of `spec`."""
         self._stage, _, self._metric = spec.targets[0].partition(".")
         section = spec.config[self._stage]
         self._epochs = int(section.get("train", section)["epochs"])
 
     def value(self, row: Row, *, live: bool) -> float | None:
-        """Return the target's value if a scheduler decides on `row`, else None."""
+        """Return the target's value if a scheduler decides on `row`, else None. `live`: the epoch was just trained."""
         decides = live and row["stage"] == self._stage and row["epoch"] < self._epochs
         return row["metrics"].get(self._metric) if decides else None

@@ -1,4 +1,4 @@
-"""Augmentation of fMRI (sparsification) and of its CLIP targets (cached variants)."""
+"""Augmentation of fMRI (sparsification) and of its CLIP targets (variants from the features stage)."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,10 @@ from trainables.config.decoders import SparsifyConfig
 
 
 def draw_keep(config: SparsifyConfig, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Draw which entries of an fMRI matrix [rows, voxels] stay: chosen ones lose `zero_fraction` of their values."""
+    """Draw which entries of an fMRI matrix [rows, voxels] are kept: a boolean tensor of this shape.
+
+    `voxel_fraction` of the voxels (or entries) are chosen. Of their values, `zero_fraction` are not kept.
+    """
     device = generator.device
     choices = (1, shape[1]) if config.unit == "voxels" else tuple(shape)
     chosen = torch.rand(choices, generator=generator, device=device) < config.voxel_fraction
@@ -18,10 +21,11 @@ def draw_keep(config: SparsifyConfig, shape: Sequence[int], generator: torch.Gen
 
 
 class Sparsifier:
-    """Sets entries of the training fMRI to zero. The matrix itself is never changed.
+    """Sets entries of the training fMRI to zero. The matrix itself is not changed.
 
-    What lasts longer than a step is `keep`, [rows, voxels]: with `refresh` "epoch" the epoch's draw, with `cumulative`
-    all draws so far (the released code zeroes its array in place, mind-animator.md B01). It belongs into checkpoints.
+    `keep`, [rows, voxels], is the only state that lasts longer than a step, so checkpoints contain it. With `refresh`
+    "epoch" it is the draw of the epoch; with `cumulative` it is the intersection of all draws so far (the released code
+    sets its array to zero in place, mind-animator.md B01).
     """
 
     def __init__(self, config: SparsifyConfig, fmri: Tensor) -> None:
@@ -33,7 +37,7 @@ class Sparsifier:
         self.keep = torch.ones_like(fmri, dtype=torch.bool) if lasting else None
 
     def begin_epoch(self, generator: torch.Generator) -> None:
-        """Draw for a whole epoch, where the config asks for that."""
+        """Draw for the whole epoch if `refresh` is "epoch"."""
         if self.keep is not None and self.config.refresh == "epoch":
             drawn = draw_keep(self.config, self.fmri.shape, generator)
             self.keep = self.keep & drawn if self.config.cumulative else drawn
@@ -53,6 +57,6 @@ class Sparsifier:
 
 
 def pick_variant(variants: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Return for each of `rows` one of its `variants` [N, K, D], uniformly: [batch, D]."""
+    """Return [batch, D]: for each of `rows` one of its K `variants` [N, K, D], drawn uniformly."""
     which = torch.randint(variants.shape[1], rows.shape, generator=generator, device=rows.device)
     return variants[rows, which]

@@ -1,10 +1,10 @@
-"""Several processes that train one network together, by torch.distributed alone.
+"""Data-parallel training of one network in several processes, with torch.distributed.
 
-Every process takes the same steps on the same batches and draws the same random numbers, those of the whole batch; what
-is split is the network's way forward and back. What the network makes of the shares is put together again before the
-loss, which therefore sees the whole batch in every process: a contrastive loss has all its negatives, a mean all its
-rows, and no learner need know how many processes there are. Gradients are then averaged by one all-reduce of all of
-them, which leaves the network as it is (compiled or not) where `DistributedDataParallel` would wrap it.
+All processes take the same steps on the same batches and draw the same random numbers, those of the whole batch. Only
+the forward and backward pass are split: each process computes its rows. The outputs of all processes are gathered
+before the loss, so the loss is that of the whole batch in every process: a contrastive loss has all its negatives, a
+mean all its rows. A learner does not depend on the number of processes. One all-reduce then averages all gradients.
+Unlike `DistributedDataParallel`, this does not wrap the network, compiled or not.
 """
 
 import json
@@ -23,12 +23,12 @@ Forward = Callable[..., Any]
 
 
 class PeerLostError(RuntimeError):
-    """Another process of this training does not answer any more."""
+    """Another process of this training does not answer."""
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one training, seen from one of them; with `size` 1 nothing here does anything."""
+    """The processes of one training, from the view of one of them. With `size` 1 no method does anything."""
 
     rank: int
     size: int
@@ -36,31 +36,30 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that evaluates and writes what lasts."""
+        """Whether this is the process that evaluates and that writes checkpoints and artifacts."""
         return self.rank == 0
 
     def sizes(self, rows: int) -> list[int]:
-        """Return how many of a batch's `rows` each process has; they differ by one at most."""
-        each, more = divmod(rows, self.size)
-        return [each + (rank < more) for rank in range(self.size)]
+        """Return the number of rows of each process, for a batch of `rows`. They differ by at most one."""
+        least, remainder = divmod(rows, self.size)
+        return [least + (rank < remainder) for rank in range(self.size)]
 
     def told(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the first process calls this with: a small JSON object, the same in all processes."""
+        """Return the `values` of the first process, a small JSON object, in all processes."""
         if self.size == 1:
             return dict(values)
         text = torch.tensor(list(json.dumps(values).encode()), dtype=torch.uint8, device=self.device)
         length = torch.tensor(len(text), device=self.device)
-        with _answering():
+        with _peers():
             dist.broadcast(length, 0)
-            told = text if self.leads else text.new_empty(int(length))
-            dist.broadcast(told, 0)
-        values = json.loads(bytes(told.tolist()))
-        return dict(values)
+            received = text if self.leads else text.new_empty(int(length))
+            dist.broadcast(received, 0)
+        return dict(json.loads(bytes(received.tolist())))
 
     def equalise(self, module: nn.Module) -> None:
-        """Give `module` the first process's parameters and buffers: other hardware may have initialised otherwise."""
+        """Copy the first process's parameters and buffers to `module`. Other hardware may initialise differently."""
         if self.size > 1:
-            with _answering():
+            with _peers():
                 for tensor in module.state_dict().values():
                     dist.broadcast(tensor, 0)
 
@@ -70,17 +69,19 @@ class Team:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        with _answering():
+        with _peers():
             dist.all_reduce(flat)
         flat /= self.size
         means = torch.split(flat, [gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(gradients, [mean.view_as(to) for mean, to in zip(means, gradients, strict=True)])
+        torch._foreach_copy_(
+            gradients, [mean.view_as(gradient) for mean, gradient in zip(means, gradients, strict=True)]
+        )
 
     def spread(self, forward: Forward, model: nn.Module) -> Forward:
-        """Return `forward`, which calls `model`, as a function of whole batches that computes only this share.
+        """Return a function of whole batches that calls `forward`, which calls `model`, with this process's rows only.
 
         Raises:
-            TypeError: `model` holds a dropout whose draws would depend on the number of processes.
+            TypeError: `model` has a dropout whose draws would depend on the number of processes.
         """
         if self.size == 1:
             return forward
@@ -88,44 +89,44 @@ class Team:
 
 
 class _Spread:
-    """Takes this process's rows of every input, and gives back what all processes made of theirs."""
+    """Calls a function with this process's rows of every input and returns the outputs of all processes."""
 
     def __init__(self, team: Team, forward: Forward, dropouts: Sequence[Dropout]) -> None:
         self._team, self._forward, self._dropouts = team, forward, dropouts
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """Call it with a batch; an input of one row for all (a mask) is not split."""
+        """Call it with a batch. An input with one row for all (a mask) is not split."""
         rows = len(inputs[0])
         sizes = self._team.sizes(rows)
         first = sum(sizes[: self._team.rank])
         end = first + sizes[self._team.rank]
         for dropout in self._dropouts:
             dropout.share = first, end, rows
-        made = self._forward(*(x[first:end] if len(x) == rows else x for x in inputs))
-        if isinstance(made, Tensor):
-            return self._together(made, sizes)
-        return tuple(self._together(part, sizes) for part in made)
+        outputs = self._forward(*(x[first:end] if len(x) == rows else x for x in inputs))
+        if isinstance(outputs, Tensor):
+            return self._gather(outputs, sizes)
+        return tuple(self._gather(output, sizes) for output in outputs)
 
-    def _together(self, mine: Tensor, sizes: list[int]) -> Tensor:
-        whole: Tensor = _Together.apply(mine, sizes, self._team.rank)  # type: ignore[no-untyped-call]
+    def _gather(self, own: Tensor, sizes: list[int]) -> Tensor:
+        whole: Tensor = _Gather.apply(own, sizes, self._team.rank)  # type: ignore[no-untyped-call]
         return whole
 
 
-class _Together(torch.autograd.Function):
-    """Rows of all processes, one after the other; the gradient of its own rows goes back into each process.
+class _Gather(torch.autograd.Function):
+    """Concatenates the rows of all processes. The backward pass returns the gradient of the process's own rows.
 
-    The loss is the same in every process, so that the gradient of a process's rows is whole already. It is multiplied
-    by the number of processes since gradients are averaged, not added: that is right for parameters that the loss uses
-    itself, such as a temperature.
+    The loss is the same in every process, so the gradient of a process's rows is complete. It is multiplied by the
+    number of processes, because gradients are averaged and not added. Averaging is right for parameters that the loss
+    uses directly, such as a temperature.
     """
 
     @staticmethod
-    def forward(context: Any, mine: Tensor, sizes: list[int], rank: int) -> Tensor:
+    def forward(context: Any, own: Tensor, sizes: list[int], rank: int) -> Tensor:
         context.sizes, context.rank = sizes, rank
-        padded = mine.new_zeros((max(sizes), *mine.shape[1:]))
-        padded[: len(mine)] = mine
+        padded = own.new_zeros((max(sizes), *own.shape[1:]))
+        padded[: len(own)] = own
         parts = [torch.empty_like(padded) for _ in sizes]
-        with _answering():
+        with _peers():
             dist.all_gather(parts, padded)
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
@@ -136,8 +137,8 @@ class _Together(torch.autograd.Function):
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Tell a process that is gone from a mistake of this one: torch raises a plain RuntimeError for both."""
+def _peers() -> Iterator[None]:
+    """Raise `PeerLostError` in place of a RuntimeError of torch.distributed, which can also mean other errors."""
     try:
         yield
     except RuntimeError as error:

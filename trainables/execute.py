@@ -1,6 +1,6 @@
 """Execution of stage runs against a store: each identity is computed once, artifacts first, manifest last.
 
-A stage run that the store already holds is read, not executed. Checkpoints are stored by identity, so an interrupted
+A stage run that is already in the store is read, not executed. Checkpoints are stored by identity, so an interrupted
 stage run continues on any node that executes it next.
 """
 
@@ -35,7 +35,7 @@ class RowReport(Protocol):
 
 
 class Maker(Protocol):
-    """Executes a stage run that the store does not hold, and returns its manifest."""
+    """Executes a stage run that is not in the store, and returns its manifest."""
 
     def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
         """Execute `run`; call `part.report` after each epoch."""
@@ -54,7 +54,7 @@ class TrialResult:
 def execute(
     run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, report: EpochReport = silent
 ) -> Manifest:
-    """Return the manifest of `run`. The stage run is executed first if the store does not hold it intact.
+    """Return the manifest of `run`. The stage run is executed first if the store does not have it intact.
 
     Example:
         >>> from trainables.graph import stage_runs
@@ -85,13 +85,13 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
     scratch.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{run.identity}-") as folder:
-        kept = BackgroundCheckpoints(checkpoints, part.telemetry.warn)
-        context = Context(Path(folder), kept, part.report, part.rank, part.world_size, part.telemetry)
+        background = BackgroundCheckpoints(checkpoints, part.telemetry.warn)
+        context = Context(Path(folder), background, part.report, part.rank, part.world_size, part.telemetry)
         try:
             result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
         finally:  # the process that continues this run, possibly at once, must find a complete checkpoint
             with part.telemetry.spending("checkpoint"):
-                kept.drain()
+                background.drain()
         manifest = _manifest(run, result, time.monotonic() - started)
         if part.rank > 0:
             return manifest
@@ -112,7 +112,7 @@ def execute_trial(
     """Run the stages of `spec` in order.
 
     `report` receives every epoch of every stage once, also of stage runs that are read from the store. `make` executes
-    the stage runs that the store does not hold. `telemetry` records the progress and how the time is spent.
+    the stage runs that are not in the store. `telemetry` records the progress and how the time is spent.
     """
     watch = telemetry if telemetry is not None else Telemetry()
     config = TrialConfig.model_validate(spec.config)
@@ -135,16 +135,16 @@ def execute_trial(
 
 
 def missing_runs(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
-    """Return the identities of the stage runs in `wanted` (inputs first) that the store does not hold intact.
+    """Return the identities of the stage runs in `wanted` (inputs first) that the store does not have intact.
 
     The inputs of a missing stage run are verified byte by byte, because a damaged input would end the run.
     """
     absent: set[str] = set()
-    read: set[str] = set()
+    inputs: set[str] = set()
     for run in reversed(wanted):
-        if _stored(run, runs, deep=run.identity in read) is None:
+        if _stored(run, runs, deep=run.identity in inputs) is None:
             absent.add(run.identity)
-            read.update(run.inputs.values())
+            inputs.update(run.inputs.values())
     return frozenset(absent)
 
 

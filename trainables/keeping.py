@@ -1,4 +1,4 @@
-"""Checkpoints that a training does not wait for, and that do not end it where they cannot be kept."""
+"""Checkpoints in the background. Training does not wait for them, and a failed write does not end it."""
 
 import os
 import shutil
@@ -12,20 +12,19 @@ from storage.runs import Checkpoints
 
 
 class CheckpointKeeper(Protocol):
-    """Keeps the checkpoints of one stage run; `storage.checkpoints.Checkpoints` does so at once."""
+    """Stores the checkpoints of one stage run. `storage.checkpoints.Checkpoints` does so in the foreground."""
 
     def save(self, epoch: int, folder: Path) -> None:
-        """Keep all files of `folder` as the checkpoint of `epoch`."""
+        """Store all files of `folder` as the checkpoint of `epoch`."""
 
     def latest(self) -> tuple[int, Path] | None:
-        """Return the newest checkpoint: its epoch and a folder to read only, or None."""
+        """Return the epoch and the read-only folder of the newest checkpoint, or None."""
 
 
 class BackgroundCheckpoints:
-    """Writes checkpoints in a thread, one at a time: the next one waits for the last.
+    """Writes checkpoints in a thread, one at a time: the next one waits for the previous one.
 
-    A checkpoint that cannot be written is reported to `warn`, and the older one stays. `drain` before the run counts
-    as over.
+    If a checkpoint cannot be written, `warn` is called and the older one stays. Call `drain` before the stage run ends.
     """
 
     def __init__(self, checkpoints: Checkpoints, warn: Callable[[str], None]) -> None:
@@ -33,34 +32,34 @@ class BackgroundCheckpoints:
         self._thread: threading.Thread | None = None
 
     def save(self, epoch: int, folder: Path) -> None:
-        """Take the files out of `folder`, which is empty afterwards, and begin to write them."""
+        """Move the files out of `folder`, which is empty afterwards, and start to write them."""
         self.drain()
-        taken = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=folder.parent))
-        os.rename(folder, taken / "files")
+        moved = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=folder.parent))
+        os.rename(folder, moved / "files")
         folder.mkdir()
-        self._thread = threading.Thread(target=self._write, args=(epoch, taken), name="checkpoint", daemon=True)
+        self._thread = threading.Thread(target=self._write, args=(epoch, moved), name="checkpoint", daemon=True)
         self._thread.start()
 
     def latest(self) -> tuple[int, Path] | None:
-        """Return the newest checkpoint, once what is being written is."""
+        """Wait for the current write and return the newest checkpoint."""
         self.drain()
         return self._checkpoints.latest()
 
     def drain(self) -> None:
-        """Wait until nothing is being written."""
+        """Wait until the current write has ended."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
-    def _write(self, epoch: int, taken: Path) -> None:
+    def _write(self, epoch: int, moved: Path) -> None:
         try:
-            self._checkpoints.save(epoch, taken / "files")
-        except Exception as error:  # whatever it is, it must not cost what has been trained
+            self._checkpoints.save(epoch, moved / "files")
+        except Exception as error:  # no error of a checkpoint may end the training
             self._warn(lost_checkpoint(epoch, error))
         finally:
-            shutil.rmtree(taken, ignore_errors=True)
+            shutil.rmtree(moved, ignore_errors=True)
 
 
 def lost_checkpoint(epoch: int, error: BaseException) -> str:
-    """Return what to tell of a checkpoint that could not be kept."""
-    return f"the checkpoint of epoch {epoch} was not kept, the training goes on: {error}"
+    """Return the warning about a checkpoint that could not be stored."""
+    return f"the checkpoint of epoch {epoch} could not be stored; training continues: {error}"

@@ -1,4 +1,4 @@
-"""Tables of kinds: what a config chooses by name."""
+"""Look-up in tables from which a config field selects an entry by name."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -8,10 +8,10 @@ Entry = TypeVar("Entry")
 
 
 def of_kind(table: Mapping[Kind, Entry], kind: Kind, *, field: str) -> Entry:
-    """Return the entry of `table` that the config field `field` chooses by `kind`.
+    """Return the entry of `table` that the config field `field` selects by its value `kind`.
 
     Raises:
-        ValueError: The table has no such kind; the message lists those it has.
+        ValueError: The table has no such kind. The message lists the kinds.
     """
     if kind not in table:
         raise ValueError(f"{field}: there is no {kind!r}; there are: {', '.join(table)}")

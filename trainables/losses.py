@@ -1,7 +1,7 @@
 """The losses, eq. 1-6 and 9 of the paper.
 
-All squared errors are means over elements, as in the released code: the paper prints sums of squared norms, but its
-loss weights only make sense for means (mind-animator.md A.1).
+Squared errors are means over elements, as in the released code. The paper prints sums of squared norms, but its loss
+weights are plausible only for means (mind-animator.md A.1).
 """
 
 import torch
@@ -12,7 +12,7 @@ from trainables.config.decoders import SemanticConfig
 
 
 def info_nce(a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
-    """Return the bidirectional InfoNCE of paired rows `a` and `b`, both [B, D] (eq. 1).
+    """Return the bidirectional InfoNCE of paired rows `a` and `b`, both [B, D] (eq. 1): a scalar.
 
     Logits are cosines times exp(`logit_scale`).
     """
@@ -22,7 +22,7 @@ def info_nce(a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
 
 
 def tri_modal(fmri: Tensor, text: Tensor, image: Tensor, logit_scale: Tensor, *, alpha: float) -> Tensor:
-    """Return L_Semantic (eq. 2): `alpha` weighs fMRI-text against fMRI-image; all embeddings are [B, D]."""
+    """Return L_Semantic (eq. 2): `alpha` * InfoNCE(fMRI, text) + (1 - `alpha`) * InfoNCE(fMRI, image), all [B, D]."""
     return alpha * info_nce(fmri, text, logit_scale) + (1 - alpha) * info_nce(fmri, image, logit_scale)
 
 
@@ -31,13 +31,13 @@ def semantic_loss(
 ) -> Tensor:
     """Return L_Combined (eq. 5): alignment (eq. 3) + lambda1 contrast (eq. 2) + lambda2 projection (eq. 4).
 
-    With loss "mse" (the paper's Table 17 baselines, which say no more than that) alignment and contrast give way to
-    alpha MSE(f, text) + (1 - alpha) MSE(f, image).
+    With loss "mse" (the baselines of the paper's Table 17, which does not give a formula), alignment and contrast are
+    replaced by alpha MSE(f, text) + (1 - alpha) MSE(f, image).
 
     Args:
-        config: Gives kind and weights.
+        config: Kind and weights of the loss.
         prediction: Embedding f [B, D] and condition [B, L-1, C].
-        target: CLIP text [B, D], CLIP image [B, D], condition without its begin token [B, L-1, C].
+        target: CLIP text [B, D], CLIP image [B, D], condition without the begin token [B, L-1, C].
         scale: The learned logarithm of the inverse temperature, a scalar.
     """
     embedding, condition = (x.float() for x in prediction)

@@ -55,35 +55,36 @@ def trial_function(config: Mapping[str, Any]) -> None:
     started = time.monotonic()
     with _telemetry(config, spec.trial) as telemetry:
         rows = _Rows(telemetry, Decisions(spec) if config["scheduled"] else None)
-        ended = _ended(spec, config, rows, telemetry)
-    ended["seconds"] = time.monotonic() - started
-    tune.report({**rows.take(), ENDED: json.dumps(ended), DONE: True})
+        fields = _finished_fields(spec, config, rows, telemetry)
+    fields["seconds"] = time.monotonic() - started
+    tune.report({**rows.take(), ENDED: json.dumps(fields), DONE: True})
 
 
-def _ended(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry: Telemetry) -> dict[str, Any]:
-    """Run the trial and return the body of its `finished` event. A failure is returned, not raised."""
+def _finished_fields(spec: TrialSpec, config: Mapping[str, Any], rows: "_Rows", telemetry: Telemetry) -> dict[str, Any]:
+    """Run the trial and return the fields of its `finished` event. A failure is returned, not raised."""
     runs, scratch = _runs(config), _scratch(config)
-    ended = attempt(spec, runs=runs, scratch=scratch, report=rows, make=_Maker(config), telemetry=telemetry)
-    return {**ended, **({"workers": len(granted)} if (granted := _bundles()) else {})}
+    fields = attempt(spec, runs=runs, scratch=scratch, report=rows, make=_Maker(config), telemetry=telemetry)
+    return {**fields, **({"workers": len(granted)} if (granted := _bundles()) else {})}
 
 
-def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], place: Mapping[str, Any], *inputs: str) -> str:
+def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], settings: Mapping[str, Any], *inputs: str) -> str:
     """Execute a stage run that several trials need, and return its identity.
 
-    `inputs` are the results of the tasks that compute its inputs. Ray starts this task when they are available.
+    `settings` are the same as in the config of `trial_function`: store, scratch, cache, study and pulse. `inputs` are
+    the results of the tasks that compute its inputs. Ray starts this task when they are available.
     """
     stage_run = StageRun.from_json(run)
-    runs = _runs(place)
-    with _telemetry(place, stage_run.identity) as telemetry:
+    runs = _runs(settings)
+    with _telemetry(settings, stage_run.identity) as telemetry:
         if find_intact(stage_run, runs) is None:
             part = Part(telemetry.reached, telemetry=telemetry)
             whole = TrialConfig.model_validate(config)
-            _Maker(place)(stage_run, whole, runs=runs, scratch=_scratch(place), part=part)
+            _Maker(settings)(stage_run, whole, runs=runs, scratch=_scratch(settings), part=part)
     return stage_run.identity
 
 
 class SharedRun:
-    """The same as an actor, for a run on several workers: Ray Train's controller must run in an actor."""
+    """`shared_run` as an actor, for a stage run on several workers: Ray Train's controller must run in an actor."""
 
     def run(self, *arguments: Any) -> str:
         """Call `shared_run`."""
@@ -93,8 +94,8 @@ class SharedRun:
 class _Maker:
     """Executes stage runs on the number of workers in their config, or on the granted number if that is smaller."""
 
-    def __init__(self, place: Mapping[str, Any]) -> None:
-        self._place = {name: place[name] for name in ("store", "scratch", "cache")}
+    def __init__(self, worker_settings: Mapping[str, Any]) -> None:
+        self._worker_settings = {name: worker_settings[name] for name in ("store", "scratch", "cache")}
 
     def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
         """Execute `run`."""
@@ -106,7 +107,11 @@ class _Maker:
         from trainables.on_workers import run_on_workers  # takes a second or two to import
 
         part.telemetry.begins(run.stage)
-        settings = {"run": run.to_json(), "config": config.model_dump(mode="json"), "place": self._place}
+        settings = {
+            "run": run.to_json(),
+            "config": config.model_dump(mode="json"),
+            "worker_settings": self._worker_settings,
+        }
         run_on_workers(_take_part, settings, granted[:workers], part.report)
         manifest = runs.find(run.identity)
         assert manifest is not None, "worker 0 committed the manifest"
@@ -125,14 +130,14 @@ def _take_part(settings: dict[str, Any]) -> None:
     from trainables.on_workers import part_of_worker
 
     run, config = StageRun.from_json(settings["run"]), TrialConfig.model_validate(settings["config"])
-    place = settings["place"]
-    execute_anew(run, config, runs=_runs(place), scratch=_scratch(place), part=part_of_worker())
+    worker_settings = settings["worker_settings"]
+    execute_anew(run, config, runs=_runs(worker_settings), scratch=_scratch(worker_settings), part=part_of_worker())
 
 
-def unseen(place: Mapping[str, Any], key: str) -> str | None:
-    """Return why this node does not find `key` in the store of `place`, or None if it does."""
+def unseen(settings: Mapping[str, Any], key: str) -> str | None:
+    """Return why this node does not find `key` in the store of the worker `settings`, or None if it does."""
     try:
-        return None if open_store(place["store"]).exists(key) else f"the store that this node sees has no {key}"
+        return None if open_store(settings["store"]).exists(key) else f"the store has no {key} when this node reads it"
     except (StoreError, ValueError) as error:
         return str(error)
 
@@ -167,17 +172,17 @@ class _Rows:
         self._sent = time.monotonic()
 
 
-def _telemetry(place: Mapping[str, Any], name: str) -> Telemetry:
-    period, node = min(PERIOD, float(place["pulse"])), ray.get_runtime_context().get_node_id()
-    return Telemetry(open_store(place["store"]), study=place["study"], name=name, node=node, period=period)
+def _telemetry(settings: Mapping[str, Any], name: str) -> Telemetry:
+    period, node = min(PERIOD, float(settings["pulse"])), ray.get_runtime_context().get_node_id()
+    return Telemetry(open_store(settings["store"]), study=settings["study"], name=name, node=node, period=period)
 
 
-def _runs(place: Mapping[str, Any]) -> RunStore:
-    return RunStore(open_store(place["store"]), cache=_here(place["cache"]))
+def _runs(settings: Mapping[str, Any]) -> RunStore:
+    return RunStore(open_store(settings["store"]), cache=_here(settings["cache"]))
 
 
-def _scratch(place: Mapping[str, Any]) -> Path:
-    return _here(place["scratch"])
+def _scratch(settings: Mapping[str, Any]) -> Path:
+    return _here(settings["scratch"])
 
 
 def _here(folder: str) -> Path:

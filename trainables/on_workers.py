@@ -33,10 +33,10 @@ def part_of_worker() -> Part:
         import torch
 
         torch.cuda.set_device(device)
-    return Part(_reported, context.get_world_rank(), context.get_world_size())
+    return Part(_report, context.get_world_rank(), context.get_world_size())
 
 
-def _reported(epoch: int, metrics: Mapping[str, float]) -> None:
+def _report(epoch: int, metrics: Mapping[str, float]) -> None:
     ray.train.report({EPOCH: epoch, METRICS: json.dumps(dict(metrics))})
 
 

@@ -1,4 +1,4 @@
-"""What a stage run was made with, code and lock: facts for its manifest, none of which is part of its identity."""
+"""Code version and package lock of a stage run, for its manifest. They are not part of its identity."""
 
 import hashlib
 import os
@@ -10,34 +10,34 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = "requirements.lock"
 CODE = ("storage", "trainables")
-"""What a worker runs: nothing of `platform/` decides a result."""
+"""Folders with the code of a worker. Nothing in `platform/` affects a result."""
 COMMIT_VARIABLE = "MINDSWEEP_COMMIT"
-"""Tells the git commit where there is no checkout (a cluster's copy, an image); ends in `-dirty` after changes."""
+"""Environment variable: the git commit of code outside git (a cluster's copy, an image), `-dirty` if it was changed."""
 CODE_VARIABLE = "MINDSWEEP_CODE"
-"""Digest of the sources that COMMIT_VARIABLE speaks of; a process that runs others does not take the commit's name."""
+"""Environment variable: digest of the sources of COMMIT_VARIABLE. Other sources do not get that commit."""
 _DIRTY = "-dirty"
 _SOURCES = (".py", ".css")
 
 
-@lru_cache(maxsize=8)  # once per process, which runs what it imported at its start
+@lru_cache(maxsize=8)  # once per process: later changes of files do not change the imported code
 def code_facts(root: Path = ROOT) -> Mapping[str, str]:
-    """Return digests of sources and lock, and the git commit with `dirty` for changes of these since.
+    """Return digests of sources and lock, the git commit, and whether these files have changed since (`dirty`).
 
-    Outside git (a Ray cluster's copy of the code) the commit is what the environment tells, if these are the sources
-    that it tells of; else commit and `dirty` are absent. The digests are always there.
+    Outside git (a Ray cluster's copy of the code) the commit comes from the environment, if the digest of the sources
+    agrees. Otherwise commit and `dirty` are absent. The digests are always present.
     """
     facts = {"code": code_digest(root)}
     if (root / LOCK).is_file():
         facts["lock"] = hashlib.sha256((root / LOCK).read_bytes()).hexdigest()[:16]
     commit = git(root, "rev-parse", "HEAD")
-    changed = git(root, "status", "--porcelain", "--", *CODE, LOCK)
-    if commit is None or changed is None:
-        return {**facts, **_told(facts["code"])}
-    return {**facts, "commit": commit, "dirty": str(bool(changed)).lower()}
+    changes = git(root, "status", "--porcelain", "--", *CODE, LOCK)
+    if commit is None or changes is None:
+        return {**facts, **_commit_from_environment(facts["code"])}
+    return {**facts, "commit": commit, "dirty": str(bool(changes)).lower()}
 
 
 def commit_variables(root: Path = ROOT) -> dict[str, str]:
-    """Return the environment by which a copy of the code at `root` knows its commit; empty where that is unknown."""
+    """Return the environment variables that give a copy of the code at `root` its commit; empty if it is unknown."""
     facts = code_facts(root)
     if "commit" not in facts:
         return {}
@@ -45,8 +45,8 @@ def commit_variables(root: Path = ROOT) -> dict[str, str]:
     return {COMMIT_VARIABLE: facts["commit"] + dirty, CODE_VARIABLE: facts["code"]}
 
 
-def _told(code: str) -> dict[str, str]:
-    """Return what the environment tells of the commit that the sources with the digest `code` are of."""
+def _commit_from_environment(code: str) -> dict[str, str]:
+    """Return commit and `dirty` from the environment, if it describes the sources with the digest `code`."""
     commit = os.environ.get(COMMIT_VARIABLE, "")
     if commit == "" or os.environ.get(CODE_VARIABLE, code) != code:
         return {}
@@ -54,7 +54,7 @@ def _told(code: str) -> dict[str, str]:
 
 
 def code_digest(root: Path = ROOT) -> str:
-    """Return 16 hex digits that change with the sources in `root` that a worker runs."""
+    """Return a digest of 16 hex digits of the sources in `root` that a worker runs."""
     total = hashlib.sha256()
     for folder in CODE:
         for path in sorted(file for file in (root / folder).rglob("*") if file.suffix in _SOURCES):
@@ -64,10 +64,10 @@ def code_digest(root: Path = ROOT) -> str:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """Return what git says of the checkout at `root`; None outside git or where git is missing."""
+    """Return the output of git for the checkout at `root`; None outside git or if git is not installed."""
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()

@@ -1,12 +1,11 @@
-"""Every private name of Ray that the project uses, each behind a function or class of ours. No other file may use one.
+"""All private names of Ray that the project uses. No other file may use one.
 
-A name is private if it starts with an underscore, lies in a module that Ray does not document, or is an attribute that
-Ray does not document. `ray` is bounded to one minor version for their sake. After an upgrade,
-`tests/trainables/test_ray_internals.py` says which of them is gone or behaves differently; docs/scaling.md, "If a
-private name of Ray goes away", says what replaces it and what is lost.
+A name is private if it starts with an underscore, or if Ray does not document its module or attribute. Therefore `ray`
+is bounded to one minor version. After an upgrade, `tests/trainables/test_ray_internals.py` shows which names are gone
+or behave differently. docs/scaling.md, "If a private name of Ray goes away", lists the replacements and their cost.
 
-The driver (`platform/run/ray`) uses the first two parts, workers use the third. What belongs to Ray Train's controller
-is imported inside functions: it costs about half a second, and the driver does not need it.
+The driver (`platform/run/ray`) uses the first two parts, workers use the third. Ray Train's controller is imported
+inside functions, because the import takes about half a second and the driver does not need it.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def start_cluster(folder: str, **settings: Any) -> None:
-    """Call `ray.init` so that a new cluster on this machine writes its sockets and logs below `folder`.
+    """Call `ray.init` for a new cluster on this machine that writes its sockets and logs below `folder`.
 
     Uses the argument `_temp_dir`. The variable RAY_TMPDIR does the same, but every process of the cluster inherits it.
     """
@@ -41,19 +40,19 @@ def start_cluster(folder: str, **settings: Any) -> None:
 
 
 def show_as_command(command: str) -> None:
-    """Let Ray's job table show `command` as what started this process; call it before `ray.init`.
+    """Show `command` in Ray's job table as the command line of this process. Call this before `ray.init`.
 
-    Replaces `ray._private.utils.get_entrypoint_name`. Ray has no option for it: every user of a cluster can read the
-    command line of every driver, with the passwords in it.
+    Replaces `ray._private.utils.get_entrypoint_name`. Ray has no option for this. Otherwise every user of a cluster can
+    read the command line of every driver, passwords included.
     """
     ray._private.utils.get_entrypoint_name = lambda: command
 
 
-def keep_from_trials(variables: Iterable[str]) -> None:
+def hide_from_trials(variables: Iterable[str]) -> None:
     """Keep Ray Tune from copying these environment variables of the driver into the runtime environment of each trial.
 
-    Takes them out of `ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE`. Ray has no option for it, and runtime
-    environments are shown to every user of a cluster.
+    Removes them from `ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE`. Ray has no option for this, and every user
+    of a cluster can read runtime environments.
     """
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(variables)
 
@@ -62,18 +61,18 @@ def keep_from_trials(variables: Iterable[str]) -> None:
 
 
 def kill_worker(trial: Any) -> None:
-    """End the process that runs `trial`, even a process that is stopped; Tune then reports the trial as failed.
+    """Kill the process that runs `trial`, even if it is suspended. Tune then reports the trial as failed.
 
-    Uses `Trial.temporary_state.ray_actor`. Tune's public API can only ask a trial to stop at its next result, and a
-    stalled trial has none.
+    Uses `Trial.temporary_state.ray_actor`. Tune's public API stops a trial only at its next result, and a stalled trial
+    has none.
     """
     ray.kill(trial.temporary_state.ray_actor)
 
 
 def error_text(trial: Any) -> str:
-    """Return what Tune wrote about the failure of `trial`: a traceback, or how its process or node died.
+    """Return Tune's text about the failure of `trial`: a traceback, or how its process or node died.
 
-    Uses `Trial.error_file`. `Trial.get_error` reads the copy in Tune's storage, which is made later.
+    Uses `Trial.error_file`. `Trial.get_error` reads the copy in Tune's storage, which is written later.
     """
     return Path(trial.error_file).read_text(encoding="utf-8")
 
@@ -81,8 +80,8 @@ def error_text(trial: Any) -> str:
 def stop_pending_trials(tune_controller: Any, count: int) -> None:
     """Stop the first `count` trials that wait for their placement group.
 
-    Uses `TuneController.get_live_trials` and `stop_trial`. A scheduler is handed the controller, but its methods are
-    not documented, and a scheduler's public answers (CONTINUE, PAUSE, STOP) exist only for trials that report.
+    Uses `TuneController.get_live_trials` and `stop_trial`. A scheduler gets the controller as an argument, but its
+    methods are not documented. The public decisions (CONTINUE, PAUSE, STOP) exist only for trials that report.
     """
     pending = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING]
     for trial in pending[:count]:
@@ -92,14 +91,14 @@ def stop_pending_trials(tune_controller: Any, count: int) -> None:
 # ---- Ray Train, in the process of a trial or of a shared stage run ----
 
 START_ERRORS: tuple[type[Exception], ...] = (WorkerGroupStartupTimeoutError, WorkerGroupStartupFailedError)
-"""What Ray Train raises where a worker or its node is gone before all workers have started.
+"""Ray Train's errors if a worker or its node is lost before all workers have started.
 
-`trainables.failure` tells them by the names of their classes, since it imports no engine.
+`trainables.failure` recognises them by their class names, since it does not import Ray.
 """
 
 
 def death_of(failure: BaseException) -> BaseException | None:
-    """Return Ray's error about the death of a worker process, if that is what `failure` is.
+    """Return Ray's error about the death of a worker process, if `failure` is one; else None.
 
     `failure` is a value of the public `WorkerGroupError.worker_failures`, whose classes are private.
     """
@@ -107,25 +106,25 @@ def death_of(failure: BaseException) -> BaseException | None:
 
 
 def raised_by(failure: BaseException) -> BaseException | None:
-    """Return the exception that a worker's own code raised, if `failure` stands for one.
+    """Return the exception that the code of a worker raised, if `failure` wraps one; else None.
 
-    Uses `UserExceptionWithTraceback._base_exc`. The public error holds its traceback as text only.
+    Uses `UserExceptionWithTraceback._base_exc`. The public error contains its traceback as text only.
     """
     return failure._base_exc if isinstance(failure, UserExceptionWithTraceback) else None
 
 
 class RunsInThisProcess:
-    """Mixed into a Ray Train trainer: its controller runs in this process, its workers in this placement group.
+    """Mixin of a Ray Train trainer: its controller runs in this process, its workers in this placement group.
 
-    Ray Train starts an actor for the controller, creates a placement group for each training, and keeps a detached
-    actor that removes the group later (ray issues 54305 and 65881). None of it can be turned off. Overrides
+    Ray Train starts an actor for the controller, creates a placement group for each training, and starts a detached
+    actor that removes the group later (ray issues 54305 and 65881). There is no option against this. Overrides
     `_create_default_callbacks` and `_initialize_and_run_controller`.
     """
 
     train_run_context: Any
     """Ray Train's description of this training."""
     report_callback: "UserCallback"
-    """Hears each report, in this process; not part of RunConfig, which is sent to the workers with all it holds."""
+    """Receives each report in this process. It is not part of RunConfig, which is sent to the workers."""
 
     def _create_default_callbacks(self) -> list[Any]:
         from ray.train.v2._internal.callbacks import DatasetsCallback
@@ -153,14 +152,14 @@ class RunsInThisProcess:
 
 
 class _PlacementGroup(DefaultPlacementGroupHandle):
-    """The placement group of this process. Whoever created it removes it."""
+    """The placement group of this process. The process that created it removes it."""
 
     def shutdown(self) -> None:
-        """Leave the group as it is."""
+        """Keep the placement group."""
 
 
 class _WorkerGroup(WorkerGroup):
-    """Starts its workers in the placement group of this process, in which Ray Train would create one."""
+    """Starts its workers in the placement group of this process instead of a new one."""
 
     def _create_placement_group(self, *_: Any) -> _PlacementGroup:
         group = ray.util.get_current_placement_group()
@@ -169,9 +168,9 @@ class _WorkerGroup(WorkerGroup):
 
 
 def _fixed_scaling(config: Any) -> Any:
-    """Return Ray Train's policy for a fixed number of workers, which asks no autoscaler for resources.
+    """Return Ray Train's policy for a fixed number of workers, without its requests to the autoscaler.
 
-    They are granted already; Ray Train would request them a second time and start an actor that does so.
+    The resources are already granted. Ray Train would start an actor that requests them a second time.
     """
     from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
 

@@ -79,11 +79,11 @@ class Telemetry:
     @contextmanager
     def spending(self, part: Spending) -> Iterator[None]:
         """Count the time inside the context as spent on `part`."""
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             yield
         finally:
-            self._spent[part] += time.monotonic() - began
+            self._spent[part] += time.monotonic() - started
 
     def split(self) -> dict[str, float]:
         """Return the seconds since the work began, split into parts. The remaining time is `compute`."""
@@ -92,8 +92,8 @@ class Telemetry:
 
     def take(self) -> list[dict[str, Any]]:
         """Return the samples since the last call: {time, metrics}, with MLflow's names for system metrics."""
-        taken, self._samples = self._samples, []
-        return taken
+        samples, self._samples = self._samples, []
+        return samples
 
     def __enter__(self) -> "Telemetry":
         if self._store is not None:
@@ -188,7 +188,7 @@ def read_pulses(store: Store, study: str) -> dict[str, dict[str, Any]]:
     return {name: pulse for name, pulse in pulses.items() if pulse is not None}
 
 
-def forget_pulses(store: Store, study: str) -> None:
+def delete_pulses(store: Store, study: str) -> None:
     """Delete the pulses that killed workers left. Only the holder of the study's lease calls it, before any work."""
     for key in list(store.list(layout.pulses(study))):
         store.delete(key)

@@ -33,7 +33,7 @@ from storage.runs import RunStore
 from storage.studies import save_call, save_study
 from storage.uri import FIRST_LOOK, check_store, open_store
 from trainables.graph import StageRun
-from trainables.telemetry import forget_pulses
+from trainables.telemetry import delete_pulses
 
 if TYPE_CHECKING:
     from platform.run.dispatch import Dispatcher
@@ -170,7 +170,7 @@ class _Run:
         """Run all trials in this process; return the number of shared stage runs that were executed first."""
         from platform.run.inline import InlineWork, run_inline
 
-        forget_pulses(self.store, self.study.id)
+        delete_pulses(self.store, self.study.id)
         scratch = Path(self.worker_settings["scratch"])
         work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._tell)
         return run_inline(work, records.curves())
@@ -185,7 +185,7 @@ class _Run:
         with cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.worker_settings, layout.study(self.study.id))
             grant = trials.grant(self.study, self.options.max_concurrent)
-            forget_pulses(self.store, self.study.id)
+            delete_pulses(self.store, self.study.id)
             watch = Watch(self.store, self.study.id, self.options.stage_deadline)
             work = trials.Work(self.study, self.worker_settings, dispatcher.claims, grant, self.interrupt, watch)
             executed = run_shared(work, self.study.shared_runs(), self._tell)

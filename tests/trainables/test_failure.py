@@ -59,4 +59,4 @@ def test_a_disk_that_is_full_for_results_fails_the_run_and_stores_nothing(tmp_pa
     command = program("disk_full_for_results", tmp_path)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["DISK_FULL", "None", "[]"], done.stderr
-    assert "the checkpoint of epoch 1 was not kept, the training goes on" in done.stderr
+    assert "the checkpoint of epoch 1 could not be stored; training continues" in done.stderr

@@ -69,7 +69,7 @@ def test_a_store_that_is_away_costs_the_checkpoint_only(background: bool, tmp_pa
     save(where, 1)
     kept.drain()
     assert where.telemetry.warnings == [
-        "the checkpoint of epoch 1 was not kept, the training goes on: the store is away"
+        "the checkpoint of epoch 1 could not be stored; training continues: the store is away"
     ]
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from trainables.config.decoders import MotionConfig
-from trainables.networks.masks import at_inference, causal, draw_masks, maskable
+from trainables.networks.masks import causal_mask, draw_masks, inference_mask, maskable
 
 CPU = torch.device("cpu")
 FRAMES = 7
@@ -43,7 +43,7 @@ def test_released_code_inverts_the_ratio(ratio: float, hidden: float) -> None:
 
 def test_released_code_spares_two_rows_and_a_column_but_not_the_diagonal() -> None:
     mask = drawn(MotionConfig(mask_ratio=0.5, mask_diagonal=True))
-    full = causal(FRAMES, CPU)[0]
+    full = causal_mask(FRAMES, CPU)[0]
     assert (mask[:, :2] == full[:2]).all()
     assert mask[:, :, 0].all()
     assert not mask[:, 3, 3].all()
@@ -60,7 +60,7 @@ def test_masks_differ_between_samples_and_draws_but_not_between_equal_streams() 
 
 
 def test_inference_hides_nothing_unless_told_to() -> None:
-    assert torch.equal(at_inference(MotionConfig(), frames=FRAMES, device=CPU), causal(FRAMES, CPU))
+    assert torch.equal(inference_mask(MotionConfig(), frames=FRAMES, device=CPU), causal_mask(FRAMES, CPU))
     config = MotionConfig(inference_mask="first_frame_only")
-    mask = at_inference(config, frames=4, device=CPU)[0].int().tolist()
+    mask = inference_mask(config, frames=4, device=CPU)[0].int().tolist()
     assert mask == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]

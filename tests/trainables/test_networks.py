@@ -6,8 +6,9 @@ from torch import nn
 
 from trainables.config.decoders import MotionConfig, SemanticConfig
 from trainables.config.trial import TrialConfig, resolve
+from trainables.networks import masks
 from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
-from trainables.networks.masks import at_inference, draw_masks
+from trainables.networks.masks import draw_masks
 from trainables.networks.motion import FmriEncoder, MotionGenerator, PerFrameMlps
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
@@ -204,7 +205,7 @@ def test_roll_out_equals_a_naive_one(inference_mask: str) -> None:
     video = model.roll_out(first, fmri)
     naive = first[:, None]
     for length in range(1, 5):
-        mask = at_inference(model.config, frames=length, device=first.device)
+        mask = masks.inference_mask(model.config, frames=length, device=first.device)
         step = torch.cat([model(naive[i : i + 1], fmri[i : i + 1], mask) for i in range(3)])
         naive = torch.cat((naive, step[:, -1:]), dim=1)
     assert video.shape == (3, 5, 2, 8, 8)

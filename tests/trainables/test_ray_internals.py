@@ -105,7 +105,7 @@ def test_tune_copies_no_credentials_into_trials(monkeypatch: pytest.MonkeyPatch)
 
     from platform.run.ray.cluster import CREDENTIALS
     from tests.ray_private import trial_variables
-    from trainables.ray_internals import keep_from_trials
+    from trainables.ray_internals import hide_from_trials
 
     fresh: set[str] = runpy.run_path(class_cache.__file__)["ENV_VARS_TO_PROPAGATE"]
     monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", set(fresh))
@@ -113,7 +113,7 @@ def test_tune_copies_no_credentials_into_trials(monkeypatch: pytest.MonkeyPatch)
     assert suspects <= set(CREDENTIALS), "Tune copies more credentials than we know of"
     for name in CREDENTIALS:
         monkeypatch.setenv(name, "planted")
-    keep_from_trials(CREDENTIALS)
+    hide_from_trials(CREDENTIALS)
     assert "planted" not in trial_variables(type("Trainable", (), {})).values()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from storage.errors import UnavailableError
 from storage.memory import MemoryStore
-from trainables.telemetry import Telemetry, forget_pulses, read_pulse, read_pulses, usage
+from trainables.telemetry import Telemetry, delete_pulses, read_pulse, read_pulses, usage
 
 
 def wait_for_pulse(store: MemoryStore, beat: int) -> dict[str, object]:
@@ -90,7 +90,7 @@ def test_what_killed_workers_left_is_forgotten() -> None:
     store = MemoryStore()
     store.put("studies/study/pulses/t0000.json", b"{}")
     store.put("studies/other/pulses/t0000.json", b"{}")
-    forget_pulses(store, "study")
+    delete_pulses(store, "study")
     assert list(store.list("studies/")) == ["studies/other/pulses/t0000.json"]
 
 

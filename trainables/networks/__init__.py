@@ -1,1 +1,1 @@
-"""The decoders as plain `torch.nn` modules: no Ray, no config files, no training."""
+"""The networks of decoders and generator, as plain `torch.nn` modules. Independent of Ray and of training."""

@@ -1,4 +1,4 @@
-"""Attention, the adaptive layer norm, and the fixed position codes that the motion network is made of."""
+"""Parts of the motion network: attention, adaptive layer norm, and fixed position codes."""
 
 import math
 
@@ -10,7 +10,7 @@ from trainables.networks.dropout import Dropout
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose inner width need not be that of the tokens (paper: tokens 16384, inner 1024)."""
+    """Multi-head attention. The inner width may differ from the token width (paper: tokens 16384, inner 1024)."""
 
     def __init__(self, width: int, *, inner: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, width)
 
     def forward(self, tokens: Tensor, source: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Let `tokens` [B, Q, W] attend to `source` [B, K, W], where the boolean `mask` [B or 1, Q, K] is true."""
+        """Let `tokens` [B, Q, W] attend to `source` [B, K, W] where `mask` (bool [B or 1, Q, K]) is true: [B, Q, W]."""
         query, key, value = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, tokens), (self.key, source), (self.value, source))
@@ -37,7 +37,7 @@ class Attention(nn.Module):
         return mixed
 
     def _attend(self, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-        """Return weights [B, heads, Q, K] as torch's attention has them, with dropout that can be drawn in shares."""
+        """Return attention weights [B, heads, Q, K], as torch's. Dropout can be drawn for a part of a batch."""
         scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
@@ -46,7 +46,7 @@ class Attention(nn.Module):
 
 
 class AdaptiveNorm(nn.Module):
-    """Layer norm whose scale and shift are read from the fMRI (eq. 12); it starts as a plain layer norm."""
+    """Layer norm whose scale and shift depend on the fMRI (eq. 12). It is initialised as a plain layer norm."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class AdaptiveNorm(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, tokens: Tensor, fmri: Tensor) -> Tensor:
-        """Norm `tokens` [B, P, F, W] by what the `fmri` tokens [B, K, W] say on average."""
+        """Return normalised `tokens` [B, P, F, W]. The mean of the `fmri` tokens [B, K, W] gives scale and shift."""
         shift, scale = self.modulation(F.silu(fmri.mean(1)))[:, None, None].chunk(2, dim=-1)
         adapted: Tensor = self.norm(tokens) * (1 + scale) + shift
         return adapted
@@ -70,7 +70,7 @@ def sinusoids(positions: int, width: int) -> Tensor:
 
 
 def patch_codes(side: int, width: int) -> Tensor:
-    """Return codes [side * side, width] of the patches of a frame: one half tells the row, the other the column."""
+    """Return codes [side * side, width] of the patches of a frame: one half encodes the row, the other the column."""
     rows = sinusoids(side, width - width // 2).repeat_interleave(side, dim=0)
     columns = sinusoids(side, width // 2).repeat(side, 1)
     return torch.cat((rows, columns), dim=1)

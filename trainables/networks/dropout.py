@@ -1,4 +1,4 @@
-"""Dropout that several processes, each with its share of a batch, draw as one process with all of it would."""
+"""Dropout that gives the same result whether one process computes a batch or several compute parts of it."""
 
 import torch
 import torch.nn.functional as F
@@ -6,43 +6,47 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout`, until `share` says that its input is a share of a batch: it then draws for the whole batch.
+    """`nn.Dropout` that can draw for a whole batch while its input is a part of the batch, given by `share`.
 
-    All processes follow the same random stream, so they draw the same and each keeps what concerns its rows.
+    All processes use the same random stream. So all draw the same, and each keeps the values of its own rows.
     """
 
     share: tuple[int, int, int] | None = None
-    """The rows [first, end) that this process has of how many in the batch, or None: it has them all."""
+    """(first, end, rows): the input is the rows [first, end) of a batch of `rows`. None: it is the whole batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with entries set to zero; its first axis is the batch's, or the batch's times something."""
+        """Return `x` with entries set to zero. The length of its first axis is a multiple of the number of rows."""
         if self.share is None or not self.training or self.p == 0:
             kept: Tensor = super().forward(x)
             return kept
         return x * self.drawn(x)
 
     def drawn(self, like: Tensor) -> Tensor:
-        """Return what to multiply `like` by: zeros and 1 / (1 - p)."""
+        """Return the factors for `like`, of its shape: zeros and 1 / (1 - p)."""
         assert self.share is not None
         first, end, rows = self.share
-        each = len(like) // max(end - first, 1)
-        shape = (rows * each, *like.shape[1:])
-        # Random numbers are drawn in the order in which a tensor lies in memory.
+        multiple = len(like) // max(end - first, 1)
+        shape = (rows * multiple, *like.shape[1:])
+        # Random numbers are drawn in the memory order of a tensor.
         axes = sorted(range(like.dim()), key=like.stride, reverse=True)
         ones = torch.ones([shape[axis] for axis in axes], dtype=like.dtype, device=like.device)
         whole = ones.permute([axes.index(axis) for axis in range(like.dim())])
-        return F.dropout(whole, self.p)[first * each : end * each].clone()  # it is kept for the way back, `whole` not
+        return F.dropout(whole, self.p)[
+            first * multiple : end * multiple
+        ].clone()  # a copy, so that the backward pass does not keep `whole` in memory
 
 
 def own_dropouts(model: nn.Module) -> list[Dropout]:
-    """Return the dropouts of `model`, which can all draw for a share of a batch.
+    """Return the dropouts of `model`.
 
     Raises:
-        TypeError: There is one whose draws would depend on how a batch is shared out.
+        TypeError: One of them is not a `Dropout` of this module, so its draws would depend on the parts of a batch.
     """
-    found = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
-    own = [module for module in found if isinstance(module, Dropout)]
-    foreign = {type(module).__name__ for module in found if not isinstance(module, Dropout)}
+    dropouts = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
+    own = [module for module in dropouts if isinstance(module, Dropout)]
+    foreign = {type(module).__name__ for module in dropouts if not isinstance(module, Dropout)}
     if foreign:
-        raise TypeError(f"shares of a batch need trainables.networks.dropout.Dropout, but the network has {foreign}")
+        raise TypeError(
+            f"the network has {', '.join(sorted(foreign))}; use trainables.networks.dropout.Dropout instead"
+        )
     return own

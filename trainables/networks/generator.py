@@ -1,4 +1,4 @@
-"""From decoded latents and a text condition to latent video: the inflated diffusion model (mind-animator.md A.4)."""
+"""The generator, an inflated diffusion model: latents and text conditions to latent video (mind-animator.md A.4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from trainables.networks.inflation import inflate
 
 @dataclass(frozen=True)
 class Prompts:
-    """The two conditions that are the same for all clips."""
+    """The conditions that are the same for all clips."""
 
     empty: Tensor
-    """[T,C], for the inversion; as long as the text encoder allows, as in the released code."""
+    """[T,C], for the inversion. T is the maximum of the text encoder, as in the released code."""
     negative: Tensor
-    """[L,C], as long as the clips' own conditions."""
+    """[L,C], as long as the conditions of the clips."""
 
 
 class VideoGenerator:
-    """Draws latent videos with an image diffusion model, a batch of clips at a time.
+    """Generates latent videos with an image diffusion model, a batch of clips at a time.
 
-    The state of the diffusion is float32 whatever the network's dtype. The conditional and the unconditional half of
-    guidance are two passes of clips x frames rows each, which bounds memory; a half without weight is not computed.
+    The state of the diffusion is float32, whatever the network's dtype. Guidance takes two passes of clips x frames
+    rows, conditional and unconditional, which bounds memory. A pass with weight zero is not computed.
     """
 
     def __init__(self, unet: Any, schedule: Any, config: GeneratorConfig, *, prompts: Prompts, frames: int) -> None:
-        """Inflate `unet` and take it into use.
+        """Inflate `unet`.
 
         Args:
-            unet: A diffusers `UNet2DConditionModel`; its attention processors and memory format are changed.
+            unet: A diffusers `UNet2DConditionModel`. Its attention processors and memory format are changed.
             schedule: Its `DDIMScheduler`.
             config: The procedure.
             prompts: Conditions of the empty and the negative prompt.
-            frames: Of every clip.
+            frames: Frames per clip.
         """
         self.config, self.schedule = config, schedule
         weight = next(unet.parameters())
@@ -52,7 +52,7 @@ class VideoGenerator:
 
     @property
     def times(self) -> list[int]:
-        """The times of the denoising steps, falling: all, or with `img2img` those up to `noise_timestep`."""
+        """The times of the denoising steps in descending order: all, or with `img2img` those up to `noise_timestep`."""
         times: list[int] = self.schedule.timesteps.tolist()
         if self.config.procedure == "inversion":
             return times
@@ -62,14 +62,14 @@ class VideoGenerator:
     def __call__(self, latents: Tensor, conditions: Tensor, *, seeds: Sequence[int]) -> Tensor:
         """Return denoised latents [n,F,c,h,w] of `latents` [n,F,c,h,w] under `conditions` [n,L,C].
 
-        All noise of a clip comes from its own one of `seeds`, drawn on the CPU: it is the same on every device and in
-        every batch. With `img2img` noise is added for the first step's time, so that state and step agree; where no
-        step lies at or below `noise_timestep`, latents return as they are.
+        The noise of a clip is drawn on the CPU from its entry of `seeds`, so it is the same on every device and in
+        every batch. With `img2img`, noise is added for the time of the first step, so that state and step agree. If no
+        step is at or below `noise_timestep`, the latents are returned unchanged.
         """
         frames = latents.shape[1]
         noise = _Noise(seeds, latents.shape[1:], shared=self.config.noise == "shared")
         state = latents.flatten(0, 1).to(self.device, torch.float32)
-        told = conditions.to(self.device, self.dtype).repeat_interleave(frames, dim=0)
+        context = conditions.to(self.device, self.dtype).repeat_interleave(frames, dim=0)
         start = max(self.times, default=0)
         if self.config.procedure == "inversion":
             state, start = self._inverted(state), self.config.noise_timestep
@@ -77,37 +77,37 @@ class VideoGenerator:
             state = self.schedule.add_noise(state, noise.draw().to(state), torch.tensor(start, device=self.device))
         for time in self.times:
             variance = noise.draw().to(state) if self.config.eta > 0 else None
-            predicted = self._guided(state, time, told)
+            predicted = self._guided(state, time, context)
             step = self.schedule.step(predicted, time, state, eta=self.config.eta, variance_noise=variance)
             state = torch.as_tensor(step.prev_sample)
         return state.reshape(latents.shape)
 
     def _inverted(self, state: Tensor) -> Tensor:
-        """Return the noise from which DDIM under the empty prompt would draw `state`."""
+        """Return the noise from which DDIM with the empty prompt would generate `state`."""
         empty = self._for_all(self.prompts.empty, state)
         for time in self.inverse.timesteps.tolist():
             state = self.inverse.step(self._predicted(state, time, empty), time, state).prev_sample
         return state
 
-    def _guided(self, state: Tensor, time: int, told: Tensor) -> Tensor:
-        """Return the noise that the network sees in `state` at `time`, by classifier-free guidance."""
+    def _guided(self, state: Tensor, time: int, context: Tensor) -> Tensor:
+        """Return the predicted noise in `state` at `time`, with classifier-free guidance."""
         scale = self.config.guidance
         if scale == 1:
-            return self._predicted(state, time, told)
-        untold = self._predicted(state, time, self._for_all(self.prompts.negative, state))
-        return untold if scale == 0 else torch.lerp(untold, self._predicted(state, time, told), scale)
+            return self._predicted(state, time, context)
+        unconditional = self._predicted(state, time, self._for_all(self.prompts.negative, state))
+        return unconditional if scale == 0 else torch.lerp(unconditional, self._predicted(state, time, context), scale)
 
     def _for_all(self, prompt: Tensor, state: Tensor) -> Tensor:
         return prompt.to(self.device, self.dtype).expand(len(state), -1, -1)
 
     def _predicted(self, state: Tensor, time: int, context: Tensor) -> Tensor:
         rows = state.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        seen = self.unet(rows, torch.tensor(time, device=self.device), encoder_hidden_states=context).sample
-        return torch.as_tensor(seen).float()
+        noise = self.unet(rows, torch.tensor(time, device=self.device), encoder_hidden_states=context).sample
+        return torch.as_tensor(noise).float()
 
 
 class _Noise:
-    """Standard normal noise for the frames of some clips, each clip's from a generator of its own."""
+    """Standard normal noise for the frames of several clips, with one random generator per clip."""
 
     def __init__(self, seeds: Sequence[int], video: Sequence[int], *, shared: bool) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -116,6 +116,6 @@ class _Noise:
 
     def draw(self) -> Tensor:
         """Return the next noise, [clips * F, c, h, w]."""
-        drawn = 1 if self._shared else self._frames
-        clips = [torch.randn(drawn, *self._latent, generator=g) for g in self._generators]
+        frames = 1 if self._shared else self._frames
+        clips = [torch.randn(frames, *self._latent, generator=g) for g in self._generators]
         return torch.stack(clips).expand(-1, self._frames, *self._latent).flatten(0, 1)

@@ -1,7 +1,7 @@
-"""An image diffusion model that draws video: every frame also attends to the first and to the previous one (eq. 10).
+"""Inflation of an image diffusion model to video: frames attend to the first and to the previous frame (eq. 10).
 
-Nothing is copied, trained or added: a plain diffusers UNet is given other attention processors, and the frames of a
-clip pass through it as rows of one batch.
+A plain diffusers UNet gets other attention processors, and the frames of a clip are rows of one batch. No weight is
+copied, added or trained.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class FirstAndPreviousFrame:
-    """Self-attention whose keys and values are those of the clip's first frame and of the frame before (eq. 10)."""
+    """Self-attention with the keys and values of the clip's first frame and of the previous frame (eq. 10)."""
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
@@ -25,10 +25,10 @@ class FirstAndPreviousFrame:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        """Return what each frame gathers; `hidden_states` is [clips * frames, tokens, channels], frames innermost."""
+        """Return the attention output of `hidden_states`, both [clips * frames, tokens, channels], frames innermost."""
         rows, tokens, _ = hidden_states.shape
         if rows % self.frames != 0:
-            raise ValueError(f"rows must be clips x {self.frames} frames, but got {rows}")
+            raise ValueError(f"there are {rows} rows; they must be a multiple of {self.frames} frames")
         query = self._heads(attn, attn.to_q(hidden_states))
         key = self._heads(attn, self._first_and_previous(attn.to_k(hidden_states)))
         value = self._heads(attn, self._first_and_previous(attn.to_v(hidden_states)))
@@ -38,7 +38,7 @@ class FirstAndPreviousFrame:
         return mixed
 
     def _first_and_previous(self, projected: Tensor) -> Tensor:
-        """[clips * frames, tokens, channels] to [clips * frames, 2 * tokens, channels]."""
+        """Turn [clips * frames, tokens, channels] into [clips * frames, 2 * tokens, channels]."""
         clips = projected.view(-1, self.frames, *projected.shape[1:])
         first = clips[:, :1].expand_as(clips)
         previous = torch.cat([clips[:, :1], clips[:, :-1]], dim=1)
@@ -51,11 +51,10 @@ class FirstAndPreviousFrame:
 
 
 def inflate(unet: UNet2DConditionModel, *, frames: int) -> UNet2DConditionModel:
-    """Let `unet` see clips of `frames` frames, as rows [clips * frames, channels, h, w]; its weights stay as they are.
+    """Change `unet` so that its input rows [clips * frames, channels, h, w] are clips of `frames` frames. Return it.
 
-    Text cross-attention stays per frame. Undone by `unet.set_attn_processor(AttnProcessor2_0())`.
+    Weights and text cross-attention stay the same. `unet.set_attn_processor(AttnProcessor2_0())` undoes it.
     """
-    own, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()
-    names = unet.attn_processors
-    unet.set_attn_processor({n: own if ".attn1." in n else plain for n in names})
+    inflated, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()
+    unet.set_attn_processor({name: inflated if ".attn1." in name else plain for name in unet.attn_processors})
     return unet

@@ -1,7 +1,8 @@
 """The Consistency Motion Generator (mind-animator.md A.3, A.5), and the per-frame MLPs that replace it in Table 6.
 
-One network serves all patch sizes. A latent frame [c, h, w] is cut into P = (h / p) (w / p) patches of c p p values
-each; with p = h a frame is one token. Patches of just the token width enter as they are, as in the paper's flat model.
+One network handles all patch sizes. A latent frame [c, h, w] is cut into P = (h / p) (w / p) patches of c p p values
+each; with p = h a frame is one token. If a patch has exactly the token width, it is not projected, as in the paper's
+flat model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from trainables.config.decoders import MotionConfig
 from trainables.kinds import of_kind
 from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
 from trainables.networks.dropout import Dropout
-from trainables.networks.masks import at_inference
+from trainables.networks.masks import inference_mask
 from trainables.networks.semantic import Residual, mlp_block
 from trainables.networks.structure import StructureDecoder
 
@@ -22,8 +23,8 @@ from trainables.networks.structure import StructureDecoder
 class FmriEncoder(nn.Module):
     """Emb(x) of eq. 7: fMRI to K tokens.
 
-    With one token this is the paper's encoder. Several share its layers; each weighs the hidden units by a learned gate
-    of its own first, so that keys differ and attention has something to choose from at a cost of K x hidden parameters.
+    With one token this is the paper's encoder. Several tokens share its layers. Each multiplies the hidden units by its
+    own learned gate, so that the keys of attention differ. This adds K x hidden parameters.
     """
 
     def __init__(self, config: MotionConfig, voxels: int) -> None:
@@ -45,7 +46,7 @@ class FmriEncoder(nn.Module):
 
 
 class Sublayer(nn.Module):
-    """The paper's post-norm: x + LN(Dropout(update)), the norm adaptive (eq. 12) where the fMRI is to enter by it."""
+    """The paper's post-norm: x + LN(Dropout(update)). With `adaptive`, the norm depends on the fMRI (eq. 12)."""
 
     def __init__(self, config: MotionConfig, *, adaptive: bool = False) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class Sublayer(nn.Module):
         self.norm = None if adaptive else nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor, update: Tensor, fmri: Tensor) -> Tensor:
-        """Add `update` to `x`, both [B, P, F, W], under `fmri` [B, K, W]."""
+        """Return `x` plus the normalised `update`, all [B, P, F, W], given `fmri` [B, K, W]."""
         dropped = self.dropout(update)
         if self.norm is not None:
             normed: Tensor = self.norm(dropped)
@@ -65,12 +66,14 @@ class Sublayer(nn.Module):
 
 
 class CmgBlock(nn.Module):
-    """Temporal module, spatial module, feed-forward (eq. 7, 8, 11, 12).
+    """Temporal module, spatial module and feed-forward layer (eq. 7, 8, 11, 12).
 
-    Temporal: self-attention over the frames of each patch position. `temporal_fusion` "cross" adds an attention from
-    frames to fMRI behind it (eq. 11), "adaln" makes its norm adaptive (eq. 12). Spatial: "cross" lets every token
-    attend to the fMRI (eq. 7), "self" to the patches of its frame (no fMRI guidance), "adaln" the same with an adaptive
-    norm. The figure with the paper's own variants cannot be recovered (mind-animator.md A.5).
+    Temporal module: self-attention over the frames of each patch position. With `temporal_fusion` "cross", cross-
+    attention to the fMRI follows (eq. 11); with "adaln" its norm is adaptive (eq. 12).
+
+    Spatial module: with `spatial_fusion` "cross" every token attends to the fMRI (eq. 7), with "self" to the patches of
+    its frame (no fMRI), with "adaln" to these with an adaptive norm. The paper's figure of its variants is not
+    available (mind-animator.md A.5).
     """
 
     def __init__(self, config: MotionConfig) -> None:
@@ -88,7 +91,7 @@ class CmgBlock(nn.Module):
         self.ffn_add = Sublayer(config)
 
     def forward(self, z: Tensor, fmri: Tensor, mask: Tensor) -> Tensor:
-        """Transform tokens `z` [B, P, F, W] under `fmri` [B, K, W] and `mask` [B or 1, F, F]."""
+        """Transform tokens `z` [B, P, F, W], given `fmri` [B, K, W] and `mask` [B or 1, F, F]."""
         z = self.temporal_add(z, self._over_frames(z, mask), fmri)
         if self.temporal_cross is not None and self.temporal_cross_add is not None:
             z = self.temporal_cross_add(z, _to_fmri(self.temporal_cross, z, fmri), fmri)
@@ -121,10 +124,10 @@ def _to_fmri(attention: Attention, z: Tensor, fmri: Tensor) -> Tensor:
 
 
 class MotionGenerator(nn.Module):
-    """The CMG: from frames 1..t and the fMRI to frames 2..t+1."""
+    """The Consistency Motion Generator (CMG): from frames 1..t and the fMRI to frames 2..t+1."""
 
     def __init__(self, config: MotionConfig, *, voxels: int, video: Sequence[int]) -> None:
-        """Build it for latent videos of shape `video`, [F, c, h, w] with h = w."""
+        """Create an untrained network for latent videos of shape `video`, [F, c, h, w] with h = w."""
         super().__init__()
         self.config = config
         self.frames, *self.latent = video
@@ -148,7 +151,7 @@ class MotionGenerator(nn.Module):
         return self._next(frames, self.encoder(fmri), mask)
 
     def roll_out(self, first: Tensor, fmri: Tensor) -> Tensor:
-        """Continue `first` [B, c, h, w] greedily to a video [B, F, c, h, w] that begins with it."""
+        """Return the video [B, F, c, h, w] that starts with `first` [B, c, h, w] and is continued greedily."""
         tokens = self.encoder(fmri)
         video = [first]
         while len(video) < self.frames:
@@ -162,7 +165,7 @@ class MotionGenerator(nn.Module):
 
     def _next(self, frames: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
         if mask is None:
-            mask = at_inference(self.config, frames=frames.shape[1], device=frames.device)
+            mask = inference_mask(self.config, frames=frames.shape[1], device=frames.device)
         codes: Tensor = self.get_buffer("codes")[..., : frames.shape[1], :]
         z = self.dropout(self.embed(self._cut(frames)) + codes)
         for block in self.blocks:
@@ -177,7 +180,7 @@ class MotionGenerator(nn.Module):
         return cells.permute(0, 3, 5, 1, 2, 4, 6).reshape(batch, grid * grid, length, -1)
 
     def _join(self, patches: Tensor) -> Tensor:
-        """Undo `_cut`."""
+        """Turn patches [B, P, T, values] into frames [B, T, c, h, w]."""
         batch, _, length, _ = patches.shape
         grid, patch = self.grid, self.config.patch_size
         cells = patches.reshape(batch, grid, grid, length, -1, patch, patch)
@@ -187,11 +190,11 @@ class MotionGenerator(nn.Module):
 class PerFrameMlps(nn.Module):
     """Table 6's "w/o motion": independent MLPs, one for each frame, from fMRI to latent.
 
-    The paper leaves their architecture open; each is a structure decoder (mind-animator.md X06).
+    The paper does not describe their architecture; here each is a structure decoder (mind-animator.md X06).
     """
 
     def __init__(self, config: MotionConfig, *, voxels: int, video: Sequence[int]) -> None:
-        """Build it for latent videos of shape `video`, [F, c, h, w]."""
+        """Create untrained MLPs for latent videos of shape `video`, [F, c, h, w]."""
         super().__init__()
         frames, *latent = video
         self.frames = nn.ModuleList(
@@ -204,19 +207,19 @@ class PerFrameMlps(nn.Module):
         return torch.stack([decode(fmri) for decode in self.frames], dim=1)
 
     def roll_out(self, first: Tensor, fmri: Tensor) -> Tensor:
-        """Return a video [B, F, c, h, w] that begins with `first` [B, c, h, w]; its other frames do not look at it."""
+        """Return a video [B, F, c, h, w] that starts with `first` [B, c, h, w]. Other frames do not depend on it."""
         video: Tensor = self(fmri)
         return torch.cat((first[:, None], video[:, 1:]), dim=1)
 
     @property
     def fmri_layers(self) -> tuple[nn.Linear, ...]:
-        """The first linear layer of the second frame's MLP; the first frame is the structure decoder's."""
+        """The first linear layer of the second frame's MLP. The structure decoder provides the first frame."""
         return tuple(layer for layer in self.frames[1].modules() if isinstance(layer, nn.Linear))[:1]
 
 
 MotionDecoder: TypeAlias = MotionGenerator | PerFrameMlps
 MOTION_DECODERS: Mapping[str, type[MotionDecoder]] = {"cmg": MotionGenerator, "per_frame_mlp": PerFrameMlps}
-"""By `motion.kind`."""
+"""`motion.kind` to the class of the network."""
 
 
 def motion_decoder(config: MotionConfig, *, voxels: int, video: Sequence[int]) -> MotionDecoder:

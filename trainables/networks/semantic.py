@@ -11,7 +11,7 @@ from trainables.networks.dropout import Dropout
 
 
 class Residual(nn.Module):
-    """Adds what a module makes of its input to that input."""
+    """Residual connection around `layers`."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -24,18 +24,18 @@ class Residual(nn.Module):
 
 
 def mlp_block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Return Linear, LayerNorm, GELU, Dropout: what the paper's encoders are made of."""
+    """Return the block of the paper's encoders: Linear, LayerNorm, GELU, Dropout."""
     return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), Dropout(dropout))
 
 
 class SemanticDecoder(nn.Module):
     """A residual MLP from voxels to the CLIP embedding f, and an MLP from f to the text condition.
 
-    Where the hidden width is CLIP's own, as in the paper (512), the trunk ends in f; else a linear layer leads there.
+    If the hidden width is that of CLIP, as in the paper (512), the trunk ends in f. Otherwise a linear layer follows.
     """
 
     def __init__(self, config: SemanticConfig, *, voxels: int, clip_dim: int, condition: tuple[int, int]) -> None:
-        """Build it for `condition` = (tokens, width), begin token not counted."""
+        """Create an untrained network. `condition` is (tokens, width), without the begin token."""
         super().__init__()
         self.condition = condition
         self.trunk = nn.Linear(voxels, clip_dim) if config.linear_trunk else _trunk(config, voxels, clip_dim)
@@ -43,7 +43,7 @@ class SemanticDecoder(nn.Module):
         layers = ((nn.LayerNorm(a), nn.GELU(), nn.Linear(a, b)) for a, b in itertools.pairwise(widths))
         self.head = nn.Sequential(*itertools.chain.from_iterable(layers))
         self.logit_scale = nn.Parameter(torch.full((), math.log(1 / 0.07)))
-        """Logarithm of the inverse temperature; one for both contrastive pairs."""
+        """Logarithm of the inverse temperature, the same for both contrastive pairs."""
 
     def forward(self, fmri: Tensor) -> tuple[Tensor, Tensor]:
         """Turn fMRI [B, V] into the embedding [B, D] and the condition [B, L-1, C]."""

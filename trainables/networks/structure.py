@@ -10,12 +10,12 @@ from trainables.networks.semantic import Residual
 
 
 class StructureDecoder(nn.Module):
-    """Linear residual layers, then LayerNorm, ReLU and a linear layer to the latent; also one MLP of Table 6."""
+    """Linear residual layers, then LayerNorm, ReLU and a linear layer to the latent. Also used as an MLP of Table 6."""
 
     def __init__(
         self, voxels: int, latent: Sequence[int], *, hidden: int, residual_layers: int, dropout: float
     ) -> None:
-        """Build it for a latent of shape `latent`, [c, h, w]."""
+        """Create an untrained network for a latent of shape `latent`, [c, h, w]."""
         super().__init__()
         self.latent = tuple(latent)
         residuals = (Residual(nn.Linear(hidden, hidden), Dropout(dropout)) for _ in range(residual_layers))

@@ -15,7 +15,7 @@ from platform.errors import StudyError
 from platform.run.owned_folders import make_folder
 from platform.run.ray.code_upload import runtime_environment
 from platform.tracking_uri import without_secrets
-from trainables.ray_internals import keep_from_trials, show_as_command, start_cluster
+from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -80,5 +80,5 @@ def _connect(address: str | None, folder: str | None) -> None:
 
 def _hide_secrets() -> None:
     """Keep credentials out of Ray's logs and job table, which every user of a cluster can read."""
-    keep_from_trials(CREDENTIALS)
+    hide_from_trials(CREDENTIALS)
     show_as_command(without_secrets(shlex.join(psutil.Process().cmdline())))

@@ -239,7 +239,7 @@ def test_a_full_disk_costs_checkpoints_but_not_the_training(tmp_path: Path) -> N
     assert summary.trials["completed"] == 1
     (body,) = ends(study, tmp_path).values()
     assert body["attempts"] == 1
-    assert any("was not kept, the training goes on" in text and "too large" in text for text in body["warnings"])
+    assert any("could not be stored; training continues" in text and "too large" in text for text in body["warnings"])
 
 
 def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
