@@ -31,9 +31,8 @@ class Dropout(nn.Dropout):
         axes = sorted(range(like.dim()), key=like.stride, reverse=True)
         ones = torch.ones([shape[axis] for axis in axes], dtype=like.dtype, device=like.device)
         whole = ones.permute([axes.index(axis) for axis in range(like.dim())])
-        return F.dropout(whole, self.p)[
-            first * multiple : end * multiple
-        ].clone()  # a copy, so that the backward pass does not keep `whole` in memory
+        # A copy, so that the backward pass does not keep `whole` in memory.
+        return F.dropout(whole, self.p)[first * multiple : end * multiple].clone()
 
 
 def own_dropouts(model: nn.Module) -> list[Dropout]:
