@@ -1,1 +1,1 @@
-"""What a trial is: typed, frozen configs. Importing this loads nothing heavy, so that a driver may do it freely."""
+"""Typed, frozen configs of a trial. These modules import no heavy library, so a driver can import them at once."""

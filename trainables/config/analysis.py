@@ -1,14 +1,14 @@
-"""What is asked of trained decoders beside their predictions."""
+"""Config of the analysis of trained decoders."""
 
 from trainables.config.base import Config, Count, Natural
 
 
 class ImportanceConfig(Config):
-    """Which voxels each decoder relies on (mind-animator.md C.4, Figs 8, 9 and 22)."""
+    """Importance of voxels for each decoder (mind-animator.md C.4, Figs 8, 9 and 22)."""
 
     clips: Count = 60
-    """Validation clips on which gradients and permutations are measured; the first ones of the split."""
+    """Number of validation clips on which gradients and permutations are measured: the first ones of the split."""
     shuffles: Count = 2
-    """How often each voxel's values are shuffled over the clips."""
+    """Number of times that the values of each voxel are shuffled over the clips."""
     seed: Natural = 0
-    """Of the shuffles."""
+    """Seed of the shuffles."""

@@ -1,8 +1,8 @@
-"""Defaults that come as a set: `preset` (sizes) and `profile` (paper's text or released code).
+"""Named sets of defaults: `preset` (sizes), `profile` (paper's text or released code) and `generation` (procedure).
 
-The phantom preset and the paper profile are the defaults of the configs themselves. Sources: Table 7 and the
-appendix of the paper for `paper`, the authors' released code for `released_code`; both are listed in
-mind-animator.md B.1 and B.3.
+The preset `phantom` and the profile `paper` are the defaults of the configs themselves. Sources: Table 7 and the
+appendix of the paper for `paper`, the authors' released code for `released_code`. mind-animator.md B.1 and B.3 list
+both.
 """
 
 from collections.abc import Mapping
@@ -70,7 +70,8 @@ GENTLE: Mapping[str, Any] = {
     "generator.negative_prompt": "",
     "generator.noise": "shared",
 }
-"""The paper's procedure leaves a small model too free: objects dissolve, and static video wins (EXPERIMENTS.md)."""
+"""For small diffusion models. With the paper's procedure they lose objects, and static video scores higher
+(EXPERIMENTS.md)."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {"phantom": {}, "paper": PAPER_SIZES}
 PROFILES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "released_code": RELEASED_CODE}

@@ -1,4 +1,4 @@
-"""The full config of one trial, and how it is put together from named sets of defaults and overrides."""
+"""The full config of a trial, built from named sets of defaults and from overrides."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -15,14 +15,14 @@ from trainables.config.video import EvaluateConfig, GeneratorConfig, Reconstruct
 
 
 class TrialConfig(Config):
-    """One section for each stage, and the three choices that set their defaults."""
+    """A section for each stage, and three choices that set the defaults of the sections."""
 
     preset: Literal["phantom", "paper"] = "phantom"
-    """Sizes: small enough for a laptop, or those of the paper."""
+    """Sizes of networks and inputs: small enough for a laptop, or those of the paper."""
     profile: Literal["paper", "released_code"] = "paper"
-    """What is done where the paper's text and its released code disagree."""
+    """Which source is followed where the paper's text and its released code disagree."""
     generation: Literal["gentle", "paper"] = "gentle"
-    """How features become video: the paper's procedure, or one that suits the phantom's small diffusion model."""
+    """Procedure of the generator: the paper's, or one for the phantom's small diffusion model."""
     dataset: DatasetConfig = PhantomConfig()
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -42,13 +42,18 @@ class TrialConfig(Config):
         if side % patch != 0:
             divisors = [p for p in range(1, side + 1) if side % p == 0]
             raise ValueError(
-                f"motion.patch_size must divide features.latent_size ({side}), but got {patch}; these would: {divisors}"
+                f"motion.patch_size must divide features.latent_size ({side}), but got {patch}; possible are {divisors}"
             )
         return self
 
 
 def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
-    """Return the config that dotted `overrides` ask for, over the defaults of the named sets they choose.
+    """Return the config of dotted `overrides`, on top of the defaults of the named sets that they choose.
+
+    Example:
+        >>> config = resolve({"preset": "paper", "motion.depth": 3})
+        >>> config.motion.depth, config.features.resolution
+        (3, 512)
 
     Raises:
         pydantic.ValidationError: A field is unknown, of a wrong type or out of range.
@@ -81,7 +86,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge_into(target: dict[str, Any], source: Mapping[str, Any]) -> None:
-    """Merge `source` into `target`, branch by branch; where both have a leaf, `source` wins."""
+    """Merge `source` into `target`, branch by branch. If both have a leaf, that of `source` is used."""
     for key, value in source.items():
         present = target.get(key)
         if isinstance(value, Mapping) and isinstance(present, dict):
@@ -91,7 +96,7 @@ def merge_into(target: dict[str, Any], source: Mapping[str, Any]) -> None:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn `{"a": {"b": 1}}` into `{"a.b": 1}`; lists stay whole."""
+    """Turn `{"a": {"b": 1}}` into `{"a.b": 1}`. Lists are not changed."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
