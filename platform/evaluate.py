@@ -29,7 +29,7 @@ from platform.tracking_uri import check_tracking, without_secrets
 from trainables.judging.controls import TRUTH
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
 from trainables.judging.score_pairs import PairJudge
-from trainables.judging.score_tables import ScoreRow, Sheet, share_clips, sheet, summarise_scores, write_parquet
+from trainables.judging.score_tables import ScoreRow, Sheet, score_sheet, share_clips, summarise_scores, write_parquet
 from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS, notes
 from trainables.metrics.video import Network, Networks, Role
@@ -90,7 +90,9 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     values, failures = judge.run(lambda names: track(names, console=progress, disable=not progress.is_terminal))
     failures = [*pairing.failures, *missing, *failures]
     rows = summarise_scores(values, judge.metrics)
-    table = sheet(rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values)))
+    table = score_sheet(
+        rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values))
+    )
     report = _report(pairing, rows, failures, folder)
     _write(folder, table, report)
     write_parquet(values, folder / "per_clip.parquet")

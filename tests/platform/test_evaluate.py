@@ -112,7 +112,7 @@ def test_all_systems_are_judged_on_the_clips_that_all_have(
     code, report = judged(capsys, truth, ours, "--system", f"theirs={tmp_path / 'theirs'}")
     assert code == 1
     assert [(f["system"], f["clip"], f["reason"]) for f in report["failures"]] == [
-        ("theirs", "clip2", "there is no reconstruction of this name")
+        ("theirs", "clip2", "there is no reconstruction with this name")
     ]
     assert means(report)["ssim"]["clips"] == means(report, "theirs")["ssim"]["clips"] == 2
     assert means(report, "theirs")["ssim"]["mean"] == pytest.approx(1.0)

@@ -50,28 +50,28 @@ BAD: dict[str, tuple[Callable[[Path], object], str, bool]] = {
     "corrupt": (lambda folder: (folder / "bad.mp4").write_bytes(b"no video"), "cannot be decoded", False),
     "one frame": (
         lambda folder: save(folder, "bad", moving(0, frames=1)),
-        r"has 1 frame\(s\), but 6 were chosen for all",
+        r"has 1 frame\(s\), but the common number is 6",
         False,
     ),
     "proportions": (
         lambda folder: save(folder, "bad", moving(0)[:, :24]),
-        "24x32 has other proportions than the chosen 32x32",
+        "24x32 has another aspect ratio than the common size 32x32",
         False,
     ),
     "transparent": (transparent, "transparent pixels", False),
-    "no truth": (lambda folder: save(folder, "stray", moving(0)), "there is no truth of this name", False),
+    "no truth": (lambda folder: save(folder, "stray", moving(0)), "there is no truth with this name", False),
     "twice": (
         lambda folder: (save(folder, "bad", moving(0)), gif(folder / "bad.gif", moving(0), duration=100)),
         "several files",
         False,
     ),
-    "black": (black, "black all over", True),
+    "black": (black, "all pixels of the reconstruction are black", True),
     "grey frame": (
         grey_frame,
         "hue Pearson is undefined: a single hue all over the truth or the prediction in frame 3",
         True,
     ),
-    "other length": (other_length, r"lasts 3.00 s, its truth 1.50 s", True),
+    "other length": (other_length, r"lasts 3.00 s, but its truth 1.50 s", True),
 }
 
 
@@ -125,16 +125,19 @@ def test_undefined_values_are_null_with_their_reason(
     ("arguments", "message"),
     [
         ([], "add FOLDER or --system NAME=FOLDER"),
-        (["{tmp}/nothing"], "nothing: there is no such folder"),
-        (["{tmp}/empty"], "empty: holds no video; GIF, MP4, folders of PNG or .npy"),
+        (["{tmp}/nothing"], "nothing: this folder does not exist"),
+        (["{tmp}/empty"], "empty: this folder has no video; use GIF, MP4, folders of PNG, or .npy"),
         (
             ["{tmp}/ours"],
-            "no video shows truth and reconstruction side by side with black padding; give --truth FOLDER",
+            "no video shows truth and reconstruction side by side with black padding; use --truth FOLDER",
         ),
-        (["{tmp}/ours", "--truth", "{tmp}/strangers"], "pairs have one name, but none here is in"),
+        (["{tmp}/ours", "--truth", "{tmp}/strangers"], "no video has the name of a video in"),
         (["{tmp}/ours", "--system", "{tmp}/ours"], "must be NAME=FOLDER"),
         (["{tmp}/ours", "--system", "ours={tmp}/ours"], "systems must have different names"),
-        (["{tmp}/ours", "--truth", "{tmp}/truth", "--resolution", "4"], "4x4 is too small; SSIM needs 7x7"),
+        (
+            ["{tmp}/ours", "--truth", "{tmp}/truth", "--resolution", "4"],
+            "--resolution is 4x4 pixels; SSIM needs at least 7x7",
+        ),
     ],
 )
 def test_requests_that_make_no_sense_start_nothing(

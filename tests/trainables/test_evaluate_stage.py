@@ -206,7 +206,7 @@ def test_one_test_clip_without_factors_at_another_resolution(judges: dict[str, s
 def test_other_clips_in_the_controls_are_an_error(judges: dict[str, str], tmp_path: Path) -> None:
     inputs = made()
     inputs["controls"]["videos.safetensors"]["index"] = np.arange(7)
-    with pytest.raises(ValueError, match="both need the same clips"):
+    with pytest.raises(ValueError, match="both must be of the same clips"):
         evaluate(judges, tmp_path, inputs)
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import t as student
 
-from trainables.judging.score_tables import mean_and_interval, sheet, summarise_scores
+from trainables.judging.score_tables import mean_and_interval, score_sheet, summarise_scores
 from trainables.judging.values import Value
 from trainables.metrics.registry import CLIP_METRICS
 
@@ -39,7 +39,7 @@ def test_systems_without_a_common_clip_keep_their_own() -> None:
 
 
 def test_special_characters_survive_markdown_and_latex() -> None:
-    written = sheet(
+    written = score_sheet(
         summarise_scores([value("my_net|50%", "1", 0.1)], [SSIM]), [SSIM], title="a & b", notes=["100% {of} it"]
     )
     assert r"my\_net|50\%" in written.latex()
@@ -80,7 +80,7 @@ def test_on_a_narrow_terminal_no_number_is_cut() -> None:
     numbers = [
         value(system, str(clip), 0.1 * clip) for system in ("a", "b", "c", "d", "e", "f", "g") for clip in range(9)
     ]
-    table = sheet(summarise_scores(numbers, [SSIM]), [SSIM], title="scores", notes=["a note"])
+    table = score_sheet(summarise_scores(numbers, [SSIM]), [SSIM], title="scores", notes=["a note"])
     console = Console(width=80, record=True, file=StringIO())
     console.print(table.terminal(width=80))
     shown = console.export_text()

@@ -99,14 +99,14 @@ def test_every_control_stands_beside_the_system_with_chance_and_interval(tmp_pat
     assert page.tags.count("img") == 12 * (1 + len(SYSTEMS))
     for told in (
         "chance is 0.75, not 0.5",
-        "None is picked by hand",
+        "None is selected by hand",
         "the best 4, the 4 in the middle and the worst 4",
     ):
         assert told in page.text
     for name, meaning in SYSTEMS.items():
         assert name.replace("_", " ") in page.text
         assert meaning in page.text
-    for told in ("0.4000.600", "0.75", "undefined", "place 1 of 14", "SSIM 0.130", "reconstruct-01<2"):
+    for told in ("0.4000.600", "0.75", "undefined", "rank 1 of 14", "SSIM 0.130", "reconstruct-01<2"):
         assert told in page.text.replace(" to ", "")
     assert [page.text.index(group) for group in ("Best", "Median", "Worst")] == sorted(
         page.text.index(group) for group in ("Best", "Median", "Worst")
@@ -176,7 +176,7 @@ def test_the_sentence_of_a_strip_says_no_more_than_its_numbers(control: float, v
 def test_a_split_of_one_clip_has_no_control_and_no_strip(tmp_path: Path) -> None:
     split = judged(1).splits[0]
     rows = tuple(row for row in split.rows if row.system != "shuffled_fmri")
-    with pytest.raises(ValueError, match="no clip to shuffle with"):
+    with pytest.raises(ValueError, match="the control needs at least 2"):
         draw_strip(replace(split, rows=rows), tmp_path / "strip.png")
 
 

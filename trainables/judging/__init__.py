@@ -1,1 +1,1 @@
-"""Judging videos against the truth: for the evaluate stage, and for the verb that judges any system's videos."""
+"""Evaluation of videos against the truth, for the evaluate stage and for the verb `platform.evaluate`."""

@@ -1,11 +1,9 @@
-"""The controls: what a reconstruction is compared with, under one name everywhere.
+"""The controls that a reconstruction is compared with. All modules, tables and reports use these names.
 
-Trial pages, evaluations of videos, tables of metrics (`ssim_static`, `rollout_mse_mean`) and reports use these names.
-
-Two ways lead to `shuffled_fmri`. A trial holds what was reconstructed for another clip against the clip's truth;
-`score_pairs` holds the clip's reconstruction against another clip's truth. Over all clips both are the same pairing of
-reconstructions with wrong truths, drawn at random; a pair's value belongs to the clip of its truth in a trial, and to
-the clip of its reconstruction in `score_pairs`.
+The control `shuffled_fmri` is computed in two ways. A trial compares the reconstruction of another clip with the clip's
+truth. `score_pairs` compares the clip's reconstruction with the truth of another clip. Over all clips both are a random
+pairing of reconstructions with wrong truths. A value belongs to the clip of the truth in a trial, and to the clip of
+the reconstruction in `score_pairs`.
 """
 
 from collections.abc import Mapping
@@ -14,23 +12,23 @@ from typing import Literal, TypeAlias
 
 TRUTH = "truth"
 SYSTEM = "system"
-"""What a trial calls its own reconstruction."""
+"""Name of a trial's own reconstruction."""
 PairControl: TypeAlias = Literal["", "static", "shuffled_fmri"]
-"""A control that needs no more than videos and their truths; empty for the reconstruction itself."""
+"""A control that needs only videos and their truths; empty for the reconstruction itself."""
 PAIR_CONTROLS: tuple[PairControl, ...] = ("", "static", "shuffled_fmri")
 
 
 @dataclass(frozen=True)
 class Control:
-    """Something that knows less, or more, than what it is compared with."""
+    """A comparison with less, or more, information than the reconstruction has."""
 
     name: str
     title: str
-    """For headings of tables."""
+    """Heading in tables."""
     meaning: str
-    """What it is, and what it tells."""
+    """What it is, and what it shows."""
     of_videos: bool = True
-    """Whether it is a video; others are numbers beside a metric of a decoder."""
+    """Whether it is a video. The others are numbers that are reported with a metric of a decoder."""
 
 
 CONTROLS: Mapping[str, Control] = {
@@ -59,15 +57,15 @@ CONTROLS: Mapping[str, Control] = {
         Control("chance", "chance on these clips", "the chance level for this number of clips", of_videos=False),
     )
 }
-"""By name, in the order of tables."""
+"""Name to control, in the order of tables."""
 
 SYSTEMS: Mapping[str, str] = {
     SYSTEM: "what was reconstructed from fMRI",
     **{name: control.meaning for name, control in CONTROLS.items() if control.of_videos},
 }
-"""The videos of a trial, its own and its controls', in the order of tables, and what each tells."""
+"""Name of each kind of video of a trial to its meaning, in the order of tables: its own and the controls."""
 
 
 def title_of(name: str) -> str:
-    """Return the title of a control; its name in words if this version does not know it."""
+    """Return the title of a control, or its name in words if this version has no such control."""
     return CONTROLS[name].title if name in CONTROLS else name.replace("_", " ")

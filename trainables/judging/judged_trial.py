@@ -1,4 +1,4 @@
-"""What is known of a trial once its videos are judged: all that its page shows."""
+"""The evaluation of a trial: all contents of its page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ class JudgedSplit:
     split: str
     """`validation` or `test`."""
     clips: tuple[int, ...]
-    """Their numbers in the data set."""
+    """Indices of the clips in the data set."""
     names: tuple[str, ...]
     captions: tuple[str, ...]
     videos: Mapping[str, Clip]
-    """uint8 [n,F,H,W,3] of `truth` and each of `SYSTEMS`, all of one size."""
+    """Name (`truth` and `SYSTEMS`) to uint8 [n,F,H,W,3], all of the same size."""
     values: Mapping[tuple[str, str], tuple[float | None, ...]]
-    """(system, metric) to n values; None where undefined."""
+    """(system, metric) to n values; None if undefined."""
     rows: tuple[ScoreRow, ...]
     """Mean and 95% interval of each system and metric; `control` is empty throughout."""
 
 
 @dataclass(frozen=True)
 class JudgedTrial:
-    """One trial's videos with what metrics say of them."""
+    """The videos of a trial with the values of all metrics."""
 
     splits: tuple[JudgedSplit, ...]
-    """Those that have clips."""
+    """The splits that have clips."""
     metrics: tuple[Metric, ...]
-    """With title, goal and chance, in the order of tables."""
+    """Metrics in the order of tables."""
     facts: tuple[tuple[str, str], ...]
-    """Labels and texts: which stage runs, settings and judges."""
+    """Pairs of label and text: stage runs, settings, and networks of the metrics."""

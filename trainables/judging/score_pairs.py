@@ -1,4 +1,4 @@
-"""Scores every pair of reconstruction and truth, and two controls of each: `static` and `shuffled_fmri`."""
+"""Computes the metrics of every pair of reconstruction and truth, and of the controls `static` and `shuffled_fmri`."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,24 +22,27 @@ _ORDER_SEED = 0
 
 @dataclass(frozen=True)
 class PairJudge:
-    """Scores a pairing with the networks at hand."""
+    """Computes the metrics of a pairing with the available networks."""
 
     pairing: Pairing
     networks: Networks
     legacy_flow: bool = False
-    """Also compute `epe_legacy`, which doubles the time."""
+    """Whether to compute `epe_legacy` too, which doubles the time."""
     threads: int = 1
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics that the given networks allow."""
+        """The metrics that can be computed with the networks."""
         return available(self.networks, legacy_flow=self.legacy_flow)
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:
-        """Return the values of all systems, controls, clips and metrics, and what was wrong with clips.
+        """Return the values of all systems, controls, clips and metrics, and the problems with clips.
 
-        Clips come in a random (seeded) order, and each is also held against the truth before it: its neighbour in its
-        film would look too much like it to show what chance gives.
+        Clips are visited in a random (seeded) order. For `shuffled_fmri`, each is also compared with the truth of the
+        previous clip. Neighbouring clips of a film would be too similar for a chance level.
+
+        Args:
+            progress: Wraps the names of the clips, for example to show a progress bar.
         """
         names = sorted(
             {name for system in self.pairing.systems for name in system.clips if name in self.pairing.truths},
@@ -55,22 +58,22 @@ class PairJudge:
         values = [outcome for outcome in outcomes if isinstance(outcome, Value)]
         return values, [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 
-    def shown(self, name: str) -> dict[str, Clip]:
-        """Return what was judged under `name`, for people to look at: the truth, then each system that could be."""
+    def videos(self, name: str) -> dict[str, Clip]:
+        """Return the videos of clip `name` at the common size: `truth`, then each system whose video is readable."""
         halves = {TRUTH: (self.pairing.truths[name], 0)}
         halves |= {system.name: (system.clips[name], 1) for system in self.pairing.systems if name in system.clips}
         videos = {}
-        for label, (found, half) in halves.items():
+        for label, (file, half) in halves.items():
             with suppress(ClipError):
-                videos[label] = self._fitted(load_pair(found)[half])
+                videos[label] = self._fitted(load_pair(file)[half])
         return videos
 
     def _truth(self, name: str) -> Reading | Failure:
-        found = self.pairing.truths[name]
+        file = self.pairing.truths[name]
         try:
-            return self._read(self._fitted(load_pair(found)[0]))[0]
+            return self._read(self._fitted(load_pair(file)[0]))[0]
         except ClipError as error:
-            return Failure(TRUTH, name, str(found.path), str(error), False)
+            return Failure(TRUTH, name, str(file.path), str(error), False)
 
     def _of_clip(self, name: str, truth: Reading, other: Reading | Failure | None) -> Iterator[Value | Failure]:
         clips: dict[str, Clip] = {}
@@ -84,10 +87,10 @@ class PairJudge:
         for system in self.pairing.systems:
             if system.name not in readings:
                 continue
-            found, prediction = system.clips[name], readings[system.name]
+            file, prediction = system.clips[name], readings[system.name]
             values = list(self._compare(system.name, "", name, truth, prediction))
-            remarks = (*self._remarks(name, found, prediction.frames), *map(_undefined, values))
-            yield from (Failure(system.name, name, str(found.path), remark, True) for remark in remarks if remark != "")
+            remarks = (*self._remarks(name, file, prediction.frames), *map(_undefined, values))
+            yield from (Failure(system.name, name, str(file.path), remark, True) for remark in remarks if remark != "")
             yield from values
             yield from self._compare(system.name, "static", name, truth, prediction.static(self.networks))
             if isinstance(other, Reading):
@@ -102,26 +105,30 @@ class PairJudge:
     def _read(self, *clips: Clip) -> list[Reading]:
         return read_all(clips, self.networks, legacy_flow=self.legacy_flow, threads=self.threads)
 
-    def _remarks(self, name: str, found: VideoFile, clip: Clip) -> Iterator[str]:
-        """Yield what is odd about a reconstruction that is evaluated all the same."""
+    def _remarks(self, name: str, file: VideoFile, clip: Clip) -> Iterator[str]:
+        """Yield problems with a reconstruction that is evaluated nevertheless."""
         if is_black(clip):
-            yield "the reconstruction is black all over"
+            yield "all pixels of the reconstruction are black"
         truth = self.pairing.truths[name]
         if (
-            found.seconds is not None
+            file.seconds is not None
             and truth.seconds is not None
-            and abs(found.seconds / truth.seconds - 1) > _LENGTH_TOLERANCE
+            and abs(file.seconds / truth.seconds - 1) > _LENGTH_TOLERANCE
         ):
-            yield f"lasts {found.seconds:.2f} s, its truth {truth.seconds:.2f} s; frames were paired all the same"
+            yield f"lasts {file.seconds:.2f} s, but its truth {truth.seconds:.2f} s; frames were compared nevertheless"
 
     def _fitted(self, frames: Clip) -> Clip:
-        """Bring `frames` to the pairing's size and count. Raises `ClipError` where that would distort or invent."""
+        """Return `frames` with the size and number of frames of the pairing.
+
+        Raises:
+            ClipError: This would change the aspect ratio or add frames.
+        """
         (height, width), (own_height, own_width) = self.pairing.size, frames.shape[1:3]
         if abs(own_width * height / (own_height * width) - 1) > _ASPECT_TOLERANCE:
-            raise ClipError(f"{own_height}x{own_width} has other proportions than the chosen {height}x{width}")
+            raise ClipError(f"{own_height}x{own_width} has another aspect ratio than the common size {height}x{width}")
         if len(frames) < self.pairing.frames:
-            hint = "; a GIF cannot hold a still video, since writers merge equal frames" if len(frames) == 1 else ""
-            raise ClipError(f"has {len(frames)} frame(s), but {self.pairing.frames} were chosen for all{hint}")
+            hint = "; a GIF cannot contain a static video, because equal frames are merged" if len(frames) == 1 else ""
+            raise ClipError(f"has {len(frames)} frame(s), but the common number is {self.pairing.frames}{hint}")
         return resample(frames, frames=self.pairing.frames, size=self.pairing.size)
 
 
@@ -129,8 +136,8 @@ def _undefined(value: Value) -> str:
     return "" if value.value is not None else f"{CLIP_METRICS[value.metric].label} is undefined: {value.reason}"
 
 
-def load_pair(found: VideoFile) -> tuple[Clip, Clip]:
-    """Return truth and reconstruction of a side-by-side video; any other is returned for both."""
-    frames = read_video(found.path).frames
+def load_pair(file: VideoFile) -> tuple[Clip, Clip]:
+    """Return truth and reconstruction of a side-by-side video. Any other video is returned twice."""
+    frames = read_video(file.path).frames
     halves = split_pair(frames)
     return halves if halves is not None else (frames, frames)

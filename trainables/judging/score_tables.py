@@ -1,4 +1,4 @@
-"""What scores say: one summary as terminal table, Markdown and LaTeX, and the values of every clip as Parquet."""
+"""Summary of scores as terminal table, Markdown and LaTeX, and the values of all clips as Parquet."""
 
 import warnings
 from collections.abc import Sequence
@@ -22,21 +22,22 @@ from trainables.metrics.registry import Metric
 _RESAMPLES = 4999
 _SEED = 0
 _EQUAL = 1e-12
-"""Values that differ by less, relative to their mean, differ by rounding."""
+"""Smaller differences, relative to the mean, are due to rounding."""
 _FIXED = 3
-"""Columns that say what a line is: metric, chance, clips."""
+"""Number of columns that describe a row: metric, chance, clips."""
 _FRAME = 3
-"""What a column takes on the terminal beside its words."""
+"""Width of a column on the terminal in addition to its text."""
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """The mean of one metric over clips, with its 95% interval; None where no clip has a value."""
+    """The mean of a metric over clips, with its 95% interval; None if no clip has a value."""
 
     system: str
     control: PairControl
     metric: str
     clips: int
+    """Number of clips with a value."""
     mean: float | None
     low: float | None
     high: float | None
@@ -49,27 +50,30 @@ class ScoreRow:
 
 
 def share_clips(values: Sequence[Value]) -> bool:
-    """Tell whether all systems have some clip in common."""
+    """Return whether all systems have a clip in common."""
     clips = _clips_by_system([value for value in values if value.control == ""])
     return bool(clips) and bool(set.intersection(*clips.values()))
 
 
 def summarise_scores(values: Sequence[Value], metrics: Sequence[Metric]) -> list[ScoreRow]:
-    """Return the mean of every metric, system and control.
+    """Return the mean of every metric, system and control over clips.
 
-    Over the clips on which the metric is defined for all systems that have it on some clip, so that nobody gains by
-    failing on a hard one; if the systems share no clips at all, over the clips of each.
+    The mean is over the clips for which all systems have a value, so that a system gains nothing by a failure on a
+    difficult clip. A system without any value of the metric is not considered. If the systems have no clip in common,
+    the mean is over the clips of each system.
     """
     systems = sorted({value.system for value in values})
     rows = []
     for metric in metrics:
-        mine = [value for value in values if value.metric == metric.short and value.value is not None]
-        clips = _clips_by_system([value for value in mine if value.control == ""])
+        defined = [value for value in values if value.metric == metric.short and value.value is not None]
+        clips = _clips_by_system([value for value in defined if value.control == ""])
         common = set.intersection(*clips.values()) if clips and share_clips(values) else None
         for system, control in product(systems, PAIR_CONTROLS):
-            found = [value for value in mine if (value.system, value.control) == (system, control)]
+            of_system = [value for value in defined if (value.system, value.control) == (system, control)]
             numbers = [
-                value.value for value in found if value.value is not None and (common is None or value.clip in common)
+                value.value
+                for value in of_system
+                if value.value is not None and (common is None or value.clip in common)
             ]
             rows.append(ScoreRow(system, control, metric.short, len(numbers), *mean_and_interval(numbers)))
     return rows
@@ -83,7 +87,7 @@ def _clips_by_system(values: Sequence[Value]) -> dict[str, set[str]]:
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Return mean and 95% BCa bootstrap interval over clips; no interval from fewer than three clips."""
+    """Return the mean and its 95% BCa bootstrap interval over clips. Fewer than three clips give no interval."""
     sample = np.array(values)
     if len(sample) == 0:
         return None, None, None
@@ -93,7 +97,7 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | No
     if np.ptp(sample) <= _EQUAL * abs(mean):
         return mean, mean, mean
     low, high = _interval(sample, "BCa")
-    if not np.isfinite([low, high]).all():  # so few distinct values that the correction has no value
+    if not np.isfinite([low, high]).all():  # too few distinct values for the correction
         low, high = _interval(sample, "percentile")
     return mean, low, high
 
@@ -109,7 +113,7 @@ def _interval(sample: Floats, method: Literal["BCa", "percentile"]) -> tuple[flo
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of texts with what must be known to read it."""
+    """A table of texts with the notes that explain it."""
 
     title: str
     header: tuple[str, ...]
@@ -117,10 +121,10 @@ class Sheet:
     notes: tuple[str, ...]
 
     def terminal(self, *, width: int) -> Group:
-        """Return it for rich, side by side as far as `width` characters keep every word of a cell whole."""
+        """Return the table for rich. It is split into several tables if it does not fit into `width` characters."""
         lines = (self.header, *self.body)
         words = [max(map(len, " ".join(line[i] for line in lines).split(" "))) for i in range(len(self.header))]
-        words[1] = max(len(line[1]) for line in lines)  # rich leaves room for all of these first
+        words[1] = max(len(line[1]) for line in lines)  # the width that rich reserves first
         tables: list[Table] = []
         for columns in _parts(words, width=width):
             table = Table(title=None if tables else self.title, title_justify="left")
@@ -132,13 +136,13 @@ class Sheet:
         return Group(*tables, *self.notes)
 
     def markdown(self) -> str:
-        """Return it as Markdown."""
+        """Return the table as Markdown."""
         lines = [self.header, tuple("---" if i == 0 else "---:" for i in range(len(self.header))), *self.body]
         table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
         return "\n\n".join([f"## {self.title}", table, "\n".join(f"- {note}" for note in self.notes)]) + "\n"
 
     def latex(self) -> str:
-        """Return it as a LaTeX table; needs the package booktabs."""
+        """Return the table as LaTeX. It needs the package booktabs."""
         rows = [" & ".join(map(_escaped, line)) + r" \\" for line in (self.header, *self.body)]
         lines = [
             "% needs \\usepackage{booktabs}",
@@ -158,7 +162,7 @@ class Sheet:
 
 
 def _parts(words: Sequence[int], *, width: int) -> list[list[int]]:
-    """Return the columns of each table, given each one's longest word; the first ones stand in all of them."""
+    """Return the columns of each table, given the longest word of each column. All tables have the first columns."""
     parts = [list(range(_FIXED))]
     for index in range(_FIXED, len(words)):
         together = (*parts[-1], index)
@@ -185,12 +189,12 @@ def _escaped(text: str) -> str:
 
 
 def column(system: str, control: PairControl) -> str:
-    """Return the heading over the values of a system or of one of its controls."""
+    """Return the heading of the column of a system or of one of its controls."""
     return system if control == "" else f"{system}: {title_of(control)}"
 
 
-def sheet(rows: Sequence[ScoreRow], metrics: Sequence[Metric], *, title: str, notes: Sequence[str]) -> Sheet:
-    """Lay out a summary: a line per metric, with chance, and a column per system and control."""
+def score_sheet(rows: Sequence[ScoreRow], metrics: Sequence[Metric], *, title: str, notes: Sequence[str]) -> Sheet:
+    """Return the table of a summary: a row per metric, with chance level, and a column per system and control."""
     kinds = dict.fromkeys((row.system, row.control) for row in rows if row.clips > 0)
     cells = {(row.metric, row.system, row.control): row for row in rows}
     header = [
@@ -201,15 +205,15 @@ def sheet(rows: Sequence[ScoreRow], metrics: Sequence[Metric], *, title: str, no
     ]
     body = []
     for metric in metrics:
-        mine = [cells[metric.short, *kind] for kind in kinds]
-        counts = list(dict.fromkeys(row.clips for row in mine if row.control == ""))
+        scores = [cells[metric.short, *kind] for kind in kinds]
+        counts = list(dict.fromkeys(row.clips for row in scores if row.control == ""))
         chance = metric.chance_text if metric.chance_text else "see right"
-        body.append((f"{metric.label} {metric.arrow}", chance, "/".join(map(str, counts)), *map(str, mine)))
+        body.append((f"{metric.label} {metric.arrow}", chance, "/".join(map(str, counts)), *map(str, scores)))
     return Sheet(title, tuple(header), tuple(body), tuple(notes))
 
 
 def write_parquet(values: Sequence[Value], path: Path) -> None:
-    """Write one row per system, control, clip and metric; the value is null, with the reason, where undefined."""
+    """Write one row per system, control, clip and metric. An undefined value is null, with the reason."""
     names = ("system", "control", "clip", "metric", "value", "reason")
     schema = pa.schema([(name, pa.float64() if name == "value" else pa.string()) for name in names])
     columns = {name: [getattr(value, name) for value in values] for name in names}

@@ -1,4 +1,4 @@
-"""Judges one split of a trial: the system and all its controls on every metric, and whether frames are in order."""
+"""Evaluates one split of a trial: all metrics of the system and its controls, and the shuffle test."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -20,14 +20,14 @@ from trainables.metrics.video import Networks, Reading, reading_of
 from trainables.metrics.video_semantics import transition_similarities
 
 SHUFFLED = (SYSTEM, "ceiling")
-"""Whose frames are put out of order."""
+"""Systems to which the shuffle test is applied."""
 _ALPHA = 0.05
 _LEAST_FRAMES = 3
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Who judges a split."""
+    """Networks, metrics and shuffles for the evaluation of a split."""
 
     networks: Networks
     metrics: tuple[Metric, ...]
@@ -37,13 +37,13 @@ class Bench:
 
 @dataclass(frozen=True)
 class SplitScores:
-    """All that is found out about one split."""
+    """The evaluation of one split."""
 
     judged: JudgedSplit
     values: tuple[Value, ...]
-    """`clip` is the clip's number in the data set."""
+    """Values with the index of the clip in the data set as `clip`."""
     shuffle: Mapping[str, Mapping[str, Any]]
-    """System to metric (`epe`, `clip_pcc`) to the outcome of the shuffle test; empty for fewer than three frames."""
+    """System to metric (`epe`, `clip_pcc`) to the result of the shuffle test; empty for fewer than three frames."""
 
 
 @dataclass
@@ -53,26 +53,26 @@ class _Notes:
 
 
 def judge(material: SplitVideos, bench: Bench) -> SplitScores:
-    """Return what `bench` says of the clips of `material`.
+    """Return the evaluation of the clips of `material`.
 
-    Clips are visited in a random order; `shuffled_fmri` is what was reconstructed for the clip before (and has just
-    been read), so no clip keeps its own. A split of one clip has no such control.
+    Clips are visited in a random order. `shuffled_fmri` is the reconstruction of the previous clip, so it is never the
+    clip's own. A split with one clip has no such control.
     """
     order = _order(len(material.clips), bench.seed)
     notes, system = _Notes(), material.videos[SYSTEM]
     constant = reading_of(material.mean_latent, bench.networks)
-    before = order[-1] if len(order) > 1 else None
-    other = reading_of(system[before], bench.networks) if before is not None else None
+    previous = order[-1] if len(order) > 1 else None
+    shuffled = reading_of(system[previous], bench.networks) if previous is not None else None
     for row in order:
         readings = _readings(material, row, bench.networks)
-        readings |= {"mean_latent": constant} | ({"shuffled_fmri": other} if other is not None else {})
+        readings |= {"mean_latent": constant} | ({"shuffled_fmri": shuffled} if shuffled is not None else {})
         truth = replace(readings.pop(TRUTH), known=material.known[row])
         for name, reading in readings.items():
             outcomes = clip_values(bench.metrics, truth, reading)
             notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)
         _note_order(notes, truth, readings)
-        if before is not None:
-            before, other = row, readings[SYSTEM]
+        if previous is not None:
+            previous, shuffled = row, readings[SYSTEM]
     partner = shuffled_partners(len(material.clips), bench.seed)
     return SplitScores(_judged(material, notes, bench.metrics, partner), tuple(notes.values), _shuffle(notes, bench))
 
@@ -83,7 +83,7 @@ def _order(clips: int, seed: int) -> list[int]:
 
 
 def shuffled_partners(clips: int, seed: int) -> dict[int, int]:
-    """Return for each of `clips` rows the row whose reconstruction is its `shuffled_fmri`; nothing for a single one."""
+    """Return row to the row whose reconstruction is its `shuffled_fmri`, for `clips` rows; empty for a single row."""
     order = _order(clips, seed)
     return dict(zip(order, [order[-1], *order[:-1]], strict=True)) if clips > 1 else {}
 
@@ -102,7 +102,7 @@ def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading]) 
         try:
             table = _TRANSITIONS[metric](truth, readings[name])
         except UndefinedError:
-            continue  # per_clip.parquet says so under the metric
+            continue  # per_clip.parquet has the reason
         notes.tables.setdefault((name, metric), []).append(table)
 
 
@@ -111,7 +111,7 @@ def _flow_transitions(truth: Reading, prediction: Reading) -> Floats:
 
 
 def _clip_transitions(truth: Reading, prediction: Reading) -> Floats:
-    """CLIP-pcc is taken without its gate, which does not depend on the order of frames."""
+    """CLIP-pcc without its gate, which does not depend on the order of frames."""
     return transition_similarities(prediction.outputs["clip"])
 
 
@@ -119,29 +119,29 @@ _TRANSITIONS: Mapping[str, Callable[[Reading, Reading], Floats]] = {
     "epe": _flow_transitions,
     "clip_pcc": _clip_transitions,
 }
-"""`SHUFFLE_TESTED` to the table that `shuffle_test` takes."""
+"""Each metric of `SHUFFLE_TESTED` to the function that computes the table for `shuffle_test`."""
 
 
 def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
-    """Return the group form's P (mean over repeats, and each), and in how many clips the order matters at p <= 0.05."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return the P of the group (mean and all repeats), and the fraction of clips with p <= 0.05."""
+    results: dict[str, dict[str, Any]] = {}
     for (system, metric), tables in notes.tables.items():
         test = shuffle_test(np.stack(tables), goal=CLIP_METRICS[metric].goal, shuffles=bench.shuffles, seed=bench.seed)
-        found.setdefault(system, {})[metric] = {
+        results.setdefault(system, {})[metric] = {
             "group_p": float(test.group.mean()),
             "group_p_repeats": test.group.tolist(),
             "clips": len(tables),
             "clips_below_0.05": float((test.per_clip <= _ALPHA).mean()),
             "median_clip_p": float(np.median(test.per_clip)),
         }
-    return found
+    return results
 
 
 def _judged(
     material: SplitVideos, notes: _Notes, metrics: tuple[Metric, ...], partner: Mapping[int, int]
 ) -> JudgedSplit:
     numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
-    there = {value.system for value in notes.values}
+    present = {value.system for value in notes.values}
     rows = summarise_scores(notes.values, metrics)
     return JudgedSplit(
         split=material.split,
@@ -152,7 +152,7 @@ def _judged(
         values={
             (system, metric.short): tuple(numbers[system, metric.short, str(clip)] for clip in material.clips)
             for system in SYSTEMS
-            if system in there
+            if system in present
             for metric in metrics
         },
         rows=tuple(row for name in SYSTEMS for row in rows if (row.system, row.control) == (name, "")),
@@ -160,13 +160,18 @@ def _judged(
 
 
 def videos_of(material: SplitVideos, partner: Mapping[int, int]) -> dict[str, Clip]:
-    """Return the videos of the truth and of all systems, in the order of tables."""
-    made = dict(material.videos)
-    made["static"] = np.broadcast_to(made[SYSTEM][:, :1], made[SYSTEM].shape)
-    made["mean_latent"] = np.broadcast_to(material.mean_latent, made[SYSTEM].shape)
+    """Return the videos of the truth and of all systems, uint8 [n,F,H,W,3] each, in the order of tables.
+
+    Args:
+        material: The stored videos.
+        partner: Row to the row whose reconstruction is its `shuffled_fmri` (`shuffled_partners`).
+    """
+    videos = dict(material.videos)
+    videos["static"] = np.broadcast_to(videos[SYSTEM][:, :1], videos[SYSTEM].shape)
+    videos["mean_latent"] = np.broadcast_to(material.mean_latent, videos[SYSTEM].shape)
     if partner:
-        made["shuffled_fmri"] = made[SYSTEM][[partner[row] for row in range(len(material.clips))]]
-    return {name: made[name] for name in (TRUTH, *SYSTEMS) if name in made}
+        videos["shuffled_fmri"] = videos[SYSTEM][[partner[row] for row in range(len(material.clips))]]
+    return {name: videos[name] for name in (TRUTH, *SYSTEMS) if name in videos}
 
 
 def row_json(split: JudgedSplit) -> list[dict[str, Any]]:

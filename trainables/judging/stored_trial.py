@@ -1,4 +1,4 @@
-"""A judged trial, read back from its stored stage runs: nothing is computed again."""
+"""Reads the evaluation of a trial from its stored stage runs. Nothing is computed again."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,10 +16,10 @@ Scores = dict[tuple[str, str], dict[int, float | None]]
 
 
 def read_judged(runs: Mapping[str, Artifacts]) -> Iterator[JudgedSplit]:
-    """Yield the judged splits of a trial, validation clips first.
+    """Yield the evaluated splits of a trial, validation first.
 
     Args:
-        runs: Its stage runs `data`, `voxels`, `reconstruct`, `controls` and `evaluate`.
+        runs: The stage runs `data`, `voxels`, `reconstruct`, `controls` and `evaluate`.
     """
     evaluate = runs["evaluate"]
     config = EvaluateConfig.model_validate(evaluate.manifest.config["evaluate"])

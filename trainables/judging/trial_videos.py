@@ -1,4 +1,4 @@
-"""What a trial's videos are judged on: true clips beside what was made of them, at one size."""
+"""The videos of a trial for its evaluation: true clips, reconstructions and controls at one size."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,37 +17,47 @@ from trainables.metrics.clip import Clip
 from trainables.metrics.objects import KnownObject
 
 Tensors = Mapping[str, NDArray[Any]]
-_MADE = {"system": "videos", "plain": "plain"}
+_RECONSTRUCTIONS = {"system": "videos", "plain": "plain"}
 _CONTROLS = {"ceiling": "ceiling", "ceiling_plain": "ceiling_plain"}
 
 
 @dataclass(frozen=True)
 class SplitVideos:
-    """The n clips of one split, each system's videos of one shape."""
+    """The n clips of one split. All videos have the same shape."""
 
     split: str
     clips: tuple[int, ...]
-    """Their numbers in the data set."""
+    """Indices of the clips in the data set."""
     names: tuple[str, ...]
     captions: tuple[str, ...]
     videos: Mapping[str, Clip]
-    """uint8 [n,F,H,W,3] of `truth` and of what was made for each clip; shuffled and static videos follow from them."""
+    """Name to uint8 [n,F,H,W,3]: `truth`, and each system with a video of its own. Shuffled and static videos are
+    derived from these."""
     mean_latent: Clip
-    """[F,H,W,3], the same for all clips."""
+    """uint8 [F,H,W,3], the same for all clips."""
     known: tuple[KnownObject | None, ...]
+    """The planted object of each clip; None if the data set is not simulated."""
 
 
 def read_material(inputs: Mapping[str, Artifacts], config: EvaluateConfig) -> Iterator[SplitVideos]:
-    """Yield the splits of which videos were made, from the stage runs `data`, `voxels`, `reconstruct` and `controls`.
+    """Yield the splits with reconstructions.
+
+    Args:
+        inputs: The stage runs `data`, `voxels`, `reconstruct` and `controls`.
+        config: Size of the videos, and seed of the random clips.
 
     Raises:
         ValueError: Reconstructions and controls are of different clips.
     """
     facts, split = inputs["data"].json("data.json"), inputs["voxels"].json("voxels.json")["split"]
-    made, controls = (_tensors(inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
-    index = made["index"].tolist()
+    reconstructions, controls = (
+        _tensors(inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls")
+    )
+    index = reconstructions["index"].tolist()
     if index != controls["index"].tolist():
-        raise ValueError(f"reconstruct made videos of {len(index)} clips, controls of others; both need the same clips")
+        raise ValueError(
+            f"reconstruct has videos of {len(index)} clips, controls of other clips; both must be of the same clips"
+        )
     training = [clip for clip, member in enumerate(split) if member == "train"]
     rng = np.random.default_rng(config.seed)
     clips = inputs["data"].path("clips.safetensors")
@@ -60,7 +70,7 @@ def read_material(inputs: Mapping[str, Artifacts], config: EvaluateConfig) -> It
         raw = {
             "truth": _clips(clips, chosen),
             "random_clip": _clips(clips, random),
-            **{system: made[key][rows] for system, key in _MADE.items()},
+            **{system: reconstructions[key][rows] for system, key in _RECONSTRUCTIONS.items()},
             **{system: controls[key][rows] for system, key in _CONTROLS.items()},
         }
         yield _material(name, chosen, raw, controls["mean_latent"], facts, side=config.resolution)
@@ -98,7 +108,7 @@ def _tensors(path: Path) -> Tensors:
 
 
 def _clips(path: Path, rows: list[int]) -> Clip:
-    """Return some true clips, and read no others."""
+    """Return the clips `rows`, uint8 [n,F,H,W,3]. No other clip is read."""
     with safe_open(path, framework="numpy") as file:
         stored = file.get_slice("clips")
         return np.concatenate([stored[row : row + 1] for row in rows])
@@ -107,7 +117,7 @@ def _clips(path: Path, rows: list[int]) -> Clip:
 def _known(
     factors: Mapping[str, Any] | None, chosen: list[int], *, frames: int, resolution: int
 ) -> Iterator[KnownObject | None]:
-    """Yield what was planted in each clip, if the data set was drawn from factors."""
+    """Yield the planted object of each clip, or None if the data set is not simulated."""
     if factors is None:
         yield from [None] * len(chosen)
         return

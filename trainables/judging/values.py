@@ -1,4 +1,4 @@
-"""The values of metrics: which metrics the networks allow, and the value of each for a pair of clips."""
+"""The values of metrics for pairs of clips, and the metrics that can be computed with given networks."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from trainables.metrics.video import Networks, Reading
 
 @dataclass(frozen=True)
 class Value:
-    """One metric of one clip; None with the reason where it is undefined."""
+    """The value of one metric for one clip; None with the reason if it is undefined."""
 
     system: str
     control: PairControl
@@ -22,7 +22,7 @@ class Value:
 
 
 def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[Metric, ...]:
-    """Return the metrics that `networks` allow. With `objects`, metrics of a known object are included."""
+    """Return the metrics that can be computed with `networks`. `objects` includes metrics of a known object."""
     present = {*networks.present, *(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ())}
     return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
 
@@ -30,7 +30,7 @@ def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = 
 def clip_values(
     metrics: Iterable[Metric], truth: Reading, prediction: Reading, *, threads: int = 1
 ) -> Iterator[tuple[str, float | None, str]]:
-    """Yield each metric's short name and value; None and the reason where it is undefined."""
+    """Yield (short name, value, reason) of each metric. The value is None, with the reason, if it is undefined."""
     for metric in metrics:
         try:
             yield metric.short, metric.score(truth, prediction, threads=threads), ""

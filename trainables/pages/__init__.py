@@ -1,1 +1,1 @@
-"""What people see in a browser: one HTML kit and style sheet; pages of judged videos, tables, drawings, film strips."""
+"""HTML pages with one kit and one style sheet: pages of judged videos, tables, drawings and film strips."""

@@ -19,13 +19,13 @@ _NOTES = (
     "No formula gives the chance level of the other metrics: their controls show it.",
 )
 _OWN = 2
-"""Column of the first system, which all others are compared with."""
+"""Column of the first system, which the others are compared with."""
 
 
-def document(
+def videos_page(
     title: str, facts: Sequence[tuple[str, str]], sections: Sequence[ExhibitSection], *, side: int, quality: int
 ) -> str:
-    """Return the page; `side` (pixels) and `quality` (WebP, 0 to 100) decide how large it becomes."""
+    """Return the page. `side` (pixels) and `quality` (WebP, 0 to 100) of the clips determine its size in bytes."""
     strip = partial(strip_uri, side=side, quality=quality)
     return render_template(
         _TEMPLATE, title=title, facts=facts, sections=sections, score_grid=score_grid, strip_uri=strip
@@ -33,7 +33,7 @@ def document(
 
 
 def score_grid(section: ExhibitSection) -> Grid:
-    """Return the metrics of `section` as rows, its systems and controls as columns."""
+    """Return a table with the metrics of `section` as rows and its systems and controls as columns."""
     first, *_ = section.systems
     note = f"▲ better and ▼ worse than {spaced(first)}: their intervals do not touch."
     return Grid(
@@ -64,7 +64,7 @@ def _score(row: ScoreRow | None, first: ScoreRow | None, metric: Metric) -> Cell
 
 
 def verdict_on(row: ScoreRow, first: ScoreRow | None, metric: Metric) -> Literal["better", "worse"] | None:
-    """Return `better` or `worse` where the intervals of `row` and of the first column do not touch, else None."""
+    """Return `better` or `worse` if the intervals of `row` and of the first column do not touch, else None."""
     if first is None or first.low is None or first.high is None or row.low is None or row.high is None:
         return None
     if row.low > first.high:

@@ -1,4 +1,4 @@
-"""Pictures as SVG: in a page they take its colours, as files of their own they carry them."""
+"""Drawings as SVG. In a page they use its style sheet; as separate files they contain it."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from trainables.pages.kit import style_sheet
 
 @dataclass
 class Drawing:
-    """One picture being drawn; y grows downwards, units are pixels at full size."""
+    """A drawing. Coordinates are in pixels at full size, with y downwards."""
 
     title: str
     width: float
@@ -33,11 +33,11 @@ class Drawing:
 
     def box(self, corner: tuple[float, float], size: tuple[float, float], style: str) -> None:
         """Draw a filled rectangle."""
-        place = f'x="{corner[0]:.1f}" y="{corner[1]:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}"'
-        self.parts.append(f'<rect {place} class="{style}"/>')
+        attributes = f'x="{corner[0]:.1f}" y="{corner[1]:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}"'
+        self.parts.append(f'<rect {attributes} class="{style}"/>')
 
     def svg(self, *, alone: bool = False) -> str:
-        """Return it as part of a page, or `alone` as a file of its own."""
+        """Return the drawing as part of a page, or with `alone` as a separate file."""
         style = f"<style>{style_sheet()}</style>" if alone else ""
         ground = '<rect width="100%" height="100%" class="ground"/>' if alone else ""
         space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
@@ -48,7 +48,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Scale:
-    """Values to places along a line."""
+    """Linear map from values (`low` to `high`) to coordinates (`start` to `end`)."""
 
     low: float
     high: float
@@ -56,28 +56,28 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Return the place of `value`, held within the line."""
+        """Return the coordinate of `value`, limited to the range from `start` to `end`."""
         share = (value - self.low) / (self.high - self.low)
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
     @property
     def step(self) -> float:
-        """A round distance between ticks, such that there are at most six."""
+        """Distance between ticks: a round number, for at most six ticks."""
         span = self.high - self.low
         size = 10.0 ** math.floor(math.log10(span / 2))
         return next(size * by for by in (1, 2, 5, 10) if span / (size * by) <= 5)
 
     @property
     def ticks(self) -> list[float]:
-        """Round values along it."""
+        """The values of the ticks."""
         step = self.step
         first = math.ceil(self.low / step - 1e-9)
         return [index * step for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
 def scale(values: list[float], *, start: float, end: float) -> Scale:
-    """Return a scale that holds all finite `values` with some room."""
+    """Return a scale for all finite `values`, with a margin."""
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
-    room = 0.06 * (high - low) if high > low else max(abs(high), 1.0) * 0.5
-    return Scale(low - room, high + room, start, end)
+    margin = 0.06 * (high - low) if high > low else max(abs(high), 1.0) * 0.5
+    return Scale(low - margin, high + margin, start, end)

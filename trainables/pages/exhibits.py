@@ -1,4 +1,4 @@
-"""Which clips a page shows: the best, the median and the worst by one metric, never a hand-picked set."""
+"""The clips that a page shows: best, median and worst by one metric. They are never selected by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,34 +11,34 @@ from trainables.metrics.registry import Metric
 
 Group = Literal["best", "median", "worst"]
 SHOWN = 4
-"""Clips of each group."""
+"""Number of clips in each group."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One clip, as the truth has it and as each system made it."""
+    """One clip of a page: the truth and the video of each system."""
 
     group: Group
-    place: int
-    """In the order from best to worst, from 1."""
+    rank: int
+    """From 1 (best)."""
     name: str
     caption: str
-    """Empty where there is none."""
+    """Empty if the clip has none."""
     videos: Mapping[str, Clip]
-    """Name to uint8 [F,H,W,3], the truth first; all of one size."""
+    """Name to uint8 [F,H,W,3], the truth first; all of the same size."""
     scores: Mapping[str, float | None]
-    """Name to value of the metric by which clips were chosen."""
+    """Name to value of the metric by which the clips were selected."""
 
 
 @dataclass(frozen=True)
 class ExhibitSection:
-    """One split, or one contest: a table and some clips."""
+    """A section of a page: the table and some clips of one split, or of one evaluation of videos."""
 
     title: str
     clips: int
-    """How many were judged; the exhibits are some of them."""
+    """Number of judged clips. The exhibits are some of them."""
     systems: Mapping[str, str]
-    """Columns of the table and what each tells; the first is the one that all others are compared with."""
+    """Column of the table to its meaning. The others are compared with the first."""
     metrics: tuple[Metric, ...]
     rows: tuple[ScoreRow, ...]
     ranked_by: Metric
@@ -46,7 +46,7 @@ class ExhibitSection:
 
     @property
     def meanings(self) -> list[tuple[str, str]]:
-        """What each system is, for the reader; only those of which something is to be said."""
+        """Name and meaning of the systems that have a meaning."""
         return [(name.replace("_", " "), text) for name, text in self.systems.items() if text]
 
     @property
@@ -57,19 +57,24 @@ class ExhibitSection:
 
     @property
     def rule(self) -> str:
-        """How the exhibits were chosen, for the reader."""
+        """The rule by which the exhibits were selected, as text of the page."""
         return (
-            f"Chosen by rule: of the {self.clips} clips, in the order of {self.ranked_by.label} of "
-            f"{next(iter(self.systems))}, the best {SHOWN}, the {SHOWN} in the middle and the worst {SHOWN} "
-            f"(fewer where there are fewer than {3 * SHOWN}). None is picked by hand."
+            f"Selected by rule: of the {self.clips} clips, sorted by {self.ranked_by.label} of "
+            f"{next(iter(self.systems))}, the best {SHOWN}, the middle {SHOWN} and the worst {SHOWN} "
+            f"(fewer if there are fewer than {3 * SHOWN} clips). None is selected by hand."
         )
 
 
 def choose_clips(values: Sequence[float | None], metric: Metric, *, shown: int = SHOWN) -> list[tuple[Group, int, int]]:
-    """Return group, place (from 1) and index of the clips to show, best first.
+    """Return group, rank (from 1) and index of the clips to show, best first.
 
-    Clips without a value have no place. Where there are fewer than 3 x `shown`, the groups are smaller, and no clip
-    is in two of them.
+    Clips without a value have no rank. With fewer than 3 x `shown` clips, the groups are smaller, and no clip is in two
+    groups.
+
+    Example:
+        >>> from trainables.metrics.registry import CLIP_METRICS
+        >>> choose_clips([0.1, 0.9, None, 0.5], CLIP_METRICS["ssim"], shown=1)
+        [('best', 1, 1), ('median', 2, 3), ('worst', 3, 0)]
     """
     sign = -1 if metric.goal == "max" else 1
     order = [index for _, index in sorted((sign * value, i) for i, value in enumerate(values) if value is not None)]
@@ -78,6 +83,6 @@ def choose_clips(values: Sequence[float | None], metric: Metric, *, shown: int =
     starts: tuple[tuple[Group, int], ...] = (("best", 0), ("median", middle), ("worst", len(order) - share))
     chosen: dict[int, tuple[Group, int, int]] = {}
     for group, start in starts:
-        for place in range(start, start + share):
-            chosen.setdefault(order[place], (group, place + 1, order[place]))
+        for position in range(start, start + share):
+            chosen.setdefault(order[position], (group, position + 1, order[position]))
     return list(chosen.values())

@@ -1,4 +1,4 @@
-"""Tables: one content, written as HTML (`table` of templates/kit.html), Markdown or LaTeX."""
+"""Tables that can be written as HTML (`table` of templates/kit.html), Markdown or LaTeX."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,19 +29,19 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a table."""
+    """A cell of a table."""
 
     text: str
     small: tuple[str, ...] = ()
-    """Lines under it."""
+    """Smaller lines under the text."""
     tone: Tone = ""
-    """Colour and mark; `prose` may be long, `group` is a heading over the rows that follow, alone in its row."""
+    """Colour and mark. `prose` is long text. `group` is a heading of the following rows, alone in its row."""
     hint: str = ""
-    """What a page shows of it under the pointer."""
+    """Tooltip of the cell in a page."""
 
     @property
     def sign(self) -> str:
-        """The mark of its tone; empty where the tone has none."""
+        """The mark of its tone; empty if the tone has none."""
         return _SIGNS.get(self.tone, "")
 
     def __str__(self) -> str:
@@ -51,28 +51,28 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table with what must be known to read it."""
+    """A table with the notes that explain it."""
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     own: int | None = None
-    """The column that a page sets off from the others."""
+    """Index of the column that a page highlights."""
 
     @property
     def sheet(self) -> Sheet:
-        """The same as plain texts."""
+        """The table as plain texts."""
         width = len(self.header)
         body = tuple(tuple(map(str, row)) + ("",) * (width - len(row)) for row in self.rows)
         return Sheet(self.title, self.header, body, self.notes)
 
     def markdown(self) -> str:
-        """Return it as Markdown."""
+        """Return the table as Markdown."""
         return self.sheet.markdown()
 
     def latex(self) -> str:
-        """Return it as a LaTeX table; needs the packages booktabs, amssymb and graphicx."""
+        """Return the table as LaTeX. It needs the packages booktabs, amssymb and graphicx."""
         text = self.sheet.latex()
         for sign, command in _LATEX.items():
             text = text.replace(sign, command)
@@ -80,8 +80,8 @@ class Grid:
         text = text.replace(r"\end{tabular}", "\\end{tabular}}")
         return text.replace(r"\usepackage{booktabs}", r"\usepackage{booktabs,amssymb,graphicx}")
 
-    def look(self, column: int) -> str:
-        """Return how a page sets a column off: `own`, `prose` (where some cell is) or not at all."""
+    def column_class(self, column: int) -> str:
+        """Return the CSS class of a column: `own` (highlighted), `prose` (if a cell is), or none."""
         if column == self.own:
             return "own"
         return "prose" if any(row[column].tone == "prose" for row in self.rows if column < len(row)) else ""

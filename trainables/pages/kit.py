@@ -1,6 +1,6 @@
-"""The one way to write a page: jinja2 templates that extend `page.html`, with the macros of `kit.html` and `style.css`.
+"""Rendering of pages from jinja2 templates that extend `page.html`, with the macros of `kit.html` and `style.css`.
 
-A page is one file that needs no network and no script. What a template is given is escaped.
+A page is one file that needs no network and no script. All content is escaped.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ _ARROWS = {"↑": "higher is better", "↓": "lower is better"}
 def render_template(template: Path, *, title: str, **content: object) -> str:
     """Return the page that `template` makes of `content`.
 
-    Beside `template`, which may lie anywhere, only the templates of this folder can be extended and imported.
+    `template` can be in any folder. It can extend and import the templates of its own folder and of this one.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, _TEMPLATES]),
@@ -36,12 +36,12 @@ def style_sheet() -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Return `text` escaped; a line may end after an underscore, not anywhere within a name."""
+    """Return `text`, escaped, with possible line breaks after underscores."""
     return Markup(str(escape(text)).replace("_", "_<wbr>"))
 
 
 def arrows(text: str) -> Markup:
-    """Return `text` as `breakable` does; screen readers get what an arrow beside a metric means."""
+    """Return `text` as `breakable` does, with the meaning of arrows for screen readers."""
     marked = str(breakable(text))
     for arrow, meaning in _ARROWS.items():
         marked = marked.replace(arrow, f'<span role="img" aria-label="{meaning}">{arrow}</span>')
@@ -49,5 +49,5 @@ def arrows(text: str) -> Markup:
 
 
 def spaced(name: str) -> str:
-    """Return the name of a system or control in words: `random_clip` as `random clip`."""
+    """Return the name of a system or control in words, for example `random clip` for `random_clip`."""
     return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""The page of videos made elsewhere: the same as a trial's, with the systems as columns."""
+"""The page of videos from other sources: like the page of a trial, with the systems as columns."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ _RANKED_BY = CLIP_METRICS["ssim"]
 def write_pairs_page(
     judge: PairJudge, values: Sequence[Value], rows: Sequence[ScoreRow], failures: Sequence[Failure], folder: Path
 ) -> None:
-    """Write `page.html` and `contact.png` into `folder`; clips are chosen by the first system's SSIM."""
+    """Write `page.html` and `contact.png` into `folder`. Clips are selected by the SSIM of the first system."""
     pairing = judge.pairing
     order = [system.name for system in pairing.systems]
     present = {(row.system, row.control) for row in rows if row.clips > 0}
@@ -47,13 +47,13 @@ def _meaning(control: PairControl) -> str:
 
 
 def _ranked(values: Sequence[Value], system: str) -> dict[str, float]:
-    """Return the clips of `system` and their values of the metric that ranks them, in natural order of names."""
-    found = {
+    """Return the clips of `system` and their values of the metric for the ranks, in natural order of names."""
+    scores = {
         value.clip: value.value
         for value in values
         if (value.system, value.control, value.metric) == (system, "", _RANKED_BY.short) and value.value is not None
     }
-    return {name: found[name] for name in sorted(found, key=natural)}
+    return {name: scores[name] for name in sorted(scores, key=natural)}
 
 
 def _exhibits(judge: PairJudge, values: Sequence[Value], system: str) -> tuple[Exhibit, ...]:
@@ -63,11 +63,11 @@ def _exhibits(judge: PairJudge, values: Sequence[Value], system: str) -> tuple[E
     return tuple(
         Exhibit(
             group=group,
-            place=place,
+            rank=rank,
             name=names[index],
             caption="",
-            videos=judge.shown(names[index]),
-            scores={one.name: scores.get((names[index], one.name)) for one in judge.pairing.systems},
+            videos=judge.videos(names[index]),
+            scores={each.name: scores.get((names[index], each.name)) for each in judge.pairing.systems},
         )
-        for group, place, index in choose_clips(list(ranked.values()), _RANKED_BY)
+        for group, rank, index in choose_clips(list(ranked.values()), _RANKED_BY)
     )

@@ -1,4 +1,4 @@
-"""Clips as pictures: film strips for a page, and the contact sheet."""
+"""Pictures of clips: film strips for a page, and the contact sheet."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ _STILLS = 3
 
 
 def fitted(clip: Clip, side: int) -> Clip:
-    """Return `clip` [F,H,W,3] with its longer side at most `side` pixels; nothing is enlarged."""
+    """Return `clip` [F,H,W,3] with its longer side reduced to at most `side` pixels. It is never enlarged."""
     height, width = clip.shape[1:3]
     scale = side / max(height, width)
     if scale >= 1:
@@ -29,10 +29,10 @@ def fitted(clip: Clip, side: int) -> Clip:
 
 
 def strip_uri(clip: Clip, *, side: int, quality: int) -> str:
-    """Return the frames of `clip` [F,H,W,3] in one row, a WebP as data URI.
+    """Return the frames of `clip` [F,H,W,3] in one row, as the data URI of a WebP image.
 
-    A page shows it through a window that steps along the strip: unlike animated images, all strips of a page keep in
-    step and can be paused without a script.
+    A page shows one frame of the strip at a time. Unlike animated images, all strips of a page are synchronous and can
+    be paused without a script.
     """
     row = np.concatenate(list(fitted(clip, side)), axis=1)
     file = io.BytesIO()
@@ -41,16 +41,18 @@ def strip_uri(clip: Clip, *, side: int, quality: int) -> str:
 
 
 def write_contact_sheet(sections: Sequence[ExhibitSection], path: Path) -> None:
-    """Write a PNG of the sections' exhibits: a row for the truth and each system, some frames of each clip."""
+    """Write the sections' exhibits as PNG: a row for the truth and for each system, with some frames of each clip."""
     blocks = [_block(section) for section in sections]
     sheet = Image.new(
-        "RGB", (max((block.width for block in blocks), default=1), max(1, sum(b.height for b in blocks))), _PAPER
+        "RGB",
+        (max((block.width for block in blocks), default=1), max(1, sum(block.height for block in blocks))),
+        _PAPER,
     )
     top = 0
     for block in blocks:
         sheet.paste(block, (0, top))
         top += block.height
-    sheet.quantize(256).save(path, optimize=True)  # a third of the bytes
+    sheet.quantize(256).save(path, optimize=True)  # reduces the file to a third
 
 
 def _block(section: ExhibitSection) -> Image.Image:
@@ -75,7 +77,7 @@ def _block(section: ExhibitSection) -> Image.Image:
 
 
 def _stills(exhibit: Exhibit, name: str) -> Image.Image:
-    """Return some frames of one clip side by side, each in a square tile."""
+    """Return some frames of a clip side by side, each in a square tile."""
     row = Image.new("RGB", (_STILLS * _TILE, _TILE), _PAPER)
     if name in exhibit.videos:
         clip = exhibit.videos[name]

@@ -1,4 +1,4 @@
-"""One trial in one picture: truth, reconstruction, shuffled fMRI and ceiling of three clips, with a sentence."""
+"""One picture of a trial: truth, reconstruction, shuffled fMRI and ceiling of three clips, with a sentence."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,14 +22,14 @@ STRIP_ROWS: Mapping[str, str] = {
     _CONTROL: "another clip's fMRI",
     _CEILING: "true features\n(ceiling)",
 }
-"""What the picture shows, from top to bottom."""
+"""Rows of the picture, from top to bottom: name of the video to label."""
 _CHOSEN_BY, _JUDGED_BY = CLIP_METRICS["ssim"], CLIP_METRICS["two_way_i"]
 _VERDICTS = {
     "worse": "Reconstructions show more of their clip than those from another clip's fMRI",
     "better": "Reconstructions show less of their clip than those from another clip's fMRI",
     None: "Reconstructions show no more of their clip than those from another clip's fMRI",
 }
-"""By how the control compares with the reconstruction."""
+"""Verdict on the control, compared with the reconstruction, to sentence."""
 _PAPER, _INK, _FAINT = "#ffffff", "#1d2433", "#5b6475"
 _STILLS, _TILE, _GAP, _BETWEEN, _LABEL, _HEAD, _FOOT = 4, 96, 4, 20, 180, 34, 66
 
@@ -37,10 +37,10 @@ _STILLS, _TILE, _GAP, _BETWEEN, _LABEL, _HEAD, _FOOT = 4, 96, 4, 20, 180, 34, 66
 def draw_strip(split: JudgedSplit, path: Path) -> str:
     """Write the picture as PNG and return its sentence.
 
-    The clips are the best, the median and the worst by the reconstruction's SSIM.
+    The clips are the best, the median and the worst by the SSIM of the reconstruction.
 
     Raises:
-        ValueError: The split has a single clip, and so no control.
+        ValueError: The split has a single clip, so there is no control.
     """
     sentence = verdict_sentence(split)
     chosen = choose_clips(split.values[SYSTEM, _CHOSEN_BY.short], _CHOSEN_BY, shown=1)
@@ -51,28 +51,28 @@ def draw_strip(split: JudgedSplit, path: Path) -> str:
     for row, label in enumerate(STRIP_ROWS.values()):
         middle = _HEAD + row * (_TILE + _GAP) + _TILE // 2
         draw.multiline_text((_GAP, middle - 11 * (1 + label.count("\n"))), label, fill=_INK, font=font)
-    for column, (group, place, index) in enumerate(chosen):
+    for column, (group, rank, index) in enumerate(chosen):
         left = _LABEL + column * wide
-        head = f"{group} clip by {_CHOSEN_BY.label} ({place} of {len(split.clips)})"
+        head = f"{group} clip by {_CHOSEN_BY.label} ({rank} of {len(split.clips)})"
         draw.text((left, 6), head, fill=_FAINT, font=font)
         for row, name in enumerate(STRIP_ROWS):
             picture.paste(_stills(split.videos[name][index]), (left, _HEAD + row * (_TILE + _GAP)))
     words, numbers = sentence.split(": ", 1)
     draw.text((_GAP, size[1] - _FOOT + 8), f"{words}:", fill=_INK, font=ImageFont.load_default(20))
     draw.text((_GAP, size[1] - _FOOT + 36), numbers, fill=_INK, font=ImageFont.load_default(20))
-    picture.quantize(256).save(path, optimize=True)  # a third of the bytes
+    picture.quantize(256).save(path, optimize=True)  # reduces the file to a third
     return sentence
 
 
 def verdict_sentence(split: JudgedSplit) -> str:
-    """Return what the metric says of the reconstruction against its control.
+    """Return the comparison of reconstruction and control as a sentence.
 
     Raises:
-        ValueError: The split has a single clip, and so no control.
+        ValueError: The split has a single clip, so there is no control.
     """
     rows = {row.system: row for row in split.rows if row.metric == _JUDGED_BY.short}
     if _CONTROL not in rows:
-        raise ValueError(f"the {split.split} split has {len(split.clips)} clip, and so no clip to shuffle with")
+        raise ValueError(f"the {split.split} split has {len(split.clips)} clip; the control needs at least 2")
     own, control = rows[SYSTEM], rows[_CONTROL]
     verdict = _VERDICTS[verdict_on(control, own, _JUDGED_BY)]
     return (
@@ -89,7 +89,7 @@ def _numbers(row: ScoreRow) -> str:
 
 
 def _stills(clip: Clip) -> Image.Image:
-    """Return some frames of `clip` [F,H,W,3] side by side, the first and the last among them."""
+    """Return some frames of `clip` [F,H,W,3] side by side, including the first and the last."""
     chosen = np.linspace(0, len(clip) - 1, _STILLS).round().astype(int)
     tiles = [cv2.resize(frame, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC) for frame in clip[chosen]]
     return Image.fromarray(np.concatenate(tiles, axis=1))
