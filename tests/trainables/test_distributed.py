@@ -179,7 +179,7 @@ def test_dropout_of_shares_is_that_of_the_whole() -> None:
 
 def test_a_dropout_that_would_depend_on_the_number_of_workers_is_refused() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
-    with pytest.raises(TypeError, match="the network has Dropout; use trainables.networks.dropout.Dropout instead"):
+    with pytest.raises(TypeError, match="the network has Dropout; use trainables"):
         Team(0, 2, torch.device("cpu")).spread(model, model)
     assert Team(0, 1, torch.device("cpu")).spread(model, model) is model
 
