@@ -112,7 +112,7 @@ def test_all_systems_are_judged_on_the_clips_that_all_have(
     code, report = judged(capsys, truth, ours, "--system", f"theirs={tmp_path / 'theirs'}")
     assert code == 1
     assert [(f["system"], f["clip"], f["reason"]) for f in report["failures"]] == [
-        ("theirs", "clip2", "there is no reconstruction with this name")
+        ("theirs", "clip2", "there is no reconstruction of this name")
     ]
     assert means(report)["ssim"]["clips"] == means(report, "theirs")["ssim"]["clips"] == 2
     assert means(report, "theirs")["ssim"]["mean"] == pytest.approx(1.0)
@@ -156,7 +156,7 @@ def test_where_nothing_can_be_judged_all_is_written_all_the_same(
     assert code == 1
     assert {failure["clip"] for failure in report["failures"]} == {"clip0", "clip1", "clip2"}
     assert report["rows"] == []
-    assert "other proportions" in Path(report["out"], "page.html").read_text()
+    assert "another aspect ratio" in Path(report["out"], "page.html").read_text()
 
 
 def test_stills_have_no_motion_to_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

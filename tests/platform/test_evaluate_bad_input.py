@@ -59,7 +59,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str, bool]] = {
         False,
     ),
     "transparent": (transparent, "transparent pixels", False),
-    "no truth": (lambda folder: save(folder, "stray", moving(0)), "there is no truth with this name", False),
+    "no truth": (lambda folder: save(folder, "stray", moving(0)), "there is no truth of this name", False),
     "twice": (
         lambda folder: (save(folder, "bad", moving(0)), gif(folder / "bad.gif", moving(0), duration=100)),
         "several files",
@@ -125,18 +125,18 @@ def test_undefined_values_are_null_with_their_reason(
     ("arguments", "message"),
     [
         ([], "add FOLDER or --system NAME=FOLDER"),
-        (["{tmp}/nothing"], "nothing: this folder does not exist"),
-        (["{tmp}/empty"], "empty: this folder has no video; use GIF, MP4, folders of PNG, or .npy"),
+        (["{tmp}/nothing"], "nothing: there is no such folder"),
+        (["{tmp}/empty"], "empty: holds no video; GIF, MP4, folders of PNG or .npy"),
         (
             ["{tmp}/ours"],
-            "no video shows truth and reconstruction side by side with black padding; use --truth FOLDER",
+            "no video shows truth and reconstruction side by side with black padding; give --truth FOLDER",
         ),
-        (["{tmp}/ours", "--truth", "{tmp}/strangers"], "no video has the name of a video in"),
+        (["{tmp}/ours", "--truth", "{tmp}/strangers"], "pairs have one name, but none here is in"),
         (["{tmp}/ours", "--system", "{tmp}/ours"], "must be NAME=FOLDER"),
         (["{tmp}/ours", "--system", "ours={tmp}/ours"], "systems must have different names"),
         (
             ["{tmp}/ours", "--truth", "{tmp}/truth", "--resolution", "4"],
-            "--resolution is 4x4 pixels; SSIM needs at least 7x7",
+            "4x4 is too small; SSIM needs 7x7",
         ),
     ],
 )

@@ -48,7 +48,10 @@ def test_the_kind_of_a_field_is_what_identity_says() -> None:
         ("motion.patch_size", {"values": "integer >= 1", "sets": {"preset=paper": "64"}}),
         ("motion.train.device", {"values": "one of: auto, cpu, cuda", "kind": "circumstance"}),
         ("motion.train.workers", {"values": "integer >= 1, or a range as 1..4"}),
-        ("motion.train.gamma", {"default": "0.82", "meaning": "Per epoch, with `exponential`."}),
+        (
+            "motion.train.gamma",
+            {"default": "0.82", "meaning": "Factor of the learning rate per epoch; only with schedule `exponential`."},
+        ),
         ("dataset.kind", {"values": "one of: phantom, appearing, folder, prepared", "default": "phantom"}),
         ("dataset.kind", {"only_with": ""}),
         ("dataset.crop", {"default": "null", "only_with": "dataset.kind=folder"}),

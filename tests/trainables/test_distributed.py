@@ -193,7 +193,7 @@ def test_workers_need_rows() -> None:
 
 @pytest.mark.parametrize("workers", [0, "0..2", "3..2", "1..", "..2", "1...2", "many", "1-4", -1, "-1..2"])
 def test_workers_are_a_number_or_a_range(workers: int | str) -> None:
-    with pytest.raises(ValueError, match=r"workers is .* range"):
+    with pytest.raises(ValueError, match=r"workers must be .* range"):
         TrainConfig(workers=workers)
     assert workers_range(TrainConfig(workers="2..4").workers) == (2, 4)
     assert workers_range(TrainConfig(workers=3).workers) == (3, 3)

@@ -81,5 +81,5 @@ def test_inflation_adds_no_weight_and_keeps_them_all(unet: UNet2DConditionModel)
 
 def test_rows_that_are_no_whole_clips_are_refused(unet: UNet2DConditionModel) -> None:
     attn = next(module for name, module in unet.named_modules() if name.endswith("attn1"))
-    with pytest.raises(ValueError, match="clips x 4 frames"):
+    with pytest.raises(ValueError, match="6 rows; they must be a multiple of 4 frames"):
         FirstAndPreviousFrame(FRAMES)(attn, torch.zeros(6, 9, 16))

@@ -100,7 +100,7 @@ def test_every_control_stands_beside_the_system_with_chance_and_interval(tmp_pat
     for told in (
         "chance is 0.75, not 0.5",
         "None is selected by hand",
-        "the best 4, the 4 in the middle and the worst 4",
+        "the best 4, the middle 4 and the worst 4",
     ):
         assert told in page.text
     for name, meaning in SYSTEMS.items():
