@@ -207,3 +207,21 @@ def test_bad_folders_are_refused(published: Planted, copy: Path, tmp_path: Path)
         opened(copy)
     with pytest.raises(DatasetError, match=r"lasts 24\.0 s; 480 s are needed"):
         open_source(options(published.folder), design=replace(DESIGN, train=("seg1",), test=("test1",)))
+
+
+def test_a_vertex_with_nan_becomes_zeros_in_its_run(published: Planted, copy: Path) -> None:
+    values = run_values(published.speeds["seg1"], SMALL, published.brain, noise=0.5, seed=(1, 1))
+    values[5, 7] = np.nan
+    write_dtseries(run_path(copy, 1, "seg1", 1), values, published.brain)
+    first, second = opened(copy).subjects[0].recordings()[:2]
+    damaged, whole = (next(iter(recording.blocks())).values for recording in (first, second))
+    assert not damaged[:, 7].any()
+    assert damaged[:, :7].any(axis=0).all()
+    assert whole[:, 7].any()
+
+
+def test_a_repeat_that_is_a_copy_of_another_is_told(copy: Path, tmp_path: Path) -> None:
+    shutil.copy(run_path(copy, 1, "seg1", 1), run_path(copy, 1, "seg1", 2))
+    with pytest.raises(DatasetError, match="'seg1_1' and 'seg1_2' hold the same values"):
+        prepared(copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
