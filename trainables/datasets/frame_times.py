@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import accumulate
 from statistics import median
 
-_MOST_PARTS = 8
+_MOST_PARTS = 3
 """Parts into which the shortest frame is divided in search of a common length."""
 _SHORTEST = Fraction(1, 120)
 """Seconds of a frame that is found so."""
@@ -25,13 +25,10 @@ def frame_counts(seconds: Sequence[Fraction], *, rounding: Fraction) -> list[int
     times = [time for time in seconds if time > 0]
     if not times:
         return [1] * len(seconds)
-    # Nothing follows the last frame, so its length may be anything: it decides only where there is little else.
-    regular = times[:-1] if len(times) > 2 else times
-    counts = _regular_counts(regular, rounding)
+    counts = _regular_counts(times, rounding)
     if counts is None:
         return _sampled(seconds, Fraction(median(times)))
-    length = sum(regular) / sum(counts)
-    remaining = iter([*counts, max(1, round(times[-1] / length))])
+    remaining = iter(counts)
     return [next(remaining) if time > 0 else 1 for time in seconds]
 
 

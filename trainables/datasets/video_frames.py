@@ -137,11 +137,11 @@ class _Clock:
         self._count += 1
 
     def last_length(self, frame: "VideoFrame") -> Fraction:
-        """Return for how long the last frame is shown: as it says, or if that is next to nothing, as the one before."""
+        """Return for how long the last frame is shown, in multiples of the one before: its own length may be made up."""
         own = frame.duration * frame.time_base if frame.duration and frame.time_base is not None else Fraction(0)
         usual = self.previous_length if self._count > 1 else self._nominal
-        length = own if 2 * own > usual else usual
-        self._end = self._start + length
+        length = max(1, round(own / usual)) * usual if usual > 0 else own
+        self._end = self._start + max(length, own)
         return length
 
     @property
