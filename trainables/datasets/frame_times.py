@@ -62,7 +62,7 @@ def _follows_clock(times: Sequence[Fraction], counts: Sequence[int]) -> bool:
     """Tell whether every frame ends near where an even rate would have it: cameras are not exact."""
     length = sum(times) / sum(counts)
     ends = zip(accumulate(times), accumulate(counts), strict=True)
-    return all(abs(time - count * length) <= length / 4 for time, count in ends)
+    return all(abs(time - count * length) <= length / 2 for time, count in ends)
 
 
 def _sampled(seconds: Sequence[Fraction], length: Fraction) -> list[int]:

@@ -137,7 +137,7 @@ class _Clock:
         self._count += 1
 
     def last_length(self, frame: "VideoFrame") -> Fraction:
-        """Return for how long the last frame is shown, in multiples of the one before: its own length may be made up."""
+        """Return for how long the last frame is shown, in multiples of the one before: its own time may be made up."""
         own = frame.duration * frame.time_base if frame.duration and frame.time_base is not None else Fraction(0)
         usual = self.previous_length if self._count > 1 else self._nominal
         length = max(1, round(own / usual)) * usual if usual > 0 else own
