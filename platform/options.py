@@ -39,6 +39,11 @@ class Options:
     as_json: bool = False
     """One JSON object on stdout at the end, everything else on stderr."""
 
+    @property
+    def verdicts(self) -> Path | None:
+        """The folder that remembers what checks of data sets found; None for a dry run, which writes nothing."""
+        return None if self.dry_run else self.home / "checks"
+
 
 def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
     """Return the absolute home folder: `given`, or MINDSWEEP_HOME, or `runs` in the working directory."""

@@ -16,7 +16,7 @@ from storage.runs import RunStore
 _DESCRIPTION = """\
 Draw a finished trial as one picture: truth, reconstruction, reconstruction from another clip's fMRI, and ceiling, with
 a sentence of its metrics. A fixed rule chooses the clips. For STUDY alone, its best trial is drawn."""
-_NEEDED = ("data", "voxels", "reconstruct", "controls", "evaluate")
+_NEEDED = ("voxels", "reconstruct", "controls", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,12 +54,15 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
             f"trial {trial.name} has no stage {' or '.join(missing)}: only trials that made videos can be drawn"
         )
     # torch and scipy take seconds to import: errors of the user are reported first
+    from trainables.config.trial import TrialConfig
     from trainables.judging.stored_trial import read_judged
     from trainables.pages.strip import draw_strip
 
     with tempfile.TemporaryDirectory(prefix="mindsweep-strip-") as cache:
         stored = RunStore(store, cache=Path(cache))
-        *_, split = read_judged({stage: stored.open(identities[stage]) for stage in _NEEDED})
+        needed = ("clips" if "clips" in identities else "data", *_NEEDED)
+        dataset = TrialConfig.model_validate(trial.proposed.config).dataset
+        *_, split = read_judged({stage: stored.open(identities[stage]) for stage in needed}, dataset)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return draw_strip(split, path)

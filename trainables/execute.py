@@ -22,6 +22,7 @@ from trainables.keeping import BackgroundCheckpoints
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
+from trainables.unchanged import unchanged_files
 
 Row = dict[str, Any]
 """The metrics of one epoch of one stage: {stage, epoch, metrics, time}, plain JSON values."""
@@ -66,6 +67,7 @@ def execute(
     Raises:
         IntegrityError: The store holds another config under this identity.
         NotFoundError: An input is not in the store.
+        ChangedError: The files of the data set are not those that `run` was planned with.
     """
     return find_intact(run, runs) or execute_anew(run, config, runs=runs, scratch=scratch, part=Part(report))
 
@@ -88,7 +90,8 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         background = BackgroundCheckpoints(checkpoints, part.telemetry.warn)
         context = Context(Path(folder), background, part.report, part.rank, part.world_size, part.telemetry)
         try:
-            result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
+            with unchanged_files(run, config):
+                result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
         finally:  # the process that continues this run, possibly at once, must find a complete checkpoint
             with part.telemetry.spending("checkpoint"):
                 background.drain()

@@ -6,11 +6,13 @@ Importing this module loads no stage: `implementation` names the function that i
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from trainables.config.base import workers_range
 from trainables.config.trial import TrialConfig
-from trainables.identity import SCHEMA, digest, identity_fields
+from trainables.identity import SCHEMA, decides, digest, identity_fields
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,42 @@ class Stage:
     fingerprint: str | None = None
     """The reference of a function from `TrialConfig` to JSON values. They describe what affects the result and is not
     in the config, such as files. The function reads only the stage's own sections."""
+    files: str | None = None
+    """The reference of a function from `TrialConfig` to the paths of the files that the fingerprint stands for. The
+    stage run is refused if they are others than it was planned with, or change while it reads."""
 
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("data", 1, ("dataset",), (), "trainables.stages.data:run", fingerprint="trainables.datasets:fingerprint"),
+        Stage(
+            "clips",
+            1,
+            ("dataset",),
+            (),
+            "trainables.stages.clips:run",
+            fingerprint="trainables.datasets:clips_fingerprint",
+            files="trainables.datasets:clips_files",
+        ),
+        Stage(
+            "data",
+            2,
+            ("dataset",),
+            ("clips",),
+            "trainables.stages.data:run",
+            fingerprint="trainables.datasets:brains_fingerprint",
+            files="trainables.datasets:brains_files",
+        ),
         Stage(
             "features",
-            1,
+            2,
             ("features", "backbones"),
-            ("data",),
+            ("clips",),
             "trainables.stages.features:run",
             cores=2,
             fingerprint="trainables.backbones:fingerprint",
         ),
-        Stage("voxels", 1, ("voxels",), ("data",), "trainables.stages.voxels:run"),
+        Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run"),
         Stage("semantic", 2, ("semantic",), ("features", "voxels"), "trainables.stages.semantic:run", seeded=True),
         Stage("structure", 1, ("structure",), ("features", "voxels"), "trainables.stages.structure:run", seeded=True),
         Stage(
@@ -71,7 +93,7 @@ STAGES: Mapping[str, Stage] = {
             "evaluate",
             1,
             ("evaluate",),
-            ("data", "voxels", "reconstruct", "controls"),
+            ("clips", "voxels", "reconstruct", "controls"),
             "trainables.stages.evaluate:run",
             fingerprint="trainables.backbones:judges_fingerprint",
         ),
@@ -115,6 +137,25 @@ def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
     return workers_range(getattr(getattr(section, "train", section), "workers", 1))
 
 
+def depends_on(stage: str, field: str) -> bool:
+    """Tell whether the dotted config `field` decides `stage` directly: is in its sections, and not for others alone.
+
+    A field that no config has counts if its section is the stage's.
+    """
+    section, _, inner = field.partition(".")
+    if section not in STAGES[stage].sections:
+        return False
+    models = _models_of(section)
+    infos = [model.model_fields[name] for model in models if (name := inner.partition(".")[0]) in model.model_fields]
+    return not infos or any(decides(info, stage) for info in infos)
+
+
+def _models_of(section: str) -> tuple[type[BaseModel], ...]:
+    """Return the config class of a section, or those that it may have."""
+    annotation = TrialConfig.model_fields[section].annotation
+    return tuple(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
+
+
 def resolve_reference(reference: str) -> Any:
     """Import and return the object that `package.module:name` refers to."""
     module, _, name = reference.partition(":")
@@ -129,7 +170,7 @@ def ancestors(targets: Iterable[str]) -> tuple[str, ...]:
 
     Example:
         >>> ancestors(["semantic"])
-        ('data', 'features', 'voxels', 'semantic')
+        ('clips', 'features', 'data', 'voxels', 'semantic')
     """
     ordered: dict[str, None] = {}
 
@@ -171,7 +212,7 @@ def stage_runs(
 
 
 def _fields(stage: Stage, config: TrialConfig) -> dict[str, Any]:
-    fields = {section: identity_fields(getattr(config, section)) for section in stage.sections}
+    fields = {section: identity_fields(getattr(config, section), stage=stage.name) for section in stage.sections}
     if stage.fingerprint is not None:
         fields["fingerprint"] = resolve_reference(stage.fingerprint)(config)
     return fields

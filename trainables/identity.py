@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 SCHEMA = 1
 """Raised when the way identities are computed changes; every stored run then becomes unreachable."""
@@ -29,19 +31,50 @@ class SINCE:
     default: Any
 
 
-def identity_fields(model: BaseModel) -> dict[str, Any]:
-    """Return the fields of `model` that decide its result, as plain JSON values, nested models included."""
+class DECIDES:
+    """Marks, in `Annotated[type, DECIDES("clips")]`, a field of which only the named stages depend directly.
+
+    A field without this mark decides all stages that have its section.
+    """
+
+    def __init__(self, *stages: str) -> None:
+        self.stages = stages
+
+
+def decides(info: FieldInfo, stage: str) -> bool:
+    """Tell whether the field `info` can change what `stage` makes of its section."""
+    marks = [mark for mark in info.metadata if isinstance(mark, DECIDES)]
+    circumstance = any(isinstance(mark, Circumstance) for mark in info.metadata)
+    return not circumstance and all(stage in mark.stages for mark in marks)
+
+
+def identity_fields(model: BaseModel, *, stage: str | None = None) -> dict[str, Any]:
+    """Return the fields of `model` that decide its result, as plain JSON values, nested models included.
+
+    With `stage`, only those that decide this stage.
+    """
     fields: dict[str, Any] = {}
     plain = model.model_dump(mode="json")
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
-        if not any(_leaves_out(mark, value) for mark in info.metadata):
+        if _counts(info, value) and (stage is None or decides(info, stage)):
             fields[name] = identity_fields(value) if isinstance(value, BaseModel) else plain[name]
     return fields
 
 
-def _leaves_out(mark: object, value: object) -> bool:
-    return isinstance(mark, Circumstance) or (isinstance(mark, SINCE) and value == mark.default)
+def decisive_names(model: BaseModel) -> Iterator[str]:
+    """Yield the dotted names of all fields of `model` that decide its result at some value."""
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        if any(isinstance(mark, Circumstance) for mark in info.metadata):
+            continue
+        yield from (f"{name}.{inner}" for inner in decisive_names(value)) if isinstance(value, BaseModel) else (name,)
+
+
+def _counts(info: FieldInfo, value: object) -> bool:
+    marks = info.metadata
+    old = any(isinstance(mark, SINCE) and value == mark.default for mark in marks)
+    return not old and not any(isinstance(mark, Circumstance) for mark in marks)
 
 
 def canonical(value: Any) -> str:

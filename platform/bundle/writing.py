@@ -42,8 +42,8 @@ CHECKSUMS, STORE = "checksums.txt", "store"
 ALL = "all"
 _REPORTED = ("evaluate", "importance")
 """Stages whose artifacts a report needs."""
-_EMBEDDED = ("data", "voxels", "semantic")
-"""Stages whose artifacts the embedding map of a report needs."""
+_EMBEDDED = ("clips", "voxels", "semantic")
+"""Stages whose artifacts the embedding map of a report needs; `data` in place of `clips` in earlier studies."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class _Bundle:
         known = {stage for result in self.results for stage in result.identities}
         if stages is None:
             maps = "embedding_map" in self._study.report_figures
-            return frozenset(known & {*_REPORTED, *(_EMBEDDED if maps else ())})
+            embedded = {*_EMBEDDED, *(() if "clips" in known else ("data",))}
+            return frozenset(known & {*_REPORTED, *(embedded if maps else ())})
         if tuple(stages) == (ALL,):
             return frozenset(known)
         for stage in stages:

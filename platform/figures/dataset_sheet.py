@@ -16,8 +16,8 @@ from trainables import datasets
 from trainables.config.trial import TrialConfig
 from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import DatasetError
-from trainables.stages.data import data_description
-from trainables.stages.voxels import DROPPED, detrend, voxel_rows
+from trainables.stages.data import brain_facts
+from trainables.stages.voxels import DROPPED, answers_of, detrend, standardise
 
 _INK, _PAPER, _FAINT = "#1d2433", "#ffffff", "#8a93a6"
 _COLOURS = "RdBu_r"
@@ -55,9 +55,11 @@ def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
     if config.voxels.subject >= len(subjects):
         count_text = f"the data set has {len(subjects)} subjects, counted from 0"
         raise DatasetError(f"voxels.subject is {config.voxels.subject}, but {count_text}")
-    subject, facts = subjects[config.voxels.subject], data_description(data)
-    bold = subject.bold[:]
-    split, fmri, arrays = voxel_rows(bold, facts, config.voxels)
+    subject = subjects[config.voxels.subject]
+    bold = np.asarray(subject.bold[:], np.float32)
+    answers = answers_of(brain_facts(data.brains), config.voxels, volumes=len(bold))
+    fmri, arrays = standardise(answers.rows(bold), answers.split, own_test=answers.own_test)
+    split = answers.split
     usable = np.nonzero(split != DROPPED)[0]
     chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
     roi = roi_numbers(subject.voxels, data.brains.roi_names)[arrays["voxel"]]

@@ -102,7 +102,8 @@ def _read(result: AblationResult, trial: AblationTrial) -> _Embedded:
     test = split[index] == "test"
     vectors, index = vectors[test], index[test]
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    factors = result.runs.open(trial.identities["data"]).json("data.json")["factors"]
+    stage = "clips" if "clips" in trial.identities else "data"  # of trials of earlier versions
+    factors = result.runs.open(trial.identities[stage]).json(f"{stage}.json")["factors"]
     return _Embedded(vectors, None if factors is None else np.array(factors["shape"], np.int64)[index])
 
 

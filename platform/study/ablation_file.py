@@ -26,16 +26,18 @@ _EARLY = ("scheduler", "early_stopping", "pruner", "stop")
 """Keys that would request early stopping."""
 
 
-def load_ablation(path: Path, settings: Sequence[str] = ()) -> AblationStudy:
+def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | None = None) -> AblationStudy:
     """Read `path`, apply `settings` (`key=value`), and check the result.
+
+    `verdicts` is a folder that remembers what checks of data sets found.
 
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
     """
-    return build_ablation(read_named(path, ABLATIONS), settings=settings)
+    return build_ablation(read_named(path, ABLATIONS), settings=settings, verdicts=verdicts)
 
 
-def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationStudy:
+def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Path | None = None) -> AblationStudy:
     """Return the ablation that `source` describes; see `load_ablation`."""
     refuse(_early_stopping(source))
     written, problems = written_at(source, "baseline")
@@ -52,7 +54,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationS
     baseline = {field: absolute(field, override.value) for field, override in written.items()}
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
     largest = resolve({**baseline, "voxels.subject": max(file.subjects)})
-    refuse(check_inputs(source, largest, stages=stages, section="baseline"))
+    refuse(check_inputs(source, largest, stages=stages, section="baseline", verdicts=verdicts))
     expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
     kept, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from platform.errors import Problem
 from platform.study.config_errors import config_fields
@@ -13,8 +14,12 @@ from trainables.graph import STAGES, ancestors, resolve_reference
 
 _log = logging.getLogger(__name__)
 
+_DATA_STAGES = ("clips", "data")
 
-def check_inputs(source: Source, config: TrialConfig, *, stages: Iterable[str], section: str) -> Iterator[Problem]:
+
+def check_inputs(
+    source: Source, config: TrialConfig, *, stages: Iterable[str], section: str, verdicts: Path | None = None
+) -> Iterator[Problem]:
     """Yield the problems of the data set and of the pretrained networks, if `stages` need them.
 
     Args:
@@ -22,18 +27,19 @@ def check_inputs(source: Source, config: TrialConfig, *, stages: Iterable[str], 
         config: The resolved config.
         stages: The stages that report the study's metrics.
         section: The key of the file with the overrides of config fields.
+        verdicts: A folder that remembers what checks of data sets found.
     """
     needed = ancestors(stages)
-    if "data" in needed:
-        report = datasets.check(config)
+    if "clips" in needed:
+        report = datasets.check(config, verdicts=verdicts)
         for warning in report.warnings:
             _log.warning("%s", warning)
         for problem in report.errors:
             files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"
-            field = problem.where if problem.where == "voxels.subject" else files
+            field = problem.where if problem.where.startswith("voxels.") else files
             where = "" if field == problem.where else f"{problem.where}: "
             yield _written(source, section, field, f"{where}{problem.what}; {problem.right}")
-    for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name != "data"):
+    for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name not in _DATA_STAGES):
         try:
             resolve_reference(reference)(config) if reference is not None else None
         except (ValueError, OSError) as error:

@@ -21,7 +21,8 @@ _SAMPLE = 25
 """Largest number of stored runs of a stage that a forecast uses."""
 
 FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
-    "data": (25.0, 300_000_000),
+    "clips": (8.0, 260_000_000),
+    "data": (17.0, 40_000_000),
     "features": (130.0, 220_000_000),
     "voxels": (4.0, 11_000_000),
     "semantic": (10.0, 4_000_000),

@@ -14,7 +14,7 @@ from platform.study.domains import AnyDomain, Choice, Scalar, kind_of, same
 from platform.study.space import Point, RandomSuggester, Space
 from platform.study.unresolved_config import Draft
 from trainables.config.trial import TrialConfig, flatten, resolve
-from trainables.identity import identity_fields
+from trainables.identity import decisive_names
 
 _DRAWS = 500
 """Number of random points; at least one of them must satisfy the constraints."""
@@ -22,7 +22,7 @@ _DRAWS = 500
 
 def check_fields(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
     """Check that every swept field exists, changes results, and takes the values of its domain."""
-    decisive = flatten(identity_fields(config))
+    decisive = set(decisive_names(config))
     values = flatten(config.model_dump())
     for field, domain in draft.domains.items():
         if field not in config_fields():

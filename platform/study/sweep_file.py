@@ -65,13 +65,16 @@ SEARCH_SPACES = Path("search_spaces")
 """The folder of the project's own files, relative to its root. Commands are run there."""
 
 
-def load_study(path: Path, settings: Sequence[str] = ()) -> Study:
+def load_study(path: Path, settings: Sequence[str] = (), *, verdicts: Path | None = None) -> Study:
     """Read `path`, apply `settings` (`key=value`), and check the result.
+
+    `verdicts` is a folder that remembers what checks of data sets found.
 
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
     """
-    return build_study(read_named(path, SEARCH_SPACES), name=path.stem, settings=settings)
+    source = read_named(path, SEARCH_SPACES)
+    return build_study(source, name=path.stem, settings=settings, verdicts=verdicts)
 
 
 def read_named(path: Path, ours: Path) -> Source:
@@ -85,7 +88,7 @@ def read_named(path: Path, ours: Path) -> Source:
     return source
 
 
-def build_study(source: Source, *, name: str, settings: Sequence[str] = ()) -> Study:
+def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verdicts: Path | None = None) -> Study:
     """Return the study that `source` describes; see `load_study`."""
     base, problems = written_at(source, "base")
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
@@ -119,7 +122,7 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = ()) -> S
     assert config is not None
     parts = sweep_checks.build_parts(draft, config, problems=problems)
     stages = [metric.stage for metric in parts.targets]
-    refuse(input_checks.check_inputs(source, config, stages=stages, section="base"))
+    refuse(input_checks.check_inputs(source, config, stages=stages, section="base", verdicts=verdicts))
     return Study(
         name=name,
         repeats=file.repeats,

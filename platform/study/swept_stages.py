@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainables.config.presets import PRESETS, PROFILES
-from trainables.graph import STAGES, ancestors
+from trainables.graph import STAGES, ancestors, depends_on
 
 _SETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"preset": PRESETS, "profile": PROFILES}
 
@@ -16,10 +16,10 @@ def touched(field: str) -> frozenset[str]:
 
 def varying_stages(fields: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
     """Return the stages whose runs differ when `fields` differ, inputs first; only stages that `targets` need."""
-    sections = {name.partition(".")[0] for field in fields for name in touched(field)}
+    changed = [name for field in fields for name in touched(field)]
     varying: dict[str, None] = {}
     for name in ancestors(targets):
-        stage = STAGES[name]
-        if sections.intersection(stage.sections) or any(needed in varying for needed in stage.inputs):
+        swept = any(depends_on(name, field) for field in changed)
+        if swept or any(needed in varying for needed in STAGES[name].inputs):
             varying.setdefault(name)
     return tuple(varying)

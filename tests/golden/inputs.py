@@ -13,7 +13,9 @@ from torch import nn
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from trainables.config.trial import TrialConfig, resolve
+from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, render, sample_factors
+from trainables.datasets.prepared.tables import VoxelTable, write_voxels
 from trainables.networks.motion import motion_decoder
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
@@ -59,28 +61,35 @@ def write_inputs(folder: Path) -> Mapping[str, Artifacts]:
 def _files(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
     factors = sample_factors(np.random.default_rng(1), len(SPLIT))
     clips = render(factors)
-    facts = {
-        "captions": captions(factors),
+    shown = {
+        "captions": [[caption] for caption in captions(factors)],
         "source": [f"film {number}" for number in range(len(SPLIT))],
-        "split": SPLIT,
         "factors": factors.to_json(),
-        "clip_volume": [[4 * number] for number in range(len(SPLIT))],
-        "run_volume": [0, 32],
+        "warnings": [],
+        "shape": clips.shape,
+        "digests": [digest_of(clip) for clip in clips],
+        "prepared": None,
+    }
+    onsets = [[4 * number] for number in range(len(SPLIT))]
+    facts = {
+        "kind": "series",
+        "split": SPLIT,
         "lag_tr": 2,
         "tr": 2.0,
         "roi_names": ["V1", "MT", "frontal"],
-        "subjects": ["one"],
+        "subjects": [{"name": "one", "onsets": onsets, "runs": [0, 32]}],
         "drives": list(DRIVES),
     }
     roi = np.arange(VOXELS, dtype=np.int16) % 3
-    bold = {"bold_0": _normal(rng, 70, VOXELS).cumsum(0, dtype=np.float32) / 4, "roi_0": roi}
-    planted = {"share_0": rng.random((VOXELS, len(DRIVES)), dtype=np.float32)}
+    bold = {"bold": _normal(rng, 70, VOXELS).cumsum(0, dtype=np.float32) / 4}
+    planted = {"share": rng.random((VOXELS, len(DRIVES)), dtype=np.float32)}
     voxels = {"fmri": _normal(rng, len(SPLIT), VOXELS), "roi": roi, "voxel": np.arange(VOXELS, dtype=np.int32)}
     return {
+        "clips": {"clips.safetensors": {"clips": clips}, "clips.json": shown},
         "data": {
-            "clips.safetensors": {"clips": clips},
-            "bold.safetensors": bold,
-            "planted.safetensors": planted,
+            "bold_0.safetensors": bold,
+            "voxel_table_0.parquet": VoxelTable(np.array(facts["roi_names"])[roi]),
+            "planted_0.safetensors": planted,
             "data.json": facts,
         },
         "features": {"features.safetensors": _features(rng), "features.json": {"condition_tokens": CONDITION[0]}},
@@ -161,6 +170,8 @@ def _committed(runs: RunStore, stage: str, files: Mapping[str, Any], folder: Pat
     for name, content in files.items():
         if name.endswith(".json"):
             (folder / name).write_text(json.dumps(content), encoding="utf-8")
+        elif name.endswith(".parquet"):
+            write_voxels(content, folder / name)
         else:
             save_file({key: np.ascontiguousarray(values) for key, values in content.items()}, folder / name)
     settings = {"reconstruct": {"motion": "decoded"}, "generator": {"steps": 4}}

@@ -11,7 +11,7 @@ from platform.screen.field_list import fields_page
 from platform.study.config_errors import config_fields
 from platform.study.field_help import ablation_keys, config_help, sweep_keys
 from trainables.config.trial import flatten, resolve
-from trainables.identity import identity_fields
+from trainables.identity import decisive_names
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {entry.name: entry for entry in config_help()}
@@ -35,7 +35,7 @@ def test_defaults_are_those_of_a_trial() -> None:
 
 
 def test_the_kind_of_a_field_is_what_identity_says() -> None:
-    decisive = set(flatten(identity_fields(resolve({}))))
+    decisive = set(decisive_names(resolve({})))
     kinds = {entry.name: entry.kind for entry in config_help() if "folder" not in entry.only_with}
     kinds.pop("dataset.onset")
     assert {name for name, kind in kinds.items() if kind == "identity"} == decisive

@@ -8,6 +8,7 @@ from typing import Any, cast
 from storage.runs import Artifacts, Checkpoints
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageFunction, StageTask
+from trainables.stages import clips, data
 
 
 class Folder:
@@ -30,6 +31,13 @@ def run_stage(
     given = cast(Mapping[str, Artifacts], inputs if inputs is not None else {})
     function(StageTask(config, 0, given, Context(output, cast(Checkpoints, None))))
     return Folder(output)
+
+
+def run_data(config: TrialConfig, folder: Path) -> dict[str, Folder]:
+    """Run the stages `clips` and `data`."""
+    made = {"clips": run_stage(clips.run, config, folder / "clips")}
+    made["data"] = run_stage(data.run, config, folder / "data", made)
+    return made
 
 
 SMALL: Mapping[str, Any] = {

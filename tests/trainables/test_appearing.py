@@ -26,7 +26,7 @@ from trainables.metrics.clip import UndefinedError
 from trainables.metrics.objects import KnownObject, factor_accuracy
 from trainables.metrics.registry import CLIP_METRICS
 from trainables.metrics.video import Networks, Reading, reading_of
-from trainables.stages import data
+from trainables.stages import clips as clips_stage
 
 FACTORS = sample_appearing(np.random.default_rng(5), 60, onset=1.0)
 
@@ -77,8 +77,8 @@ def test_stage_makes_it_and_its_identity_is_its_own(tmp_path: Path) -> None:
     small = {"dataset.train_clips": 20, "dataset.validation_clips": 5, "dataset.test_clips": 5, "dataset.voxels": 64}
     config = resolve({**small, "dataset.kind": "appearing", "dataset.subjects": 1})
     assert identity_fields(config.dataset) != identity_fields(resolve(small).dataset)
-    made = run_stage(data.run, config, tmp_path / "data")
-    factors = made.json("data.json")["factors"]
+    made = run_stage(clips_stage.run, config, tmp_path / "clips")
+    factors = made.json("clips.json")["factors"]
     assert factors["onset"] == [1.0] * 30
     assert isinstance(from_json(factors), Appearing)
 

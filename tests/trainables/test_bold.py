@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from tests.trainables.dataset_tools import Folder, run_stage
+from tests.trainables.dataset_tools import Folder, run_data, run_stage
 from trainables.config.trial import resolve
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, TR, hrf, scan_subject
 from trainables.datasets.phantom.drives import CHANNEL_SHAPES, DRIVES, drives, words
 from trainables.datasets.phantom.schedule import TAIL, schedule
-from trainables.stages import data, voxels
+from trainables.stages import voxels
 
 TRAIN = 600
 
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Stages:
     """A phantom with half the clips, one subject, and all else, the noise too, as by default."""
     folder = tmp_path_factory.mktemp("phantom")
     config = resolve({"dataset.train_clips": TRAIN, "dataset.subjects": 1})
-    stages = {"data": run_stage(data.run, config, folder / "data")}
+    stages = run_data(config, folder)
     stages["voxels"] = run_stage(voxels.run, config, folder / "voxels", stages)
     return stages
 
@@ -40,14 +40,14 @@ def fmri(made: Stages) -> Arrays:
 
 @pytest.fixture(scope="module")
 def driven(made: Stages) -> Arrays:
-    clips = load_file(made["data"].path("clips.safetensors"))["clips"]
-    return drives(clips, made["data"].json("data.json")["captions"])
+    clips = load_file(made["clips"].path("clips.safetensors"))["clips"]
+    return drives(clips, [texts[0] for texts in made["clips"].json("clips.json")["captions"]])
 
 
 @pytest.fixture(scope="module")
 def facts(made: Stages) -> Facts:
-    read: Facts = made["data"].json("data.json")
-    return read
+    shown, brains = made["clips"].json("clips.json"), made["data"].json("data.json")
+    return {**shown, **brains, "captions": [texts[0] for texts in shown["captions"]]}
 
 
 def ridge(x: Values, y: Values, strength: float = 200.0) -> Values:
@@ -76,7 +76,7 @@ def of(fmri: Arrays, *names: str) -> Values:
 
 
 def test_first_frame_is_decodable(made: Stages, fmri: Arrays) -> None:
-    frames = load_file(made["data"].path("clips.safetensors"))["clips"][:, 0]
+    frames = load_file(made["clips"].path("clips.safetensors"))["clips"][:, 0]
     coarse = frames.reshape(len(frames), 16, 4, 16, 4, 3).mean((2, 4)).reshape(len(frames), -1)
     early = of(fmri, "V1", "V2", "V3")
     assert explained(early, coarse) > 0.65
@@ -112,8 +112,8 @@ def test_words_of_the_caption_are_decodable(fmri: Arrays, facts: Facts) -> None:
 
 
 def test_response_peaks_two_volumes_after_onset(made: Stages, facts: Facts) -> None:
-    bold = load_file(made["data"].path("bold.safetensors"))["bold_0"]
-    onsets = np.array(facts["clip_volume"])[:TRAIN, 0]
+    bold = load_file(made["data"].path("bold_0.safetensors"))["bold"]
+    onsets = np.array(facts["subjects"][0]["onsets"])[:TRAIN, 0]
     spread = [np.diff(bold[onsets + lag], axis=0).std() for lag in range(4)]
     assert int(np.argmax(spread)) == facts["lag_tr"] == 2
     assert hrf(np.arange(0, 30, 0.01)).argmax() == pytest.approx(400, abs=5)
@@ -122,7 +122,7 @@ def test_response_peaks_two_volumes_after_onset(made: Stages, facts: Facts) -> N
 
 def test_planted_map_tells_which_voxels_carry_motion(made: Stages, fmri: Arrays, facts: Facts, driven: Arrays) -> None:
     """Voxels with a larger planted share of motion follow the motion drive more closely."""
-    share = load_file(made["data"].path("planted.safetensors"))["share_0"]
+    share = load_file(made["data"].path("planted_0.safetensors"))["share"]
     assert share.shape == (900, len(DRIVES))
     np.testing.assert_allclose(share.sum(1), 1.0, rtol=1e-5)
     assert facts["drives"] == list(DRIVES)
@@ -137,15 +137,15 @@ def test_roi_sizes_and_receptive_fields(made: Stages, fmri: Arrays, driven: Arra
     roi = fmri["roi"]
     assert {int(index) for index in roi} == set(range(len(AREAS)))
     assert (np.diff(roi) < 0).sum() > 100, "the voxels of an ROI must not lie together"
-    planted = load_file(made["data"].path("planted.safetensors"))
+    planted = load_file(made["data"].path("planted_0.safetensors"))
     image = driven["image"].reshape(-1, 16, 16, 3).astype(float)
     image = (image - image.mean(0)) / image.std(0)
     nearer = 0
-    v1 = np.nonzero((roi == 0) & (planted["share_0"][:, 0] > 0.7))[0]
+    v1 = np.nonzero((roi == 0) & (planted["share"][:, 0] > 0.7))[0]
     for voxel in v1:
         relation = np.abs(np.einsum("n,nijc->ijc", fmri["fmri"][:, voxel], image)).max(-1)
         down, across = np.unravel_index(relation.argmax(), relation.shape)
-        place = planted["place_0"][voxel]
+        place = planted["place"][voxel]
         nearer += np.hypot((across + 0.5) / 16 - place[0], (down + 0.5) / 16 - place[1]) < 0.25
     assert nearer / len(v1) > 0.6  # a quarter of the frame holds a fifth of its area
 

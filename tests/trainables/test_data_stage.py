@@ -8,58 +8,59 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.programs import ROOT, program
-from tests.trainables.dataset_tools import Folder, run_stage, small
+from tests.trainables.dataset_tools import Folder, run_data, run_stage, small
 from trainables import datasets
 from trainables.datasets.errors import DatasetError
+from trainables.datasets.prepared.tables import read_voxels
 from trainables.graph import stage_runs
-from trainables.stages import data, voxels
+from trainables.stages import voxels
+
+Made = dict[str, Folder]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return run_stage(data.run, small(), tmp_path_factory.mktemp("made") / "data")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return run_data(small(), tmp_path_factory.mktemp("made"))
 
 
-def digests(folder: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+def digests(made: Made) -> dict[str, str]:
+    files = [file for folder in made.values() for file in folder.folder.iterdir()]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_same_bytes_from_the_same_config_and_others_from_another_seed(made: Folder, tmp_path: Path) -> None:
-    again = run_stage(data.run, small(), tmp_path / "again")
-    assert digests(again.folder) == digests(made.folder)
-    other = run_stage(data.run, small(dataset__seed=1), tmp_path / "other")
-    assert not set(digests(other.folder).values()) & set(digests(made.folder).values())
+def test_same_bytes_from_the_same_config_and_others_from_another_seed(made: Made, tmp_path: Path) -> None:
+    assert digests(run_data(small(), tmp_path / "again")) == digests(made)
+    other = digests(run_data(small(dataset__seed=1), tmp_path / "other"))
+    same = {name for name, digest in digests(made).items() if other[name] == digest}
+    assert same == {"data.json"}, "the split does not depend on the seed"
 
 
-def test_artifacts_have_the_promised_shapes(made: Folder) -> None:
-    facts = made.json("data.json")
-    clips = load_file(made.path("clips.safetensors"))["clips"]
-    bold = load_file(made.path("bold.safetensors"))
+def test_artifacts_have_the_promised_shapes(made: Made) -> None:
+    facts, shown = made["data"].json("data.json"), made["clips"].json("clips.json")
+    clips = load_file(made["clips"].path("clips.safetensors"))["clips"]
+    bold = [load_file(made["data"].path(f"bold_{subject}.safetensors"))["bold"] for subject in (0, 1)]
+    voxels = [read_voxels(made["data"].path(f"voxel_table_{subject}.parquet")) for subject in (0, 1)]
     assert clips.shape == (56, 8, 64, 64, 3)
     assert clips.dtype == np.uint8
     assert len(set(clips.reshape(56, -1).std(1))) > 50
-    for name in ("captions", "source", "split", "block", "clip_volume"):
-        assert len(facts[name]) == 56, name
-    assert all(len(values) == 56 for values in facts["factors"].values())
+    assert [len(shown[name]) for name in ("captions", "source", "digests")] == [56] * 3
+    assert [len(facts[name]) for name in ("split", "block")] == [56] * 2
+    assert all(len(subject["onsets"]) == 56 for subject in facts["subjects"])
+    assert all(len(values) == 56 for values in shown["factors"].values())
+    assert shown["digests"][3] == hashlib.sha256(clips[3].tobytes()).hexdigest()
     assert facts["roi_names"] == ["V1", "V2", "V3", "V4", "LO", "MT", "MST", "TPOJ"]
     assert len(facts["subjects"]) == 2
-    assert {name: values.shape[1:] for name, values in bold.items() if name.startswith("bold")} == {
-        "bold_0": (80,),
-        "bold_1": (80,),
-    }
-    assert bold["roi_0"].dtype == np.int16
-    assert np.isfinite(bold["bold_0"]).all()
+    assert [values.shape[1] for values in bold] == [len(table) for table in voxels] == [80, 80]
+    assert set(voxels[0].roi.tolist()) == set(facts["roi_names"])
+    assert all(values.dtype == np.float32 and np.isfinite(values).all() for values in bold)
+    assert not np.array_equal(voxels[0].roi, voxels[1].roi), "subjects differ"
+    assert abs(np.corrcoef(bold[0].ravel(), bold[1].ravel())[0, 1]) < 0.1
 
 
-def test_subjects_differ(made: Folder) -> None:
-    bold = load_file(made.path("bold.safetensors"))
-    assert not np.array_equal(bold["roi_0"], bold["roi_1"])
-    assert abs(np.corrcoef(bold["bold_0"].ravel(), bold["bold_1"].ravel())[0, 1]) < 0.1
-
-
-def test_splits_are_whole_blocks_and_no_neighbours_cross(made: Folder) -> None:
-    facts = made.json("data.json")
-    split, block, onsets = np.array(facts["split"]), np.array(facts["block"]), np.array(facts["clip_volume"])
+def test_splits_are_whole_blocks_and_no_neighbours_cross(made: Made) -> None:
+    facts = made["data"].json("data.json")
+    split, block = np.array(facts["split"]), np.array(facts["block"])
+    onsets = np.array(facts["subjects"][0]["onsets"])
     assert {name: int((split == name).sum()) for name in set(split)} == {"train": 40, "validation": 8, "test": 8}
     assert all(len(set(split[block == index])) == 1 for index in set(block.tolist()))
     assert np.bincount(block).tolist() == [8] * 7
@@ -69,9 +70,9 @@ def test_splits_are_whole_blocks_and_no_neighbours_cross(made: Folder) -> None:
     assert min(gaps) * facts["tr"] > 24, "the response to a clip must be over before a clip of another split is on"
 
 
-def test_validation_and_test_clips_are_repeated(made: Folder) -> None:
-    facts = made.json("data.json")
-    shown = [sum(volume >= 0 for volume in row) for row in facts["clip_volume"]]
+def test_validation_and_test_clips_are_repeated(made: Made) -> None:
+    facts = made["data"].json("data.json")
+    shown = [sum(volume >= 0 for volume in row) for row in facts["subjects"][0]["onsets"]]
     assert shown == [1] * 40 + [2] * 16
 
 
@@ -85,11 +86,11 @@ def test_identity_follows_what_is_made() -> None:
     assert len(ids) == 3
 
 
-def test_unknown_subject_is_an_error(made: Folder, tmp_path: Path) -> None:
+def test_unknown_subject_is_an_error(made: Made, tmp_path: Path) -> None:
     config = small(voxels__subject=2)
     assert "voxels.subject: is 2; the data set has 2 subject(s)" in str(datasets.check(config))
     with pytest.raises(DatasetError, match=r"voxels\.subject is 2"):
-        run_stage(voxels.run, config, tmp_path / "voxels", {"data": made})
+        run_stage(voxels.run, config, tmp_path / "voxels", made)
     assert not datasets.check(small(voxels__subject=1)).problems
 
 

@@ -285,7 +285,7 @@ def test_importance_finds_the_voxels_that_were_planted(world: World) -> None:
     voxels = {"fmri": fmri, "roi": roi, "voxel": torch.arange(VOXELS, dtype=torch.int32)}
     world.add("voxels", {"voxels.safetensors": voxels, "voxels.json": {"split": SPLIT, "roi_names": list("ABCD")}})
     share = (roi < 2).float()[:, None].repeat(1, len(drives))
-    world.add("data", {"planted.safetensors": {"share_0": share}, "data.json": {"drives": drives}})
+    world.add("data", {"planted_0.safetensors": {"share": share}, "data.json": {"drives": drives}})
     config = tiny(importance__clips=8, **{f"{stage}__train__epochs": 20 for stage in STAGES})
     for stage in STAGES:
         world.run(stage, config)

@@ -1,6 +1,7 @@
 """The evaluate stage on a few phantom clips, judged by tiny networks: what it writes is what metrics say."""
 
 import json
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from tests.trainables.flow_oracles import static_error
 from trainables.backbones.judges import IMAGE, VIDEO_JUDGE
 from trainables.config.trial import resolve
 from trainables.context import Context, StageResult, StageTask
+from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
 from trainables.judging.controls import SYSTEMS
-from trainables.judging.judged_trial import JudgedTrial
+from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.stored_trial import read_judged
 from trainables.metrics import flow, pixels
 from trainables.metrics.registry import METRICS
@@ -46,12 +48,15 @@ def made() -> dict[str, Any]:
     videos = noisy(truth, 0)
     videos[INDEX.index(GREY)] = 90
     return {
-        "data": {
+        "clips": {
             "clips.safetensors": {"clips": CLIPS},
-            "data.json": {
-                "captions": captions(FACTORS),
+            "clips.json": {
+                "captions": [[caption, "another text"] for caption in captions(FACTORS)],
                 "source": [f"film {i}" for i in range(len(SPLIT))],
                 "factors": FACTORS.to_json(),
+                "warnings": [],
+                "digests": [digest_of(clip) for clip in CLIPS],
+                "prepared": None,
             },
         },
         "voxels": {"voxels.json": {"split": SPLIT, "subject": "one"}},
@@ -190,7 +195,7 @@ def test_frames_in_order_are_told_from_shuffled_ones(result: tuple[StageResult, 
 
 def test_one_test_clip_without_factors_at_another_resolution(judges: dict[str, str], tmp_path: Path) -> None:
     inputs = made()
-    inputs["data"]["data.json"]["factors"] = None
+    inputs["clips"]["clips.json"]["factors"] = None
     for name in ("reconstruct", "controls"):
         tensors = inputs[name]["videos.safetensors"]
         inputs[name]["videos.safetensors"] = {k: v if k == "mean_latent" else v[3:4] for k, v in tensors.items()}
@@ -222,11 +227,29 @@ def test_a_stored_trial_is_read_back_as_it_was_judged(
     run(StageTask(config, 0, inputs, Context(output, runs.checkpoints("x"))))
     settings = {"evaluate": config.evaluate.model_dump(mode="json")}
     runs.commit(Manifest("evaluate-0", "evaluate", settings, 0, {}, {}, {}, (), {}, 0.0, 0.0), output)
-    stored = list(read_judged({**inputs, "evaluate": runs.open("evaluate-0")}))
-    assert [split.split for split in stored] == ["validation", "test"]
-    for split, before in zip(stored, judged[0].splits, strict=True):
+    old = {
+        "clips.safetensors": {"clips": CLIPS},
+        "data.json": {
+            "captions": captions(FACTORS),
+            "source": [f"film {i}" for i in range(len(SPLIT))],
+            "factors": FACTORS.to_json(),
+        },
+    }
+    inputs = {"evaluate": runs.open("evaluate-0"), **inputs}
+    earlier = {name: artifacts for name, artifacts in inputs.items() if name != "clips"}
+    earlier["data"] = commit(runs, "data", old, tmp_path / "data")
+    for stage_runs in (inputs, earlier):
+        stored = list(read_judged(stage_runs, config.dataset))
+        assert [split.split for split in stored] == ["validation", "test"]
+        same_as_judged(stored, judged[0].splits)
+
+
+def same_as_judged(stored: Sequence[JudgedSplit], judged: Sequence[JudgedSplit]) -> None:
+    for split, before in zip(stored, judged, strict=True):
         assert (split.clips, split.names, split.captions) == (before.clips, before.names, before.captions)
         assert split.values == before.values
         assert split.rows == before.rows
         assert list(split.videos) == list(before.videos)
-        assert all(np.array_equal(split.videos[name], before.videos[name]) for name in before.videos)
+        for name, videos in before.videos.items():
+            assert len(split.videos[name]) == len(videos) == len(split.clips)
+            assert all(np.array_equal(split.videos[name][row], videos[row]) for row in range(len(videos)))

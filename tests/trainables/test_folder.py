@@ -1,7 +1,9 @@
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -10,14 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
-from tests.trainables.dataset_tools import run_stage
+from tests.trainables.dataset_tools import run_data, run_stage
 from trainables import datasets
+from trainables.config.data import FolderConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.clip_names import natural
 from trainables.datasets.clips import read_clip
 from trainables.datasets.errors import ClipError, DatasetError
+from trainables.datasets.splits import clips_per_block, split_blocks
+from trainables.datasets.verdicts import _verdict
 from trainables.graph import stage_runs
-from trainables.stages import data, voxels
+from trainables.stages import clips, voxels
 
 Clip = NDArray[np.uint8]
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -74,39 +79,41 @@ def report(root: Path, **overrides: Any) -> str:
 
 def test_a_good_folder_becomes_data_and_voxels(folder: Path, tmp_path: Path) -> None:
     wanted = config(folder, voxels__subject=1)
-    assert not datasets.check(wanted).problems
-    made = run_stage(data.run, wanted, tmp_path / "data")
-    facts, clips = made.json("data.json"), load_file(made.path("clips.safetensors"))["clips"]
-    assert facts["source"][:3] == ["clip0.gif", "clip1.gif", "clip2.gif"]
-    assert facts["source"][-1] == "clip11.gif"
+    assert not datasets.check(wanted).errors
+    made = run_data(wanted, tmp_path)
+    facts, shown = made["data"].json("data.json"), made["clips"].json("clips.json")
+    clips = load_file(made["clips"].path("clips.safetensors"))["clips"]
+    assert shown["source"][:3] == ["clip0.gif", "clip1.gif", "clip2.gif"]
+    assert shown["source"][-1] == "clip11.gif"
     assert clips.shape == (12, 8, 32, 32, 3)
     assert sorted(set(facts["split"])) == ["test", "train", "validation"]
-    assert not made.path("planted.safetensors").exists()
-    result = run_stage(voxels.run, wanted, tmp_path / "voxels", {"data": made})
+    assert not made["data"].path("planted_0.safetensors").exists()
+    result = run_stage(voxels.run, wanted, tmp_path / "voxels", made)
     arrays = load_file(result.path("voxels.safetensors"))
     rows = arrays["fmri"] * arrays["std"] + arrays["mean"]
     np.testing.assert_allclose(rows, np.load(folder / "fmri.npy")[1], atol=1e-5)
     assert result.json("voxels.json")["lag_tr"] == 0
 
 
-def test_a_lag_that_is_asked_for_shifts_rows(folder: Path, tmp_path: Path) -> None:
-    wanted = config(folder, voxels__lag_tr=1)
-    made = run_stage(data.run, wanted, tmp_path / "data")
-    result = run_stage(voxels.run, wanted, tmp_path / "voxels", {"data": made})
-    arrays, facts = load_file(result.path("voxels.safetensors")), result.json("voxels.json")
-    rows = arrays["fmri"] * arrays["std"] + arrays["mean"]
-    np.testing.assert_allclose(rows[:11], np.load(folder / "fmri.npy")[0, 1:], atol=1e-5)
-    assert facts["dropped"] == [11]
+def test_rows_are_never_lagged(folder: Path, tmp_path: Path) -> None:
+    """Each row answers its clip: a lag would pair it with another one."""
+    assert "error: voxels.lag_tr: is 1; each row of this fMRI answers its clip" in report(folder, voxels__lag_tr=1)
+    made = run_data(config(folder), tmp_path)
+    with pytest.raises(DatasetError, match=r"voxels\.lag_tr is 1; each row"):
+        run_stage(voxels.run, config(folder, voxels__lag_tr=1), tmp_path / "lagged", made)
+    assert not datasets.check(config(folder, voxels__lag_tr=0)).errors
+    simulated = config(folder, dataset__simulate=True, voxels__lag_tr=1)
+    assert not datasets.check(simulated).errors, "simulated fMRI is a series"
 
 
 def test_simulated_brains_watch_the_clips(folder: Path, tmp_path: Path) -> None:
     (folder / "fmri.npy").unlink()
     wanted = config(folder, dataset__simulate=True, dataset__voxels=64)
-    assert not datasets.check(wanted).problems
-    made = run_stage(data.run, wanted, tmp_path / "data")
-    assert made.json("data.json")["lag_tr"] == 2
-    assert load_file(made.path("planted.safetensors"))["share_0"].shape == (64, 5)
-    result = run_stage(voxels.run, wanted, tmp_path / "voxels", {"data": made})
+    assert not datasets.check(wanted).errors
+    made = run_data(wanted, tmp_path)
+    assert made["data"].json("data.json")["lag_tr"] == 2
+    assert load_file(made["data"].path("planted_0.safetensors"))["share"].shape == (64, 5)
+    result = run_stage(voxels.run, wanted, tmp_path / "voxels", made)
     arrays = load_file(result.path("voxels.safetensors"))
     assert arrays["fmri"].shape == (12, 64)
     assert np.isfinite(arrays["fmri"]).all()
@@ -179,8 +186,8 @@ def test_captions_in_every_format(folder: Path, tmp_path: Path, form: str) -> No
         "txt": "\n".join(texts.values()) + "\n",
     }
     file.write_text(content[form])
-    made = run_stage(data.run, config(folder, dataset__captions=file.name), tmp_path / "data")
-    assert made.json("data.json")["captions"] == list(texts.values())
+    made = run_stage(clips.run, config(folder, dataset__captions=file.name), tmp_path / "clips")
+    assert made.json("clips.json")["captions"] == [[text] for text in texts.values()]
 
 
 def damage(root: Path, kind: str) -> None:
@@ -289,8 +296,10 @@ def test_bad_input_is_named(folder: Path, tmp_path: Path, kind: str) -> None:
     assert len(found.errors) == 1, str(found)
     assert where in found.errors[0].where
     with pytest.raises(DatasetError, match=f"(?s){what}"):
-        run_stage(data.run, config(folder), tmp_path / "data")
-    assert not any((tmp_path / "data").iterdir()), "nothing may be written"
+        run_data(config(folder), tmp_path)
+    *finished, failed = (stage for stage in ("clips", "data") if (tmp_path / stage).exists())
+    assert not any((tmp_path / failed).iterdir()), "nothing may be written"
+    assert finished == (["clips"] if "fmri" in found.errors[0].where else [])
 
 
 def test_everything_wrong_is_told_at_once(folder: Path) -> None:
@@ -312,9 +321,9 @@ def test_constant_voxels_are_a_warning_and_left_out(folder: Path, tmp_path: Path
     found = datasets.check(config(folder))
     assert not found.errors
     assert "2 constant voxel(s): [3, 9]" in str(found.warnings[0])
-    made = run_stage(data.run, config(folder), tmp_path / "data")
-    assert made.json("data.json")["warnings"] == [str(found.warnings[0])]
-    result = run_stage(voxels.run, config(folder), tmp_path / "voxels", {"data": made})
+    made = run_data(config(folder), tmp_path)
+    assert made["data"].json("data.json")["warnings"] == [str(problem) for problem in found.warnings]
+    result = run_stage(voxels.run, config(folder), tmp_path / "voxels", made)
     assert result.json("voxels.json")["constant"] == [3, 9]
 
 
@@ -339,7 +348,7 @@ def test_what_is_no_clip_is_ignored_with_a_warning(folder: Path) -> None:
     (folder / "clips" / "photo.jpg").write_bytes(b"")
     (folder / "clips" / ".DS_Store").write_bytes(b"")
     found = datasets.check(config(folder))
-    assert [Path(problem.where).name for problem in found.problems] == ["photo.jpg"]
+    assert [Path(problem.where).name for problem in found.problems if "ignored" in problem.right] == ["photo.jpg"]
     assert not found.errors
 
 
@@ -347,7 +356,7 @@ def test_a_relative_path_is_meant_from_here(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(folder.parent)
     relative = config(Path("mine"))
     monkeypatch.chdir("/")
-    assert not datasets.check(relative).problems
+    assert not datasets.check(relative).errors
 
 
 def test_too_few_clips(folder: Path) -> None:
@@ -364,9 +373,113 @@ def test_blocks_stay_together(folder: Path) -> None:
     assert other.split != datasets.load(config(folder, dataset__seed=6).dataset).brains.split
 
 
+def splits(root: Path, **overrides: Any) -> list[str]:
+    return list(datasets.load(config(root, **overrides).dataset).brains.split)
+
+
+def test_blocks_are_as_long_as_the_number_of_clips_allows() -> None:
+    mine = FolderConfig(path=Path("/nowhere"))
+    assert [clips_per_block(clips, mine) for clips in (3, 12, 40, 67, 100, 400, 5520)] == [1, 1, 2, 3, 5, 20, 20]
+    assert clips_per_block(5520, mine.model_copy(update={"block_clips": 7})) == 7
+    split, _, _ = split_blocks(5520, mine)
+    beside = sum("train" in split[max(0, row - 1) : row + 2] for row, of in enumerate(split) if of == "test")
+    assert beside < 0.12 * split.count("test"), "with blocks of one clip it is nine in ten"
+
+
+def test_test_clips_beside_training_clips_are_a_warning(folder: Path) -> None:
+    warnings = [str(problem) for problem in datasets.check(config(folder)).warnings]
+    assert len(warnings) == 1
+    assert "2 of 2 test clips lie directly beside a training clip" in warnings[0]
+    assert "raise block_clips, or give your own split" in warnings[0]
+
+
+OWN = ["train"] * 7 + ["validation"] * 2 + ["test"] * 2 + ["excluded"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "captions"])
+def test_a_split_of_ones_own(folder: Path, tmp_path: Path, form: str) -> None:
+    names = [f"clip{index}" for index in range(12)]
+    table = "name,caption,split\n" + "".join(
+        f"{name}.gif,a thing,{split}\n" for name, split in zip(names, OWN, strict=True)
+    )
+    if form == "json":
+        (folder / "split.json").write_text(json.dumps(dict(zip(reversed(names), reversed(OWN), strict=True))))
+    else:
+        (folder / "split.csv").write_text(table)
+    overrides = {"dataset__split": "split.json" if form == "json" else "split.csv"}
+    if form == "captions":
+        overrides["dataset__captions"] = "split.csv"
+    assert splits(folder, **overrides) == OWN
+    assert not datasets.check(config(folder, **overrides)).problems
+    brains = datasets.load(config(folder, **overrides).dataset).brains
+    assert list(brains.block) == [0] * 7 + [1] * 2 + [2] * 2 + [3]
+    made = run_data(config(folder, **overrides), tmp_path)
+    result = run_stage(voxels.run, config(folder, **overrides), tmp_path / "voxels", made)
+    assert result.json("voxels.json")["split"] == OWN
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"clip3.gif": "Train"}, "'clip3.gif': split is 'Train'; it must be one of train, validation, test, excluded"),
+        ({"clip99.gif": "train"}, "'clip99.gif': names no clip"),
+        ({"clip11": "test"}, "'clip11.gif': is there twice"),
+        ({"clip9.gif": "train", "clip10.gif": "train"}, "no clip is for test"),
+    ],
+)
+def test_a_bad_split_is_named(folder: Path, rows: dict[str, str], message: str) -> None:
+    good = {f"clip{index}.gif": split for index, split in enumerate(OWN)}
+    lines = [f"{name},{split}" for name, split in {**good, **rows}.items()]
+    (folder / "split.csv").write_text("name,split\n" + "\n".join(lines))
+    assert message in report(folder, dataset__split="split.csv")
+
+
+def test_a_split_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    assert "split.csv: there is no such file; it must be .csv" in report(folder, dataset__split="split.csv")
+    (folder / "split.csv").write_text("clip,part\n")
+    assert "must name the columns name and split" in report(folder, dataset__split="split.csv")
+    (folder / "split.json").write_text('["train"]')
+    assert "expected an object from clip to split" in report(folder, dataset__split="split.json")
+    (folder / "split.csv").write_text("name,split\nclip0,train\n")
+    assert "'clip1.gif' and 10 more: has no split" in report(folder, dataset__split="split.csv")
+
+
+def test_a_folder_is_read_once_while_it_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
+    wanted, remembered = config(folder), tmp_path / "checks"
+    before = datasets.check(wanted, verdicts=remembered)
+    (verdict,) = remembered.iterdir()
+    _verdict.cache_clear()  # as in another process
+    with patch("trainables.datasets.folder.read_clip", side_effect=AssertionError("read again")):
+        assert datasets.check(wanted, verdicts=remembered) == before
+    verdict.write_bytes(b"damaged")
+    _verdict.cache_clear()
+    assert datasets.check(wanted, verdicts=remembered) == before, "a damaged verdict counts as none"
+    damage(folder, "truncated gif")
+    assert datasets.check(wanted, verdicts=remembered).errors
+
+
+def test_clips_of_a_folder_are_decoded_one_at_a_time(folder: Path) -> None:
+    """Neither a check nor the stage `clips` keeps clips: their peak memory is that of few clips, not of all."""
+
+    def peak(count: int) -> int:
+        for index in range(count):
+            write_gif(folder / "clips" / f"clip{index}.gif", moving(index))
+        (folder / "captions.json").write_text(json.dumps(["a thing"] * count))
+        np.save(folder / "fmri.npy", np.random.default_rng(0).normal(size=(count, 7)))
+        wanted = config(folder, dataset__resolution=96)
+        tracemalloc.start()
+        assert not datasets.check(wanted).errors
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    few = peak(12)
+    assert peak(48) < 1.3 * few
+
+
 def test_identity_follows_content_and_not_the_place(folder: Path, tmp_path: Path) -> None:
     def identity(root: Path) -> str:
-        return stage_runs(config(root), seed=0, targets=["data"])[0].identity
+        return stage_runs(config(root), seed=0, targets=["data"])[-1].identity
 
     first = identity(folder)
     shutil.copytree(folder, tmp_path / "copy")
@@ -390,14 +503,15 @@ def test_real_clips_with_their_captions(tmp_path: Path) -> None:
     named = {path.stem: texts[int(path.stem.removeprefix("test")) - 1] for path in (root / "clips").glob("*.gif")}
     (root / "captions.json").write_text(json.dumps(named))
     wanted = config(root, dataset__simulate=True, dataset__crop=[2, 258, 2, 258], dataset__resolution=64)
-    assert not datasets.check(wanted).problems
-    made = run_stage(data.run, wanted, tmp_path / "data")
-    facts, clips = made.json("data.json"), load_file(made.path("clips.safetensors"))["clips"]
-    assert facts["source"][0] == "test140.gif"
+    assert not datasets.check(wanted).errors
+    made = run_data(wanted, tmp_path)
+    facts, shown = made["data"].json("data.json"), made["clips"].json("clips.json")
+    clips = load_file(made["clips"].path("clips.safetensors"))["clips"]
+    assert shown["source"][0] == "test140.gif"
     assert clips.shape == (8, 8, 64, 64, 3)
     assert sorted(facts["split"]) == ["test"] + ["train"] * 6 + ["validation"]
     assert clips[:, :, :, [0, -1]].mean() > 20, "the black border must be cut off"
-    result = run_stage(voxels.run, wanted, tmp_path / "voxels", {"data": made})
+    result = run_stage(voxels.run, wanted, tmp_path / "voxels", made)
     fmri = load_file(result.path("voxels.safetensors"))["fmri"]
     assert fmri.shape == (8, 900)
     assert np.isfinite(fmri).all()

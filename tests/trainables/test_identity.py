@@ -1,40 +1,45 @@
 """Identities are promises: literal ones are pinned here. If one changes, CHANGELOG.md must say why."""
 
+from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pytest
 
 from trainables.config.base import Config
+from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.trial import resolve
 from trainables.config.video import GeneratorConfig
-from trainables.graph import STAGES, stage_runs
-from trainables.identity import CIRCUMSTANCE, SINCE, canonical, digest, identity_fields
+from trainables.graph import STAGES, depends_on, stage_runs
+from trainables.identity import CIRCUMSTANCE, SINCE, canonical, decides, decisive_names, digest, identity_fields
 
 GOLDEN = {
     "phantom": {
-        "data": "data-f378f90b484721f2",
-        "features": "features-200c4c990e7081bb",
-        "voxels": "voxels-9b353d0b6afdcdcc",
-        "semantic": "semantic-ca9a8f536d9c2ca5",
-        "structure": "structure-208264b1e0326762",
-        "motion": "motion-42b56d0c46061a86",
-        "controls": "controls-d463e9a18d77c474",
-        "reconstruct": "reconstruct-8f63c21f5fae481f",
-        "evaluate": "evaluate-37a033e0f195257c",
-        "importance": "importance-5528cf2b79747500",
+        "clips": "clips-53b7f7da90894ae8",
+        "data": "data-9a955d35b6be00e6",
+        "features": "features-d08e09ec9f2e63e9",
+        "voxels": "voxels-6f27d1c10e663da3",
+        "semantic": "semantic-66c253c1fb5934d6",
+        "structure": "structure-26d225808bfa04f3",
+        "motion": "motion-e8802cc98cf2bcad",
+        "controls": "controls-b09a5ce520194920",
+        "reconstruct": "reconstruct-60692219ee66dfe8",
+        "evaluate": "evaluate-72961d6de751df7f",
+        "importance": "importance-8f1930a5e8eaeb51",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
-        "data": "data-f378f90b484721f2",
-        "features": "features-dcde9e3d2d0b29a3",
-        "voxels": "voxels-9b353d0b6afdcdcc",
-        "semantic": "semantic-f143ac1ef73e705d",
-        "structure": "structure-a6ef9a2fa23e41cb",
-        "motion": "motion-a69e026e0fcd5e49",
-        "controls": "controls-e1d8943f8bd94592",
-        "reconstruct": "reconstruct-ba9c4c46ec3eef69",
-        "evaluate": "evaluate-5f43dfc32d849456",
-        "importance": "importance-2eaf5eaa4b9c8431",
+        "clips": "clips-53b7f7da90894ae8",
+        "data": "data-9a955d35b6be00e6",
+        "features": "features-c3b6c301093f3522",
+        "voxels": "voxels-6f27d1c10e663da3",
+        "semantic": "semantic-75ec15fc698f9a11",
+        "structure": "structure-248b213a487347d9",
+        "motion": "motion-bdeb635a60de868e",
+        "controls": "controls-12fd0e56fbee4d42",
+        "reconstruct": "reconstruct-134ebdd378dc58f9",
+        "evaluate": "evaluate-d4202c3b1aedb793",
+        "importance": "importance-229860f5c9e3e3f2",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }
@@ -60,8 +65,53 @@ def test_golden_identities(preset: str) -> None:
 def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
     assert changed({"motion.mask_ratio": 0.5}) == {"motion", "reconstruct", "evaluate", "importance"}
     assert changed({"structure.dropout": 0.3}) == {"structure", "motion", "reconstruct", "evaluate", "importance"}
-    assert changed({"voxels.subject": 1}) == EVERYTHING - {"data", "features"}
-    assert changed({"dataset.noise": 0.5}) == EVERYTHING
+    assert changed({"voxels.subject": 1}) == EVERYTHING - {"clips", "data", "features"}
+    assert changed({"dataset.frames": 4}) == EVERYTHING
+
+
+BRAINS = {"subjects": 1, "voxels": 300, "noise": 0.5, "repeats": 3, "rest_tr": 0, "block_clips": 10}
+"""Fields of the phantom that decide what brains answer and how clips are split, and nothing else."""
+CLIPS = {"seed": 1, "frames": 4, "resolution": 32, "train_clips": 100, "validation_clips": 10, "test_clips": 10}
+
+
+@pytest.mark.parametrize("field", BRAINS)
+def test_other_brains_leave_clips_and_features_as_they_are(field: str) -> None:
+    assert changed({f"dataset.{field}": BRAINS[field]}) == EVERYTHING - {"clips", "features"}
+    assert not depends_on("clips", f"dataset.{field}")
+    assert depends_on("data", f"dataset.{field}")
+
+
+@pytest.mark.parametrize("field", CLIPS)
+def test_other_clips_change_everything(field: str) -> None:
+    assert changed({f"dataset.{field}": CLIPS[field]}) == EVERYTHING
+    assert depends_on("clips", f"dataset.{field}")
+
+
+def test_every_field_of_every_data_set_decides_something() -> None:
+    for model in DATASET_CONFIGS.values():
+        for name, info in model.model_fields.items():
+            decided = {stage for stage in ("clips", "data") if decides(info, stage)}
+            assert decided or name == "path", f"{model.__name__}.{name} decides nothing"
+    assert PhantomConfig.model_fields.keys() == {"kind", *BRAINS, *CLIPS}
+
+
+def test_captions_and_split_of_a_folder_are_apart(tmp_path: Path) -> None:
+    (tmp_path / "captions.json").write_text('["a"]')
+    np.save(tmp_path / "fmri.npy", np.zeros((1, 2)))
+    folder: dict[str, object] = {"dataset.kind": "folder", "dataset.path": str(tmp_path)}
+    before = identities(folder)
+
+    def changes() -> set[str]:
+        after = identities(folder)
+        return {stage for stage in ("clips", "features", "data", "voxels") if after[stage] != before[stage]}
+
+    np.save(tmp_path / "fmri.npy", np.ones((1, 2)))
+    assert changes() == {"data", "voxels"}
+    (tmp_path / "captions.json").write_text('["b"]')
+    assert changes() == {"clips", "features", "data", "voxels"}
+    before = identities(folder)
+    folder |= {"dataset.block_clips": 3, "dataset.seed": 4, "dataset.test_fraction": 0.3}
+    assert changes() == {"data", "voxels"}
 
 
 def test_an_ablated_feature_retrains_nothing() -> None:
@@ -112,6 +162,7 @@ def test_a_field_that_is_added_with_its_old_meaning_changes_no_identity() -> Non
         kind: Annotated[str, SINCE("mlp")] = "ridge"
 
     assert identity_fields(After(kind="mlp")) == identity_fields(Before())
+    assert list(decisive_names(After(kind="mlp"))) == ["rate", "window", "kind"], "all of them can be swept"
     assert identity_fields(After()) == {"rate": 0.5, "kind": "ridge"}, "the new default is not what was done before"
     assert identity_fields(After(window=(1, 2), kind="mlp")) == {"rate": 0.5, "window": [1, 2]}
 

@@ -8,7 +8,7 @@ from trainables import datasets
 from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.decoders import MotionConfig, TrainConfig
 from trainables.config.trial import resolve
-from trainables.datasets.kinds import DATASET_KINDS, reader_of
+from trainables.datasets.kinds import DATASET_KINDS, Reader, reader_of
 from trainables.kinds import of_kind
 from trainables.loop import learning_rate
 from trainables.networks.motion import MOTION_DECODERS, motion_decoder
@@ -29,7 +29,8 @@ def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
     assert DATASET_KINDS.keys() == DATASET_CONFIGS.keys()
     for name, kind in DATASET_KINDS.items():
         assert kind.description
-        functions = ("clips_fingerprint", "brains_fingerprint", "check", "load_clips", "load_brains")
+        functions = {name for name in vars(Reader) if not name.startswith("_")}
+        assert len(functions) == 7
         assert all(callable(getattr(kind.reader, function)) for function in functions)
         assert DATASET_CONFIGS[name].model_fields["kind"].default == name
     with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: phantom, appearing, folder"):
@@ -39,7 +40,7 @@ def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
 def test_a_config_whose_kind_has_no_reader_is_refused_everywhere() -> None:
     stranger = PhantomConfig().model_copy(update={"kind": "bids"})
     config = resolve({}).model_copy(update={"dataset": stranger})
-    for ask in (datasets.fingerprint, datasets.check):
+    for ask in (datasets.clips_fingerprint, datasets.brains_fingerprint, datasets.check):
         with pytest.raises(ValueError, match="there is no 'bids'"):
             ask(config)
     with pytest.raises(ValueError, match="there is no 'bids'"):

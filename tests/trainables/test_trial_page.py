@@ -188,4 +188,4 @@ def test_a_strip_shows_truth_system_control_and_ceiling_of_the_best_the_median_a
     for column, clip in enumerate((13, 7, 0)):
         for row, name in enumerate(STRIP_ROWS):
             shade = picture[34 + 100 * row + 48, 180 + 404 * column + 48]
-            assert abs(shade - int(split.videos[name][clip, 0, 0, 0, 0])) <= 4, (column, name)
+            assert abs(shade - int(split.videos[name][clip][0, 0, 0, 0])) <= 4, (column, name)

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from tests.trainables.dataset_tools import Folder, run_stage, small
+from tests.trainables.dataset_tools import Folder, run_data, run_stage, small
 from trainables.datasets.errors import DatasetError
-from trainables.stages import data, voxels
+from trainables.datasets.prepared.tables import VoxelTable, write_voxels
+from trainables.stages import voxels
 
 Values = NDArray[Any]
 ByHand = Callable[..., Folder]
@@ -18,7 +19,7 @@ ByHand = Callable[..., Folder]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return run_stage(data.run, small(), tmp_path_factory.mktemp("made") / "data")
+    return run_data(small(), tmp_path_factory.mktemp("made"))["data"]
 
 
 @pytest.fixture
@@ -30,17 +31,16 @@ def by_hand(tmp_path: Path) -> ByHand:
         folder.mkdir(exist_ok=True)
         if bold is None:
             bold = np.stack([np.arange(24.0), np.arange(24.0) ** 2, np.cos(np.arange(24.0))], axis=1)
-        save_file(
-            {"bold_0": bold.astype(np.float32), "roi_0": np.array([0, 1, 1], np.int16)}, folder / "bold.safetensors"
-        )
+        save_file({"bold": bold.astype(np.float32)}, folder / "bold_0.safetensors")
+        write_voxels(VoxelTable(np.array(["A", "B", "B"])[: bold.shape[1]]), folder / "voxel_table_0.parquet")
+        onsets = [[0, -1], [3, -1], [6, -1], [9, -1], [12, 16], [14, 20]]
         described = {
+            "kind": "series",
             "split": ["train"] * 4 + ["test"] * 2,
-            "clip_volume": [[0, -1], [3, -1], [6, -1], [9, -1], [12, 16], [14, 20]],
-            "run_volume": [0, 12],
             "lag_tr": 2,
             "tr": 2.0,
             "roi_names": ["A", "B"],
-            "subjects": ["me"],
+            "subjects": [{"name": "me", "onsets": onsets, "runs": [0, 12]}],
         }
         (folder / "data.json").write_text(json.dumps(described))
         return Folder(folder)
@@ -134,9 +134,9 @@ def test_detrending_takes_out_drift_within_each_run() -> None:
 
 def test_drift_hurts_unless_it_is_taken_out(made: Folder, tmp_path: Path) -> None:
     """Rows of the same test clip in its two showings agree better after detrending."""
-    facts, bold = made.json("data.json"), load_file(made.path("bold.safetensors"))["bold_0"]
-    onsets = np.array(facts["clip_volume"])[48:] + 2
-    starts = facts["run_volume"]
+    facts, bold = made.json("data.json"), load_file(made.path("bold_0.safetensors"))["bold"]
+    onsets = np.array(facts["subjects"][0]["onsets"])[48:] + 2
+    starts = facts["subjects"][0]["runs"]
     free = voxels.detrend(bold, [*zip(starts, [*starts[1:], len(bold)], strict=True)], tr=2.0)
 
     def gap(values: Values) -> float:

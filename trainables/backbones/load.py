@@ -18,6 +18,11 @@ from trainables.backbones.sources import WeightSource, locate
 
 logger = logging.getLogger(__name__)
 
+ENCODER_BYTES = 4 << 30
+"""What the VAE's encoder takes at a time: six images of 512 pixels for Stable Diffusion's."""
+_LIVE_MAPS = 5
+"""Maps of the first layer's size that the encoder holds at a time, measured on Stable Diffusion v1-5's."""
+
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -43,15 +48,33 @@ class Vae:
             raise ValueError(f"features.resolution must be a multiple of {factor} for this VAE, but got {resolution}")
         return int(resolution // factor)
 
+    def image_size(self, latent: Sequence[int]) -> tuple[int, int]:
+        """Return height and width of the image of a latent of that height and width."""
+        factor = 2 ** (len(self.model.config.block_out_channels) - 1)
+        return latent[0] * factor, latent[1] * factor
+
     @torch.no_grad()
     def encode(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return scaled latents [N,c,h,w] of images [N,3,H,W] (from -1 to 1): the mode, or a draw by `generator`."""
-        # On CPU, convolutions over channels-last images take half the time.
-        posterior = self.model.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
+        parts = [self._posterior(part) for part in torch.split(images, self.images_at_once(images.shape[-1]))]
+        mean = torch.cat([part.mean for part in parts])
         if generator is None:
-            return torch.as_tensor(posterior.mode() * self.scaling_factor).contiguous()
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean.device)
-        return torch.as_tensor((posterior.mean + posterior.std * noise) * self.scaling_factor).contiguous()
+            return torch.as_tensor(mean * self.scaling_factor).contiguous()
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        std = torch.cat([part.std for part in parts])
+        return torch.as_tensor((mean + std * noise) * self.scaling_factor).contiguous()
+
+    def images_at_once(self, side: int) -> int:
+        """Return how many square images are encoded at a time, such that it takes about `ENCODER_BYTES` of memory.
+
+        It depends on the network and the side alone, so that all machines round alike.
+        """
+        channels = self.model.config.block_out_channels[0]
+        return max(1, int(ENCODER_BYTES // (_LIVE_MAPS * 4 * channels * side * side)))
+
+    def _posterior(self, images: Tensor) -> Any:
+        # On CPU, convolutions over channels-last images take half the time.
+        return self.model.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
 
     @torch.no_grad()
     def decode(self, latents: Tensor, *, at_once: int = 8) -> Tensor:

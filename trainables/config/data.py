@@ -7,7 +7,12 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainables.config.base import Config, Count, Natural, NonNegative
-from trainables.identity import CIRCUMSTANCE
+from trainables.identity import CIRCUMSTANCE, DECIDES
+
+CLIPS = DECIDES("clips")
+"""Decides clips and captions alone."""
+BRAINS = DECIDES("data")
+"""Decides fMRI and split alone: another value leaves clips and features as they are."""
 
 
 class PhantomWorld(Config):
@@ -21,21 +26,21 @@ class PhantomWorld(Config):
     """Clips on which epochs and trials are compared."""
     test_clips: Count = 120
     """Clips that only the final metrics see."""
-    frames: Annotated[int, Field(ge=2)] = 8
+    frames: Annotated[int, Field(ge=2), CLIPS] = 8
     """Frames per clip."""
-    resolution: Annotated[int, Field(ge=32)] = 64
+    resolution: Annotated[int, Field(ge=32), CLIPS] = 64
     """Side of the clips, in pixels."""
-    subjects: Count = 3
+    subjects: Annotated[Count, BRAINS] = 3
     """Brains that see the same clips."""
-    voxels: Annotated[int, Field(ge=64)] = 900
+    voxels: Annotated[int, Field(ge=64), BRAINS] = 900
     """Voxels per subject, shared out over the ROIs."""
-    noise: NonNegative = 0.3
+    noise: Annotated[NonNegative, BRAINS] = 0.3
     """Standard deviation of the autocorrelated noise, in units of the signal's own at its peak."""
-    repeats: Count = 2
+    repeats: Annotated[Count, BRAINS] = 2
     """How often validation and test clips are shown; training clips are shown once."""
-    rest_tr: Natural = 3
+    rest_tr: Annotated[Natural, BRAINS] = 3
     """Blank volumes between clips; 0 is continuous stimulation as in CC2017."""
-    block_clips: Count = 20
+    block_clips: Annotated[Count, BRAINS] = 20
     """Clips per block; splits are made of whole blocks, so no neighbours fall on both sides of one."""
 
 
@@ -71,30 +76,33 @@ class FolderConfig(Config):
     path: Annotated[Path, AfterValidator(_absolute), CIRCUMSTANCE]
     """Holds the captions, `fmri`, and the clips (GIF, MP4, or folders of PNG), these in its sub-folder `clips` if it
     has one. Clips are taken in natural order of their names: `clip2` before `clip10`. Content decides identity."""
-    captions: str = "captions.json"
+    captions: Annotated[str, CLIPS] = "captions.json"
     """A file in `path`: JSON list or `{clip: caption}`, CSV with the columns `name` and `caption`, or TXT with one
     caption per line. Lists and lines follow the order of the clips."""
-    fmri: str = "fmri.npy"
+    fmri: Annotated[str, BRAINS] = "fmri.npy"
     """A file in `path`, float [clips, voxels] or [subjects, clips, voxels]: row i answers clip i."""
-    simulate: bool = False
+    simulate: Annotated[bool, BRAINS] = False
     """Run the phantom's forward model on these clips instead of reading `fmri`."""
-    frames: Annotated[int, Field(ge=2)] = 8
+    frames: Annotated[int, Field(ge=2), CLIPS] = 8
     """Frames per clip, evenly spaced over it."""
-    resolution: Annotated[int, Field(ge=32)] = 64
+    resolution: Annotated[int, Field(ge=32), CLIPS] = 64
     """Side to which clips are resized, in pixels."""
-    crop: tuple[Natural, Natural, Natural, Natural] | None = None
+    crop: Annotated[tuple[Natural, Natural, Natural, Natural] | None, CLIPS] = None
     """Top, bottom, left, right in pixels: what is kept of every frame before it is resized (side-by-side GIFs)."""
-    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5), BRAINS] = 0.15
     """Share of the clips on which epochs and trials are compared."""
-    test_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.15
+    test_fraction: Annotated[float, Field(gt=0.0, lt=0.5), BRAINS] = 0.15
     """Share of the clips that only the final metrics see."""
-    block_clips: Count = 1
-    """Neighbouring clips that must stay on one side of a split."""
-    seed: Natural = 0
+    block_clips: Annotated[Count | None, BRAINS] = None
+    """Neighbouring clips that must stay on one side of a split. None: 20, or as many as leave 20 blocks."""
+    split: Annotated[str | None, BRAINS] = None
+    """A file in `path` with a split of your own, which fractions and blocks then leave alone: CSV with the columns
+    `name` and `split`, or JSON `{clip: split}`; train, validation, test or excluded. The captions' CSV may serve."""
+    seed: Annotated[Natural, BRAINS] = 0
     """Of the split, and of what is simulated."""
-    voxels: Annotated[int, Field(ge=64)] = 900
+    voxels: Annotated[int, Field(ge=64), BRAINS] = 900
     """Voxels to simulate; only with `simulate`."""
-    noise: NonNegative = 0.3
+    noise: Annotated[NonNegative, BRAINS] = 0.3
     """As in the phantom; only with `simulate`."""
 
     @model_validator(mode="after")
@@ -135,7 +143,7 @@ class VoxelsConfig(Config):
     """Number of the subject, from 0."""
     lag_tr: Natural | None = None
     """Volumes between a clip's onset and the volume that answers it. None takes what the data set says: 2 (of 2 s) for
-    phantom and simulated fMRI, 0 for fMRI that comes with one row per clip, as CC2017 is published."""
+    phantom and simulated fMRI. fMRI that comes with one row per clip, as CC2017 is published, allows 0 alone."""
     detrend: bool = True
     """Take slow drift out of each run: a polynomial of degree 1 + duration / 150 s, as AFNI does. fMRI that comes with
     one row per clip has no runs and is left as it is."""

@@ -3,37 +3,73 @@
 Importing this is light; `kinds` is the table of what there is.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.config.data import AnyDataset
+from trainables.config.data import AnyDataset, VoxelsConfig
 from trainables.config.trial import TrialConfig
-from trainables.datasets.errors import DataProblem, DataReport
+from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DataProblem, DataReport, DataVerdict
 from trainables.datasets.kinds import reader_of
+from trainables.datasets.verdicts import remembered_verdict
 
 if TYPE_CHECKING:
-    from trainables.datasets.base import Dataset
+    from trainables.datasets.base import BrainData, Dataset, Stimuli
 
 
-def fingerprint(config: TrialConfig) -> dict[str, Any]:
-    """Return what decides the data beside the config, as JSON: digests of files, the generator's version."""
-    reader = reader_of(config.dataset.kind)
-    return {**reader.clips_fingerprint(config.dataset), **reader.brains_fingerprint(config.dataset)}
+def clips_fingerprint(config: TrialConfig) -> dict[str, Any]:
+    """Return what decides clips and captions beside the config, as JSON: digests of files, the generator's version."""
+    return dict(reader_of(config.dataset.kind).clips_fingerprint(config.dataset))
 
 
-def check(config: TrialConfig) -> DataReport:
-    """Tell what is wrong with the data set that `config` names; reads all of it and writes nothing."""
-    report, subjects = reader_of(config.dataset.kind).check(config.dataset)
-    subject = config.voxels.subject
-    if not report.errors and subject >= subjects:
-        right = f"the data set has {subjects} subject(s), numbered from 0"
-        report = DataReport((*report.problems, DataProblem("voxels.subject", f"is {subject}", right)))
-    return report
+def brains_fingerprint(config: TrialConfig) -> dict[str, Any]:
+    """Return what decides fMRI and split beside the config and the clips, as JSON."""
+    return dict(reader_of(config.dataset.kind).brains_fingerprint(config.dataset))
+
+
+def clips_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `clips_fingerprint` stands for."""
+    return list(reader_of(config.dataset.kind).clips_files(config.dataset))
+
+
+def brains_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `brains_fingerprint` stands for."""
+    return list(reader_of(config.dataset.kind).brains_files(config.dataset))
+
+
+def check(config: TrialConfig, *, verdicts: Path | None = None) -> DataReport:
+    """Tell what is wrong with the data set that `config` names.
+
+    What has been checked once is not read again while its files are the same: `verdicts` is a folder that remembers.
+    """
+    verdict = remembered_verdict(config.dataset, verdicts)
+    if verdict.report.errors:
+        return verdict.report
+    return DataReport((*verdict.report.problems, *_misfits(config.voxels, verdict)))
+
+
+def _misfits(voxels: VoxelsConfig, verdict: DataVerdict) -> Iterator[DataProblem]:
+    """Yield what in the section `voxels` does not fit the data set."""
+    if voxels.subject >= verdict.subjects:
+        right = f"the data set has {verdict.subjects} subject(s), numbered from 0"
+        yield DataProblem("voxels.subject", f"is {voxels.subject}", right)
+    if verdict.kind == "rows" and voxels.lag_tr not in (None, 0):
+        yield DataProblem("voxels.lag_tr", f"is {voxels.lag_tr}", ROWS_HAVE_NO_LAG)
+
+
+def load_clips(dataset: AnyDataset) -> "Stimuli":
+    """Draw or open clips and captions. Raises `DatasetError`, which lists all that is wrong."""
+    return reader_of(dataset.kind).load_clips(dataset)
+
+
+def load_brains(dataset: AnyDataset, stimuli: "Stimuli") -> "BrainData":
+    """Simulate or open what brains answered to `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
+    return reader_of(dataset.kind).load_brains(dataset, stimuli)
 
 
 def load(dataset: AnyDataset) -> "Dataset":
-    """Make or read the data set. Raises `DatasetError`, which lists all that is wrong."""
+    """Make or open the whole data set. Raises `DatasetError`, which lists all that is wrong."""
     from trainables.datasets.base import Dataset
 
-    reader = reader_of(dataset.kind)
-    stimuli = reader.load_clips(dataset)
-    return Dataset(stimuli, reader.load_brains(dataset, stimuli))
+    stimuli = load_clips(dataset)
+    return Dataset(stimuli, load_brains(dataset, stimuli))

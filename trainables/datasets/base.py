@@ -3,16 +3,21 @@
 Clips and fMRI may be larger than the memory. Both are read by ranges, and nobody asks for all of them at once.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.errors import ChangedError
 from trainables.datasets.prepared.tables import VoxelTable
 
 Frames = NDArray[np.uint8]
+BLOCK = 1 << 26
+"""Bytes of clips that are read at a time."""
 BrainKind = Literal["series", "rows"]
 
 
@@ -60,11 +65,59 @@ class Stimuli:
     """What caused the clips: name to N values. None unless they are drawn."""
     warnings: Sequence[str] = ()
     """What was noticed on reading."""
+    digests: Sequence[str] | None = None
+    """SHA-256 of each clip's frames, uint8 in C order; None before all clips have been read."""
+    prepared: str | None = None
+    """The digest of the prepared data set that holds the clips: they are read from there, never copied. Else None."""
 
     @property
     def first_captions(self) -> list[str]:
         """The first caption of each clip."""
         return [texts[0] for texts in self.captions]
+
+
+class VerifiedClips:
+    """Clips of which each is compared with its SHA-256 when it is read."""
+
+    def __init__(self, clips: ClipSequence, digests: Sequence[str], *, names: Sequence[str]) -> None:
+        self._clips, self._digests, self._names = clips, digests, names
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, F, H, W, 3."""
+        return self._clips.shape
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, rows: slice, /) -> Frames:
+        """Return the clips `rows`. Raises `ChangedError` if one has other pixels than when its digest was taken."""
+        frames = self._clips[rows]
+        for row, clip in zip(range(*rows.indices(len(self))), frames, strict=True):
+            if digest_of(clip) != self._digests[row]:
+                raise ChangedError(
+                    f"clip {row} ({self._names[row]}) has other pixels than its digest says: the files were changed "
+                    "since they were prepared; prepare the data set again"
+                )
+        return frames
+
+
+def digest_of(clip: Frames) -> str:
+    """Return the SHA-256 of a clip's frames, uint8 in C order."""
+    return hashlib.sha256(np.ascontiguousarray(clip).data).hexdigest()
+
+
+def clips_at(clips: ClipSequence, rows: Sequence[int]) -> Frames:
+    """Return some clips, in the order of `rows`, and read no others."""
+    return np.concatenate([clips[row : row + 1] for row in rows])
+
+
+def blocks_of(clips: ClipSequence, *, size: int | None = None) -> Iterator[slice]:
+    """Yield ranges that together are all clips, each of about `size` bytes (`BLOCK`), but of at least one clip."""
+    count, *shape = clips.shape
+    step = max(1, (BLOCK if size is None else size) // max(1, prod(shape)))
+    for first in range(0, count, step):
+        yield slice(first, min(first + step, count))
 
 
 @dataclass(frozen=True)

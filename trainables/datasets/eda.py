@@ -72,9 +72,12 @@ def augment(caption: str, rng: np.random.Generator) -> str:
     return " ".join(words)
 
 
-def variants(caption: str, *, count: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """Return `count` augmented captions, drawn independently; some may equal the original."""
-    return tuple(augment(caption, rng) for _ in range(count))
+def variants(captions: Sequence[str], *, count: int, rng: np.random.Generator) -> tuple[str, ...]:
+    """Return `count` augmented captions, drawn independently; some may equal the original.
+
+    Where a clip has several captions, each is the original of about as many variants.
+    """
+    return tuple(augment(captions[number % len(captions)], rng) for number in range(count))
 
 
 def replace_synonyms(words: Sequence[str], rng: np.random.Generator) -> list[str]:

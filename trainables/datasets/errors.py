@@ -1,6 +1,9 @@
 """What is wrong with a data set, all of it at once. Light: the command line imports it."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+ROWS_HAVE_NO_LAG = "each row of this fMRI answers its clip already, so the lag must be 0 or be left out"
 
 
 class ClipError(ValueError):
@@ -19,6 +22,10 @@ class DatasetError(ValueError):
         error = cls("\n".join(map(str, problems)))
         error.problems = problems
         return error
+
+
+class ChangedError(RuntimeError):
+    """Files changed after a study was planned with them, so what was read belongs to another identity."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +68,14 @@ class DataReport:
 
     def __str__(self) -> str:
         return "\n".join(map(str, (*self.errors, *self.warnings)))
+
+
+@dataclass(frozen=True)
+class DataVerdict:
+    """What a check of a data set found: what is wrong, and what else a study must fit."""
+
+    report: DataReport
+    subjects: int = 0
+    """How many; 0 if unknown."""
+    kind: Literal["series", "rows"] = "series"
+    """Of the fMRI: rows answer one presentation each and have no lag."""

@@ -1,7 +1,9 @@
 """Reads and checks fMRI that a user brings as an array."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +12,15 @@ from trainables.datasets.errors import DataProblem
 
 SHAPE = "it must be a NumPy file (.npy) of real numbers, [clips, voxels] or [subjects, clips, voxels]"
 
+_BLOCK = 1 << 26
+"""Bytes that are looked at at a time."""
 
-def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[np.float32] | None, list[DataProblem]]:
-    """Return the fMRI as float32 [subjects, clips, voxels], or None, and what is wrong."""
+
+def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[Any] | None, list[DataProblem]]:
+    """Return the fMRI [subjects, clips, voxels], mapped, or None, and what is wrong. It is checked some rows at a time.
+
+    Values are as in the file; they count as float32.
+    """
     try:
         # Mapped, so that a header that promises more than the file holds is refused, not allocated.
         array = np.load(path, allow_pickle=False, mmap_mode="r")
@@ -34,37 +42,53 @@ def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[np.float32] | None, li
         array = array[None]
     if array.shape[1] != clips:
         return None, [DataProblem(str(path), f"{array.shape[1]} rows for {clips} clips", "row i must answer clip i")]
-    with np.errstate(over="ignore"):
-        fmri = np.asarray(array).astype(np.float32)
-    problems = [
-        problem for subject in range(len(fmri)) for problem in _check(fmri[subject], f"{path}, subject {subject}")
-    ]
-    return fmri, problems + _twins(fmri, path)
+    checked = [_check(rows, f"{path}, subject {subject}") for subject, rows in enumerate(array)]
+    problems = [problem for found, _ in checked for problem in found]
+    return array, problems + _twins([digest for _, digest in checked], path)
 
 
-def _check(rows: NDArray[np.float32], where: str) -> list[DataProblem]:
-    """Look for values that are no numbers, and for voxels that tell nothing."""
-    bad = np.argwhere(~np.isfinite(rows))
-    if len(bad):
-        places = ", ".join(f"row {row}, column {column}" for row, column in bad[:5].tolist())
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        what = f"{len(bad)} value(s) are NaN or infinite in float32: {places}{more}"
-        return [DataProblem(where, what, "every value must be finite; remove the voxel or fill the value")]
-    (constant,) = np.nonzero(np.ptp(rows, axis=0) == 0)
-    if len(constant) == rows.shape[1]:
+def _check(rows: NDArray[Any], where: str) -> tuple[list[DataProblem], str]:
+    """Look for values that are no numbers, and for voxels that tell nothing; return a digest of the values, too."""
+    total = hashlib.sha256()
+    places: list[str] = []
+    bad = 0
+    lowest, highest = np.full(rows.shape[1], np.inf, np.float32), np.full(rows.shape[1], -np.inf, np.float32)
+    for first, block in _blocks(rows):
+        total.update(block.data)
+        invalid = np.argwhere(~np.isfinite(block))
+        bad += len(invalid)
+        places += [f"row {first + row}, column {column}" for row, column in invalid[: 5 - len(places)].tolist()]
+        lowest, highest = np.minimum(lowest, block.min(axis=0)), np.maximum(highest, block.max(axis=0))
+    if bad:
+        more = f" and {bad - 5} more" if bad > 5 else ""
+        what = f"{bad} value(s) are NaN or infinite in float32: {', '.join(places)}{more}"
+        right = "every value must be finite; remove the voxel or fill the value"
+        return [DataProblem(where, what, right)], total.hexdigest()
+    return _constant(np.nonzero(lowest == highest)[0], rows.shape[1], where), total.hexdigest()
+
+
+def _blocks(rows: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    step = max(1, _BLOCK // (4 * rows.shape[1]))
+    for first in range(0, len(rows), step):
+        with np.errstate(over="ignore"):
+            yield first, np.ascontiguousarray(rows[first : first + step], np.float32)
+
+
+def _constant(voxels: NDArray[np.int64], count: int, where: str) -> list[DataProblem]:
+    if len(voxels) == count:
         return [DataProblem(where, "every voxel is constant", "a voxel must differ from clip to clip")]
-    if len(constant):
-        what = f"{len(constant)} constant voxel(s): {constant[:10].tolist()}{' ...' if len(constant) > 10 else ''}"
+    if len(voxels):
+        what = f"{len(voxels)} constant voxel(s): {voxels[:10].tolist()}{' ...' if len(voxels) > 10 else ''}"
         return [DataProblem(where, what, "they tell nothing and are left out", fatal=False)]
     return []
 
 
-def _twins(fmri: NDArray[np.float32], path: Path) -> list[DataProblem]:
+def _twins(digests: Sequence[str], path: Path) -> list[DataProblem]:
     """Look for subjects whose data are the same, as happens when files are copied."""
     seen: dict[str, int] = {}
     problems = []
-    for subject, rows in enumerate(fmri):
-        twin = seen.setdefault(hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest(), subject)
+    for subject, digest in enumerate(digests):
+        twin = seen.setdefault(digest, subject)
         if twin != subject:
             what = f"subjects {twin} and {subject} hold the same values"
             problems.append(DataProblem(str(path), what, "every subject needs data of its own"))

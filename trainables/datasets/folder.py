@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.config.data import FolderConfig
-from trainables.datasets.base import BrainData, Stimuli, Subject
+from trainables.datasets.base import BrainData, Stimuli, Subject, blocks_of, digest_of
 from trainables.datasets.captions import read_captions
 from trainables.datasets.clips import Frames, clips_in, files, read_clip
-from trainables.datasets.errors import ClipError, DataProblem, DataReport
+from trainables.datasets.errors import ClipError, DataProblem, DataReport, DataVerdict
 from trainables.datasets.fmri import read_fmri
 from trainables.datasets.phantom import GENERATOR
 from trainables.datasets.phantom.bold import TR
 from trainables.datasets.phantom.schedule import schedule
 from trainables.datasets.phantom.world import watched
 from trainables.datasets.prepared.tables import VoxelTable
-from trainables.datasets.splits import duplicates, split_blocks
+from trainables.datasets.splits import clips_per_block, duplicates, neighbours, read_split, split_blocks
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
 """How simulated brains watch: as in the phantom's defaults."""
@@ -38,33 +39,57 @@ def clips_fingerprint(config: FolderConfig) -> dict[str, object]:
 
 
 def brains_fingerprint(config: FolderConfig) -> dict[str, object]:
-    """Return the SHA-256 digest of the fMRI, or with `simulate` the version of the phantom's brains."""
-    return {"generator": GENERATOR} if config.simulate else {"fmri": _digest(config.path / config.fmri)}
+    """Return the SHA-256 digests of split and fMRI, or with `simulate` the version of the phantom's brains."""
+    split = {} if config.split is None else {"split": _digest(config.path / config.split)}
+    return {**split, **({"generator": GENERATOR} if config.simulate else {"fmri": _digest(config.path / config.fmri)})}
 
 
-def check(config: FolderConfig) -> tuple[DataReport, int]:
-    """Read everything and tell what is wrong, and how many subjects there are (0 if unknown). Nothing is written."""
-    clips = _read_clips(config)
-    if not clips.names:
-        return clips.report, 0
-    brains = _read_brains(config, clips.names, clips.frames)
-    report = DataReport((*clips.problems, *brains.problems))
-    return report, 0 if report.errors else 1 if brains.fmri is None else len(brains.fmri)
+def clips_files(config: FolderConfig) -> list[Path]:
+    """Return the files of the clips and of their captions."""
+    return [*(file for clip in _sources(config) for file in files(clip)), config.path / config.captions]
+
+
+def brains_files(config: FolderConfig) -> list[Path]:
+    """Return the files of fMRI and split."""
+    names = (config.split, None if config.simulate else config.fmri)
+    return [config.path / name for name in names if name is not None]
+
+
+def check(config: FolderConfig) -> DataVerdict:
+    """Read everything, one clip at a time, and tell what is wrong. Nothing is written."""
+    kind: Literal["series", "rows"] = "series" if config.simulate else "rows"
+    sources, problems = _found(config)
+    if not sources:
+        return DataVerdict(DataReport(problems), kind=kind)
+    names = [source.name for source in sources]
+    digests, of_clips = _clip_digests(sources, config)
+    _, of_captions = read_captions(config.path / config.captions, names)
+    brains = _read_brains(config, names, digests)
+    report = DataReport((*of_clips, *problems, *of_captions, *brains.problems))
+    return DataVerdict(report, 0 if report.errors else brains.subjects, kind)
 
 
 def load_clips(config: FolderConfig) -> Stimuli:
-    """Decode the clips and read their captions. Raises `DatasetError`, which lists all that is wrong with them."""
-    read = _read_clips(config)
-    read.report.raise_for_errors()
-    pixels = np.stack([clip for clip in read.frames if clip is not None])
-    captions = [(caption,) for caption in read.captions]
-    return Stimuli(pixels, captions, read.names, warnings=tuple(map(str, read.report.warnings)))
+    """Open the clips, which are decoded when they are asked for, and read their captions.
+
+    Raises:
+        DatasetError: There are no clips, or captions cannot be used. A clip that cannot be decoded raises on reading.
+    """
+    sources, problems = _found(config)
+    names = [source.name for source in sources]
+    captions, of_captions = read_captions(config.path / config.captions, names) if sources else ([], [])
+    report = DataReport((*problems, *of_captions))
+    report.raise_for_errors()
+    clips = DecodedClips(tuple(sources), config)
+    return Stimuli(clips, [(caption,) for caption in captions], names, warnings=tuple(map(str, report.warnings)))
 
 
 def load_brains(config: FolderConfig, stimuli: Stimuli) -> BrainData:
-    """Read or simulate what brains answered. Raises `DatasetError`, which lists all that is wrong."""
-    clips = [stimuli.clips[row : row + 1][0] for row in range(len(stimuli.clips))]
-    read = _read_brains(config, stimuli.source, clips)
+    """Open or simulate what brains answered. Raises `DatasetError`, which lists all that is wrong."""
+    digests = stimuli.digests
+    if digests is None:
+        digests = [digest_of(clip) for rows in blocks_of(stimuli.clips) for clip in stimuli.clips[rows]]
+    read = _read_brains(config, stimuli.source, digests)
     report = DataReport(read.problems)
     report.raise_for_errors()
     brains = _simulated(stimuli, read, config) if read.fmri is None else _recorded(read, read.fmri)
@@ -72,66 +97,86 @@ def load_brains(config: FolderConfig, stimuli: Stimuli) -> BrainData:
 
 
 @dataclass(frozen=True)
-class _Clips:
-    """What was found of clips and captions, and what is wrong with them."""
+class DecodedClips:
+    """The clips of a folder, decoded when they are asked for."""
 
-    names: Sequence[str]
-    frames: Sequence[Frames | None]
-    """None for a clip that cannot be read."""
-    captions: Sequence[str]
-    problems: tuple[DataProblem, ...]
+    sources: tuple[Path, ...]
+    config: FolderConfig
 
     @property
-    def report(self) -> DataReport:
-        return DataReport(self.problems)
+    def shape(self) -> tuple[int, ...]:
+        """N, F, H, W, 3."""
+        side = self.config.resolution
+        return (len(self.sources), self.config.frames, side, side, 3)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, rows: slice, /) -> Frames:
+        """Decode the clips `rows`.
+
+        Raises:
+            DatasetError: One cannot be decoded; the message lists all clips of the folder that cannot.
+        """
+        try:
+            return np.stack([_decoded(source, self.config) for source in self.sources[rows]])
+        except ClipError:
+            DataReport(tuple(_clip_digests(self.sources, self.config)[1])).raise_for_errors()
+            raise
+
+
+def _decoded(source: Path, config: FolderConfig) -> Frames:
+    return read_clip(source, frames=config.frames, resolution=config.resolution, crop=config.crop)
 
 
 @dataclass(frozen=True)
 class _Brains:
     """What was found of fMRI and split, and what is wrong with them."""
 
-    fmri: NDArray[np.float32] | None
-    """[subjects, clips, voxels]; None if it is simulated or cannot be read."""
+    fmri: NDArray[Any] | None
+    """Mapped, [subjects, clips, voxels]; None if it is simulated or cannot be read."""
     split: Sequence[str]
     block: Sequence[int]
     problems: tuple[DataProblem, ...]
 
+    @property
+    def subjects(self) -> int:
+        return 1 if self.fmri is None else len(self.fmri)
 
-def _read_clips(config: FolderConfig) -> _Clips:
+
+def _found(config: FolderConfig) -> tuple[list[Path], tuple[DataProblem, ...]]:
+    """Return the paths of the clips, and what is wrong or ignored in the folder."""
     sources = _sources(config)
-    if not sources:
-        right = "it must hold GIF or MP4 clips or folders of PNG, in itself or in its sub-folder 'clips'"
-        what = "there are no clips" if config.path.is_dir() else "there is no such folder"
-        return _Clips((), (), (), (DataProblem(str(config.path), what, right),))
-    names = [source.name for source in sources]
-    clips, problems = _clips(sources, config)
-    captions, of_captions = read_captions(config.path / config.captions, names)
-    return _Clips(names, clips, captions, (*problems, *_ignored(sources, config), *of_captions))
+    if sources:
+        return sources, tuple(_ignored(sources, config))
+    right = "it must hold GIF or MP4 clips or folders of PNG, in itself or in its sub-folder 'clips'"
+    what = "there are no clips" if config.path.is_dir() else "there is no such folder"
+    return [], (DataProblem(str(config.path), what, right),)
 
 
-def _read_brains(config: FolderConfig, names: Sequence[str], clips: Sequence[Frames | None]) -> _Brains:
-    fmri, of_fmri = (None, []) if config.simulate else read_fmri(config.path / config.fmri, clips=len(names))
-    split, block, of_split = split_blocks(len(names), config)
-    of_twins = duplicates(clips, names, split) if split else []
-    return _Brains(fmri, split, block, (*of_fmri, *of_split, *of_twins))
-
-
-def _clips(sources: Sequence[Path], config: FolderConfig) -> tuple[list[Frames | None], list[DataProblem]]:
-    """Read all clips, None for those that cannot be read."""
-    clips: list[Frames | None] = []
+def _clip_digests(sources: Sequence[Path], config: FolderConfig) -> tuple[list[str | None], list[DataProblem]]:
+    """Decode all clips, one at a time; return the digest of each (None if it cannot be read) and what is wrong."""
+    digests: list[str | None] = []
     problems = []
+    right = "replace or remove the clip, its caption and its fMRI row"
     for source in sources:
         try:
-            clips.append(read_clip(source, frames=config.frames, resolution=config.resolution, crop=config.crop))
+            digests.append(digest_of(_decoded(source, config)))
         except ClipError as error:
-            clips.append(None)
-            problems.append(
-                DataProblem(str(source), str(error), "replace or remove the clip, its caption and its fMRI row")
-            )
-    return clips, problems
+            digests.append(None)
+            problems.append(DataProblem(str(source), str(error), right))
+    return digests, problems
 
 
-def _recorded(read: _Brains, fmri: NDArray[np.float32]) -> BrainData:
+def _read_brains(config: FolderConfig, names: Sequence[str], digests: Sequence[str | None]) -> _Brains:
+    fmri, of_fmri = (None, []) if config.simulate else read_fmri(config.path / config.fmri, clips=len(names))
+    given = None if config.split is None else config.path / config.split
+    split, block, of_split = split_blocks(len(names), config) if given is None else read_split(given, names)
+    of_clips = [*duplicates(digests, names, split), *neighbours(split, config)] if split else []
+    return _Brains(fmri, split, block, (*of_fmri, *of_split, *of_clips))
+
+
+def _recorded(read: _Brains, fmri: NDArray[Any]) -> BrainData:
     """Return fMRI that has one row for each clip, [subjects, clips, voxels]."""
     onsets, voxels = np.arange(fmri.shape[1])[:, None], VoxelTable(np.full(fmri.shape[2], _EVERYWHERE))
     return BrainData(
@@ -147,7 +192,7 @@ def _recorded(read: _Brains, fmri: NDArray[np.float32]) -> BrainData:
 
 def _simulated(stimuli: Stimuli, read: _Brains, config: FolderConfig) -> BrainData:
     """Let one of the phantom's brains watch the clips."""
-    run_clips = max(RUN_CLIPS, config.block_clips)
+    run_clips = max(RUN_CLIPS, clips_per_block(len(read.split), config))
     plan = schedule(read.split, run_clips=run_clips, rest_tr=REST_TR, repeats=REPEATS)
     return watched(stimuli, plan, split=read.split, block=read.block, names=["simulated"], config=config)
 
@@ -171,11 +216,11 @@ def _digest(path: Path) -> str:
     if not path.is_file():
         return "missing"
     status = path.stat()
-    return _cached_digest(path, status.st_size, status.st_mtime_ns)
+    return _cached_digest(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @lru_cache(maxsize=100_000)
-def _cached_digest(path: Path, size: int, modified: int) -> str:
+def _cached_digest(path: Path, inode: int, size: int, modified: int, changed: int) -> str:
     """Digest once per version of a file: a plan asks for it in every trial."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

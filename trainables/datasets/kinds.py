@@ -4,12 +4,13 @@ A new kind is a config class in `config/data.py`, an entry here, and a module wi
 Importing this is light: a reader is imported when it is asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from trainables.datasets.errors import DataReport
+from trainables.datasets.errors import DataVerdict
 from trainables.kinds import of_kind
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ class Reader(Protocol):
     def brains_fingerprint(self, config: Any) -> Mapping[str, object]:
         """Return what decides fMRI and split beside the config and the clips, as JSON."""
 
-    def check(self, config: Any) -> tuple[DataReport, int]:
-        """Tell what is wrong, and how many subjects there are (0 if unknown). Writes nothing."""
+    def clips_files(self, config: Any) -> Iterable[Path]:
+        """Return the files that `clips_fingerprint` stands for; none for what is drawn."""
+
+    def brains_files(self, config: Any) -> Iterable[Path]:
+        """Return the files that `brains_fingerprint` stands for; none for what is simulated."""
+
+    def check(self, config: Any) -> DataVerdict:
+        """Tell what is wrong, and what else is known before anything is read. Writes nothing."""
 
     def load_clips(self, config: Any) -> "Stimuli":
         """Return clips and captions. Raises `DatasetError`, which lists all that is wrong with them."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainables.judging.score_tables import ScoreRow
-from trainables.metrics.clip import Clip
+from trainables.judging.video_sequences import VideoSequence
 from trainables.metrics.registry import Metric
 
 
@@ -18,8 +18,8 @@ class JudgedSplit:
     """Indices of the clips in the data set."""
     names: tuple[str, ...]
     captions: tuple[str, ...]
-    videos: Mapping[str, Clip]
-    """Name (`truth` and `SYSTEMS`) to uint8 [n,F,H,W,3], all of the same size."""
+    videos: Mapping[str, VideoSequence]
+    """Of `truth` and each of `SYSTEMS`, all of one size; read when they are looked at."""
     values: Mapping[tuple[str, str], tuple[float | None, ...]]
     """(system, metric) to n values; None if undefined."""
     rows: tuple[ScoreRow, ...]

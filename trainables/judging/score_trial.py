@@ -12,7 +12,8 @@ from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import summarise_scores
 from trainables.judging.trial_videos import SplitVideos
 from trainables.judging.values import Value, clip_values
-from trainables.metrics.clip import Clip, Floats, UndefinedError
+from trainables.judging.video_sequences import ReorderedVideos, RepeatedVideo, StaticVideos, VideoSequence
+from trainables.metrics.clip import Floats, UndefinedError
 from trainables.metrics.flow import transition_errors
 from trainables.metrics.registry import CLIP_METRICS, SHUFFLE_TESTED, Metric
 from trainables.metrics.shuffle import shuffle_test
@@ -159,19 +160,14 @@ def _judged(
     )
 
 
-def videos_of(material: SplitVideos, partner: Mapping[int, int]) -> dict[str, Clip]:
-    """Return the videos of the truth and of all systems, uint8 [n,F,H,W,3] each, in the order of tables.
-
-    Args:
-        material: The stored videos.
-        partner: Row to the row whose reconstruction is its `shuffled_fmri` (`shuffled_partners`).
-    """
-    videos = dict(material.videos)
-    videos["static"] = np.broadcast_to(videos[SYSTEM][:, :1], videos[SYSTEM].shape)
-    videos["mean_latent"] = np.broadcast_to(material.mean_latent, videos[SYSTEM].shape)
+def videos_of(material: SplitVideos, partner: Mapping[int, int]) -> dict[str, VideoSequence]:
+    """Return the videos of the truth and of all systems, in the order of tables."""
+    made, count = dict(material.videos), len(material.clips)
+    made["static"] = StaticVideos(made[SYSTEM])
+    made["mean_latent"] = RepeatedVideo(material.mean_latent, count)
     if partner:
-        videos["shuffled_fmri"] = videos[SYSTEM][[partner[row] for row in range(len(material.clips))]]
-    return {name: videos[name] for name in (TRUTH, *SYSTEMS) if name in videos}
+        made["shuffled_fmri"] = ReorderedVideos(made[SYSTEM], [partner[row] for row in range(count)])
+    return {name: made[name] for name in (TRUTH, *SYSTEMS) if name in made}
 
 
 def row_json(split: JudgedSplit) -> list[dict[str, Any]]:

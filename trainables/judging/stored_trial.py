@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from storage.runs import Artifacts
+from trainables.config.data import AnyDataset
 from trainables.config.video import EvaluateConfig
 from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import ScoreRow
@@ -15,17 +16,19 @@ from trainables.judging.trial_videos import SplitVideos, read_material
 Scores = dict[tuple[str, str], dict[int, float | None]]
 
 
-def read_judged(runs: Mapping[str, Artifacts]) -> Iterator[JudgedSplit]:
-    """Yield the evaluated splits of a trial, validation first.
+def read_judged(runs: Mapping[str, Artifacts], dataset: AnyDataset) -> Iterator[JudgedSplit]:
+    """Yield the judged splits of a trial, validation clips first.
 
     Args:
-        runs: The stage runs `data`, `voxels`, `reconstruct`, `controls` and `evaluate`.
+        runs: Its stage runs `clips` (`data` in trials of earlier versions), `voxels`, `reconstruct`, `controls` and
+            `evaluate`.
+        dataset: Its data set: clips of a prepared one are read from there.
     """
     evaluate = runs["evaluate"]
     config = EvaluateConfig.model_validate(evaluate.manifest.config["evaluate"])
     splits = evaluate.json("summary.json")["splits"]
     table = pq.read_table(evaluate.path("per_clip.parquet")).to_pylist()
-    for material in read_material(runs, config):
+    for material in read_material(runs, config, dataset):
         rows = splits[material.split]["rows"]
         yield _judged(material, rows, _scores(table, material.split), seed=config.seed)
 

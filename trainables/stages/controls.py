@@ -4,14 +4,13 @@ All trials with the same generator share it. Controls that need no generator are
 """
 
 import torch
-from safetensors.torch import save_file
 
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
 from trainables.randomness import derived_seed
-from trainables.stages.decoding import read_rows
-from trainables.stages.feeding import Fed, chosen, noise_seeds
-from trainables.stages.generation import decode_videos, generate, load_vae_decoder, read_prompts
+from trainables.stages.decoding import mean_of_rows, read_some, split_index
+from trainables.stages.feeding import Fed, chosen_clips, noise_seeds
+from trainables.stages.generation import generate, load_vae_decoder, read_prompts, write_videos
 
 
 def run(task: StageTask) -> StageResult:
@@ -27,18 +26,18 @@ def run(task: StageTask) -> StageResult:
     """
     device = pick_device("auto")
     prompts, _ = read_prompts(task, device=device)
-    rows = read_rows(task, ("condition", "latents"), device=torch.device("cpu"))
-    clips = chosen(rows, task.config.generator)
-    training = rows["train"].features
+    members = split_index(task)
+    index = chosen_clips(members, task.config.generator)
+    clips = read_some(task, ("condition", "latents"), index, device=torch.device("cpu"))
+    mean = {name: mean_of_rows(task, name, members["train"]) for name in clips.features}
     fed = Fed(
-        torch.cat((clips.features["condition"], training["condition"].mean(0, keepdim=True))),
-        torch.cat((clips.features["latents"], training["latents"].mean(0, keepdim=True))),
-        (*noise_seeds(task, clips.index), derived_seed(task.seed, "generator", "mean_latent")),
+        torch.cat((clips.features["condition"], mean["condition"])),
+        torch.cat((clips.features["latents"], mean["latents"])),
+        (*noise_seeds(task, index), derived_seed(task.seed, "generator", "mean_latent")),
     )
     generated = generate(task, fed, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
-    rendered = decode_videos(vae, generated.latents)
-    plain = decode_videos(vae, clips.features["latents"])
-    tensors = {"ceiling": rendered[:-1], "ceiling_plain": plain, "mean_latent": rendered[-1], "index": clips.index}
-    save_file(tensors, task.context.output / "videos.safetensors")
+    latents = {"ceiling": generated.latents[:-1], "ceiling_plain": clips.features["latents"]}
+    single = {"mean_latent": generated.latents[-1]}
+    write_videos(task.context.output / "videos.safetensors", vae, latents, index=index, single=single)
     return StageResult(history=generated.history, info={"device": str(device), "clips": str(len(clips))})

@@ -48,23 +48,49 @@ def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) 
     Raises:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
     """
+    return {name: read_some(task, names, index, device=device) for name, index in split_index(task).items()}
+
+
+def split_index(task: StageTask) -> dict[str, Tensor]:
+    """Return the numbers of the clips of each split.
+
+    Raises:
+        ValueError: A split has no clips.
+    """
+    split = task.inputs["voxels"].json("voxels.json")["split"]
+    members = {}
+    for name in SPLITS:
+        members[name] = torch.tensor([i for i, member in enumerate(split) if member == name], dtype=torch.int64)
+        if len(members[name]) == 0:
+            raise ValueError(
+                f"the {name} split has no clip with a volume; all splits together have {len(split)} clips, "
+                "and each split must have at least one clip with a volume"
+            )
+    return members
+
+
+def read_some(task: StageTask, names: tuple[str, ...], index: Tensor, *, device: torch.device) -> SplitRows:
+    """Return the rows `index` with features `names`, on `device`. No other rows are read.
+
+    Raises:
+        ValueError: Features and voxels differ in their number of clips.
+    """
     fmri = read_tensors(task.inputs["voxels"].path("voxels.safetensors"), ("fmri",))["fmri"]
     features = read_tensors(task.inputs["features"].path("features.safetensors"), names)
     counts = {"fmri": len(fmri)} | {name: len(tensor) for name, tensor in features.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"the inputs have different numbers of rows: {counts}; each must have one row per clip")
-    split = task.inputs["voxels"].json("voxels.json")["split"]
-    rows = {}
-    for name in SPLITS:
-        index = torch.tensor([i for i, member in enumerate(split) if member == name], dtype=torch.int64)
-        if len(index) == 0:
-            raise ValueError(
-                f"the {name} split has no clip with a volume; all splits together have {len(split)} clips, "
-                "and each split must have at least one clip with a volume"
-            )
-        picked = {key: pick(tensor, index).to(device) for key, tensor in features.items()}
-        rows[name] = SplitRows(index, pick(fmri, index).to(device), picked)
-    return rows
+    picked = {key: pick(tensor, index).to(device) for key, tensor in features.items()}
+    return SplitRows(index, pick(fmri, index).to(device), picked)
+
+
+def mean_of_rows(task: StageTask, name: str, index: Tensor, *, block: int = 64) -> Tensor:
+    """Return the mean of rows `index` of feature `name`, [1, ...], read some at a time and added up in float64."""
+    feature = read_tensors(task.inputs["features"].path("features.safetensors"), (name,))[name]
+    total = torch.zeros(feature.shape[1:], dtype=torch.float64)
+    for part in torch.split(index, block):
+        total += pick(feature, part).double().sum(dim=0)
+    return (total / len(index)).to(feature.dtype)[None]
 
 
 def pick(tensor: Tensor, index: Tensor) -> Tensor:

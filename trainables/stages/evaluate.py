@@ -43,7 +43,7 @@ def run(task: StageTask) -> StageResult:
         ValueError: A network cannot be loaded, or reconstructions and controls are of different clips.
     """
     config = task.config.evaluate
-    materials = list(read_material(task.inputs, config))
+    materials = list(read_material(task.inputs, config, task.config.dataset))
     sources: dict[Role, str] = {
         "image_classifier": config.image_classifier,
         "video_classifier": config.video_classifier,

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from trainables.backbones.load import ClipModel, TextEncoder, Vae, load_clip, load_text_encoder, load_vae
 from trainables.config.features import FeaturesConfig
 from trainables.context import StageResult, StageTask
+from trainables.datasets.base import ClipSequence, Stimuli
 from trainables.datasets.eda import variants
+from trainables.datasets.stored_clips import read_stimuli
 from trainables.loop import pick_device
 from trainables.randomness import derived_seed
+from trainables.tensors import TensorShape, TensorWriter
 
 logger = logging.getLogger(__name__)
 
 FIXED_FRAME = 3
 """The frame that represents its clip with `image_target: fixed_frame`; the released code's 0000024."""
+_TEXT_CLIPS = 256
+"""Clips whose texts are encoded at a time: equal texts among them are encoded once."""
+_LOG_SECONDS = 10.0
 
 Seen = dict[str, Tensor]
 
@@ -34,30 +40,62 @@ def run(task: StageTask) -> StageResult:
     """Write `features.safetensors` and `features.json`.
 
     safetensors, float32: `clip_image` and `clip_text` [N,D], `clip_image_variants` [N,Ki,D] and `clip_text_variants`
-    [N,Kt,D] (for held-out clips, the plain embedding repeated), `condition` [N,L,C], `latents` [N,F,c,h,w], multiplied
-    by the VAE's scaling factor. json: the sizes, and the fraction of words that the text encoder does not know.
+    [N,Kt,D] of all clips, since which of them are trained on is not known here, `condition` [N,L,C], `latents`
+    [N,F,c,h,w], multiplied by the VAE's scaling factor. json: the sizes, and the fraction of words that the text
+    encoder does not know. Clips are read, and rows written, some at a time.
 
     Raises:
         ValueError: A backbone cannot be loaded, or the config's sizes differ from the backbone's.
     """
     config, sources = task.config.features, task.config.backbones
-    facts = task.inputs["data"].json("data.json")
-    captions, training = facts["captions"], np.array(facts["split"]) == "train"
+    stimuli = read_stimuli(task.inputs, task.config.dataset)
     device = pick_device("auto")
     vae = load_vae(sources.stable_diffusion, device=device)
     _check_latent_size(vae, config)
     encoder = load_text_encoder(sources.stable_diffusion, device=device)
     clip = load_clip(sources.clip, device=device)
-    tensors = {
-        **_texts(clip, captions, training=training, config=config),
-        "condition": _by_batch(captions, config, lambda part: encoder.encode(part, tokens=config.condition_tokens)),
-        **_pictures(vae, clip, task.inputs["data"].path("clips.safetensors"), training=training, config=config),
-    }
-    tensors = {name: values.float().contiguous() for name, values in tensors.items()}
-    save_file(tensors, task.context.output / "features.safetensors")
-    described = _describe(tensors, vae=vae, encoder=encoder, captions=captions)
+    path = task.context.output / "features.safetensors"
+    with _Rows(path, len(stimuli.clips)) as rows:
+        rows.take({"texts": _texts(clip, encoder, stimuli, config), "pictures": _pictures(vae, clip, stimuli, config)})
+    described = _describe(rows.shapes, vae=vae, encoder=encoder, captions=stimuli.first_captions)
     (task.context.output / "features.json").write_text(json.dumps(described), encoding="utf-8")
     return StageResult(info={"device": str(device), "unknown_words": f"{described['unknown_words']:.3f}"})
+
+
+class _Rows:
+    """Writes the rows of all features as they come; shapes are those of the first rows of each."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
+        self._stack = ExitStack()
+        self._logged = time.monotonic()
+        self.shapes: dict[str, TensorShape] = {}
+
+    def __enter__(self) -> "_Rows":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def take(self, streams: Mapping[str, Iterator[tuple[int, Seen]]]) -> None:
+        """Write all rows of `streams`, each of which yields the number of a first clip, and rows by feature."""
+        firsts = {name: next(stream) for name, stream in streams.items()}
+        rows = {name: tensor for _, tensors in firsts.values() for name, tensor in tensors.items()}
+        shapes = {name: (self._count, *tensor.shape[1:]) for name, tensor in rows.items()}
+        self.shapes = {name: TensorShape("float32", shape) for name, shape in shapes.items()}
+        file = self._stack.enter_context(TensorWriter(self._path, self.shapes))
+        for name, stream in streams.items():
+            self._write(file, *firsts[name], what=name)
+            for first, tensors in stream:
+                self._write(file, first, tensors, what=name)
+
+    def _write(self, file: TensorWriter, first: int, tensors: Seen, *, what: str) -> None:
+        for name, tensor in tensors.items():
+            file.write(name, first, tensor.float().cpu().numpy())
+        done = first + len(next(iter(tensors.values())))
+        if time.monotonic() - self._logged > _LOG_SECONDS or done == self._count:
+            logger.info("features of the %s of %d of %d clips", what, done, self._count)
+            self._logged = time.monotonic()
 
 
 def _check_latent_size(vae: Vae, config: FeaturesConfig) -> None:
@@ -69,20 +107,46 @@ def _check_latent_size(vae: Vae, config: FeaturesConfig) -> None:
         )
 
 
-def _describe(tensors: Mapping[str, Tensor], *, vae: Vae, encoder: TextEncoder, captions: Sequence[str]) -> Any:
+def _describe(
+    shapes: Mapping[str, TensorShape], *, vae: Vae, encoder: TextEncoder, captions: Sequence[str]
+) -> dict[str, Any]:
     unknown = encoder.unknown(captions)
     if unknown > 0.5:
         logger.warning("the text encoder knows only %.0f %% of the words in the captions", 100 * (1 - unknown))
-    _, _, channels, size, _ = tensors["latents"].shape
+    _, _, channels, size, _ = shapes["latents"].shape
+    _, tokens, width = shapes["condition"].shape
     return {
         "latent_channels": channels,
         "latent_size": size,
         "scaling_factor": vae.scaling_factor,
-        "clip_dim": tensors["clip_text"].shape[1],
-        "condition_dim": tensors["condition"].shape[2],
-        "condition_tokens": tensors["condition"].shape[1],
+        "clip_dim": shapes["clip_text"].shape[1],
+        "condition_dim": width,
+        "condition_tokens": tokens,
         "unknown_words": unknown,
     }
+
+
+def _texts(
+    clip: ClipModel, encoder: TextEncoder, stimuli: Stimuli, config: FeaturesConfig
+) -> Iterator[tuple[int, Seen]]:
+    """Yield `clip_text`, `clip_text_variants` and `condition` of some clips at a time."""
+    rng = np.random.default_rng(derived_seed(config.seed, "features", "text"))
+    count = config.text_variants
+    for first in range(0, len(stimuli.captions), _TEXT_CLIPS):
+        several = stimuli.captions[first : first + _TEXT_CLIPS]
+        captions = [texts[0] for texts in several]
+        altered = [text for texts in several for text in variants(texts, count=count, rng=rng)]
+        embedded = _by_batch([*captions, *altered], config, clip.texts)
+        plain, rest = embedded[: len(captions)], embedded[len(captions) :]
+        condition = _by_batch(captions, config, lambda part: encoder.encode(part, tokens=config.condition_tokens))
+        yield (
+            first,
+            {
+                "clip_text": plain,
+                "clip_text_variants": rest.reshape(len(captions), count, plain.shape[1]),
+                "condition": condition,
+            },
+        )
 
 
 def _by_batch(captions: Sequence[str], config: FeaturesConfig, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
@@ -92,19 +156,6 @@ def _by_batch(captions: Sequence[str], config: FeaturesConfig, encode: Callable[
     encoded = torch.cat([encode(part).cpu() for part in parts])
     row = {text: index for index, text in enumerate(distinct)}
     return encoded[[row[text] for text in captions]]
-
-
-def _texts(clip: ClipModel, captions: Sequence[str], *, training: NDArray[np.bool_], config: FeaturesConfig) -> Seen:
-    rng = np.random.default_rng(derived_seed(config.seed, "features", "text"))
-    count = config.text_variants
-    altered = [
-        text
-        for caption, augmented in zip(captions, training, strict=True)
-        for text in (variants(caption, count=count, rng=rng) if augmented else (caption,) * count)
-    ]
-    embedded = _by_batch([*captions, *altered], config, clip.texts)
-    plain, rest = embedded[: len(captions)], embedded[len(captions) :]
-    return {"clip_text": plain, "clip_text_variants": rest.reshape(len(captions), count, plain.shape[1])}
 
 
 @dataclass(frozen=True)
@@ -139,38 +190,29 @@ def _views(shape: Sequence[int], config: FeaturesConfig) -> Views:
     return Views(frame, top, left, side)
 
 
-def _pictures(vae: Vae, clip: ClipModel, path: Path, *, training: NDArray[np.bool_], config: FeaturesConfig) -> Seen:
-    """Return `clip_image`, `clip_image_variants` and `latents`."""
+def _pictures(vae: Vae, clip: ClipModel, stimuli: Stimuli, config: FeaturesConfig) -> Iterator[tuple[int, Seen]]:
+    """Yield `clip_image`, `clip_image_variants` and `latents` of some clips at a time."""
     device = next(vae.model.parameters()).device
     draw = torch.Generator().manual_seed(derived_seed(config.seed, "features", "latents"))
     generator = draw if config.latents == "sample" else None
-    parts: dict[str, list[Tensor]] = {"clip_image": [], "clip_image_variants": [], "latents": []}
-    for rows, clips, views in _chunks(path, config):
+    for rows, clips, views in _chunks(stimuli.clips, config):
         frames = clips.to(device).flatten(0, 1)
         latents = vae.encode(_resized(frames, config.resolution), generator=generator)
         image = _clip_target(clip, clips.to(device), config)
         varied = image[:, None].repeat(1, config.image_variants, 1)
-        chosen = torch.from_numpy(training[rows])
-        if config.image_variants > 0 and chosen.any():
-            squares = views.cut(clips, rows)[chosen.repeat_interleave(config.image_variants)]
-            varied[chosen.to(device)] = clip.images(squares.to(device)).reshape(-1, *varied.shape[1:])
-        parts["latents"].append(latents.reshape(*clips.shape[:2], *latents.shape[1:]).cpu())
-        parts["clip_image"].append(image.cpu())
-        parts["clip_image_variants"].append(varied.cpu())
-        logger.info("features of %d of %d clips", min(rows.stop, len(training)), len(training))
-    return {name: torch.cat(values) for name, values in parts.items()}
+        if config.image_variants > 0:
+            varied = clip.images(views.cut(clips, rows).to(device)).reshape(varied.shape)
+        latents = latents.reshape(*clips.shape[:2], *latents.shape[1:])
+        yield rows.start, {"clip_image": image, "clip_image_variants": varied, "latents": latents}
 
 
-def _chunks(path: Path, config: FeaturesConfig) -> Iterator[tuple[slice, Tensor, Views]]:
-    """Yield clips with about `batch_size` frames at a time. The file is memory-mapped, never read as a whole."""
-    with safe_open(path, framework="pt") as file:
-        stored = file.get_slice("clips")
-        shape = stored.get_shape()
-        views = _views(shape, config)
-        step = max(1, config.batch_size // shape[1])
-        for first in range(0, shape[0], step):
-            rows = slice(first, first + step)
-            yield rows, stored[rows], views
+def _chunks(clips: ClipSequence, config: FeaturesConfig) -> Iterator[tuple[slice, Tensor, Views]]:
+    """Yield clips with about `batch_size` frames at a time."""
+    views = _views(clips.shape, config)
+    step = max(1, config.batch_size // clips.shape[1])
+    for first in range(0, len(clips), step):
+        rows = slice(first, first + step)
+        yield rows, torch.from_numpy(np.array(clips[rows])), views
 
 
 def _clip_target(clip: ClipModel, clips: Tensor, config: FeaturesConfig) -> Tensor:

@@ -15,7 +15,16 @@ from trainables.config.video import GeneratorConfig
 from trainables.context import StageTask
 from trainables.kinds import of_kind
 from trainables.randomness import derived_seed
-from trainables.stages.decoding import BATCH, HELD_OUT, SplitRows, in_batches, pick, read_rows, read_tensors
+from trainables.stages.decoding import (
+    BATCH,
+    HELD_OUT,
+    SplitRows,
+    in_batches,
+    pick,
+    read_some,
+    read_tensors,
+    split_index,
+)
 from trainables.stages.trained import trained_motion_decoder
 
 
@@ -36,20 +45,21 @@ def noise_seeds(task: StageTask, index: Tensor) -> tuple[int, ...]:
     return tuple(derived_seed(task.seed, "generator", int(clip)) for clip in index)
 
 
-def chosen(rows: Mapping[str, SplitRows], config: GeneratorConfig) -> SplitRows:
+def chosen_clips(members: Mapping[str, Tensor], config: GeneratorConfig) -> Tensor:
     """Return the clips to reconstruct: the first of the validation split, then the first of the test split.
+
+    Args:
+        members: The numbers of the clips of each split.
+        config: How many of each.
 
     Raises:
         ValueError: The config selects no clip.
     """
     counts = {"validation": config.validation_clips, "test": config.test_clips}
-    firsts = [(rows[name], slice(count)) for name, count in counts.items() if count > 0]
+    firsts = [members[name][:count] for name, count in counts.items() if count > 0]
     if not firsts:
         raise ValueError("generator.validation_clips and generator.test_clips are both 0; one must be at least 1")
-    index, fmri = (torch.cat([getattr(split, name)[part] for split, part in firsts]) for name in ("index", "fmri"))
-    names = rows["test"].features
-    features = {name: torch.cat([split.features[name][part] for split, part in firsts]) for name in names}
-    return SplitRows(index, fmri, features)
+    return torch.cat(firsts)
 
 
 def partners(index: Tensor, *, seed: int) -> dict[int, int]:
@@ -73,8 +83,7 @@ def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed
     Raises:
         ValueError: The config selects no clip, or a split with shuffled features has only one.
     """
-    rows = read_rows(task, ("condition", "latents"), device=torch.device("cpu"))
-    feeder = _Feeder(task, rows, device=device)
+    feeder = _Feeder(task, split_index(task), device=device)
     fed = Fed(feeder.conditions(nothing), feeder.videos(), noise_seeds(task, feeder.clips.index))
     return fed, feeder.clips.index
 
@@ -82,12 +91,15 @@ def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed
 class _Feeder:
     """Builds the features of the chosen clips."""
 
-    def __init__(self, task: StageTask, rows: Mapping[str, SplitRows], *, device: torch.device) -> None:
+    def __init__(self, task: StageTask, members: Mapping[str, Tensor], *, device: torch.device) -> None:
         self.task, self.config, self.device = task, task.config.reconstruct, device
-        self.clips = chosen(rows, task.config.generator)
-        self.begin = rows["train"].features["condition"][0, 0]
+        cpu = torch.device("cpu")
+        index = chosen_clips(members, task.config.generator)
+        self.clips = read_some(task, ("condition", "latents"), index, device=cpu)
+        first = read_some(task, ("condition",), members["train"][:1], device=cpu)
+        self.begin = first.features["condition"][0, 0]
         """State of the begin token. It is constant, because CLIP's text encoder is causal."""
-        self.rows = rows
+        self.members = members
 
     def conditions(self, nothing: Tensor) -> Tensor:
         """Return the text conditions, [n,L,C]. Decoders predict all tokens except the first."""
@@ -144,7 +156,7 @@ class _Feeder:
         index = self.clips.index
         other: dict[int, int] = {}
         for name in HELD_OUT:
-            split = self.rows[name].index
+            split = self.members[name]
             if torch.isin(split, index).any():
                 other |= partners(split, seed=derived_seed(self.task.seed, "partners", name))
         return torch.tensor([other[clip] for clip in index.tolist()])

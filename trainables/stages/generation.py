@@ -2,9 +2,13 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -12,6 +16,7 @@ from trainables.backbones.load import Vae, load_generator, load_text_encoder, lo
 from trainables.context import StageTask
 from trainables.networks.generator import Prompts, VideoGenerator
 from trainables.stages.feeding import Fed
+from trainables.tensors import TensorShape, TensorWriter
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +71,37 @@ def generate(task: StageTask, fed: Fed, *, prompts: Prompts, device: torch.devic
     return Made(torch.cat(parts), tuple({"clips": float(end)} for end in ends))
 
 
-def decode_videos(vae: Vae, latents: Tensor) -> Tensor:
-    """Return videos uint8 [n,F,H,W,3] of latents [n,F,c,h,w], decoded clip by clip."""
+def write_videos(
+    path: Path, vae: Vae, latents: Mapping[str, Tensor], *, index: Tensor, single: Mapping[str, Tensor] | None = None
+) -> None:
+    """Decode latents clip by clip into a file of videos, uint8; no more than one clip's frames are in memory.
+
+    Args:
+        path: The file, which also gets `index`.
+        vae: The decoder.
+        latents: Name to [n,F,c,h,w], written as [n,F,H,W,3].
+        index: The number of each clip in the data set, [n].
+        single: Name to [F,c,h,w], written as [F,H,W,3].
+    """
+    alone = {} if single is None else single
+    shapes = {name: (*values.shape[:-3], *vae.image_size(values.shape[-2:]), 3) for name, values in latents.items()}
+    shapes |= {name: (*values.shape[:-3], *vae.image_size(values.shape[-2:]), 3) for name, values in alone.items()}
+    tensors = {name: TensorShape("uint8", shape) for name, shape in shapes.items()}
+    with TensorWriter(path, {**tensors, "index": TensorShape("int64", index.shape)}) as file:
+        file.write_whole("index", index.numpy())
+        for name, clips in latents.items():
+            for row, clip in enumerate(clips):
+                file.write(name, row, _decoded(vae, clip)[None])
+        for name, clip in alone.items():
+            file.write_whole(name, _decoded(vae, clip))
+
+
+def _decoded(vae: Vae, latents: Tensor) -> NDArray[np.uint8]:
+    """Return the frames, uint8 [F,H,W,3], of latents [F,c,h,w]."""
     device = next(vae.model.parameters()).device
-    videos = []
-    for clip in latents:
-        images = vae.decode(clip.to(device)).movedim(1, -1)
-        videos.append(((images + 1.0) * 127.5).round().to(torch.uint8).cpu())
-    return torch.stack(videos)
+    images = vae.decode(latents.to(device)).movedim(1, -1)
+    frames: NDArray[np.uint8] = ((images + 1.0) * 127.5).round().to(torch.uint8).cpu().numpy()
+    return frames
 
 
 def load_vae_decoder(task: StageTask, *, device: torch.device) -> Vae:

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from safetensors import safe_open
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -24,8 +23,9 @@ from trainables.metrics.importance import (
     share_of_range,
     weight_product,
 )
-from trainables.stages.decoding import SplitRows, read_rows, read_tensors
+from trainables.stages.decoding import SplitRows, read_some, read_tensors, split_index
 from trainables.stages.trained import semantic_decoder, structure_decoder, trained_motion_decoder
+from trainables.tensors import map_tensors
 
 CARRIES: Mapping[str, tuple[str, ...]] = {
     "semantic": ("words",),
@@ -70,8 +70,8 @@ def run(task: StageTask) -> StageResult:
     """
     config = task.config.importance
     device = pick_device("auto")
-    rows = read_rows(task, ("clip_text", "condition", "latents"), device=device)["validation"]
-    rows = SplitRows(rows.index[: config.clips], rows.fmri[: config.clips], _first(rows.features, config.clips))
+    index = split_index(task)["validation"][: config.clips]
+    rows = read_some(task, ("clip_text", "condition", "latents"), index, device=device)
     brain = _brain(task)
     table: list[Mapping[str, Any]] = []
     regions: dict[str, dict[str, list[float]]] = {}
@@ -94,10 +94,6 @@ def run(task: StageTask) -> StageResult:
     facts = {"regions": list(brain.roi_names), "importance": regions, "carries": CARRIES}
     (task.context.output / "regions.json").write_text(json.dumps(facts), encoding="utf-8")
     return StageResult(metrics, info={"device": str(device), "clips": str(len(rows))})
-
-
-def _first(features: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    return {name: tensor[:count] for name, tensor in features.items()}
 
 
 def _decoders(task: StageTask, rows: SplitRows) -> Iterator[Decoder]:
@@ -155,9 +151,8 @@ def _brain(task: StageTask) -> Brain:
     drives = task.inputs["data"].json("data.json")["drives"]
     planted: dict[str, Floats] = {}
     if drives:
-        name = f"share_{task.config.voxels.subject}"
-        with safe_open(task.inputs["data"].path("planted.safetensors"), framework="numpy") as file:
-            share = file.get_tensor(name)[voxel].astype(np.float64)
+        path = task.inputs["data"].path(f"planted_{task.config.voxels.subject}.safetensors")
+        share = map_tensors(path)["share"][voxel].astype(np.float64)
         planted = {decoder: share[:, [drives.index(d) for d in wanted]].sum(1) for decoder, wanted in CARRIES.items()}
     return Brain(voxel, roi, names, planted)
 

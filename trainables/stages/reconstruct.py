@@ -1,11 +1,9 @@
 """The reconstruct stage: generates videos from decoded features."""
 
-from safetensors.torch import save_file
-
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
 from trainables.stages.feeding import feed
-from trainables.stages.generation import decode_videos, generate, load_vae_decoder, read_prompts
+from trainables.stages.generation import generate, load_vae_decoder, read_prompts, write_videos
 
 
 def run(task: StageTask) -> StageResult:
@@ -23,10 +21,6 @@ def run(task: StageTask) -> StageResult:
     fed, index = feed(task, nothing=nothing, device=device)
     generated = generate(task, fed, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
-    tensors = {
-        "videos": decode_videos(vae, generated.latents),
-        "plain": decode_videos(vae, fed.latents),
-        "index": index,
-    }
-    save_file(tensors, task.context.output / "videos.safetensors")
+    latents = {"videos": generated.latents, "plain": fed.latents}
+    write_videos(task.context.output / "videos.safetensors", vae, latents, index=index)
     return StageResult(history=generated.history, info={"device": str(device), "clips": str(len(index))})

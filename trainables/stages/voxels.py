@@ -1,27 +1,34 @@
 """The voxels stage: pairs clips with BOLD volumes, removes drift, and standardises the voxels."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from storage.runs import Artifacts
 from trainables.config.data import VoxelsConfig
 from trainables.context import StageResult, StageTask
-from trainables.datasets.errors import DatasetError
+from trainables.datasets.base import roi_numbers
+from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DatasetError
+from trainables.datasets.prepared.tables import read_voxels
+from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
 Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 Texts = NDArray[np.str_]
 
 DROPPED = "dropped"
 """The split of clips without a BOLD volume. Their rows are zeros."""
 _FLAT = 1e-6
 """A voxel whose standard deviation is below this fraction of its largest value is constant up to rounding."""
+BUDGET = 1 << 28
+"""Bytes that a block of voxels takes: with longer series blocks have fewer voxels."""
+_BYTES_PER_VOLUME, _BYTES_PER_CLIP = 8, 28
+"""What a voxel takes: its series in float32 twice, its rows in float64 and float32."""
 
 
 def run(task: StageTask) -> StageResult:
@@ -32,50 +39,123 @@ def run(task: StageTask) -> StageResult:
     dropped (clips without a volume) and constant (voxels that were left out).
 
     Raises:
-        DatasetError: The subject does not exist, a value is not finite, or no training clip or voxel is left.
+        DatasetError: The subject does not exist, a value is not finite, no training clip or voxel is left, or fMRI with
+            one row per presentation is to be lagged.
     """
-    config, facts = task.config.voxels, task.inputs["data"].json("data.json")
-    bold, roi = _subject(task.inputs["data"], facts, config.subject)
-    split, scaled, arrays = voxel_rows(bold, facts, config)
-    kept = arrays["voxel"]
-    tensors = {"fmri": scaled, "roi": roi[kept], **arrays}
-    # safetensors writes the memory buffer and ignores strides
-    tensors = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    save_file(tensors, task.context.output / "voxels.safetensors")
-    constant = np.setdiff1d(np.arange(len(roi)), kept).tolist()
+    config, data = task.config.voxels, task.inputs["data"]
+    facts = data.json("data.json")
+    number = _subject(facts, config)
+    bold = map_tensors(data.path(f"bold_{number}.safetensors"))["bold"]
+    answers = answers_of(facts, config, volumes=len(bold))
+    roi = roi_numbers(read_voxels(data.path(f"voxel_table_{number}.parquet")), facts["roi_names"])
+    kept = _write(bold, answers, roi, task.context.output / "voxels.safetensors")
     described = {
-        "split": split.tolist(),
+        "split": answers.split.tolist(),
         "roi_names": facts["roi_names"],
-        "subject": facts["subjects"][config.subject],
-        "lag_tr": _lag(facts, config),
-        "dropped": np.nonzero(split == DROPPED)[0].tolist(),
-        "constant": constant,
+        "subject": facts["subjects"][number]["name"],
+        "lag_tr": answers.lag,
+        "dropped": np.nonzero(answers.split == DROPPED)[0].tolist(),
+        "constant": np.setdiff1d(np.arange(len(roi)), kept).tolist(),
     }
     (task.context.output / "voxels.json").write_text(json.dumps(described))
-    dropped = len(described["dropped"])
-    return StageResult(info={"voxels": str(len(kept)), "constant": str(len(constant)), "dropped": str(dropped)})
+    counts = {name: str(len(described[name])) for name in ("constant", "dropped")}
+    return StageResult(info={"voxels": str(len(kept)), **counts})
 
 
-def voxel_rows(bold: Floats, facts: Mapping[str, Any], config: VoxelsConfig) -> tuple[Texts, Floats, dict[str, Any]]:
-    """Return each clip's split, its standardised row [N,V], and the arrays of `standardise` about the voxels.
+@dataclass(frozen=True)
+class Answers:
+    """Which volumes answer which clips, and what is done to them."""
+
+    volumes: Doubles
+    """[N, repeats]; -1 for none; a fraction lies between two volumes."""
+    split: Texts
+    """Of each clip; `DROPPED` where no volume answers it."""
+    runs: tuple[tuple[int, int], ...]
+    """First and end volume of each run."""
+    lag: int
+    tr: float
+    detrended: bool
+    average: bool
+    own_test: bool
+    """Whether test rows are standardised by themselves."""
+
+    def rows(self, bold: Floats) -> Doubles:
+        """Return each clip's row of some voxels, [N,v], of their volumes [T,v]."""
+        bold = detrend(bold, self.runs, tr=self.tr) if self.detrended else bold
+        return rows_of_clips(bold, self.volumes, average=self.average)
+
+
+def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) -> Answers:
+    """Return which volumes of a subject answer which clips.
 
     Args:
-        bold: Volumes by voxels, [T,V].
         facts: The data stage's `data.json`.
-        config: How volumes are selected and scaled.
+        config: The subject, and how volumes are selected and scaled.
+        volumes: How many the subject has.
+
+    Raises:
+        DatasetError: fMRI with one row per presentation is to be lagged.
     """
-    starts = [0] if facts["run_volume"] is None else facts["run_volume"]
-    runs = [*zip(starts, [*starts[1:], len(bold)], strict=True)]
-    if config.detrend and facts["run_volume"] is not None:
-        bold = detrend(bold, runs, tr=facts["tr"])
-    volumes = answering(np.array(facts["clip_volume"]), runs, lag=_lag(facts, config))
-    rows = rows_of_clips(bold, volumes, average=config.average_repeats)
-    split = np.where((volumes >= 0).any(axis=1), facts["split"], DROPPED)
-    return split, *standardise(rows, split, own_test=config.normalise == "test_stats")
+    subject = facts["subjects"][config.subject]
+    lag, starts = _lag(facts, config), subject["runs"] if subject["runs"] is not None else [0]
+    runs = tuple(zip(starts, [*starts[1:], volumes], strict=True))
+    answering_volumes = answering(np.array(subject["onsets"], np.float64), runs, lag=lag)
+    return Answers(
+        volumes=answering_volumes,
+        split=np.where((answering_volumes >= 0).any(axis=1), facts["split"], DROPPED),
+        runs=runs,
+        lag=lag,
+        tr=facts["tr"],
+        detrended=config.detrend and facts["kind"] == "series",
+        average=config.average_repeats,
+        own_test=config.normalise == "test_stats",
+    )
 
 
 def _lag(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
-    return int(facts["lag_tr"]) if config.lag_tr is None else config.lag_tr
+    lag = int(facts["lag_tr"]) if config.lag_tr is None else config.lag_tr
+    if facts["kind"] == "rows" and lag != 0:
+        raise DatasetError(f"voxels.lag_tr is {lag}; {ROWS_HAVE_NO_LAG}")
+    return lag
+
+
+def _write(bold: NDArray[Any], answers: Answers, roi: NDArray[np.int16], path: Path) -> NDArray[np.int32]:
+    """Write `voxels.safetensors`, some voxels at a time; return the columns that were kept."""
+    with TemporaryDirectory(dir=path.parent) as folder:
+        arrays: dict[str, list[Any]] = {"mean": [], "std": [], "voxel": []}
+        blocks = []
+        for number, (first, rows) in enumerate(_blocks(bold, answers)):
+            scaled, of_block = standardise(rows, answers.split, own_test=answers.own_test, first=first)
+            np.save(Path(folder) / f"{number}.npy", scaled)
+            blocks.append(np.load(Path(folder) / f"{number}.npy", mmap_mode="r"))
+            for name, values in of_block.items():
+                arrays[name].append(values)
+        joined = {name: np.concatenate(values) for name, values in arrays.items()}
+        kept: NDArray[np.int32] = joined["voxel"]
+        if len(kept) == 0:
+            raise DatasetError("every voxel is constant over the training clips; check that the BOLD data is not empty")
+        _join(blocks, {**joined, "roi": roi[kept]}, path)
+    return kept
+
+
+def _blocks(bold: NDArray[Any], answers: Answers) -> Iterator[tuple[int, Doubles]]:
+    """Yield the number of the first voxel of each block, and the clips' rows of its voxels."""
+    volumes, voxels = bold.shape
+    step = max(1, BUDGET // (_BYTES_PER_VOLUME * volumes + _BYTES_PER_CLIP * len(answers.volumes)))
+    for first in range(0, voxels, step):
+        yield first, answers.rows(np.ascontiguousarray(bold[:, first : first + step]))
+
+
+def _join(blocks: Sequence[NDArray[Any]], arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write blocks of voxels side by side as `fmri`, some clips at a time, and `arrays`."""
+    clips, voxels = len(blocks[0]), len(arrays["voxel"])
+    shapes = {name: TensorShape(values.dtype, values.shape) for name, values in arrays.items()}
+    step = max(1, BUDGET // (8 * voxels))
+    with TensorWriter(path, {"fmri": TensorShape("float32", (clips, voxels)), **shapes}) as file:
+        for name, values in arrays.items():
+            file.write_whole(name, values)
+        for first in range(0, clips, step):
+            file.write("fmri", first, np.concatenate([block[first : first + step] for block in blocks], axis=1))
 
 
 def detrend(bold: Floats, runs: Sequence[tuple[int, int]], *, tr: float) -> Floats:
@@ -92,43 +172,55 @@ def detrend(bold: Floats, runs: Sequence[tuple[int, int]], *, tr: float) -> Floa
     return result
 
 
-def answering(onsets: Integers, runs: Sequence[tuple[int, int]], *, lag: int) -> Integers:
+def answering(onsets: Doubles, runs: Sequence[tuple[int, int]], *, lag: int) -> Doubles:
     """Return the volume of each presentation, [N, repeats]; -1 if its run ended before, or if it was not shown."""
     ends = np.array([end for _, end in runs])
     end = ends[np.searchsorted(ends, onsets, side="right").clip(max=len(ends) - 1)]
-    return np.where((onsets >= 0) & (onsets + lag < end), onsets + lag, -1)
+    return np.where((onsets >= 0) & (np.ceil(onsets + lag) < end), onsets + lag, -1.0)
 
 
-def rows_of_clips(bold: Floats, volumes: Integers, *, average: bool) -> NDArray[np.float64]:
-    """Return each clip's row [N,V]: the mean over its presentations, or the first one; zeros if there is none."""
+def rows_of_clips(bold: Floats, volumes: Doubles, *, average: bool) -> Doubles:
+    """Return each clip's row [N,V]: the mean over its presentations, or the first one; zeros if there is none.
+
+    Between two volumes, values are interpolated.
+    """
     valid = volumes >= 0
     if not average:
         valid &= np.cumsum(valid, axis=1) == 1
     rows = np.zeros((len(volumes), bold.shape[1]))
     for repeat in range(volumes.shape[1]):
         shown = valid[:, repeat]
-        rows[shown] += bold[volumes[shown, repeat]]
+        rows[shown] += _at(bold, volumes[shown, repeat])
     rows /= np.maximum(valid.sum(axis=1, keepdims=True), 1)
     return rows
 
 
-def standardise(rows: NDArray[np.float64], split: Texts, *, own_test: bool) -> tuple[Floats, dict[str, Any]]:
+def _at(bold: Floats, times: Doubles) -> NDArray[Any]:
+    """Return BOLD [T,V] at `times` in volumes, [n,V]."""
+    before = np.floor(times).astype(np.int64)
+    part = (times - before)[:, None]
+    if not part.any():
+        return bold[before]
+    return np.asarray((1 - part) * bold[before] + part * bold[np.ceil(times).astype(np.int64)])
+
+
+def standardise(
+    rows: Doubles, split: Texts, *, own_test: bool, first: int = 0
+) -> tuple[Floats, dict[str, NDArray[Any]]]:
     """Standardise rows [N,V] by the mean and standard deviation of the training rows.
 
-    Test rows are standardised by their own if `own_test`.
+    Test rows are standardised by their own if `own_test`. `first` is the number of the first voxel.
 
     Returns:
         The rows without voxels that are constant in training, and `mean`, `std` and `voxel` of the remaining voxels.
     """
-    _require_finite(rows)
+    _require_finite(rows, first)
     train, test = split == "train", split == "test"
     if not train.any():
         raise DatasetError("no training clip has a BOLD volume; voxels.lag_tr must be shorter than the runs")
     mean, std = rows[train].mean(axis=0), rows[train].std(axis=0)
-    voxel = np.nonzero(std > _FLAT * np.abs(rows[train]).max(axis=0))[0]
-    if len(voxel) == 0:
-        raise DatasetError("every voxel is constant over the training clips; check that the BOLD data is not empty")
-    mean, std, rows = mean[voxel], std[voxel], rows[:, voxel]
+    varying = np.nonzero(std > _FLAT * np.abs(rows[train]).max(axis=0))[0]
+    mean, std, rows = mean[varying], std[varying], rows[:, varying]
     scaled = (rows - mean) / std
     if own_test:
         if test.sum() < 2:
@@ -138,26 +230,29 @@ def standardise(rows: NDArray[np.float64], split: Texts, *, own_test: bool) -> t
         own = rows[test].std(axis=0)
         scaled[test] = (rows[test] - rows[test].mean(axis=0)) / np.where(own > 0, own, 1.0)
     scaled[split == DROPPED] = 0.0
-    arrays = {"mean": mean.astype(np.float32), "std": std.astype(np.float32), "voxel": voxel.astype(np.int32)}
-    return scaled.astype(np.float32), arrays
+    voxel = (varying + first).astype(np.int32)
+    return scaled.astype(np.float32), {
+        "mean": mean.astype(np.float32),
+        "std": std.astype(np.float32),
+        "voxel": voxel,
+    }
 
 
-def _require_finite(rows: NDArray[np.float64]) -> None:
+def _require_finite(rows: Doubles, first: int) -> None:
     invalid = np.argwhere(~np.isfinite(rows))
     if len(invalid):
         row, voxel = invalid[0].tolist()
         raise DatasetError(
-            f"fMRI: {len(invalid)} value(s) are NaN or infinite, first for clip {row} in voxel {voxel}; "
-            "all must be finite"
+            f"fMRI: {len(invalid)} value(s) of voxels {first} to {first + rows.shape[1] - 1} are NaN or infinite, "
+            f"first for clip {row} in voxel {first + voxel}; all must be finite"
         )
 
 
-def _subject(data: Artifacts, facts: Mapping[str, Any], subject: int) -> tuple[Floats, NDArray[np.int16]]:
-    """Read the BOLD [T,V] and ROI indices [V] of one subject only."""
-    names = facts["subjects"]
-    if subject >= len(names):
+def _subject(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
+    """Return the number of the subject. Raises `DatasetError` if there is no such subject."""
+    names = [subject["name"] for subject in facts["subjects"]]
+    if config.subject >= len(names):
         raise DatasetError(
-            f"voxels.subject is {subject}, but the data set has {len(names)} subject(s), counted from 0: {names}"
+            f"voxels.subject is {config.subject}, but the data set has {len(names)} subject(s), counted from 0: {names}"
         )
-    with safe_open(data.path("bold.safetensors"), framework="numpy") as file:
-        return file.get_tensor(f"bold_{subject}"), file.get_tensor(f"roi_{subject}")
+    return config.subject

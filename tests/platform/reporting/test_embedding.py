@@ -29,13 +29,13 @@ def stored(runs: RunStore, stage: str, folder: Path, identity: str) -> str:
 def embedded(result: AblationResult, folder: Path) -> AblationResult:
     """Give every trial embeddings: the baseline's are told apart by shape, those of other conditions are noise."""
     shapes = np.arange(CLIPS) % 4
-    (folder / "data").mkdir(parents=True)
-    (folder / "data" / "data.json").write_text(json.dumps({"factors": {"shape": shapes.tolist()}}))
+    (folder / "clips").mkdir(parents=True)
+    (folder / "clips" / "clips.json").write_text(json.dumps({"factors": {"shape": shapes.tolist()}}))
     (folder / "voxels").mkdir()
     split = ["test" if clip >= 8 else "validation" for clip in range(CLIPS)]
     (folder / "voxels" / "voxels.json").write_text(json.dumps({"split": split}))
     common = {
-        "data": stored(result.runs, "data", folder / "data", "data-1111111111111111"),
+        "clips": stored(result.runs, "clips", folder / "clips", "clips-1111111111111111"),
         "voxels": stored(result.runs, "voxels", folder / "voxels", "voxels-1111111111111111"),
     }
     rng, trials = np.random.default_rng(0), {}

@@ -299,11 +299,12 @@ def test_a_decoder_is_trained_again_from_its_recorded_inputs(
 def test_what_reads_a_stage_run_that_differs_is_skipped(
     decoder: StageRun, reproduce: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.stages.data.run", broken)
+    monkeypatch.setattr("trainables.stages.clips.run", broken)
     answer = reproduce("t0000")
     assert answer[0] == 1
-    assert verdicts(answer) == {"data": "failed", "features": "skipped", "voxels": "skipped", "structure": "skipped"}
-    assert answer[1]["trials"][0]["finding"].startswith("data (data-")
+    skipped = dict.fromkeys(("features", "data", "voxels", "structure"), "skipped")
+    assert verdicts(answer) == {"clips": "failed", **skipped}
+    assert answer[1]["trials"][0]["finding"].startswith("clips (clips-")
 
 
 def broken(task: object) -> None:

@@ -51,6 +51,7 @@ def test_taking_a_decoder_away_at_reconstruction_trains_nothing_anew() -> None:
     blocks, trials = 2 * 8, 4 * 2 * 8
     assert plan.trials == trials
     assert found == {
+        "clips": (1, 0, trials),
         "data": (1, 0, trials),
         "features": (1, 0, trials),
         "voxels": (2, 0, trials),
@@ -60,13 +61,13 @@ def test_taking_a_decoder_away_at_reconstruction_trains_nothing_anew() -> None:
         "reconstruct": (0, trials, trials),
     }
     shared = study.shared_runs()
-    assert len(shared) == 4 + 3 * blocks
+    assert len(shared) == 5 + 3 * blocks
     made: set[str] = set()
     for run in shared:
         assert set(run.inputs.values()) <= made, "inputs come first, and all of them are shared too"
         made.add(run.identity)
         assert study.config_of(run).voxels.subject in (0, 1)
-    assert [run.stage for run in shared if study.is_needed_by_all(run)] == ["data", "features"]
+    assert [run.stage for run in shared if study.is_needed_by_all(run)] == ["clips", "features", "data"]
     assert plan.seconds_saved == pytest.approx(plan.seconds_alone - plan.seconds)
 
 

@@ -66,7 +66,7 @@ def brute_force(study: Study) -> dict[str, int]:
 def test_stages_that_no_swept_field_reaches_are_shared(store: Store) -> None:
     study = build(MOTION)
     plan = make_plan(study, store)
-    assert [run.stage for run in plan.shared] == ["data", "features", "voxels", "structure"]
+    assert [run.stage for run in plan.shared] == ["clips", "features", "data", "voxels", "structure"]
     assert study.own_stages() == ("motion",)
     assert counts(plan)["motion"] == (6, False, 0)
     trial = study.spec(0, 0, {"motion.depth": 1, "motion.train.lr": 1e-3})
@@ -83,7 +83,7 @@ def test_what_depends_on_a_swept_field_through_its_inputs_is_private(store: Stor
 def test_a_swept_data_field_leaves_only_what_it_does_not_touch(store: Store) -> None:
     study = build(MOTION + "  voxels.lag_tr: {int: [1, 3]}\n")
     plan = make_plan(study, store)
-    assert [run.stage for run in plan.shared] == ["data", "features"]
+    assert [run.stage for run in plan.shared] == ["clips", "features", "data"]
     assert study.own_stages() == ("voxels", "structure", "motion")
     assert counts(plan)["voxels"] == (3, False, 0)
 
@@ -92,6 +92,7 @@ def test_repeats_share_what_is_not_seeded(store: Store) -> None:
     study = build(MOTION + "repeats: 3\n")
     plan = make_plan(study, store)
     assert counts(plan) == {
+        "clips": (1, True, 0),
         "data": (1, True, 0),
         "features": (1, True, 0),
         "voxels": (1, True, 0),
@@ -100,8 +101,9 @@ def test_repeats_share_what_is_not_seeded(store: Store) -> None:
     }
     assert plan.trials == 18
     assert [run.stage for run in study.shared_runs()] == [
-        "data",
+        "clips",
         "features",
+        "data",
         "voxels",
         "structure",
         "structure",
@@ -190,7 +192,7 @@ def test_the_table_tells_fields_stages_and_totals(store: Store) -> None:
         "int [1, 3]",
         "grace_epochs 5",
         "<= 6",
-        "to do: at most 10",
+        "to do: at most 11",
     ):
         assert part in text
 
@@ -200,7 +202,14 @@ def test_the_json_holds_the_same(store: Store) -> None:
     value = json.loads(json.dumps(plan_json(make_plan(study, store), study)))
     assert value["study"] == study.id
     assert value["trials"] == 6
-    assert [stage["stage"] for stage in value["stages"]] == ["data", "features", "voxels", "structure", "motion"]
+    assert [stage["stage"] for stage in value["stages"]] == [
+        "clips",
+        "features",
+        "data",
+        "voxels",
+        "structure",
+        "motion",
+    ]
     assert value["stages"][-1]["to_do"] == 6
 
 

@@ -3,10 +3,11 @@
 Importing this is light: the world is imported when it is made.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.config.data import PhantomWorld
-from trainables.datasets.errors import DataReport
+from trainables.datasets.errors import DataReport, DataVerdict
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Stimuli
@@ -25,9 +26,17 @@ def brains_fingerprint(config: PhantomWorld) -> dict[str, object]:
     return {"generator": GENERATOR}
 
 
-def check(config: PhantomWorld) -> tuple[DataReport, int]:
+def clips_files(config: PhantomWorld) -> tuple[Path, ...]:
+    """Return that the phantom has no files."""
+    return ()
+
+
+brains_files = clips_files
+
+
+def check(config: PhantomWorld) -> DataVerdict:
     """Return that nothing is wrong, and how many subjects there are."""
-    return DataReport(), config.subjects
+    return DataVerdict(DataReport(), config.subjects)
 
 
 def load_clips(config: PhantomWorld) -> "Stimuli":

@@ -220,6 +220,27 @@ def render(factors: Factors, *, frames: int = STEPS, resolution: int = 64) -> Pi
     return clips
 
 
+@dataclass(frozen=True)
+class DrawnClips:
+    """Clips that are drawn when they are asked for: the pixels of `render`, never all of them in memory."""
+
+    factors: Factors
+    frames: int
+    resolution: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, F, H, W, 3."""
+        return (len(self.factors), self.frames, self.resolution, self.resolution, 3)
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def __getitem__(self, rows: slice, /) -> Picture:
+        """Draw the clips `rows`."""
+        return render(self.factors.select(rows), frames=self.frames, resolution=self.resolution)
+
+
 def object_mask(factors: Factors, *, frames: int = STEPS, resolution: int = 64) -> NDArray[np.bool_]:
     """Tell which pixels belong to the object, [N,F,H,W]."""
     mask = np.empty((len(factors), frames, resolution, resolution), bool)

@@ -18,7 +18,7 @@ def phantom_clips(config: PhantomWorld) -> Stimuli:
     count = len(_split(config))
     factors = _factors(config, np.random.default_rng([config.seed, 0]), count)
     return Stimuli(
-        clips=stimuli.render(factors, frames=config.frames, resolution=config.resolution),
+        clips=stimuli.DrawnClips(factors, config.frames, config.resolution),
         captions=[(caption,) for caption in stimuli.captions(factors)],
         source=[f"phantom:{config.seed}:{index}" for index in range(count)],
         factors=factors.to_json(),

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from trainables.config.data import PreparedConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.description import Description
-from trainables.datasets.prepared.digest import captions_digest, clips_digest, digest_files, folder_state
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
+from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description
+from trainables.datasets.prepared.digest import captions_digest, clips_digest, content_files, digest_files, folder_state
 from trainables.datasets.prepared.read import PreparedSubject, open_prepared
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.prepared.validate import checked_before, validate
@@ -38,8 +38,23 @@ def brains_fingerprint(config: PreparedConfig) -> dict[str, object]:
     return dict(_brain_digests(config.path, _state(config.path)))
 
 
-def check(config: PreparedConfig) -> tuple[DataReport, int]:
-    """Return the verdict on the data set, and how many subjects there are.
+def clips_files(config: PreparedConfig) -> list[Path]:
+    """Return the table of clips and the files of their frames."""
+    return [config.path / name for name in _contents(config.path) if name.startswith("clips")]
+
+
+def brains_files(config: PreparedConfig) -> list[Path]:
+    """Return the files of the subjects, the table of clips, which holds the split, and the description."""
+    names = [name for name in _contents(config.path) if not name.startswith("clips/")]
+    return [config.path / name for name in (DESCRIPTION_FILE, *names)]
+
+
+def _contents(folder: Path) -> list[str]:
+    return content_files(folder) if folder.is_dir() else []
+
+
+def check(config: PreparedConfig) -> DataVerdict:
+    """Return the verdict on the data set.
 
     Everything is read only if a file has changed since the data set was prepared or checked.
     """
@@ -48,8 +63,9 @@ def check(config: PreparedConfig) -> tuple[DataReport, int]:
         verdict = verdict if verdict is not None else validate(config.path)
         about = open_prepared(config.path).description
     except DatasetError as error:
-        return DataReport(error.problems), 0
-    return DataReport((*verdict.report.problems, *_lag_problems(about, config.path))), verdict.subjects
+        return DataVerdict(DataReport(error.problems))
+    report = DataReport((*verdict.report.problems, *_lag_problems(about, config.path)))
+    return DataVerdict(report, verdict.subjects, about.kind)
 
 
 def load_clips(config: PreparedConfig) -> Stimuli:
@@ -57,11 +73,23 @@ def load_clips(config: PreparedConfig) -> Stimuli:
     data = open_prepared(config.path)
     # The text for evaluation comes first.
     captions = [(clip.caption, *(text for text in clip.captions if text != clip.caption)) for clip in data.clips]
-    return Stimuli(data.frames, captions, [clip.clip_id for clip in data.clips])
+    return Stimuli(
+        data.frames,
+        captions,
+        [clip.clip_id for clip in data.clips],
+        digests=[clip.sha256 for clip in data.clips],
+        prepared=clips_digest(data.clips),
+    )
 
 
 def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
-    """Open the fMRI, memory-mapped, and pair it with the clips. Raises `DatasetError`."""
+    """Open the fMRI, memory-mapped, and pair it with the clips.
+
+    Raises:
+        DatasetError: Something is wrong. Files that changed since the data set was checked are checked again, so that
+            none is taken for what its recorded digest says.
+    """
+    check(config).report.raise_for_errors()
     data = open_prepared(config.path)
     about, row = data.description, {clip.clip_id: index for index, clip in enumerate(data.clips)}
     subjects = [_subject(subject, row) for subject in data.subjects]

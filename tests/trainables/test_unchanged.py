@@ -1,0 +1,111 @@
+"""A stage run whose files are not those that it was planned with leaves nothing in the store."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.memory import MemoryStore
+from storage.runs import RunStore
+from trainables.config.trial import TrialConfig, resolve
+from trainables.datasets.errors import ChangedError
+from trainables.execute import execute
+from trainables.graph import StageRun, stage_runs
+from trainables.stages import data
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrialConfig:
+    """A folder of six clips of two frames."""
+    root = tmp_path / "mine"
+    for clip in range(6):
+        (root / f"clip{clip}").mkdir(parents=True)
+        for frame in range(2):
+            pixels = np.full((32, 32, 3), 40 * clip + 10 * frame, np.uint8)
+            Image.fromarray(pixels).save(root / f"clip{clip}" / f"{frame}.png")
+    (root / "captions.json").write_text(json.dumps(["a thing"] * 6))
+    np.save(root / "fmri.npy", np.random.default_rng(0).normal(size=(6, 5)))
+    return resolve({"dataset.kind": "folder", "dataset.path": str(root), "dataset.resolution": 32, "dataset.frames": 2})
+
+
+class Planned:
+    """The runs of the two stages, as a driver has planned them."""
+
+    def __init__(self, config: TrialConfig, folder: Path) -> None:
+        self.config, self.scratch = config, folder / "scratch"
+        self.root = config.dataset.path  # type: ignore[union-attr]
+        self.runs = RunStore(MemoryStore(), cache=folder / "cache")
+        self.clips, self.data = stage_runs(config, seed=0, targets=["data"])
+
+    def execute(self, run: StageRun) -> None:
+        execute(run, self.config, runs=self.runs, scratch=self.scratch)
+
+    def refused(self, run: StageRun, message: str) -> None:
+        with pytest.raises(ChangedError, match=message):
+            self.execute(run)
+        assert self.runs.find(run.identity) is None
+
+
+@pytest.fixture
+def planned(config: TrialConfig, tmp_path: Path) -> Planned:
+    return Planned(config, tmp_path)
+
+
+def other_fmri(root: Path) -> None:
+    np.save(root / "fmri.npy", np.random.default_rng(1).normal(size=(6, 5)))
+
+
+def other_clip(root: Path) -> None:
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(root / "clip3" / "1.png")
+
+
+def other_caption(root: Path) -> None:
+    (root / "captions.json").write_text(json.dumps(["another thing"] * 6))
+
+
+def test_files_that_stay_are_no_hindrance(planned: Planned) -> None:
+    planned.execute(planned.clips)
+    planned.execute(planned.data)
+    assert planned.runs.find(planned.data.identity) is not None
+
+
+@pytest.mark.parametrize(("change", "name"), [(other_clip, "clips"), (other_caption, "captions")])
+def test_other_clips_than_planned(planned: Planned, change: Callable[[Path], None], name: str) -> None:
+    change(planned.root)
+    planned.refused(planned.clips, f"the files that clips reads are not those .* planned with: {name}; run the command")
+
+
+def test_other_fmri_than_planned_even_if_it_is_put_back_later(planned: Planned) -> None:
+    planned.execute(planned.clips)
+    first = (planned.root / "fmri.npy").read_bytes()
+    other_fmri(planned.root)
+    planned.refused(planned.data, "planned with: fmri; run the command again")
+    (planned.root / "fmri.npy").write_bytes(first)
+    planned.execute(planned.data)
+
+
+def test_fmri_that_is_replaced_while_it_is_read_and_put_back_with_its_old_times(planned: Planned) -> None:
+    planned.execute(planned.clips)
+    path = planned.root / "fmri.npy"
+    first, times = path.read_bytes(), path.stat()
+    write = data._write_subject
+
+    def with_other_fmri(*arguments: object) -> None:
+        other_fmri(planned.root)
+        write(*arguments)  # type: ignore[arg-type]
+        path.write_bytes(first)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    with patch("trainables.stages.data._write_subject", with_other_fmri):
+        planned.refused(planned.data, "fmri.npy changed while data was reading; its result is not kept")
+
+
+def test_fmri_may_change_while_clips_are_read(planned: Planned) -> None:
+    other_fmri(planned.root)
+    planned.execute(planned.clips)
+    assert planned.runs.find(planned.clips.identity) is not None

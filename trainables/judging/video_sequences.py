@@ -1,0 +1,86 @@
+"""Videos of many clips that are read, or made of others, when one of them is looked at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from trainables.datasets.base import ClipSequence
+from trainables.datasets.video_io import resample
+from trainables.metrics.clip import Clip
+
+
+class VideoSequence(Protocol):
+    """The videos of n clips, uint8 [F,H,W,3] each, all of one size. An array [n,F,H,W,3] is one."""
+
+    def __len__(self) -> int:
+        """Return n."""
+
+    def __getitem__(self, row: int, /) -> Clip:
+        """Return the video of one clip."""
+
+
+@dataclass(frozen=True)
+class StoredVideos:
+    """Some of the videos in a file, brought to one size on reading."""
+
+    stored: ClipSequence
+    rows: Sequence[int]
+    """Where in `stored` each lies."""
+    shape: tuple[int, tuple[int, int]]
+    """Frames, and height and width."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int, /) -> Clip:
+        """Read one video."""
+        frames, size = self.shape
+        at = self.rows[row]
+        return resample(np.asarray(self.stored[at : at + 1][0]), frames=frames, size=size)
+
+
+@dataclass(frozen=True)
+class StaticVideos:
+    """The first frames of other videos, held."""
+
+    of: VideoSequence
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def __getitem__(self, row: int, /) -> Clip:
+        """Return the first frame of one video, as often as it has frames."""
+        video = self.of[row]
+        return np.broadcast_to(video[:1], video.shape)
+
+
+@dataclass(frozen=True)
+class ReorderedVideos:
+    """Other videos in another order."""
+
+    of: VideoSequence
+    order: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, row: int, /) -> Clip:
+        """Return the video that takes this place."""
+        return self.of[self.order[row]]
+
+
+@dataclass(frozen=True)
+class RepeatedVideo:
+    """One video for every clip."""
+
+    video: Clip
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int, /) -> Clip:
+        """Return the video."""
+        return self.video

@@ -1,0 +1,63 @@
+"""Refuses to keep a result whose files are not, or no longer, those that its identity was computed from.
+
+A study is planned in one process and run in others, later and perhaps on other machines. A file that is replaced in
+between, and put back afterwards, would otherwise leave its content in the store under the identity of the other.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables.config.trial import TrialConfig
+from trainables.datasets.errors import ChangedError
+from trainables.graph import STAGES, StageRun, resolve_reference
+from trainables.identity import canonical
+
+_State = dict[str, tuple[int, ...] | None]
+
+
+@contextmanager
+def unchanged_files(run: StageRun, config: TrialConfig) -> Iterator[None]:
+    """Raise unless the files of `run` are those it was planned with, and are not touched during the block.
+
+    Raises:
+        ChangedError: They are not. A file that was replaced and put back during the block counts as changed.
+    """
+    stage = STAGES[run.stage]
+    if stage.files is None or stage.fingerprint is None:
+        yield
+        return
+    before = _state(stage.files, config)
+    found = resolve_reference(stage.fingerprint)(config)
+    if canonical(found) != canonical(run.config["fingerprint"]):
+        raise ChangedError(
+            f"the files that {run.stage} reads are not those that the study was planned with: "
+            f"{_difference(run, found)}; run the command again, which plans with the files as they are now"
+        )
+    yield
+    after = _state(stage.files, config)
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    if changed:
+        raise ChangedError(
+            f"{', '.join(changed[:3])} changed while {run.stage} was reading; its result is not kept. Leave the files "
+            "alone and run the command again"
+        )
+
+
+def _difference(run: StageRun, found: dict[str, object]) -> str:
+    planned = run.config["fingerprint"]
+    names = sorted(name for name in planned.keys() | found.keys() if planned.get(name) != found.get(name))
+    return ", ".join(names)
+
+
+def _state(reference: str, config: TrialConfig) -> _State:
+    """Return what changes with every write to a file, whatever is done to its times afterwards."""
+    return {str(path): _of_file(path) for path in resolve_reference(reference)(config)}
+
+
+def _of_file(path: Path) -> tuple[int, ...] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
