@@ -424,7 +424,7 @@ def test_a_stage_is_debugged_on_recorded_inputs(
     assert (code, [stage["stage"] for stage in answer["stages"]]) == (0, ["structure"])
     code, answer = reproduce("t0000", "--debug")
     assert code == 2
-    assert "all stage runs of noop-0123abcd/t0000 are stored; choose one with --stage: data, " in answer["error"]
+    assert "all stage runs of noop-0123abcd/t0000 are stored; choose one with --stage: clips, " in answer["error"]
     records.store.delete(layout.manifest(decoder.inputs["voxels"]))
     code, answer = reproduce("t0000", "--debug", "--stage", "structure")
     assert code == 1, "the made-up records cannot be read by the stage that must run before"
