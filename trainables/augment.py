@@ -13,10 +13,9 @@ def draw_keep(config: SparsifyConfig, shape: Sequence[int], generator: torch.Gen
 
     `voxel_fraction` of the voxels (or entries) are chosen. Of their values, `zero_fraction` are not kept.
     """
-    device = generator.device
     choices = (1, shape[1]) if config.unit == "voxels" else tuple(shape)
-    chosen = torch.rand(choices, generator=generator, device=device) < config.voxel_fraction
-    zeroed = torch.rand(tuple(shape), generator=generator, device=device) < config.zero_fraction
+    chosen = torch.rand(choices, generator=generator) < config.voxel_fraction
+    zeroed = torch.rand(tuple(shape), generator=generator) < config.zero_fraction
     return ~(chosen & zeroed)
 
 
@@ -39,7 +38,7 @@ class Sparsifier:
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Draw for the whole epoch if `refresh` is "epoch"."""
         if self.keep is not None and self.config.refresh == "epoch":
-            drawn = draw_keep(self.config, self.fmri.shape, generator)
+            drawn = draw_keep(self.config, self.fmri.shape, generator).to(self.fmri.device)
             self.keep = self.keep & drawn if self.config.cumulative else drawn
 
     def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -48,7 +47,7 @@ class Sparsifier:
         if not self.active:
             return batch
         if self.config.refresh == "step":
-            drawn = draw_keep(self.config, batch.shape, generator)
+            drawn = draw_keep(self.config, batch.shape, generator).to(batch.device)
             if self.keep is None:
                 return batch * drawn
             self.keep[rows] &= drawn
@@ -58,5 +57,5 @@ class Sparsifier:
 
 def pick_variant(variants: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
     """Return [batch, D]: for each of `rows` one of its K `variants` [N, K, D], drawn uniformly."""
-    which = torch.randint(variants.shape[1], rows.shape, generator=generator, device=rows.device)
+    which = torch.randint(variants.shape[1], rows.shape, generator=generator).to(rows.device)
     return variants[rows, which]

@@ -90,7 +90,7 @@ class Job:
 
     def streams(self, epoch: int) -> Streams:
         """Return the random streams of `epoch`, counted from 1. Epoch 0 is before training."""
-        return Streams(self.seed, self.stage, epoch=epoch, device=self.device)
+        return Streams(self.seed, self.stage, epoch=epoch)
 
 
 @dataclass
@@ -109,6 +109,11 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     # With its index: each of several workers on a machine has its own GPU, and safetensors would use the first.
     return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+
+
+def compiled(model: nn.Module) -> Forward:
+    """Return `model` compiled. It draws the random numbers of the uncompiled one."""
+    return torch.compile(model, options={"fallback_random": True})
 
 
 def precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
@@ -173,7 +178,7 @@ class _Loop:
         self.best: dict[str, Tensor] = {}
         config, device = job.config, job.device
         learner.model.to(device)
-        forward: Forward = torch.compile(learner.model) if config.compile else learner.model
+        forward: Forward = compiled(learner.model) if config.compile else learner.model
         if config.micro_batch is not None:
             forward = InParts(forward, learner.model, rows=config.micro_batch)
         self.forward = self.team.spread(forward, learner.model)
@@ -193,7 +198,7 @@ class _Loop:
         streams = self.job.streams(epoch)
         self.learner.begin_epoch(streams)
         self.learner.model.train()
-        order = torch.randperm(self.learner.rows, generator=streams["order"], device=self.job.device)
+        order = torch.randperm(self.learner.rows, generator=streams["order"]).to(self.job.device)
         losses = torch.empty(self.steps, device=self.job.device)
         with streams.as_default("dropout"):
             for i, rows in enumerate(torch.split(order, self.job.config.batch_size)):

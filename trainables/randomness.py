@@ -16,12 +16,14 @@ def derived_seed(*names: str | int) -> int:
 
 
 class Streams:
-    """The random generators of one epoch (0: before the first), on one device, by name."""
+    """The random generators of one epoch (0: before the first), by name.
 
-    def __init__(self, seed: int, stage: str, *, epoch: int, device: torch.device) -> None:
+    They draw on the CPU whatever trains, so that a result does not depend on the device.
+    """
+
+    def __init__(self, seed: int, stage: str, *, epoch: int) -> None:
         self._key = (seed, stage)
         self._epoch = epoch
-        self._device = device
         self._generators: dict[str, torch.Generator] = {}
 
     def __getitem__(self, name: str) -> torch.Generator:
@@ -36,11 +38,10 @@ class Streams:
 
     @contextmanager
     def as_default(self, name: str) -> Iterator[None]:
-        """Let torch's default generators, which dropout and initialisation use, follow stream `name` for a while."""
-        cuda = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(derived_seed(*self._key, name, self._epoch))
+        """Let torch's default generator, which dropout and initialisation use, follow stream `name` for a while."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derived_seed(*self._key, name, self._epoch))
             yield
 
     def _new(self, name: str, epoch: int) -> torch.Generator:
-        return torch.Generator(self._device).manual_seed(derived_seed(*self._key, name, epoch))
+        return torch.Generator().manual_seed(derived_seed(*self._key, name, epoch))

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from storage.memory import MemoryStore
 from storage.runs import Checkpoints
-from trainables.augment import Sparsifier
+from trainables.augment import Sparsifier, draw_keep
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import Context, silent
 from trainables.distributed import Forward
-from trainables.loop import DivergedError, Job, LoopState, add_l1_gradient, l1_weight, learning_rate, train
+from trainables.loop import DivergedError, Job, LoopState, add_l1_gradient, compiled, l1_weight, learning_rate, train
+from trainables.networks.dropout import Dropout
 from trainables.randomness import Streams, derived_seed
 
 CUMULATIVE = SparsifyConfig(unit="entries", refresh="epoch", cumulative=True)
@@ -24,7 +25,7 @@ class ToyLearner:
     """Regression with dropout, masks and state: all that a resumed run could get wrong."""
 
     def __init__(self, values: list[float] | None = None, bad_step: int | None = None) -> None:
-        with Streams(0, "toy", epoch=0, device=torch.device("cpu")).as_default("init"):
+        with Streams(0, "toy", epoch=0).as_default("init"):
             self.model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2))
             self.x = torch.randn(50, 6)
             self.y = self.x[:, :2] + self.x[:, 2:4]
@@ -244,11 +245,50 @@ def test_bf16_and_compile_are_switches(tmp_path: Path) -> None:
     assert rough["0.weight"].dtype == torch.float32
 
 
+def gradients(forward: Forward, network: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Return, on the CPU, the gradients of two steps with dropout."""
+    network.zero_grad()
+    with Streams(0, "toy", epoch=1).as_default("dropout"):
+        first, second = forward(x), forward(x)
+    (first.square().mean() + second.square().mean()).backward()
+    return [parameter.grad.cpu().clone() for parameter in network.parameters() if parameter.grad is not None]
+
+
+def network_with_dropout() -> nn.Module:
+    with Streams(0, "toy", epoch=0).as_default("init"):
+        return nn.Sequential(nn.Linear(6, 8), Dropout(0.5), nn.GELU(), nn.Linear(8, 2), Dropout(0.3))
+
+
+@pytest.mark.slow
+def test_a_compiled_network_draws_the_dropout_of_the_uncompiled_one() -> None:
+    network, x = network_with_dropout(), torch.randn(5, 6)
+    expected = gradients(network, network, x)
+    torch.testing.assert_close(gradients(compiled(network), network, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_the_dropout_of_the_cpu() -> None:
+    network, x = network_with_dropout(), torch.randn(5, 6)
+    expected = gradients(network, network, x)
+    network.to("cuda")
+    torch.testing.assert_close(gradients(network, network, x.cuda()), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_all_random_numbers_are_drawn_on_the_cpu() -> None:
+    streams = Streams(0, "toy", epoch=1)
+    assert {streams[name].device.type for name in ("order", "mask")} == {"cpu"}
+    keep = draw_keep(SparsifyConfig(voxel_fraction=0.5, zero_fraction=0.5), (3, 4), streams["sparsify"])
+    assert keep.device.type == "cpu"
+    with streams.as_default("dropout"), torch.device("meta"):
+        dropped = Dropout(0.5)(torch.ones(4, 3))
+    assert dropped.device.type == "meta", "the factors follow their input"
+
+
 def test_seeds_depend_on_every_name_and_their_order() -> None:
     seeds = {derived_seed(*names) for names in [(1, "a", 2), (1, "a", 3), (2, "a", 1), (1, "b", 2), (12, "a")]}
     assert len(seeds) == 5
     assert derived_seed(1, "a", 2) == derived_seed(1, "a", 2)
-    streams = Streams(0, "x", epoch=3, device=torch.device("cpu"))
-    later = Streams(0, "x", epoch=4, device=torch.device("cpu"))
+    streams = Streams(0, "x", epoch=3)
+    later = Streams(0, "x", epoch=4)
     assert torch.equal(torch.rand(3, generator=streams.lasting("m")), torch.rand(3, generator=later.lasting("m")))
     assert not torch.equal(torch.rand(3, generator=streams["m"]), torch.rand(3, generator=later["m"]))

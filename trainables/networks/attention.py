@@ -27,12 +27,11 @@ class Attention(nn.Module):
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, tokens), (self.key, source), (self.value, source))
         )
-        dropout = self.dropout.p if self.training else 0.0
         heads_mask = None if mask is None else mask[:, None]
-        if dropout > 0 and self.dropout.share is not None:
+        if self.training and self.dropout.p > 0:
             attended = self._attend(query, key, heads_mask) @ value
         else:
-            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=heads_mask, dropout_p=dropout)
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=heads_mask)
         mixed: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return mixed
 

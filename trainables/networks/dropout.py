@@ -1,14 +1,14 @@
 """Dropout that gives the same result whether one process computes a batch or several compute parts of it."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` that can draw for a whole batch while its input is a part of the batch, given by `share`.
+    """`nn.Dropout` whose draws depend neither on the device nor on how a batch is shared out.
 
-    All processes use the same random stream. So all draw the same, and each keeps the values of its own rows.
+    It draws on the CPU, from torch's default generator, for the whole batch, of which its input may be a part, given
+    by `share`. All processes use the same random stream, and each keeps the values of its own rows.
     """
 
     share: tuple[int, int, int] | None = None
@@ -16,23 +16,22 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` with entries set to zero. The length of its first axis is a multiple of the number of rows."""
-        if self.share is None or not self.training or self.p == 0:
-            kept: Tensor = super().forward(x)
-            return kept
-        return x * self.drawn(x)
+        return x * self.drawn(x) if self.training and self.p > 0 else x
 
     def drawn(self, like: Tensor) -> Tensor:
         """Return the factors for `like`, of its shape: zeros and 1 / (1 - p)."""
-        assert self.share is not None
-        first, end, rows = self.share
+        first, end, rows = (0, len(like), len(like)) if self.share is None else self.share
         multiple = len(like) // max(end - first, 1)
         shape = (rows * multiple, *like.shape[1:])
         # Random numbers are drawn in the memory order of a tensor.
         axes = sorted(range(like.dim()), key=like.stride, reverse=True)
-        ones = torch.ones([shape[axis] for axis in axes], dtype=like.dtype, device=like.device)
-        whole = ones.permute([axes.index(axis) for axis in range(like.dim())])
+        kept = torch.empty([shape[axis] for axis in axes], dtype=like.dtype, device="cpu")
+        kept.bernoulli_(1 - self.p).div_(1 - self.p)
+        whole = kept.permute([axes.index(axis) for axis in range(like.dim())])
+        if len(like) == len(whole):
+            return whole.to(like.device)
         # A copy, so that the backward pass does not keep `whole` in memory.
-        return F.dropout(whole, self.p)[first * multiple : end * multiple].clone()
+        return whole[first * multiple : end * multiple].clone().to(like.device)
 
 
 def own_dropouts(model: nn.Module) -> list[Dropout]:

@@ -31,11 +31,10 @@ def maskable(frames: int, *, diagonal: bool, device: torch.device) -> Tensor:
 
 def draw_masks(config: MotionConfig, *, frames: int, batch: int, generator: torch.Generator) -> Tensor:
     """Draw the training masks of `batch` samples, [batch, F, F]. Each entry is hidden independently."""
-    device = generator.device
     hidden_share = config.mask_ratio if config.mask_means == "hidden" else 1.0 - config.mask_ratio
-    candidates = maskable(frames, diagonal=config.mask_diagonal, device=device)
-    chance = torch.rand(batch, frames, frames, generator=generator, device=device)
-    return causal_mask(frames, device) & ~(candidates & (chance < hidden_share))
+    candidates = maskable(frames, diagonal=config.mask_diagonal, device=generator.device)
+    chance = torch.rand(batch, frames, frames, generator=generator)
+    return causal_mask(frames, generator.device) & ~(candidates & (chance < hidden_share))
 
 
 def inference_mask(config: MotionConfig, *, frames: int, device: torch.device) -> Tensor:

@@ -97,8 +97,10 @@ class CmgLearner(_MotionLearner):
     def _mask(self, inputs: Tensor, streams: Streams) -> Tensor:
         batch, frames = inputs.shape[:2]
         if self.config.mask_refresh == "run":
-            return draw_masks(self.config, frames=frames, batch=1, generator=streams.lasting("mask"))
-        return draw_masks(self.config, frames=frames, batch=batch, generator=streams["mask"])
+            batch, generator = 1, streams.lasting("mask")
+        else:
+            generator = streams["mask"]
+        return draw_masks(self.config, frames=frames, batch=batch, generator=generator).to(inputs.device)
 
 
 class PerFrameLearner(_MotionLearner):
