@@ -50,7 +50,7 @@ def test_gradients_and_random_numbers_are_those_of_the_batch() -> None:
 
 def test_another_dropout_is_refused() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
-    with pytest.raises(TypeError, match="the network has Dropout; use trainables.networks.dropout.Dropout"):
+    with pytest.raises(TypeError, match="the network has Dropout; use trainables"):
         InParts(model, model, rows=1)
 
 
