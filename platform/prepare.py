@@ -52,7 +52,7 @@ def _parser(words: Sequence[str]) -> VerbParser:
         out = "the new or empty folder of the data set"
         options.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
         if kind.name in words:
-            add_model_options(options, kind.reader.Options)
+            add_model_options(options, kind.reader.Settings)
     validate = _sub_parser(verbs, "validate", _VALIDATE)
     validate.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     again = "read everything, even if no file has changed since the last check"
@@ -105,7 +105,7 @@ def _prepared(arguments: argparse.Namespace) -> Answer:
     from trainables.preparation.prepare import prepare, summary
 
     reader = preparation_reader(arguments.reader)
-    options = model_from(arguments, reader.Options)
+    options = model_from(arguments, reader.Settings)
     try:
         with StepProgress(_stderr()) as progress:
             result = prepare(reader.open_source(options), options, arguments.out.absolute(), progress=progress)

@@ -36,14 +36,20 @@ ONE_MEANING = (
     OneMeaning("main", ("*",), "the entry point of a command line"),
     OneMeaning("logger", ("*",), "the logger of the module"),
     OneMeaning("Floats", ("*",), "an array of floating-point numbers"),
-    OneMeaning("Doubles", ("trainables.preparation.*",), "an array of numbers of 64 bits"),
+    OneMeaning("Doubles", ("*",), "an array of numbers of 64 bits"),
+    OneMeaning("Frames", ("trainables.datasets.*",), "an array of frames"),
     OneMeaning("Integers", ("*",), "an array of integers"),
     OneMeaning("Texts", ("*",), "an array of texts"),
     OneMeaning("fingerprint", ("trainables.*",), "what identifies content from outside: a data set, weights"),
     OneMeaning("check", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
     *(
         OneMeaning(name, ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers")
-        for name in ("load", "load_clips", "load_brains", "clips_fingerprint", "brains_fingerprint")
+        for name in ("load", "load_clips", "load_brains", "clips_fingerprint", "brains_fingerprint", "clips_files")
+    ),
+    OneMeaning("brains_files", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
+    *(
+        OneMeaning(name, ("trainables.preparation.*",), "what every reader of a lab's files has")
+        for name in ("Settings", "VERSION", "open_source")
     ),
     OneMeaning("build", ("trainables.backbones.*",), "returns an untrained backbone"),
 )

@@ -12,7 +12,7 @@ from trainables.datasets.errors import DataProblem, DataReport, DataVerdict
 from trainables.datasets.kinds import reader_of
 from trainables.identity import canonical, digest
 
-CHECKS = 1
+VERDICTS_VERSION = 1
 """Raised when checks find other things than before in the same files."""
 
 
@@ -29,7 +29,7 @@ def _decisive(dataset: AnyDataset) -> list[Any]:
     reader = reader_of(dataset.kind)
     fingerprint = [reader.clips_fingerprint(dataset), reader.brains_fingerprint(dataset)]
     # The whole config: messages name paths, and these are no part of an identity.
-    return [CHECKS, dataset.model_dump(mode="json"), *fingerprint]
+    return [VERDICTS_VERSION, dataset.model_dump(mode="json"), *fingerprint]
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,14 @@ from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts
-from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject
+from trainables.datasets.prepared.source import (
+    DataBlock,
+    DataSource,
+    RunRecording,
+    ShownClip,
+    SourceClip,
+    SourceSubject,
+)
 from trainables.datasets.prepared.tables import SPLITS, Split, VoxelTable
 from trainables.preparation.atlas import Atlas, read_atlas
 from trainables.preparation.bids_files import BidsName, BidsTree, RunKey, require_one_space, scan
@@ -24,7 +31,7 @@ from trainables.preparation.cifti import open_cifti
 from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.confounds import Confounds, read_confounds, require_rows, strategy_parts
 from trainables.preparation.files import InputError, require_content
-from trainables.preparation.films import Film, Picture, open_film, read_from_film
+from trainables.preparation.films import Film, FilmPicture, open_film, read_from_film
 from trainables.preparation.filtering import Projection, Run, clean_blocks, make_projection
 from trainables.preparation.lag import align_at_lag, volume_times
 from trainables.preparation.options import FolderOptions
@@ -37,8 +44,8 @@ _STIMULUS_COLUMNS = ("stim_file", "stim_id", "trial_type")
 _NOTHING = ("n/a", "")
 
 
-class Options(FolderOptions):
-    """Options of this reader."""
+class Settings(FolderOptions):
+    """Settings of this reader."""
 
     captions: tuple[Path, ...] = ()
     """file with captions; may be repeated: .json, .csv or .txt, by the stimulus as events name it, without suffix"""
@@ -82,7 +89,7 @@ class _Facts:
     """Time that the first volume stands for."""
 
 
-def open_source(options: Options) -> Source:
+def open_source(options: Settings) -> DataSource:
     """Open the tree: names, events, confounds and headers. Raises `DatasetError`."""
     strategy_parts(options.confounds)
     tree = scan(options.folder)
@@ -105,14 +112,14 @@ def open_source(options: Options) -> Source:
         subject = _Subject(sub, tree, runs, {key: bold[key] for key in runs if key in bold}, options, atlas)
         subjects.append(SourceSubject(f"sub-{sub}", subject.voxels, subject.recordings))
     facts = _set_facts(options, tree, space, [name for key, name in bold.items() if key in shown])
-    return Source(facts, lambda: iter(clips), subjects, (*problems, *left_out), root=options.folder)
+    return DataSource(facts, lambda: iter(clips), subjects, (*problems, *left_out), root=options.folder)
 
 
-def _is_asked(key: RunKey, options: Options) -> bool:
+def _is_asked(key: RunKey, options: Settings) -> bool:
     return not options.tasks or key.task in options.tasks
 
 
-def _set_facts(options: Options, tree: BidsTree, space: str, bold: Sequence[BidsName]) -> SetFacts:
+def _set_facts(options: Settings, tree: BidsTree, space: str, bold: Sequence[BidsName]) -> SetFacts:
     trs = _repetition_times(tree, bold)
     if len(trs) > 1:
         what = f"runs have different repetition times: {', '.join(f'{tr:g}' for tr in sorted(trs))} s"
@@ -170,7 +177,7 @@ def _run_facts(tree: BidsTree, bold: BidsName) -> _Facts:
 
 
 def _events(
-    tree: BidsTree, options: Options, films: Mapping[str, Film], bold: Mapping[RunKey, BidsName]
+    tree: BidsTree, options: Settings, films: Mapping[str, Film], bold: Mapping[RunKey, BidsName]
 ) -> tuple[dict[RunKey, list[_Shown]], list[DataProblem]]:
     """Return what was shown in each run, and what was passed over."""
     shown: dict[RunKey, list[_Shown]] = {}
@@ -220,7 +227,7 @@ def _clip_name(stimulus: str) -> str:
     return str(Path(stimulus).with_suffix("").as_posix())
 
 
-def _films(options: Options) -> dict[str, Film]:
+def _films(options: Settings) -> dict[str, Film]:
     films = {}
     for text in options.films:
         task, equals, file = text.partition("=")
@@ -231,16 +238,16 @@ def _films(options: Options) -> dict[str, Film]:
     return films
 
 
-def _cuts(film: Film, options: Options) -> list[tuple[str, float, float]]:
+def _cuts(film: Film, options: Settings) -> list[tuple[str, float, float]]:
     count = int(film.seconds / options.clip_seconds + 1e-3)
     edges = [options.clip_seconds * index for index in range(count + 1)]
     return [(f"{film.path.stem}_{i + 1}", edges[i], edges[i + 1]) for i in range(count)]
 
 
-def _clips(options: Options, films: Mapping[str, Film], shown: Mapping[RunKey, Sequence[_Shown]]) -> list[SourceClip]:
+def _clips(options: Settings, films: Mapping[str, Film], shown: Mapping[RunKey, Sequence[_Shown]]) -> list[SourceClip]:
     """Return all clips that were shown, in natural order. Raises `DatasetError` if one has no file or no caption."""
     names = sorted({event.clip for events in shown.values() for event in events}, key=natural)
-    picture = Picture(options.frames, options.resolution, options.fit)
+    picture = FilmPicture(options.frames, options.resolution, options.fit)
     cut = {name: (film, start, end) for film in films.values() for name, start, end in _cuts(film, options)}
     files = {name: _stimulus(options.folder, name) for name in names if name not in cut}
     missing = [name for name, path in files.items() if path is None]
@@ -284,7 +291,7 @@ def _stimulus(root: Path, name: str) -> Path | None:
     return None
 
 
-def _captions(options: Options, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _captions(options: Settings, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     if not options.captions:
         raise DatasetError.of(DataProblem("captions", "are missing", "give --caption FILE"))
     captions: dict[str, tuple[str, ...]] = {}
@@ -330,7 +337,7 @@ class _Subject:
     tree: BidsTree
     shown: Mapping[RunKey, Sequence[_Shown]]
     bold: Mapping[RunKey, BidsName]
-    options: Options
+    options: Settings
     atlas: Atlas | None
 
     def voxels(self) -> VoxelTable:
@@ -339,7 +346,7 @@ class _Subject:
         roi = np.full(len(axis), "", "U1") if self.atlas is None else self.atlas.areas_of(axis, name.path)
         return VoxelTable(roi, axis.names, axis.vertex, axis.ijk)
 
-    def recordings(self) -> list[Recording]:
+    def recordings(self) -> list[RunRecording]:
         axis = self._axis(self._first())
         confounds = self.tree.confounds()
         return [self._recording(key, events, axis, confounds.get(key)) for key, events in self.shown.items()]
@@ -355,7 +362,9 @@ class _Subject:
             return open_cifti(name.path).axis
         return read_mask(self.tree.mask_of(name))
 
-    def _recording(self, key: RunKey, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None) -> Recording:
+    def _recording(
+        self, key: RunKey, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None
+    ) -> RunRecording:
         name = self.bold.get(key)
         run_id = str(key).removeprefix(f"sub-{self.sub}_")
         try:
@@ -366,11 +375,11 @@ class _Subject:
             problem = error.problem
             file = problem.where if name is None else str(name.path)
             reason = f"{Path(problem.where).name}: {problem.what}; {problem.right}"
-            return Recording(run_id, file, 0, [], lambda: iter(()), key.ses, key.task, 1.0, 0.0, reason)
+            return RunRecording(run_id, file, 0, [], lambda: iter(()), key.ses, key.task, 1.0, 0.0, reason)
 
     def _used(
         self, name: BidsName, run_id: str, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None
-    ) -> Recording:
+    ) -> RunRecording:
         facts, volumes = _run_facts(self.tree, name), self._volumes(name, axis)
         removed = self._confounds(name, confounds, volumes)
         end = facts.first_volume_s + volumes * facts.tr
@@ -387,7 +396,7 @@ class _Subject:
             for event, is_answered in zip(events, answers.answered, strict=True)
             if is_answered
         ]
-        return Recording(
+        return RunRecording(
             run_id=run_id,
             file=str(name.path),
             rows=volumes,

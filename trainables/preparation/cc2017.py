@@ -16,12 +16,19 @@ from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts
-from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject
+from trainables.datasets.prepared.source import (
+    DataBlock,
+    DataSource,
+    RunRecording,
+    ShownClip,
+    SourceClip,
+    SourceSubject,
+)
 from trainables.datasets.prepared.tables import Split, VoxelTable
 from trainables.preparation.atlas import Atlas, read_atlas
 from trainables.preparation.cifti import CiftiSeries, open_cifti
 from trainables.preparation.files import InputError
-from trainables.preparation.films import Film, Picture, open_film, read_from_film
+from trainables.preparation.films import Film, FilmPicture, open_film, read_from_film
 from trainables.preparation.filtering import Run, clean_blocks, make_projection
 from trainables.preparation.options import FolderOptions
 from trainables.preparation.series import BrainAxis
@@ -71,8 +78,8 @@ class Cc2017Design:
 DESIGN = Cc2017Design()
 
 
-class Options(FolderOptions):
-    """Options of this reader."""
+class Settings(FolderOptions):
+    """Settings of this reader."""
 
     captions: tuple[Path, ...] = ()
     """file with captions; may be repeated. .json, .csv or .txt for all clips (seg1_1 to test5_240), or the .h5 files of
@@ -84,7 +91,7 @@ class Options(FolderOptions):
     leak"""
 
 
-def open_source(options: Options, *, design: Cc2017Design = DESIGN) -> Source:
+def open_source(options: Settings, *, design: Cc2017Design = DESIGN) -> DataSource:
     """Open the folder: films, captions, and the headers of one run per subject. Raises `DatasetError`."""
     roots = find_roots(options.folder)
     films = _films(roots, design)
@@ -98,7 +105,7 @@ def open_source(options: Options, *, design: Cc2017Design = DESIGN) -> Source:
     sources = [SourceSubject(subject.name, subject.voxels, subject.recordings) for subject in subjects]
     warnings = [note for subject in subjects for note in subject.warnings()]
     clips = partial(_clips, films, captions, options, design)
-    return Source(_facts(options, design), clips, sources, tuple(warnings), root=options.folder)
+    return DataSource(_facts(options, design), clips, sources, tuple(warnings), root=options.folder)
 
 
 def find_roots(folder: Path) -> list[Path]:
@@ -118,7 +125,7 @@ def find_roots(folder: Path) -> list[Path]:
     return sorted(set(roots), key=lambda path: natural(str(path)))
 
 
-def _facts(options: Options, design: Cc2017Design) -> SetFacts:
+def _facts(options: Settings, design: Cc2017Design) -> SetFacts:
     released = options.profile == "released_code"
     return SetFacts(
         name="CC2017",
@@ -166,7 +173,7 @@ def clip_names(segments: Sequence[str], clips: int) -> list[str]:
     return [f"{segment}_{number}" for segment in segments for number in range(1, clips + 1)]
 
 
-def _captions(options: Options, design: Cc2017Design) -> dict[str, tuple[str, ...]]:
+def _captions(options: Settings, design: Cc2017Design) -> dict[str, tuple[str, ...]]:
     if not options.captions:
         right = "give --caption FILE (the data set has none of its own)"
         raise DatasetError.of(DataProblem("captions", "are missing", right))
@@ -206,10 +213,10 @@ def _h5_captions(path: Path, design: Cc2017Design) -> dict[str, tuple[str, ...]]
 
 
 def _clips(
-    films: Mapping[str, Film], captions: Mapping[str, tuple[str, ...]], options: Options, design: Cc2017Design
+    films: Mapping[str, Film], captions: Mapping[str, tuple[str, ...]], options: Settings, design: Cc2017Design
 ) -> Iterator[SourceClip]:
     released = options.profile == "released_code"
-    picture = Picture(options.frames, options.resolution, "squeeze" if released else options.fit)
+    picture = FilmPicture(options.frames, options.resolution, "squeeze" if released else options.fit)
     drawn = _drawn(options, design) if released else None
     for block, segment in enumerate(design.segments):
         for index, name in enumerate(clip_names([segment], design.clips)):
@@ -233,7 +240,7 @@ def _clips(
             )
 
 
-def _drawn(options: Options, design: Cc2017Design) -> frozenset[str]:
+def _drawn(options: Settings, design: Cc2017Design) -> frozenset[str]:
     """Return the validation clips of the profile released_code."""
     names = clip_names(design.train, design.clips)
     order = np.random.default_rng([options.seed, 3]).permutation(len(names))
@@ -292,7 +299,7 @@ class _Subject:
         roi = np.full(len(axis), "", "U1") if self.atlas is None else self.atlas.areas_of(axis, series.path)
         return VoxelTable(roi, axis.names, axis.vertex)
 
-    def recordings(self) -> list[Recording]:
+    def recordings(self) -> list[RunRecording]:
         axis = self.first().axis
         return [
             self._recording(segment, repeat, axis)
@@ -300,7 +307,7 @@ class _Subject:
             for repeat in range(1, self.design.runs_of(segment) + 1)
         ]
 
-    def _recording(self, segment: str, repeat: int, axis: BrainAxis) -> Recording:
+    def _recording(self, segment: str, repeat: int, axis: BrainAxis) -> RunRecording:
         path = self.path(segment, repeat)
         try:
             run: Run | None = self._run(path, axis)
@@ -311,7 +318,7 @@ class _Subject:
             ShownClip(name, index * self.design.tr, self.design.tr)
             for index, name in enumerate(clip_names([segment], self.design.clips))
         ]
-        return Recording(
+        return RunRecording(
             run_id=f"{segment}_{repeat}",
             file=str(path),
             rows=0 if run is None else self.design.clips,

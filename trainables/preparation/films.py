@@ -25,7 +25,7 @@ class Film:
 
 
 @dataclass(frozen=True)
-class Picture:
+class FilmPicture:
     """How frames are chosen and made square."""
 
     frames: int
@@ -55,7 +55,7 @@ def open_film(path: Path) -> Film:
         raise InputError(path, f"cannot be read: {type(error).__name__}: {error}", _RIGHT) from error
 
 
-def read_from_film(film: Film, start_s: float, end_s: float, picture: Picture) -> Frames:
+def read_from_film(film: Film, start_s: float, end_s: float, picture: FilmPicture) -> Frames:
     """Return evenly spaced frames of `[start_s, end_s)`, the first and the last among them, uint8 [F, side, side, 3].
 
     Decoding begins at the nearest key frame before.

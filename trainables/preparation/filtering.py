@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.preparation.series import BLOCK, Floats, Series, blocks
+from trainables.preparation.series import COLUMNS_AT_A_TIME, Floats, Series, blocks
 
 Trend = Literal["polynomial", "cosine", "none"]
 
@@ -164,7 +164,7 @@ class Run:
         return self.projection.clean(self.series.read_block(columns)[self.volumes])
 
 
-def clean_blocks(run: Run, *, size: int = BLOCK) -> Iterator[tuple[slice, Cleaned]]:
+def clean_blocks(run: Run, *, size: int = COLUMNS_AT_A_TIME) -> Iterator[tuple[slice, Cleaned]]:
     """Yield all columns of a run, cleaned, in blocks. Only one block is in memory at a time."""
     for block in blocks(len(run.series.axis), size=size):
         yield block, run.clean(block)

@@ -13,14 +13,14 @@ from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import clip_name, same_spelling
 from trainables.datasets.clips import clips_in
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.description import Kind, ReaderUsed, SetFacts
+from trainables.datasets.prepared.description import ReaderUsed, SetFacts, SetKind
 from trainables.datasets.prepared.source import SourceClip
 from trainables.datasets.prepared.tables import SPLITS, Split, VoxelTable
 from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.lab_tables import (
     ARRAY_SUFFIXES,
     TABLE_SUFFIXES,
-    Columns,
+    LabColumns,
     numbers,
     one_file,
     read_table,
@@ -51,7 +51,9 @@ class LabOptions(FolderOptions):
     """units of the fMRI: z-scored, percent signal change, or arbitrary"""
 
 
-def lab_facts(options: LabOptions, *, name: str, kind: Kind, lag_s: float = 0.0, tr: float | None = None) -> SetFacts:
+def lab_facts(
+    options: LabOptions, *, name: str, kind: SetKind, lag_s: float = 0.0, tr: float | None = None
+) -> SetFacts:
     """Return what is known of the data set."""
     return SetFacts(
         name="",
@@ -72,7 +74,7 @@ class LabClips:
 
     paths: tuple[Path, ...]
     captions: tuple[tuple[str, ...], ...]
-    table: Columns
+    table: LabColumns
     """In the order of `paths`; empty if there is none."""
     options: LabOptions
 
@@ -119,7 +121,7 @@ def _clip_table(options: LabOptions, names: Sequence[str]) -> dict[str, list[Any
     if path is None:
         return {}
     columns = read_table(path, needed=["clip_id"])
-    order, problems = ordered(texts(columns.pop("clip_id")), names, path)
+    order, problems = in_clip_order(texts(columns.pop("clip_id")), names, path)
     unknown = sorted(columns.keys() - set(_CLIP_COLUMNS))
     if unknown:
         what = f"has the column(s) {', '.join(unknown)}"
@@ -128,7 +130,7 @@ def _clip_table(options: LabOptions, names: Sequence[str]) -> dict[str, list[Any
     return {name: [values[row] for row in order] for name, values in columns.items()}
 
 
-def ordered(keys: Sequence[str], names: Sequence[str], path: Path) -> tuple[list[int], list[DataProblem]]:
+def in_clip_order(keys: Sequence[str], names: Sequence[str], path: Path) -> tuple[list[int], list[DataProblem]]:
     """Return the row of each of `names` in a table with `keys`, and what is wrong."""
     rows = {resolved: row for row, key in enumerate(keys) if (resolved := find_clip(key, names)) is not None}
     missing = [name for name in names if name not in rows]

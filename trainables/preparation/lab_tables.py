@@ -189,4 +189,4 @@ def one_file(folder: Path, stem: str, suffixes: Sequence[str]) -> Path | None:
     return found[0] if found else None
 
 
-Columns = Mapping[str, list[Any]]
+LabColumns = Mapping[str, list[Any]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.datasets.errors import DataProblem, DatasetError
-from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceSubject
+from trainables.datasets.prepared.source import DataBlock, DataSource, RunRecording, ShownClip, SourceSubject
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.lab_folder import (
     LabClips,
@@ -24,18 +24,18 @@ _STEM = "rows"
 _RIGHT = "row i answers clip i; for anything else add rows.csv with a column clip_id, or bring [clips, repeats, voxels]"
 
 
-class Options(LabOptions):
-    """Options of this reader."""
+class Settings(LabOptions):
+    """Settings of this reader."""
 
 
-def open_source(options: Options) -> Source:
+def open_source(options: Settings) -> DataSource:
     """Open the folder: clips, captions and tables. Raises `DatasetError`."""
     clips = open_clips(options)
     subjects = [
         SourceSubject(folder.name, partial(_voxels, folder, options), partial(_recordings, folder, clips))
         for folder in subject_folders(options)
     ]
-    return Source(lab_facts(options, name="rows", kind="rows"), clips.clips, subjects, root=options.folder)
+    return DataSource(lab_facts(options, name="rows", kind="rows"), clips.clips, subjects, root=options.folder)
 
 
 def _array(folder: Path, options: LabOptions) -> LabArray:
@@ -46,11 +46,11 @@ def _array(folder: Path, options: LabOptions) -> LabArray:
     return open_array(path, key=options.key, dimensions=(2, 3))
 
 
-def _voxels(folder: Path, options: Options) -> VoxelTable:
+def _voxels(folder: Path, options: Settings) -> VoxelTable:
     return lab_voxels(folder, _array(folder, options).shape[-1])
 
 
-def _recordings(folder: Path, clips: LabClips) -> list[Recording]:
+def _recordings(folder: Path, clips: LabClips) -> list[RunRecording]:
     array, names = _array(folder, clips.options), clips.names
     if len(array.shape) == 3:
         return [_repeated(array, names)]
@@ -64,7 +64,7 @@ def _recordings(folder: Path, clips: LabClips) -> list[Recording]:
     if len(shown) != array.shape[0]:
         what = f"has {len(shown)} rows, but {array.path.name} {array.shape[0]}"
         raise DatasetError.of(DataProblem(str(table), what, "row i of the table must describe row i of the array"))
-    return [Recording(_STEM, str(array.path), array.shape[0], shown, array.blocks)]
+    return [RunRecording(_STEM, str(array.path), array.shape[0], shown, array.blocks)]
 
 
 def _shown(path: Path, names: list[str]) -> list[ShownClip]:
@@ -83,13 +83,13 @@ def _shown(path: Path, names: list[str]) -> list[ShownClip]:
     ]
 
 
-def _repeated(array: LabArray, names: list[str]) -> Recording:
+def _repeated(array: LabArray, names: list[str]) -> RunRecording:
     """Return [clips, repeats, voxels] as rows; a repeat whose values are all NaN was not measured."""
     if array.shape[0] != len(names):
         raise DatasetError.of(DataProblem(str(array.path), f"{array.shape[0]} clips for {len(names)}", _RIGHT))
     measured = np.concatenate([~np.isnan(array.rows(row, row + 1)).all(axis=-1) for row in range(len(names))])
     shown = [ShownClip(name) for name, repeats in zip(names, measured, strict=True) for _ in range(repeats.sum())]
-    return Recording(_STEM, str(array.path), len(shown), shown, partial(_measured, array))
+    return RunRecording(_STEM, str(array.path), len(shown), shown, partial(_measured, array))
 
 
 def _measured(array: LabArray) -> Iterator[DataBlock]:

@@ -8,7 +8,7 @@ from typing import Any
 from trainables.config.base import NonNegative, Positive
 from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.source import Recording, ShownClip, Source, SourceSubject
+from trainables.datasets.prepared.source import DataSource, RunRecording, ShownClip, SourceSubject
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.lab_folder import (
     LabClips,
@@ -32,8 +32,8 @@ from trainables.preparation.lab_tables import (
 _TABLES = ("voxels", "events", "runs")
 
 
-class Options(LabOptions):
-    """Options of this reader."""
+class Settings(LabOptions):
+    """Settings of this reader."""
 
     tr: Positive
     """seconds from volume to volume (TR)"""
@@ -43,7 +43,7 @@ class Options(LabOptions):
     """time of a run's first volume in seconds, on the clock of the onsets"""
 
 
-def open_source(options: Options) -> Source:
+def open_source(options: Settings) -> DataSource:
     """Open the folder: clips, captions and tables. Raises `DatasetError`."""
     clips = open_clips(options)
     subjects = [
@@ -51,7 +51,7 @@ def open_source(options: Options) -> Source:
         for folder in subject_folders(options)
     ]
     facts = lab_facts(options, name="series", kind="series", lag_s=options.lag, tr=options.tr)
-    return Source(facts, clips.clips, subjects, root=options.folder)
+    return DataSource(facts, clips.clips, subjects, root=options.folder)
 
 
 def _run_files(folder: Path) -> list[Path]:
@@ -59,7 +59,7 @@ def _run_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural(path.name))
 
 
-def _voxels(folder: Path, options: Options) -> VoxelTable:
+def _voxels(folder: Path, options: Settings) -> VoxelTable:
     counts = {path.name: open_array(path, key=options.key).shape[1] for path in _run_files(folder)}
     if len(set(counts.values())) > 1:
         what = ", ".join(f"{name} has {count}" for name, count in counts.items())
@@ -67,14 +67,14 @@ def _voxels(folder: Path, options: Options) -> VoxelTable:
     return lab_voxels(folder, next(iter(counts.values())))
 
 
-def _recordings(folder: Path, clips: LabClips, options: Options) -> list[Recording]:
+def _recordings(folder: Path, clips: LabClips, options: Settings) -> list[RunRecording]:
     files = _run_files(folder)
     events, details = _events(folder, clips.names, {path.stem for path in files}), _details(folder)
     recordings = []
     for path in files:
         array, detail = open_array(path, key=options.key), details.get(path.stem, {})
         recordings.append(
-            Recording(
+            RunRecording(
                 run_id=path.stem,
                 file=str(path),
                 rows=array.shape[0],

@@ -14,7 +14,7 @@ from trainables.datasets.prepared.blocks import ClipPlace, SplitResult, SplitRul
 from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
 from trainables.datasets.prepared.digest import digest_files, set_digest
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
-from trainables.datasets.prepared.source import Source, SourceClip, SourceSubject
+from trainables.datasets.prepared.source import DataSource, SourceClip, SourceSubject
 from trainables.datasets.prepared.tables import ClipRow, Split, write_rows, write_voxels
 from trainables.datasets.prepared.validate import bytes_to_read, validate
 from trainables.datasets.prepared.workspace import Workspace, open_workspace
@@ -30,7 +30,7 @@ from trainables.preparation.reliability import (
 )
 
 Step = Literal["clips", "fMRI", "digests", "checks"]
-Progress = Callable[[Step, int, int], None]
+ReportProgress = Callable[[Step, int, int], None]
 """Is called with the step, how much of it has just been done, and how much there is in all."""
 
 
@@ -48,7 +48,9 @@ class Prepared:
     """Warnings, and an error for each subject that was left out."""
 
 
-def prepare(source: Source, options: ReaderOptions, out: Path, *, progress: Progress = no_progress) -> Prepared:
+def prepare(
+    source: DataSource, options: ReaderOptions, out: Path, *, progress: ReportProgress = no_progress
+) -> Prepared:
     """Write `source` to the new or empty folder `out`.
 
     The same command continues after a kill at the last finished part.
@@ -75,7 +77,7 @@ def _with_hint(error: DatasetError, space: Workspace) -> DatasetError:
     return hinted
 
 
-def _asked(source: Source, options: ReaderOptions, out: Path) -> Source:
+def _asked(source: DataSource, options: ReaderOptions, out: Path) -> DataSource:
     """Return the source with what the options say about it: name, licence, and which subjects."""
     given = {
         "name": options.name if options.name else source.facts.name if source.facts.name else out.name,
@@ -92,7 +94,7 @@ def _asked(source: Source, options: ReaderOptions, out: Path) -> Source:
     return replace(source, facts=source.facts.model_copy(update=given), subjects=chosen)
 
 
-def _prepare(source: Source, options: ReaderOptions, space: Workspace, progress: Progress) -> Prepared:
+def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, progress: ReportProgress) -> Prepared:
     clips = [*source.clips()]
     _check_ids(clips)
     stored = write_clips(clips, space, lambda count: progress("clips", count, len(clips)))
@@ -140,7 +142,7 @@ def _check_ids(clips: Sequence[SourceClip]) -> None:
 
 
 def _write_subjects(
-    source: Source, space: Workspace, progress: Progress
+    source: DataSource, space: Workspace, progress: ReportProgress
 ) -> tuple[list[StoredSubject], list[DataProblem]]:
     """Write all subjects, and return those that could be, and why others are left out."""
     totals, problems = _row_counts(source.subjects)
@@ -257,7 +259,7 @@ def _joined(note: str, more: str) -> str:
 
 
 def _described(
-    source: Source, stored: Sequence[StoredClip], subjects: Sequence[StoredSubject], split_by: str
+    source: DataSource, stored: Sequence[StoredClip], subjects: Sequence[StoredSubject], split_by: str
 ) -> Description:
     frames, height, width = stored[0].shape[:3]
     return Description(
@@ -278,7 +280,7 @@ def _with_defects(
 
 
 def _publish(
-    description: Description, problems: Sequence[DataProblem], space: Workspace, progress: Progress
+    description: Description, problems: Sequence[DataProblem], space: Workspace, progress: ReportProgress
 ) -> Prepared:
     """Write digests and dataset.json, check everything that was written, and give the folder its name."""
     to_digest, to_check = bytes_to_read(space.folder)

@@ -1,7 +1,7 @@
 """The readers, once: what `python -m platform.prepare READER` can read.
 
-A new reader is an entry here and a module with `Options`, a subclass of `ReaderOptions`, and `open_source`. Each field
-of `Options` becomes an option of the command line, its docstring the help. Importing this is light: a reader is
+A new reader is an entry here and a module with `Settings`, a subclass of `ReaderOptions`, and `open_source`. Each field
+of `Settings` becomes an option of the command line, its docstring the help. Importing this is light: a reader is
 imported when it is asked for.
 """
 
@@ -14,16 +14,16 @@ from trainables.kinds import of_kind
 from trainables.preparation.options import ReaderOptions
 
 if TYPE_CHECKING:
-    from trainables.datasets.prepared.source import Source
+    from trainables.datasets.prepared.source import DataSource
 
 
 class PreparationReader(Protocol):
     """What the module of a reader has."""
 
-    Options: type[ReaderOptions]
+    Settings: type[ReaderOptions]
 
-    def open_source(self, options: Any) -> "Source":
-        """Open a data set, headers and tables only; `options` is of the class `Options`.
+    def open_source(self, options: Any) -> "DataSource":
+        """Open a data set, headers and tables only; `options` is of the class `Settings`.
 
         Raises:
             DatasetError: It cannot be used; the message lists everything that was found.

@@ -12,7 +12,7 @@ Floats = NDArray[np.float32]
 
 CORTEX = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
 """In the order in which columns are returned."""
-BLOCK = 8192
+COLUMNS_AT_A_TIME = 8192
 """Columns that are read and cleaned at a time: 8 MB of a run of 245 volumes."""
 NONE = -1
 """Stands in a table for a vertex or an index that a column does not have."""
@@ -123,7 +123,7 @@ class Series(Protocol):
         """Return neighbouring columns, float32 [volumes, columns]. Each column is contiguous in memory."""
 
 
-def blocks(columns: int, *, size: int = BLOCK) -> Iterator[slice]:
+def blocks(columns: int, *, size: int = COLUMNS_AT_A_TIME) -> Iterator[slice]:
     """Yield slices that cover `columns` columns.
 
     Examples:

@@ -20,7 +20,7 @@ from trainables.randomness import Streams
 BATCH = 256
 """Clips at a time when rolling out."""
 HELD_OUT = ("validation", "test")
-SPLITS = ("train", *HELD_OUT)
+DECODED_SPLITS = ("train", *HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def split_index(task: StageTask) -> dict[str, Tensor]:
     """
     split = task.inputs["voxels"].json("voxels.json")["split"]
     members = {}
-    for name in SPLITS:
+    for name in DECODED_SPLITS:
         members[name] = torch.tensor([i for i, member in enumerate(split) if member == name], dtype=torch.int64)
         if len(members[name]) == 0:
             raise ValueError(

@@ -14,10 +14,10 @@ from tests.fakes.films import write_film
 from tests.fakes.volumes import write_nifti
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.read import open_prepared
-from trainables.datasets.prepared.source import Recording, Source
-from trainables.datasets.prepared.tables import ClipRow, read_rows
+from trainables.datasets.prepared.source import DataSource, RunRecording
+from trainables.datasets.prepared.tables import ClipRow, read_typed_table
 from trainables.preparation import cc2017
-from trainables.preparation.bids import Options, open_source
+from trainables.preparation.bids import Settings, open_source
 from trainables.preparation.bids_files import parse_name, scan
 from trainables.preparation.confounds import read_confounds
 from trainables.preparation.filtering import make_projection
@@ -60,12 +60,12 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def options(folder: Path, **changes: Any) -> Options:
+def options(folder: Path, **changes: Any) -> Settings:
     given = {"captions": (folder / "captions.json",), "frames": 4, "resolution": 32, "confounds": "motion6"}
-    return Options(folder=folder, **{**given, **changes})
+    return Settings(folder=folder, **{**given, **changes})
 
 
-def recordings(source: Source) -> dict[str, Recording]:
+def recordings(source: DataSource) -> dict[str, RunRecording]:
     return {recording.run_id: recording for recording in source.subjects[0].recordings()}
 
 
@@ -80,7 +80,7 @@ def test_from_a_tree_to_a_prepared_data_set(root: Path, tmp_path: Path) -> None:
         "ses-02_task-train_run-2",
         "ses-02_task-train_run-10",
     ]
-    clips = {clip.clip_id: clip for clip in read_rows(tmp_path / "out" / "clips.parquet", ClipRow)}
+    clips = {clip.clip_id: clip for clip in read_typed_table(tmp_path / "out" / "clips.parquet", ClipRow)}
     assert clips["test/clip 03"].split == "test"
     assert {clip.split for name, clip in clips.items() if name.startswith("train")} == {"train", "validation"}
     assert len(subject.events) == 28
@@ -273,7 +273,7 @@ def test_the_same_study_as_cc2017_and_as_bids_gives_the_same_rows(tmp_path: Path
     write_bids(root, written, BRAIN)
     films = tuple(f"{segment}=stimuli/{segment}.mp4" for segment in SMALL.segments)
     as_bids = options(root, captions=(captions,), films=films, lag=0.0, confounds="none", split_by="source")
-    as_cc2017 = cc2017.Options(folder=published.folder, captions=(captions,), frames=4, resolution=32)
+    as_cc2017 = cc2017.Settings(folder=published.folder, captions=(captions,), frames=4, resolution=32)
     prepare(open_source(as_bids), as_bids, tmp_path / "one")
     prepare(cc2017.open_source(as_cc2017, design=SMALL), as_cc2017, tmp_path / "two")
     (one,), (two,) = (open_prepared(tmp_path / name).subjects for name in ("one", "two"))
@@ -281,5 +281,5 @@ def test_the_same_study_as_cc2017_and_as_bids_gives_the_same_rows(tmp_path: Path
     np.testing.assert_allclose(np.asarray(one.values), np.asarray(two.values), atol=1e-5)
     shown = [[(e.clip_id, e.onset_s, e.repeat) for e in subject.events] for subject in (one, two)]
     assert shown[0] == shown[1]
-    clips = [read_rows(tmp_path / name / "clips.parquet", ClipRow) for name in ("one", "two")]
+    clips = [read_typed_table(tmp_path / name / "clips.parquet", ClipRow) for name in ("one", "two")]
     assert {clip.clip_id: clip.sha256 for clip in clips[0]} == {clip.clip_id: clip.sha256 for clip in clips[1]}

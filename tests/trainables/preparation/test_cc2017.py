@@ -13,9 +13,9 @@ from tests.fakes.cc2017 import SMALL, VISUAL, Planted, areas, run_path, run_valu
 from tests.fakes.cifti import reduced_brain, write_atlas, write_dtseries
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.read import open_prepared
-from trainables.datasets.prepared.source import Source
-from trainables.datasets.prepared.tables import ClipRow, read_rows
-from trainables.preparation.cc2017 import DESIGN, Options, clip_names, open_source
+from trainables.datasets.prepared.source import DataSource
+from trainables.datasets.prepared.tables import ClipRow, read_typed_table
+from trainables.preparation.cc2017 import DESIGN, Settings, clip_names, open_source
 from trainables.preparation.noise_ceiling import correlation
 from trainables.preparation.prepare import Prepared, prepare
 
@@ -36,12 +36,12 @@ def copy(published: Planted, tmp_path: Path) -> Path:
     return shutil.copytree(published.folder, tmp_path / "data")
 
 
-def options(folder: Path, **changes: Any) -> Options:
+def options(folder: Path, **changes: Any) -> Settings:
     given = {"captions": (folder / "captions.json",), "atlas": folder / "atlas.dlabel.nii", "frames": 4}
-    return Options(folder=folder, **{**given, "resolution": 32, **changes})
+    return Settings(folder=folder, **{**given, "resolution": 32, **changes})
 
 
-def opened(folder: Path, **changes: Any) -> Source:
+def opened(folder: Path, **changes: Any) -> DataSource:
     return open_source(options(folder, **changes), design=SMALL)
 
 
@@ -60,7 +60,7 @@ def test_from_files_to_a_prepared_data_set(published: Planted, tmp_path: Path) -
     result = prepared(published.folder, tmp_path / "out")
     about = result.description
     assert (about.name, about.kind, about.licence, about.lag_s, about.tr) == ("CC2017", "series", "CC0-1.0", 0, 2)
-    clips = read_rows(tmp_path / "out" / "clips.parquet", ClipRow)
+    clips = read_typed_table(tmp_path / "out" / "clips.parquet", ClipRow)
     assert [clip.clip_id for clip in clips] == clip_names(SMALL.segments, 12)
     assert [clip.split for clip in clips[::12]] == ["train", "train", "validation", "test", "test"]
     assert clips[13].caption == "scene of seg2_2"

@@ -6,9 +6,9 @@ import pytest
 from tests.fakes.films import clip_frames, write_film
 from trainables.datasets.errors import ClipError
 from trainables.preparation.files import InputError
-from trainables.preparation.films import Picture, open_film, read_from_film
+from trainables.preparation.films import FilmPicture, open_film, read_from_film
 
-PICTURE = Picture(frames=4, side=48, fit="crop")
+PICTURE = FilmPicture(frames=4, side=48, fit="crop")
 SPEEDS = [0.0, 1.0, 4.0, 2.0, 3.0]
 
 

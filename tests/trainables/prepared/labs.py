@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainables.datasets.prepared.description import Description, read_description, write_description
-from trainables.datasets.prepared.tables import ClipRow, read_rows, write_rows
+from trainables.datasets.prepared.tables import ClipRow, read_typed_table, write_rows
 from trainables.preparation import own_rows, own_series
 from trainables.preparation.prepare import Prepared, prepare
 
@@ -94,19 +94,19 @@ def series_lab(folder: Path, *, subjects: int = 2, runs: int = 4) -> Path:
 
 
 def prepare_rows(lab: Path, out: Path, **options: Any) -> Prepared:
-    asked = own_rows.Options(folder=lab, **{**SIZE, "licence": "CC0-1.0", "citation": ("me",), **options})
+    asked = own_rows.Settings(folder=lab, **{**SIZE, "licence": "CC0-1.0", "citation": ("me",), **options})
     return prepare(own_rows.open_source(asked), asked, out)
 
 
 def prepare_series(lab: Path, out: Path, **options: Any) -> Prepared:
     given = {**SIZE, "licence": "CC0-1.0", "citation": ("me",), "tr": TR, **options}
-    asked = own_series.Options(folder=lab, **given)
+    asked = own_series.Settings(folder=lab, **given)
     return prepare(own_series.open_source(asked), asked, out)
 
 
 def edit_clips(folder: Path, change: Callable[[ClipRow], ClipRow]) -> None:
     """Change every row of clips.parquet, without the digests in dataset.json."""
-    rows = [change(row) for row in read_rows(folder / "clips.parquet", ClipRow)]
+    rows = [change(row) for row in read_typed_table(folder / "clips.parquet", ClipRow)]
     write_rows(rows, ClipRow, folder / "clips.parquet")
     edit_description(folder, files={})
 

@@ -28,7 +28,7 @@ from tests.trainables.prepared.labs import (
 from trainables.datasets.clips import Frames
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.read import open_prepared
-from trainables.datasets.prepared.source import DataBlock, Source
+from trainables.datasets.prepared.source import DataBlock, DataSource
 from trainables.datasets.prepared.validate import checked_before, validate
 from trainables.preparation import own_rows, own_series
 from trainables.preparation.prepare import prepare
@@ -142,7 +142,7 @@ def test_arrays_of_clips_by_repeats_and_other_files(tmp_path: Path) -> None:
         assert [row.repeat for row in subject.rows if row.clip_id == "clip004"] == [0]
 
 
-def reader_with(source: Source, blocks: Callable[[int, Any], Iterator[DataBlock]]) -> Source:
+def reader_with(source: DataSource, blocks: Callable[[int, Any], Iterator[DataBlock]]) -> DataSource:
     """Return `source` whose recordings are read by `blocks`."""
 
     def changed(subject: Any) -> Any:
@@ -163,7 +163,7 @@ def never() -> Frames:
 
 def test_a_killed_preparation_continues_at_the_last_finished_part(tmp_path: Path) -> None:
     lab = series_lab(tmp_path / "lab", subjects=1)
-    options = own_series.Options(folder=lab, **SIZE, tr=TR)
+    options = own_series.Settings(folder=lab, **SIZE, tr=TR)
     read: list[int] = []
 
     def killed(number: int, recording: Any) -> Iterator[DataBlock]:
@@ -191,7 +191,7 @@ def test_a_killed_preparation_continues_at_the_last_finished_part(tmp_path: Path
 
 def test_other_options_begin_anew(tmp_path: Path) -> None:
     lab = rows_lab(tmp_path / "lab")
-    options = own_rows.Options(folder=lab, **SIZE)
+    options = own_rows.Settings(folder=lab, **SIZE)
     with pytest.raises(KeyboardInterrupt):
         prepare(reader_with(own_rows.open_source(options), interrupted), options, tmp_path / "out")
     prepare_rows(lab, tmp_path / "out", resolution=48)
@@ -211,7 +211,7 @@ def test_blocks_of_voxels_may_come_in_any_order(tmp_path: Path) -> None:
         yield DataBlock(whole[:2, :4])
         yield DataBlock(whole[2:, :4], first_row=2)
 
-    options = own_series.Options(folder=lab, **SIZE, tr=TR)
+    options = own_series.Settings(folder=lab, **SIZE, tr=TR)
     prepare(reader_with(own_series.open_source(options), by_voxels), options, tmp_path / "out")
     np.testing.assert_array_equal(open_prepared(tmp_path / "out").subjects[0].values[:6], values(6, 0))
 
@@ -434,6 +434,6 @@ def test_every_reader_of_the_table_has_options_with_help() -> None:
     for name in READERS:
         reader = preparation_reader(name)
         assert callable(reader.open_source)
-        assert all(field.description for field in reader.Options.model_fields.values()), name
+        assert all(field.description for field in reader.Settings.model_fields.values()), name
     with pytest.raises(ValueError, match="reader: there is no 'nifti'; there are: rows, series"):
         preparation_reader("nifti")

@@ -18,7 +18,7 @@ from trainables.datasets.prepared.tables import (
     RunRow,
     VoxelTable,
     columns_of,
-    read_rows,
+    read_typed_table,
     read_voxels,
     write_rows,
     write_voxels,
@@ -36,7 +36,7 @@ ROWS: dict[type[Any], tuple[Any, ...]] = {
 @pytest.mark.parametrize("table", ROWS, ids=lambda table: table.__name__)
 def test_rows_are_read_back_as_they_were_written(tmp_path: Path, table: type[Any]) -> None:
     write_rows(ROWS[table], table, tmp_path / "t.parquet")
-    assert read_rows(tmp_path / "t.parquet", table) == ROWS[table]
+    assert read_typed_table(tmp_path / "t.parquet", table) == ROWS[table]
 
 
 def test_voxels_are_read_back_with_unknown_places_and_overlapping_regions(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_tables_of_other_tools_are_read_where_types_can_be_cast(tmp_path: Path) 
     path = tmp_path / "events.parquet"
     columns = {"run_id": ["r"], "onset_s": [1], "duration_s": [2.0], "clip_id": ["a"], "repeat": pa.array([0], "int64")}
     pq.write_table(pa.table({**columns, "mine": [1]}), path)
-    assert read_rows(path, EventRow) == (EventRow("r", 1.0, 2.0, "a", 0),)
+    assert read_typed_table(path, EventRow) == (EventRow("r", 1.0, 2.0, "a", 0),)
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_a_column_that_does_not_fit_is_named(tmp_path: Path, column: str, values
     columns = {name: entries for name, entries in {**columns, column: values}.items() if entries is not None}
     pq.write_table(pa.table(columns), tmp_path / "events.parquet")
     with pytest.raises(DatasetError) as error:
-        read_rows(tmp_path / "events.parquet", EventRow)
+        read_typed_table(tmp_path / "events.parquet", EventRow)
     assert message in str(error.value)
 
 
 def test_a_pointer_of_git_annex_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "clips.parquet").write_text("/annex/objects/MD5E-s900--d41d8cd98f.parquet\n")
     with pytest.raises(DatasetError, match=r"clips\.parquet: cannot be read.*git-annex or LFS"):
-        read_rows(tmp_path / "clips.parquet", ClipRow)
+        read_typed_table(tmp_path / "clips.parquet", ClipRow)
     with pytest.raises(DatasetError, match="there is no such file"):
-        read_rows(tmp_path / "absent.parquet", ClipRow)
+        read_typed_table(tmp_path / "absent.parquet", ClipRow)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from trainables.datasets.prepared.tables import (
     Row,
     RunRow,
     VoxelTable,
-    read_rows,
+    read_typed_table,
     read_voxels,
     write_rows,
     write_voxels,
@@ -49,7 +49,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def edit(folder: Path, path: str, table: type[Row], change: Callable[[int, Row], Row]) -> None:
-    rows = [change(index, row) for index, row in enumerate(read_rows(folder / path, table))]
+    rows = [change(index, row) for index, row in enumerate(read_typed_table(folder / path, table))]
     write_rows(rows, table, folder / path)
     edit_description(folder, files={})
 
@@ -126,7 +126,7 @@ def other_mesh(folder: Path) -> None:
 
 def silence(folder: Path) -> None:
     path = folder / "sub-01" / "events.parquet"
-    write_rows([event for event in read_rows(path, EventRow) if event.run_id != "run-3"], EventRow, path)
+    write_rows([event for event in read_typed_table(path, EventRow) if event.run_id != "run-3"], EventRow, path)
     edit_description(folder, files={})
 
 
@@ -369,7 +369,7 @@ def test_a_leak_by_equal_pixels_is_an_error_and_within_a_split_a_warning(
     array = np.load(folder / "clips" / "shard_00000.npy")
     array[1], array[6] = array[0], array[0]
     np.save(folder / "clips" / "shard_00000.npy", array)
-    rows = read_rows(folder / "clips.parquet", ClipRow)
+    rows = read_typed_table(folder / "clips.parquet", ClipRow)
     edit_clips(folder, lambda row: replace(row, sha256=rows[0].sha256) if row.index in (1, 6) else row)
     report = validate(folder).report
     assert [rows[index].split for index in (0, 1, 6)] == ["train", "train", "test"]

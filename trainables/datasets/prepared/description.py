@@ -13,7 +13,7 @@ from trainables.datasets.errors import DataProblem, DatasetError
 FORMAT = "mindsweep-data"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "dataset.json"
-Kind = Literal["series", "rows"]
+SetKind = Literal["series", "rows"]
 
 
 class ReaderUsed(Config):
@@ -55,7 +55,7 @@ class SetFacts(Config):
     """What the reader of a data set knows about it before anything is written."""
 
     name: str
-    kind: Kind
+    kind: SetKind
     """`series`: BOLD volumes over time with onsets of clips; `rows`: one vector per presentation."""
     licence: str
     """"" means unknown."""

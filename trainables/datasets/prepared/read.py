@@ -18,7 +18,7 @@ from trainables.datasets.prepared.tables import (
     PresentationRow,
     RunRow,
     VoxelTable,
-    read_rows,
+    read_typed_table,
     read_voxels,
 )
 
@@ -116,17 +116,17 @@ class PreparedSubject:
     @cached_property
     def runs(self) -> tuple[RunRow, ...]:
         """Its runs; series only."""
-        return read_rows(self.folder / "runs.parquet", RunRow)
+        return read_typed_table(self.folder / "runs.parquet", RunRow)
 
     @cached_property
     def events(self) -> tuple[EventRow, ...]:
         """Its presentations of clips; series only."""
-        return read_rows(self.folder / "events.parquet", EventRow)
+        return read_typed_table(self.folder / "events.parquet", EventRow)
 
     @cached_property
     def rows(self) -> tuple[PresentationRow, ...]:
         """What each row of `values` answers; rows only."""
-        return read_rows(self.folder / "rows.parquet", PresentationRow)
+        return read_typed_table(self.folder / "rows.parquet", PresentationRow)
 
     @property
     def array(self) -> Path:
@@ -149,7 +149,7 @@ class PreparedSet:
     @cached_property
     def clips(self) -> tuple[ClipRow, ...]:
         """The table of the clips."""
-        return read_rows(self.folder / "clips.parquet", ClipRow)
+        return read_typed_table(self.folder / "clips.parquet", ClipRow)
 
     @cached_property
     def frames(self) -> ClipArray:

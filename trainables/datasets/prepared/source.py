@@ -67,7 +67,7 @@ class ShownClip:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RunRecording:
     """One scanner run of a series, or one file of rows: the unit in which fMRI is written and resumed."""
 
     run_id: str
@@ -96,12 +96,12 @@ class SourceSubject:
     """Such as sub-01; the name of its folder."""
     voxels: Callable[[], VoxelTable]
     """Returns the voxel table; raises `DatasetError` or `OSError` if the subject cannot be used."""
-    recordings: Callable[[], Sequence[Recording]]
+    recordings: Callable[[], Sequence[RunRecording]]
     """Returns all recordings from their headers, in natural order; raises as `voxels` does."""
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """An opened data set of any origin."""
 
     facts: SetFacts

@@ -191,7 +191,7 @@ def _stored(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def read_rows(path: Path, table: type[Row]) -> tuple[Row, ...]:
+def read_typed_table(path: Path, table: type[Row]) -> tuple[Row, ...]:
     """Return the rows of the table at `path`; columns that the format does not name are passed over.
 
     Raises:
@@ -244,7 +244,7 @@ def read_voxels(path: Path) -> VoxelTable:
     """Return the voxel table at `path`.
 
     Raises:
-        DatasetError: As for `read_rows`, or a further column is not of booleans.
+        DatasetError: As for `read_typed_table`, or a further column is not of booleans.
     """
     arrow, problems = _checked(path, _VOXEL_COLUMNS)
     if arrow is None:
@@ -300,7 +300,7 @@ def _checked(path: Path, columns: Sequence[NamedColumn]) -> tuple[Any, list[Data
     if not path.is_file():
         return None, [DataProblem(str(path), "there is no such file", "every data set of this kind has this table")]
     try:
-        arrow = pq.read_table(path)
+        arrow = pq.read_typed_table(path)
     except Exception as error:  # readers raise whatever they like on damaged input
         right = "it must be a Parquet file; if it is a pointer of git-annex or LFS, get the data first"
         return None, [DataProblem(str(path), f"cannot be read: {str(error).splitlines()[0]}", right)]

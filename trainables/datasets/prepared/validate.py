@@ -16,7 +16,7 @@ from trainables.datasets.prepared.read import PreparedSet, open_prepared
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Validation:
     """What a check found."""
 
     report: DataReport
@@ -30,7 +30,7 @@ def validate(
     advance: Callable[[int], None] = lambda count: None,
     *,
     files: Mapping[str, FileFacts] | None = None,
-) -> Verdict:
+) -> Validation:
     """Check the data set in `folder`, and keep the verdict for `checked_before`.
 
     Args:
@@ -41,22 +41,24 @@ def validate(
     try:
         data = open_prepared(folder)
     except DatasetError as error:
-        return Verdict(DataReport(error.problems), "")
+        return Validation(DataReport(error.problems), "")
     links = [*_dangling(folder)]
     if files is None:
         files = {} if links else digest_files(folder, advance)
     problems = [*links, *_facts(data.description, folder), *_files(data.description, files, folder)]
     if not links:
         problems += _content(data, files, advance)
-    verdict = Verdict(DataReport(tuple(problems)), set_digest(files) if files else "", len(data.description.subjects))
+    verdict = Validation(
+        DataReport(tuple(problems)), set_digest(files) if files else "", len(data.description.subjects)
+    )
     keep_verdict(folder, verdict.report, verdict.digest)
     return verdict
 
 
-def checked_before(folder: Path) -> Verdict | None:
+def checked_before(folder: Path) -> Validation | None:
     """Return the verdict on files that have not changed since; reads names, sizes and times only."""
     kept = kept_verdict(folder)
-    return None if kept is None else Verdict(*kept, len(open_prepared(folder).description.subjects))
+    return None if kept is None else Validation(*kept, len(open_prepared(folder).description.subjects))
 
 
 def bytes_to_read(folder: Path) -> tuple[int, int]:

@@ -14,8 +14,15 @@ import numpy as np
 
 from trainables.datasets.clips import Frames
 from trainables.datasets.errors import ClipError, DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.description import Kind
-from trainables.datasets.prepared.source import DataBlock, Recording, ShownClip, Source, SourceClip, SourceSubject
+from trainables.datasets.prepared.description import SetKind
+from trainables.datasets.prepared.source import (
+    DataBlock,
+    DataSource,
+    RunRecording,
+    ShownClip,
+    SourceClip,
+    SourceSubject,
+)
 from trainables.datasets.prepared.tables import (
     EventRow,
     PresentationRow,
@@ -118,7 +125,7 @@ class StoredSubject:
     """What was left out, and why."""
 
 
-def write_subject(subject: SourceSubject, source: Source, space: Workspace, advance: Advance) -> StoredSubject:
+def write_subject(subject: SourceSubject, source: DataSource, space: Workspace, advance: Advance) -> StoredSubject:
     """Write array and tables of a subject of `source`, but for its voxel table.
 
     Raises:
@@ -136,7 +143,7 @@ def write_subject(subject: SourceSubject, source: Source, space: Workspace, adva
         raise
 
 
-def _write_subject(subject: SourceSubject, source: Source, space: Workspace, advance: Advance) -> StoredSubject:
+def _write_subject(subject: SourceSubject, source: DataSource, space: Workspace, advance: Advance) -> StoredSubject:
     voxels, recordings, kind = subject.voxels(), subject.recordings(), source.facts.kind
     _check_recordings(recordings, kind, subject.name)
     folder = space.folder / subject.name
@@ -167,7 +174,7 @@ def _write_subject(subject: SourceSubject, source: Source, space: Workspace, adv
     return StoredSubject(subject.name, voxels, tuple(runs), shown, excluded)
 
 
-def _check_recordings(recordings: Sequence[Recording], kind: Kind, subject: str) -> None:
+def _check_recordings(recordings: Sequence[RunRecording], kind: SetKind, subject: str) -> None:
     """Check what the headers say, before anything is written."""
     twice = [name for name, count in Counter(recording.run_id for recording in recordings).items() if count > 1]
     problems = [DataProblem(subject, f"two recordings are called {name!r}", "run_id must be unique") for name in twice]
@@ -187,7 +194,7 @@ def _sized(file: IO[bytes], shape: tuple[int, int]) -> int:
     return file.tell()
 
 
-def _run_row(recording: Recording, first_row: int, root: Path | None) -> RunRow:
+def _run_row(recording: RunRecording, first_row: int, root: Path | None) -> RunRow:
     file = Path(recording.file)
     return RunRow(
         run_id=recording.run_id,
@@ -221,7 +228,7 @@ class _Region:
         return self.start + self.shape[0] * self.shape[1] * 4
 
 
-def _write_recording(recording: Recording, file: IO[bytes], region: _Region, voxels: VoxelTable) -> str:
+def _write_recording(recording: RunRecording, file: IO[bytes], region: _Region, voxels: VoxelTable) -> str:
     """Write the blocks of a recording to their places, and return the digest of its rows."""
     file.truncate(region.start)  # what an interrupted attempt left
     file.truncate(region.end)
@@ -255,7 +262,7 @@ def _region_digest(region: _Region) -> str:
     return digest.hexdigest()
 
 
-def _check_block(block: DataBlock, recording: Recording, shape: tuple[int, int], voxels: VoxelTable) -> None:
+def _check_block(block: DataBlock, recording: RunRecording, shape: tuple[int, int], voxels: VoxelTable) -> None:
     rows, columns = block.values.shape
     if block.first_row + rows > shape[0] or block.first_voxel + columns > shape[1]:
         what = f"holds more than {shape[0]} rows or {shape[1]} voxels"
@@ -272,7 +279,7 @@ def _check_block(block: DataBlock, recording: Recording, shape: tuple[int, int],
 
 
 def _write_tables(
-    recordings: Sequence[Recording], runs: Sequence[RunRow], kind: Kind, folder: Path
+    recordings: Sequence[RunRecording], runs: Sequence[RunRow], kind: SetKind, folder: Path
 ) -> tuple[tuple[str, str], ...]:
     """Write the tables of runs and presentations, and return clip and run of each presentation."""
     used = [recording for recording in recordings if recording.excluded is None]
@@ -286,7 +293,7 @@ def _write_tables(
     return tuple((row.clip_id, row.run_id) for row in rows)
 
 
-def _events(recordings: Sequence[Recording]) -> Iterator[EventRow]:
+def _events(recordings: Sequence[RunRecording]) -> Iterator[EventRow]:
     seen: Counter[str] = Counter()
     for recording in recordings:
         for shown in sorted(recording.shown, key=lambda shown: shown.onset_s):
@@ -294,7 +301,7 @@ def _events(recordings: Sequence[Recording]) -> Iterator[EventRow]:
             seen[shown.clip_id] += 1
 
 
-def _presentations(recordings: Sequence[Recording]) -> Iterator[PresentationRow]:
+def _presentations(recordings: Sequence[RunRecording]) -> Iterator[PresentationRow]:
     seen: Counter[str] = Counter()
     everything = ((recording, shown) for recording in recordings for shown in recording.shown)
     for row, (recording, shown) in enumerate(everything):
@@ -303,5 +310,5 @@ def _presentations(recordings: Sequence[Recording]) -> Iterator[PresentationRow]
         seen[shown.clip_id] += 1
 
 
-def _origin(recording: Recording, shown: ShownClip) -> tuple[str, str]:
+def _origin(recording: RunRecording, shown: ShownClip) -> tuple[str, str]:
     return shown.session if shown.session else recording.session, shown.run_id if shown.run_id else recording.run_id
