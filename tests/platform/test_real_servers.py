@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from tests.platform.made_up_study import made_up_study, study_events
 from tests.platform.mirrored import mirrored, recorded, runs_of
 from tests.platform.noop_ablations import TWO_EPOCHS
 from tests.platform.noop_studies import noop_study
+from tests.programs import ROOT, program
 from tests.servers.mlflow import MlflowServer
 
-ROOT = Path(__file__).resolve().parents[2]
 STORE = "s3://mindsweep/lab"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -35,22 +34,10 @@ def lab(s3_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(name, value)
 
 
-SCRIPT = """
-import json, sys
-from platform import ablate, sweep
-from platform.run.ray.cluster import cluster
-
-places = sys.argv[3:]
-with cluster(None):
-    sys.exit(sweep.main([sys.argv[1], *places]) or ablate.main([sys.argv[2], *places]))
-"""
-"""Two commands on one Ray, to start it once: it takes its environment, with the keys of S3, from who starts it."""
-
-
 def run(sweep: Path, ablation: Path, server: MlflowServer) -> list[dict[str, Any]]:
     """Run both studies and return what `--json` tells of each."""
     places = ["--home", str(sweep.parent), "--store", STORE, "--tracking", server.uri, "--json"]
-    command = [sys.executable, "-c", SCRIPT, str(sweep), str(ablation), *places]
+    command = program("sweep_and_ablate", sweep, ablation, *places)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "planted-secret" not in done.stdout + done.stderr

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,31 +15,10 @@ from platform.report import main as report
 from platform.sweep import main as sweep
 from storage.uri import open_store
 from storage.verify import main as verify
+from tests.programs import ROOT, program
 from tests.servers.postgres import Postgres
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {name: f"planted-{name}-secret" for name in ("key", "endpoint", "password", "database")}
-DRIVER = """
-import json, os, sys
-from types import SimpleNamespace
-import ray
-from platform.run.ray import cluster
-from platform.sweep import main
-from tests.ray_private import metadata
-cluster.make_folder = lambda _: sys.argv[1]  # to be looked at afterwards
-cluster.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
-ray.shutdown, end = lambda: None, ray.shutdown
-code = main(sys.argv[2:])
-client = metadata()
-told = [str(client.get_all_job_info())]
-for space in (None, b"fun", b"job", b"tune", b"cluster", b"session"):
-    for name in client.internal_kv_keys(b"", space):
-        told.append(repr((name, client.internal_kv_get(name, space))))
-with open(sys.argv[1] + "/metadata.txt", "w") as file:
-    file.write("\\n".join(told))
-end()
-sys.exit(code)
-"""
 SPACE = """\
 target: noop.value
 trials: 3
@@ -102,7 +80,7 @@ def test_a_sweep_leaves_no_secret_anywhere(
             "MLFLOW_TRACKING_USERNAME": "me",
             "MLFLOW_TRACKING_PASSWORD": SECRETS["password"],
         }
-        command = [sys.executable, "-c", DRIVER, str(ray_folder), str(tmp_path / "tiny.yaml"), *options]
+        command = program("looked_at_sweep", ray_folder, tmp_path / "tiny.yaml", *options)
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     assert b"missing in MLflow" not in done.stderr

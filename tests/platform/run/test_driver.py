@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -34,8 +33,7 @@ from storage.events import EventLog
 from storage.lease import Lease
 from storage.local import LocalStore
 from tests.platform.noop_studies import inline_in, noop_study, options_in
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.programs import ROOT, program
 
 
 class Heard:
@@ -82,9 +80,7 @@ def drive() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     folder = tempfile.mkdtemp(prefix="ms-")  # the temporary folder of these drivers alone
 
     def start(study: Study, home: Path, address: str = "") -> subprocess.Popen[str]:
-        store = (home / "store").as_uri()
-        command = [sys.executable, "-m", "tests.programs.driver", study.path, str(home), store]
-        command += [address] if address else []
+        command = program("driver", study.path, home, (home / "store").as_uri(), *filter(None, [address]))
         process = subprocess.Popen(
             command,
             text=True,
@@ -214,52 +210,8 @@ def words(process: psutil.Process) -> str:
         return ""
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path, drive: Callable[..., subprocess.Popen[str]]) -> None:
-    text = "trials: 8\nrepeats: 1\nbase: {noop.epochs: 4, noop.sleep: 0.15}"
-    study = noop_study(tmp_path, text)
-    first = drive(study, tmp_path)
-    wait_for(lambda: (tmp_path / "store").exists() and len(finished(study, tmp_path)) >= 3, first)
-    (folder,) = drive.folder.glob("mindsweep-ray-*")  # type: ignore[attr-defined]
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    assert left_behind(folder) == [], "a process of the killed driver's Ray is left"
-    before = finished(study, tmp_path)
-    assert len(before) < 8
-    second = drive(study, tmp_path)
-    output, errors = second.communicate(timeout=240)
-    assert second.returncode == 0, errors
-    summary = json.loads(output.splitlines()[-1])
-    assert summary["trials"] == {"completed": 8, "pruned": 0, "failed": 0, "unfinished": 0}
-    assert not folder.exists(), "the next driver removes what the killed one left"
-    after = finished(study, tmp_path)
-    assert {trial: after[trial] for trial in before} == before
-    assert sorted(after) == [f"t{point:04d}" for point in range(8)]
-    rows = [
-        (e.trial, row["stage"], row["epoch"])
-        for e in events(study, tmp_path)
-        if e.kind == "epochs"
-        for row in e.body["rows"]
-    ]
-    assert sorted(rows) == sorted((trial, "noop", epoch) for trial in after for epoch in (1, 2, 3, 4))
-    assert sorted(trial.user_attrs["point"] for trial in optuna_trials(study, tmp_path)) == list(range(8))
-    assert list((tmp_path / "store" / "checkpoints").rglob("manifest.json")) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_driver_ends_in_order_and_can_go_on(
-    number: signal.Signals, tmp_path: Path, ray_cluster: str, drive: Callable[..., subprocess.Popen[str]]
-) -> None:
-    """Ctrl-C reaches the driver and the Ray that it started; SIGTERM comes to a driver alone, on another's Ray."""
-    study = noop_study(tmp_path, "trials: 5\nbase: {noop.epochs: 5, noop.sleep: 0.3}")
-    process = drive(study, tmp_path, ray_cluster if number is signal.SIGTERM else "")
-    wait_for(lambda: (tmp_path / "store").exists() and len(finished(study, tmp_path)) >= 1, process)
-    if number is signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+def stops_in_order(process: subprocess.Popen[str], study: Study, home: Path) -> None:
+    """Look at a driver that was just told to stop: it ends soon, says what is left, and gives the study back."""
     began = time.monotonic()
     output, errors = process.communicate(timeout=60)
     assert time.monotonic() - began < 20
@@ -268,8 +220,55 @@ def test_a_stopped_driver_ends_in_order_and_can_go_on(
     summary = json.loads(output.splitlines()[-1])
     assert summary["interrupted"] is True
     assert summary["trials"]["unfinished"] >= 1
-    with Lease(LocalStore(tmp_path / "store"), f"study-{study.id}"):
+    with Lease(LocalStore(home / "store"), f"study-{study.id}"):
         pass  # it was given back
+
+
+@pytest.mark.slow
+def test_a_killed_driver_and_an_interrupted_one_lose_and_double_nothing(
+    tmp_path: Path, ray_cluster: str, drive: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """The first is killed; Ctrl-C reaches the second and the Ray that it started; the third comes to the end."""
+    study = noop_study(tmp_path, "trials: 10\nrepeats: 1\nbase: {noop.epochs: 4, noop.sleep: 0.15}")
+    first = drive(study, tmp_path)
+    wait_for(lambda: (tmp_path / "store").exists() and len(finished(study, tmp_path)) >= 3, first)
+    (folder,) = drive.folder.glob("mindsweep-ray-*")  # type: ignore[attr-defined]
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert left_behind(folder) == [], "a process of the killed driver's Ray is left"
+    before = finished(study, tmp_path)
+    assert len(before) < 10
+    second = drive(study, tmp_path)
+    wait_for(lambda: len(finished(study, tmp_path)) > len(before), second)
+    os.killpg(second.pid, signal.SIGINT)
+    stops_in_order(second, study, tmp_path)
+    assert not folder.exists(), "the next driver removes what the killed one left"
+    before = finished(study, tmp_path) | before
+    done = run_study(study, options_in(tmp_path, address=ray_cluster), views=lambda: [OptunaView(study, home=tmp_path)])
+    assert done.trials == {"completed": 10, "pruned": 0, "failed": 0, "unfinished": 0}
+    after = finished(study, tmp_path)
+    assert {trial: after[trial] for trial in before} == before
+    assert sorted(after) == [f"t{point:04d}" for point in range(10)]
+    rows = [
+        (e.trial, row["stage"], row["epoch"])
+        for e in events(study, tmp_path)
+        if e.kind == "epochs"
+        for row in e.body["rows"]
+    ]
+    assert sorted(rows) == sorted((trial, "noop", epoch) for trial in after for epoch in (1, 2, 3, 4))
+    assert sorted(trial.user_attrs["point"] for trial in optuna_trials(study, tmp_path)) == list(range(10))
+    assert list((tmp_path / "store" / "checkpoints").rglob("manifest.json")) == []
+
+
+@pytest.mark.slow
+def test_a_terminated_driver_leaves_the_ray_of_others_alone(
+    tmp_path: Path, ray_cluster: str, drive: Callable[..., subprocess.Popen[str]]
+) -> None:
+    study = noop_study(tmp_path, "trials: 5\nbase: {noop.epochs: 5, noop.sleep: 0.3}")
+    process = drive(study, tmp_path, ray_cluster)
+    wait_for(lambda: (tmp_path / "store").exists() and len(finished(study, tmp_path)) >= 1, process)
+    process.send_signal(signal.SIGTERM)
+    stops_in_order(process, study, tmp_path)
     done = run_study(study, options_in(tmp_path))
     assert done.trials == {"completed": 5, "pruned": 0, "failed": 0, "unfinished": 0}
 

@@ -5,7 +5,6 @@ import logging
 import re
 import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,13 +28,13 @@ from storage.local import LocalStore
 from storage.uri import open_store
 from tests.platform.made_up_study import study_events
 from tests.platform.mirrored import mirrored, recorded, runs_of
-from tests.platform.noop_studies import noop_study, options_in
+from tests.platform.noop_studies import inline_in, noop_study, options_in
+from tests.programs import ROOT, program
 from tests.servers.ceph import Ceph
 from tests.servers.mlflow import MlflowServer
 
-ROOT = Path(__file__).resolve().parents[3]
 TEXT = "trials: 8\nbase: {noop.epochs: 3, noop.sleep: 0.1}"
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class At:
@@ -83,7 +82,6 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_mlflow_killed_and_started_again_in_mid_study(
     mlflow_server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -94,7 +92,7 @@ def test_mlflow_killed_and_started_again_in_mid_study(
         mlflow_server.kill()
         again.start()
 
-    options, at = options_in(tmp_path, tracking=mlflow_server.uri), At(3, fall)
+    options, at = inline_in(tmp_path, tracking=mlflow_server.uri), At(3, fall)
     with caplog.at_level(logging.WARNING):
         summary = run(study, options, at, patience=120.0)
     again.join()
@@ -105,12 +103,11 @@ def test_mlflow_killed_and_started_again_in_mid_study(
     assert_all_arrived_once(study, options)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_mlflow_gone_to_the_end_of_the_study(
     mlflow_server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     study = noop_study(tmp_path, TEXT, name="away_to_the_end")
-    options, at = options_in(tmp_path, tracking=mlflow_server.uri), At(2, mlflow_server.kill)
+    options, at = inline_in(tmp_path, tracking=mlflow_server.uri), At(2, mlflow_server.kill)
     with caplog.at_level(logging.WARNING):
         summary = run(study, options, at, patience=0.5)
     assert summary.trials["completed"] == 8
@@ -189,6 +186,7 @@ def test_s3_killed_while_events_are_written(ceph: Ceph, tmp_path: Path, monkeypa
     assert not spool.path.exists()
 
 
+@pytest.mark.ray
 def test_s3_killed_in_mid_study(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Driver and workers wait for it; what happened meanwhile arrives once, in order."""
     for name, value in ceph.environment.items():
@@ -196,8 +194,8 @@ def test_s3_killed_in_mid_study(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.
     uri = f"s3://mindsweep/{tmp_path.name}"
     study = noop_study(tmp_path, TEXT, name="s3_away")
     log = EventLog(open_store(uri), study.id)
-    command = [sys.executable, "-m", "tests.programs.driver", study.path, str(tmp_path), uri]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command, pipe = program("driver", study.path, tmp_path, uri), subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
         while sum(event["kind"] == "finished" for event in log.ends()) < 2:
             assert process.poll() is None, process.communicate()
@@ -206,10 +204,11 @@ def test_s3_killed_in_mid_study(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.
         time.sleep(4.0)
         assert process.poll() is None
         ceph.start()
-        _, errors = process.communicate(timeout=200)
+        output, errors = process.communicate(timeout=200)
     finally:
         process.kill()
     assert process.returncode == 0, errors
+    assert json.loads(output.splitlines()[-1])["trials"]["completed"] == 8
     stored = [TrialEvent.from_json(value) for value in log.read()]
     assert [event.kind for event in stored].count("finished") == 8
     assert set(recorded(stored).values()) == {1}
