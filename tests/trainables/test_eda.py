@@ -25,9 +25,14 @@ def rng() -> np.random.Generator:
 
 
 def test_same_seed_same_variants_and_they_differ() -> None:
-    first, again = (variants(CAPTION, count=50, rng=rng()) for _ in range(2))
+    first, again = (variants((CAPTION,), count=50, rng=rng()) for _ in range(2))
     assert first == again
     assert len(set(first)) > 20
+
+
+def test_variants_come_from_all_captions_of_a_clip() -> None:
+    plain = variants(("zzz", "yyy"), count=6, rng=rng())
+    assert plain == ("zzz", "yyy") * 3
 
 
 def test_no_word_stands_in_two_groups() -> None:
@@ -73,4 +78,4 @@ def test_most_often_a_caption_is_changed_and_an_empty_one_stays() -> None:
     # untouched: no synonym drawn (.5), no insertion, swap, deletion (.8 each), or one that changed nothing
     assert 0.5 * 0.8**3 - 0.04 < same < 0.5 * 0.8**3 + 0.12
     assert augment("", random) == ""
-    assert variants(CAPTION, count=0, rng=random) == ()
+    assert variants((CAPTION,), count=0, rng=random) == ()
