@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,14 +146,14 @@ def test_early_stopped_trials_are_pruned_at_their_step(tmp_path: Path) -> None:
     assert sorted(trial.last_step or 0 for trial in mirrored) == sorted(body["step"] for body in pruned)
 
 
-def executes_each_identity_once(options: Options, domain: Choice, field: str, *, shared: int) -> None:
-    """Run a study of a field that does not change the noop stage's identity.
+def executes_each_identity_once(options: Options, domains: Mapping[str, Choice], *, shared: int) -> None:
+    """Run a study of four points that do not differ in the noop stage's identity.
 
     Four points with two seeds are thus two stage runs, of which `shared` are made before the trials.
     """
     home, space = options.home, "space: {noop.epochs: {int: [1, 4]}}"
     usual = noop_study(home, "sampler: grid\nrepeats: 2\ntrials: 4", space=space)
-    study = replace(usual, space=Space({field: domain}))
+    study = replace(usual, space=Space(domains))
     summary = run_study(study, options)
     assert summary.trials["completed"] == 8
     assert summary.stage_runs == {"executed": 2, "reused": 6 + shared}
@@ -163,13 +163,14 @@ def executes_each_identity_once(options: Options, domain: Choice, field: str, *,
 
 
 def test_each_stage_run_that_no_trial_changes_is_executed_once(tmp_path: Path) -> None:
-    executes_each_identity_once(inline_in(tmp_path), Choice(choice=(1, 2, 3, 4)), "dataset.seed", shared=2)
+    executes_each_identity_once(inline_in(tmp_path), {"dataset.seed": Choice(choice=(1, 2, 3, 4))}, shared=2)
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_each_stage_run_that_two_trials_at_a_time_could_make_is_executed_once(tmp_path: Path) -> None:
-    domain = Choice(choice=(0.2, 0.21, 0.22, 0.23))
-    executes_each_identity_once(options_in(tmp_path), domain, "noop.sleep", shared=0)
+    """A field of the identity is swept, but has one value: the stage run is no shared one, and all trials need it."""
+    domains = {"noop.value": Choice(choice=(0.5,)), "noop.sleep": Choice(choice=(0.2, 0.21, 0.22, 0.23))}
+    executes_each_identity_once(options_in(tmp_path), domains, shared=0)
 
 
 @pytest.mark.usefixtures("ray_cluster")
