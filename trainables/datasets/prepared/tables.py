@@ -300,7 +300,7 @@ def _checked(path: Path, columns: Sequence[NamedColumn]) -> tuple[Any, list[Data
     if not path.is_file():
         return None, [DataProblem(str(path), "there is no such file", "every data set of this kind has this table")]
     try:
-        arrow = pq.read_typed_table(path)
+        arrow = pq.read_table(path)
     except Exception as error:  # readers raise whatever they like on damaged input
         right = "it must be a Parquet file; if it is a pointer of git-annex or LFS, get the data first"
         return None, [DataProblem(str(path), f"cannot be read: {str(error).splitlines()[0]}", right)]
