@@ -48,7 +48,7 @@ def _parser(words: Sequence[str]) -> VerbParser:
     parser = verb_parser("prepare", _DESCRIPTION, exit_codes=_EXIT_CODES)
     verbs = parser.add_subparsers(dest="reader", metavar="READER", required=True)
     for kind in READERS.values():
-        options = _sub_parser(verbs, kind.name, kind.purpose)
+        options = _sub_parser(verbs, kind.name, kind.description)
         out = "the new or empty folder of the data set"
         options.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
         if kind.name in words:

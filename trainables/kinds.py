@@ -1,10 +1,29 @@
 """Look-up in tables from which a config field selects an entry by name."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Generic, TypeVar, cast
 
 Kind = TypeVar("Kind", bound=str)
 Entry = TypeVar("Entry")
+Functions = TypeVar("Functions")
+
+
+@dataclass(frozen=True)
+class ReaderEntry(Generic[Functions]):
+    """An entry of a table of readers, whose module is imported when it is asked for."""
+
+    name: str
+    description: str
+    """Half a sentence for people who choose."""
+    module: str
+    """Where its functions are."""
+
+    @property
+    def reader(self) -> Functions:
+        """Its functions; imports them."""
+        return cast(Functions, import_module(self.module))
 
 
 def of_kind(table: Mapping[Kind, Entry], kind: Kind, *, field: str) -> Entry:

@@ -5,13 +5,11 @@ Importing this is light: a reader is imported when it is asked for.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainables.datasets.errors import DataVerdict
-from trainables.kinds import of_kind
+from trainables.kinds import ReaderEntry, of_kind
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Stimuli
@@ -45,31 +43,13 @@ class Reader(Protocol):
         """Return fMRI and split of the clips `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
 
 
-@dataclass(frozen=True)
-class DatasetKind:
-    """One kind of data set."""
-
-    name: str
-    description: str
-    """Half a sentence for people who choose."""
-    module: str
-    """Where its `Reader` functions are."""
-
-    @property
-    def reader(self) -> Reader:
-        """Its functions; imports them."""
-        return cast(Reader, import_module(self.module))
-
-
-DATASET_KINDS: Mapping[str, DatasetKind] = {
-    kind.name: kind
-    for kind in (
-        DatasetKind("phantom", "the phantom: moving shapes, and brains that are known", "trainables.datasets.phantom"),
-        DatasetKind("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
-        DatasetKind("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
-        DatasetKind("prepared", "a data set made by platform.prepare", "trainables.datasets.prepared.dataset"),
-    )
-}
+_ENTRIES: tuple[ReaderEntry[Reader], ...] = (
+    ReaderEntry("phantom", "the phantom: moving shapes, and brains that are known", "trainables.datasets.phantom"),
+    ReaderEntry("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
+    ReaderEntry("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
+    ReaderEntry("prepared", "a data set made by platform.prepare", "trainables.datasets.prepared.dataset"),
+)
+DATASET_KINDS = {entry.name: entry for entry in _ENTRIES}
 
 
 def reader_of(kind: str) -> Reader:

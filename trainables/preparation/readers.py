@@ -5,12 +5,9 @@ of `Settings` becomes an option of the command line, its docstring the help. Imp
 imported when it is asked for.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from trainables.kinds import of_kind
+from trainables.kinds import ReaderEntry, of_kind
 from trainables.preparation.options import ReaderOptions
 
 if TYPE_CHECKING:
@@ -30,32 +27,13 @@ class PreparationReader(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class ReaderKind:
-    """One reader."""
-
-    name: str
-    """As on the command line."""
-    purpose: str
-    """Half a sentence for people who choose."""
-    module: str
-    """Where its `PreparationReader` functions are."""
-
-    @property
-    def reader(self) -> PreparationReader:
-        """Its functions; imports them."""
-        return cast(PreparationReader, import_module(self.module))
-
-
-READERS: Mapping[str, ReaderKind] = {
-    kind.name: kind
-    for kind in (
-        ReaderKind("rows", "your own arrays, one row per presentation of a clip", "trainables.preparation.own_rows"),
-        ReaderKind("series", "your own arrays, BOLD over time with onsets", "trainables.preparation.own_series"),
-        ReaderKind("bids", "BIDS events with bold of fMRIPrep or ciftify", "trainables.preparation.bids"),
-        ReaderKind("cc2017", "the video data of Wen et al. 2018, as published", "trainables.preparation.cc2017"),
-    )
-}
+_ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
+    ReaderEntry("rows", "your own arrays, one row per presentation of a clip", "trainables.preparation.own_rows"),
+    ReaderEntry("series", "your own arrays, BOLD over time with onsets", "trainables.preparation.own_series"),
+    ReaderEntry("bids", "BIDS events with bold of fMRIPrep or ciftify", "trainables.preparation.bids"),
+    ReaderEntry("cc2017", "the video data of Wen et al. 2018, as published", "trainables.preparation.cc2017"),
+)
+READERS = {entry.name: entry for entry in _ENTRIES}
 
 
 def preparation_reader(name: str) -> PreparationReader:
