@@ -52,6 +52,11 @@ class Atlas:
         return np.array([areas.get(vertex, "") for vertex in structure.vertex.tolist()], dtype=np.str_)
 
 
+def areas_in(atlas: Atlas | None, axis: BrainAxis, file: Path) -> NDArray[np.str_]:
+    """Return the area of each column of `file`; all are empty without an atlas. Raises `InputError`."""
+    return np.full(len(axis), "", "U1") if atlas is None else atlas.areas_of(axis, file)
+
+
 def read_atlas(path: Path) -> Atlas:
     """Read an atlas with one label per vertex; its names may say the hemisphere, as in `R_V1_ROI` or `L_V1`.
 

@@ -1,7 +1,5 @@
 """`python -m platform.prepare bids FOLDER`: events of a BIDS tree, and bold of its fMRIPrep or ciftify derivatives."""
 
-import csv
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from trainables.config.base import NonNegative, Positive
-from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts
@@ -24,24 +21,23 @@ from trainables.datasets.prepared.source import (
     SourceClip,
     SourceSubject,
 )
-from trainables.datasets.prepared.tables import SPLITS, Split, VoxelTable
-from trainables.preparation.atlas import Atlas, read_atlas
+from trainables.datasets.prepared.tables import VoxelTable
+from trainables.preparation.atlas import Atlas, areas_in, read_atlas
+from trainables.preparation.bids_events import ShownStimulus, read_events, run_timing
 from trainables.preparation.bids_files import BidsName, BidsTree, RunKey, require_one_space, scan
+from trainables.preparation.caption_files import Captions, captions_in, merge_captions
 from trainables.preparation.cifti import open_cifti
 from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.confounds import Confounds, read_confounds, require_rows, strategy_parts
-from trainables.preparation.files import InputError, require_content
+from trainables.preparation.files import InputError
 from trainables.preparation.films import Film, FilmPicture, open_film, read_from_film
-from trainables.preparation.filtering import Projection, Run, clean_blocks, make_projection
+from trainables.preparation.filtering import Projection, Run, cleaned_blocks, make_projection
 from trainables.preparation.lag import align_at_lag, volume_times
 from trainables.preparation.options import FolderOptions
 from trainables.preparation.series import BrainAxis, Series
 from trainables.preparation.volumes import open_nifti, read_mask, read_nifti_shape
 
 VERSION = 1
-_LONGEST_TR = 20.0
-_STIMULUS_COLUMNS = ("stim_file", "stim_id", "trial_type")
-_NOTHING = ("n/a", "")
 
 
 class Settings(FolderOptions):
@@ -67,26 +63,6 @@ class Settings(FolderOptions):
     """TASK=FILE: in runs of this task this film was shown from the first volume on; may be repeated"""
     clip_seconds: Positive = 2.0
     """length of the clips that films are cut into"""
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A row of events with a clip."""
-
-    clip: str
-    onset_s: float
-    duration_s: float
-    split: Split | None = None
-    """The data set's own, where trial_type is train, validation or test."""
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What sidecars say of a run."""
-
-    tr: float
-    first_volume_s: float
-    """Time that the first volume stands for."""
 
 
 def open_source(options: Settings) -> DataSource:
@@ -148,7 +124,7 @@ def _repetition_times(tree: BidsTree, bold: Sequence[BidsName]) -> set[float]:
     times, problems = set(), []
     for name in bold:
         try:
-            times.add(_run_facts(tree, name).tr)
+            times.add(run_timing(tree, name).tr)
         except InputError as error:
             problems.append(error.problem)
     if not times:
@@ -156,37 +132,17 @@ def _repetition_times(tree: BidsTree, bold: Sequence[BidsName]) -> set[float]:
     return times
 
 
-def _run_facts(tree: BidsTree, bold: BidsName) -> _Facts:
-    """Return repetition time and time of the first volume, from the most specific sidecar that has them."""
-    merged: dict[str, Any] = {}
-    for path in reversed(tree.sidecars(bold)):
-        try:
-            merged |= json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, TypeError) as error:
-            raise InputError(path, f"is not JSON: {error}", "copy it again") from error
-    tr = merged.get("RepetitionTime")
-    if not isinstance(tr, int | float) or tr <= 0:
-        raise InputError(bold.path, "has no RepetitionTime in its .json", "add it, in seconds")
-    if tr > _LONGEST_TR:
-        raise InputError(bold.path, f"RepetitionTime is {tr:g}", "it must be in seconds; this looks like milliseconds")
-    start = merged.get("StartTime")
-    if start is None:
-        # Slice timing correction refers to the middle of a volume, unless StartTime says otherwise.
-        start = tr / 2 if merged.get("SliceTimingCorrected") else merged.get("DelayTime", 0.0)
-    return _Facts(float(tr), float(start))
-
-
 def _events(
     tree: BidsTree, options: Settings, films: Mapping[str, Film], bold: Mapping[RunKey, BidsName]
-) -> tuple[dict[RunKey, list[_Shown]], list[DataProblem]]:
+) -> tuple[dict[RunKey, list[ShownStimulus]], list[DataProblem]]:
     """Return what was shown in each run, and what was passed over."""
-    shown: dict[RunKey, list[_Shown]] = {}
+    shown: dict[RunKey, list[ShownStimulus]] = {}
     notes: list[DataProblem] = []
     for key, path in tree.events().items():
         if not _is_asked(key, options) or key.task in films:
             continue
         try:
-            shown[key], dropped = _read_events(path, options.stimulus_column)
+            shown[key], dropped = read_events(path, options.stimulus_column)
         except InputError as error:
             notes.append(error.problem)
             continue
@@ -195,36 +151,10 @@ def _events(
             notes.append(DataProblem(str(path), what, "they are passed over", fatal=False))
     for key in bold:
         if key.task in films:
-            shown[key] = [_Shown(name, start, end - start) for name, start, end in _cuts(films[key.task], options)]
+            shown[key] = [
+                ShownStimulus(name, start, end - start) for name, start, end in _cuts(films[key.task], options)
+            ]
     return {key: events for key, events in shown.items() if events}, notes
-
-
-def _read_events(path: Path, column: str) -> tuple[list[_Shown], int]:
-    require_content(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [*csv.DictReader(file, delimiter="\t")]
-    columns = [*rows[0]] if rows else []
-    chosen = [name for name in ([column] if column else _STIMULUS_COLUMNS) if name in columns]
-    if not rows or not chosen or not {"onset", "duration"} <= set(columns):
-        right = f"onset, duration and {column if column else ' or '.join(_STIMULUS_COLUMNS)} are needed, between tabs"
-        raise InputError(path, f"has the columns {', '.join(columns) if columns else 'of nothing'}", right)
-    shown = []
-    for number, row in enumerate(rows, 2):
-        if row[chosen[0]] in _NOTHING:
-            continue
-        try:
-            split = next((part for part in SPLITS[:3] if part == row.get("trial_type")), None)
-            shown.append(_Shown(_clip_name(row[chosen[0]]), float(row["onset"]), float(row["duration"]), split))
-        except ValueError as error:
-            raise InputError(
-                path, f"line {number}: {error}", "onset and duration must be numbers, in seconds"
-            ) from error
-    return shown, len(rows) - len(shown)
-
-
-def _clip_name(stimulus: str) -> str:
-    """Return the name of a clip: the stimulus without its suffix."""
-    return str(Path(stimulus).with_suffix("").as_posix())
 
 
 def _films(options: Settings) -> dict[str, Film]:
@@ -244,7 +174,9 @@ def _cuts(film: Film, options: Settings) -> list[tuple[str, float, float]]:
     return [(f"{film.path.stem}_{i + 1}", edges[i], edges[i + 1]) for i in range(count)]
 
 
-def _clips(options: Settings, films: Mapping[str, Film], shown: Mapping[RunKey, Sequence[_Shown]]) -> list[SourceClip]:
+def _clips(
+    options: Settings, films: Mapping[str, Film], shown: Mapping[RunKey, Sequence[ShownStimulus]]
+) -> list[SourceClip]:
     """Return all clips that were shown, in natural order. Raises `DatasetError` if one has no file or no caption."""
     names = sorted({event.clip for events in shown.values() for event in events}, key=natural)
     picture = FilmPicture(options.frames, options.resolution, options.fit)
@@ -291,12 +223,8 @@ def _stimulus(root: Path, name: str) -> Path | None:
     return None
 
 
-def _captions(options: Settings, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    if not options.captions:
-        raise DatasetError.of(DataProblem("captions", "are missing", "give --caption FILE"))
-    captions: dict[str, tuple[str, ...]] = {}
-    for path in options.captions:
-        captions |= _captions_in(path, names)
+def _captions(options: Settings, names: Sequence[str]) -> Captions:
+    captions = merge_captions(options.captions, lambda path: captions_in(path, names))
     missing = [name for name in names if name not in captions]
     if missing:
         what = f"there is none for {len(missing)} clip(s): {', '.join(missing[:5])}"
@@ -304,38 +232,11 @@ def _captions(options: Settings, names: Sequence[str]) -> dict[str, tuple[str, .
     return captions
 
 
-def _captions_in(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the captions of a file. A JSON object may serve all tasks and subjects, of which `names` are a part."""
-    if path.suffix != ".json":
-        lists, problems = read_caption_lists(path, names)
-        DataReport(tuple(problems)).raise_for_errors()
-        return dict(zip(names, lists, strict=True))
-    require_content(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise InputError(path, f"cannot be read: {error}", "it must be JSON") from error
-    if not isinstance(content, dict):
-        raise InputError(
-            path, f"holds {type(content).__name__}", "an object from clip to text, or list of texts, is needed"
-        )
-    captions = {}
-    for name in names:
-        if name in content:
-            texts = content[name] if isinstance(content[name], list) else [content[name]]
-            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-                raise InputError(
-                    path, f"caption of {name!r} is {texts!r}", "every clip needs texts with at least one word"
-                )
-            captions[name] = tuple(texts)
-    return captions
-
-
 @dataclass(frozen=True)
 class _Subject:
     sub: str
     tree: BidsTree
-    shown: Mapping[RunKey, Sequence[_Shown]]
+    shown: Mapping[RunKey, Sequence[ShownStimulus]]
     bold: Mapping[RunKey, BidsName]
     options: Settings
     atlas: Atlas | None
@@ -343,8 +244,7 @@ class _Subject:
     def voxels(self) -> VoxelTable:
         name = self._first()
         axis = self._axis(name)
-        roi = np.full(len(axis), "", "U1") if self.atlas is None else self.atlas.areas_of(axis, name.path)
-        return VoxelTable(roi, axis.names, axis.vertex, axis.ijk)
+        return VoxelTable(areas_in(self.atlas, axis, name.path), axis.names, axis.vertex, axis.ijk)
 
     def recordings(self) -> list[RunRecording]:
         axis = self._axis(self._first())
@@ -363,7 +263,7 @@ class _Subject:
         return read_mask(self.tree.mask_of(name))
 
     def _recording(
-        self, key: RunKey, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None
+        self, key: RunKey, events: Sequence[ShownStimulus], axis: BrainAxis, confounds: Path | None
     ) -> RunRecording:
         name = self.bold.get(key)
         run_id = str(key).removeprefix(f"sub-{self.sub}_")
@@ -378,18 +278,18 @@ class _Subject:
             return RunRecording(run_id, file, 0, [], lambda: iter(()), key.ses, key.task, 1.0, 0.0, reason)
 
     def _used(
-        self, name: BidsName, run_id: str, events: Sequence[_Shown], axis: BrainAxis, confounds: Path | None
+        self, name: BidsName, run_id: str, events: Sequence[ShownStimulus], axis: BrainAxis, confounds: Path | None
     ) -> RunRecording:
-        facts, volumes = _run_facts(self.tree, name), self._volumes(name, axis)
+        timing, volumes = run_timing(self.tree, name), self._volumes(name, axis)
         removed = self._confounds(name, confounds, volumes)
-        end = facts.first_volume_s + volumes * facts.tr
+        end = timing.first_volume_s + volumes * timing.tr
         late = [event for event in events if event.onset_s >= end]
         if late:
             what = f"{len(late)} event(s) begin after its end ({end:g} s), the first at {late[0].onset_s:g} s"
             raise InputError(name.path, what, "check that events and bold are of one run")
-        projection = _projection(name.path, volumes, facts.tr, removed)
+        projection = _projection(name.path, volumes, timing.tr, removed)
         onsets = np.array([event.onset_s for event in events])
-        times = volume_times(volumes, facts.tr, start_s=facts.first_volume_s, reference=0.0)
+        times = volume_times(volumes, timing.tr, start_s=timing.first_volume_s, reference=0.0)
         answers = align_at_lag(times, onsets, np.zeros(len(events)), lag_s=self.options.lag, kept=projection.kept)
         shown = [
             ShownClip(event.clip, event.onset_s, event.duration_s)
@@ -404,8 +304,8 @@ class _Subject:
             blocks=partial(self._blocks, name, projection),
             session=name.entities.get("ses", ""),
             task=name.entities.get("task", ""),
-            tr=facts.tr,
-            start_time_s=facts.first_volume_s,
+            tr=timing.tr,
+            start_time_s=timing.first_volume_s,
         )
 
     def _volumes(self, name: BidsName, axis: BrainAxis) -> int:
@@ -435,8 +335,7 @@ class _Subject:
     def _blocks(self, name: BidsName, projection: Projection) -> Iterator[DataBlock]:
         with tempfile.TemporaryDirectory(prefix="mindsweep-") as scratch:
             series = self._series(name, Path(scratch))
-            for columns, cleaned in clean_blocks(Run(series, slice(None), projection)):
-                yield DataBlock(cleaned.values, 0, columns.start)
+            yield from cleaned_blocks(Run(series, slice(None), projection))
 
     def _series(self, name: BidsName, scratch: Path) -> Series:
         if name.extension == ".dtseries.nii":

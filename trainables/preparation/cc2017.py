@@ -12,12 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts
 from trainables.datasets.prepared.source import (
-    DataBlock,
     DataSource,
     RunRecording,
     ShownClip,
@@ -25,11 +23,12 @@ from trainables.datasets.prepared.source import (
     SourceSubject,
 )
 from trainables.datasets.prepared.tables import Split, VoxelTable
-from trainables.preparation.atlas import Atlas, read_atlas
+from trainables.preparation.atlas import Atlas, areas_in, read_atlas
+from trainables.preparation.caption_files import Captions, all_captions, merge_captions
 from trainables.preparation.cifti import CiftiSeries, open_cifti
 from trainables.preparation.files import InputError
 from trainables.preparation.films import Film, FilmPicture, open_film, read_from_film
-from trainables.preparation.filtering import Run, clean_blocks, make_projection
+from trainables.preparation.filtering import Run, cleaned_blocks, make_projection
 from trainables.preparation.options import FolderOptions
 from trainables.preparation.series import BrainAxis
 
@@ -173,28 +172,20 @@ def clip_names(segments: Sequence[str], clips: int) -> list[str]:
     return [f"{segment}_{number}" for segment in segments for number in range(1, clips + 1)]
 
 
-def _captions(options: Settings, design: Cc2017Design) -> dict[str, tuple[str, ...]]:
-    if not options.captions:
-        right = "give --caption FILE (the data set has none of its own)"
-        raise DatasetError.of(DataProblem("captions", "are missing", right))
-    captions: dict[str, tuple[str, ...]] = {}
-    for path in options.captions:
-        captions |= _h5_captions(path, design) if path.suffix == ".h5" else _text_captions(path, design)
-    missing = [name for name in clip_names(design.segments, design.clips) if name not in captions]
+def _captions(options: Settings, design: Cc2017Design) -> Captions:
+    names = clip_names(design.segments, design.clips)
+    captions = merge_captions(
+        options.captions,
+        lambda path: _h5_captions(path, design) if path.suffix == ".h5" else all_captions(path, names),
+    )
+    missing = [name for name in names if name not in captions]
     if missing:
         what = f"there is none for {len(missing)} clips, the first {missing[0]}"
         raise DatasetError.of(DataProblem("captions", what, "give --caption FILE for training and test clips"))
     return captions
 
 
-def _text_captions(path: Path, design: Cc2017Design) -> dict[str, tuple[str, ...]]:
-    names = clip_names(design.segments, design.clips)
-    lists, problems = read_caption_lists(path, names)
-    DataReport(tuple(problems)).raise_for_errors()
-    return dict(zip(names, lists, strict=True))
-
-
-def _h5_captions(path: Path, design: Cc2017Design) -> dict[str, tuple[str, ...]]:
+def _h5_captions(path: Path, design: Cc2017Design) -> Captions:
     import h5py
 
     try:
@@ -202,7 +193,7 @@ def _h5_captions(path: Path, design: Cc2017Design) -> dict[str, tuple[str, ...]]
             arrays = {key: file[key].asstr()[:] for key in file}
     except Exception as error:  # h5py raises whatever it likes on damaged input
         raise InputError(path, f"cannot be read: {error}", "Train_captions or Test_captions is needed") from error
-    captions: dict[str, tuple[str, ...]] = {}
+    captions: Captions = {}
     for key, texts in arrays.items():
         segments = design.test if "test" in key.lower() else design.train
         names = clip_names(segments, design.clips)
@@ -295,9 +286,8 @@ class _Subject:
 
     def voxels(self) -> VoxelTable:
         series = self.first()
-        axis = series.axis
-        roi = np.full(len(axis), "", "U1") if self.atlas is None else self.atlas.areas_of(axis, series.path)
-        return VoxelTable(roi, axis.names, axis.vertex)
+        roi = areas_in(self.atlas, series.axis, series.path)
+        return VoxelTable(roi, series.axis.names, series.axis.vertex)
 
     def recordings(self) -> list[RunRecording]:
         axis = self.first().axis
@@ -323,7 +313,7 @@ class _Subject:
             file=str(path),
             rows=0 if run is None else self.design.clips,
             shown=[] if run is None else shown,
-            blocks=partial(_blocks, run),
+            blocks=partial(cleaned_blocks, run) if run is not None else lambda: iter(()),
             task=segment,
             tr=self.design.tr,
             excluded=excluded,
@@ -340,10 +330,3 @@ class _Subject:
             raise InputError(path, f"has {series.volumes} volumes", f"{lengths} are expected; download it again")
         kept = slice(leading, leading + self.design.clips)
         return Run(series, kept, make_projection(self.design.clips, self.design.tr))
-
-
-def _blocks(run: Run | None) -> Iterator[DataBlock]:
-    if run is None:
-        return
-    for columns, cleaned in clean_blocks(run):
-        yield DataBlock(cleaned.values, 0, columns.start)

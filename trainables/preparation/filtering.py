@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.prepared.source import DataBlock
 from trainables.preparation.series import COLUMNS_AT_A_TIME, Floats, Series, blocks
 
 Trend = Literal["polynomial", "cosine", "none"]
@@ -168,6 +169,12 @@ def clean_blocks(run: Run, *, size: int = COLUMNS_AT_A_TIME) -> Iterator[tuple[s
     """Yield all columns of a run, cleaned, in blocks. Only one block is in memory at a time."""
     for block in blocks(len(run.series.axis), size=size):
         yield block, run.clean(block)
+
+
+def cleaned_blocks(run: Run) -> Iterator[DataBlock]:
+    """Yield all columns of a run, cleaned, as the writer of a data set takes them."""
+    for columns, cleaned in clean_blocks(run):
+        yield DataBlock(cleaned.values, 0, columns.start)
 
 
 def mean_of_repeats(runs: Sequence[Run], columns: slice) -> Floats:

@@ -1,0 +1,95 @@
+"""Events of a BIDS tree, and what its sidecars say of a run."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.datasets.prepared.tables import SPLITS, Split
+from trainables.preparation.bids_files import BidsName, BidsTree
+from trainables.preparation.files import InputError, require_content
+
+_LONGEST_TR = 20.0
+_STIMULUS_COLUMNS = ("stim_file", "stim_id", "trial_type")
+_NOTHING = ("n/a", "")
+
+
+@dataclass(frozen=True)
+class ShownStimulus:
+    """A row of events with a clip."""
+
+    clip: str
+    onset_s: float
+    duration_s: float
+    split: Split | None = None
+    """The data set's own, where trial_type is train, validation or test."""
+
+
+@dataclass(frozen=True)
+class RunTiming:
+    """What sidecars say of a run."""
+
+    tr: float
+    first_volume_s: float
+    """Time that the first volume stands for."""
+
+
+def run_timing(tree: BidsTree, bold: BidsName) -> RunTiming:
+    """Return repetition time and time of the first volume, from the most specific sidecar that has them.
+
+    Raises:
+        InputError: A sidecar cannot be read, or the repetition time is missing or not in seconds.
+    """
+    merged: dict[str, Any] = {}
+    for path in reversed(tree.sidecars(bold)):
+        try:
+            merged |= json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, TypeError) as error:
+            raise InputError(path, f"is not JSON: {error}", "copy it again") from error
+    tr = merged.get("RepetitionTime")
+    if not isinstance(tr, int | float) or tr <= 0:
+        raise InputError(bold.path, "has no RepetitionTime in its .json", "add it, in seconds")
+    if tr > _LONGEST_TR:
+        raise InputError(bold.path, f"RepetitionTime is {tr:g}", "it must be in seconds; this looks like milliseconds")
+    start = merged.get("StartTime")
+    if start is None:
+        # Slice timing correction refers to the middle of a volume, unless StartTime says otherwise.
+        start = tr / 2 if merged.get("SliceTimingCorrected") else merged.get("DelayTime", 0.0)
+    return RunTiming(float(tr), float(start))
+
+
+def read_events(path: Path, column: str) -> tuple[list[ShownStimulus], int]:
+    """Return what was shown, and how many rows name no stimulus.
+
+    Args:
+        path: An events.tsv.
+        column: The column that names the stimulus; "" takes stim_file, stim_id or trial_type.
+
+    Raises:
+        InputError: A column is missing, or onset or duration is no number.
+    """
+    require_content(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file, delimiter="\t")]
+    columns = [*rows[0]] if rows else []
+    chosen = [name for name in ([column] if column else _STIMULUS_COLUMNS) if name in columns]
+    if not rows or not chosen or not {"onset", "duration"} <= set(columns):
+        right = f"onset, duration and {column if column else ' or '.join(_STIMULUS_COLUMNS)} are needed, between tabs"
+        raise InputError(path, f"has the columns {', '.join(columns) if columns else 'of nothing'}", right)
+    shown = []
+    for number, row in enumerate(rows, 2):
+        if row[chosen[0]] in _NOTHING:
+            continue
+        try:
+            split = next((part for part in SPLITS[:3] if part == row.get("trial_type")), None)
+            shown.append(ShownStimulus(_clip_name(row[chosen[0]]), float(row["onset"]), float(row["duration"]), split))
+        except ValueError as error:
+            right = "onset and duration must be numbers, in seconds"
+            raise InputError(path, f"line {number}: {error}", right) from error
+    return shown, len(rows) - len(shown)
+
+
+def _clip_name(stimulus: str) -> str:
+    """Return the name of a clip: the stimulus without its suffix."""
+    return str(Path(stimulus).with_suffix("").as_posix())
