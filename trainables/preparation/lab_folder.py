@@ -1,6 +1,6 @@
 """A lab's own folder: clips, captions, tables, and a folder of fMRI per subject (docs/data-format.md)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,28 +132,41 @@ def _clip_table(options: LabOptions, names: Sequence[str]) -> dict[str, list[Any
 
 def in_clip_order(keys: Sequence[str], names: Sequence[str], path: Path) -> tuple[list[int], list[DataProblem]]:
     """Return the row of each of `names` in a table with `keys`, and what is wrong."""
-    rows = {resolved: row for row, key in enumerate(keys) if (resolved := find_clip(key, names)) is not None}
+    found = find_clips(keys, names)
+    rows = {name: row for row, name in enumerate(found) if name is not None}
     missing = [name for name in names if name not in rows]
-    strange = [key for key in keys if find_clip(key, names) is None]
+    strange = [key for key, name in zip(keys, found, strict=True) if name is None]
     problems = []
     if missing:
         what = f"has no row for {len(missing)} clip(s): {', '.join(missing[:5])}"
         problems.append(DataProblem(str(path), what, "each clip needs one row"))
     if strange:
-        what = f"names {len(strange)} clip(s) that are not there: {', '.join(strange[:5])}"
-        problems.append(DataProblem(str(path), what, "take out these rows, or add the clips"))
+        problems.append(DataProblem(str(path), _not_there(strange), "take out these rows, or add the clips"))
     if not problems and len(keys) > len(names):
         problems.append(DataProblem(str(path), f"has {len(keys)} rows for {len(names)} clips", "each needs one row"))
     return [rows.get(name, 0) for name in names], problems
 
 
-def find_clip(key: str, names: Sequence[str]) -> str | None:
-    """Return the clip that a table means by its name, with or without folder and suffix; None if there is none."""
-    known, key = set(names), same_spelling(key)
-    for candidate in (key, Path(key).name, Path(key).stem):
-        if candidate in known:
-            return candidate
-    return None
+def find_clips(keys: Sequence[str], names: Sequence[str]) -> list[str | None]:
+    """Return the clips that a table means by its keys, with or without folder and suffix; None if there is none."""
+    known = set(names)
+    return [_find_clip(same_spelling(key), known) for key in keys]
+
+
+def _find_clip(key: str, names: Set[str]) -> str | None:
+    return next((candidate for candidate in (key, Path(key).name, Path(key).stem) if candidate in names), None)
+
+
+def unknown_clips(keys: Sequence[str], names: Sequence[str], path: Path, *, rows: str) -> list[DataProblem]:
+    """Return the problem that the column clip_id names clips that are not there, if it does; `rows` are what it has."""
+    found = find_clips(keys, names)
+    strange = sorted({key for key, name in zip(keys, found, strict=True) if name is None})
+    right = f"add the clips, or take out these {rows}"
+    return [DataProblem(f"{path}, column clip_id", _not_there(strange), right)] if strange else []
+
+
+def _not_there(strange: Sequence[str]) -> str:
+    return f"names {len(strange)} clip(s) that are not there: {', '.join(strange[:5])}"
 
 
 def _captions(options: LabOptions, names: Sequence[str], table: Mapping[str, list[Any]]) -> tuple[tuple[str, ...], ...]:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError
 from trainables.datasets.prepared.source import DataBlock, DataSource, RunRecording, ShownClip, SourceSubject
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.lab_folder import (
     LabClips,
     LabOptions,
-    find_clip,
+    find_clips,
     lab_facts,
     lab_voxels,
     open_clips,
     subject_folders,
+    unknown_clips,
 )
 from trainables.preparation.lab_tables import ARRAY_SUFFIXES, LabArray, one_file, open_array, read_table, texts
 
@@ -70,15 +71,11 @@ def _recordings(folder: Path, clips: LabClips) -> list[RunRecording]:
 def _shown(path: Path, names: list[str]) -> list[ShownClip]:
     columns = read_table(path, needed=["clip_id"])
     keys = texts(columns["clip_id"])
-    found = [find_clip(key, names) for key in keys]
-    unknown = sorted({key for key, name in zip(keys, found, strict=True) if name is None})
-    if unknown:
-        what = f"names {len(unknown)} clip(s) that are not there: {', '.join(unknown[:5])}"
-        raise DatasetError.of(DataProblem(f"{path}, column clip_id", what, "add the clips, or take out these rows"))
+    DataReport(tuple(unknown_clips(keys, names, path, rows="rows"))).raise_for_errors()
     sessions, runs = (texts(columns.get(name, [""] * len(keys))) for name in ("session", "run_id"))
     return [
         ShownClip(name, session=session, run_id=run)
-        for name, session, run in zip(found, sessions, runs, strict=True)
+        for name, session, run in zip(find_clips(keys, names), sessions, runs, strict=True)
         if name is not None
     ]
 

@@ -13,11 +13,12 @@ from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.lab_folder import (
     LabClips,
     LabOptions,
-    find_clip,
+    find_clips,
     lab_facts,
     lab_voxels,
     open_clips,
     subject_folders,
+    unknown_clips,
 )
 from trainables.preparation.lab_tables import (
     ARRAY_SUFFIXES,
@@ -98,12 +99,7 @@ def _events(folder: Path, names: list[str], runs: set[str]) -> dict[str, list[Sh
         raise DatasetError.of(DataProblem(str(folder), "has no table events.csv", right))
     columns = read_table(path, needed=["run_id", "onset_s", "duration_s", "clip_id"])
     keys, of_run = texts(columns["clip_id"]), texts(columns["run_id"])
-    found = [find_clip(key, names) for key in keys]
-    problems = []
-    strange = sorted({key for key, name in zip(keys, found, strict=True) if name is None})
-    if strange:
-        what = f"names {len(strange)} clip(s) that are not there: {', '.join(strange[:5])}"
-        problems.append(DataProblem(f"{path}, column clip_id", what, "add the clips, or take out these events"))
+    problems = unknown_clips(keys, names, path, rows="events")
     if unknown := sorted(set(of_run) - runs):
         what = f"names {', '.join(unknown[:5])}, but the files are {', '.join(sorted(runs)[:5])}"
         problems.append(DataProblem(f"{path}, column run_id", what, "it is the name of the run's file, no suffix"))
@@ -111,7 +107,7 @@ def _events(folder: Path, names: list[str], runs: set[str]) -> dict[str, list[Sh
     onsets = numbers(columns["onset_s"], f"{path}, column onset_s")
     durations = numbers(columns["duration_s"], f"{path}, column duration_s")
     events: dict[str, list[ShownClip]] = defaultdict(list)
-    for run, onset, duration, name in zip(of_run, onsets, durations, found, strict=True):
+    for run, onset, duration, name in zip(of_run, onsets, durations, find_clips(keys, names), strict=True):
         if name is not None:
             events[run].append(ShownClip(name, onset, duration))
     return events
