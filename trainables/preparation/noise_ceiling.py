@@ -67,14 +67,18 @@ def _groups(clip: NDArray[np.int64]) -> _Groups:
 
 
 def _means(values: Doubles, groups: _Groups) -> Doubles:
-    totals = np.zeros((len(groups.counts), values.shape[1]))
-    np.add.at(totals, groups.index, values)
-    return totals / groups.counts[:, None]
+    return _sums(values, groups) / groups.counts[:, None]
+
+
+def _sums(values: Doubles, groups: _Groups) -> Doubles:
+    """Return the sum over the rows of each group, [groups, voxels]."""
+    order = np.argsort(groups.index, kind="stable")
+    starts = np.cumsum(groups.counts) - groups.counts
+    return np.asarray(np.add.reduceat(values[order], starts, axis=0))
 
 
 def _noise_variance(values: Doubles, groups: _Groups) -> Doubles:
-    squares = np.zeros((len(groups.counts), values.shape[1]))
-    np.add.at(squares, groups.index, (values - _means(values, groups)[groups.index]) ** 2)
+    squares = _sums((values - _means(values, groups)[groups.index]) ** 2, groups)
     variances = squares[groups.repeated] / (groups.counts[groups.repeated, None] - 1)
     return np.asarray(variances.mean(axis=0))
 

@@ -41,22 +41,19 @@ class Responses:
         """The clip of each presentation, in the order of `block`."""
         if self.subject.kind == "rows":
             return [row.clip_id for row in self.subject.rows]
-        return [clip for run in self.runs for clip in _answered(self.subject, run, self.lag_s)[1]]
+        return [clip for _, _, clips in self.answered for clip in clips]
 
     @cached_property
-    def runs(self) -> list[RunRow]:
-        """The runs that are used; series only."""
-        return [run for run in self.subject.runs if run.excluded is None]
+    def answered(self) -> list[tuple[RunRow, Floats, list[str]]]:
+        """Each run that is used, the weights of its volumes, and the clips that they answer; series only."""
+        used = [run for run in self.subject.runs if run.excluded is None]
+        return [(run, *_answered(self.subject, run, self.lag_s)) for run in used]
 
     def block(self, voxels: slice) -> Floats:
         """Return the responses of some voxels, [presentations, voxels]; series are detrended and z-scored by run."""
         if self.subject.kind == "rows":
             return _columns(self.subject, slice(None), voxels)
-        rows = []
-        for run in self.runs:
-            weights, _ = _answered(self.subject, run, self.lag_s)
-            rows.append(weights @ clean_run(self.subject, run, voxels))
-        return np.concatenate(rows)
+        return np.concatenate([weights @ clean_run(self.subject, run, voxels) for run, weights, _ in self.answered])
 
 
 def _columns(subject: PreparedSubject, rows: slice, voxels: slice | NDArray[np.int64]) -> Floats:

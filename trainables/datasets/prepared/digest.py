@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from storage.content import write_file
 from trainables.config.base import Config
 from trainables.datasets.errors import DataProblem, DataReport
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, FileFacts
@@ -106,11 +107,8 @@ def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
     findings = tuple(_finding(problem, folder) for problem in report.problems)
     verdict = _Verdict(checks=CHECKS, state=folder_state(folder), digest=digest, problems=findings)
     for path in _verdict_paths(folder):
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f"{path.name}.{os.getpid()}")
-            scratch.write_text(verdict.model_dump_json(), encoding="utf-8")
-            scratch.replace(path)
+        with suppress(OSError), write_file(path) as temporary:
+            temporary.write_text(verdict.model_dump_json(), encoding="utf-8")
             return
 
 
