@@ -28,7 +28,7 @@ def option_name(name: str, field: FieldInfo) -> str:
 
 
 def _argument(name: str, field: FieldInfo, *, positional: bool) -> dict[str, Any]:
-    """Return what argparse is told about a field. Values stay texts: pydantic converts and checks them."""
+    """Return the arguments of `add_argument` for a field. Values stay texts: pydantic converts and checks them."""
     help_text = " ".join(_help(field).split())
     if positional:
         return {"metavar": name.upper(), "help": help_text}

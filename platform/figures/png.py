@@ -64,7 +64,7 @@ def _layout(figure: PlotlyFigure, name: str) -> Any:
 
 
 def _panels(picture: Figure, figure: PlotlyFigure) -> dict[tuple[str, str], Axes]:
-    """Return a panel for every pair of axes, arranged in their grid."""
+    """Return one matplotlib panel for each pair of x and y axis of the plotly figure, at the same place of the grid."""
     pairs = dict.fromkeys(map(_pair, figure.data))
     start = {name: (_layout(figure, name).domain or (0.0,))[0] for pair in pairs for name in pair}
     rows = sorted({start[y] for _, y in pairs}, reverse=True)

@@ -28,7 +28,7 @@ class SparsifyConfig(Config):
     unit: Literal["voxels", "entries"] = "voxels"
     """What is chosen: voxels (paper), or single entries of the matrix (released code: mind-animator.md B02)."""
     refresh: Literal["step", "epoch"] = "step"
-    """When the choice is drawn: for every batch, or once per epoch."""
+    """How often values are chosen at random: `step` for every batch, `epoch` once per epoch."""
     cumulative: bool = False
     """Whether zeros accumulate over epochs (released code: mind-animator.md B01)."""
     validation: bool = False
@@ -190,7 +190,8 @@ class MotionConfig(Config):
     mask_means: Literal["hidden", "visible"] = "hidden"
     """Whether `mask_ratio` is the hidden or, as in the released code, the visible fraction (mind-animator.md B04)."""
     mask_refresh: Literal["step", "run"] = "step"
-    """When masks are drawn: for every step, or once for all steps, layers and heads (`run`: mind-animator.md B07)."""
+    """How often masks are chosen at random: `step` for every batch, `run` once for all batches, layers and heads
+    (mind-animator.md B07)."""
     mask_diagonal: bool = False
     """Whether a frame may be hidden from itself (mind-animator.md B06). If so, entries of the first column and of the
     first two rows are never hidden."""
