@@ -199,8 +199,8 @@ def _answer(work: Callable[[], Answer], *, as_json: bool) -> Answer:
         return _failure(str(error), UserError.exit_code)
     except (StudyError, StoreError, OSError) as error:
         return _failure(str(error), StudyError.exit_code)
-    except KeyboardInterrupt:
-        return _failure("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _failure(": ".join(("interrupted", *map(str, stop.args))), INTERRUPTED)
     except Exception as error:
         if not as_json:
             raise

@@ -26,6 +26,7 @@ _EXIT_CODES = (
     "Exit code: 0 done, 1 a subject was left out or the data set has errors, 2 bad input and nothing was written, "
     "130 interrupted (Ctrl-C)."
 )
+_CONTINUES = "the same command continues with what is finished"
 _CLIPS = "cut videos into clips for a data set of kind folder"
 _CLIPS_DESCRIPTION = """\
 Cut videos into short clips for a data set of kind folder. FOLDER gets clips/ with a folder of PNG per clip, and
@@ -112,7 +113,9 @@ def _prepared(arguments: argparse.Namespace) -> Answer:
     except DatasetError as error:
         raise UserError(str(error)) from error
     except OSError as error:
-        raise StudyError(f"{error}\nthe same command continues with what is finished") from error
+        raise StudyError(f"{error}\n{_CONTINUES}") from error
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_CONTINUES) from stop
     about = result.description
     text = f"{about.clips.count} clips, {len(about.subjects)} subject(s), split by {about.split_by}: {result.folder}"
     value = {**summary(result)}

@@ -49,6 +49,20 @@ def test_a_subject_that_is_lost_gives_exit_code_1(tmp_path: Path, capsys: pytest
     assert "12 clips, 1 subject(s), split by source" in text
 
 
+def test_after_an_interrupt_the_user_is_told_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    given = [str(rows_lab(tmp_path / "lab")), "--out", str(tmp_path / "out"), *SMALL]
+    with monkeypatch.context() as patched:
+        patched.setattr("trainables.preparation.prepare._write_subjects", stop)
+        assert main(["rows", *given]) == 130
+    assert capsys.readouterr().err == "interrupted: the same command continues with what is finished\n"
+    assert main(["rows", *given]) == 0
+
+
 def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab, out = series_lab(tmp_path / "lab"), tmp_path / "out"
     assert main(["series", str(lab), "--out", str(out), "--tr", "2", *SMALL, "--subject", "sub-02"]) == 0
