@@ -67,7 +67,7 @@ def execute(
     Raises:
         IntegrityError: The store holds another config under this identity.
         NotFoundError: An input is not in the store.
-        ChangedError: The files of the data set are not those that `run` was planned with.
+        ChangedError: The files of the data set, or the weights, are not those that `run` was planned with.
     """
     return find_intact(run, runs) or execute_anew(run, config, runs=runs, scratch=scratch, part=Part(report))
 

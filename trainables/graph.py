@@ -65,6 +65,7 @@ STAGES: Mapping[str, Stage] = {
             "trainables.stages.features:run",
             cores=2,
             fingerprint="trainables.backbones:fingerprint",
+            files="trainables.backbones:feature_files",
         ),
         Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run"),
         Stage("semantic", 2, ("semantic",), ("features", "voxels"), "trainables.stages.semantic:run", seeded=True),
@@ -79,6 +80,7 @@ STAGES: Mapping[str, Stage] = {
             ("features", "voxels"),
             "trainables.stages.controls:run",
             fingerprint="trainables.backbones:generator_fingerprint",
+            files="trainables.backbones:generator_files",
         ),
         Stage(
             "reconstruct",
@@ -88,6 +90,7 @@ STAGES: Mapping[str, Stage] = {
             "trainables.stages.reconstruct:run",
             seeded=True,
             fingerprint="trainables.backbones:generator_fingerprint",
+            files="trainables.backbones:generator_files",
         ),
         Stage(
             "evaluate",
@@ -96,6 +99,7 @@ STAGES: Mapping[str, Stage] = {
             ("clips", "voxels", "reconstruct", "controls"),
             "trainables.stages.evaluate:run",
             fingerprint="trainables.backbones:judges_fingerprint",
+            files="trainables.backbones:judges_files",
         ),
         Stage(
             "importance",

@@ -17,7 +17,8 @@ from trainables.backbones.load import Preparation, load_clip, load_text_encoder,
 from trainables.backbones.material import HELD_OUT, TRAINING, draw_clips
 from trainables.backbones.sources import PHANTOM, locate
 from trainables.backbones.vae import train_vae
-from trainables.config.trial import resolve
+from trainables.config.trial import TrialConfig, resolve
+from trainables.graph import stage_runs
 
 
 def test_phantom_stays_small() -> None:
@@ -136,6 +137,47 @@ def test_fingerprint_follows_the_weights(tmp_path: Path) -> None:
     assert fingerprint(resolve({"backbones.clip": str(folder)})) != copied
     hub = fingerprint(resolve({"backbones.stable_diffusion": "some/model@v2"}))
     assert hub["stable_diffusion"] == {"name": "some/model", "revision": "v2"}
+
+
+def identities(overrides: dict[str, object]) -> dict[str, str]:
+    return {run.stage: run.identity for run in stage_runs(resolve(overrides), seed=0, targets=["evaluate"])}
+
+
+@pytest.mark.parametrize(
+    ("field", "shipped", "first"),
+    [
+        ("backbones.clip", "clip", "features"),
+        ("backbones.stable_diffusion", "stable_diffusion", "features"),
+        ("evaluate.vifi", "clip", "evaluate"),
+    ],
+)
+def test_a_folder_of_weights_is_known_by_its_content(tmp_path: Path, field: str, shipped: str, first: str) -> None:
+    folder = Path(shutil.copytree(PHANTOM / shipped, tmp_path / "one"))
+    before = identities({field: str(folder)})
+    moved = folder.rename(tmp_path / "another")
+    assert identities({field: str(moved)}) == before
+    weights = next(moved.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"~")
+    after = identities({field: str(moved)})
+    assert {"evaluate", first} <= {stage for stage in before if before[stage] != after[stage]}
+
+
+def test_a_hub_name_is_part_of_the_identity() -> None:
+    assert identities({"backbones.clip": "a/b"}) != identities({"backbones.clip": "a/c"})
+
+
+def test_a_folder_is_found_from_another_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PHANTOM / "clip", tmp_path / "models" / "clip")
+    (tmp_path / "phantom").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for written in ("models/clip", "./models/clip", "models/../models/clip"):
+        config = resolve({"backbones.clip": written})
+        assert config.backbones.clip == str(tmp_path / "models" / "clip")
+    assert config.backbones.stable_diffusion == "phantom", "what is shipped, whatever lies here"
+    monkeypatch.chdir("/")
+    again = TrialConfig.model_validate(config.model_dump(mode="json"))
+    assert locate(again.backbones.clip, kind="clip").is_folder
+    assert resolve({"backbones.clip": "models/clip"}).backbones.clip == "models/clip", "a hub name"
 
 
 def test_fingerprint_loads_nothing_heavy() -> None:

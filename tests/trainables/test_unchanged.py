@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -12,11 +13,13 @@ from PIL import Image
 
 from storage.memory import MemoryStore
 from storage.runs import RunStore
+from trainables.backbones.sources import PHANTOM
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.errors import ChangedError
 from trainables.execute import execute
 from trainables.graph import StageRun, stage_runs
 from trainables.stages import data
+from trainables.unchanged import unchanged_files
 
 
 @pytest.fixture
@@ -103,6 +106,37 @@ def test_fmri_that_is_replaced_while_it_is_read_and_put_back_with_its_old_times(
 
     with patch("trainables.stages.data._write_subject", with_other_fmri):
         planned.refused(planned.data, "fmri.npy changed while data was reading; its result is not kept")
+
+
+def other_weights(folder: Path) -> None:
+    weights = next(folder.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"~")
+
+
+@pytest.mark.parametrize(
+    ("field", "shipped", "stage", "name"),
+    [
+        ("backbones.clip", "clip", "features", "clip"),
+        ("backbones.stable_diffusion", "stable_diffusion", "controls", "weights"),
+        ("evaluate.image_classifier", "image_classifier", "evaluate", "image_classifier"),
+    ],
+)
+def test_other_weights_than_planned(tmp_path: Path, field: str, shipped: str, stage: str, name: str) -> None:
+    folder = Path(shutil.copytree(PHANTOM / shipped, tmp_path / "weights"))
+    config = resolve({field: str(folder)})
+    run = stage_runs(config, seed=0, targets=[stage])[-1]
+    with unchanged_files(run, config):
+        pass
+    message = f"that {stage} reads are not those that the study was planned with: {name}; run the command"
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    other_weights(folder)
+    with pytest.raises(ChangedError, match=message), unchanged_files(run, config):
+        pass
+    shutil.rmtree(folder)
+    copy.rename(folder)
+    message = rf"safetensors changed while {stage} was reading"
+    with pytest.raises(ChangedError, match=message), unchanged_files(run, config):
+        other_weights(folder)
 
 
 def test_fmri_may_change_while_clips_are_read(planned: Planned) -> None:

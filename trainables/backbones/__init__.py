@@ -1,8 +1,10 @@
 """The frozen networks that features are read with: loaded by name or folder, or the small ones shipped as `phantom`."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from trainables.backbones.sources import locate, source_digest
+from trainables.backbones.sources import WeightSource, locate, source_digest, source_files
 from trainables.config.trial import TrialConfig
 
 STABLE_DIFFUSION_PARTS = ("vae", "text_encoder", "tokenizer")
@@ -15,22 +17,49 @@ def fingerprint(config: TrialConfig) -> Any:
     Raises:
         ValueError: A source of `config.backbones` is neither `phantom`, a folder, nor formed like a hub name.
     """
-    diffusion = locate(config.backbones.stable_diffusion, kind="stable_diffusion")
-    clip = locate(config.backbones.clip, kind="clip")
+    diffusion, clip = _feature_sources(config)
     return {"stable_diffusion": source_digest(diffusion, parts=STABLE_DIFFUSION_PARTS), "clip": source_digest(clip)}
+
+
+def feature_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `fingerprint` stands for."""
+    diffusion, clip = _feature_sources(config)
+    return [*source_files(diffusion, parts=STABLE_DIFFUSION_PARTS), *source_files(clip)]
 
 
 def generator_fingerprint(config: TrialConfig) -> Any:
     """Return what identifies the weights that video is made with. Raises `ValueError` as `fingerprint`."""
-    return source_digest(locate(config.backbones.stable_diffusion, kind="stable_diffusion"), parts=GENERATOR_PARTS)
+    return source_digest(_diffusion(config), parts=GENERATOR_PARTS)
+
+
+def generator_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `generator_fingerprint` stands for."""
+    return source_files(_diffusion(config), parts=GENERATOR_PARTS)
 
 
 def judges_fingerprint(config: TrialConfig) -> Any:
     """Return what identifies the weights that video is judged by. Raises `ValueError` as `fingerprint`."""
-    sources = {
-        "image_classifier": (config.evaluate.image_classifier, "image_classifier"),
-        "video_classifier": (config.evaluate.video_classifier, "video_classifier"),
-        "vifi": (config.evaluate.vifi, "clip"),
-        "clip": (config.evaluate.clip, "clip"),
+    return {role: source_digest(source) for role, source in _judges(config).items()}
+
+
+def judges_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `judges_fingerprint` stands for."""
+    return [file for source in _judges(config).values() for file in source_files(source)]
+
+
+def _diffusion(config: TrialConfig) -> WeightSource:
+    return locate(config.backbones.stable_diffusion, kind="stable_diffusion")
+
+
+def _feature_sources(config: TrialConfig) -> tuple[WeightSource, WeightSource]:
+    return _diffusion(config), locate(config.backbones.clip, kind="clip")
+
+
+def _judges(config: TrialConfig) -> Mapping[str, WeightSource]:
+    judges = config.evaluate
+    return {
+        "image_classifier": locate(judges.image_classifier, kind="image_classifier"),
+        "video_classifier": locate(judges.video_classifier, kind="video_classifier"),
+        "vifi": locate(judges.vifi, kind="clip"),
+        "clip": locate(judges.clip, kind="clip"),
     }
-    return {role: source_digest(locate(source, kind=kind)) for role, (source, kind) in sources.items()}

@@ -43,14 +43,20 @@ def locate(source: str, *, kind: str) -> WeightSource:
     return WeightSource(match["name"], match["revision"], False)
 
 
+def source_files(source: WeightSource, *, parts: Iterable[str] = (".",)) -> list[Path]:
+    """Return the files of a folder's `parts` that decide what is loaded; none for a hub name."""
+    root = Path(source.place)
+    found = [path for part in parts for path in (root / part).glob("*")] if source.is_folder else []
+    return sorted(path for path in found if path.suffix in _WEIGHTS)
+
+
 def source_digest(source: WeightSource, *, parts: Iterable[str] = (".",)) -> Any:
     """Return JSON that changes when the weights do: a digest of a folder's `parts`, or the hub name and revision."""
     if not source.is_folder:
         return {"name": source.place, "revision": source.revision}
     root = Path(source.place)
-    files = sorted(path for part in parts for path in (root / part).glob("*") if path.suffix in _WEIGHTS)
     total = hashlib.sha256()
-    for path in files:
+    for path in source_files(source, parts=parts):
         digest = settled_file_at(path).digest  # hashed once per process: a study asks for each of its trials
         total.update(f"{path.relative_to(root).as_posix()} {digest}\n".encode())
     return {"sha256": total.hexdigest()}

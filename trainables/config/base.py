@@ -1,8 +1,11 @@
 """Base class and field types of all configs."""
 
+import os
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from trainables.identity import BY_CONTENT
 
 
 def workers_range(workers: int | str) -> tuple[int, int]:
@@ -30,6 +33,13 @@ def _checked_workers(workers: int | str) -> int | str:
     return workers
 
 
+def _absolute_folder(source: str) -> str:
+    """Return where a folder lies from here, since workers run in other folders; a hub name as it is."""
+    folder = os.path.expanduser(source)
+    is_path = source.startswith((".", "~")) or os.path.isdir(folder)
+    return os.path.abspath(folder) if source != "phantom" and is_path else source
+
+
 class Config(BaseModel):
     """A frozen config. Unknown fields are errors."""
 
@@ -45,4 +55,6 @@ Workers = Annotated[
     int | str, AfterValidator(_checked_workers), Field(json_schema_extra={"values": "integer >= 1, or a range as 1..4"})
 ]
 """Number of processes: a number, or a range such as `1..4`."""
+Weights = Annotated[str, AfterValidator(_absolute_folder), BY_CONTENT]
+"""`phantom` (included), a folder, or a hub name."""
 DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -4,16 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.config.base import Config, Count, Natural
+from trainables.config.base import Config, Count, Natural, Weights
 
 
 class BackbonesConfig(Config):
     """Sources of the frozen models: `phantom` (included), a folder, or a hub name."""
 
-    stable_diffusion: str = "phantom"
+    stable_diffusion: Weights = "phantom"
     """A Stable Diffusion model such as `stable-diffusion-v1-5`, with sub-folders vae, text_encoder, tokenizer, unet and
     scheduler."""
-    clip: str = "phantom"
+    clip: Weights = "phantom"
     """A CLIP model, such as `openai/clip-vit-base-patch32`."""
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.config.base import Config, Count, Fraction, Natural, NonNegative
+from trainables.config.base import Config, Count, Fraction, Natural, NonNegative, Weights
 
 NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
 """The negative prompt of the released code (mind-animator.md A.4)."""
@@ -58,13 +58,13 @@ class GeneratorConfig(Config):
 class EvaluateConfig(Config):
     """Networks and size for the evaluation of videos."""
 
-    image_classifier: str = "phantom"
+    image_classifier: Weights = "phantom"
     """Image classifier for 2-way-I: `phantom`, a folder or a hub name, such as `google/vit-base-patch16-224`."""
-    video_classifier: str = "phantom"
+    video_classifier: Weights = "phantom"
     """Video classifier for 2-way-V, such as `MCG-NJU/videomae-base-finetuned-kinetics`."""
-    vifi: str = "phantom"
+    vifi: Weights = "phantom"
     """CLIP model for the VIFI-score, such as `openai/clip-vit-base-patch16`."""
-    clip: str = "phantom"
+    clip: Weights = "phantom"
     """CLIP model for CLIP-pcc, such as `openai/clip-vit-base-patch32`."""
     resolution: Count | None = None
     """Side in pixels at which all videos are judged. None: the side of the clips."""

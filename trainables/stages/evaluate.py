@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.context import StageResult, StageTask
-from trainables.identity import identity_fields
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.score_trial import Bench, SplitScores, judge, row_json
@@ -116,5 +115,5 @@ def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
     yield "controls", task.inputs["controls"].manifest.identity
     yield "subject", str(task.inputs["voxels"].json("voxels.json")["subject"])
     settings = {name: manifest.config[name] for name in ("reconstruct", "generator")}
-    for section, fields in {**settings, "judges": identity_fields(task.config.evaluate)}.items():
+    for section, fields in {**settings, "judges": task.config.evaluate.model_dump(mode="json")}.items():
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())
