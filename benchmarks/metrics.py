@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from skimage import metrics as skimage_metrics
 
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.nway import NWay
-from trainables.metrics.registry import CLIP_METRICS
 from trainables.metrics.video import Networks, Reading, read_all
 
 Clip = NDArray[np.uint8]

@@ -31,7 +31,8 @@ from trainables.judging.pairing import Failure, Pairing, PairingError, System, f
 from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import ScoreRow, Sheet, score_sheet, share_clips, summarise_scores, write_parquet
 from trainables.judging.values import Value
-from trainables.metrics.registry import CLIP_METRICS, notes
+from trainables.metrics.clip_metrics import CLIP_METRICS
+from trainables.metrics.metric import notes
 from trainables.metrics.video import Network, Networks, Role
 from trainables.pages.pairs_page import write_pairs_page
 

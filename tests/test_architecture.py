@@ -44,6 +44,7 @@ ENGINES = {
 LIGHT = (
     "trainables.config.trial",
     "trainables.graph",
+    "trainables.metrics.clip_metrics",
     "trainables.metrics.registry",
     "platform.study.study",
     "platform.sweep",

@@ -23,6 +23,7 @@ MODULES = (
     "trainables.metrics.flow",
     "trainables.metrics.nway",
     "trainables.metrics.pixels",
+    "trainables.metrics.clip_metrics",
     "trainables.metrics.registry",
     "trainables.metrics.retrieval",
     "trainables.pages.exhibits",

@@ -30,7 +30,7 @@ from storage.errors import StoreError
 from storage.events import EventLog
 from storage.runs import RunStore
 from trainables.judging.controls import SYSTEM
-from trainables.metrics.registry import EVALUATE
+from trainables.metrics.clip_metrics import EVALUATE
 
 Key: TypeAlias = tuple[str, int, int]
 """Condition, subject, seed. The seed is that of the block, without the seed offset of the condition."""

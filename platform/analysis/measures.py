@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from platform.errors import UserError
-from trainables.metrics.registry import METRICS, Metric, is_held_out, metric_named
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS, is_held_out, metric_named
 
 Sense = Literal["better", "worse"]
 

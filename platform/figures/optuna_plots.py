@@ -16,7 +16,7 @@ from platform.figures import overlay
 from platform.figures.study_data import StudyData, last_value, with_goal
 from platform.record.optuna_study import STATES, distributions, in_memory, quiet
 from platform.record.results import Result, controls
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 ENOUGH = 4
 """The smallest number of completed points for which importance is computed: it compares the best points with all."""

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from platform.figures.study_data import last_value
 from platform.record.results import OUTCOME_WORDS, Result, format_value
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 _COLOURS = {"COMPLETED": "#3b6ea5", "PRUNED": "#8a9099", "FAILED": "#c0392b"}
 """Colour-blind readers can distinguish them; the markers also differ."""

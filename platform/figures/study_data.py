@@ -7,7 +7,7 @@ from math import isfinite
 
 from platform.record.results import Result, averaged, counts_text, ranked
 from platform.study.domains import AnyDomain
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial, TrialState
 
 from platform.study.domains import AnyDomain, Scalar
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from platform.events import Outcome, TrialEvent
 from platform.record.trial_record import TrialRecord, reduce_events
-from trainables.metrics.registry import METRICS, Metric
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS
 
 OUTCOME_WORDS = {"COMPLETED": "completed", "PRUNED": "stopped early", "FAILED": "failed"}
 _RETRIEVAL = re.compile(r"retrieval_(image|text)_")

@@ -22,7 +22,8 @@ from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog
 from storage.studies import load_calls, load_definition
-from trainables.metrics.registry import METRICS, Metric, metric_named
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS, metric_named
 from trainables.provenance import LOCK, ROOT
 
 _SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")

@@ -12,7 +12,7 @@ from platform.statistics.compare import Comparison
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
 from trainables.judging.controls import title_of
-from trainables.metrics.registry import notes as metric_notes
+from trainables.metrics.metric import notes as metric_notes
 from trainables.pages.grid import Cell, Grid, Tone
 
 SHOWN_GAPS = 40

@@ -11,7 +11,8 @@ from storage.base import Store
 from storage.events import EventLog
 from storage.studies import load_definition
 from trainables.graph import StageRun
-from trainables.metrics.registry import METRICS, Metric
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS
 
 _SOME = 8
 """Largest number of trials that a message lists."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from platform.record.results import OUTCOME_WORDS, Result, averaged, controls, format_value, outcomes, ranked
 from platform.screen.units import duration
 from platform.study.study import Study
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 _BEST = 5
 _FAILURES = 5

@@ -21,7 +21,7 @@ from storage.base import Store
 from storage.studies import load_definition
 from trainables.config.trial import TrialConfig, resolve
 from trainables.graph import StageRun, ancestors
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 from trainables.spec import TrialSpec
 
 

@@ -17,7 +17,8 @@ from platform.study.space_checks import conversion_problem
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.graph import ancestors, stage_runs
-from trainables.metrics.registry import Metric, known_metrics, metric_named
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import known_metrics, metric_named
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.config.base import Config, Count, Natural
-from trainables.metrics.registry import EVALUATE
+from trainables.metrics.clip_metrics import EVALUATE
 
 BASELINE = "baseline"
 """The name of the condition that overrides nothing."""

@@ -16,7 +16,7 @@ from trainables.config.base import Config, Count
 from trainables.config.trial import TrialConfig, flatten
 from trainables.graph import Memory, StageRun, stage_runs
 from trainables.identity import digest, identity_fields
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 from trainables.spec import TrialSpec
 
 

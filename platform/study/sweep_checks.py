@@ -14,7 +14,8 @@ from platform.study.swept_stages import touched, varying_stages
 from platform.study.unresolved_config import Draft
 from trainables.config.trial import TrialConfig
 from trainables.graph import STAGES
-from trainables.metrics.registry import METRICS, Metric, comparable
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS, comparable
 
 MAX_GRID = 10_000
 

@@ -15,8 +15,8 @@ def main() -> int:
     before, now = recorded(), computed()
     problems = refusals(before, now)
     if problems:
-        told = "raise the version of the stage in trainables/graph.py (of a metric: in trainables/metrics/registry.py)"
-        sys.stderr.write("\n".join([*problems, f"Nothing is recorded. If this is intended, {told}.", ""]))
+        remedy = "raise the version of the stage in trainables/graph.py (of a metric: in trainables/metrics)"
+        sys.stderr.write("\n".join([*problems, f"Nothing is recorded. If this is intended, {remedy}.", ""]))
         return 1
     _kept(before, now).write()
     SOURCES.write_text(json.dumps(source_digests(), indent=1) + "\n", encoding="utf-8")

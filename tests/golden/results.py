@@ -20,8 +20,9 @@ from tests.golden.inputs import config, networks_of_clips, pair_of_clips, write_
 from trainables.context import Context, StageTask
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, sample_factors
 from trainables.graph import STAGES, resolve_reference
+from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE
 from trainables.metrics.objects import KnownObject
-from trainables.metrics.registry import CLIP_METRICS, EVALUATE, METRICS
+from trainables.metrics.registry import METRICS
 from trainables.metrics.video import Networks, Reading, reading_of
 
 FOLDER = Path(__file__).resolve().parent

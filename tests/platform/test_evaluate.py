@@ -11,7 +11,7 @@ from PIL import Image
 
 from platform.evaluate import main
 from tests.platform.made_up_videos import evaluate, judged, means, moving, save
-from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.clip_metrics import CLIP_METRICS
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips"
 COLUMNS = {

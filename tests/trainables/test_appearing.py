@@ -23,8 +23,8 @@ from trainables.datasets.phantom.stimuli import (
 )
 from trainables.identity import identity_fields
 from trainables.metrics.clip import UndefinedError
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.objects import KnownObject, factor_accuracy
-from trainables.metrics.registry import CLIP_METRICS
 from trainables.metrics.video import Networks, Reading, reading_of
 from trainables.stages import clips as clips_stage
 

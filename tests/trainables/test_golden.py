@@ -27,7 +27,7 @@ def test_a_metric_gives_what_it_gave_at_this_version() -> None:
     changed = {name for name, version in results.versions().items() if RECORDED.versions.get(name) != version}
     assert not changed, f"{', '.join(sorted(changed))}: new, or of a new version: record with `{COMMAND}`"
     found = results.differences(RECORDED.metrics, results.metric_results())
-    raise_both = "raise the metric's version in trainables/metrics/registry.py and that of the stage evaluate"
+    raise_both = "raise the metric's version in trainables/metrics and that of the stage evaluate"
     assert not found, f"metrics give other values: {raise_both}, then run `{COMMAND}`\n" + "\n".join(found)
 
 
@@ -65,6 +65,9 @@ def test_modules_that_are_named_by_a_string_belong_to_a_stage() -> None:
     assert {"trainables.metrics.pixels", "trainables.metrics.flow"} <= sources.modules_of("evaluate")
     assert {"trainables.datasets.folder", "trainables.datasets.phantom.world"} <= sources.modules_of("data")
     assert "trainables.loop" in sources.modules_of("motion")
+    assert "trainables.metrics.pixels" not in sources.modules_of("motion"), (
+        "it reads what a metric is, not how it is computed"
+    )
     assert "trainables.loop" not in sources.modules_of("data")
     assert sources.stages_with("trainables.stages.voxels") == ("voxels",)
 

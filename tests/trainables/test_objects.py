@@ -9,8 +9,8 @@ from skimage import metrics as skimage_metrics
 
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, render, sample_factors
 from trainables.metrics.clip import UndefinedError
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.objects import KnownObject, factor_accuracy
-from trainables.metrics.registry import CLIP_METRICS
 from trainables.metrics.video import Networks, Reading, reading_of
 
 FACTORS = sample_factors(np.random.default_rng(0), 2)

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 
 from trainables.judging.score_tables import mean_and_interval, score_sheet, summarise_scores
 from trainables.judging.values import Value
-from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.clip_metrics import CLIP_METRICS
 
 SSIM, HUE = CLIP_METRICS["ssim"], CLIP_METRICS["hue_pcc"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from trainables.judging.controls import SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.score_tables import ScoreRow
-from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.pages import trial_page
 from trainables.pages.document import verdict_on
 from trainables.pages.exhibits import choose_clips

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trainables.metrics.clip import UndefinedError
-from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.video import Network, Networks, reading_of
 
 Clip = NDArray[np.uint8]

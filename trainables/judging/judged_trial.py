@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trainables.judging.score_tables import ScoreRow
 from trainables.judging.video_sequences import VideoSequence
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 
 @dataclass(frozen=True)

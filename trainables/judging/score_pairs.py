@@ -12,7 +12,7 @@ from trainables.judging.controls import TRUTH, PairControl
 from trainables.judging.pairing import Failure, Pairing, VideoFile
 from trainables.judging.values import Value, available, clip_values
 from trainables.metrics.clip import Clip
-from trainables.metrics.registry import CLIP_METRICS, Metric
+from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
 from trainables.metrics.video import Networks, Reading, read_all
 
 _ASPECT_TOLERANCE = 0.01
@@ -31,7 +31,7 @@ class PairJudge:
     threads: int = 1
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
+    def metrics(self) -> tuple[ClipMetric, ...]:
         """The metrics that can be computed with the networks."""
         return available(self.networks, legacy_flow=self.legacy_flow)
 

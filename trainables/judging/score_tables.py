@@ -17,7 +17,7 @@ from scipy.stats import DegenerateDataWarning, bootstrap
 from trainables.judging.controls import PAIR_CONTROLS, PairControl, title_of
 from trainables.judging.values import Value
 from trainables.metrics.clip import Floats
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 _RESAMPLES = 4999
 _SEED = 0

@@ -14,8 +14,8 @@ from trainables.judging.trial_videos import SplitVideos
 from trainables.judging.values import Value, clip_values
 from trainables.judging.video_sequences import ReorderedVideos, RepeatedVideo, StaticVideos, VideoSequence
 from trainables.metrics.clip import Floats, UndefinedError
+from trainables.metrics.clip_metrics import CLIP_METRICS, SHUFFLE_TESTED, ClipMetric
 from trainables.metrics.flow import transition_errors
-from trainables.metrics.registry import CLIP_METRICS, SHUFFLE_TESTED, Metric
 from trainables.metrics.shuffle import shuffle_test
 from trainables.metrics.video import Networks, Reading, reading_of
 from trainables.metrics.video_semantics import transition_similarities
@@ -31,7 +31,7 @@ class Bench:
     """Networks, metrics and shuffles for the evaluation of a split."""
 
     networks: Networks
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ClipMetric, ...]
     shuffles: int
     seed: int
 
@@ -139,7 +139,7 @@ def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def _judged(
-    material: SplitVideos, notes: _Notes, metrics: tuple[Metric, ...], partner: Mapping[int, int]
+    material: SplitVideos, notes: _Notes, metrics: tuple[ClipMetric, ...], partner: Mapping[int, int]
 ) -> JudgedSplit:
     numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
     present = {value.system for value in notes.values}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trainables.judging.controls import PairControl
 from trainables.metrics.clip import UndefinedError
-from trainables.metrics.registry import CLIP_METRICS, Metric
+from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
 from trainables.metrics.video import Networks, Reading
 
 
@@ -21,14 +21,14 @@ class Value:
     reason: str = ""
 
 
-def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[Metric, ...]:
+def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[ClipMetric, ...]:
     """Return the metrics that can be computed with `networks`. `objects` includes metrics of a known object."""
     present = {*networks.present, *(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ())}
     return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
 
 
 def clip_values(
-    metrics: Iterable[Metric], truth: Reading, prediction: Reading, *, threads: int = 1
+    metrics: Iterable[ClipMetric], truth: Reading, prediction: Reading, *, threads: int = 1
 ) -> Iterator[tuple[str, float | None, str]]:
     """Yield (short name, value, reason) of each metric. The value is None, with the reason, if it is undefined."""
     for metric in metrics:

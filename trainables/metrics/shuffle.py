@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.metrics.clip import Floats
-from trainables.metrics.registry import Goal
+from trainables.metrics.metric import Goal
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Readings of clips, and the metrics that need more than frames (mind-animator.md C.1).
 
 A clip is read once into a `Reading` (frames, flow, logits, embeddings). So the flow and logits of the true clip are
-computed once for all systems and controls. `metrics.registry` names the functions; each takes two readings and returns
-one number.
+computed once for all systems and controls. `metrics.clip_metrics` names the functions; each takes two readings and
+returns one number.
 """
 
 from collections.abc import Callable, Mapping, Sequence

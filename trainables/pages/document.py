@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.judging.score_tables import ScoreRow
-from trainables.metrics.registry import CLIP_METRICS, Metric, notes
+from trainables.metrics.clip_metrics import CLIP_METRICS
+from trainables.metrics.metric import Metric, notes
 from trainables.pages.exhibits import ExhibitSection
 from trainables.pages.grid import Cell, Grid
 from trainables.pages.kit import render_template, spaced

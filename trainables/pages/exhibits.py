@@ -7,7 +7,7 @@ from typing import Literal
 
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 Group = Literal["best", "median", "worst"]
 SHOWN = 4
@@ -72,7 +72,7 @@ def choose_clips(values: Sequence[float | None], metric: Metric, *, shown: int =
     groups.
 
     Example:
-        >>> from trainables.metrics.registry import CLIP_METRICS
+        >>> from trainables.metrics.clip_metrics import CLIP_METRICS
         >>> choose_clips([0.1, 0.9, None, 0.5], CLIP_METRICS["ssim"], shown=1)
         [('best', 1, 1), ('median', 2, 3), ('worst', 3, 0)]
     """

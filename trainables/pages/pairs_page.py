@@ -10,7 +10,7 @@ from trainables.judging.pairing import Failure
 from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import ScoreRow, column
 from trainables.judging.values import Value
-from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.pages.exhibits import Exhibit, ExhibitSection, choose_clips
 from trainables.pages.trial_page import write_sections
 

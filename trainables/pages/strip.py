@@ -11,7 +11,7 @@ from trainables.judging.controls import SYSTEM, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
-from trainables.metrics.registry import CLIP_METRICS
+from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.pages.document import verdict_on
 from trainables.pages.exhibits import choose_clips
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
-from trainables.metrics.registry import CLIP_METRICS, Metric
+from trainables.metrics.clip_metrics import CLIP_METRICS
+from trainables.metrics.metric import Metric
 from trainables.pages.document import videos_page
 from trainables.pages.exhibits import Exhibit, ExhibitSection, choose_clips
 from trainables.pages.pictures import write_contact_sheet

@@ -14,7 +14,7 @@ from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import StageResult, StageTask
 from trainables.loop import Job, LoopState
-from trainables.metrics.registry import METRICS
+from trainables.metrics.decoder_metrics import DECODER_METRICS
 from trainables.randomness import Streams
 
 BATCH = 256
@@ -105,7 +105,7 @@ def pick(tensor: Tensor, index: Tensor) -> Tensor:
 
 def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, width: int) -> Job:
     """Return the training job of `stage`."""
-    goal = METRICS[f"{stage}.{monitor}"].goal
+    goal = DECODER_METRICS[f"{stage}.{monitor}"].goal
     return Job(stage, task.seed, config, width=width, monitor=monitor, goal=goal, context=task.context)
 
 

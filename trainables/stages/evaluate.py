@@ -14,8 +14,8 @@ from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.score_trial import Bench, SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material
 from trainables.judging.values import available
+from trainables.metrics.metric import Metric
 from trainables.metrics.networks import load_networks
-from trainables.metrics.registry import Metric
 from trainables.metrics.video import Role
 from trainables.pages.trial_page import write_page
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from platform.statistics.paired import PairedTable, Values
-from trainables.metrics.registry import Metric
+from trainables.metrics.metric import Metric
 
 CHANCE = 1e-4
 """How often a true statement fails a test here, at most, for other seeds."""

@@ -35,7 +35,8 @@ conditions:
 @pytest.fixture
 def weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make planning independent of which networks are shipped, and give the reconstruction a metric."""
-    from trainables.metrics.registry import METRICS, Metric
+    from trainables.metrics.metric import Metric
+    from trainables.metrics.registry import METRICS
 
     for name in ("fingerprint", "generator_fingerprint", "judges_fingerprint"):
         monkeypatch.setattr(f"trainables.backbones.{name}", lambda config: "some")

@@ -1,0 +1,260 @@
+"""The metrics of a true and a reconstructed clip: one entry each, and one pure function, which the entry names.
+
+    >>> CLIP_METRICS["psnr"].label, CLIP_METRICS["two_way_i"].chance
+    ('PSNR (dB)', 0.75)
+    >>> CLIP_METRICS["ssim"].chance is None  # it depends on the data: see its controls
+    True
+
+This module imports no heavy library.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from trainables.graph import resolve_reference
+from trainables.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from trainables.metrics.video import Reading
+
+Requirement: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow"]
+"""Requirements of a clip metric other than frames and flow: a network, a known object, or the second flow."""
+
+EVALUATE = "evaluate"
+"""The stage that reports these metrics."""
+SHUFFLE_TESTED = ("epe", "clip_pcc")
+"""Clip metrics that depend on the order of frames. The evaluate stage runs a shuffle test on each."""
+
+
+@dataclass(frozen=True)
+class ClipMetric(Metric):
+    """A metric that is computed clip by clip."""
+
+    _: KW_ONLY
+    function: str
+    """`package.module:name` of the function that computes it for one clip."""
+    takes: Literal["frames", "readings"] = "readings"
+    """Arguments of `function`: two clips, uint8 [F,H,W,3], or two `Reading`s."""
+    needs: tuple[Requirement, ...] = ()
+
+    def score(self, truth: "Reading", prediction: "Reading", *, threads: int = 1) -> float:
+        """Return the value for one clip.
+
+        Raises:
+            UndefinedError: The metric is undefined for this clip.
+        """
+        function, of_frames = resolve_reference(self.function), self.takes == "frames"
+        pair = (truth.frames, prediction.frames) if of_frames else (truth, prediction)
+        return float(function(*pair, threads=threads))
+
+
+_VIDEO = ("dataset", "features.resolution", "voxels.subject", "evaluate", "generator.validation_clips")
+"""Settings of the generator are not included: they may be tuned for a metric of video."""
+_VIDEO_CONTROLS = ("random_clip", "shuffled_fmri")
+_TWO_WAY_CHANCE = 0.75
+_TWO_WAY = f"2-way accuracy counts three classes as right, so its chance is {_TWO_WAY_CHANCE:.3g}, not 0.5."
+_AS_RELEASED = "released code, kept to compare with published numbers"
+_KNOWN_OBJECT = "ours; the object is known"
+
+
+def _full(metric: ClipMetric) -> ClipMetric:
+    """Return an entry of `_ENTRIES` with its full name and the fields that all metrics of video share."""
+    controls = _VIDEO_CONTROLS if metric.chance is None else ()
+    return replace(metric, name=f"{EVALUATE}.{metric.name}", chance_controls=controls, scale_fields=_VIDEO)
+
+
+_ENTRIES = (
+    ClipMetric(
+        "two_way_i",
+        title="2-way-I",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance=_TWO_WAY_CHANCE,
+        source="mind-animator.md A.9, exact",
+        note=_TWO_WAY,
+        function="trainables.metrics.video:two_way_i",
+        needs=("image_classifier",),
+    ),
+    ClipMetric(
+        "two_way_v",
+        title="2-way-V",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance=_TWO_WAY_CHANCE,
+        source="mind-animator.md A.9, exact",
+        note=_TWO_WAY,
+        function="trainables.metrics.video:two_way_v",
+        needs=("video_classifier",),
+    ),
+    ClipMetric(
+        "vifi",
+        title="VIFI-score",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        source="mind-animator.md C.1",
+        function="trainables.metrics.video:vifi_score",
+        needs=("vifi",),
+    ),
+    ClipMetric(
+        "ssim",
+        title="SSIM",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        source="scikit-image's definition",
+        function="trainables.metrics.pixels:ssim",
+        takes="frames",
+    ),
+    ClipMetric(
+        "psnr",
+        title="PSNR",
+        unit="dB",
+        goal="max",
+        low=0.0,
+        high=100.0,
+        source="capped at 100 dB for equal frames",
+        function="trainables.metrics.pixels:psnr",
+        takes="frames",
+    ),
+    ClipMetric(
+        "hue_cos_legacy",
+        title="hue cosine, R/B swapped",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        source=_AS_RELEASED,
+        function="trainables.metrics.pixels:hue_cos_legacy",
+        takes="frames",
+    ),
+    ClipMetric(
+        "hue_cos",
+        title="hue cosine",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        source="the paper's formula on RGB",
+        function="trainables.metrics.pixels:hue_cos",
+        takes="frames",
+    ),
+    ClipMetric(
+        "hue_pcc",
+        title="hue Pearson",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        source="what the paper's name says",
+        function="trainables.metrics.pixels:hue_pcc",
+        takes="frames",
+    ),
+    ClipMetric(
+        "hue_circular",
+        title="hue circular",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        source="ours",
+        function="trainables.metrics.pixels:hue_circular",
+        takes="frames",
+    ),
+    ClipMetric(
+        "clip_pcc",
+        title="CLIP-pcc",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        source="mind-animator.md C.1, gate VIFI > 0.6",
+        function="trainables.metrics.video:gated_clip_pcc",
+        needs=("vifi", "clip"),
+    ),
+    ClipMetric(
+        "epe",
+        title="EPE",
+        unit="px",
+        goal="min",
+        low=0.0,
+        high=math.inf,
+        source="Farneback flow of RGB frames",
+        function="trainables.metrics.video:epe",
+    ),
+    ClipMetric(
+        "epe_legacy",
+        title="EPE, grey by BGR",
+        unit="px",
+        goal="min",
+        low=0.0,
+        high=math.inf,
+        source=_AS_RELEASED,
+        function="trainables.metrics.video:epe_legacy",
+        needs=("legacy_flow",),
+    ),
+    ClipMetric(
+        "object_ssim",
+        title="object SSIM",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        source=_KNOWN_OBJECT,
+        function="trainables.metrics.video:object_ssim",
+        needs=("object",),
+    ),
+    ClipMetric(
+        "object_epe",
+        title="object EPE",
+        unit="px",
+        goal="min",
+        low=0.0,
+        high=math.inf,
+        source=_KNOWN_OBJECT,
+        function="trainables.metrics.video:object_epe",
+        needs=("object",),
+    ),
+    ClipMetric(
+        "shape_accuracy",
+        title="shape accuracy",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance=1 / 4,
+        source=_KNOWN_OBJECT,
+        function="trainables.metrics.video:shape_accuracy",
+        needs=("object", "image_classifier"),
+    ),
+    ClipMetric(
+        "colour_accuracy",
+        title="colour accuracy",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance=1 / 8,
+        source=_KNOWN_OBJECT,
+        function="trainables.metrics.video:colour_accuracy",
+        needs=("object", "image_classifier"),
+    ),
+)
+CLIP_METRICS: Mapping[str, ClipMetric] = {metric.short: metric for metric in map(_full, _ENTRIES)}
+"""Short name to metric, in the order of tables."""
+
+
+def reported_metrics() -> tuple[Metric, ...]:
+    """Return the metrics that the evaluate stage reports: it computes no second flow, and tests the order of frames."""
+    clipwise = [metric for metric in CLIP_METRICS.values() if "legacy_flow" not in metric.needs]
+    return (*clipwise, *(_shuffle_test(CLIP_METRICS[short]) for short in SHUFFLE_TESTED))
+
+
+def _shuffle_test(of: Metric) -> Metric:
+    return Metric(
+        f"{EVALUATE}.shuffle_p_{of.short}",
+        title=f"P of shuffled order by {of.title}",
+        goal="min",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        scale_fields=of.scale_fields,
+        source="paper Fig. 6; share of shuffled orders that beat the true one, mean over repeats",
+    )

@@ -1,0 +1,97 @@
+"""The metrics of the decoder stages and of the importance stage. This module imports no heavy library."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from trainables.metrics.metric import Metric, title_of
+
+DECODERS = ("semantic", "structure", "motion")
+_DATA = ("dataset", "backbones", "features", "voxels.subject")
+_SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
+
+
+def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Metric:
+    name = f"semantic.retrieval_{gallery}_{size}top{k}"
+    clips = "held-out and training clips" if size == "large_" else "held-out clips"
+    return Metric(
+        name,
+        title=title_of(name),
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance_rule=f"{k} / clips in the gallery",
+        scale_fields=_DATA,
+        source=f"paper Tables 5 and 17; mind-animator.md C.2; gallery of {clips}, ties by average rank",
+    )
+
+
+def _importance(decoder: str, method: str, unit: str) -> Metric:
+    name = f"importance.{decoder}_{method}_{unit}"
+    return Metric(
+        name,
+        title=title_of(name),
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        scale_fields=("dataset", "voxels.subject", "importance"),
+        source=f"mind-animator.md C.4; Spearman with the planted map, over {unit}",
+    )
+
+
+def _error(name: str, *, controls: tuple[str, ...] = (), scale_fields: tuple[str, ...], source: str) -> Metric:
+    return Metric(
+        name,
+        title=title_of(name),
+        goal="min",
+        low=0.0,
+        high=math.inf,
+        chance_controls=controls,
+        scale_fields=scale_fields,
+        source=source,
+    )
+
+
+_ENTRIES = (
+    *(_retrieval(k, gallery) for gallery in ("image", "text") for k in (1, 5, 10)),
+    *(_retrieval(k, gallery, size="large_") for gallery in ("image", "text") for k in (10, 100)),
+    _error("semantic.projection_mse", controls=("mean",), scale_fields=_DATA, source="eq. 4"),
+    _error("semantic.align_mse", scale_fields=_DATA, source="eq. 3"),
+    _error("semantic.validation_loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5, validation"),
+    _error("semantic.loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5"),
+    _error("structure.latent_mse", controls=("mean",), scale_fields=_DATA, source="eq. 6"),
+    _error("structure.loss", scale_fields=(*_DATA, "structure.dropout"), source="eq. 6 while training"),
+    _error(
+        "motion.rollout_mse",
+        controls=("mean",),
+        scale_fields=_DATA,
+        source="eq. 9, greedy from the decoded first frame",
+    ),
+    _error(
+        "motion.teacher_forced_mse",
+        scale_fields=(*_DATA, "motion.kind", "motion.mask_means", "motion.inference_mask"),
+        source="eq. 9, true past frames given, nothing hidden",
+    ),
+    _error(
+        "motion.loss",
+        scale_fields=(
+            *_DATA,
+            "motion.kind",
+            "motion.mask_ratio",
+            "motion.mask_means",
+            "motion.mask_refresh",
+            "motion.dropout",
+        ),
+        source="eq. 9 while training, past entries hidden",
+    ),
+)
+DECODER_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ENTRIES}
+"""Full name to metric of the stages in `DECODERS`."""
+IMPORTANCE_METRICS = tuple(
+    _importance(decoder, method, unit)
+    for decoder in DECODERS
+    for method in ("weight_product", "gradient", "permutation")
+    for unit in ("voxels", "regions")
+)
+"""Metrics of the importance stage."""

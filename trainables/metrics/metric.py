@@ -1,0 +1,74 @@
+"""What a metric is: title, unit, goal, range, chance level, and the config fields that change its scale."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, TypeAlias
+
+Goal: TypeAlias = Literal["min", "max"]
+_ARROWS: Mapping[Goal, str] = {"max": "↑", "min": "↓"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a stage reports, named `stage.metric`."""
+
+    name: str
+    _: KW_ONLY
+    title: str
+    """Title in tables and figures, without unit."""
+    unit: str = ""
+    goal: Goal
+    low: float
+    high: float
+    chance: float | None = None
+    """Value for a decoder without information; None if it depends on the data."""
+    chance_rule: str = ""
+    """Formula of the chance level, if it depends on the data and can be computed."""
+    chance_controls: tuple[str, ...] = ()
+    """Controls that show the chance level if there is no formula. The stage reports them as `metric_control`."""
+    scale_fields: tuple[str, ...] = ()
+    """Config fields or sections that change the scale. Values from different settings cannot be compared."""
+    version: int = 1
+    """Increased when the same input would give another value, together with the version of the reporting stage."""
+    source: str
+    note: str = ""
+    """A sentence that readers of the values need to know."""
+
+    @property
+    def stage(self) -> str:
+        """The stage that reports it."""
+        return self.name.partition(".")[0]
+
+    @property
+    def short(self) -> str:
+        """The name without the stage."""
+        return self.name.partition(".")[2]
+
+    @property
+    def label(self) -> str:
+        """Title and unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def arrow(self) -> str:
+        """An arrow that points to better values."""
+        return _ARROWS[self.goal]
+
+    @property
+    def chance_text(self) -> str:
+        """The chance level as a number or a formula; empty if only controls can show it."""
+        return f"{self.chance:.3g}" if self.chance is not None else self.chance_rule
+
+    def scale_depends_on(self, field: str) -> bool:
+        """Return whether values of this metric cannot be compared across values of the dotted `field`."""
+        return any(field == scale or field.startswith(scale + ".") for scale in self.scale_fields)
+
+
+def notes(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """Return the notes of `metrics`, without duplicates."""
+    return tuple(dict.fromkeys(metric.note for metric in metrics if metric.note))
+
+
+def title_of(name: str) -> str:
+    """Return the title `stage: metric` of a full name, in words."""
+    return name.replace(".", ": ").replace("_", " ")
