@@ -75,6 +75,13 @@ class Store(Protocol):
     def size(self, key: str) -> int:
         """Return the number of bytes of `key`. Raises `NotFoundError`."""
 
+    def holds(self, key: str, file: Path) -> bool | None:
+        """Return whether `key` holds the bytes of the local `file`, without moving any of them.
+
+        True only if the store keeps a digest of what it received, and it is that of the file. None if the store cannot
+        tell: then only reading the bytes can.
+        """
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with `prefix`, in lexical order."""
 

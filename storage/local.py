@@ -86,6 +86,10 @@ class LocalStore:
         with self._translated("read", key, _READING):
             return os.stat(path).st_size
 
+    def holds(self, key: str, file: Path) -> bool | None:
+        """Return False if `key` holds nothing, else None: a file system keeps no digests; see `Store.holds`."""
+        return None if self.exists(key) else False
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield keys in lexical order; see `Store.list`."""
         folder, slash, start = checked_prefix(prefix).rpartition("/")

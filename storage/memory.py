@@ -54,6 +54,10 @@ class MemoryStore:
         """Return the length in bytes; see `Store.size`."""
         return len(self.get(key))
 
+    def holds(self, key: str, file: Path) -> bool | None:
+        """Compare the bytes; see `Store.holds`."""
+        return self._held.get(checked_key(key)) == file.read_bytes()
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield keys in lexical order; see `Store.list`."""
         checked_prefix(prefix)

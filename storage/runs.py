@@ -131,11 +131,15 @@ class RunStore:
         file; remote blobs are downloaded for this. Use `deep` before a run becomes an input: a damaged run is then
         executed again, and `commit` replaces the damaged blobs.
         """
+        return self._find(identity, deep=deep)
+
+    def _find(self, identity: str, *, deep: bool, sound: frozenset[File] = frozenset()) -> Manifest | None:
+        """Return what `find` returns. The blobs `sound` were verified just now."""
         try:
             manifest = self._manifest(identity)
             if manifest is None:
                 return None
-            if damages := self._damages(manifest, deep=deep):
+            if damages := self._damages(manifest, deep=deep, sound=sound):
                 raise IntegrityError("; ".join(damages))
         except IntegrityError as error:
             _log.warning("the stored run %s is damaged and not used: %s", identity, error)
@@ -172,14 +176,14 @@ class RunStore:
         """
         paths = files_in(folder)
         sealed(manifest_without_files.to_json())  # raises for invalid JSON before any blob is written
-        files = ordered(self._put_blob, paths.values(), self._store.concurrency)  # hashing overlaps with uploads
+        files = tuple(ordered(self._put_blob, paths.values(), self._store.concurrency))  # hashes during uploads
         manifest = replace(manifest_without_files, files=dict(zip(paths, files, strict=True)))
         data = sealed(manifest.to_json())
         key = layout.manifest(manifest.identity)
         try:
             self._store.put(key, data)
         except ExistsError:
-            stored = self.find(manifest.identity, deep=True)
+            stored = self._find(manifest.identity, deep=True, sound=frozenset(files))
             if stored is not None:
                 stored.require_same_run(manifest)
                 return stored
@@ -196,9 +200,9 @@ class RunStore:
             raise IntegrityError(f"{key} is the manifest of {manifest.identity}, not of {identity}")
         return manifest
 
-    def _damages(self, manifest: Manifest, *, deep: bool) -> list[str]:
-        """Return the damages of the manifest's blobs, each with the artifact's name."""
-        files = sorted(manifest.files.items())
+    def _damages(self, manifest: Manifest, *, deep: bool, sound: frozenset[File] = frozenset()) -> list[str]:
+        """Return the damages of the manifest's blobs, except those of `sound`, each with the artifact's name."""
+        files = sorted((name, file) for name, file in manifest.files.items() if file not in sound)
         damages = ordered(lambda entry: self._damage(entry[1], deep=deep), files, self._store.concurrency)
         return [f"{name}: {damage}" for (name, _), damage in zip(files, damages, strict=True) if damage is not None]
 
@@ -216,16 +220,31 @@ class RunStore:
         return None
 
     def _put_blob(self, path: Path) -> File:
-        """Store a file under its digest and return its digest and size. A damaged blob with this digest is replaced."""
+        """Store a file under its digest and return its digest and size. A damaged blob with this digest is replaced.
+
+        A blob that the store holds is neither uploaded nor downloaded if the store keeps a digest of what it received
+        (S3: `storage.s3_parts.holds_file` says what is trusted). Else its bytes are read and verified: a local store's
+        where they lie.
+        """
         file = file_at(path)
         key = layout.blob(file.digest)
+        if self._has_intact(key, path, file):
+            return file
         try:
             self._store.put(key, path)
-        except ExistsError:
-            try:
-                # Not in the cache: the bytes in the store must be verified.
-                with TemporaryDirectory(prefix="mindsweep-") as folder:
-                    fetch_verified(self._store, key, file, Path(folder) / file.digest)
-            except IntegrityError:
+        except ExistsError:  # it is damaged, or another process has written it meanwhile
+            if not self._has_intact(key, path, file):
                 self._store.put(key, path, replace=True)
         return file
+
+    def _has_intact(self, key: str, path: Path, file: File) -> bool:
+        """Return whether the store holds the bytes of `path` under `key`, read from there unless it can tell."""
+        if (held := self._store.holds(key, path)) is not None:
+            return held
+        try:
+            # Not in the cache: the bytes in the store must be verified.
+            with TemporaryDirectory(prefix="mindsweep-") as folder:
+                fetch_verified(self._store, key, file, Path(folder) / file.digest)
+        except (IntegrityError, NotFoundError):
+            return False
+        return True

@@ -26,7 +26,7 @@ from storage.content import write_file
 from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
 from storage.retry import RetryPolicy
-from storage.s3_parts import PART, fetch_parts, incomplete_uploads, put_parts
+from storage.s3_parts import PART, fetch_parts, holds_file, incomplete_uploads, put_parts
 from storage.s3_requests import Bucket, code, seconds_since
 
 # One attempt, since `storage.retry` has the retry loop. Reads are verified by SHA-256, so no CRC is needed.
@@ -94,6 +94,10 @@ class S3Store:
         """Return the length in bytes; see `Store.size`."""
         where = self._bucket.where(key)
         return int(self._bucket.call("read", key, lambda _: self._bucket.client.head_object(**where)["ContentLength"]))
+
+    def holds(self, key: str, file: Path) -> bool | None:
+        """Compare length and ETag, which the server made of the bytes that it received; see `storage.s3_parts`."""
+        return holds_file(self._bucket, key, file)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield keys in lexical order, a page at a time; see `Store.list`."""

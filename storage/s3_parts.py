@@ -11,7 +11,7 @@ again. `python -m storage.gc` removes uploads that are never continued.
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -70,6 +70,41 @@ def put_parts(bucket: Bucket, key: str, path: Path, *, once: bool) -> None:
             raise
         return
     raise UnavailableError(f"cannot write {key} in {bucket.uri}: other writers ended three uploads of it")
+
+
+def holds_file(bucket: Bucket, key: str, path: Path) -> bool | None:
+    """Return whether `key` holds the bytes of a file, by its length and ETag; None if the ETag does not tell.
+
+    What is trusted: the ETag is the MD5 of the bytes that the server received, or of the MD5s of their parts. So a
+    damaged transfer is noticed, and so are other bytes, but not a disk that damages an object later: servers check
+    that themselves, `storage.verify` reads every byte, and so does whoever uses the object. Encrypted with a key of
+    its owner, or written in parts of another size, an object has another ETag, which tells nothing.
+    """
+    try:
+        stored = bucket.call("read", key, lambda _: bucket.client.head_object(**bucket.where(key)))
+    except NotFoundError:
+        return False
+    if stored["ContentLength"] != path.stat().st_size:
+        return False
+    return True if stored["ETag"].strip('"') == _etag(path) else None
+
+
+def _etag(path: Path) -> str:
+    """Return the ETag that a file gets when it is stored."""
+    if path.stat().st_size <= PART:
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return _joined_etag([_part_md5(path, number) for number in _numbers(path)])
+
+
+def _joined_etag(parts: Sequence[str]) -> str:
+    """Return the ETag of an object of several parts: the MD5 of their MD5s."""
+    digests = b"".join(map(bytes.fromhex, parts))
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _part_md5(path: Path, number: int) -> str:
+    with _mapped(path, number) as data:
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def fetch_parts(bucket: Bucket, key: str, target: Path) -> None:
@@ -138,8 +173,7 @@ def _stored_parts(upload: _Upload) -> Iterator[Mapping[str, Any]]:
 def _is_equal(path: Path, part: Mapping[str, Any]) -> bool:
     if part["PartNumber"] not in _numbers(path):
         return False
-    with _mapped(path, part["PartNumber"]) as data:
-        return bool(part["ETag"].strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest())
+    return bool(part["ETag"].strip('"') == _part_md5(path, part["PartNumber"]))
 
 
 def _ensure_part(upload: _Upload, number: int) -> dict[str, Any]:
@@ -180,9 +214,8 @@ def _complete(upload: _Upload, parts: list[dict[str, Any]], *, once: bool) -> No
 
 
 def _is_there(upload: _Upload, parts: list[dict[str, Any]]) -> bool:
-    """Return whether `key` holds exactly these parts. The ETag of a multipart object is the MD5 of its parts' MD5s."""
-    digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
-    expected = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+    """Return whether `key` holds exactly these parts."""
+    expected = _joined_etag([part["ETag"].strip('"') for part in parts])
     where = upload.bucket.where(upload.key)
     try:
         answer = upload.bucket.call("read", upload.key, lambda _: upload.bucket.client.head_object(**where))

@@ -198,3 +198,14 @@ def test_entries_are_what_is_listed_with_size_and_age(store: Store) -> None:
     assert [(entry.key, entry.size) for entry in entries] == [("n/0", 0), ("n/1", 1), ("n/2", 2)]
     assert all(-2 < entry.age < 60 for entry in entries)
     assert list(store.leftovers()) == []
+
+
+def test_what_a_key_holds_is_told_without_moving_it(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    assert store.holds("a", file) is False
+    store.put("a", file)
+    assert store.holds("a", file) in (True, None)
+    for other in (b"longer content", b"Content"):
+        store.put("a", other, replace=True)
+        assert store.holds("a", file) in (False, None)

@@ -20,7 +20,9 @@ from storage.errors import IntegrityError, NotFoundError
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, File, Manifest, RunStore
+from storage.s3 import S3Store
 from tests.programs import ROOT, program
+from tests.storage.test_s3 import Client
 
 FILES = {"model.safetensors": b"weights" * 1000, "sub/curve.json": b"[1, 2]", "empty": b""}
 
@@ -211,6 +213,84 @@ def test_a_remote_blob_is_verified_cached_and_downloaded_again(tmp_path: Path) -
     with pytest.raises(IntegrityError, match=key):
         Artifacts(store, committed, cache=Cache(tmp_path / "cache")).path("model.safetensors")
     assert not path.exists()
+
+
+class Transfers:
+    """Counts the bytes of blobs that an S3 store sends and receives."""
+
+    def __init__(self, store: S3Store, monkeypatch: pytest.MonkeyPatch, *, etag: str | None = None) -> None:
+        self.sent = self.received = 0
+        self._real, self._etag = store._bucket.client, etag
+        methods = {name: getattr(self, name) for name in ("put_object", "upload_part", "get_object", "head_object")}
+        monkeypatch.setattr(store._bucket, "client", Client(self._real, **methods))
+
+    def put_object(self, **where: Any) -> Any:
+        self.sent += len(where["Body"]) if "/blobs/" in where["Key"] else 0
+        return self._real.put_object(**where)
+
+    def upload_part(self, **where: Any) -> Any:
+        self.sent += len(where["Body"])
+        return self._real.upload_part(**where)
+
+    def get_object(self, **where: Any) -> Any:
+        answer = self._real.get_object(**where)
+        self.received += answer["ContentLength"] if "/blobs/" in where["Key"] else 0
+        return answer
+
+    def head_object(self, **where: Any) -> Any:
+        answer = self._real.head_object(**where)
+        return answer if self._etag is None else {**answer, "ETag": self._etag}
+
+
+@pytest.fixture
+def s3(s3_store: S3Store, monkeypatch: pytest.MonkeyPatch) -> S3Store:
+    for module in ("storage.s3_parts", "storage.s3"):
+        monkeypatch.setattr(f"{module}.PART", 5 << 20)
+    for key in s3_store.list(""):
+        s3_store.delete(key)
+    return s3_store
+
+
+LARGE = {**FILES, "large": b"a few parts " * (1 << 20)}
+TOTAL = sum(map(len, LARGE.values()))
+
+
+def test_a_blob_that_a_remote_store_holds_moves_no_byte(
+    s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = Transfers(s3, monkeypatch)
+    runs = RunStore(s3, cache=tmp_path / "cache")
+    committed = runs.commit(manifest(), filled(tmp_path / "a", LARGE))
+    assert (moved.sent, moved.received) == (TOTAL, 0)
+    again = runs.commit(manifest("noop-2"), filled(tmp_path / "b", LARGE))
+    assert again.files == committed.files
+    assert runs.commit(manifest(), filled(tmp_path / "c", LARGE)) == committed, "the manifest is there, too"
+    assert (moved.sent, moved.received) == (TOTAL, 0)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "large"])
+def test_a_blob_that_holds_other_bytes_is_replaced(
+    s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    runs = RunStore(s3, cache=tmp_path / "cache")
+    committed = runs.commit(manifest(), filled(tmp_path / "a", LARGE))
+    key = layout.blob(committed.files[name].digest)
+    for other in (LARGE[name][:-1] + b"~", LARGE[name][:-1]):
+        (tmp_path / "other").write_bytes(other)
+        s3.put(key, tmp_path / "other", replace=True)
+        runs.commit(manifest("noop-2"), filled(tmp_path / "b", LARGE))
+        assert s3.get(key) == LARGE[name]
+
+
+def test_a_digest_that_tells_nothing_is_not_trusted(
+    s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on servers that encrypt with a key of the bucket's owner."""
+    runs = RunStore(s3, cache=tmp_path / "cache")
+    runs.commit(manifest(), filled(tmp_path / "a", LARGE))
+    moved = Transfers(s3, monkeypatch, etag=f'"{"0" * 32}"')
+    runs.commit(manifest("noop-2"), filled(tmp_path / "b", LARGE))
+    assert (moved.sent, moved.received) == (0, TOTAL), "read and verified, as it is not known"
 
 
 def test_a_file_is_hashed_once_per_process(local: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
