@@ -10,6 +10,7 @@ from trainables.preparation.files import InputError, require_content
 
 Captions = dict[str, tuple[str, ...]]
 """Texts by the clip's name."""
+_DESCRIPTIONS = "text_descriptions"
 
 
 def merge_captions(paths: Sequence[Path], read: Callable[[Path], Mapping[str, tuple[str, ...]]]) -> Captions:
@@ -59,3 +60,30 @@ def _texts(path: Path, name: str, value: object) -> tuple[str, ...]:
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise InputError(path, f"caption of {name!r} is {texts!r}", "every clip needs texts with at least one word")
     return tuple(texts)
+
+
+def described_captions(path: Path, names: Sequence[str]) -> Captions:
+    """Return the sentences of people in `annotations.json` of BOLD Moments, each of `names` by its number.
+
+    Raises:
+        DatasetError: The file cannot be read, or a clip has no sentence.
+    """
+    content, captions, missing = _json_object(path), {}, []
+    for name in names:
+        entry = content.get(name)
+        texts = entry.get(_DESCRIPTIONS) if isinstance(entry, dict) else None
+        if texts:
+            captions[name] = tuple(dict.fromkeys(_texts(path, name, texts)))
+        else:
+            missing.append(name)
+    if missing:
+        what = f"has no {_DESCRIPTIONS} for {len(missing)} clip(s): {', '.join(missing[:5])}"
+        raise InputError(path, what, "every clip needs a text; download it again")
+    return captions
+
+
+def is_described(path: Path) -> bool:
+    """Return whether a file is like `annotations.json` of BOLD Moments: JSON whose entries are objects."""
+    if path.suffix != ".json":
+        return False
+    return isinstance(next(iter(_json_object(path).values()), None), dict)

@@ -98,7 +98,7 @@ def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, progr
     clips = [*source.clips()]
     _check_ids(clips)
     stored = write_clips(clips, space, lambda count: progress("clips", count, len(clips)))
-    subjects, lost = _write_subjects(source, space, progress)
+    subjects, noticed = _write_subjects(source, space, progress)
     split = _split(clips, stored, subjects, options)
     rows, excluded = _clip_rows(clips, stored, split, options)
     write_rows(rows, ClipRow, space.folder / "clips.parquet")
@@ -108,7 +108,7 @@ def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, progr
         _write_voxels(subject, written, rows, source.facts.lag_s)
     curves, of_lag = _lag_curves(data)
     description = description.model_copy(update={"lag_curve": curves})
-    problems = (*source.warnings, *lost, *split.warnings, *excluded, *of_lag)
+    problems = (*source.warnings, *noticed, *split.warnings, *excluded, *of_lag)
     return _publish(_with_defects(description, subjects, problems), problems, space, progress)
 
 
@@ -144,7 +144,7 @@ def _check_ids(clips: Sequence[SourceClip]) -> None:
 def _write_subjects(
     source: DataSource, space: Workspace, progress: ReportProgress
 ) -> tuple[list[StoredSubject], list[DataProblem]]:
-    """Write all subjects, and return those that could be, and why others are left out."""
+    """Write all subjects. Return those that could be; why others are left out, and what else was noticed."""
     totals, problems = _row_counts(source.subjects)
     total, stored = sum(totals.values()), []
     for subject in source.subjects:
@@ -153,6 +153,7 @@ def _write_subjects(
         try:
             written = write_subject(subject, source, space, lambda rows: progress("fMRI", rows, total))
             stored.append(written)
+            problems += subject.findings()
         except (DatasetError, OSError) as error:
             problems.append(_lost(subject, error))
     if not stored:
@@ -262,6 +263,7 @@ def _described(
     source: DataSource, stored: Sequence[StoredClip], subjects: Sequence[StoredSubject], split_by: str
 ) -> Description:
     frames, height, width = stored[0].shape[:3]
+    split_by = f"given ({source.split_rule})" if split_by == "given" and source.split_rule else split_by
     return Description(
         **{name: getattr(source.facts, name) for name in type(source.facts).model_fields},
         split_by=split_by,

@@ -32,6 +32,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("series", "your own arrays, BOLD over time with onsets", "trainables.preparation.own_series"),
     ReaderEntry("bids", "BIDS events with bold of fMRIPrep or ciftify", "trainables.preparation.bids"),
     ReaderEntry("cc2017", "the video data of Wen et al. 2018, as published", "trainables.preparation.cc2017"),
+    ReaderEntry("bmd", "BOLD Moments (OpenNeuro ds005165), prepared betas of version B", "trainables.preparation.bmd"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 

@@ -86,6 +86,8 @@ class RunRecording:
     """Time of the first volume, on the clock of the events."""
     excluded: str | None = None
     """Why it must be left out; then `blocks` is not called."""
+    further_files: tuple[str, ...] = ()
+    """If its values lie in more files than `file`: the others. When one changes, the recording is read anew."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class SourceSubject:
     """Returns the voxel table; raises `DatasetError` or `OSError` if the subject cannot be used."""
     recordings: Callable[[], Sequence[RunRecording]]
     """Returns all recordings from their headers, in natural order; raises as `voxels` does."""
+    findings: Callable[[], Sequence[DataProblem]] = tuple
+    """Returns what was noticed in its files and is no error; called after they have been read."""
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,5 @@ class DataSource:
     """What was noticed when it was opened."""
     root: Path | None = None
     """Paths of recordings are noted relative to it, so that the content does not depend on where the source lies."""
+    split_rule: str = ""
+    """How the split that the clips come with was made, for the card."""

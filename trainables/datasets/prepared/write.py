@@ -155,7 +155,7 @@ def _write_subject(subject: SourceSubject, source: DataSource, space: Workspace,
         for number, recording in enumerate(recordings):
             run = _run_row(recording, first_row, source.root)
             if recording.excluded is None:
-                key, stamp = f"{subject.name}-{number:05d}", [*file_stamp(recording.file), recording.rows, len(voxels)]
+                key, stamp = f"{subject.name}-{number:05d}", [*_stamps(recording), recording.rows, len(voxels)]
                 region = _Region(path, offset, first_row, (recording.rows, len(voxels)))
                 digest = space.part(key, [*stamp, first_row])
                 if digest is None:
@@ -172,6 +172,10 @@ def _write_subject(subject: SourceSubject, source: DataSource, space: Workspace,
     shown = _write_tables(recordings, runs, kind, folder)
     excluded = tuple(f"{run.run_id}: {run.excluded}" for run in runs if run.excluded is not None)
     return StoredSubject(subject.name, voxels, tuple(runs), shown, excluded)
+
+
+def _stamps(recording: RunRecording) -> list[object]:
+    return [each for file in (recording.file, *recording.further_files) for each in file_stamp(file)]
 
 
 def _check_recordings(recordings: Sequence[RunRecording], kind: SetKind, subject: str) -> None:

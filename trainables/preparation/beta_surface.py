@@ -1,0 +1,83 @@
+"""Vertices of betas that lie on the 32k surface: a column per grayordinate, in the order of CIFTI's standard axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainables.datasets.errors import DataProblem
+from trainables.datasets.prepared.tables import VoxelTable
+from trainables.preparation.atlas import Atlas, read_atlas
+from trainables.preparation.beta_subject import VoxelChoice, rows_of
+from trainables.preparation.betas import BetaFile, open_betas
+from trainables.preparation.cifti import read_axis
+from trainables.preparation.files import InputError
+from trainables.preparation.series import CORTEX, BrainAxis
+
+GRAYORDINATES = 91282
+"""Columns of the standard axis: the cortex, left and right, then voxels."""
+_CORTEX = (29696, 29716)
+
+
+@dataclass(frozen=True)
+class SurfaceAtlas:
+    """An atlas, and the vertices that it is for."""
+
+    atlas: Atlas
+    axis: BrainAxis
+    """Of the cortex, left and right."""
+    grayordinates: int
+    """Of its file, voxels included."""
+
+
+def open_surface_atlas(path: Path) -> SurfaceAtlas:
+    """Open an atlas of the cortex. Raises `InputError`."""
+    whole = read_axis(path)
+    cortex = [part for name in CORTEX for part in whole.structures if part.name == name]
+    return SurfaceAtlas(read_atlas(path), BrainAxis(tuple(cortex)), len(whole))
+
+
+def choose_vertices(atlas: SurfaceAtlas | None, rois: Sequence[str], files: Sequence[BetaFile]) -> VoxelChoice:
+    """Return the vertices of the cortex, or those of the areas `rois`.
+
+    Raises:
+        InputError: The file cannot be used, the atlas is of another surface, or no vertex lies in an area.
+    """
+    (file,) = files
+    betas = open_betas(file)
+    table, notes = _described(betas.path, betas.shape[2], atlas)
+    chosen = np.ones(len(table), np.bool_)
+    if rois:
+        empty = [name for name in rois if name not in table.roi]
+        if empty:
+            there = ", ".join(sorted({*table.roi.tolist()} - {""})[:8])
+            raise InputError(betas.path, f"has no vertex in {', '.join(empty)}", f"areas of the atlas are {there}, ...")
+        chosen = np.isin(table.roi, rois)
+    return VoxelChoice((np.flatnonzero(chosen),), rows_of(table, chosen), notes)
+
+
+def _described(path: Path, columns: int, atlas: SurfaceAtlas | None) -> tuple[VoxelTable, tuple[DataProblem, ...]]:
+    """Return the table of the columns that are of the cortex; of all columns if it is not known which are."""
+    if atlas is not None:
+        if columns not in (atlas.grayordinates, len(atlas.axis)) and not _is_standard(columns, atlas.axis):
+            what = f"has {columns} columns, but the atlas {len(atlas.axis)} vertices of the cortex"
+            raise InputError(path, what, f"an atlas for the {GRAYORDINATES} grayordinates of the 32k surface is needed")
+        table = VoxelTable(atlas.atlas.areas_of(atlas.axis, path), atlas.axis.names, atlas.axis.vertex)
+        return table, _unusual(path, columns, "they are taken to be those of the atlas")
+    if columns == GRAYORDINATES:
+        count = sum(_CORTEX)
+        return VoxelTable(np.full(count, "", "U1"), np.repeat(CORTEX, _CORTEX)), ()
+    right = "all are taken, and it is not known where they lie"
+    return VoxelTable(np.full(columns, "", "U1")), _unusual(path, columns, right)
+
+
+def _is_standard(columns: int, cortex: BrainAxis) -> bool:
+    return columns == GRAYORDINATES and tuple(map(len, cortex.structures)) == _CORTEX
+
+
+def _unusual(path: Path, columns: int, right: str) -> tuple[DataProblem, ...]:
+    if columns == GRAYORDINATES:
+        return ()
+    what = f"has {columns:,} columns, but {GRAYORDINATES:,} are published"
+    return (DataProblem(str(path), what, right, fatal=False),)
