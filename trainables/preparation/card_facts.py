@@ -68,7 +68,7 @@ def _facts(about: Description) -> Iterator[tuple[str, str]]:
 
 
 def _splits(data: PreparedSet) -> Grid:
-    shown = {subject.name: Counter(_shown(subject)) for subject in data.subjects}
+    shown = {subject.name: Counter(subject.shown()) for subject in data.subjects}
     header = ("split", "clips", "blocks", "sources", *(f"repeats, {name}" for name in shown))
     rows = []
     for split in SPLITS:
@@ -86,13 +86,6 @@ def _splits(data: PreparedSet) -> Grid:
     return Grid("Splits", header, tuple(rows), notes)
 
 
-def _shown(subject: PreparedSubject) -> list[str]:
-    if subject.kind == "rows":
-        return [row.clip_id for row in subject.rows]
-    excluded = {run.run_id for run in subject.runs if run.excluded is not None}
-    return [event.clip_id for event in subject.events if event.run_id not in excluded]
-
-
 def _range(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
@@ -103,7 +96,7 @@ def _subjects(data: PreparedSet) -> Grid:
     header = ("subject", "voxels", "volumes" if series else "rows", "presentations")
     rows = []
     for subject in data.subjects:
-        cells = [subject.name, f"{len(subject.voxels):,}", f"{len(subject.values):,}", f"{len(_shown(subject)):,}"]
+        cells = [subject.name, f"{len(subject.voxels):,}", f"{len(subject.values):,}", f"{len(subject.shown()):,}"]
         if series:
             excluded = [run for run in subject.runs if run.excluded is not None]
             left_out = "; ".join(f"{run.run_id}: {run.excluded}" for run in excluded)

@@ -33,6 +33,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("bids", "BIDS events with bold of fMRIPrep or ciftify", "trainables.preparation.bids"),
     ReaderEntry("cc2017", "the video data of Wen et al. 2018, as published", "trainables.preparation.cc2017"),
     ReaderEntry("bmd", "BOLD Moments (OpenNeuro ds005165), prepared betas of version B", "trainables.preparation.bmd"),
+    ReaderEntry("algonauts2021", "the challenge of 2021, mini or full track", "trainables.preparation.algonauts2021"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 

@@ -4,7 +4,7 @@ Planning reads dataset.json, the tables and the verdict that was kept. It reads 
 changed since the last check.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description
 from trainables.datasets.prepared.digest import captions_digest, clips_digest, content_files, digest_files, folder_state
-from trainables.datasets.prepared.read import PreparedSubject, open_prepared
+from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, open_prepared
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.prepared.validate import checked_before, validate
 
@@ -58,14 +58,33 @@ def check(config: PreparedConfig) -> DataVerdict:
 
     Everything is read only if a file has changed since the data set was prepared or checked.
     """
+    verdict = _checked(config.path)
+    if verdict.report.errors:
+        return verdict
+    unseen = _unseen_splits(open_prepared(config.path))
+    return replace(verdict, report=DataReport((*verdict.report.problems, *unseen)))
+
+
+def _checked(folder: Path) -> DataVerdict:
     try:
-        verdict = checked_before(config.path)
-        verdict = verdict if verdict is not None else validate(config.path)
-        about = open_prepared(config.path).description
+        verdict = checked_before(folder)
+        verdict = verdict if verdict is not None else validate(folder)
+        about = open_prepared(folder).description
     except DatasetError as error:
         return DataVerdict(DataReport(error.problems))
-    report = DataReport((*verdict.report.problems, *_lag_problems(about, config.path)))
+    report = DataReport((*verdict.report.problems, *_lag_problems(about, folder)))
     return DataVerdict(report, verdict.subjects, about.kind)
+
+
+def _unseen_splits(data: PreparedSet) -> Iterator[DataProblem]:
+    """Yield an error for each split of which no subject has fMRI. A data set may be like that, a study may not."""
+    split = {clip.clip_id: clip.split for clip in data.clips}
+    seen = {split.get(clip) for subject in data.subjects for clip in subject.shown()}
+    for name in ("train", "validation", "test"):
+        if name not in seen:
+            what = f"no {name} clip was shown to any subject"
+            right = "training, validation and test need clips with fMRI: prepare the data with another split"
+            yield DataProblem(f"{data.folder}/clips.parquet, column split", what, right)
 
 
 def load_clips(config: PreparedConfig) -> Stimuli:
@@ -89,7 +108,7 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
         DatasetError: Something is wrong. Files that changed since the data set was checked are checked again, so that
             none is taken for what its recorded digest says.
     """
-    check(config).report.raise_for_errors()
+    _checked(config.path).report.raise_for_errors()
     data = open_prepared(config.path)
     about, row = data.description, {clip.clip_id: index for index, clip in enumerate(data.clips)}
     subjects = [_subject(subject, row) for subject in data.subjects]

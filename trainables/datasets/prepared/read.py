@@ -128,6 +128,13 @@ class PreparedSubject:
         """What each row of `values` answers; rows only."""
         return read_typed_table(self.folder / "rows.parquet", PresentationRow)
 
+    def shown(self) -> list[str]:
+        """Return the clip of each presentation; runs that are left out do not count."""
+        if self.kind == "rows":
+            return [row.clip_id for row in self.rows]
+        excluded = {run.run_id for run in self.runs if run.excluded is not None}
+        return [event.clip_id for event in self.events if event.run_id not in excluded]
+
     @property
     def array(self) -> Path:
         """The file of `values`."""
