@@ -5,8 +5,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 180
 SPACE ?= search_spaces/cmg.yaml
 ABLATION ?= ablations/table6.yaml
-# Of the tests without Ray and servers, which are spread by file; all others run one after another.
-PROCESSES ?= 2
+# Of the tests: three share two cores well, since tests with Ray mostly wait. tests/groups.py spreads them.
+PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep ablate test test-fast coverage check fmt fields lock bench ui clean
@@ -23,15 +23,13 @@ ablate: $(VENV)/installed ## set up and run ablations/table6.yaml on the phantom
 	$(PY) -m platform.ablate $(ABLATION)
 
 test: $(VENV)/installed ## set up and run all tests
-	$(PY) -m pytest -n $(PROCESSES) --dist loadfile -m "not ray and not server"
-	$(PY) -m pytest -m "ray or server"
+	$(PY) -m pytest -n $(PROCESSES)
 
 test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
-	$(PY) -m pytest -n $(PROCESSES) --dist loadfile -m "not ray and not server"
+	$(PY) -m pytest -n 2 -m "not ray and not server"
 
 coverage: $(VENV)/installed ## run the tests and print how much of the code they reach, branches included
-	$(PY) -m pytest -n $(PROCESSES) --dist loadfile -m "not ray and not server" --cov --cov-report=
-	$(PY) -m pytest -m "ray or server" --cov --cov-append --cov-report=term
+	$(PY) -m pytest -n $(PROCESSES) --cov --cov-report=term
 
 check: $(VENV)/installed ## check format, style and types; changes nothing
 	$(PY) -m ruff format --check .
