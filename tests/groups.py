@@ -96,6 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     """Tell a process where to leave the groups."""
     node.workerinput["groups"] = str(node.config.stash[_FOLDER])
@@ -110,6 +111,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         path.write_text(json.dumps({item.nodeid: group(item) for item in session.items}), encoding="utf-8")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling | None:
     """Spread tests by these groups."""
     return GroupScheduling(config, log, folder=config.stash[_FOLDER])
