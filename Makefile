@@ -8,8 +8,11 @@ ABLATION ?= ablations/table6.yaml
 # Of the tests: three share two cores well, since tests with Ray mostly wait. tests/groups.py spreads them.
 PROCESSES ?= 3
 
+# Where it is set, every process that a test starts compiles the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help sweep ablate test test-fast coverage check fmt fields lock bench ui clean
+.PHONY: help sweep ablate test test-long test-fast coverage check fmt fields lock bench ui clean
 
 help: ## list the targets
 	@echo "Mindsweep: sweeps and ablations of models that reconstruct video from fMRI."
@@ -22,11 +25,14 @@ sweep: $(VENV)/installed ## set up and run search_spaces/cmg.yaml on the phantom
 ablate: $(VENV)/installed ## set up and run ablations/table6.yaml on the phantom (another: make ablate ABLATION=FILE)
 	$(PY) -m platform.ablate $(ABLATION)
 
-test: $(VENV)/installed ## set up and run all tests
-	$(PY) -m pytest -n $(PROCESSES)
+test: $(VENV)/installed ## set up and run the tests
+	$(PY) -m pytest -n $(PROCESSES) -m "not long"
+
+test-long: $(VENV)/installed ## run the tests that take more than twenty seconds each: lost nodes, killed servers and drivers, whole studies
+	$(PY) -m pytest -m long
 
 test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
-	$(PY) -m pytest -n 2 -m "not ray and not server"
+	$(PY) -m pytest -n 2 -m "not ray and not server and not long"
 
 coverage: $(VENV)/installed ## run the tests and print how much of the code they reach, branches included
 	$(PY) -m pytest -n $(PROCESSES) --cov --cov-report=term

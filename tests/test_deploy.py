@@ -145,8 +145,10 @@ class Slurm:
         call = 'echo "srun $*" >> log\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"'
         self._write("bin/srun", call)
         start = 'start) echo "token ${#RAY_AUTH_TOKEN} $RAY_AUTH_MODE" >> log; exec sleep 60;;'
-        self._write(".venv/bin/ray", f'echo "ray $*" >> log\ncase $1 in {start} esac')
-        self._write(".venv/bin/python", f'echo "python $*" >> log\n[[ $1 == - ]] && exit 0\n{driver}')
+        health = 'health-check) grep -q "^ray start --head" log;;'
+        self._write(".venv/bin/ray", f'echo "ray $*" >> log\ncase $1 in {start} {health} esac')
+        joined = '[[ $1 == - ]] && { until grep -q "^ray start --block --address" log; do sleep 0.05; done; exit 0; }'
+        self._write(".venv/bin/python", f'echo "python $*" >> log\n{joined}\n{driver}')
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name

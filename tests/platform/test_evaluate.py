@@ -26,7 +26,6 @@ COLUMNS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
 @pytest.mark.parametrize("folder", ["mindvideo", "mindanimator"])
 def test_published_clips_have_their_reference_values(

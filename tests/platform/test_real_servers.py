@@ -24,7 +24,7 @@ from tests.programs import ROOT, program
 from tests.servers.mlflow import MlflowServer
 
 STORE = "s3://mindsweep/lab"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -132,7 +132,6 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "tiny.yaml"
@@ -156,7 +155,6 @@ def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path)
         assert optuna_trials(home, tiny) == points
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 def test_an_ablation_comes_back_with_its_report(tmp_path: Path, database: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "small.yaml"

@@ -59,7 +59,7 @@ def rows(uri: str) -> bytes:
     return repr(found).encode()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_leaves_no_secret_anywhere(
     tmp_path: Path,
     ray_folder: Path,

@@ -259,7 +259,7 @@ def network_with_dropout() -> nn.Module:
         return nn.Sequential(nn.Linear(6, 8), Dropout(0.5), nn.GELU(), nn.Linear(8, 2), Dropout(0.3))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_network_draws_the_dropout_of_the_uncompiled_one() -> None:
     network, x = network_with_dropout(), torch.randn(5, 6)
     expected = gradients(network, network, x)

@@ -29,8 +29,8 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.long
 def test_a_stage_run_on_two_workers_is_that_of_one(world: World, tmp_path: Path) -> None:
     inputs = {stage: artifacts.manifest.identity for stage, artifacts in world.inputs.items()}
     alone = StageRun("semantic", "semantic-alone", 0, {}, inputs)

@@ -21,7 +21,7 @@ from tests.servers.browser import Browser
 from tests.servers.mlflow import MlflowServer
 
 NAME = "seen"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,7 @@ def stops_in_order(process: subprocess.Popen[str], study: Study, home: Path) -> 
         pass  # it was given back
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_driver_and_an_interrupted_one_lose_and_double_nothing(
     tmp_path: Path, ray_cluster: str, drive: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -261,7 +261,7 @@ def test_a_killed_driver_and_an_interrupted_one_lose_and_double_nothing(
     assert list((tmp_path / "store" / "checkpoints").rglob("manifest.json")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_terminated_driver_leaves_the_ray_of_others_alone(
     tmp_path: Path, ray_cluster: str, drive: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,13 @@ from storage import layout, lease
 from storage.events import EventLog
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
-from tests.platform.noop_studies import noop_study, options_in
+from tests.clusters import LocalRay
+from tests.platform.noop_studies import inline_in, noop_study, options_in
 from trainables.telemetry import read_pulses
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
-
-
-def uneven(folder: Path, field: str, other: float, base: Mapping[str, Any]) -> Study:
-    """Return a study of three points, of which the last has the value `other` in a field that decides no result."""
-    values = (0.1, 0.2, 0.3)
-    points: tuple[Point, ...]
-    points = tuple({"noop.value": value, field: other if value == values[-1] else 0} for value in values)
-    domains = {"noop.value": Choice(choice=values), field: Choice(choice=(0, other))}
-    usual = noop_study(folder, "trials: 3\nsampler: random")
-    return replace(usual, space=Space(domains, base=base, points=points))
+Pulse = dict[str, Any]
+"""A sign of life."""
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 
 def ends(study: Study, home: Path) -> dict[str, Mapping[str, Any]]:
@@ -89,17 +82,15 @@ def title(process: psutil.Process) -> str:
 
 
 @contextmanager
-def sabotage(study: Study, home: Path, act: Callable[[dict[str, Any]], object]) -> Iterator[None]:
-    """Meanwhile call `act` once, with the first sign of life of any trial."""
-    over, acted = threading.Event(), []
+def sabotage(study: Study, home: Path, acts: Mapping[str, Callable[[Pulse], object]]) -> Iterator[None]:
+    """Meanwhile act on each named trial once, at its first sign of life."""
+    over, waiting = threading.Event(), dict(acts)
 
     def wait() -> None:
-        while not over.wait(0.02):
+        while waiting and not over.wait(0.02):
             pulses = read_pulses(LocalStore(home / "store"), study.id)
-            if pulses:
-                acted.append(min(pulses.items())[1])
-                act(acted[0])
-                return
+            for trial in waiting.keys() & pulses.keys():
+                waiting.pop(trial)(pulses[trial])
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -108,11 +99,64 @@ def sabotage(study: Study, home: Path, act: Callable[[dict[str, Any]], object]) 
     finally:
         over.set()
         thread.join()
-    assert acted, "the fault never came"
+    assert not waiting, "a fault never came"
 
 
-def kill(number: signal.Signals) -> Callable[[dict[str, Any]], object]:
-    return lambda pulse: os.kill(pulse["pid"], number)
+def kill(pulse: Pulse) -> None:
+    os.kill(pulse["pid"], signal.SIGKILL)
+
+
+def fill(pulse: Pulse) -> None:
+    """A limit on the size of files, set from outside while it trains, is the one full disk that needs no root."""
+    hard = resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE, (3 << 20, hard))
+
+
+KILLED, SILENT, STOPPED, GREEDY, FULL, LUCKY = (f"t{number:04d}" for number in range(6))
+POINTS: tuple[Point, ...] = tuple(
+    {"noop.value": value, "noop.sleep": sleep, "noop.memory": memory}
+    for value, sleep, memory in (
+        (0.1, 0.25, 0),
+        (0.2, 600, 0),
+        (0.3, 0.3, 0),
+        (0.4, 0, 10_000_000),  # no machine has ten terabytes
+        (0.5, 0.2, 4),
+        (0.6, 0, 0),
+    )
+)
+"""Of the trials above, in their order. What differs beside the value decides no result."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A study of six trials, of which five met a fault."""
+
+    study: Study
+    home: Path
+    trials: Mapping[str, int]
+    bodies: Mapping[str, Mapping[str, Any]]
+    """The end of each trial."""
+    pids: Mapping[str, int]
+    """The process of each trial that was silent or stopped."""
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, local_ray: LocalRay) -> Ended:
+    """Run the study, with a deadline of three seconds without a sign of progress."""
+    local_ray.address()
+    home, pids = tmp_path_factory.mktemp("faults"), {}
+    domains = {name: Choice(choice=tuple({point[name] for point in POINTS})) for name in POINTS[0]}
+    usual = noop_study(home, f"trials: {len(POINTS)}\nsampler: random")
+    study = replace(usual, space=Space(domains, base={"noop.epochs": 8}, points=POINTS))
+
+    def stop(pulse: Pulse) -> None:
+        pids[STOPPED] = pulse["pid"]
+        os.kill(pulse["pid"], signal.SIGSTOP)
+
+    acts = {KILLED: kill, SILENT: lambda pulse: pids.update({SILENT: pulse["pid"]}), STOPPED: stop, FULL: fill}
+    with sabotage(study, home, acts):
+        summary = run_study(study, options_in(home, stage_deadline=3))
+    return Ended(study, home, summary.trials, ends(study, home), pids)
 
 
 def starts(study: Study, home: Path, trial: str) -> list[Mapping[str, Any]]:
@@ -120,26 +164,29 @@ def starts(study: Study, home: Path, trial: str) -> list[Mapping[str, Any]]:
     return [event["body"] for event in events if event["trial"] == trial and event["kind"] == "started"]
 
 
-def test_a_killed_worker_costs_no_epoch(tmp_path: Path) -> None:
-    study = noop_study(tmp_path, "trials: 4\nbase: {noop.epochs: 8, noop.sleep: 0.25}")
-    with sabotage(study, tmp_path, kill(signal.SIGKILL)):
-        summary = run_study(study, options_in(tmp_path))
-    assert summary.trials == {"completed": 4, "pruned": 0, "failed": 0, "unfinished": 0}
-    bodies = ends(study, tmp_path)
-    (lost,) = [trial for trial, body in bodies.items() if body["attempts"] > 1]
-    assert bodies[lost]["retries"] == {"WORKER_LOST": 1}
-    first, second = starts(study, tmp_path, lost)
+def test_each_fault_ends_its_own_trial_alone(ended: Ended) -> None:
+    assert ended.trials == {"completed": 3, "pruned": 0, "failed": 3, "unfinished": 0}
+    assert ended.bodies[LUCKY]["attempts"] == 1
+
+
+def test_a_killed_worker_costs_no_epoch(ended: Ended) -> None:
+    body = ended.bodies[KILLED]
+    assert body["outcome"] == "COMPLETED"
+    assert (body["attempts"], body["retries"]) == (2, {"WORKER_LOST": 1})
+    first, second = starts(ended.study, ended.home, KILLED)
     assert (first["attempt"], second["attempt"], second["after"]["cause"]) == (1, 2, "WORKER_LOST")
-    run = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path).find(bodies[lost]["runs"]["noop"]["identity"])
+    run = RunStore(LocalStore(ended.home / "store"), cache=ended.home).find(body["runs"]["noop"]["identity"])
     assert run is not None
     assert int(run.info["continued_after"]) >= 1, "the second attempt went on from a checkpoint"
-    assert {body["time"].keys() >= {"queue", "data", "compute", "checkpoint", "report"} for body in bodies.values()}
+    for body in (ended.bodies[trial] for trial in (KILLED, FULL, LUCKY)):
+        assert body["time"].keys() >= {"queue", "data", "compute", "checkpoint", "report"}
 
 
+@pytest.mark.long
 def test_a_killed_coordinator_takes_its_workers_along(tmp_path: Path) -> None:
     """The process that leads a trial of several workers; it is replaced, and they with it."""
     study = noop_study(tmp_path, "trials: 1\nbase: {noop.workers: 2, noop.epochs: 10, noop.sleep: 0.2}")
-    with sabotage(study, tmp_path, kill(signal.SIGKILL)):
+    with sabotage(study, tmp_path, {"t0000": kill}):
         summary = run_study(study, options_in(tmp_path))
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 0, "unfinished": 0}
     (body,) = ends(study, tmp_path).values()
@@ -173,7 +220,7 @@ def test_a_loss_that_is_not_finite_is_not_tried_again(tmp_path: Path) -> None:
     (tmp_path / "nan.yaml").write_text(f"target: structure.latent_mse\n{space}\nsampler: grid\n{base}\n")
     study = load_study(tmp_path / "nan.yaml")
     made_up_inputs(study, tmp_path)
-    summary = run_study(study, options_in(tmp_path))
+    summary = run_study(study, inline_in(tmp_path))
     bodies = ends(study, tmp_path)
     assert summary.trials == {"completed": 1, "pruned": 0, "failed": 1, "unfinished": 0}, bodies
     (body,) = [body for body in bodies.values() if body["outcome"] == "FAILED"]
@@ -181,12 +228,10 @@ def test_a_loss_that_is_not_finite_is_not_tried_again(tmp_path: Path) -> None:
     assert "DivergedError: structure: " in body["error"]
 
 
-def test_too_little_memory_is_tried_once_more_and_recorded(tmp_path: Path) -> None:
-    """No machine has ten terabytes, so this is Python's own MemoryError."""
-    study = uneven(tmp_path, "noop.memory", 10_000_000, {"noop.epochs": 2})
-    summary = run_study(study, options_in(tmp_path))
-    assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 0}
-    (body,) = [body for body in ends(study, tmp_path).values() if body["outcome"] == "FAILED"]
+def test_too_little_memory_is_tried_once_more_and_recorded(ended: Ended) -> None:
+    """This is Python's own MemoryError."""
+    body = ended.bodies[GREEDY]
+    assert body["outcome"] == "FAILED"
     assert (body["cause"], body["attempts"], body["retries"]) == ("OUT_OF_MEMORY", 2, {"OUT_OF_MEMORY": 1})
     assert "Traceback" in body["error"]
     assert "MemoryError" in body["error"]
@@ -200,45 +245,18 @@ def gone(pid: int, *, seconds: float = 10.0) -> bool:
     return not psutil.pid_exists(pid)
 
 
-def test_what_hangs_and_what_is_stopped_is_ended_at_the_deadline(tmp_path: Path) -> None:
-    hanging = uneven(tmp_path, "noop.sleep", 600, {"noop.epochs": 2})
-    pids: list[int] = []
-
-    def stop(pulse: dict[str, Any]) -> None:
-        pids.append(pulse["pid"])
-        os.kill(pulse["pid"], signal.SIGSTOP)
-
-    with sabotage(hanging, tmp_path, lambda pulse: pids.append(pulse["pid"])):
-        summary = run_study(hanging, options_in(tmp_path, stage_deadline=3))
-    assert summary.trials == {"completed": 2, "pruned": 0, "failed": 1, "unfinished": 0}
-    (body,) = [body for body in ends(hanging, tmp_path).values() if body["outcome"] == "FAILED"]
-    assert (body["cause"], body["attempts"]) == ("DEADLINE", 1)
-    assert 3 <= body["seconds"] < 60
-    assert gone(pids[0])
-
-    home = tmp_path / "stopped"
-    home.mkdir()
-    stopped = noop_study(home, "trials: 2\nbase: {noop.epochs: 20, noop.sleep: 0.2}")
-    with sabotage(stopped, home, stop):
-        summary = run_study(stopped, options_in(home, stage_deadline=3))
-    assert summary.trials == {"completed": 1, "pruned": 0, "failed": 1, "unfinished": 0}
-    assert [body["cause"] for body in ends(stopped, home).values() if body["outcome"] == "FAILED"] == ["DEADLINE"]
-    assert gone(pids[1]), "a stopped process does not end by itself"
+def test_what_hangs_and_what_is_stopped_is_ended_at_the_deadline(ended: Ended) -> None:
+    """A stopped process does not end by itself."""
+    for trial in (SILENT, STOPPED):
+        body = ended.bodies[trial]
+        assert (body["outcome"], body["cause"], body["attempts"]) == ("FAILED", "DEADLINE", 1)
+        assert 3 <= body["seconds"] < 60
+        assert gone(ended.pids[trial])
 
 
-def test_a_full_disk_costs_checkpoints_but_not_the_training(tmp_path: Path) -> None:
-    """A limit on the size of files, set from outside while it trains, is the one full disk that needs no root."""
-    study = noop_study(tmp_path, "trials: 1\nbase: {noop.epochs: 10, noop.sleep: 0.25, noop.memory: 4}")
-
-    def fill(pulse: dict[str, Any]) -> None:
-        hard = resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE)[1]
-        resource.prlimit(pulse["pid"], resource.RLIMIT_FSIZE, (3 << 20, hard))
-
-    with sabotage(study, tmp_path, fill):
-        summary = run_study(study, options_in(tmp_path))
-    assert summary.trials["completed"] == 1
-    (body,) = ends(study, tmp_path).values()
-    assert body["attempts"] == 1
+def test_a_full_disk_costs_checkpoints_but_not_the_training(ended: Ended) -> None:
+    body = ended.bodies[FULL]
+    assert (body["outcome"], body["attempts"]) == ("COMPLETED", 1)
     assert any("could not be stored; training continues" in text and "too large" in text for text in body["warnings"])
 
 
@@ -249,12 +267,15 @@ def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, mon
     monkeypatch.setitem(defaults, "ttl", 0.9)
     name = f"study-{study.id}"
 
-    def take_over(pulse: dict[str, Any]) -> None:
+    def take_over(pulse: Pulse) -> None:
         store = LocalStore(tmp_path / "store")
         (key,) = store.list(layout.leases(name))
         store.put(layout.lease(name, int(Path(key).stem) + 1), b'{"machine": "another"}')
 
-    with sabotage(study, tmp_path, take_over), pytest.raises(StudyError, match="another driver has taken over study"):
+    with (
+        sabotage(study, tmp_path, {"t0000": take_over}),
+        pytest.raises(StudyError, match="another driver has taken over study"),
+    ):
         run_study(study, options_in(tmp_path))
     store = LocalStore(tmp_path / "store")
     assert store.get(list(store.list(layout.leases(name)))[-1]) == b'{"machine": "another"}', "it is not released"

@@ -34,7 +34,7 @@ from tests.servers.ceph import Ceph
 from tests.servers.mlflow import MlflowServer
 
 TEXT = "trials: 8\nbase: {noop.epochs: 3, noop.sleep: 0.1}"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 class At:
@@ -82,6 +82,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
+@pytest.mark.long
 def test_mlflow_killed_and_started_again_in_mid_study(
     mlflow_server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,6 +104,7 @@ def test_mlflow_killed_and_started_again_in_mid_study(
     assert_all_arrived_once(study, options)
 
 
+@pytest.mark.long
 def test_mlflow_gone_to_the_end_of_the_study(
     mlflow_server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +189,7 @@ def test_s3_killed_while_events_are_written(ceph: Ceph, tmp_path: Path, monkeypa
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_s3_killed_in_mid_study(ceph: Ceph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Driver and workers wait for it; what happened meanwhile arrives once, in order."""
     for name, value in ceph.environment.items():

@@ -52,7 +52,6 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.slow
 def test_one_executes_and_the_other_waits(tmp_path: Path, drive: Callable[..., subprocess.Popen[str]]) -> None:
     uri = (tmp_path / "store").as_uri()
     first, second = drive(uri, held=HELD), drive(uri)
@@ -62,7 +61,6 @@ def test_one_executes_and_the_other_waits(tmp_path: Path, drive: Callable[..., s
     assert (line(second), line(second)) == ("works", "trained 0"), "it was stored by then"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "s3"])
 def test_one_takes_over_when_the_first_is_killed(
     kind: str,

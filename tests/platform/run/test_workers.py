@@ -61,7 +61,7 @@ class When:
         pass
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trials_that_are_stopped_early_leave_nothing(tmp_path: Path) -> None:
     """Four trials of two workers on two CPUs: with Ray Train's own placement groups the third would never start."""
     text = "sampler: grid\nbase: {noop.workers: 2, noop.epochs: 6}\nscheduler: {asha: {reduction_factor: 2}}"
@@ -73,7 +73,7 @@ def test_trials_that_are_stopped_early_leave_nothing(tmp_path: Path) -> None:
     assert summary.trials["completed"] + summary.trials["pruned"] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_stage_run_that_trials_share_has_its_workers_and_they_have_none(tmp_path: Path) -> None:
     usual = noop_study(tmp_path, "sampler: grid\ntrials: 2", space="space: {noop.epochs: {int: [1, 2]}}")
     study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base={"noop.workers": 2}))
@@ -83,7 +83,7 @@ def test_a_stage_run_that_trials_share_has_its_workers_and_they_have_none(tmp_pa
     assert left_after(10) == ([], [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_lost_worker_costs_an_attempt_and_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     study = noop_study(tmp_path, TWO % (0.5, 1))
 

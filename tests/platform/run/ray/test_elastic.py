@@ -14,7 +14,7 @@ from storage.local import LocalStore
 from tests.nodes import Nodes
 from tests.platform.noop_studies import noop_study
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 TEXT = "trials: 1\nseed: %d\nbase: {noop.workers: %s, noop.epochs: 8, noop.sleep: 0.4}"
 
 

@@ -17,7 +17,7 @@ from tests.nodes import Nodes
 from tests.platform.noop_studies import noop_study
 from trainables.telemetry import read_pulses
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def first_pulse(study: Study, home: Path, seconds: float = 120.0) -> tuple[str, dict[str, Any]]:
