@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -16,12 +17,15 @@ from trainables.datasets.errors import DataReport, DatasetError
 from trainables.preparation.options import CutOptions
 from trainables.preparation.readers import READERS, preparation_reader
 
+if TYPE_CHECKING:
+    from trainables.datasets.prepared.validate import Validation
+
 _DESCRIPTION = """\
 Make a checked, described data set of what a lab has, for dataset.kind: prepared (docs/data-format.md).
 
 READER says what FOLDER holds; `python -m platform.prepare READER --help` lists its options. A command that was
 interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set. `clips VIDEO`
-cuts videos into clips for dataset.kind: folder."""
+cuts videos into clips for dataset.kind: folder. `upload DIR URI` puts a data set into a store."""
 _EXIT_CODES = (
     "Exit code: 0 done, 1 a subject was left out or the data set has errors, 2 bad input and nothing was written, "
     "130 interrupted (Ctrl-C)."
@@ -35,6 +39,7 @@ captions.json.
 A caption is the name of the video and a description of its pixels: brightness, colour and motion. Replace it by a
 better one if you can. VIDEO may also be lavfi:SOURCE, a moving pattern that FFmpeg generates, such as
 lavfi:mandelbrot=size=128x128."""
+_UPLOAD = "put a prepared data set into a store, from where each machine fetches it once"
 _VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
 
 
@@ -58,6 +63,9 @@ def _parser(words: Sequence[str]) -> VerbParser:
     validate.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     again = "read everything, even if no file has changed since the last check"
     validate.add_argument("--again", action="store_true", help=again)
+    upload = _sub_parser(verbs, "upload", _UPLOAD)
+    upload.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
+    upload.add_argument("uri", metavar="URI", help="where to: s3://bucket/prefix or file:///folder, for dataset.path")
     clips = _sub_parser(verbs, "clips", _CLIPS)
     clips.description = _CLIPS_DESCRIPTION
     clips.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, or lavfi:SOURCE")
@@ -85,6 +93,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     match arguments.reader:
         case "validate":
             return _validated(arguments)
+        case "upload":
+            return _uploaded(arguments)
         case "clips":
             return _cut(arguments)
     return _prepared(arguments)
@@ -123,23 +133,48 @@ def _prepared(arguments: argparse.Namespace) -> Answer:
 
 
 def _validated(arguments: argparse.Namespace) -> Answer:
+    folder = arguments.folder.absolute()
+    verdict = _verdict(folder, again=arguments.again)
+    report = verdict.report
+    counts = f"{len(report.errors)} error(s), {len(report.warnings)} warning(s): {folder}"
+    value = {"folder": str(folder), "digest": verdict.digest, "problems": [asdict(each) for each in report.problems]}
+    return Answer(value, _lines(report, counts), exit_code=1 if report.errors else 0)
+
+
+def _verdict(folder: Path, *, again: bool = False) -> "Validation":
     from trainables.datasets.prepared.description import read_description
     from trainables.datasets.prepared.validate import bytes_to_read, checked_before, validate
 
-    folder = arguments.folder.absolute()
     try:
         read_description(folder)
-        verdict = None if arguments.again else checked_before(folder)
+        verdict = None if again else checked_before(folder)
         if verdict is None:
             total = sum(bytes_to_read(folder))
             with StepProgress(_stderr()) as progress:
                 verdict = validate(folder, lambda count: progress("bytes", count, total))
     except DatasetError as error:
         raise UserError(str(error)) from error
-    report = verdict.report
-    counts = f"{len(report.errors)} error(s), {len(report.warnings)} warning(s): {folder}"
-    value = {"folder": str(folder), "digest": verdict.digest, "problems": [asdict(each) for each in report.problems]}
-    return Answer(value, _lines(report, counts), exit_code=1 if report.errors else 0)
+    return verdict
+
+
+def _uploaded(arguments: argparse.Namespace) -> Answer:
+    from storage.errors import StoreError
+    from trainables.datasets.prepared.stored_set import bytes_to_send, upload
+
+    folder = arguments.folder.absolute()
+    try:
+        _verdict(folder).report.raise_for_errors()
+        total = bytes_to_send(folder)
+        with StepProgress(_stderr()) as progress:
+            digest = upload(folder, arguments.uri, lambda count: progress("bytes", count, total))
+    except ValueError as error:  # of the data set, or of the URI
+        raise UserError(str(error)) from error
+    except StoreError as error:
+        raise StudyError(f"{error}\n{_CONTINUES}") from error
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_CONTINUES) from stop
+    value = {"uri": arguments.uri, "digest": digest, "bytes": total}
+    return Answer(value, f"{total:,} bytes: use it with --set dataset.kind=prepared --set dataset.path={arguments.uri}")
 
 
 def _lines(report: DataReport, last: str) -> str:

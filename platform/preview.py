@@ -31,7 +31,7 @@ def _parser() -> VerbParser:
     parser = verb_parser("preview", _DESCRIPTION)
     kinds = "; ".join(f"{kind.name}: {kind.description}" for kind in DATASET_KINDS.values())
     parser.add_argument("kind", choices=DATASET_KINDS, metavar="KIND", help=kinds)
-    parser.add_argument("path", type=Path, nargs="?", metavar="PATH", help="with kind folder: the folder")
+    parser.add_argument("path", nargs="?", metavar="PATH", help="kinds folder and prepared: the folder, or a URI")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the pictures (default: HOME/preview)")
     add_home(parser)
     clips = "number of clips to draw (default: 6)"
@@ -78,7 +78,7 @@ def _config(arguments: argparse.Namespace) -> TrialConfig:
     """Return the config of the command line. Raises `UserError`."""
     overrides: dict[str, Any] = {"dataset.kind": arguments.kind}
     if arguments.path is not None:
-        overrides["dataset.path"] = str(arguments.path)
+        overrides["dataset.path"] = arguments.path
     for setting in arguments.settings:
         key, separator, text = setting.partition("=")
         if separator == "" or key == "":

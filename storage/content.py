@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from storage.base import Store
-from storage.errors import IntegrityError
+from storage.errors import IntegrityError, NotFoundError
 from storage.layout import checked_key
 
 
@@ -87,6 +88,19 @@ def fetch_verified(store: Store, key: str, expected: File, target: Path) -> Path
             f"but got {actual.size} bytes with {actual.digest}"
         )
     return path
+
+
+def has_intact(store: Store, key: str, path: Path, file: File) -> bool:
+    """Return whether `key` holds the bytes of `path`, whose digest is `file`; read from there unless it can tell."""
+    if (held := store.holds(key, path)) is not None:
+        return held
+    try:
+        # Not in a cache: the bytes in the store must be verified.
+        with TemporaryDirectory(prefix="mindsweep-") as folder:
+            fetch_verified(store, key, file, Path(folder) / file.digest)
+    except (IntegrityError, NotFoundError):
+        return False
+    return True
 
 
 @contextmanager

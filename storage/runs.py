@@ -7,14 +7,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from storage import layout
 from storage.base import Store
 from storage.cache import Cache
 from storage.checkpoints import Checkpoints
-from storage.content import File, fetch_verified, file_at, files_in, sealed, unsealed
+from storage.content import File, file_at, files_in, has_intact, sealed, unsealed
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.parallel import ordered
 
@@ -228,23 +227,11 @@ class RunStore:
         """
         file = file_at(path)
         key = layout.blob(file.digest)
-        if self._has_intact(key, path, file):
+        if has_intact(self._store, key, path, file):
             return file
         try:
             self._store.put(key, path)
         except ExistsError:  # it is damaged, or another process has written it meanwhile
-            if not self._has_intact(key, path, file):
+            if not has_intact(self._store, key, path, file):
                 self._store.put(key, path, replace=True)
         return file
-
-    def _has_intact(self, key: str, path: Path, file: File) -> bool:
-        """Return whether the store holds the bytes of `path` under `key`, read from there unless it can tell."""
-        if (held := self._store.holds(key, path)) is not None:
-            return held
-        try:
-            # Not in the cache: the bytes in the store must be verified.
-            with TemporaryDirectory(prefix="mindsweep-") as folder:
-                fetch_verified(self._store, key, file, Path(folder) / file.digest)
-        except (IntegrityError, NotFoundError):
-            return False
-        return True

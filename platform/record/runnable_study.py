@@ -14,6 +14,7 @@ from platform.study.study import Study
 from platform.study.sweep_file import build_study
 from storage.base import Store
 from storage.studies import load_calls, load_definition
+from trainables.config.trial import WEIGHT_FIELDS
 from trainables.datasets.errors import DatasetError
 
 
@@ -81,6 +82,7 @@ def _last_call(store: Store, study_id: str) -> Mapping[str, Any]:
 
 
 def _settings(call: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the settings of the command line, and the data set's folder as it was resolved at that time."""
-    folder = call["base"].get("dataset.path")
-    return (*call["settings"], *([f"dataset.path={json.dumps(folder)}"] if folder is not None else []))
+    """Return the settings of the command line, and the folders of data set and weights as they were resolved then."""
+    given = {name: call["base"].get(name) for name in ("dataset.path", *WEIGHT_FIELDS)}
+    folders = {name: folder for name, folder in given.items() if str(folder).startswith("/")}
+    return (*call["settings"], *(f"{name}={json.dumps(folder)}" for name, folder in folders.items()))

@@ -9,6 +9,8 @@ from platform.errors import Place, Problem, UserError, nearest, refuse
 from platform.study import yaml_source
 from platform.study.config_errors import config_fields
 from platform.study.yaml_source import KeyPath, Source
+from trainables.config.base import absolute_source
+from trainables.config.trial import WEIGHT_FIELDS
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,11 @@ def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tupl
 
 
 def absolute(field: str, value: Any) -> Any:
-    """Make the path of the data set absolute: workers have other working directories."""
-    return str(Path(value).expanduser().absolute()) if field == "dataset.path" else value
+    """Make paths of folders absolute: workers, and who resumes a study, have other working directories."""
+    if field in WEIGHT_FIELDS:
+        return absolute_source(str(value))
+    is_folder = field == "dataset.path" and "://" not in str(value)  # else the URI of a store
+    return str(Path(value).expanduser().absolute()) if is_folder else value
 
 
 @dataclass(frozen=True)

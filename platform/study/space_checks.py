@@ -78,7 +78,8 @@ def conversion_problem(field: str, value: Any, config: TrialConfig) -> str | Non
     converted = flatten(config.model_dump()).get(field)
     if not isinstance(value, bool | int | float | str) or not isinstance(converted, bool | int | float | str):
         return None
-    if same(converted, value):
+    is_text = isinstance(converted, str) and isinstance(value, str)  # a folder was made absolute
+    if is_text or same(converted, value):
         return None
     return f"must be of the type {type(converted).__name__}, such as {converted!r}, but got {value!r}"
 

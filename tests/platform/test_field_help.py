@@ -55,7 +55,7 @@ def test_the_kind_of_a_field_is_what_identity_says() -> None:
         ("dataset.kind", {"values": "one of: phantom, appearing, folder, prepared", "default": "phantom"}),
         ("dataset.kind", {"only_with": ""}),
         ("dataset.crop", {"default": "null", "only_with": "dataset.kind=folder"}),
-        ("dataset.path", {"default": "", "values": "path", "only_with": "dataset.kind=prepared"}),
+        ("dataset.path", {"default": "", "values": "folder or URI", "only_with": "dataset.kind=prepared"}),
         ("generator.procedure", {"default": "img2img"}),
     ],
 )

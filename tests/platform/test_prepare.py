@@ -14,6 +14,7 @@ from platform.errors import UserError
 from platform.model_options import add_model_options, model_from
 from platform.prepare import main
 from platform.screen.step_progress import StepProgress
+from platform.sweep import main as sweep
 from tests.trainables.prepared.labs import rows_lab, series_lab, values
 from trainables.config.base import Count
 from trainables.datasets.prepared.read import open_prepared
@@ -38,6 +39,25 @@ def test_rows_from_a_folder_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["validate", str(out), "--json"]) == 1
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert any(problem["where"].endswith("sub-01/rows.npy") and problem["fatal"] for problem in problems)
+
+
+def test_a_set_is_put_into_a_store_and_used_from_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out = rows_lab(tmp_path / "lab"), tmp_path / "out"
+    uri = (tmp_path / "shared disk").as_uri()
+    assert main(["rows", str(lab), "--out", str(out), *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["upload", str(out), uri, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["uri"], answer["digest"]) == (uri, open_prepared(out).description.digest)
+    study = tmp_path / "study.yaml"
+    study.write_text("target: semantic.loss\nspace: {semantic.train.lr: {choice: [0.1, 0.2]}}\ntrials: 2\n")
+    here = ["--set", "dataset.kind=prepared", "--set", f"dataset.path={uri}", "--home", str(tmp_path / "home")]
+    assert sweep([str(study), *here, "--dry-run", "--json"]) == 0, capsys.readouterr().err
+    np.save(out / "sub-01" / "rows.npy", values(23, 0))
+    assert main(["upload", str(out), uri]) == 2
+    assert "sub-01/rows.npy" in capsys.readouterr().err
+    assert main(["upload", str(tmp_path / "shared disk"), "ftp://host"]) == 2
+    assert "unknown store scheme 'ftp'" in capsys.readouterr().err
 
 
 def test_a_subject_that_is_lost_gives_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

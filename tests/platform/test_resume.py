@@ -1,6 +1,7 @@
 """`python -m platform.resume`: a study continues with the file and the settings that are on record."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from storage.local import LocalStore
 from storage.studies import save_call, save_study
 from tests.platform.noop_ablations import NOOP as ABLATION
 from tests.platform.study_texts import NOOP
+from trainables.backbones.sources import PHANTOM
 
 FIELDS = ("id", "name", "source", "path", "settings", "trials", "repeats", "seed", "space", "scheduler", "attempt")
 
@@ -147,3 +149,17 @@ def test_a_data_set_is_found_from_another_folder(
     assert run(resume, tmp_path, "small") == 0
     assert driven[1].base["dataset.path"] == str(tmp_path / "clips")
     assert driven[1].settings == ()
+
+
+def test_weights_are_found_from_another_folder(
+    tmp_path: Path, driven: list[Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PHANTOM / "clip", tmp_path / "models" / "clip")
+    file = tmp_path / "small.yaml"
+    file.write_text(f"base: {{backbones.clip: models/clip}}\n{NOOP}")
+    monkeypatch.chdir(tmp_path)
+    assert run(sweep, tmp_path, str(file)) == 0
+    monkeypatch.chdir("/")
+    assert run(resume, tmp_path, "small") == 0
+    assert driven[1].id == driven[0].id
+    assert driven[1].base["backbones.clip"] == str(tmp_path / "models" / "clip")

@@ -41,7 +41,7 @@ class Planned:
 
     def __init__(self, config: TrialConfig, folder: Path) -> None:
         self.config, self.scratch = config, folder / "scratch"
-        self.root = config.dataset.path  # type: ignore[union-attr]
+        self.root = Path(config.dataset.path)  # type: ignore[union-attr]
         self.runs = RunStore(MemoryStore(), cache=folder / "cache")
         self.clips, self.data = stage_runs(config, seed=0, targets=["data"])
 

@@ -33,7 +33,7 @@ def _checked_workers(workers: int | str) -> int | str:
     return workers
 
 
-def _absolute_folder(source: str) -> str:
+def absolute_source(source: str) -> str:
     """Return where a folder lies from here, since workers run in other folders; a hub name as it is."""
     folder = os.path.expanduser(source)
     is_path = source.startswith((".", "~")) or os.path.isdir(folder)
@@ -55,6 +55,6 @@ Workers = Annotated[
     int | str, AfterValidator(_checked_workers), Field(json_schema_extra={"values": "integer >= 1, or a range as 1..4"})
 ]
 """Number of processes: a number, or a range such as `1..4`."""
-Weights = Annotated[str, AfterValidator(_absolute_folder), BY_CONTENT]
+Weights = Annotated[str, AfterValidator(absolute_source), BY_CONTENT]
 """`phantom` (included), a folder, or a hub name."""
 DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -69,6 +70,16 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _folder_or_uri(location: object) -> object:
+    """Return where a folder lies from here, or the URI of a store. Raises `ValueError` for another URI."""
+    scheme, is_uri, rest = str(location).partition("://")
+    if not is_uri:
+        return str(_absolute(Path(location))) if isinstance(location, str | Path) else location
+    if scheme not in ("file", "s3") or not rest or "@" in rest.partition("/")[0]:
+        raise ValueError("it must be a folder, file:///folder or s3://bucket/prefix, without credentials")
+    return str(_absolute(Path(unquote(rest)))) if scheme == "file" else str(location).rstrip("/")
+
+
 class FolderConfig(Config):
     """Clips, captions and fMRI that a user brings (trainables/datasets/folder)."""
 
@@ -118,9 +129,12 @@ class PreparedConfig(Config):
     """A data set that `python -m platform.prepare` has written and checked (docs/data-format.md)."""
 
     kind: Literal["prepared"] = "prepared"
-    path: Annotated[Path, AfterValidator(_absolute), CIRCUMSTANCE]
-    """Holds `dataset.json`. Frames, resolution, subjects, lag and split are those of the data set. Content decides
-    identity."""
+    path: Annotated[
+        str, BeforeValidator(_folder_or_uri), CIRCUMSTANCE, Field(json_schema_extra={"values": "folder or URI"})
+    ]
+    """A folder that holds `dataset.json`, or the URI that `python -m platform.prepare upload` was given (`s3://` or
+    `file://`), from which each machine fetches the data set once. Frames, resolution, subjects, lag and split are those
+    of the data set. Content decides identity."""
 
 
 def _phantom_unless_said(value: Any) -> Any:

@@ -12,6 +12,7 @@ from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig,
 from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 from trainables.config.video import EvaluateConfig, GeneratorConfig, ReconstructConfig
+from trainables.identity import BY_CONTENT
 
 
 class TrialConfig(Config):
@@ -45,6 +46,15 @@ class TrialConfig(Config):
                 f"motion.patch_size must divide features.latent_size ({side}), but got {patch}; possible are {divisors}"
             )
         return self
+
+
+WEIGHT_FIELDS = tuple(
+    f"{section}.{name}"
+    for section, model in (("backbones", BackbonesConfig), ("evaluate", EvaluateConfig))
+    for name, info in model.model_fields.items()
+    if BY_CONTENT in info.metadata
+)
+"""Fields that name weights: `phantom`, a folder, or a hub name."""
 
 
 def resolve(overrides: Mapping[str, Any]) -> TrialConfig:

@@ -8,7 +8,7 @@ from typing import Any
 from storage.content import sealed, unsealed, write_file
 from storage.errors import IntegrityError
 from trainables.config.data import AnyDataset
-from trainables.datasets.errors import DataProblem, DataReport, DataVerdict
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
 from trainables.datasets.kinds import reader_of
 from trainables.identity import canonical, digest
 
@@ -21,7 +21,10 @@ def remembered_verdict(dataset: AnyDataset, folder: Path | None) -> DataVerdict:
 
     Verdicts are kept for the life of the process, and in `folder` if one is given.
     """
-    key = canonical(_decisive(dataset))
+    try:
+        key = canonical(_decisive(dataset))
+    except DatasetError as error:  # there is nothing that could be checked
+        return DataVerdict(DataReport(error.problems))
     return _verdict(key, dataset, None if folder is None else folder / f"{digest(key, length=32)}.json")
 
 

@@ -18,6 +18,7 @@ from trainables.datasets.errors import DataProblem, DataReport, DatasetError, Da
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description
 from trainables.datasets.prepared.digest import captions_digest, clips_digest, content_files, digest_files, folder_state
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, open_prepared
+from trainables.datasets.prepared.stored_set import local_folder
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.prepared.validate import checked_before, validate
 
@@ -29,24 +30,28 @@ _ROUNDING = 0.01
 
 def clips_fingerprint(config: PreparedConfig) -> dict[str, object]:
     """Return digests of what clips show, and of their names and captions, from the table of clips alone."""
-    clips, captions = _clip_digests(config.path, _state(config.path))
+    folder = local_folder(config.path)
+    clips, captions = _clip_digests(folder, _state(folder))
     return {"clips": clips, "captions": captions}
 
 
 def brains_fingerprint(config: PreparedConfig) -> dict[str, object]:
     """Return the digests of the subjects' files, the split, and what aligns them with the clips."""
-    return dict(_brain_digests(config.path, _state(config.path)))
+    folder = local_folder(config.path)
+    return dict(_brain_digests(folder, _state(folder)))
 
 
 def clips_files(config: PreparedConfig) -> list[Path]:
     """Return the table of clips and the files of their frames."""
-    return [config.path / name for name in _contents(config.path) if name.startswith("clips")]
+    folder = local_folder(config.path)
+    return [folder / name for name in _contents(folder) if name.startswith("clips")]
 
 
 def brains_files(config: PreparedConfig) -> list[Path]:
     """Return the files of the subjects, the table of clips, which holds the split, and the description."""
-    names = [name for name in _contents(config.path) if not name.startswith("clips/")]
-    return [config.path / name for name in (DESCRIPTION_FILE, *names)]
+    folder = local_folder(config.path)
+    names = [name for name in _contents(folder) if not name.startswith("clips/")]
+    return [folder / name for name in (DESCRIPTION_FILE, *names)]
 
 
 def _contents(folder: Path) -> list[str]:
@@ -58,10 +63,14 @@ def check(config: PreparedConfig) -> DataVerdict:
 
     Everything is read only if a file has changed since the data set was prepared or checked.
     """
-    verdict = _checked(config.path)
+    try:
+        folder = local_folder(config.path)
+    except DatasetError as error:
+        return DataVerdict(DataReport(error.problems))
+    verdict = _checked(folder)
     if verdict.report.errors:
         return verdict
-    unseen = _unseen_splits(open_prepared(config.path))
+    unseen = _unseen_splits(open_prepared(folder))
     return replace(verdict, report=DataReport((*verdict.report.problems, *unseen)))
 
 
@@ -89,7 +98,7 @@ def _unseen_splits(data: PreparedSet) -> Iterator[DataProblem]:
 
 def load_clips(config: PreparedConfig) -> Stimuli:
     """Open clips and captions; the clips are memory-mapped. Raises `DatasetError`."""
-    data = open_prepared(config.path)
+    data = open_prepared(local_folder(config.path))
     # The text for evaluation comes first.
     captions = [(clip.caption, *(text for text in clip.captions if text != clip.caption)) for clip in data.clips]
     return Stimuli(
@@ -108,8 +117,9 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
         DatasetError: Something is wrong. Files that changed since the data set was checked are checked again, so that
             none is taken for what its recorded digest says.
     """
-    _checked(config.path).report.raise_for_errors()
-    data = open_prepared(config.path)
+    folder = local_folder(config.path)
+    _checked(folder).report.raise_for_errors()
+    data = open_prepared(folder)
     about, row = data.description, {clip.clip_id: index for index, clip in enumerate(data.clips)}
     subjects = [_subject(subject, row) for subject in data.subjects]
     return BrainData(
@@ -120,7 +130,7 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
         lag_tr=_lag_tr(about),
         tr=about.tr if about.tr is not None else 1.0,
         roi_names=[*dict.fromkeys(name for subject in subjects for name in subject.voxels.roi.tolist())],
-        warnings=[*map(str, _lag_problems(about, config.path)), *about.defects],
+        warnings=[*map(str, _lag_problems(about, data.folder)), *about.defects],
     )
 
 

@@ -101,21 +101,29 @@ def read_description(folder: Path) -> Description:
     """Return the description of the data set in `folder`. Raises `DatasetError`, which lists all that is wrong."""
     path = folder / DESCRIPTION_FILE
     try:
-        return Description.model_validate_json(path.read_text(encoding="utf-8"))
+        return description_of(path.read_bytes(), str(path))
     except FileNotFoundError:
         right = "name the folder of a data set that `python -m platform.prepare` wrote (docs/data-format.md)"
         what = "there is no such file" if folder.is_dir() else "there is no such folder"
         raise DatasetError.of(DataProblem(str(path if folder.is_dir() else folder), what, right)) from None
-    except ValidationError as error:
-        raise DatasetError.of(*(_problem(path, entry) for entry in error.errors())) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", "it must be JSON")) from error
 
 
-def _problem(path: Path, entry: Any) -> DataProblem:
+def description_of(data: bytes, path: str) -> Description:
+    """Return the description in the bytes of a `dataset.json`. Raises `DatasetError`, which names `path`."""
+    try:
+        return Description.model_validate_json(data.decode("utf-8"))
+    except ValidationError as error:
+        raise DatasetError.of(*(_problem(path, entry) for entry in error.errors())) from error
+    except ValueError as error:
+        raise DatasetError.of(DataProblem(path, f"cannot be read: {error}", "it must be JSON")) from error
+
+
+def _problem(path: str, entry: Any) -> DataProblem:
     key = ".".join(map(str, entry["loc"]))
     value = "" if entry["type"] == "missing" else f", but is {json.dumps(entry['input'], default=str)[:80]}"
-    return DataProblem(f"{path}, {key}" if key else str(path), f"{entry['msg']}{value}", "see docs/data-format.md")
+    return DataProblem(f"{path}, {key}" if key else path, f"{entry['msg']}{value}", "see docs/data-format.md")
 
 
 def write_description(description: Description, folder: Path) -> None:

@@ -18,14 +18,14 @@ from trainables.datasets.prepared.tables import ClipRow
 CHECKS = 1
 """Raised when `validate` checks more: verdicts that were kept before do not count any more."""
 VERDICT_FILE = ".verdict.json"
-_CARDS = ("card.md", "card.html")
+CARDS = ("card.md", "card.html")
 
 
 def content_files(folder: Path) -> list[str]:
     """Return the paths of all files that are the content: without dataset.json, the cards and hidden files."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     visible = (path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-    return sorted(path for path in visible if path not in (DESCRIPTION_FILE, *_CARDS))
+    return sorted(path for path in visible if path not in (DESCRIPTION_FILE, *CARDS))
 
 
 def digest_files(folder: Path, advance: Callable[[int], None] = lambda count: None) -> dict[str, FileFacts]:

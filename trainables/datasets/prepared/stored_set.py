@@ -1,0 +1,154 @@
+"""Prepared data sets in a store: uploaded as they are, downloaded once per machine, verified, and mapped from there.
+
+The URI of a data set is that of its folder: `dataset.json` and all files lie below it as they do in a folder.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from storage.base import Store
+from storage.content import File, fetch_verified, file_at, has_intact
+from storage.errors import ExistsError, IntegrityError, NotFoundError, StoreError
+from storage.layout import checked_key
+from storage.uri import open_store
+from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description, description_of, read_description
+from trainables.datasets.prepared.digest import CARDS, content_files, digest_files, set_digest
+
+logger = logging.getLogger(__name__)
+
+_Advance = Callable[[int], None]
+"""Is called with the number of bytes that have just been sent."""
+
+
+def local_folder(location: str) -> Path:
+    """Return the folder of a data set: `location` itself, or a verified copy of what a store holds.
+
+    A copy lies in the user's cache folder (XDG_CACHE_HOME) under its digest. Each call asks the store which content it
+    holds now.
+
+    Raises:
+        DatasetError: The store cannot be reached, or holds no data set, or one that is incomplete or damaged.
+    """
+    return _copied(location) if "://" in location else Path(location)
+
+
+def _copied(uri: str) -> Path:
+    try:
+        store = _store(uri)
+        about = _stored_description(store)
+        target = _copies() / about.digest
+        if not target.is_dir():
+            with _alone(target):
+                _download(store, about, target)
+    except (StoreError, ValueError, OSError) as error:
+        raise _unusable(uri, error) from error
+    return target
+
+
+def _unusable(uri: str, error: Exception) -> DatasetError:
+    if isinstance(error, DatasetError):
+        return error
+    right = "upload it again (`python -m platform.prepare upload`)"
+    if not isinstance(error, NotFoundError | IntegrityError):
+        right = "see that the store can be reached and that this machine has room"
+    return DatasetError.of(DataProblem(uri, str(error), right))
+
+
+def _stored_description(store: Store) -> Description:
+    """Return the description of the data set that `store` holds. Raises `DatasetError` or `StoreError`."""
+    uri = store.uri
+    try:
+        about = description_of(store.get(DESCRIPTION_FILE), f"{uri}/{DESCRIPTION_FILE}")
+    except NotFoundError:
+        right = "give the URI that `python -m platform.prepare upload DIR URI` was given"
+        raise DatasetError.of(DataProblem(uri, f"holds no {DESCRIPTION_FILE}", right)) from None
+    if not about.files or set_digest(about.files) != about.digest:
+        what = "does not name its files and their digests"
+        right = "upload the data set with `python -m platform.prepare upload DIR URI`"
+        raise DatasetError.of(DataProblem(f"{uri}/{DESCRIPTION_FILE}", what, right))
+    return about
+
+
+@lru_cache(maxsize=8)
+def _store(uri: str) -> Store:
+    return open_store(uri)
+
+
+def _copies() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mindsweep" / "datasets"
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Let one process of this machine download at a time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(store: Store, about: Description, target: Path) -> None:
+    """Download what is missing into a hidden folder, which becomes `target` when it is complete."""
+    if target.is_dir():
+        return  # another process was faster
+    partial = target.with_name(f".{target.name}.partial")
+    total, done = sum(facts.bytes for facts in about.files.values()), 0
+    for name, facts in about.files.items():
+        fetch_verified(store, checked_key(name), File(facts.sha256, facts.bytes), partial / name)
+        done += facts.bytes
+        logger.info("data set %s: %d of %d MB", about.name, done >> 20, total >> 20)
+    for name in CARDS:
+        if store.exists(name):
+            store.fetch(name, partial / name)
+    store.fetch(DESCRIPTION_FILE, partial / DESCRIPTION_FILE)
+    if read_description(partial).digest != about.digest:
+        shutil.rmtree(partial)
+        raise IntegrityError(f"{DESCRIPTION_FILE} was replaced while the data set was downloaded")
+    partial.rename(target)
+
+
+def bytes_to_send(folder: Path) -> int:
+    """Return how many bytes `upload` sends if the store holds none of them."""
+    return sum((folder / name).stat().st_size for name in _names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    return [*content_files(folder), *(card for card in CARDS if (folder / card).exists())]
+
+
+def upload(folder: Path, uri: str, advance: _Advance = lambda count: None) -> str:
+    """Put the data set in `folder`, which was checked before, into a store, and return its digest.
+
+    What the store holds already is not sent again. `dataset.json` comes last, so that an interrupted upload is no data
+    set; the same command continues it.
+
+    Raises:
+        DatasetError: `folder` is no data set, or a file has a name that cannot be a key.
+        StoreError: The store cannot be reached.
+    """
+    about = read_description(folder)
+    if not about.files:
+        files = digest_files(folder)
+        about = about.model_copy(update={"files": files, "digest": set_digest(files)})
+    store = open_store(uri)
+    for name in _names(folder):
+        _send(store, name, folder / name)
+        advance((folder / name).stat().st_size)
+    store.put(DESCRIPTION_FILE, about.model_dump_json(indent=1).encode(), replace=True)
+    return about.digest
+
+
+def _send(store: Store, name: str, path: Path) -> None:
+    if has_intact(store, name, path, file_at(path)):
+        return
+    try:
+        store.put(name, path)
+    except ExistsError:
+        store.put(name, path, replace=True)
