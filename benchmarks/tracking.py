@@ -102,7 +102,7 @@ def ours(scale: Scale, uri: str, home: Path, server: int) -> tuple[Cost, Cost]:
     written = clock.read(scale.points)
     tracking.close()
     assert left == []
-    assert tracking.lack == ""
+    assert tracking.missing == ""
     return written, clock.read(scale.points)
 
 

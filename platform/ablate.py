@@ -52,8 +52,8 @@ def _parser() -> VerbParser:
     parser.add_argument(
         "--fork", action="store_true", help="run a changed design as a new study; the registered one stays as it is"
     )
-    more = "add N seeds to a finished ablation and reuse all results; the amendment is recorded"
-    parser.add_argument("--add-seeds", type=positive, metavar="N", help=more)
+    more_seeds_help = "add N seeds to a finished ablation and reuse all results; the amendment is recorded"
+    parser.add_argument("--add-seeds", type=positive, metavar="N", help=more_seeds_help)
     effect = "print the number of seeds that this effect needs, estimated from the existing trials; starts nothing"
     parser.add_argument("--power", metavar="METRIC=EFFECT", help=effect)
     add_study_file(parser)
@@ -85,8 +85,8 @@ def with_more_seeds(study: AblationStudy, store: Store, *, more: int, dry_run: b
         UserError: The study is not finished, or another driver works on it.
     """
     events = map(TrialEvent.from_json, EventLog(store, study.id).ends())
-    ended = {event.trial for event in events if isinstance(event, Finished)}
-    open_trials = [spec.trial for spec in study.specs if spec.trial not in ended]
+    ended_trials = {event.trial for event in events if isinstance(event, Finished)}
+    open_trials = [spec.trial for spec in study.specs if spec.trial not in ended_trials]
     if open_trials:
         unfinished = f"{len(open_trials)} of {len(study.specs)} trials of {study.id} are not finished"
         raise UserError(f"--add-seeds: {unfinished}; first run the same command without --add-seeds")

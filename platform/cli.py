@@ -137,19 +137,19 @@ def positive(text: str) -> int:
 
 def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] = os.environ) -> Options:
     """Return the options of the command line, with defaults for those that are not given."""
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    home, inline = home_of(given.get("home"), environment=environment), given.get("inline", False)
+    values = {name: value for name, value in vars(arguments).items() if value is not None}
+    home, inline = home_of(values.get("home"), environment=environment), values.get("inline", False)
     return Options(
         home=home,
-        store=given.get("store", (home / "store").as_uri()),
-        tracking=given.get("tracking", default_tracking(home)),
-        address=given.get("address", None if inline else environment.get("RAY_ADDRESS")),
+        store=values.get("store", (home / "store").as_uri()),
+        tracking=values.get("tracking", default_tracking(home)),
+        address=values.get("address", None if inline else environment.get("RAY_ADDRESS")),
         inline=inline,
-        max_concurrent=given.get("max_concurrent"),
-        stage_deadline=given.get("stage_deadline"),
-        new_attempt=given.get("new_attempt", False),
-        dry_run=given.get("dry_run", False),
-        as_json=given.get("as_json", False),
+        max_concurrent=values.get("max_concurrent"),
+        stage_deadline=values.get("stage_deadline"),
+        new_attempt=values.get("new_attempt", False),
+        dry_run=values.get("dry_run", False),
+        as_json=values.get("as_json", False),
     )
 
 
@@ -180,11 +180,11 @@ def run_verb(parser: VerbParser, call: Callable[[argparse.Namespace], Answer], a
 
     Exit codes: 0 done, 1 failed later, 2 bad input and nothing was started, 130 interrupted by Ctrl-C.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
-    as_json = "--json" in words
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in arguments
     on_stdout: AbstractContextManager[Any] = redirect_stdout(sys.stderr) if as_json else nullcontext()
     with on_stdout:
-        answer = _answer(lambda: call(parser.parse_args(words)), as_json=as_json)
+        answer = _answer(lambda: call(parser.parse_args(arguments)), as_json=as_json)
     _print(answer, as_json=as_json)
     return answer.exit_code if answer.then is None else answer.then()
 
@@ -221,7 +221,7 @@ def _failure(text: str, code: int) -> Answer:
 def _print(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         value = {**answer.value, "exit_code": answer.exit_code}
-        sys.stdout.write(json.dumps(_plain(value), allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(_without_markup(value), allow_nan=False) + "\n")
         sys.stdout.flush()
     elif callable(answer.show):
         answer.show(console())
@@ -237,10 +237,10 @@ def console() -> Console:
     return plain_console
 
 
-def _plain(value: Any) -> Any:
+def _without_markup(value: Any) -> Any:
     """Return `value` with null instead of NaN and infinity, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _without_markup(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_without_markup(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

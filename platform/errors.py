@@ -21,7 +21,7 @@ class StudyError(Exception):
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class Location:
     """The location of a value: a line and column (from 1) of a file, or an option of the command line (line 0)."""
 
     line: int
@@ -37,13 +37,13 @@ class Place:
 class Problem:
     """One configuration error."""
 
-    place: Place
+    location: Location
     key: str
-    what: str
+    message: str
     """What is wrong; what would be right."""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.key}: {self.what}" if self.key != "" else f"{self.place}: {self.what}"
+        return f"{self.location}: {self.key}: {self.message}" if self.key != "" else f"{self.location}: {self.message}"
 
 
 def refuse(problems: Iterable[Problem]) -> None:
@@ -53,13 +53,13 @@ def refuse(problems: Iterable[Problem]) -> None:
         raise UserError("\n".join(map(str, ordered)))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean ...?" with the nearest of the `known` names, and the list of all if they are few."""
-    names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if not near:
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return "did you mean ...?" with the nearest of the `candidates`, and the list of all if they are few."""
+    names = sorted(set(candidates))
+    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if not similar:
         leaf = name.rpartition(".")[2]
-        near = [other for other in names if other.rpartition(".")[2] == leaf][:3]
-    question = f"did you mean {' or '.join(near)}?" if near else ""
-    everything = f"there are: {', '.join(names)}" if len(names) <= FEW or not near else ""
-    return " ".join(part for part in (question, everything) if part)
+        similar = [other for other in names if other.rpartition(".")[2] == leaf][:3]
+    question = f"did you mean {' or '.join(similar)}?" if similar else ""
+    listing = f"there are: {', '.join(names)}" if len(names) <= FEW or not similar else ""
+    return " ".join(part for part in (question, listing) if part)

@@ -177,8 +177,8 @@ def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, 
 def _choice(pairing: Pairing, arguments: argparse.Namespace) -> str:
     height, width = pairing.size
     size, count = (
-        "as requested" if given is not None else "the smallest common native one"
-        for given in (arguments.resolution, arguments.frames)
+        "as requested" if option is not None else "the smallest common native one"
+        for option in (arguments.resolution, arguments.frames)
     )
     native = "; ".join(f"{system.name} {_native(system)}" for system in pairing.systems)
     return f"All are evaluated at {height}x{width} ({size}), {pairing.frames} frames ({count}). Native: {native}."
@@ -203,9 +203,9 @@ def _notes(values: Sequence[Value]) -> Iterator[str]:
     yield "Another clip's fMRI: each reconstruction against the truth of another, random clip: the chance level."
 
 
-def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Path:
+def _output(out: Path | None, systems: Sequence[System], *, home: Path) -> Path:
     """Create the folder for the results before anything is computed."""
-    folder = given if given is not None else home / "evaluate" / "+".join(system.name for system in systems)
+    folder = out if out is not None else home / "evaluate" / "+".join(system.name for system in systems)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -215,9 +215,9 @@ def _output(given: Path | None, systems: Sequence[System], *, home: Path) -> Pat
 
 def _report(pairing: Pairing, rows: Sequence[ScoreRow], failures: Sequence[Failure], folder: Path) -> dict[str, Any]:
     systems = {system.name: {"folder": str(system.folder), "native": _native(system)} for system in pairing.systems}
-    chosen = {"height": pairing.size[0], "width": pairing.size[1], "frames": pairing.frames}
+    sizes = {"height": pairing.size[0], "width": pairing.size[1], "frames": pairing.frames}
     results = {"rows": [asdict(row) for row in rows], "failures": [asdict(failure) for failure in failures]}
-    return {"systems": systems, "chosen": chosen, **results, "out": str(folder)}
+    return {"systems": systems, "chosen": sizes, **results, "out": str(folder)}
 
 
 def _write(folder: Path, table: Sheet, report: Mapping[str, Any]) -> None:

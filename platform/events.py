@@ -201,9 +201,9 @@ class Finished(TrialEvent):
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
         needed = {name: body[name] for name in ("outcome", "metrics", "error", "seconds", "runs")}
-        more = ("step", "cause", "stage", "warnings", "workers", "attempts", "retries")
-        given = {name: body[name] for name in more if name in body}
-        return cls(**head, **needed, **given, spent=body.get("time", {}))
+        optional = ("step", "cause", "stage", "warnings", "workers", "attempts", "retries")
+        values = {name: body[name] for name in optional if name in body}
+        return cls(**head, **needed, **values, spent=body.get("time", {}))
 
 
 _KINDS: Mapping[str, type[TrialEvent]] = {kind.kind: kind for kind in (Proposed, Started, Epochs, Finished)}

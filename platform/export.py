@@ -36,13 +36,13 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         write_bundle,
     )  # pyarrow takes a while to import: errors of the user are reported first
 
-    written = write_bundle(store, study, arguments.out, stages=_stages(arguments.artifacts))
-    size = f"{written.files} files, {written.size / 1e6:.1f} MB"
-    text = f"{written.folder}: {study} with the artifacts of {written.stage_runs} stage runs ({size})"
-    if written.missing:
-        text += f"\nleft out, because the store does not hold them: {', '.join(written.missing)}"
-    value = {"study": study, "folder": str(written.folder), "files": written.files, "bytes": written.size}
-    return Answer({**value, "stage_runs": written.stage_runs, "missing": written.missing}, text)
+    summary = write_bundle(store, study, arguments.out, stages=_stages(arguments.artifacts))
+    size = f"{summary.files} files, {summary.size / 1e6:.1f} MB"
+    text = f"{summary.folder}: {study} with the artifacts of {summary.stage_runs} stage runs ({size})"
+    if summary.missing:
+        text += f"\nleft out, because the store does not hold them: {', '.join(summary.missing)}"
+    value = {"study": study, "folder": str(summary.folder), "files": summary.files, "bytes": summary.size}
+    return Answer({**value, "stage_runs": summary.stage_runs, "missing": summary.missing}, text)
 
 
 def _stages(text: str | None) -> Sequence[str] | None:

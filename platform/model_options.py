@@ -33,10 +33,10 @@ def _argument(name: str, field: FieldInfo, *, positional: bool) -> dict[str, Any
     if positional:
         return {"metavar": name.upper(), "help": help_text}
     shared: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": help_text}
-    kinds = [field.annotation, *get_args(field.annotation)]
-    if bool in kinds:
+    annotations = [field.annotation, *get_args(field.annotation)]
+    if bool in annotations:
         return {**shared, "action": argparse.BooleanOptionalAction}
-    literal = next((kind for kind in kinds if get_origin(kind) is Literal), None)
+    literal = next((kind for kind in annotations if get_origin(kind) is Literal), None)
     if literal is not None:
         return {**shared, "choices": get_args(literal), "metavar": "|".join(map(str, get_args(literal)))}
     metavar = "N" if field.annotation is int else "X" if field.annotation is float else name.upper()
@@ -55,9 +55,9 @@ def _help(field: FieldInfo) -> str:
 
 def model_from(arguments: argparse.Namespace, model: type[Model]) -> Model:
     """Return the options that a verb has parsed. Raises `UserError`, which names each option that is wrong."""
-    given = {name: value for name, value in vars(arguments).items() if name in model.model_fields}
+    values = {name: value for name, value in vars(arguments).items() if name in model.model_fields}
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as error:
         raise UserError("\n".join(_line(model, entry) for entry in error.errors())) from error
 

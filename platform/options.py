@@ -45,9 +45,9 @@ class Options:
         return None if self.dry_run else self.home / "checks"
 
 
-def home_of(given: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the absolute home folder: `given`, or MINDSWEEP_HOME, or `runs` in the working directory."""
-    home = given if given is not None else Path(environment.get("MINDSWEEP_HOME", DEFAULT_HOME))
+def home_of(folder: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the absolute home folder: `folder`, or MINDSWEEP_HOME, or `runs` in the working directory."""
+    home = folder if folder is not None else Path(environment.get("MINDSWEEP_HOME", DEFAULT_HOME))
     return home.expanduser().absolute()
 
 

@@ -45,11 +45,11 @@ _VALIDATE = "check a prepared data set against every rule, and say what to do ab
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb and return its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return run_verb(_parser(words), _answer, words)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    return run_verb(_parser(arguments), _answer, arguments)
 
 
-def _parser(words: Sequence[str]) -> VerbParser:
+def _parser(arguments: Sequence[str]) -> VerbParser:
     """Return the parser; only the reader that `words` name is imported."""
     parser = verb_parser("prepare", _DESCRIPTION, exit_codes=_EXIT_CODES)
     verbs = parser.add_subparsers(dest="reader", metavar="READER", required=True)
@@ -57,7 +57,7 @@ def _parser(words: Sequence[str]) -> VerbParser:
         options = _sub_parser(verbs, kind.name, kind.description)
         out = "the new or empty folder of the data set"
         options.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
-        if kind.name in words:
+        if kind.name in arguments:
             add_model_options(options, kind.reader.Settings)
     validate = _sub_parser(verbs, "validate", _VALIDATE)
     validate.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
@@ -75,15 +75,15 @@ def _parser(words: Sequence[str]) -> VerbParser:
 
 
 def _sub_parser(verbs: "argparse._SubParsersAction[VerbParser]", name: str, purpose: str) -> VerbParser:
-    whole = verb_parser(f"prepare {name}", f"{purpose[0].upper()}{purpose[1:]}.", exit_codes=_EXIT_CODES)
+    sub_parser = verb_parser(f"prepare {name}", f"{purpose[0].upper()}{purpose[1:]}.", exit_codes=_EXIT_CODES)
     return verbs.add_parser(
         name,
         help=purpose,
-        description=whole.description,
-        epilog=whole.epilog,
-        prog=whole.prog,
-        formatter_class=whole.formatter_class,
-        parents=[whole],
+        description=sub_parser.description,
+        epilog=sub_parser.epilog,
+        prog=sub_parser.prog,
+        formatter_class=sub_parser.formatter_class,
+        parents=[sub_parser],
         add_help=False,
         allow_abbrev=False,
     )

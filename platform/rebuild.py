@@ -89,11 +89,11 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
                     view.see(event)
             for view in views:
                 view.close()
-            if study.has_report and events and not mlflow.lack:
+            if study.has_report and events and not mlflow.missing:
                 _report(store, study, home=home, tracking=tracking)
     except LeaseHeldError as error:
         raise UserError(f"another driver works on study {study_id}, so only its tables were written: {error}") from None
-    return Rebuilt(study_id, len({event.trial for event in events}), len(events), mlflow.lack)
+    return Rebuilt(study_id, len({event.trial for event in events}), len(events), mlflow.missing)
 
 
 def in_time(events: Iterable[TrialEvent]) -> Iterator[TrialEvent]:

@@ -34,8 +34,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     study = resolve_study(store, arguments.study)
     folder = arguments.out if arguments.out is not None else options.home / "reports" / study
     page, report = make_report(store, study, folder)
-    answers = [text for _, text in report.answers]
-    value = {"study": study, "report": str(page), "alerts": list(report.alerts), "answers": answers}
+    conclusions = [text for _, text in report.conclusions]
+    value = {"study": study, "report": str(page), "alerts": list(report.alerts), "answers": conclusions}
     return Answer(value, str(page))
 
 

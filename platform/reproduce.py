@@ -30,9 +30,9 @@ from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.debugging import debug_heading, debug_runs, own_frames, plan_debugging, traceback_text
-from platform.reproduction.repeating import GOOD, Places, RepeatOutcome, Repetition
+from platform.reproduction.repeating import REPRODUCED, RepeatOutcome, Repetition, RepetitionStores
 from platform.reproduction.restoring import Restoration, restore_trial
-from platform.reproduction.selection import Chosen, RecordedTrial, choose_trials, recorded_trial
+from platform.reproduction.selection import RecordedTrial, TrialSelection, choose_trials, recorded_trial
 from platform.screen.units import duration
 from storage.base import Store
 from storage.local import LocalStore
@@ -83,18 +83,18 @@ class TrialOutcome:
     outcomes: tuple[RepeatOutcome, ...] = ()
 
     @property
-    def good(self) -> bool:
+    def is_reproduced(self) -> bool:
         """Whether the trial can be restored and all repeated stage runs have the same results."""
         restored = self.restoration.config is not None and self.restoration.intact
-        return restored and all(outcome.verdict in GOOD for outcome in self.outcomes)
+        return restored and all(outcome.verdict in REPRODUCED for outcome in self.outcomes)
 
     @property
     def finding(self) -> str | None:
         """Why the trial is not reproduced; None if it is."""
-        if self.good:
+        if self.is_reproduced:
             return None
         for outcome in self.outcomes:
-            if outcome.verdict not in GOOD:
+            if outcome.verdict not in REPRODUCED:
                 return f"{outcome.stage} ({outcome.identity}) {outcome.verdict}: {outcome.text}"
         what = "records" if self.restoration.config is not None else "config, identities"
         facts = [fact for fact in self.restoration.facts if fact.what in what and fact.state == "differs"]
@@ -131,9 +131,13 @@ def _parser() -> VerbParser:
         metavar="NAME",
         help="with --from-inputs or --debug: only this stage; may be repeated",
     )
-    usual = Tolerance()
-    parser.add_argument("--rtol", type=_share, default=usual.rtol, help=f"relative tolerance (default: {usual.rtol:g})")
-    parser.add_argument("--atol", type=_share, default=usual.atol, help=f"absolute tolerance (default: {usual.atol:g})")
+    default = Tolerance()
+    parser.add_argument(
+        "--rtol", type=_share, default=default.rtol, help=f"relative tolerance (default: {default.rtol:g})"
+    )
+    parser.add_argument(
+        "--atol", type=_share, default=default.atol, help=f"absolute tolerance (default: {default.atol:g})"
+    )
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder"
     )
@@ -148,8 +152,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     store = open_readable(options)
     if arguments.debug:
         return _debug(recorded_trial(store, arguments.name), store, request, options)
-    chosen = choose_trials(store, arguments.name, count=arguments.trials, everything=arguments.all)
-    return _reproduce(chosen, store, request, options)
+    selection = choose_trials(store, arguments.name, count=arguments.trials, everything=arguments.all)
+    return _reproduce(selection, store, request, options)
 
 
 def _share(text: str) -> float:
@@ -172,19 +176,19 @@ def _request(arguments: argparse.Namespace) -> Request:
     return Request(arguments.dry_run, arguments.from_inputs, frozenset(arguments.stage), tolerance, keep)
 
 
-def _reproduce(chosen: Chosen, store: Store, request: Request, options: Options) -> Answer:
+def _reproduce(selection: TrialSelection, store: Store, request: Request, options: Options) -> Answer:
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    stages = [run.stage for trial in chosen.trials for run in trial.runs]
+    stages = [run.stage for trial in selection.trials for run in trial.runs]
     for name in sorted(request.stages - set(stages)):
         raise UserError(f"--stage {name}: no chosen trial has it; {nearest(name, stages)}")
-    console.print(f"{', '.join(trial.name for trial in chosen.trials)} ({chosen.why})", style="bold")
+    console.print(f"{', '.join(trial.name for trial in selection.trials)} ({selection.reason})", style="bold")
     with _scratch(request, options.home) as scratch:
-        again = LocalStore(scratch / "store" if request.keep is None else request.keep.absolute())
-        outcomes = list(_outcomes(chosen.trials, Places(store, again, scratch), request, console))
-    good = all(outcome.good for outcome in outcomes)
+        repeated = LocalStore(scratch / "store" if request.keep is None else request.keep.absolute())
+        outcomes = list(_outcomes(selection.trials, RepetitionStores(store, repeated, scratch), request, console))
+    is_reproduced = all(outcome.is_reproduced for outcome in outcomes)
     _conclude(outcomes, request, console)
-    value = {"why": chosen.why, "reproduced": good and not request.dry_run, **asdict(request.tolerance)}
-    return Answer({**value, "trials": [outcome.to_json() for outcome in outcomes]}, exit_code=0 if good else 1)
+    value = {"why": selection.reason, "reproduced": is_reproduced and not request.dry_run, **asdict(request.tolerance)}
+    return Answer({**value, "trials": [outcome.to_json() for outcome in outcomes]}, exit_code=0 if is_reproduced else 1)
 
 
 def _debug(trial: RecordedTrial, store: Store, request: Request, options: Options) -> Answer:
@@ -193,10 +197,10 @@ def _debug(trial: RecordedTrial, store: Store, request: Request, options: Option
     with _scratch(request, options.home) as scratch:
         plan = plan_debugging(trial, RunStore(store, cache=scratch / "cache"), request.stages)
         console.print(debug_heading(plan), style="bold")
-        again = LocalStore(scratch / "store" if request.keep is None else request.keep.absolute())
+        repeated = LocalStore(scratch / "store" if request.keep is None else request.keep.absolute())
         stages: list[dict[str, Any]] = []
         try:
-            for run, manifest in debug_runs(plan, Places(store, again, scratch)):
+            for run, manifest in debug_runs(plan, RepetitionStores(store, repeated, scratch)):
                 metrics = ", ".join(f"{name} {value:.6g}" for name, value in manifest.metrics.items())
                 console.print(f"  {run.stage} ended in {duration(manifest.seconds)}: {metrics or 'no metrics'}")
                 stages.append({"stage": run.stage, "identity": run.identity, "metrics": dict(manifest.metrics)})
@@ -219,10 +223,10 @@ def _scratch(request: Request, home: Path) -> Iterator[Path]:
 
 
 def _outcomes(
-    trials: Sequence[RecordedTrial], places: Places, request: Request, console: Console
+    trials: Sequence[RecordedTrial], stores: RepetitionStores, request: Request, console: Console
 ) -> Iterator[TrialOutcome]:
-    repetition = Repetition(places, request.tolerance, from_inputs=request.from_inputs)
-    recorded = RunStore(places.recorded, cache=places.scratch / "cache")
+    repetition = Repetition(stores, request.tolerance, from_inputs=request.from_inputs)
+    recorded = RunStore(stores.recorded, cache=stores.scratch / "cache")
     for trial in trials:
         restoration = restore_trial(trial, recorded)
         _show(trial, restoration, console)
@@ -257,9 +261,9 @@ def _repeat(
         with console.status(f"{run.stage}{about}") as status:
             epochs = _Epochs(status, f"{run.stage}{about}")
             outcome = repetition.repeat(run, config, recorded, report=epochs)
-        now = "" if outcome.verdict == "skipped" else f" in {duration(outcome.seconds)}{about}"
+        timing = "" if outcome.verdict == "skipped" else f" in {duration(outcome.seconds)}{about}"
         console.print(
-            f"  {run.stage:12} ", Text(outcome.verdict, _STYLES.get(outcome.verdict, "red")), f"{now}: ", end=""
+            f"  {run.stage:12} ", Text(outcome.verdict, _STYLES.get(outcome.verdict, "red")), f"{timing}: ", end=""
         )
         console.print(outcome.text)
         yield outcome

@@ -61,11 +61,11 @@ def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
             f"write it again with: python -m platform.report {study.id}"
         )
         return {"report_error": reason}
-    answers = [text for _, text in report.answers]
-    lines = [*report.alerts, *(f"- {text}" for text in answers), f"report: {page}"]
+    conclusions = [text for _, text in report.conclusions]
+    lines = [*report.alerts, *(f"- {text}" for text in conclusions), f"report: {page}"]
     Console(markup=False, highlight=False, soft_wrap=True).print("\n".join(lines))
     attach_report(page, study, uri=options.tracking)
-    return {"report": str(page), "alerts": list(report.alerts), "answers": answers}
+    return {"report": str(page), "alerts": list(report.alerts), "answers": conclusions}
 
 
 def _how_to_continue(study: Study) -> str:

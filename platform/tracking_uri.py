@@ -14,7 +14,7 @@ from platform.errors import UserError
 _DATABASES = {"postgresql": 5432, "mysql": 3306}
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb"}
 """Default driver for a database URI without driver (`postgresql+psycopg://` names one)."""
-_KNOWN = "sqlite:///FILE, http://HOST:PORT, https://HOST, postgresql://HOST/NAME, mysql://HOST/NAME"
+_EXAMPLES = "sqlite:///FILE, http://HOST:PORT, https://HOST, postgresql://HOST/NAME, mysql://HOST/NAME"
 _SECRET = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -43,7 +43,9 @@ def check_tracking(uri: str, *, timeout: float = 5.0) -> None:
         _check_driver(uri)
         _check_database(uri, _DATABASES[scheme], timeout)
     else:
-        raise UserError(f"--tracking: {without_secrets(uri)!r} is not a tracking URI; it must be like one of: {_KNOWN}")
+        raise UserError(
+            f"--tracking: {without_secrets(uri)!r} is not a tracking URI; it must be like one of: {_EXAMPLES}"
+        )
 
 
 def is_server(uri: str) -> bool:
@@ -83,9 +85,9 @@ def _check_driver(uri: str) -> None:
     scheme, _, named = urlsplit(uri).scheme.partition("+")
     driver = named if named != "" else _DRIVERS[scheme]
     if find_spec(driver) is None:
-        way = "install it, or use an MLflow server with this database (http://HOST:PORT)"
+        advice = "install it, or use an MLflow server with this database (http://HOST:PORT)"
         raise UserError(
-            f"--tracking: {without_secrets(uri)} needs the Python package {driver}, which is not installed; {way}"
+            f"--tracking: {without_secrets(uri)} needs the Python package {driver}, which is not installed; {advice}"
         )
 
 

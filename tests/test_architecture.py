@@ -182,7 +182,7 @@ def test_every_ablation_loads_plans_and_is_short(path: Path) -> None:
     assert plan.trials == len(study.design.names) * len(study.design.subjects) * study.design.seeds
     assert 0 < plan.seconds < plan.seconds_alone, "sharing saves something in each of them"
     lines = text.splitlines()
-    for key, place in yaml_source.read(path).places.items():
+    for key, place in yaml_source.read(path).locations.items():
         assert len(key) > 1 or lines[place.line - 2].startswith("#"), f"{path.name}: nothing explains {key[0]}"
 
 

@@ -196,8 +196,8 @@ class AblationResult:
                 arrays[condition][self.subjects.index(subject), self.seeds.index(seed)] = number
         return arrays
 
-    def _empty(self, *more: int) -> Floats:
-        return np.full((len(self.subjects), len(self.seeds), *more), np.nan)
+    def _empty(self, *sizes: int) -> Floats:
+        return np.full((len(self.subjects), len(self.seeds), *sizes), np.nan)
 
 
 def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult:

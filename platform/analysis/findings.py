@@ -46,7 +46,7 @@ class Findings:
     result: AblationResult
     measures: tuple[Measure, ...]
     """The primary metrics."""
-    others: tuple[Measure, ...]
+    other_measures: tuple[Measure, ...]
     """The other metrics with values per clip."""
     declared: tuple[Comparison, ...]
     """The registered family, in its order; `name` is the condition."""
@@ -80,7 +80,7 @@ class Findings:
     @property
     def measured(self) -> tuple[Measure, ...]:
         """All metrics, the primary metrics first."""
-        return (*self.measures, *self.others)
+        return (*self.measures, *self.other_measures)
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,16 @@ def analyse(result: AblationResult) -> Findings:
     """
     design = result.design
     measures = tuple(map(measure_named, design.primary))
-    others = tuple(_others(result))
-    tables = {measured.name: _values(result, measured) for measured in (*measures, *others)}
+    other_measures = tuple(_other_measures(result))
+    tables = {measured.name: _values(result, measured) for measured in (*measures, *other_measures)}
     plans = {name: _plan(result, [values.unit]) for name, values in tables.items()}
     family = [(declaration.condition, declaration.metric) for declaration in design.family]
     plan = _plan(result, [tables[metric].unit for _, metric in family])
     pairs = [paired_table(result, tables[metric], condition) for condition, metric in family]
-    rest = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
+    undeclared = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
     before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
     exploratory = tuple(
-        compare_exploratory(paired_table(result, tables[metric], c), plans[metric]) for c, metric in rest
+        compare_exploratory(paired_table(result, tables[metric], c), plans[metric]) for c, metric in undeclared
     )
     declared = compare_family(pairs, plan)
     means, differences = _described(result, tables.values())
@@ -136,7 +136,7 @@ def analyse(result: AblationResult) -> Findings:
     return Findings(
         result=result,
         measures=measures,
-        others=others,
+        other_measures=other_measures,
         declared=declared,
         exploratory=exploratory,
         as_registered=compare_family(before, plan) if before else (),
@@ -157,7 +157,7 @@ def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> ComparisonPlan:
     return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins)
 
 
-def _others(result: AblationResult) -> Iterable[Measure]:
+def _other_measures(result: AblationResult) -> Iterable[Measure]:
     published = [metric for table in result.design.published for metric in table.columns]
     for name in dict.fromkeys((*published, *result.clip_metrics())):
         known_measure = find_measure(name) if name not in result.design.primary else None
@@ -171,12 +171,14 @@ def _values(result: AblationResult, metric: Measure) -> ConditionValues:
         return ConditionValues(
             metric, "seeds", (0,), by_condition, "the trial reports no such number", _scalar_controls(result, metric)
         )
-    own: ClipValues = result.clips(metric.name)
+    clip_values: ClipValues = result.clips(metric.name)
     controls_of = {system: result.clips(metric.name, system) for system in result.systems() if system != SYSTEM}
     with_values = {
         name: clips.values[BASELINE] for name, clips in controls_of.items() if np.isfinite(clips.values[BASELINE]).any()
     }
-    return ConditionValues(metric, result.design.unit, own.clips, own.values, "; ".join(own.reasons), with_values)
+    return ConditionValues(
+        metric, result.design.unit, clip_values.clips, clip_values.values, "; ".join(clip_values.reasons), with_values
+    )
 
 
 def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Floats]:
@@ -196,9 +198,9 @@ def paired_table(result: AblationResult, values: ConditionValues, condition: str
     for side, name in sides:
         for u, s, c in np.argwhere(np.isnan(values.by_condition[name])).tolist():
             reasons[TableIndex(side, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
-    both = (values.by_condition[BASELINE], values.by_condition[condition])
+    arrays = (values.by_condition[BASELINE], values.by_condition[condition])
     subjects = tuple(map(str, result.subjects))
-    return PairedTable(condition, values.measure.metric, *both, subjects, result.seeds, values.clips, reasons)
+    return PairedTable(condition, values.measure.metric, *arrays, subjects, result.seeds, values.clips, reasons)
 
 
 def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:
@@ -213,8 +215,8 @@ def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int
 def first_seeds(table: PairedTable, count: int) -> PairedTable:
     """Return `table` with its first `count` seeds."""
     reasons = {cell: reason for cell, reason in table.reasons.items() if cell.seed < count}
-    both = (table.baseline[:, :count], table.condition[:, :count])
-    return PairedTable(table.name, table.metric, *both, table.subjects, table.seeds[:count], table.clips, reasons)
+    arrays = (table.baseline[:, :count], table.condition[:, :count])
+    return PairedTable(table.name, table.metric, *arrays, table.subjects, table.seeds[:count], table.clips, reasons)
 
 
 def _described(
@@ -228,8 +230,8 @@ def _described(
             cases = values.complete_cases(array, array)
             means[name, values.measure.name] = mean_interval(cases.condition, values.unit, level=level)
             if name in result.design.conditions:
-                both = values.complete_cases(values.by_condition[BASELINE], array)
-                shift = both.condition - both.baseline
+                arrays = values.complete_cases(values.by_condition[BASELINE], array)
+                shift = arrays.condition - arrays.baseline
                 differences[name, values.measure.name] = mean_interval(shift, values.unit, level=level)
     return means, differences
 
@@ -255,7 +257,7 @@ def mean_interval(values: Floats, unit: ClaimUnit, *, level: float) -> MeanInter
     table = values.mean(axis=0)
     axis = 0 if unit == "clips" else 1
     estimate = over_both(table) if unit == "both" else over_units(table.mean(axis=axis))
-    interval = estimate.interval(level=level, over=unit)
+    interval = estimate.interval(level=level, unit=unit)
     return MeanInterval(estimate.mean, interval.low, interval.high)
 
 
@@ -265,11 +267,11 @@ def means_by_seed(values: ConditionValues, condition: str) -> tuple[Floats, Floa
     Only clips with values in all finished trials of both conditions are used, so all means are over the same clips.
     The mean of a trial without values is NaN.
     """
-    both = np.stack([values.by_condition[BASELINE], values.by_condition[condition]])
-    present = np.isfinite(both).any(axis=3)
-    shared = np.isfinite(both[present]).all(axis=0)
+    arrays = np.stack([values.by_condition[BASELINE], values.by_condition[condition]])
+    present = np.isfinite(arrays).any(axis=3)
+    shared = np.isfinite(arrays[present]).all(axis=0)
     if not shared.any() or not present.any():
-        empty = np.full(both.shape[1:3], np.nan)
+        empty = np.full(arrays.shape[1:3], np.nan)
         return empty, empty
-    means = both[..., shared].mean(axis=3)
+    means = arrays[..., shared].mean(axis=3)
     return means[0], means[1]

@@ -58,8 +58,8 @@ def read_per_clip(path: Path) -> PerClip:
     texts = {name: _coded(table.column(name).combine_chunks()) for name in _TEXTS}
     group = np.zeros(len(table), np.int64)
     for name in _GROUP:
-        codes, words = texts[name]
-        group = group * len(words) + codes
+        codes, texts_of_codes = texts[name]
+        group = group * len(texts_of_codes) + codes
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     ends = [*starts[1:].tolist(), len(order)][: len(starts)]
@@ -73,6 +73,6 @@ def read_per_clip(path: Path) -> PerClip:
 
 def _coded(column: Any) -> tuple[Integers, Texts]:
     """Return the code of each row's text, and the texts; the last text is empty and replaces null."""
-    words = np.array([*column.dictionary.to_pylist(), ""], dtype=object)
-    codes = column.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, words
+    texts = np.array([*column.dictionary.to_pylist(), ""], dtype=object)
+    codes = column.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, texts

@@ -47,8 +47,8 @@ def _rows(result: AblationResult, name: str, conditions: list[str], effect: floa
     aim = PowerTarget(effect, alpha=design.alpha, family=len(design.family), unit=unit)
     baseline, *_ = result.conditions
     for condition in conditions:
-        both = (values[baseline], values[condition])
-        pilot = PairedTable(condition, metric, *both, tuple(map(str, result.subjects)), result.seeds, clips)
+        arrays = (values[baseline], values[condition])
+        pilot = PairedTable(condition, metric, *arrays, tuple(map(str, result.subjects)), result.seeds, clips)
         plan = seeds_needed(complete_cases(pilot).differences, aim)
         numbers = ["none" if seeds is None else str(seeds) for seeds in (plan.seeds, plan.cautious)]
-        yield condition, *numbers, str(plan.fewest), plan.explanation
+        yield condition, *numbers, str(plan.fewest_seeds), plan.explanation

@@ -89,10 +89,10 @@ def agreement_by_chance(regions: int) -> float:
 def region_bars(region_map: RegionMap) -> list[tuple[str, float, float | None]]:
     """Return region, importance and planted share, relative to their maxima; negative importance counts as 0."""
     means = np.clip(region_map.importance.mean(axis=0), 0.0, None)
-    own = _scaled(means)
+    of_condition = _scaled(means)
     planted = None if region_map.planted is None else _scaled(region_map.planted)
     return [
-        (name, float(own[i]), None if planted is None else float(planted[i]))
+        (name, float(of_condition[i]), None if planted is None else float(planted[i]))
         for i, name in enumerate(region_map.regions)
     ]
 

@@ -57,7 +57,7 @@ def checked_bundle(folder: Path) -> Bundle:
     _refuse(folder, "missing", expected.keys() - present.keys())
     names = sorted(expected)
     digests = ordered(lambda name: file_at(present[name]).digest, names, os.cpu_count() or 1)
-    _refuse(folder, "changed", {name for name, got in zip(names, digests, strict=True) if got != expected[name]})
+    _refuse(folder, "changed", {name for name, digest in zip(names, digests, strict=True) if digest != expected[name]})
     keys = [name.removeprefix(f"{STORE}/") for name in names if name.startswith(f"{STORE}/")]
     studies = {key.split("/")[1] for key in keys if key.startswith(layout.studies())}
     if len(studies) != 1 or layout.study(*studies) not in keys:
@@ -92,9 +92,9 @@ def take_in(bundle: Bundle, store: Store, *, cache: Path) -> int:
     try:
         with Lease(store, f"study-{bundle.study}"):
             _refuse_conflicts(bundle, store)
-            written = sum(_put(bundle, key, store, cache) for key in bundle.keys)
+            count = sum(_copy(bundle, key, store, cache) for key in bundle.keys)
             rewrite_tables(store, bundle.study)
-            return written
+            return count
     except LeaseHeldError as error:
         raise UserError(f"a driver works on study {bundle.study}: {error}") from None
 
@@ -190,26 +190,27 @@ def _check_blob(bundle: Bundle, name: str, file: File) -> None:
 
 def _refuse(folder: Path, what: str, names: AbstractSet[str]) -> None:
     if names:
-        some = ", ".join(sorted(names)[:_SHOWN])
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        raise UserError(f"{folder}: {what}: {some}{more}; nothing was imported")
+        listing = ", ".join(sorted(names)[:_SHOWN])
+        remainder = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise UserError(f"{folder}: {what}: {listing}{remainder}; nothing was imported")
 
 
 def _refuse_conflicts(bundle: Bundle, store: Store) -> None:
     """Raise `UserError` if `store` has a study of that name with records that are not in this bundle."""
-    ours = {key for key in bundle.keys if key.startswith(layout.studies())}
+    study_keys = {key for key in bundle.keys if key.startswith(layout.studies())}
     folder = layout.study(bundle.study).removesuffix("study.json")
     for key in store.list(folder):
         if not _belongs(key, bundle.study):
             continue  # tables and pulses
-        if key not in ours or store.get(key) != bundle.path(key).read_bytes():
+        if key not in study_keys or store.get(key) != bundle.path(key).read_bytes():
+            difference = "more" if key not in study_keys else "another study"
             raise UserError(
-                f"{store.uri} holds {'more' if key not in ours else 'another study'} under the name {bundle.study} "
+                f"{store.uri} holds {difference} under the name {bundle.study} "
                 f"({key} is not as in {bundle.folder}); nothing was imported; use another store"
             )
 
 
-def _put(bundle: Bundle, key: str, store: Store, cache: Path) -> bool:
+def _copy(bundle: Bundle, key: str, store: Store, cache: Path) -> bool:
     """Write one object and return whether it was new; an intact stage run in `store` is not replaced."""
     try:
         store.put(key, bundle.path(key))

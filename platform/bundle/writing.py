@@ -76,7 +76,7 @@ def write_bundle(store: Store, study_id: str, folder: Path, *, stages: Sequence[
         UserError: `folder` is not empty or cannot be written, or no trial has such a stage.
         storage.errors.StoreError: Records or artifacts are damaged or cannot be read.
     """
-    with _beside(folder) as temporary, tempfile.TemporaryDirectory(prefix="mindsweep-export-") as cache:
+    with _temporary_folder(folder) as temporary, tempfile.TemporaryDirectory(prefix="mindsweep-export-") as cache:
         bundle = _Bundle(store, study_id, temporary, Path(cache) / "runs")
         present, missing = bundle.write(stages)
         _write_checksums(temporary)
@@ -97,28 +97,28 @@ class _Bundle:
 
     def write(self, stages: Sequence[str] | None) -> tuple[int, tuple[str, ...]]:
         """Write all files except the checksums; return the number of stage runs, and the missing stage runs."""
-        chosen = self._chosen(stages)
+        included = self._included(stages)
         self._write_records()
-        present, missing = self._write_runs(chosen)
+        present, missing = self._write_runs(included)
         self._write_configs()
         if self._study.has_report and self._events:
             from platform.reporting.making import make_report  # scipy and matplotlib take seconds to import
 
             make_report(self._source, self._study.id, self._folder / "report")
-        self._write_readme(chosen, missing)
+        self._write_readme(included, missing)
         return present, missing
 
-    def _chosen(self, stages: Sequence[str] | None) -> frozenset[str]:
-        known = {stage for result in self.results for stage in result.identities}
+    def _included(self, stages: Sequence[str] | None) -> frozenset[str]:
+        recorded = {stage for result in self.results for stage in result.identities}
         if stages is None:
             maps = "embedding_map" in self._study.report_figures
-            embedded = {*_EMBEDDED, *(() if "clips" in known else ("data",))}
-            return frozenset(known & {*_REPORTED, *(embedded if maps else ())})
+            embedded = {*_EMBEDDED, *(() if "clips" in recorded else ("data",))}
+            return frozenset(recorded & {*_REPORTED, *(embedded if maps else ())})
         if tuple(stages) == (ALL,):
-            return frozenset(known)
+            return frozenset(recorded)
         for stage in stages:
-            if stage not in known:
-                names = nearest(stage, {*known, ALL})
+            if stage not in recorded:
+                names = nearest(stage, {*recorded, ALL})
                 raise UserError(f"--artifacts: no trial of {self._study.id} has a stage {stage}; {names}")
         return frozenset(stages)
 
@@ -138,14 +138,14 @@ class _Bundle:
     def _document(self, key: str) -> dict[str, Any]:
         return unsealed(key, self._source.get(key))
 
-    def _write_runs(self, chosen: frozenset[str]) -> tuple[int, tuple[str, ...]]:
+    def _write_runs(self, included: frozenset[str]) -> tuple[int, tuple[str, ...]]:
         """Copy the stage runs of `chosen` stages, and only the manifests of the others."""
         runs = RunStore(self._source, cache=self._cache)
         identities = {identity: stage for result in self.results for stage, identity in result.identities.items()}
-        whole = {i for result in self.results if result.outcome == "COMPLETED" for i in result.identities.values()}
+        completed = {i for result in self.results if result.outcome == "COMPLETED" for i in result.identities.values()}
         present, missing = 0, []
         for identity, stage in sorted(identities.items()):
-            if stage not in chosen:
+            if stage not in included:
                 self._write_manifest(identity)
                 continue
             manifest, damages = runs.examine(identity)
@@ -154,7 +154,7 @@ class _Bundle:
             if manifest is not None:
                 self._copy(runs, manifest)
                 present += 1
-            elif identity in whole:
+            elif identity in completed:
                 missing.append(identity)
         return present, tuple(missing)
 
@@ -186,19 +186,19 @@ class _Bundle:
                 text = json.dumps(event.config, indent=1)
                 (self._folder / "configs" / f"{layout.checked(event.trial)}.json").write_text(text, encoding="utf-8")
 
-    def _write_readme(self, chosen: frozenset[str], missing: Sequence[str]) -> None:
+    def _write_readme(self, included: frozenset[str], missing: Sequence[str]) -> None:
         facts = {
             "study": self._study.id,
             "trials": ", ".join(f"{count} {outcome}" for outcome, count in outcomes(self.results).items() if count),
             "exported": datetime.now(UTC).isoformat(timespec="seconds"),
-            "artifacts of": ", ".join(sorted(chosen)) or "no stage",
+            "artifacts of": ", ".join(sorted(included)) or "no stage",
             "not in the store": ", ".join(missing),
             "code": self._calls[-1]["provenance"].get("git.commit", "") if self._calls else "",
             "packages": LOCK if (self._folder / LOCK).exists() else "their lock was not recorded",
         }
         lines = [f"{name + ':':18}{text}" for name, text in facts.items() if text]
         text = "\n".join([*lines, "", *(line for name, line in _LINES.items() if (self._folder / name).exists())])
-        (self._folder / "README.txt").write_text(text + _HOW.format(study=self._study.id), encoding="utf-8")
+        (self._folder / "README.txt").write_text(text + _INSTRUCTIONS.format(study=self._study.id), encoding="utf-8")
 
 
 _LINES: Mapping[str, str] = {
@@ -208,7 +208,7 @@ _LINES: Mapping[str, str] = {
     "manifests": "manifests/         manifests of stage runs whose artifacts are not included: digests, versions",
     STORE: "store/             records and artifacts as an object store that every command of Mindsweep can read",
 }
-_HOW = """
+_INSTRUCTIONS = """
 checksums.txt      SHA-256 of every file except itself
 
 To check it:       sha256sum --quiet -c checksums.txt
@@ -218,7 +218,7 @@ With Mindsweep:    python -m platform.import FOLDER --store URI, then report, re
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
+def _temporary_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that is renamed to `folder` after the block, or deleted if the block raises."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UserError(f"{folder} is not an empty folder; choose one that does not exist yet")

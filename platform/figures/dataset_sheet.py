@@ -57,11 +57,11 @@ def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
         raise DatasetError(f"voxels.subject is {config.voxels.subject}, but {count_text}")
     subject = subjects[config.voxels.subject]
     bold = np.asarray(subject.bold[:], np.float32)
-    answers = answers_of(brain_facts(data.brains), config.voxels, volumes=len(bold))
-    fmri, arrays = standardise(answers.rows(bold), answers.split, own_test=answers.own_test)
-    split = answers.split
+    responses = answers_of(brain_facts(data.brains), config.voxels, volumes=len(bold))
+    fmri, arrays = standardise(responses.rows(bold), responses.split, own_test=responses.own_test)
+    split = responses.split
     usable = np.nonzero(split != DROPPED)[0]
-    chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
+    shown = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
     roi = roi_numbers(subject.voxels, data.brains.roi_names)[arrays["voxel"]]
     course, onsets = None, np.empty(0, np.int64)
     if subject.runs is not None:
@@ -72,10 +72,10 @@ def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
     return SheetData(
         title=f"{clips[0]} clips of {clips[1]} frames, {clips[2]} px   ·   {subject.name}: {volumes[1]} voxels, "
         f"{volumes[0]} volumes",
-        clips=np.concatenate([stimuli.clips[index : index + 1] for index in chosen.tolist()]),
-        captions=[stimuli.captions[index][0] for index in chosen],
-        labels=[f"{split[index]} · {stimuli.source[index]}" for index in chosen],
-        strips={name: fmri[chosen][:, roi == index][:, :_STRIP] for index, name in enumerate(data.brains.roi_names)},
+        clips=np.concatenate([stimuli.clips[index : index + 1] for index in shown.tolist()]),
+        captions=[stimuli.captions[index][0] for index in shown],
+        labels=[f"{split[index]} · {stimuli.source[index]}" for index in shown],
+        strips={name: fmri[shown][:, roi == index][:, :_STRIP] for index, name in enumerate(data.brains.roi_names)},
         voxels=[int((roi == index).sum()) for index in range(len(data.brains.roi_names))],
         course=course,
         onsets=onsets,
@@ -131,7 +131,7 @@ def _strips(axes: Axes, view: SheetData, row: int) -> None:
     axes.set_yticks(np.arange(0.5, len(image) - 1), minor=True)
     axes.grid(which="minor", axis="y", color=_PAPER, linewidth=1.5)
     axes.set_xticks([])
-    _bare(axes)
+    _hide_axes(axes)
 
 
 def _course(axes: Axes, view: SheetData) -> None:
@@ -148,10 +148,10 @@ def _course(axes: Axes, view: SheetData) -> None:
     axes.set_xlabel("seconds into the first run", color=_INK, size=9)
     axes.set_title("BOLD of every voxel; marks show where clips begin", color=_INK, size=10, loc="left", pad=8)
     axes.tick_params(axis="x", labelsize=8, colors=_INK)
-    _bare(axes)
+    _hide_axes(axes)
 
 
-def _bare(axes: Axes) -> None:
+def _hide_axes(axes: Axes) -> None:
     axes.tick_params(which="both", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -162,15 +162,15 @@ def draw_motion(view: SheetData, path: Path) -> None:
     columns, side = min(3, len(view.clips)), 176
     font, cell = ImageFont.load_default(13), (side + 24, side + 118)
     rows = -(-len(view.clips) // columns)
-    still = Image.new("RGB", (columns * cell[0], rows * cell[1]), _PAPER)
+    mosaic = Image.new("RGB", (columns * cell[0], rows * cell[1]), _PAPER)
     corners = [(12 + index % columns * cell[0], 12 + index // columns * cell[1]) for index in range(len(view.clips))]
     for index, (left, top) in enumerate(corners):
         text = textwrap.fill(textwrap.shorten(view.captions[index], 84, placeholder=" ..."), 28)
-        ImageDraw.Draw(still).multiline_text((left, top + side + 44), text, fill=_INK, font=font, spacing=2)
-        still.paste(_barcode(view, index).resize((side, 36), Image.Resampling.NEAREST), (left, top + side + 4))
+        ImageDraw.Draw(mosaic).multiline_text((left, top + side + 44), text, fill=_INK, font=font, spacing=2)
+        mosaic.paste(_barcode(view, index).resize((side, 36), Image.Resampling.NEAREST), (left, top + side + 4))
     pictures = []
     for frame in range(view.clips.shape[1]):
-        picture = still.copy()
+        picture = mosaic.copy()
         for clip, corner in zip(view.clips, corners, strict=True):
             picture.paste(Image.fromarray(clip[frame]).resize((side, side), Image.Resampling.BICUBIC), corner)
         pictures.append(picture)

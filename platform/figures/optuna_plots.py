@@ -18,7 +18,7 @@ from platform.record.optuna_study import STATES, distributions, in_memory, quiet
 from platform.record.results import Result, controls
 from trainables.metrics.metric import Metric
 
-ENOUGH = 4
+MIN_TRIALS = 4
 """The smallest number of completed points for which importance is computed: it compares the best points with all."""
 _BEST = 5
 """The smallest number of best points that Optuna recommends for the comparison."""
@@ -66,7 +66,9 @@ def importances(data: StudyData, target: Metric) -> dict[str, float]:
 def too_few(data: StudyData, target: Metric) -> str | None:
     """Return why there are too few points for `importances`; None if there are enough."""
     count = len(_completed_points(data, target))
-    return f"Parameter importance needs {ENOUGH} completed points; there are {count}." if count < ENOUGH else None
+    return (
+        f"Parameter importance needs {MIN_TRIALS} completed points; there are {count}." if count < MIN_TRIALS else None
+    )
 
 
 def _history(data: StudyData, target: Metric) -> Figure | None:
@@ -114,7 +116,7 @@ def _parallel(data: StudyData) -> Figure | None:
     names, titles = sorted(data.varying(points)), [with_goal(target) for target in data.targets]
     if len(points) < 2 or not names:
         return None
-    study = _study(data, data.targets, points, early=True)
+    study = _study(data, data.targets, points, with_pruned=True)
     plot = visualization.plot_parallel_coordinate(study, names, target_name=titles[0])
     figure = overlay.finish_parallel(overlay.restyle(plot, height=520), [*titles, *names])
     if len(titles) == 1 and data.best is not None:
@@ -169,7 +171,7 @@ def _evaluator(study: optuna.Study) -> optuna.importance.BaseImportanceEvaluator
 
 
 def _study(
-    data: StudyData, targets: Sequence[Metric], results: Sequence[Result], *, early: bool = False
+    data: StudyData, targets: Sequence[Metric], results: Sequence[Result], *, with_pruned: bool = False
 ) -> optuna.Study:
     """Return an Optuna study of `results`, in their order.
 
@@ -177,12 +179,12 @@ def _study(
     differently.
     """
     study = in_memory(targets)
-    early = early and any(result.outcome == "PRUNED" for result in results)
+    with_pruned = with_pruned and any(result.outcome == "PRUNED" for result in results)
     for result in results:
         values = [value for target in targets if (value := last_value(result, target)) is not None]
-        takes_part = len(values) == len(targets) and (early or result.outcome == "COMPLETED")
+        takes_part = len(values) == len(targets) and (with_pruned or result.outcome == "COMPLETED")
         trial = _frozen(data, result, values if takes_part else None)
-        if early:
+        if with_pruned:
             trial.set_constraint("stopped early", float(result.outcome == "PRUNED"))
         study.add_trial(trial)
     return study

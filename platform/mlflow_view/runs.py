@@ -125,8 +125,8 @@ class StudyRuns:
             self._client.set_experiment_tag(self._experiment, *saved_view(self._study, began=self._began))
             definition = {name: value for name, value in self._study.definition.items() if name not in self._shared()}
             space = {name: readable(domain) for name, domain in definition.pop("space", {}).items()}
-            written = params({"study": self._shared(), "space": space, **definition})
-            log(self._client, self._parent, Entries(params=written, tags=dict(self._study.tags)))
+            parameters = params({"study": self._shared(), "space": space, **definition})
+            log(self._client, self._parent, Entries(params=parameters, tags=dict(self._study.tags)))
             self._open = True
         return self._parent
 

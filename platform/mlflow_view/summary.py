@@ -71,11 +71,11 @@ def conclude(
             tags["best.model"] = model["uri"]
     complete = sum(counts.values()) - counts["unfinished"] >= study.trial_count
     status = "KILLED" if not complete else "FINISHED" if counts["completed"] else "FAILED"
-    ended = milliseconds(max(result.finished for result in results)) if complete else None
+    finished = milliseconds(max(result.finished for result in results)) if complete else None
     completed = [(dict(result.values), result.metrics) for result in results if result.outcome == "COMPLETED"]
     last = milliseconds(max((result.finished for result in results), default=0.0))
     summary = [MetricPoint(key(name), value, last, 0) for name, value in study.summary(completed).items()]
-    return Conclusion(status, ended, [*_best_points(study, results, order), *summary], tags, best)
+    return Conclusion(status, finished, [*_best_points(study, results, order), *summary], tags, best)
 
 
 def summary_table(study: Study, results: Sequence[Result], order: Sequence[Result]) -> str:
@@ -129,9 +129,9 @@ def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result
         series = best_so_far(averaged(results), target)
         points += [MetricPoint(key(f"best.{target.name}"), v, milliseconds(time), count) for count, time, v in series]
     if order:
-        rest = {name: value for name, value in order[0].metrics.items() if name not in names}
+        remaining = {name: value for name, value in order[0].metrics.items() if name not in names}
         stamp = milliseconds(max(result.finished for result in results))
-        points += [MetricPoint(key(f"best.{name}"), value, stamp, 0) for name, value in rest.items()]
+        points += [MetricPoint(key(f"best.{name}"), value, stamp, 0) for name, value in remaining.items()]
     return points
 
 
@@ -141,8 +141,8 @@ def _write_study(study: Study, folder: Path) -> None:
     (folder / "study" / f"{study.name}.yaml").write_text(study.source, encoding="utf-8")
     config = study.space.config({}).model_dump(mode="json")
     head = {"id": study.id, "file": study.path, "trials": study.trials, "settings": list(study.settings)}
-    plain = json.loads(json.dumps({**head, **study.definition, "config": config}))
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    document = json.loads(json.dumps({**head, **study.definition, "config": config}))
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     (folder / "study" / "resolved.yaml").write_text(text, encoding="utf-8")
 
 

@@ -71,7 +71,7 @@ class Tracking:
         self._seen = 0
         self._began = 0.0
         self._provenance = provenance
-        self.lack = ""
+        self.missing = ""
         """The entries that are missing in MLflow, as text; set by `close`."""
         self._writer: BackgroundWriter[TrialEvent] = BackgroundWriter(self._write, name="MLflow")
 
@@ -97,16 +97,16 @@ class Tracking:
     def close(self) -> None:
         """Write the pending events, then figures, best values and status to the study's run."""
         missing = self.drain()
-        self.lack = f"{len(missing)} events of {len({event.trial for event in missing})} trials" if missing else ""
+        self.missing = f"{len(missing)} events of {len({event.trial for event in missing})} trials" if missing else ""
         if not missing:
             try:
                 self._conclude()
             except Exception as error:  # the results are stored: a view must not fail the study
-                self.lack = f"the summary of the study ({without_secrets(str(error))})"
-        if self.lack:
-            places = ["--home", str(self._home), "--store", self._store, "--tracking", without_secrets(self._uri)]
-            again = shlex.join(["python", "-m", "platform.rebuild", self._study.id, *places])
-            _log.warning("missing in MLflow: %s. The store has all of it; write it with: %s", self.lack, again)
+                self.missing = f"the summary of the study ({without_secrets(str(error))})"
+        if self.missing:
+            options = ["--home", str(self._home), "--store", self._store, "--tracking", without_secrets(self._uri)]
+            command = shlex.join(["python", "-m", "platform.rebuild", self._study.id, *options])
+            _log.warning("missing in MLflow: %s. The store has all of it; write it with: %s", self.missing, command)
 
     def _write(self, events: list[TrialEvent]) -> None:
         by_trial: dict[str, list[TrialEvent]] = defaultdict(list)
@@ -115,7 +115,10 @@ class Tracking:
         try:
             runs = self._connected()
             mirrors = {trial: self._mirrors.setdefault(trial, TrialMirror(trial)) for trial in by_trial}
-            batches = [(trial, seen, mirrors[trial], partial(self._pages, trial)) for trial, seen in by_trial.items()]
+            batches = [
+                (trial, trial_events, mirrors[trial], partial(self._pages, trial))
+                for trial, trial_events in by_trial.items()
+            ]
             for _ in ordered(lambda batch: runs.write(*batch), batches, AT_A_TIME if is_server(self._uri) else 1):
                 pass
         except Exception as error:
@@ -140,7 +143,7 @@ class Tracking:
             client = connected(self._uri)
             artifacts = artifact_folder(self._uri, home=self._home)
             self._runs = StudyRuns(client, self._study, artifacts=artifacts, store=self._store, began=self._began)
-            self._runs.provenance = _made_here() if self._provenance is None else self._provenance
+            self._runs.provenance = _provenance_here() if self._provenance is None else self._provenance
         return self._runs
 
     def _conclude(self) -> None:
@@ -163,6 +166,6 @@ class Tracking:
                 runs.register(best, Path(folder))
 
 
-def _made_here() -> Provenance:
+def _provenance_here() -> Provenance:
     tags = tags_here()
     return lambda _: tags

@@ -23,9 +23,9 @@ class OptunaSuggester:
 
     def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
         """Return one of `options`."""
-        chosen: Scalar | None = self._trial.suggest_categorical(name, options)
-        assert chosen is not None, "None is not a Scalar, so it is not an option"
-        return chosen
+        value: Scalar | None = self._trial.suggest_categorical(name, options)
+        assert value is not None, "None is not a Scalar, so it is not an option"
+        return value
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
         """Return a number in [low, high], a multiple of `step` above `low` if one is given."""
@@ -78,8 +78,8 @@ class _KnownValues:
         self.distributions: dict[str, BaseDistribution] = {}
 
     def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
-        chosen: Scalar = self._note(name, CategoricalDistribution(options))
-        return chosen
+        value: Scalar = self._note(name, CategoricalDistribution(options))
+        return value
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
         return float(self._note(name, FloatDistribution(low, high, log=log, step=step)))

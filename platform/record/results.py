@@ -104,11 +104,11 @@ def controls(result: Result, target: Metric) -> dict[str, float]:
     """
     start = f"{target.name}_"
     # `hue_cos_legacy` and its controls are not controls of `hue_cos`
-    others = tuple(name for name in METRICS if name.startswith(start))
+    names = tuple(name for name in METRICS if name.startswith(start))
     labels = {
         name: name.removeprefix(start)
         for name in result.metrics
-        if name.startswith(start) and not name.startswith(others)
+        if name.startswith(start) and not name.startswith(names)
     }
     chance = _RETRIEVAL.sub("retrieval_chance_", target.name)
     if chance != target.name and chance in result.metrics:
@@ -177,8 +177,10 @@ def error_line(error: str | None) -> str:
 def counts_text(results: Sequence[Result]) -> str:
     """Return the numbers of trials by outcome as text: `24 trials: 21 completed, 2 stopped early, 1 failed`."""
     counts = outcomes(results)
-    words = {**{outcome.lower(): word for outcome, word in OUTCOME_WORDS.items()}, "unfinished": "unfinished"}
-    return f"{len(results)} trials: " + ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
+    labels = {**{outcome.lower(): label for outcome, label in OUTCOME_WORDS.items()}, "unfinished": "unfinished"}
+    return f"{len(results)} trials: " + ", ".join(
+        f"{counts[key]} {label}" for key, label in labels.items() if counts[key]
+    )
 
 
 def format_value(value: Any) -> str:

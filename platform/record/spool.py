@@ -73,7 +73,7 @@ class Spool:
         and the remaining events of that trial are dropped.
         """
         new, passed = 0, set[str]()
-        for event in self._left():
+        for event in self._undelivered():
             if event.trial in passed:
                 continue
             try:
@@ -87,7 +87,7 @@ class Spool:
         self.path.unlink(missing_ok=True)
         return new
 
-    def _left(self) -> list[TrialEvent]:
+    def _undelivered(self) -> list[TrialEvent]:
         if not self.path.exists():
             return []
         *lines, torn = self.path.read_bytes().split(b"\n")

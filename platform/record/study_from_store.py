@@ -29,7 +29,7 @@ from trainables.provenance import LOCK, ROOT
 _SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")
 _ABLATION = re.compile(r"(?P<name>[^.]+)(\.(?P<attempt>\d+))?")
 _DOMAINS: TypeAdapter[dict[str, AnyDomain]] = TypeAdapter(dict[str, AnyDomain])
-_EARLY = "# This study was run before files were recorded. This is its definition:\n"
+_HEADER_OF_EARLY_STUDIES = "# This study was run before files were recorded. This is its definition:\n"
 
 
 def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def recorded_study(store: Store, study: str) -> Study:
     definition = load_definition(store, study)["definition"]
     calls = load_calls(store, study)
     try:
-        call = calls[-1] if calls else _early(store, study, definition)
+        call = calls[-1] if calls else _definition_of_early_study(store, study, definition)
         rebuilt = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
     except (KeyError, ValueError) as error:
         raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_reason(error)}") from error
@@ -125,11 +125,11 @@ def _metric(name: str) -> Metric:
     return metric
 
 
-def _early(store: Store, study: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+def _definition_of_early_study(store: Store, study: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a call for a study that was run before calls were recorded, as far as it can be derived."""
     name = _name_of(study, _ABLATION if definition.get("kind") == KIND else _SWEEP)
     return {
-        "source": _EARLY + yaml.safe_dump(definition, allow_unicode=True),
+        "source": _HEADER_OF_EARLY_STUDIES + yaml.safe_dump(definition, allow_unicode=True),
         "path": f"{name}.yaml",
         "settings": [],
         "trials": -(-len(EventLog(store, study).trials()) // definition["repeats"]),

@@ -73,11 +73,17 @@ def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
     if not matches:
         listed = _listed(trials)
         if not slash:
-            listed |= {each: [each] for names in trials.values() for each in names if each not in listed}
+            listed |= {
+                listed_name: [listed_name]
+                for names in trials.values()
+                for listed_name in names
+                if listed_name not in listed
+            }
         _refuse_unknown(store, "study or trial", name, listed, study)
     study = _only(name, [f"{match}/{trial}" if trial else match for match in matches]).partition("/")[0]
     if trial and trial not in trials[study]:
-        raise UserError(f"study {study} has no trial {trial}; {_near(trial, {each: [each] for each in trials[study]})}")
+        near = _near(trial, {listed_name: [listed_name] for listed_name in trials[study]})
+        raise UserError(f"study {study} has no trial {trial}; {near}")
     return study, trial or None
 
 
@@ -129,8 +135,8 @@ def _empty(store: Store) -> str:
 def _near(name: str, listed: _Listed) -> str:
     """Return the nearest names as a question, and all names if they are few."""
     matches = difflib.get_close_matches(name, sorted(listed), n=3)
-    near = dict.fromkeys(shown for match in matches for shown in listed[match])
-    question = f"did you mean {' or '.join(near)}?" if near else ""
+    similar = dict.fromkeys(shown for match in matches for shown in listed[match])
+    question = f"did you mean {' or '.join(similar)}?" if similar else ""
     names = sorted({shown for every in listed.values() for shown in every})
     if len(names) <= _SHOWN:
         return f"{question} there are: {', '.join(names)}".lstrip()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
-_SEEN = b"mindsweep.events"
+_EVENTS_KEY = b"mindsweep.events"
 """Key in a table's metadata: the number of events that it was made from."""
 _TIMES = ("proposed", "started", "finished", "time")
 _TRIAL: Mapping[str, Any] = dict.fromkeys(
@@ -57,24 +57,24 @@ class RecordTables:
     def close(self) -> None:
         """Write the tables if events are missing from them. An error is only logged: `rebuild` can write them later."""
         try:
-            if self._records and self._stored() != self._seen:
+            if self._records and self._stored() != self._events_seen:
                 self.write()
         except StoreError as error:
-            again = f"python -m platform.rebuild {self._study}"
-            _log.warning("the tables are not written; write them with %s: %s", again, without_secrets(str(error)))
+            command = f"python -m platform.rebuild {self._study}"
+            _log.warning("the tables are not written; write them with %s: %s", command, without_secrets(str(error)))
 
     def write(self) -> None:
         """Write both tables. Raises `StoreError`."""
         records = [self._records[trial] for trial in sorted(self._records)]
         rows = [{**_TRIAL, "study": self._study, **_trial_row(record)} for record in records]
         names = [*_TRIAL, *sorted({name for row in rows for name in row} - _TRIAL.keys(), key=_column_order)]
-        self._put(TRIALS, {name: [row.get(name) for row in rows] for name in names})
+        self._write_table(TRIALS, {name: [row.get(name) for row in rows] for name in names})
         cells = [(self._study, *cell) for record in records for cell in _epoch_cells(record)]
         columns: Iterable[Sequence[Any]] = zip(*cells, strict=True) if cells else [()] * len(_EPOCH)
-        self._put(EPOCHS, dict(zip(_EPOCH, columns, strict=True)))
+        self._write_table(EPOCHS, dict(zip(_EPOCH, columns, strict=True)))
 
     @property
-    def _seen(self) -> int:
+    def _events_seen(self) -> int:
         """The number of events in the records."""
         return sum(record.events for record in self._records.values())
 
@@ -85,16 +85,16 @@ class RecordTables:
 
         try:
             data = self._store.get(layout.record(self._study, EPOCHS))  # written last
-            return int((pq.read_metadata(io.BytesIO(data)).metadata or {}).get(_SEEN, 0))
+            return int((pq.read_metadata(io.BytesIO(data)).metadata or {}).get(_EVENTS_KEY, 0))
         except (NotFoundError, pa.ArrowException, ValueError, OSError):  # missing or unreadable: written again
             return 0
 
-    def _put(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+    def _write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        seen = {_SEEN: str(self._seen).encode()}
-        table = pa.table({column: _array(column, values) for column, values in columns.items()}, metadata=seen)
+        metadata = {_EVENTS_KEY: str(self._events_seen).encode()}
+        table = pa.table({column: _array(column, values) for column, values in columns.items()}, metadata=metadata)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
         self._store.put(layout.record(self._study, name), buffer.getvalue(), replace=True)
@@ -157,14 +157,14 @@ def _array(column: str, values: Sequence[Any]) -> "pa.Array":
     if column in _TIMES:
         times = [None if value is None else datetime.fromtimestamp(value, UTC) for value in values]
         return pa.array(times, pa.timestamp("us", tz="UTC"))
-    kinds = {type(value) for value in values if value is not None}
+    types = {type(value) for value in values if value is not None}
     for allowed, kind in (
         ({bool}, pa.bool_()),
         ({int}, pa.int64()),
         ({int, float}, pa.float64()),
         ({str}, pa.string()),
     ):
-        if kinds and kinds <= allowed:
+        if types and types <= allowed:
             return pa.array([float(v) if v is not None and kind == pa.float64() else v for v in values], kind)
     return pa.array([None if value is None else json.dumps(value, sort_keys=True) for value in values], pa.string())
 

@@ -89,7 +89,7 @@ class Records:
         if len(ends) < self._study.repeats:
             return None
         outcomes_seen = {end.outcome for end in ends}
-        outcome: Outcome = next((bad for bad in _WORST_FIRST if bad in outcomes_seen), "COMPLETED")
+        outcome: Outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes_seen), "COMPLETED")
         targets = [target.name for target in self._study.targets] if outcome == "COMPLETED" else []
         values = tuple(fmean(end.metrics[name] for end in ends) for name in targets)
         curves = [record.curve(self._study.targets[0].name) for record in repeats]

@@ -44,11 +44,11 @@ class _Effect:
     @property
     def figures(self) -> str:
         """The difference with its interval."""
-        places = decimals(self.low, self.high, of=self.value)
-        return f"{number(self.value, places, signed=True)} {bracket(self.low, self.high, places)}{self.mark}"
+        digits = decimals(self.low, self.high, of=self.value)
+        return f"{number(self.value, digits, signed=True)} {bracket(self.low, self.high, digits)}{self.mark}"
 
     @property
-    def fits(self) -> bool:
+    def is_in_range(self) -> bool:
         """Whether label and figures fit on one line."""
         return _LETTER * (len(self.label) + len(self.figures) + 2) <= _RIGHT - _LEFT
 
@@ -73,7 +73,9 @@ def figures(
         "embedding": [_scatter(embedding) for embedding in embedded],
     }
     return {
-        name: kept for name, panels in panels_of.items() if (kept := [panel for panel in panels if panel.height > 0])
+        name: panels_with_rows
+        for name, panels in panels_of.items()
+        if (panels_with_rows := [panel for panel in panels if panel.height > 0])
     }
 
 
@@ -110,7 +112,7 @@ def _forest(title: str, measure: Measure, effects: Sequence[_Effect], findings: 
     margin = findings.result.design.margins.get(measure.name, 0.0)
     every = [end for row in shown for end in (row.value, row.low, row.high, *row.dots)]
     axis = scale([0.0, -margin, margin, *every], start=_LEFT, end=_RIGHT)
-    under = 0 if all(row.fits for row in shown) else _LINE
+    under = 0 if all(row.is_in_range for row in shown) else _LINE
     _title(drawing, measure.heading, "difference to the baseline")
     for index, row in enumerate(shown):
         text = _HEAD + (_ROW + under) * index
@@ -189,35 +191,35 @@ def _regions(region_map: RegionMap) -> Drawing:
 def _scatter(embedding: EmbeddingMap) -> Drawing:
     """Draw each test clip as a dot in the colour of its shape, with the same scale on both axes."""
     drawing = Drawing(f"Embedding map of {embedding.condition}", WIDTH)
-    _title(drawing, f"{embedding.condition} ({embedding.trial})", embedding.told)
+    _title(drawing, f"{embedding.condition} ({embedding.trial})", embedding.caption)
     shapes = list(dict.fromkeys(sorted(embedding.shapes)))
     for index, shape in enumerate(shapes):
         drawing.dot(_LEFT + 6 + 90 * index, _HEAD + 2, 4, f"kind{index}")
         drawing.text(_LEFT + 14 + 90 * index, _HEAD + 6, shape, "tick")
-    low, high = embedding.places.min(axis=0), embedding.places.max(axis=0)
+    low, high = embedding.coordinates.min(axis=0), embedding.coordinates.max(axis=0)
     span = max(float((high - low).max()), 1e-9)
     axis = Scale(-span / 2, span / 2, _LEFT + 4, _RIGHT - 4)
     top = _HEAD + 14
-    for number_of_clip, (x, y) in enumerate((embedding.places - (low + high) / 2).tolist()):
+    for number_of_clip, (x, y) in enumerate((embedding.coordinates - (low + high) / 2).tolist()):
         style = f"kind{shapes.index(embedding.shapes[number_of_clip])}" if shapes else "seed"
         drawing.dot(axis(x), top + axis(y) - _LEFT, 3, style)
     drawing.height = top + _RIGHT - _LEFT + 4
     return drawing
 
 
-def _title(drawing: Drawing, title: str, under: str) -> None:
+def _title(drawing: Drawing, title: str, subtitle: str) -> None:
     drawing.text(_LEFT, 15, title, "title")
-    drawing.text(_LEFT, 31, under, "under")
+    drawing.text(_LEFT, 31, subtitle, "under")
 
 
 def _foot(drawing: Drawing, axis: Scale, top: float, *, hidden: int) -> None:
     """Draw the axis below `top`, and the number of rows that are not drawn."""
     drawing.line((axis.start, top), (axis.end, top), "axis")
-    places = max(0, -math.floor(math.log10(axis.step) + 1e-9))
+    digits = max(0, -math.floor(math.log10(axis.step) + 1e-9))
     for tick in axis.ticks:
         drawing.line((axis(tick), top), (axis(tick), top + 4), "axis")
         middle = min(WIDTH - 20.0, max(20.0, axis(tick)))  # not cut off at the edge
-        drawing.text(middle, top + 15, number(tick, places), "tick", anchor="middle")
+        drawing.text(middle, top + 15, number(tick, digits), "tick", anchor="middle")
     drawing.height = top + _FOOT
     if hidden > 0:
         drawing.text(_LEFT, top + _FOOT + 10, f"{hidden} more are not drawn; see the tables", "under")

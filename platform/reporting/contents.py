@@ -46,7 +46,7 @@ class AblationReport:
     title: str
     alerts: tuple[str, ...]
     """Warnings at the top of the report."""
-    answers: tuple[tuple[Tone, str], ...]
+    conclusions: tuple[tuple[Tone, str], ...]
     facts: tuple[tuple[str, str], ...]
     sections: tuple[ReportSection, ...]
     methods: str
@@ -76,15 +76,15 @@ def build_report(result: AblationResult, *, store: str) -> AblationReport:
     maps = region_maps(result)
     published = agreements(findings)
     embedded = embedding_maps(result)
-    drawn = figures(findings, maps, embedded)
+    drawings = figures(findings, maps, embedded)
     answered: list[tuple[Tone, str]] = [(TONES[tested.verdict], text) for tested, text in sentences_of(findings)]
     answered += [("", text) for text in replicated(findings)]
     return AblationReport(
         title=f"Ablation {result.study}",
         alerts=tuple(status(findings)),
-        answers=tuple(answered),
+        conclusions=tuple(answered),
         facts=tuple(declared_as(findings)),
-        sections=(*_sections(findings, published, drawn), *_last(findings, drawn, embedded)),
+        sections=(*_sections(findings, published, drawings), *_last(findings, drawings, embedded)),
         methods=methods(findings),
         provenance=provenance_facts(findings, store),
         findings=findings,
@@ -94,22 +94,22 @@ def build_report(result: AblationResult, *, store: str) -> AblationReport:
 
 
 def _sections(
-    findings: Findings, published: Sequence[Agreement], drawn: Mapping[str, Sequence[Drawing]]
+    findings: Findings, published: Sequence[Agreement], drawings: Mapping[str, Sequence[Drawing]]
 ) -> Iterator[ReportSection]:
     yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     if findings.declared:
         lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds. Shaded: equivalent within the margin."
         declared = comparison_table(findings.declared, findings, title="Declared comparisons")
-        yield ReportSection("Declared comparisons", lead, (declared,), tuple(drawn.get("effects", ())))
+        yield ReportSection("Declared comparisons", lead, (declared,), tuple(drawings.get("effects", ())))
     grids = tuple(published_table(agreement, findings) for agreement in published if agreement.cells)
     if grids:
         yield ReportSection("Comparison with published values", grids=grids)
-    if "seeds" in drawn:
+    if "seeds" in drawings:
         yield ReportSection(
-            "Seeds", "Each line is one seed of one subject: means over clips.", panels=tuple(drawn["seeds"])
+            "Seeds", "Each line is one seed of one subject: means over clips.", panels=tuple(drawings["seeds"])
         )
-    if "subjects" in drawn:
-        yield ReportSection("Subjects", grids=(subject_table(findings),), panels=tuple(drawn["subjects"]))
+    if "subjects" in drawings:
+        yield ReportSection("Subjects", grids=(subject_table(findings),), panels=tuple(drawings["subjects"]))
     if findings.exploratory:
         grid = comparison_table(findings.exploratory, findings, title="Exploratory comparisons")
         lead = (
@@ -117,25 +117,25 @@ def _sections(
             "declare in the next ablation."
         )
         yield ReportSection("Exploratory comparisons", lead, (grid,), folded=True)
-    if findings.others:
+    if findings.other_measures:
         yield ReportSection("Other metrics", grids=(other_table(findings),), folded=True)
 
 
 def _last(
-    findings: Findings, drawn: Mapping[str, Sequence[Drawing]], embedded: tuple[EmbeddingMap, ...]
+    findings: Findings, drawings: Mapping[str, Sequence[Drawing]], embedded: tuple[EmbeddingMap, ...]
 ) -> Iterator[ReportSection]:
-    if "importance" in drawn:
+    if "importance" in drawings:
         lead = (
             "Upper bar: planted share of a region. Lower bar: importance for the decoder. Both are relative to the "
             "largest value."
         )
-        yield ReportSection("Importance of regions", lead, panels=tuple(drawn["importance"]))
-    if "embedding" in drawn:
+        yield ReportSection("Importance of regions", lead, panels=tuple(drawings["importance"]))
+    if "embedding" in drawings:
         lead = (
             "t-SNE of the semantic decoder's predictions for the test clips. Neighbours are meaningful, large "
             "distances are not."
         )
-        yield ReportSection("Embedding map", lead, (embedding_table(embedded),), tuple(drawn["embedding"]))
+        yield ReportSection("Embedding map", lead, (embedding_table(embedded),), tuple(drawings["embedding"]))
     if findings.result.unusable:
         bounds = bounds_table(findings)
         yield ReportSection(

@@ -31,18 +31,24 @@ class StageCost:
 def costs(result: AblationResult) -> tuple[StageCost, ...]:
     """Return the cost of every stage, in the order of the pipeline."""
     uses: Counter[tuple[str, str]] = Counter()
-    took: dict[tuple[str, str], float] = {}
+    seconds_of: dict[tuple[str, str], float] = {}
     for trial in result.trials.values():
         for stage, seconds in trial.seconds.items():
             run = (stage, trial.identities[stage])
             uses[run] += 1
-            took[run] = seconds
+            seconds_of[run] = seconds
     stage_costs = []
     for stage in (name for name in STAGES if any(stage == name for stage, _ in uses)):
-        mine = [run for run in uses if run[0] == stage]
-        alone = sum(uses[run] * took[run] for run in mine)
+        own_runs = [run for run in uses if run[0] == stage]
+        alone = sum(uses[run] * seconds_of[run] for run in own_runs)
         stage_costs.append(
-            StageCost(stage, sum(uses[run] for run in mine), len(mine), sum(took[run] for run in mine), alone)
+            StageCost(
+                stage,
+                sum(uses[run] for run in own_runs),
+                len(own_runs),
+                sum(seconds_of[run] for run in own_runs),
+                alone,
+            )
         )
     return tuple(stage_costs)
 
@@ -79,10 +85,10 @@ def trial_table(result: AblationResult, conditions: Sequence[str]) -> Grid:
     for (condition, _, _), trial in result.trials.items():
         trials[condition].append(trial)
     rows = []
-    for condition, mine in trials.items():
-        ended = sum(trial.outcome is not None for trial in mine)
-        times = [DASH if math.isnan(seconds) else duration(seconds) for seconds in _mean_seconds(mine)]
-        rows.append((Cell(condition), Cell(f"{ended:,} of {len(mine):,}"), *map(Cell, times)))
+    for condition, trials_of_condition in trials.items():
+        ended = sum(trial.outcome is not None for trial in trials_of_condition)
+        times = [DASH if math.isnan(seconds) else duration(seconds) for seconds in _mean_seconds(trials_of_condition)]
+        rows.append((Cell(condition), Cell(f"{ended:,} of {len(trials_of_condition):,}"), *map(Cell, times)))
     header = ("condition", "trials ended", "compute of a trial alone", "executed by itself")
     return Grid(
         "Trials",
@@ -97,5 +103,5 @@ def _mean_seconds(trials: Sequence[AblationTrial]) -> tuple[float, float]:
     timed = [trial for trial in trials if trial.seconds]
     if not timed:
         return math.nan, math.nan
-    own = [sum(s for stage, s in t.seconds.items() if t.identities[stage] in t.executed) for t in timed]
-    return fmean(sum(t.seconds.values()) for t in timed), fmean(own)
+    seconds = [sum(s for stage, s in t.seconds.items() if t.identities[stage] in t.executed) for t in timed]
+    return fmean(sum(t.seconds.values()) for t in timed), fmean(seconds)

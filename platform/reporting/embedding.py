@@ -26,7 +26,7 @@ class EmbeddingMap:
 
     condition: str
     trial: str
-    places: Floats
+    coordinates: Floats
     """[clips, 2]: t-SNE; large distances have no meaning."""
     shapes: tuple[str, ...]
     """The shape in each clip; empty if the data set has no shapes."""
@@ -36,7 +36,7 @@ class EmbeddingMap:
     """The same share for a random neighbour."""
 
     @property
-    def told(self) -> str:
+    def caption(self) -> str:
         """The neighbour statistic as text."""
         if not self.alike:
             return "the data set has no labels of what a clip shows"

@@ -36,17 +36,17 @@ def write_files(report: AblationReport, folder: Path) -> Path:
         _write(_columns([{**asdict(cell), "difference": cell.difference} for cell in published]), folder / "published")
         rankings = [asdict(ranking) for agreement in report.agreements for ranking in agreement.rankings]
         _write(_columns(rankings), folder / "order")
-    drawn = folder / "figures"
-    drawn.mkdir(exist_ok=True)
+    folder_of_figures = folder / "figures"
+    folder_of_figures.mkdir(exist_ok=True)
     for panel in report.panels:
         name = re.sub(r"[^a-z0-9]+", "-", panel.title.lower()).strip("-")
-        (drawn / f"{name}.svg").write_text(panel.svg(alone=True), encoding="utf-8")
+        (folder_of_figures / f"{name}.svg").write_text(panel.svg(alone=True), encoding="utf-8")
     return folder / PAGE
 
 
 def _markdown(report: AblationReport) -> str:
     parts = [f"# {report.title}", *(f"> {alert}" for alert in report.alerts)]
-    parts.append("\n".join(f"- {text}" for _, text in report.answers))
+    parts.append("\n".join(f"- {text}" for _, text in report.conclusions))
     parts.append(_listed(report.facts))
     for section in report.sections:
         parts += [section.lead] if section.lead and section.grids else []
@@ -64,21 +64,21 @@ def _comparisons(findings: Findings) -> Columns:
 
 
 def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
-    effect, same = comparison.effect, comparison.equivalence
+    effect, equivalence = comparison.effect, comparison.equivalence
     return {
         "condition": comparison.name,
         "metric": comparison.metric,
         "declared": findings.is_declared((comparison.name, comparison.metric)),
         "unit": comparison.unit,
-        "subjects": comparison.kept[0],
-        "seeds": comparison.kept[1],
-        "clips": comparison.kept[2],
+        "subjects": comparison.sizes[0],
+        "seeds": comparison.sizes[1],
+        "clips": comparison.sizes[2],
         "baseline": comparison.baseline,
         "value": comparison.condition,
         "difference": comparison.difference,
         "low": comparison.interval.low,
         "high": comparison.interval.high,
-        "interval": f"{comparison.interval.method} over {comparison.interval.over}, {comparison.interval.level:.0%}",
+        "interval": f"{comparison.interval.method} over {comparison.interval.unit}, {comparison.interval.level:.0%}",
         "p": comparison.p,
         "p_holm": comparison.p_holm,
         "smallest_p": comparison.smallest_p,
@@ -86,9 +86,9 @@ def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "hedges_g_av": None if effect is None else effect.g_av.value,
         "hedges_g_z": None if effect is None else effect.g_z.value,
         "cliffs_delta": None if effect is None else effect.cliff.value,
-        "margin": None if same is None else same.margin,
-        "p_equivalence": None if same is None else same.p,
-        "p_equivalence_holm": None if same is None else same.p_holm,
+        "margin": None if equivalence is None else equivalence.margin,
+        "p_equivalence": None if equivalence is None else equivalence.p,
+        "p_equivalence_holm": None if equivalence is None else equivalence.p_holm,
         "verdict": comparison.verdict,
         "missing_trials": sum(gap.whole_trial for gap in comparison.missing),
         "worst_low": comparison.bounds.low,
@@ -140,10 +140,10 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
 
 def _write(columns: Columns, stem: Path) -> None:
     """Write `<stem>.csv` and `<stem>.parquet`; NaN and infinity become null."""
-    table = pa.table({name: [_known(value) for value in values] for name, values in columns.items()})
+    table = pa.table({name: [_json_value(value) for value in values] for name, values in columns.items()})
     pq.write_table(table, stem.with_suffix(".parquet"))
     pyarrow.csv.write_csv(table, stem.with_suffix(".csv"))
 
 
-def _known(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

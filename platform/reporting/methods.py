@@ -61,11 +61,11 @@ def _sentences(findings: Findings) -> Iterator[str]:
             if measure.name in design.margins
         )
         yield f"Equivalence was tested by two one-sided tests within margins declared in advance ({margins})."
-    gone = len(result.unusable)
+    unusable = len(result.unusable)
     yield (
         "No trial is missing."
-        if gone == 0
-        else f"{counted(gone, 'trial')} of {len(result.trials):,} failed or did not finish; values that both "
+        if unusable == 0
+        else f"{counted(unusable, 'trial')} of {len(result.trials):,} failed or did not finish; values that both "
         "conditions have are compared (listwise), with worst-case bounds for the missing values."
     )
     versions = _software(result)
@@ -74,7 +74,7 @@ def _sentences(findings: Findings) -> Iterator[str]:
 
 
 def _tested(comparison: Comparison) -> str:
-    method = f"{comparison.interval.method} over {comparison.interval.over}"
+    method = f"{comparison.interval.method} over {comparison.interval.unit}"
     paired = "subject, seed and clip" if comparison.planned[2] > 1 else "subject and seed"
     return (
         f"Differences are paired by {paired}; {_TESTS[comparison.unit]}. The smallest possible p is "

@@ -86,7 +86,7 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
     key = table.key if table.key is not None else next(iter(lines[0]))
     rows = {line[key]: line for line in lines}
     cells = findings.result.design.factorial.cells if findings.result.design.factorial is not None else {}
-    mapped = {cells.get(ours, ours): theirs for ours, theirs in table.conditions.items()}
+    mapped = {cells.get(condition, condition): row_label for condition, row_label in table.conditions.items()}
     # In the order of the table, since JSON records sort keys.
     header = list(lines[0])
     columns = sorted(table.columns.items(), key=lambda item: header.index(item[1]))
@@ -97,18 +97,18 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
                 continue
             published = float(rows[row][column])
             reference = rows[mapped[BASELINE]][column] if BASELINE in mapped else ""
-            ours, low, high = (table.scale * end for end in (mean.value, mean.low, mean.high))
+            value, low, high = (table.scale * end for end in (mean.value, mean.low, mean.high))
             yield ReproducedValue(
                 table=table.table,
                 condition=condition,
                 metric=metric,
                 row=row,
                 published=published,
-                ours=ours,
+                ours=value,
                 low=low,
                 high=high,
                 direction=_direction(published, reference, findings.differences.get((condition, metric))),
-                within=abs(ours - published) <= findings.result.design.tolerance * abs(published),
+                within=abs(value - published) <= findings.result.design.tolerance * abs(published),
                 other_data=table.other_data,
             )
 
@@ -137,8 +137,8 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
     rows = []
     for condition in dict.fromkeys(cell.condition for cell in agreement.cells):
         row = next(cell.row for cell in agreement.cells if cell.condition == condition)
-        same = row.replace("_", " ") == condition.replace("_", " ")
-        name = Cell(condition, () if same else (f"published as {row}",))
+        is_same_name = row.replace("_", " ") == condition.replace("_", " ")
+        name = Cell(condition, () if is_same_name else (f"published as {row}",))
         rows.append((name, *(_cell(cells.get((condition, metric.name))) for metric in metrics)))
     if agreement.rankings:
         ranks = {ranking.metric: ranking for ranking in agreement.rankings}
@@ -160,11 +160,11 @@ def _heading(metric: Measure, scale: float) -> str:
 def _cell(cell: ReproducedValue | None) -> Cell:
     if cell is None:
         return Cell(DASH, tone="quiet")
-    places = decimals(cell.low, cell.high, of=cell.ours)
-    small = [f"published {cell.published:g}", f"Δ {number(cell.difference, places, signed=True)}"]
+    digits = decimals(cell.low, cell.high, of=cell.ours)
+    small = [f"published {cell.published:g}", f"Δ {number(cell.difference, digits, signed=True)}"]
     size = f"size {'within' if cell.within else 'outside'}"
     small.append(f"effect {cell.direction}; {size}" if cell.direction else size)
-    return Cell(number(cell.ours, places), tuple(small), _TONES.get(cell.direction, ""))
+    return Cell(number(cell.ours, digits), tuple(small), _TONES.get(cell.direction, ""))
 
 
 def _rank_cell(ranking: Ranking | None) -> Cell:
@@ -180,9 +180,9 @@ def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
     cells = agreement.cells
     directions: list[Direction] = [cell.direction for cell in cells if cell.direction]
     if directions:
-        words = ", ".join(f"{directions.count(name)} {text}" for name, text in _DIRECTIONS.items())
+        counts = ", ".join(f"{directions.count(name)} {text}" for name, text in _DIRECTIONS.items())
         total = counted(len(directions), "cell")
-        yield f"Direction of the effect, {total}: {words} (the measured interval of the difference includes 0)."
+        yield f"Direction of the effect, {total}: {counts} (the measured interval of the difference includes 0)."
     share = findings.result.design.tolerance
     within = sum(cell.within for cell in cells)
     size = f"{within} of {len(cells)} are within the declared {share:.0%} of the published value"

@@ -11,11 +11,11 @@ from platform.study.design import BASELINE
 
 def condition_label(condition: str) -> str:
     """Return the name of a condition as the first words of a sentence."""
-    words = condition.replace("_", " ")
+    label = condition.replace("_", " ")
     if condition.startswith("wo_"):
-        return f"Without {words.removeprefix('wo ')}"
+        return f"Without {label.removeprefix('wo ')}"
     if condition.startswith("only_"):
-        return f"With {words.removeprefix('only ')} alone"
+        return f"With {label.removeprefix('only ')} alone"
     return f"Under {condition}"
 
 
@@ -39,36 +39,38 @@ def sentence(comparison: Comparison, measure: Measure) -> str:
 
 
 def _verb(comparison: Comparison, measure: Measure) -> str:
-    places = decimals(comparison.interval.low, comparison.interval.high, of=comparison.difference)
+    digits = decimals(comparison.interval.low, comparison.interval.high, of=comparison.difference)
     unit = f" {measure.unit}" if measure.unit else ""
-    interval = bracket(comparison.interval.low, comparison.interval.high, places)
-    size = f"{number(abs(comparison.difference), places)}{unit}"
+    interval = bracket(comparison.interval.low, comparison.interval.high, digits)
+    size = f"{number(abs(comparison.difference), digits)}{unit}"
     low, high = sorted((abs(comparison.interval.low), abs(comparison.interval.high)))
     if comparison.verdict in ("better", "worse"):
-        plain = bracket(low, high, places) if comparison.interval.low * comparison.interval.high > 0 else interval
-        return f"{'worsens' if comparison.verdict == 'worse' else 'improves'} by {size} {plain}".rstrip()
-    shift = f"{number(comparison.difference, places, signed=True)}{unit} {interval}".rstrip()
+        interval_text = (
+            bracket(low, high, digits) if comparison.interval.low * comparison.interval.high > 0 else interval
+        )
+        return f"{'worsens' if comparison.verdict == 'worse' else 'improves'} by {size} {interval_text}".rstrip()
+    shift = f"{number(comparison.difference, digits, signed=True)}{unit} {interval}".rstrip()
     if comparison.verdict == "equivalent" and comparison.equivalence is not None:
         return f"is the same to within the declared {comparison.equivalence.margin:g}{unit}: {shift}"
     return f"changes by {shift}"
 
 
 def _tested(comparison: Comparison) -> str:
-    over = counted(comparison.kept[1], "seed") + (
-        f", {counted(comparison.kept[0], 'subject')}" if comparison.kept[0] > 1 else ""
+    sizes = counted(comparison.sizes[1], "seed") + (
+        f", {counted(comparison.sizes[0], 'subject')}" if comparison.sizes[0] > 1 else ""
     )
-    over += f", {counted(comparison.kept[2], 'clip')}" if comparison.kept[2] > 1 else ""
-    return f"{_p(comparison)}, {over}"
+    sizes += f", {counted(comparison.sizes[2], 'clip')}" if comparison.sizes[2] > 1 else ""
+    return f"{_p(comparison)}, {sizes}"
 
 
 def _p(comparison: Comparison) -> str:
     """Return the p-value behind the verdict."""
-    same = comparison.equivalence
-    what, plain, adjusted = "p", comparison.p, comparison.p_holm
-    if comparison.verdict == "equivalent" and same is not None:
-        what, plain, adjusted = "p of equivalence", same.p, same.p_holm
+    equivalence = comparison.equivalence
+    symbol, p_value, adjusted = "p", comparison.p, comparison.p_holm
+    if comparison.verdict == "equivalent" and equivalence is not None:
+        symbol, p_value, adjusted = "p of equivalence", equivalence.p, equivalence.p_holm
     kind = "not adjusted" if adjusted is None else "Holm"
-    return f"{what} ({kind}) {p_text(plain if adjusted is None else adjusted)}"
+    return f"{symbol} ({kind}) {p_text(p_value if adjusted is None else adjusted)}"
 
 
 def _open(comparison: Comparison) -> str:
@@ -80,8 +82,8 @@ def _open(comparison: Comparison) -> str:
 
 
 def _bounds(comparison: Comparison) -> str:
-    places = decimals(comparison.bounds.low, comparison.bounds.high)
-    low, high = (number(bound, places) for bound in (comparison.bounds.low, comparison.bounds.high))
+    digits = decimals(comparison.bounds.low, comparison.bounds.high)
+    low, high = (number(bound, digits) for bound in (comparison.bounds.low, comparison.bounds.high))
     return f"the difference is between {low} and {high}"
 
 
@@ -110,9 +112,9 @@ def replicated(findings: Findings) -> list[str]:
         mean = findings.means[BASELINE, measure.name]
         chance = f"; chance: {measure.chance}" if measure.chance else ""
         if math.isfinite(mean.value):
-            places = decimals(mean.low, mean.high, of=mean.value)
-            interval = bracket(mean.low, mean.high, places)
-            size = " ".join(part for part in (number(mean.value, places), measure.unit, interval) if part)
+            digits = decimals(mean.low, mean.high, of=mean.value)
+            interval = bracket(mean.low, mean.high, digits)
+            size = " ".join(part for part in (number(mean.value, digits), measure.unit, interval) if part)
             sentences.append(f"{measure.title} is {size} over {counted(ended, 'trial')}{chance}.")
         else:
             sentences.append(f"{measure.title} is not known: no trial has ended.")

@@ -42,7 +42,7 @@ def condition_table(findings: Findings) -> Grid:
 def other_table(findings: Findings) -> Grid:
     """Return the table of conditions by all other metrics, without tests."""
     notes = ("Described, not tested: these metrics are not primary. Δ with Student's interval, not adjusted.",)
-    return _means(findings, findings.others, title="Other metrics", notes=notes)
+    return _means(findings, findings.other_measures, title="Other metrics", notes=notes)
 
 
 def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes: tuple[str, ...]) -> Grid:
@@ -74,8 +74,8 @@ def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes
 def _mean(mean: MeanInterval | None, *, tone: Tone = "quiet") -> Cell:
     if mean is None or not math.isfinite(mean.value):
         return Cell(DASH, tone="quiet")
-    places = decimals(mean.low, mean.high, of=mean.value)
-    return Cell(number(mean.value, places), (bracket(mean.low, mean.high, places),), tone)
+    digits = decimals(mean.low, mean.high, of=mean.value)
+    return Cell(number(mean.value, digits), (bracket(mean.low, mean.high, digits),), tone)
 
 
 def _condition(findings: Findings, condition: str, measure: Measure) -> Cell:
@@ -90,8 +90,8 @@ def _condition(findings: Findings, condition: str, measure: Measure) -> Cell:
         declared = findings.is_declared((condition, measure.name))
         mark = tested.stars if declared else "°"
         tone = TONES[tested.verdict] if declared else ""
-    places = decimals(shift.low, shift.high, of=shift.value)
-    delta = f"Δ {number(shift.value, places, signed=True)} {bracket(shift.low, shift.high, places)}"
+    digits = decimals(shift.low, shift.high, of=shift.value)
+    delta = f"Δ {number(shift.value, digits, signed=True)} {bracket(shift.low, shift.high, digits)}"
     return Cell(f"{mean.text}{mark}", (*mean.small, delta), tone)
 
 
@@ -115,7 +115,7 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
 
 def smallest(findings: Findings) -> str:
     """Return a sentence with the smallest possible p."""
-    smallest_ps = sorted({(tested.smallest_p, tested.family) for tested in findings.declared if tested.kept[0] > 0})
+    smallest_ps = sorted({(tested.smallest_p, tested.family) for tested in findings.declared if tested.sizes[0] > 0})
     if not smallest_ps:
         return "No comparison is possible yet."
     lowest, family = smallest_ps[0]
@@ -135,13 +135,13 @@ def comparison_table(comparisons: Sequence[Comparison], findings: Findings, *, t
     )
     methods = sorted(
         {
-            f"{comparison.interval.method} over {comparison.interval.over}"
+            f"{comparison.interval.method} over {comparison.interval.unit}"
             for comparison in comparisons
-            if comparison.kept[0] > 0
+            if comparison.sizes[0] > 0
         }
     )
-    over = sorted({comparison.generalises_over for comparison in comparisons})
-    first = (f"Intervals: {', '.join(methods)}. Results generalise to: {'; '.join(over)}.",) if methods else ()
+    generalised = sorted({comparison.generalises_over for comparison in comparisons})
+    first = (f"Intervals: {', '.join(methods)}. Results generalise to: {'; '.join(generalised)}.",) if methods else ()
     legend = "g is Hedges' g_av, δ is paired. p (same): two one-sided tests against the declared margin."
     return Grid(title, header, rows, (*first, legend, *_warnings(comparisons)))
 
@@ -161,18 +161,20 @@ def _warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _cells(comparison: Comparison, measure: Measure, *, declared: bool) -> Iterator[Cell]:
     yield Cell(comparison.name)
     yield Cell(measure.heading)
-    places = decimals(comparison.interval.low, comparison.interval.high, of=comparison.difference)
-    interval = bracket(comparison.interval.low, comparison.interval.high, places)
-    yield Cell(f"{number(comparison.difference, places, signed=True)}{comparison.stars}", (interval,))
+    digits = decimals(comparison.interval.low, comparison.interval.high, of=comparison.difference)
+    interval = bracket(comparison.interval.low, comparison.interval.high, digits)
+    yield Cell(f"{number(comparison.difference, digits, signed=True)}{comparison.stars}", (interval,))
     yield Cell(p_text(comparison.p).removeprefix("= "))
     if declared:
         yield Cell(p_text(comparison.p_holm).removeprefix("= "))
     effect = comparison.effect
     for size in (None, None) if effect is None else (effect.g_av, effect.cliff):
         yield Cell(DASH) if size is None else Cell(number(size.value, 2), (bracket(size.low, size.high, 2),))
-    same = comparison.equivalence
-    p_same = None if same is None else same.p if same.p_holm is None else same.p_holm
-    yield Cell(p_text(p_same).removeprefix("= "), (f"margin {same.margin:g}",) if same is not None else ())
+    equivalence = comparison.equivalence
+    p_same = None if equivalence is None else equivalence.p if equivalence.p_holm is None else equivalence.p_holm
+    yield Cell(
+        p_text(p_same).removeprefix("= "), (f"margin {equivalence.margin:g}",) if equivalence is not None else ()
+    )
     yield Cell(f"{comparison.smallest_p:.2g}")
     yield Cell(comparison.verdict, tone=TONES[comparison.verdict])
 
@@ -192,18 +194,18 @@ def subject_table(findings: Findings) -> Grid:
 
 def missing_table(findings: Findings) -> Grid:
     """Return the table of trials that failed or have not ended, with the reasons."""
-    gone = findings.result.unusable
+    unusable = findings.result.unusable
     rows = []
-    for trial in gone[:SHOWN_GAPS]:
-        why = "not finished" if trial.outcome is None else error_line(trial.error)
+    for trial in unusable[:SHOWN_GAPS]:
+        reason = "not finished" if trial.outcome is None else error_line(trial.error)
         rows.append(
             (
                 Cell(trial.name),
                 Cell("waiting" if trial.outcome is None else trial.outcome.lower()),
-                Cell(why, tone="prose"),
+                Cell(reason, tone="prose"),
             )
         )
-    notes = (f"{len(gone) - SHOWN_GAPS:,} more are listed in trials.csv.",) if len(gone) > SHOWN_GAPS else ()
+    notes = (f"{len(unusable) - SHOWN_GAPS:,} more are listed in trials.csv.",) if len(unusable) > SHOWN_GAPS else ()
     return Grid("Trials without a result", ("trial", "outcome", "why"), tuple(rows), notes)
 
 
@@ -213,12 +215,12 @@ def bounds_table(findings: Findings) -> Grid | None:
     rows = []
     for comparison in (*findings.declared, *findings.exploratory):
         if comparison.missing:
-            places = decimals(comparison.bounds.low, comparison.bounds.high)
+            digits = decimals(comparison.bounds.low, comparison.bounds.high)
             rows.append(
                 (
                     Cell(f"{condition_label(comparison.name)}, {measures[comparison.metric].title}"),
-                    Cell(number(comparison.difference, places, signed=True)),
-                    Cell(bracket(comparison.bounds.low, comparison.bounds.high, places) or DASH),
+                    Cell(number(comparison.difference, digits, signed=True)),
+                    Cell(bracket(comparison.bounds.low, comparison.bounds.high, digits) or DASH),
                     Cell(comparison.bounds.assumed, tone="prose"),
                 )
             )

@@ -17,21 +17,21 @@ def decimals(low: float, high: float, *, of: float = 0.0) -> int:
     return min(6, max(0, 2 - math.floor(math.log10(abs(of)))))
 
 
-def number(value: float, places: int, *, signed: bool = False) -> str:
+def number(value: float, digits: int, *, signed: bool = False) -> str:
     """Return `value` with a typographic minus sign; a dash if it is not finite."""
     if not math.isfinite(value):
         return DASH
-    text = f"{abs(value):.{places}f}"
+    text = f"{abs(value):.{digits}f}"
     if float(text) == 0:
         return text
     return (MINUS if value < 0 else "+" if signed else "") + text
 
 
-def bracket(low: float, high: float, places: int) -> str:
+def bracket(low: float, high: float, digits: int) -> str:
     """Return `[low, high]`, or an empty text if there is no interval."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"[{number(low, places)}, {number(high, places)}]"
+    return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def p_text(p: float | None) -> str:

@@ -43,10 +43,10 @@ class RepeatComparison:
     text: str
 
 
-def compare_runs(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> RepeatComparison:
+def compare_runs(recorded: Artifacts, repeated: Artifacts, tolerance: Tolerance) -> RepeatComparison:
     """Compare files, metrics and metrics per epoch; times and hosts are ignored."""
-    then, now = recorded.manifest, again.manifest
-    gaps = [*_number_gaps(then, now, tolerance), *_file_gaps(recorded, again, tolerance)]
+    then, now = recorded.manifest, repeated.manifest
+    gaps = [*_number_gaps(then, now, tolerance), *_file_gaps(recorded, repeated, tolerance)]
     shown = [name for name in _changed(then, now) if name.endswith(_SHOWING)]
     if shown and not gaps:
         gaps = [Gap(math.inf, f"{name}: other bytes, although the displayed data is equal") for name in shown]
@@ -71,9 +71,9 @@ def _number_gaps(then: Manifest, now: Manifest, tolerance: Tolerance) -> Iterato
     yield from value_gaps("epoch", old, new, tolerance)
 
 
-def _file_gaps(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> Iterator[Gap]:
+def _file_gaps(recorded: Artifacts, repeated: Artifacts, tolerance: Tolerance) -> Iterator[Gap]:
     """Yield the largest gap of each data file."""
-    then, now = recorded.manifest, again.manifest
+    then, now = recorded.manifest, repeated.manifest
     for name in sorted(then.files.keys() ^ now.files.keys()):
         yield Gap(math.inf, f"{name}: only {'then' if name in then.files else 'now'}")
     for name in _changed(then, now):
@@ -84,7 +84,7 @@ def _file_gaps(recorded: Artifacts, again: Artifacts, tolerance: Tolerance) -> I
         except StoreError as error:
             yield Gap(math.inf, f"{name}: other bytes than recorded, and no stored copy to compare with: {error}")
             continue
-        gaps = list(_content_gaps(name, old, again.path(name), tolerance))
+        gaps = list(_content_gaps(name, old, repeated.path(name), tolerance))
         yield max(gaps, key=lambda gap: gap.share) if gaps else Gap(0.0, f"{name}: equal values in other bytes")
 
 
@@ -102,21 +102,21 @@ def _content_gaps(name: str, then: Path, now: Path, tolerance: Tolerance) -> Ite
         yield Gap(math.inf, f"{name}: other bytes, which cannot be compared by value")
 
 
-def value_gaps(place: str, then: Any, now: Any, tolerance: Tolerance) -> Iterator[Gap]:
+def value_gaps(path: str, then: Any, now: Any, tolerance: Tolerance) -> Iterator[Gap]:
     """Yield the differences of two JSON values, each with its path."""
     if isinstance(then, dict) and isinstance(now, dict):
         for name in [*then, *(name for name in now if name not in then)]:
             if name in then and name in now:
-                yield from value_gaps(f"{place} {name}", then[name], now[name], tolerance)
+                yield from value_gaps(f"{path} {name}", then[name], now[name], tolerance)
             else:
-                yield Gap(math.inf, f"{place} {name}: only {'then' if name in then else 'now'}")
+                yield Gap(math.inf, f"{path} {name}: only {'then' if name in then else 'now'}")
     elif isinstance(then, list) and isinstance(now, list):
         if len(then) != len(now):
-            yield Gap(math.inf, f"{place}: {len(then)} then, {len(now)} now")
+            yield Gap(math.inf, f"{path}: {len(then)} then, {len(now)} now")
         for position, (old, new) in enumerate(zip(then, now, strict=False), start=1):
-            yield from value_gaps(f"{place} {position}", old, new, tolerance)
+            yield from value_gaps(f"{path} {position}", old, new, tolerance)
     elif then != now and not (_is_nan(then) and _is_nan(now)):
-        yield Gap(_share(then, now, tolerance), f"{place}: {then!r} then, {now!r} now")
+        yield Gap(_share(then, now, tolerance), f"{path}: {then!r} then, {now!r} now")
 
 
 def _is_nan(value: Any) -> bool:
@@ -142,22 +142,22 @@ def _tensor_gaps(name: str, then: Path, now: Path, tolerance: Tolerance) -> Iter
             yield from _one_tensor(f"{name} {key}", old.get_tensor(key), new.get_tensor(key), tolerance)
 
 
-def _one_tensor(place: str, then: "Tensor", now: "Tensor", tolerance: Tolerance) -> Iterator[Gap]:
+def _one_tensor(path: str, then: "Tensor", now: "Tensor", tolerance: Tolerance) -> Iterator[Gap]:
     import torch
 
     if then.shape != now.shape or then.dtype != now.dtype:
         kinds = [f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}" for tensor in (then, now)]
-        yield Gap(math.inf, f"{place}: {kinds[0]} then, {kinds[1]} now")
+        yield Gap(math.inf, f"{path}: {kinds[0]} then, {kinds[1]} now")
         return
     level = 1.0 if then.dtype == torch.uint8 else 0.0  # a picture's
     graded = then.is_floating_point() or level > 0.0
-    share = apart = 0.0
+    share = largest = 0.0
     for old, new in zip(torch.split(then.flatten(), _CHUNK), torch.split(now.flatten(), _CHUNK), strict=True):
         old, new = old.double(), new.double()
-        same = (old == new) | (old.isnan() & new.isnan())
-        distance = torch.where(same, 0.0, (old - new).abs()).nan_to_num(nan=math.inf)
+        equal = (old == new) | (old.isnan() & new.isnan())
+        distance = torch.where(equal, 0.0, (old - new).abs()).nan_to_num(nan=math.inf)
         allowed = (tolerance.atol + tolerance.rtol * old.abs()).clamp(min=level)
-        shares = torch.where(same, 0.0, distance / allowed).nan_to_num(nan=math.inf)
-        share, apart = max(share, shares.max().item()), max(apart, distance.max().item())
+        shares = torch.where(equal, 0.0, distance / allowed).nan_to_num(nan=math.inf)
+        share, largest = max(share, shares.max().item()), max(largest, distance.max().item())
     if share > 0.0:
-        yield Gap(share if graded else math.inf, f"{place}: up to {apart:.3g} apart")
+        yield Gap(share if graded else math.inf, f"{path}: up to {largest:.3g} apart")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from platform.errors import UserError, nearest
-from platform.reproduction.repeating import Places
+from platform.reproduction.repeating import RepetitionStores
 from platform.reproduction.restoring import config_and_identities
 from platform.reproduction.selection import RecordedTrial
 from storage.base import Store
@@ -44,8 +44,8 @@ def plan_debugging(trial: RecordedTrial, recorded: RunStore, stages: Collection[
         raise UserError(f"--stage {name}: {trial.name} has no such stage; {nearest(name, names)}")
     config, facts = config_and_identities(trial)
     if config is None:
-        why = "; ".join(f"{fact.what}: {fact.text}" for fact in facts if fact.state == "differs")
-        raise UserError(f"{trial.name} cannot be run by this code: {why}")
+        reasons = "; ".join(f"{fact.what}: {fact.text}" for fact in facts if fact.state == "differs")
+        raise UserError(f"{trial.name} cannot be run by this code: {reasons}")
     stored = {run.identity for run in trial.runs if recorded.find(run.identity) is not None}
     chosen = {run.identity for run in trial.runs if (run.stage in stages if stages else run.identity not in stored)}
     if not chosen:
@@ -65,23 +65,24 @@ def plan_debugging(trial: RecordedTrial, recorded: RunStore, stages: Collection[
 def debug_heading(plan: DebugPlan) -> str:
     """Return the stage runs that will be executed and read, as text."""
     outcome = plan.trial.result.outcome
-    became = "unfinished" if outcome is None else outcome
+    recorded_outcome = "unfinished" if outcome is None else outcome
     read = ", ".join(run.identity for run in plan.read)
+    executed = ", ".join(run.identity for run in plan.run)
     return (
-        f"{plan.trial.name} ({became} when recorded): runs {', '.join(run.identity for run in plan.run)} in this "
+        f"{plan.trial.name} ({recorded_outcome} when recorded): runs {executed} in this "
         f"process, from the first epoch on; reads {read or 'no stored stage run'}"
     )
 
 
-def debug_runs(plan: DebugPlan, places: Places) -> Iterator[tuple[StageRun, Manifest]]:
+def debug_runs(plan: DebugPlan, stores: RepetitionStores) -> Iterator[tuple[StageRun, Manifest]]:
     """Execute the planned runs in sequence into `places.again`; yield each with its manifest.
 
     Exceptions of stages are not caught; `own_frames` removes the frames that do not belong to the stage.
     """
-    recorded = RunStore(places.recorded, cache=places.scratch / "cache")
-    runs = _FromBoth(places.again, cache=places.scratch / "cache", recorded=recorded)
+    recorded = RunStore(stores.recorded, cache=stores.scratch / "cache")
+    runs = _FromBoth(stores.repeated, cache=stores.scratch / "cache", recorded=recorded)
     for run in plan.run:
-        yield run, execution.execute(run, plan.config, runs=runs, scratch=places.scratch)
+        yield run, execution.execute(run, plan.config, runs=runs, scratch=stores.scratch)
 
 
 def own_frames(error: BaseException) -> TracebackType | None:

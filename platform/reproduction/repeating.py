@@ -18,7 +18,7 @@ from trainables.execute import execute
 from trainables.graph import StageRun
 
 RepeatVerdict = Literal["bit-equal", "within tolerance", "differs", "failed", "skipped", "not recorded"]
-GOOD: tuple[RepeatVerdict, ...] = ("bit-equal", "within tolerance")
+REPRODUCED: tuple[RepeatVerdict, ...] = ("bit-equal", "within tolerance")
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class RepeatOutcome:
 
 
 @dataclass(frozen=True)
-class Places:
+class RepetitionStores:
     """The stores of the records and of the repetition."""
 
     recorded: Store
     """The store with the records; only read."""
-    again: Store
+    repeated: Store
     """The store of the repetition; empty at first."""
     scratch: Path
 
@@ -51,16 +51,16 @@ class Places:
 class Repetition:
     """Repeats stage runs in this process, each identity once even if several trials share it."""
 
-    def __init__(self, places: Places, tolerance: Tolerance, *, from_inputs: bool = False) -> None:
+    def __init__(self, stores: RepetitionStores, tolerance: Tolerance, *, from_inputs: bool = False) -> None:
         """With `from_inputs`, each run reads the recorded inputs, so a difference does not affect later stages.
 
         Otherwise inputs are repeated, too, and runs whose inputs differ are skipped.
         """
-        self._places, self._tolerance, self._from_inputs = places, tolerance, from_inputs
-        cache = places.scratch / "cache"
-        self._made = RunStore(places.again, cache=cache)
-        inputs = RunStore(places.recorded, cache=cache) if from_inputs else self._made
-        self._runs = _OnInputs(places.again, cache=cache, inputs=inputs)
+        self._stores, self._tolerance, self._from_inputs = stores, tolerance, from_inputs
+        cache = stores.scratch / "cache"
+        self._repeated = RunStore(stores.repeated, cache=cache)
+        inputs = RunStore(stores.recorded, cache=cache) if from_inputs else self._repeated
+        self._runs = _OnInputs(stores.repeated, cache=cache, inputs=inputs)
         self._outcomes: dict[str, RepeatOutcome] = {}
 
     def repeat(
@@ -68,31 +68,33 @@ class Repetition:
     ) -> RepeatOutcome:
         """Return the outcome of `run`. Its inputs must be repeated before, unless recorded inputs are read."""
         if run.identity not in self._outcomes:
-            self._outcomes[run.identity] = self._anew(run, config, recorded, report)
+            self._outcomes[run.identity] = self._execute(run, config, recorded, report)
         return self._outcomes[run.identity]
 
-    def _anew(
+    def _execute(
         self, run: StageRun, config: TrialConfig, recorded: Manifest | None, report: EpochReport
     ) -> RepeatOutcome:
-        lost = [] if self._from_inputs else [name for name, identity in run.inputs.items() if self._is_bad(identity)]
-        if lost:
-            return RepeatOutcome(run.stage, run.identity, "skipped", f"it reads {', '.join(lost)}")
+        unusable = (
+            [] if self._from_inputs else [name for name, identity in run.inputs.items() if self._is_unusable(identity)]
+        )
+        if unusable:
+            return RepeatOutcome(run.stage, run.identity, "skipped", f"it reads {', '.join(unusable)}")
         try:
             with _environment(_circumstances(recorded)):
-                manifest = execute(run, config, runs=self._runs, scratch=self._places.scratch, report=report)
+                manifest = execute(run, config, runs=self._runs, scratch=self._stores.scratch, report=report)
         except Exception as error:  # any error of a stage is an outcome
             return RepeatOutcome(run.stage, run.identity, "failed", f"{type(error).__name__}: {error}")
         if recorded is None:
             return RepeatOutcome(
                 run.stage, run.identity, "not recorded", "there is nothing to compare with", manifest.seconds
             )
-        then = Artifacts(self._places.recorded, recorded, cache=Cache(self._places.scratch / "cache"))
-        comparison = compare_runs(then, self._made.open(run.identity), self._tolerance)
+        then = Artifacts(self._stores.recorded, recorded, cache=Cache(self._stores.scratch / "cache"))
+        comparison = compare_runs(then, self._repeated.open(run.identity), self._tolerance)
         return RepeatOutcome(
             run.stage, run.identity, comparison.verdict, comparison.text, manifest.seconds, recorded.seconds
         )
 
-    def _is_bad(self, identity: str) -> bool:
+    def _is_unusable(self, identity: str) -> bool:
         return identity in self._outcomes and self._outcomes[identity].verdict in ("differs", "failed", "skipped")
 
 

@@ -86,45 +86,55 @@ def _contradictions(trial: RecordedTrial, manifests: Mapping[str, Manifest]) -> 
 
 
 def _code(manifests: Mapping[str, Manifest], root: Path) -> Iterator[Fact]:
-    here = code_facts(root)
-    yield _compared("code", manifests, "code", here["code"], meaning="digest of the sources of storage/, trainables/")
+    current = code_facts(root)
+    yield _compared(
+        "code", manifests, "code", current["code"], meaning="digest of the sources of storage/, trainables/"
+    )
     recorded = {m.info["commit"]: m.info.get("dirty") for m in manifests.values() if "commit" in m.info}
-    now = here.get("commit")
+    now = current.get("commit")
     if not recorded:
         yield Fact("commit", "unknown", f"not recorded; here {now}")
     for commit, dirty in recorded.items():
         changed = " with changes that are in no commit" if dirty == "true" else ""
-        get_it = f"; check it out with `git worktree add ../then {commit[:12]}`" if commit != now else ""
+        checkout_hint = f"; check it out with `git worktree add ../then {commit[:12]}`" if commit != now else ""
         state: State = (
-            "differs" if commit != now else "unknown" if changed or here.get("dirty") == "true" else "restored"
+            "differs" if commit != now else "unknown" if changed or current.get("dirty") == "true" else "restored"
         )
-        yield Fact("commit", state, f"{commit[:12]}{changed}{get_it}")
-    yield _compared("lock", manifests, "lock", here.get("lock", "none"), meaning=f"digest of {LOCK}")
+        yield Fact("commit", state, f"{commit[:12]}{changed}{checkout_hint}")
+    yield _compared("lock", manifests, "lock", current.get("lock", "none"), meaning=f"digest of {LOCK}")
 
 
 def _libraries(manifests: Mapping[str, Manifest], root: Path) -> Iterator[Fact]:
     yield _compared("python", manifests, "python", ".".join(map(str, sys.version_info[:3])))
     for package in ("torch", "numpy"):
-        having = {stage: m for stage, m in manifests.items() if package in m.info}
-        if having:
-            yield _compared(package, having, package, _installed(package))
-    other = _unlike_lock(root)
-    named = ", ".join(other[:_SHOWN]) + (f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else "")
-    yield Fact("packages", "differs" if other else "restored", f"unlike {LOCK}: {named}" if other else f"as in {LOCK}")
+        recorded_by = {stage: m for stage, m in manifests.items() if package in m.info}
+        if recorded_by:
+            yield _compared(package, recorded_by, package, _installed(package))
+    differing = _unlike_lock(root)
+    listing = ", ".join(differing[:_SHOWN]) + (
+        f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    )
+    yield Fact(
+        "packages",
+        "differs" if differing else "restored",
+        f"unlike {LOCK}: {listing}" if differing else f"as in {LOCK}",
+    )
 
 
-def _compared(what: str, manifests: Mapping[str, Manifest], key: str, here: str, *, meaning: str | None = None) -> Fact:
+def _compared(
+    what: str, manifests: Mapping[str, Manifest], key: str, current: str, *, meaning: str | None = None
+) -> Fact:
     """Compare the fact `key` of all stage runs with its value `here`."""
     stages: dict[str, list[str]] = defaultdict(list)
     for stage, manifest in manifests.items():
         stages[manifest.info.get(key, "")].append(stage)
-    unknown, others = stages.pop("", []), {value: where for value, where in stages.items() if value != here}
-    parts = [f"{', '.join(where)}: {value} then, {here} here" for value, where in others.items()]
+    unknown, differing = stages.pop("", []), {value: where for value, where in stages.items() if value != current}
+    parts = [f"{', '.join(where)}: {value} then, {current} here" for value, where in differing.items()]
     if unknown:
-        parts.append(f"not recorded by {', '.join(unknown)}; {here} here")
+        parts.append(f"not recorded by {', '.join(unknown)}; {current} here")
     if not parts:
-        parts = [here]
-    state: State = "differs" if others else "unknown" if unknown or not manifests else "restored"
+        parts = [current]
+    state: State = "differs" if differing else "unknown" if unknown or not manifests else "restored"
     return Fact(what, state, "; ".join(parts) + (f" ({meaning})" if meaning is not None else ""))
 
 
@@ -132,8 +142,12 @@ def _compared(what: str, manifests: Mapping[str, Manifest], key: str, here: str,
 def _unlike_lock(root: Path) -> tuple[str, ...]:
     """Return the packages of the lock file that are not installed in the locked version."""
     lines = (root / LOCK).read_text(encoding="utf-8").splitlines() if (root / LOCK).is_file() else []
-    wanted = [(name, right) for name, sign, right in (line.partition("==") for line in lines) if sign]
-    return tuple(f"{name} {right} (here {has})" for name, right in wanted if not _same(has := _installed(name), right))
+    locked = [(name, locked_version) for name, sign, locked_version in (line.partition("==") for line in lines) if sign]
+    return tuple(
+        f"{name} {locked_version} (here {installed})"
+        for name, locked_version in locked
+        if not _is_same_version(installed := _installed(name), locked_version)
+    )
 
 
 def _installed(package: str) -> str:
@@ -143,9 +157,9 @@ def _installed(package: str) -> str:
         return "none"
 
 
-def _same(has: str, wanted: str) -> bool:
+def _is_same_version(installed: str, locked: str) -> bool:
     """Compare versions without the build tag: torch 2.13.0 may be installed as 2.13.0+cpu."""
-    return has.partition("+")[0] == wanted.partition("+")[0].strip()
+    return installed.partition("+")[0] == locked.partition("+")[0].strip()
 
 
 def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, list[Fact]]:
@@ -158,17 +172,20 @@ def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, lis
     valid = Fact("config", "restored", "as recorded")
     recorded = trial.runs
     try:
-        now = _stage_runs(config, trial.proposed.seed, recorded)
+        current = _stage_runs(config, trial.proposed.seed, recorded)
     except (_Fingerprint, KeyError) as error:
         return None, [valid, Fact("identities", "differs", str(error))]
-    changes = [change for run in recorded if (change := _change(run, now[run.stage])) is not None]
+    changes = [change for run in recorded if (change := _change(run, current[run.stage])) is not None]
     if not changes:
         return config, [
             valid,
             Fact("identities", "restored", f"all {len(recorded)} stage runs have their recorded identities"),
         ]
-    after = [run.stage for run in recorded if run.identity != now[run.stage].identity]
-    return None, [valid, Fact("identities", "differs", f"{'; '.join(changes)} (other identities: {', '.join(after)})")]
+    changed_stages = [run.stage for run in recorded if run.identity != current[run.stage].identity]
+    return None, [
+        valid,
+        Fact("identities", "differs", f"{'; '.join(changes)} (other identities: {', '.join(changed_stages)})"),
+    ]
 
 
 class _Fingerprint(Exception):
@@ -217,9 +234,9 @@ def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
         yield Fact("device", "restored", "cpu; the repetition uses no GPU")
     elif devices:
         state: State = "unknown" if _GPU.exists() else "differs"
-        here = "a GPU is available here" if _GPU.exists() else "no GPU is available here"
+        gpu_text = "a GPU is available here" if _GPU.exists() else "no GPU is available here"
         yield Fact(
-            "device", state, f"{', '.join(devices)}; {here}: expect agreement within tolerance, not bit-equality"
+            "device", state, f"{', '.join(devices)}; {gpu_text}: expect agreement within tolerance, not bit-equality"
         )
     threads = {stage: m.info.get("threads") for stage, m in manifests.items() if "torch" in m.info}
     if threads:
@@ -230,14 +247,14 @@ def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
         yield Fact("threads", "unknown" if unknown else "restored", "; ".join(parts))
     workers = [f"{stage} {m.info['workers']}" for stage, m in manifests.items() if m.info.get("workers", "1") != "1"]
     if workers:
-        single = "the repetition has one worker: expect agreement within tolerance, not bit-equality"
-        yield Fact("workers", "differs", f"{', '.join(workers)}; {single}")
+        expectation = "the repetition has one worker: expect agreement within tolerance, not bit-equality"
+        yield Fact("workers", "differs", f"{', '.join(workers)}; {expectation}")
     parts = [f"{stage} {m.info['micro_batch']}" for stage, m in manifests.items() if "micro_batch" in m.info]
     if parts:
-        whole = (
+        expectation = (
             "the repetition uses the value of the config, by default whole batches: expect agreement within tolerance"
         )
-        yield Fact("rows at a time", "differs", f"{', '.join(parts)}; {whole}")
+        yield Fact("rows at a time", "differs", f"{', '.join(parts)}; {expectation}")
     hosts = {(m.info.get("host"), m.info.get("system")) for m in manifests.values()}
     if hosts:
         yield Fact("machine", "unknown", ", ".join(f"{host} ({system})" for host, system in sorted(hosts, key=str)))

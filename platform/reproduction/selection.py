@@ -14,7 +14,7 @@ from trainables.graph import StageRun
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS
 
-_SOME = 8
+_MOST_LISTED = 8
 """Largest number of trials that a message lists."""
 
 
@@ -44,14 +44,14 @@ class RecordedTrial:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class TrialSelection:
     """The trials to repeat, and the reason for this selection."""
 
     trials: tuple[RecordedTrial, ...]
-    why: str
+    reason: str
 
 
-def choose_trials(store: Store, name: str, *, count: int | None = None, everything: bool = False) -> Chosen:
+def choose_trials(store: Store, name: str, *, count: int | None = None, everything: bool = False) -> TrialSelection:
     """Return the trials that `name` (`study`, `trial` or `study/trial`) means.
 
     For a sweep these are the first repeat of the best point, or the `count` best trials. For an ablation these are one
@@ -68,18 +68,20 @@ def choose_trials(store: Store, name: str, *, count: int | None = None, everythi
     if trial is not None:
         if count is not None or everything:
             raise UserError(f"{name} is one trial: --trials and --all go with a study")
-        return Chosen((_one(trial, completed, results),), "as named")
+        return TrialSelection((_completed_trial(trial, completed, results),), "as named")
     if not completed:
         raise UserError(f"study {study} has no completed trial to compare with: {outcomes(results)}")
     if everything:
-        return Chosen(tuple(completed), f"all {len(completed)} completed trials")
+        return TrialSelection(tuple(completed), f"all {len(completed)} completed trials")
     if any(trial.labels for trial in completed):
-        ordered, usual, order = _of_ablation(completed)
+        ordered, default_count, order = _of_ablation(completed)
     else:
         targets = load_definition(store, study)["definition"].get("targets", ())
-        ordered, usual, order = _of_sweep(completed, results, [METRICS[name] for name in targets if name in METRICS])
-    chosen = tuple(ordered[: usual if count is None else count])
-    return Chosen(chosen, f"{len(chosen)} of {len(completed)} completed trials: {order}")
+        ordered, default_count, order = _of_sweep(
+            completed, results, [METRICS[name] for name in targets if name in METRICS]
+        )
+    chosen = tuple(ordered[: default_count if count is None else count])
+    return TrialSelection(chosen, f"{len(chosen)} of {len(completed)} completed trials: {order}")
 
 
 def recorded_trial(store: Store, name: str) -> RecordedTrial:
@@ -88,9 +90,11 @@ def recorded_trial(store: Store, name: str) -> RecordedTrial:
     results, proposed = _read(store, study)
     if trial is None:
         failed = [f"{study}/{result.trial}" for result in results if result.outcome == "FAILED"]
-        examples = failed[:_SOME] or [f"{study}/{result.trial}" for result in results[:1]]
-        which = "those that failed" if failed else "such as"
-        raise UserError(f"{name} is a study; name one trial as STUDY/TRIAL ({which}: {', '.join(examples) or 'none'})")
+        examples = failed[:_MOST_LISTED] or [f"{study}/{result.trial}" for result in results[:1]]
+        description = "those that failed" if failed else "such as"
+        raise UserError(
+            f"{name} is a study; name one trial as STUDY/TRIAL ({description}: {', '.join(examples) or 'none'})"
+        )
     result = next(result for result in results if result.trial == trial)
     return RecordedTrial(study, result, proposed[trial])
 
@@ -101,13 +105,13 @@ def _read(store: Store, study: str) -> tuple[tuple[Result, ...], dict[str, Propo
     return results_from_events(events), {event.trial: event for event in events if isinstance(event, Proposed)}
 
 
-def _one(trial: str, completed: Iterable[RecordedTrial], results: Iterable[Result]) -> RecordedTrial:
+def _completed_trial(trial: str, completed: Iterable[RecordedTrial], results: Iterable[Result]) -> RecordedTrial:
     for recorded in completed:
         if recorded.result.trial == trial:
             return recorded
     outcome = next((result.outcome for result in results if result.trial == trial), None)
-    how = "is unfinished" if outcome is None else f"ended as {outcome.lower()}"
-    raise UserError(f"trial {trial} {how}: only completed trials have results to compare with")
+    state = "is unfinished" if outcome is None else f"ended as {outcome.lower()}"
+    raise UserError(f"trial {trial} {state}: only completed trials have results to compare with")
 
 
 def _of_sweep(
@@ -130,5 +134,5 @@ def _of_ablation(completed: Sequence[RecordedTrial]) -> tuple[list[RecordedTrial
     for trial in ordered:
         firsts.setdefault(trial.labels["condition"], trial)
     chosen = list(firsts.values())
-    rest = [trial for trial in ordered if trial not in chosen]
-    return [*chosen, *rest], len(chosen), "one of each condition, of the first seed and subject that it completed"
+    remaining = [trial for trial in ordered if trial not in chosen]
+    return [*chosen, *remaining], len(chosen), "one of each condition, of the first seed and subject that it completed"

@@ -41,13 +41,13 @@ class Need:
     """The stage that sets this number."""
     whole_gpus: bool = False
     """Whether each worker needs a GPU of its own on a cluster with GPUs: NCCL does not let two workers share one."""
-    least: int | None = None
+    min_workers: int | None = None
     """The smallest number of workers that it can run with; None: `workers`."""
 
     @property
-    def fewest(self) -> int:
+    def fewest_workers(self) -> int:
         """The smallest number of workers that it can run with."""
-        return self.workers if self.least is None else self.least
+        return self.workers if self.min_workers is None else self.min_workers
 
     @property
     def setting(self) -> str:
@@ -89,17 +89,19 @@ def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = 
 def trial_need(study: Study) -> Need:
     """Return the resources that a trial of `study` needs for the stages that it runs itself, in sequence."""
     needs = [need_of(config, stage) for config in _configs(study) for stage in study.own_stages()]
-    most = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
-    fewest = max((need.fewest for need in needs), default=1)
-    return most if fewest == most.fewest else replace(most, least=fewest)
+    largest = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
+    fewest_workers = max((need.fewest_workers for need in needs), default=1)
+    return largest if fewest_workers == largest.fewest_workers else replace(largest, min_workers=fewest_workers)
 
 
 def need_of(config: TrialConfig, stage: str) -> Need:
     """Return the resources that a run of `stage` needs."""
-    least, most = workers_of(config, stage)
+    min_workers, max_workers = workers_of(config, stage)
     train = getattr(getattr(config, stage, None), "train", None)
-    whole_gpus = most > 1 and train is not None and train.device != "cpu"
-    return Need(most, stage, whole_gpus=whole_gpus, least=None if least == most else least)
+    whole_gpus = max_workers > 1 and train is not None and train.device != "cpu"
+    return Need(
+        max_workers, stage, whole_gpus=whole_gpus, min_workers=None if min_workers == max_workers else min_workers
+    )
 
 
 def _configs(study: Study) -> list[TrialConfig]:
@@ -123,10 +125,10 @@ def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) 
     Raises:
         UserError: A trial needs more CPUs or GPUs than the cluster has. The message shows both numbers.
     """
-    for workers in range(need.workers, need.fewest, -1):
+    for workers in range(need.workers, need.fewest_workers, -1):
         with suppress(UserError):
             return _admit(replace(need, workers=workers), nodes, max_concurrent)
-    return _admit(replace(need, workers=need.fewest), nodes, max_concurrent)
+    return _admit(replace(need, workers=need.fewest_workers), nodes, max_concurrent)
 
 
 def _admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None) -> Grant:
@@ -147,8 +149,8 @@ def _admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None) -> Gra
         share = _FRACTION // sharing / _FRACTION
         if slots < need.workers:  # the nodes with GPUs have too few CPUs: run without GPUs
             return _admit(need, [replace(node, gpus=0) for node in nodes], max_concurrent)
-    most = min(slots, max(target, need.workers)) // need.workers
-    concurrent = most if max_concurrent is None else min(most, max_concurrent)
+    concurrent = min(slots, max(target, need.workers)) // need.workers
+    concurrent = concurrent if max_concurrent is None else min(concurrent, max_concurrent)
     return Grant(concurrent=concurrent, gpus=share, workers=need.workers)
 
 

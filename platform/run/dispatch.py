@@ -14,7 +14,7 @@ from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.trial_log import Recorder, Records, proposed_body
 from platform.run.halve_batch import halved
 from platform.run.proposer import Proposer
-from platform.run.run_leases import Claims
+from platform.run.run_leases import RunLeases
 from platform.study.study import Study
 from trainables.failure import Cause
 from trainables.spec import TrialSpec
@@ -34,11 +34,11 @@ class Tools:
     proposer: Proposer
     records: Records
     recorder: Recorder
-    claims: Claims
+    leases: RunLeases
 
 
 @dataclass
-class _Turn:
+class _RunningTrial:
     """A trial that was handed out to a worker."""
 
     spec: TrialSpec
@@ -55,7 +55,7 @@ class Dispatcher:
         self._tools = tools
         self.concurrent = 1
         """The largest number of trials that run at a time."""
-        self._running: dict[str, _Turn] = {}
+        self._running: dict[str, _RunningTrial] = {}
         self._due: dict[str, float] = {}
         """Trial to the time since which it has been ready to be handed out. Monotonic clock."""
         self._queued: dict[str, float] = defaultdict(float)
@@ -69,9 +69,9 @@ class Dispatcher:
         self._waiting = [spec for point, values in tools.records.values().items() for spec in self._open(point, values)]
 
     @property
-    def claims(self) -> Claims:
+    def leases(self) -> RunLeases:
         """The stage runs that are in progress, and their owners."""
-        return self._tools.claims
+        return self._tools.leases
 
     @property
     def exhausted(self) -> str | None:
@@ -87,10 +87,10 @@ class Dispatcher:
         if len(self._running) >= self.concurrent:
             return None
         for position, spec in enumerate(self._waiting):
-            if self._claim(spec):
+            if self._acquire(spec):
                 return self._waiting.pop(position)
         while len(self._waiting) < self.concurrent and self._propose():
-            if self._claim(self._waiting[-self._study.repeats]):
+            if self._acquire(self._waiting[-self._study.repeats]):
                 return self._waiting.pop(-self._study.repeats)
         return None
 
@@ -122,7 +122,7 @@ class Dispatcher:
     def ended(self, trial: str, end: Mapping[str, Any]) -> None:
         """Record the end of `trial`: outcome, metrics, runs, error, seconds. Some failures lead to another attempt."""
         turn = self._running.pop(trial)
-        self._tools.claims.drop(trial)
+        self._tools.leases.release(trial)
         if self._again(turn.spec, end):
             return
         record = self._tools.records.trials[trial]
@@ -151,7 +151,7 @@ class Dispatcher:
     def put_back(self, trial: str) -> None:
         """Return a trial that was handed out but has not begun to the front of the queue."""
         self._waiting.insert(0, self._running.pop(trial).spec)
-        self._tools.claims.drop(trial)
+        self._tools.leases.release(trial)
 
     def _end(self, trial: str, outcome: str, metrics: Mapping[str, float], error: str | None) -> dict[str, Any]:
         seconds = time.monotonic() - self._running[trial].began
@@ -171,10 +171,10 @@ class Dispatcher:
         self._waiting.insert(0, spec)
         return True
 
-    def _claim(self, spec: TrialSpec) -> bool:
-        claimed = self._tools.claims.take(spec.trial, (run.identity for run in spec.runs))
+    def _acquire(self, spec: TrialSpec) -> bool:
+        claimed = self._tools.leases.acquire(spec.trial, (run.identity for run in spec.runs))
         if claimed:
-            self._running[spec.trial] = _Turn(spec, time.monotonic())
+            self._running[spec.trial] = _RunningTrial(spec, time.monotonic())
         return claimed
 
     def _propose(self) -> bool:

@@ -20,8 +20,8 @@ from platform.record.study_from_store import call_of
 from platform.record.trial_log import Recorder, Records, Summary, summarise_study
 from platform.run.admission import refuse_inline
 from platform.run.interrupt import Interrupt
-from platform.run.run_leases import Claims
-from platform.run.stalls import Watch
+from platform.run.run_leases import RunLeases
+from platform.run.stalls import StallDetector
 from platform.study.study import Study
 from platform.tracking_uri import without_secrets
 from storage import layout
@@ -151,8 +151,8 @@ class _Run:
         from platform.run.dispatch import Dispatcher, Tools
         from platform.run.proposer import Proposer
 
-        claims = Claims(self.store, self.runs)
-        dispatcher = Dispatcher(self.study, Tools(Proposer(self.study), records, recorder, claims))
+        leases = RunLeases(self.store, self.runs)
+        dispatcher = Dispatcher(self.study, Tools(Proposer(self.study), records, recorder, leases))
         scratch = Path(self.worker_settings["scratch"])
         shutil.rmtree(scratch, ignore_errors=True)  # left by a killed driver; no other driver holds the lease
         try:
@@ -163,7 +163,7 @@ class _Run:
         finally:
             counts["executed"] += dispatcher.executed
             counts["reused"] += dispatcher.reused
-            claims.close()
+            leases.close()
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _inline(self, dispatcher: "Dispatcher", records: Records) -> int:
@@ -172,7 +172,7 @@ class _Run:
 
         delete_pulses(self.store, self.study.id)
         scratch = Path(self.worker_settings["scratch"])
-        work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._tell)
+        work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._report_state)
         return run_inline(work, records.curves())
 
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
@@ -186,13 +186,13 @@ class _Run:
             check_nodes(self.worker_settings, layout.study(self.study.id))
             grant = trials.grant(self.study, self.options.max_concurrent)
             delete_pulses(self.store, self.study.id)
-            watch = Watch(self.store, self.study.id, self.options.stage_deadline)
-            work = trials.Work(self.study, self.worker_settings, dispatcher.claims, grant, self.interrupt, watch)
-            executed = run_shared(work, self.study.shared_runs(), self._tell)
+            stalls = StallDetector(self.store, self.study.id, self.options.stage_deadline)
+            work = trials.Work(self.study, self.worker_settings, dispatcher.leases, grant, self.interrupt, stalls)
+            executed = run_shared(work, self.study.shared_runs(), self._report_state)
             trials.run_trials(work, dispatcher, records.curves())
         return executed
 
-    def _tell(self, run: StageRun, state: SharedState) -> None:
+    def _report_state(self, run: StageRun, state: SharedState) -> None:
         for view in self.views:
             if isinstance(view, SharedView):
                 view.shared(run.stage, run.identity, state)

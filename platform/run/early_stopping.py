@@ -65,9 +65,9 @@ class MedianRule:
     The means are over the epochs from `grace` to the current epoch, of the trials that have reached it.
     """
 
-    def __init__(self, *, grace: int, least: int, maximize: bool) -> None:
+    def __init__(self, *, grace: int, min_trials: int, maximize: bool) -> None:
         """Stop no trial before epoch `grace`, or while fewer than `least` other trials have reached its epoch."""
-        self._grace, self._least, self._maximize = grace, least, maximize
+        self._grace, self._least, self._maximize = grace, min_trials, maximize
         self._curves: dict[str, dict[int, float]] = {}
 
     def stops(self, trial: str, epoch: int, value: float) -> bool:
@@ -103,7 +103,7 @@ def stopping_rule(study: Study, curves: Curves) -> StoppingRule:
         grace, factor = options.grace_epochs, options.reduction_factor
         rule = SuccessiveHalving(grace=grace, factor=factor, epochs=study.max_epochs(), maximize=maximize)
     if isinstance(options, MedianOptions):
-        rule = MedianRule(grace=options.grace_epochs, least=options.min_trials, maximize=maximize)
+        rule = MedianRule(grace=options.grace_epochs, min_trials=options.min_trials, maximize=maximize)
     for trial, curve in curves.items():
         for epoch in sorted(curve):
             rule.stops(trial, epoch, curve[epoch])

@@ -55,7 +55,7 @@ class InlineWork:
     scratch: Path
     dispatcher: Dispatcher
     interrupt: Interrupt
-    tell: Callable[[StageRun, SharedState], object]
+    report_state: Callable[[StageRun, SharedState], object]
     """Called with the state of each shared stage run."""
 
 
@@ -85,23 +85,23 @@ def _run_shared(work: InlineWork) -> int:
     shared = work.study.shared_runs()
     missing = missing_runs(shared, work.runs)
     for run in shared:
-        work.tell(run, "waiting" if run.identity in missing else "cached")
+        work.report_state(run, "waiting" if run.identity in missing else "cached")
     return sum(_execute_shared(run, work) for run in shared if run.identity in missing)
 
 
 def _execute_shared(run: StageRun, work: InlineWork) -> bool:
     """Execute `run`, or wait while another driver executes it. Return whether it was executed here successfully."""
-    while not work.dispatcher.claims.take(run.identity, [run.identity]):
+    while not work.dispatcher.leases.acquire(run.identity, [run.identity]):
         work.interrupt.check()
         time.sleep(_POLL)
     try:
         if work.runs.find(run.identity) is not None:
-            work.tell(run, "done")
+            work.report_state(run, "done")
             return False
-        work.tell(run, "running")
+        work.report_state(run, "running")
         return _executed(run, work)
     finally:
-        work.dispatcher.claims.drop(run.identity)
+        work.dispatcher.leases.release(run.identity)
 
 
 def _executed(run: StageRun, work: InlineWork) -> bool:
@@ -110,14 +110,14 @@ def _executed(run: StageRun, work: InlineWork) -> bool:
         try:
             _execute(run, work.study.config_of(run), runs=work.runs, scratch=work.scratch, part=part)
         except Exception as error:
-            work.tell(run, "failed")
+            work.report_state(run, "failed")
             failed = f"stage {run.stage} ({run.identity})"
             if work.study.is_needed_by_all(run):
                 _log.exception("%s failed", failed)
                 raise StudyError(f"{failed}, which all trials need, failed: {type(error).__name__}: {error}") from error
             _log.warning("%s failed; the trials that need it fail with the same error", failed, exc_info=True)
             return False
-    work.tell(run, "done")
+    work.report_state(run, "done")
     return True
 
 

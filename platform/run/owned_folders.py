@@ -40,8 +40,8 @@ def _is_abandoned(folder: Path) -> bool:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return False
         owner = json.loads((folder / _OWNER).read_text())
-        here = _owner(psutil.Process())
-        if (owner["host"], owner["space"]) != (here["host"], here["space"]):
+        this_process = _owner(psutil.Process())
+        if (owner["host"], owner["space"]) != (this_process["host"], this_process["space"]):
             return False
         process = psutil.Process(owner["pid"])
         alive = process.status() != psutil.STATUS_ZOMBIE

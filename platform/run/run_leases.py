@@ -8,7 +8,7 @@ from storage.lease import Lease
 from storage.runs import RunStore
 
 
-class Claims:
+class RunLeases:
     """The stage runs that this driver's trials and tasks execute, each under a lease in the store.
 
     The driver takes the lease before it hands the run to a worker, so no worker waits for a lease.
@@ -22,7 +22,7 @@ class Claims:
         self._watched: dict[str, Lease] = {}
         """Leases that other drivers hold. Each keeps its last observation, from which the next call sees renewals."""
 
-    def take(self, owner: str, identities: Iterable[str]) -> bool:
+    def acquire(self, owner: str, identities: Iterable[str]) -> bool:
         """Take leases for `owner` on all `identities` that are not stored yet.
 
         If another owner holds one of them, take none and return False.
@@ -35,7 +35,7 @@ class Claims:
             if not self._is_ours(identity) and self._attempt(identity):
                 leases[identity] = self._watched.pop(identity)
                 continue
-            self.drop(owner)
+            self.release(owner)
             return False
         return True
 
@@ -46,7 +46,7 @@ class Claims:
         except LeaseHeldError:
             return False
 
-    def drop(self, owner: str) -> None:
+    def release(self, owner: str) -> None:
         """Release the leases of `owner`."""
         for lease in self._held.pop(owner, {}).values():
             lease.release()
@@ -54,7 +54,7 @@ class Claims:
     def close(self) -> None:
         """Release all leases."""
         for owner in tuple(self._held):
-            self.drop(owner)
+            self.release(owner)
 
     def _is_stored(self, identity: str) -> bool:
         if identity not in self._stored and self._runs.find(identity) is not None:

@@ -14,7 +14,7 @@ _LOOKS = 4
 
 
 @dataclass
-class _Seen:
+class _LastPulse:
     """The last observed pulse of a trial or stage run."""
 
     changed: float
@@ -22,7 +22,7 @@ class _Seen:
     beat: int = 0
 
 
-class Watch:
+class StallDetector:
     """Finds trials and shared stage runs without progress for `deadline` seconds; with None, it finds none.
 
     A worker reports the time for which its stage has made no progress. A worker that sends no pulse any more (it was
@@ -32,16 +32,16 @@ class Watch:
     def __init__(self, store: Store, study: str, deadline: float | None, *, clock: Clock = REAL) -> None:
         self._store, self._study, self.deadline = store, study, deadline
         self._clock = clock
-        self._seen: dict[str, _Seen] = {}
+        self._last: dict[str, _LastPulse] = {}
         self._next = 0.0
 
-    def begins(self, name: str) -> None:
+    def watch(self, name: str) -> None:
         """Watch `name` from now on."""
-        self._seen[name] = _Seen(self._clock.now())
+        self._last[name] = _LastPulse(self._clock.now())
 
-    def ends(self, name: str) -> None:
+    def unwatch(self, name: str) -> None:
         """Stop watching `name`."""
-        self._seen.pop(name, None)
+        self._last.pop(name, None)
 
     def node(self, name: str) -> str | None:
         """Return the id of the node that sent the last pulse of `name`; None without a pulse."""
@@ -51,24 +51,24 @@ class Watch:
             return None
         return None if pulse is None else str(pulse.get("node"))
 
-    def late(self) -> list[str]:
+    def stalled(self) -> list[str]:
         """Return the stalled trials and stage runs. Each is returned once and then no longer watched."""
         now = self._clock.now()
         if self.deadline is None or now < self._next:
             return []
         self._next = now + self.deadline / _LOOKS
-        stalled = [name for name, seen in self._seen.items() if self._is_stalled(name, seen, self.deadline)]
-        for name in stalled:
-            self.ends(name)
-        return stalled
+        names = [name for name, last in self._last.items() if self._is_stalled(name, last, self.deadline)]
+        for name in names:
+            self.unwatch(name)
+        return names
 
-    def _is_stalled(self, name: str, seen: _Seen, deadline: float) -> bool:
+    def _is_stalled(self, name: str, last: _LastPulse, deadline: float) -> bool:
         try:
             pulse = read_pulse(self._store, self._study, name)
         except StoreError:
             return False  # a pulse that cannot be read does not mean that the worker is stalled
         now = self._clock.now()
-        if pulse is not None and pulse["beat"] != seen.beat:
-            seen.beat, seen.changed = pulse["beat"], now
+        if pulse is not None and pulse["beat"] != last.beat:
+            last.beat, last.changed = pulse["beat"], now
             return bool(pulse["idle"] >= deadline)
-        return now - seen.changed >= deadline + (_STARTING if seen.beat == 0 else 0.0)
+        return now - last.changed >= deadline + (_STARTING if last.beat == 0 else 0.0)

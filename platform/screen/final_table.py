@@ -30,7 +30,9 @@ def final_table(
     points = averaged(results)
     order = ranked(points, study.targets)
     counts = outcomes(results)
-    parts = [f"{counts[outcome.lower()]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome.lower()]]
+    parts = [
+        f"{counts[outcome.lower()]} {label}" for outcome, label in OUTCOME_WORDS.items() if counts[outcome.lower()]
+    ]
     missing = study.trial_count - sum(counts.values()) + counts["unfinished"]
     parts += [f"{missing} of {study.trial_count} to do"] if missing > 0 else []
     console.print(f"{study.id}: {', '.join(parts)}", style="bold", soft_wrap=True)

@@ -87,9 +87,9 @@ def _stage_table(plan: Plan) -> Table:
 
 
 def _counts(stage: StagePlan) -> tuple[str, ...]:
-    most, least = ("", "") if stage.exact else ("<= ", ">= ")
-    cached, to_do = f"{least}{stage.cached}", f"{most}{stage.to_do}"
-    return (str(stage.shared), f"{most}{stage.private}", str(stage.needed), cached, to_do)
+    at_most, at_least = ("", "") if stage.exact else ("<= ", ">= ")
+    cached, to_do = f"{at_least}{stage.cached}", f"{at_most}{stage.to_do}"
+    return (str(stage.shared), f"{at_most}{stage.private}", str(stage.needed), cached, to_do)
 
 
 def _totals(plan: Plan) -> str:

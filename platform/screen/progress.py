@@ -65,7 +65,7 @@ class Progress:
                     self._errors[event.trial] = event.error.strip().rpartition("\n")[2]
             if is_new:
                 self._start()
-                self._tell(event)
+                self._print(event)
 
     def shared(self, stage: str, identity: str, state: SharedState) -> None:
         """Show the state of a shared stage run."""
@@ -74,8 +74,8 @@ class Progress:
             self._shared[identity] = (stage, state, since if state != "running" else time.time())
             self._start()
             if self._live is None and state != "waiting":
-                took = f" in {duration(time.time() - since)}" if state == "done" else ""
-                self._line(f"shared stage {stage} ({identity}): {state}{took}")
+                timing = f" in {duration(time.time() - since)}" if state == "done" else ""
+                self._line(f"shared stage {stage} ({identity}): {state}{timing}")
 
     def note(self, text: str) -> None:
         """Print a text above the live table."""
@@ -104,7 +104,7 @@ class Progress:
         )
         self._live.start()
 
-    def _tell(self, event: TrialEvent) -> None:
+    def _print(self, event: TrialEvent) -> None:
         if self._live is not None:
             return
         if self._before:
@@ -135,19 +135,19 @@ class Progress:
         total = self._study.trial_count
         counts = outcomes(self._results.values())
         done = sum(counts.values()) - counts["unfinished"]
-        words = [
-            f"{counts[outcome.lower()]} {word}" for outcome, word in OUTCOME_WORDS.items() if counts[outcome.lower()]
+        parts = [
+            f"{counts[outcome.lower()]} {label}" for outcome, label in OUTCOME_WORDS.items() if counts[outcome.lower()]
         ]
         elapsed = time.time() - self._began
-        left = self._left(elapsed, done)
+        seconds_left = self._seconds_left(elapsed, done)
         yield f"{self._study.id}  {', '.join(target.name for target in self._study.targets)}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             ProgressBar(total=total, completed=done, width=30),
-            f"{done}/{total} trials" + (": " if words else "") + ", ".join(words),
+            f"{done}/{total} trials" + (": " if parts else "") + ", ".join(parts),
         )
         yield bar
-        yield f"{duration(elapsed)} so far" + ("" if left is None else f", about {duration(left)} left")
+        yield f"{duration(elapsed)} so far" + ("" if seconds_left is None else f", about {duration(seconds_left)} left")
         waiting = [
             (stage, state, since) for stage, state, since in self._shared.values() if state in ("waiting", "running")
         ]
@@ -162,9 +162,9 @@ class Progress:
         if order and self._study.has_best:
             yield best_line(order[0], self._study.targets, self._names)
 
-    def _left(self, elapsed: float, done: int) -> float | None:
-        here = sum(r.outcome is not None and r.finished >= self._began for r in self._results.values())
-        return elapsed / here * (self._study.trial_count - done) if here else None
+    def _seconds_left(self, elapsed: float, done: int) -> float | None:
+        ended = sum(r.outcome is not None and r.finished >= self._began for r in self._results.values())
+        return elapsed / ended * (self._study.trial_count - done) if ended else None
 
     def _table(self) -> Table:
         target = self._study.targets[0].name

@@ -99,11 +99,11 @@ def study_status(store: Store, study: Study) -> StudyStatus:
     records = reduce_events(events)
     results = results_of(records.values())
     counts = outcomes(results)
-    ended = [record.finished for record in records.values() if record.finished is not None]
-    left = max(0, study.trial_count - len(ended))
-    rate = _per_second(ended, driver, now)
+    ends = [record.finished for record in records.values() if record.finished is not None]
+    unfinished = max(0, study.trial_count - len(ends))
+    rate = _per_second(ends, driver, now)
     retried: Counter[str] = Counter()
-    for event in ended:
+    for event in ends:
         retried.update(event.retries)
     order = ranked(averaged(results), study.targets)
     return StudyStatus(
@@ -111,13 +111,13 @@ def study_status(store: Store, study: Study) -> StudyStatus:
         holder=driver,
         trials=study.trial_count,
         counts={name: counts[name] for name in ("completed", "pruned", "failed")},
-        causes=dict(Counter(_cause(event) for event in ended if event.outcome == "FAILED")),
-        failures={event.trial: _last_line(event) for event in ended if event.outcome == "FAILED"},
+        causes=dict(Counter(_cause(event) for event in ends if event.outcome == "FAILED")),
+        failures={event.trial: _last_line(event) for event in ends if event.outcome == "FAILED"},
         retried=dict(retried),
         working=tuple(_working(store, study, records, now)) if driver is not None else (),
-        left=left,
+        left=unfinished,
         per_hour=None if rate is None else 3600 * rate,
-        seconds_left=None if rate is None else left / rate,
+        seconds_left=None if rate is None else unfinished / rate,
         best=_best(order[0]) if order and study.has_best else None,
         baseline=_baseline(study, results),
         last_active=max((record.time for record in records.values()), default=None),
@@ -145,8 +145,8 @@ def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now
     if driver is None or driver["since"] is None:
         return None
     since = datetime.fromisoformat(driver["since"]).timestamp()
-    here = sum(event.time >= since for event in ended)
-    return here / max(now - since, 1.0) if here else None
+    recent = sum(event.time >= since for event in ended)
+    return recent / max(now - since, 1.0) if recent else None
 
 
 def _working(store: Store, study: Study, records: Mapping[str, TrialRecord], now: float) -> Iterator[RunningWork]:
@@ -199,8 +199,8 @@ def _lines(status: StudyStatus, target: str) -> Iterator[str]:
         yield f"driver: process {driver['pid']} on {driver['host']} since {driver['since']}{doubt}"
     elif status.left > 0:
         yield f"driver: none; continue with python -m platform.resume {status.study}"
-    ended = [f"{count} {name}" for name, count in status.counts.items() if count > 0]
-    yield f"trials: {', '.join(ended) if ended else 'none ended'}; {status.left} of {status.trials} left"
+    counts = [f"{count} {name}" for name, count in status.counts.items() if count > 0]
+    yield f"trials: {', '.join(counts) if counts else 'none ended'}; {status.left} of {status.trials} left"
     if status.causes:
         yield f"failed: {_counted(status.causes)}"
     for trial, error in sorted(status.failures.items())[:_FAILURES_SHOWN]:

@@ -40,8 +40,8 @@ class StepProgress:
 
     def _line(self, step: str, total: int) -> str:
         done = self._done[step]
-        left = (self._clock() - self._began[step]) * (total - done) / max(done, 1)
-        return f"{step}: {done:,} of {total:,}, {duration(max(left, 0.0))} left"
+        seconds_left = (self._clock() - self._began[step]) * (total - done) / max(done, 1)
+        return f"{step}: {done:,} of {total:,}, {duration(max(seconds_left, 0.0))} left"
 
     def __enter__(self) -> Self:
         """Start the bars."""

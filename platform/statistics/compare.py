@@ -85,7 +85,7 @@ class Comparison:
     family: int
     """Comparisons in the declared family; 0 for an exploratory one."""
     planned: Counts
-    kept: Counts
+    sizes: Counts
     baseline: float
     condition: float
     difference: float
@@ -133,8 +133,8 @@ def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple
 
 
 def _adjusted(comparison: Comparison, p: float, equivalence_p: float | None, alpha: float) -> Comparison:
-    plain = comparison.equivalence
-    equivalence = None if plain is None else replace(plain, p_holm=equivalence_p)
+    equivalence = comparison.equivalence
+    equivalence = None if equivalence is None else replace(equivalence, p_holm=equivalence_p)
     return replace(comparison, p_holm=p, stars=stars(p, alpha=alpha), equivalence=equivalence)
 
 
@@ -154,12 +154,12 @@ def compare_exploratory(table: PairedTable, plan: ComparisonPlan) -> Comparison:
 def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Comparison:
     data = complete_cases(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
-    kept = (len(data.subjects), len(data.seeds), len(data.clips))
+    sizes = (len(data.subjects), len(data.seeds), len(data.clips))
     unit = plan.unit
     if unit is None:
         unit = default_unit(seeds=planned[1], clips=planned[2], alpha=plan.alpha, family=max(1, family))
     rng = np.random.default_rng([plan.seed, zlib.crc32(f"{table.name}\n{table.metric.name}".encode())])
-    nothing = Interval(math.nan, math.nan, 1 - plan.alpha, "none", unit)
+    undefined = Interval(math.nan, math.nan, 1 - plan.alpha, "none", unit)
     intervals = () if data.empty else _intervals(data, unit, plan, rng)
     p_values = {} if data.empty else _p_values(data.differences, plan, rng)
     return Comparison(
@@ -169,11 +169,11 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         generalises_over=GENERALISES[unit],
         family=family,
         planned=planned,
-        kept=kept,
+        sizes=sizes,
         baseline=_mean(data.baseline),
         condition=_mean(data.condition),
         difference=_mean(data.condition - data.baseline),
-        interval=intervals[0] if intervals else nothing,
+        interval=intervals[0] if intervals else undefined,
         intervals=intervals,
         p=_primary(p_values, unit),
         p_holm=None,
@@ -186,7 +186,7 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         by_seed=_by_seed(data),
         missing=missing_values(table),
         bounds=worst_case(table),
-        warnings=_warnings(planned, kept, unit=unit, plan=plan, family=family),
+        warnings=_warnings(planned, sizes, unit=unit, plan=plan, family=family),
     )
 
 
@@ -213,9 +213,9 @@ def _intervals(
     """Return all intervals, the primary one first."""
     level, differences = 1 - plan.alpha, data.differences
     names: dict[ClaimUnit, str] = {"seeds": "seeds", "clips": "clips", "both": "seeds and clips"}
-    student = {name: _estimates(differences, name)[0].interval(level=level, over=names[name]) for name in names}
-    by_seed = bca_interval(differences.mean(axis=1), over="seeds", level=level, rng=rng)
-    by_clip = bca_interval(differences.mean(axis=0), over="clips", level=level, rng=rng)
+    student = {name: _estimates(differences, name)[0].interval(level=level, unit=names[name]) for name in names}
+    by_seed = bca_interval(differences.mean(axis=1), unit="seeds", level=level, rng=rng)
+    by_clip = bca_interval(differences.mean(axis=0), unit="clips", level=level, rng=rng)
     crossed = crossed_interval(data.condition - data.baseline, level=level, rng=rng)
     first = by_clip if unit == "clips" and len(data.clips) >= ENOUGH_UNITS else student[unit]
     all_intervals = (*student.values(), by_seed, by_clip, crossed)
@@ -268,16 +268,16 @@ def _equivalence(data: CompleteCases, unit: ClaimUnit, margin: float | None) -> 
     return Equivalence(margin, math.nan if any(map(math.isnan, p_values)) else max(p_values))
 
 
-def _warnings(planned: Counts, kept: Counts, *, unit: ClaimUnit, plan: ComparisonPlan, family: int) -> tuple[str, ...]:
+def _warnings(planned: Counts, sizes: Counts, *, unit: ClaimUnit, plan: ComparisonPlan, family: int) -> tuple[str, ...]:
     """Return warnings about values that are missing and about claims that the units do not allow."""
     warnings = []
-    if planned != kept:
+    if planned != sizes:
         listed = ", ".join(
             f"{have} of {all_} {name}"
-            for name, have, all_ in zip(("subjects", "seeds", "clips"), kept, planned, strict=True)
+            for name, have, all_ in zip(("subjects", "seeds", "clips"), sizes, planned, strict=True)
         )
         warnings.append(f"values are missing: {listed} are compared (listwise)")
-    reason = unattainable(unit, seeds=kept[1], clips=kept[2], alpha=plan.alpha, family=max(1, family))
+    reason = unattainable(unit, seeds=sizes[1], clips=sizes[2], alpha=plan.alpha, family=max(1, family))
     if reason:
         warnings.append(f"no star can be earned: {reason}")
     if plan.unit is None and unit == "clips":

@@ -70,11 +70,11 @@ class Estimate:
         """One-sided p against a true mean of at most `bound`."""
         return float(special.stdtr(self.freedom, -self._t(bound)))
 
-    def interval(self, *, level: float, over: str) -> Interval:
+    def interval(self, *, level: float, unit: str) -> Interval:
         """Student's t interval."""
         half = self.error * float(special.stdtrit(self.freedom, (1 + level) / 2)) if self.error > 0 else self.error
-        warning = "" if math.isfinite(self.error) else f"only one value over {over}: an interval needs at least two"
-        return Interval(self.mean - half, self.mean + half, level, "Student t", over, warning)
+        warning = "" if math.isfinite(self.error) else f"only one value over {unit}: an interval needs at least two"
+        return Interval(self.mean - half, self.mean + half, level, "Student t", unit, warning)
 
     def _t(self, bound: float) -> float:
         distance = self.mean - bound

@@ -67,10 +67,10 @@ def hedges(baseline: Values, condition: Values, *, level: float) -> tuple[Effect
     if n < 3:
         return undefined, undefined
     deviation = standard_deviation(differences)
-    own = math.sqrt((standard_deviation(baseline) ** 2 + standard_deviation(condition) ** 2) / 2)
+    pooled = math.sqrt((standard_deviation(baseline) ** 2 + standard_deviation(condition) ** 2) / 2)
     if not differences.any():
         return EffectSize(0.0, 0.0, 0.0), EffectSize(0.0, 0.0, 0.0)
-    if deviation == 0.0 or own == 0.0:
+    if deviation == 0.0 or pooled == 0.0:
         return undefined, undefined
     mean = float(differences.mean())
     t = mean / deviation * math.sqrt(n)
@@ -79,7 +79,7 @@ def hedges(baseline: Values, condition: Values, *, level: float) -> tuple[Effect
     )
     small = small_sample_factor(n - 1)
     ends = tuple(small * end for end in (mean / deviation, low, high))
-    return EffectSize(*ends), EffectSize(*(end * deviation / own for end in ends))
+    return EffectSize(*ends), EffectSize(*(end * deviation / pooled for end in ends))
 
 
 def small_sample_factor(freedom: int) -> float:

@@ -45,37 +45,37 @@ def missing_values(paired: PairedTable) -> tuple[MissingValues, ...]:
     """List the gaps of a table, one entry per trial and reason."""
     counts: Counter[tuple[Side, int, int, str]] = Counter()
     sides: tuple[tuple[Side, Values], ...] = (("baseline", paired.baseline), ("condition", paired.condition))
-    whole = {side: np.asarray(np.isnan(values).all(axis=2)) for side, values in sides}
+    missing_trials = {side: np.asarray(np.isnan(values).all(axis=2)) for side, values in sides}
     for side, values in sides:
         for u, s, c in np.argwhere(np.isnan(values)).tolist():
             counts[side, u, s, paired.reasons.get(TableIndex(side, u, s, c), NOT_RECORDED)] += 1
     return tuple(
-        MissingValues(side, paired.subjects[u], paired.seeds[s], reason, count, bool(whole[side][u, s]))
+        MissingValues(side, paired.subjects[u], paired.seeds[s], reason, count, bool(missing_trials[side][u, s]))
         for (side, u, s, reason), count in counts.items()
     )
 
 
 def worst_case(paired: PairedTable) -> Bounds:
     """Return the smallest and largest mean difference that the missing values allow, over all planned cells."""
-    both = np.stack([paired.baseline, paired.condition])
-    defined = np.asarray(np.isfinite(both).any(axis=(0, 1, 2)))
+    arrays = np.stack([paired.baseline, paired.condition])
+    defined = np.asarray(np.isfinite(arrays).any(axis=(0, 1, 2)))
     if not defined.any():
         return Bounds(np.nan, np.nan, "nothing was observed")
-    both = both[..., defined]
-    gaps = np.isnan(both)
-    low, high, assumed = _range(paired, both)
-    least, most = np.where(gaps, low, both), np.where(gaps, high, both)
+    arrays = arrays[..., defined]
+    gaps = np.isnan(arrays)
+    low, high, assumed = _range(paired, arrays)
+    lowest, highest = np.where(gaps, low, arrays), np.where(gaps, high, arrays)
     return Bounds(
-        float((least[1] - most[0]).mean()),
-        float((most[1] - least[0]).mean()),
+        float((lowest[1] - highest[0]).mean()),
+        float((highest[1] - lowest[0]).mean()),
         assumed if gaps.any() else "nothing is missing",
     )
 
 
 def _range(paired: PairedTable, observed: Values) -> tuple[float, float, str]:
-    ends, words = [], []
+    ends, bounds_text = [], []
     metric = paired.metric
     for end, extreme in ((metric.low, np.nanmin(observed)), (metric.high, np.nanmax(observed))):
         ends.append(float(end if np.isfinite(end) else extreme))
-        words.append(f"{ends[-1]:g} ({'end of the range' if np.isfinite(end) else 'most extreme observed'})")
-    return ends[0], ends[1], " or ".join(words)
+        bounds_text.append(f"{ends[-1]:g} ({'end of the range' if np.isfinite(end) else 'most extreme observed'})")
+    return ends[0], ends[1], " or ".join(bounds_text)

@@ -57,21 +57,21 @@ class PairedTable:
     def __post_init__(self) -> None:
         shape = (len(self.subjects), len(self.seeds), len(self.clips))
         for side, values in (("baseline", self.baseline), ("condition", self.condition)):
-            where = f"{self.name}, {self.metric.name}, {side}"
+            label = f"{self.name}, {self.metric.name}, {side}"
             if values.shape != shape:
-                raise ValueError(f"{where}: shape {values.shape}, but {shape} subjects, seeds and clips are named")
+                raise ValueError(f"{label}: shape {values.shape}, but {shape} subjects, seeds and clips are named")
             if np.isinf(values).any():
-                raise ValueError(f"{where}: has an infinite value; use NaN and a reason if a metric is undefined")
-            self._check_range(where, values)
+                raise ValueError(f"{label}: has an infinite value; use NaN and a reason if a metric is undefined")
+            self._check_range(label, values)
 
-    def _check_range(self, where: str, values: Values) -> None:
+    def _check_range(self, label: str, values: Values) -> None:
         ends = [abs(end) for end in (self.metric.low, self.metric.high) if math.isfinite(end)]
         slack = ROUNDING * max(ends, default=0.0)
         outside = (values < self.metric.low - slack) | (values > self.metric.high + slack)
         if outside.any():
-            wrong = values[outside][0]
+            value = values[outside][0]
             raise ValueError(
-                f"{where}: {wrong} lies outside the metric's range {self.metric.low} to {self.metric.high}"
+                f"{label}: {value} lies outside the metric's range {self.metric.low} to {self.metric.high}"
             )
 
     @property

@@ -55,7 +55,7 @@ class VarianceComponents:
 
     seeds: float
     clips: float
-    rest: float
+    residual: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class SeedPlan:
     """None if `MOST_SEEDS` are not enough."""
     cautious: int | None
     """The same if the pilot's spread between seeds is at its upper 80% limit."""
-    fewest: int
+    fewest_seeds: int
     """With fewer seeds no p is small enough, for any effect."""
     power: Mapping[int, float]
     """Number of seeds to power, for the numbers that were tried."""
@@ -88,7 +88,7 @@ def seeds_needed(pilot: Values, aim: PowerTarget, *, seed: int = 0) -> SeedPlan:
     """
     if pilot.shape[1] == 1 and aim.unit != "seeds":
         raise ValueError(f"the pilot has one clip, but the unit {aim.unit} needs the spread of at least 2 clips")
-    fewest = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
+    fewest_seeds = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
     spread = variance_components(pilot)
     seeds, power = _search(spread, pilot.shape[1], aim, np.random.default_rng(seed))
     wider = cautious_components(spread, pilot.shape)
@@ -97,11 +97,11 @@ def seeds_needed(pilot: Values, aim: PowerTarget, *, seed: int = 0) -> SeedPlan:
     if seeds is None and aim.unit != "seeds" and too_few_clips:
         explanation = too_few_clips
     elif seeds is None:
-        more = "more clips are needed, or " if aim.unit != "seeds" else ""
-        explanation = f"{MOST_SEEDS} seeds reach a power of {power[MOST_SEEDS]:.2f}: {more}a larger effect"
+        clips_advice = "more clips are needed, or " if aim.unit != "seeds" else ""
+        explanation = f"{MOST_SEEDS} seeds reach a power of {power[MOST_SEEDS]:.2f}: {clips_advice}a larger effect"
     else:
         explanation = f"{seeds} seeds reach a power of {power[seeds]:.2f}"
-    return SeedPlan(seeds, cautious, fewest, power, spread, explanation)
+    return SeedPlan(seeds, cautious, fewest_seeds, power, spread, explanation)
 
 
 def variance_components(pilot: Values) -> VarianceComponents:
@@ -116,30 +116,30 @@ def variance_components(pilot: Values) -> VarianceComponents:
     if clips == 1:
         return VarianceComponents(float(by_seed.var(ddof=1)), 0.0, 0.0)
     residual = pilot - by_seed[:, None] - by_clip + pilot.mean()
-    rest = float((residual**2).sum() / ((seeds - 1) * (clips - 1)))
+    residual_variance = float((residual**2).sum() / ((seeds - 1) * (clips - 1)))
     return VarianceComponents(
-        max(0.0, float(by_seed.var(ddof=1)) - rest / clips),
-        max(0.0, float(by_clip.var(ddof=1)) - rest / seeds),
-        rest,
+        max(0.0, float(by_seed.var(ddof=1)) - residual_variance / clips),
+        max(0.0, float(by_clip.var(ddof=1)) - residual_variance / seeds),
+        residual_variance,
     )
 
 
 def cautious_components(spread: VarianceComponents, shape: tuple[int, ...]) -> VarianceComponents:
     """Return `spread` with the seeds' variance at its upper limit for a pilot of `shape` [seeds, clips]."""
     seeds, clips = shape
-    mean_variance = spread.seeds + spread.rest / clips
+    mean_variance = spread.seeds + spread.residual / clips
     widest = mean_variance * (seeds - 1) / float(stats.chi2.ppf(1 - CAUTION, seeds - 1))
-    return replace(spread, seeds=widest - spread.rest / clips)
+    return replace(spread, seeds=widest - spread.residual / clips)
 
 
 def _search(
     spread: VarianceComponents, clips: int, aim: PowerTarget, rng: np.random.Generator
 ) -> tuple[int | None, dict[int, float]]:
-    fewest = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
+    fewest_seeds = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
     power = {MOST_SEEDS: simulated_power(spread, shape=(MOST_SEEDS, clips), aim=aim, rng=rng)}
     if power[MOST_SEEDS] < aim.power:
         return None, power
-    for seeds in range(fewest, MOST_SEEDS):
+    for seeds in range(fewest_seeds, MOST_SEEDS):
         power[seeds] = simulated_power(spread, shape=(seeds, clips), aim=aim, rng=rng)
         if power[seeds] >= aim.power:
             return seeds, power
@@ -153,10 +153,10 @@ def simulated_power(
     seeds, clips = shape
     level = aim.alpha / aim.family
     all_clips = rng.normal(aim.effect, math.sqrt(spread.clips / clips), (_SIMULATED, 1))
-    by_seed = all_clips + rng.normal(0.0, math.sqrt(spread.seeds + spread.rest / clips), (_SIMULATED, seeds))
+    by_seed = all_clips + rng.normal(0.0, math.sqrt(spread.seeds + spread.residual / clips), (_SIMULATED, seeds))
     mean = by_seed.mean(axis=1)
     # Squared standard errors of the mean, and their degrees of freedom.
-    of_clips = (spread.clips + spread.rest / seeds) / clips * _chi_square(max(1, clips - 1), rng)
+    of_clips = (spread.clips + spread.residual / seeds) / clips * _chi_square(max(1, clips - 1), rng)
     p = np.zeros(_SIMULATED)
     if aim.unit in ("clips", "both"):
         if unattainable("clips", seeds=seeds, clips=clips, alpha=aim.alpha, family=aim.family):

@@ -44,7 +44,7 @@ class Interval:
     high: float
     level: float
     method: str
-    over: str
+    unit: str
     """What is resampled. The interval does not generalise over what is held fixed."""
     warning: str = ""
 
@@ -66,12 +66,12 @@ def sign_flip_p(differences: Values, *, rng: np.random.Generator, resamples: int
     if n <= EXACT_UP_TO:
         signs = _all_signs(n)
         return _as_extreme(rows, observed, signs).reshape(differences.shape[:-1]) / len(signs)
-    drawn = np.zeros(len(rows))
+    exceeding = np.zeros(len(rows))
     at_a_time = max(1, _CHUNK // n)
     for start in range(0, resamples, at_a_time):
         size = (min(at_a_time, resamples - start), n)
-        drawn += _as_extreme(rows, observed, rng.choice(np.array([-1.0, 1.0]), size))
-    return (1.0 + drawn.reshape(differences.shape[:-1])) / (1.0 + resamples)
+        exceeding += _as_extreme(rows, observed, rng.choice(np.array([-1.0, 1.0]), size))
+    return (1.0 + exceeding.reshape(differences.shape[:-1])) / (1.0 + resamples)
 
 
 def _all_signs(n: int) -> Values:
@@ -91,26 +91,26 @@ def _as_extreme(rows: Values, observed: Values, signs: Values) -> Values:
     return counts
 
 
-def under_coverage(n: int, over: str) -> str:
+def under_coverage(n: int, unit: str) -> str:
     """Return a warning with the measured coverage of a bootstrap interval over few units; empty for enough units."""
     if n >= ENOUGH_UNITS:
         return ""
     measured = max(size for size in COVERAGE if size <= n)
-    return f"a bootstrap over {n} {over} is too narrow: a 95% interval covers about {COVERAGE[measured]:.0%}"
+    return f"a bootstrap over {n} {unit} is too narrow: a 95% interval covers about {COVERAGE[measured]:.0%}"
 
 
 def bca_interval(
-    differences: Values, *, over: str, level: float, rng: np.random.Generator, resamples: int = 4999
+    differences: Values, *, unit: str, level: float, rng: np.random.Generator, resamples: int = 4999
 ) -> Interval:
     """BCa interval of the mean of `differences` [n]; NaN for fewer than two, of width 0 if all are equal."""
     n = len(differences)
     if n < 2:
-        return Interval(math.nan, math.nan, level, "BCa", over, f"only {n} {over}: an interval needs at least two")
-    warning = under_coverage(n, over)
+        return Interval(math.nan, math.nan, level, "BCa", unit, f"only {n} {unit}: an interval needs at least two")
+    warning = under_coverage(n, unit)
     if np.ptp(differences) == 0.0:
-        return Interval(float(differences[0]), float(differences[0]), level, "BCa", over, warning)
+        return Interval(float(differences[0]), float(differences[0]), level, "BCa", unit, warning)
     low, high = bca_ends(differences, level=level, rng=rng, resamples=resamples)
-    return Interval(float(low), float(high), level, "BCa", over, warning)
+    return Interval(float(low), float(high), level, "BCa", unit, warning)
 
 
 def bca_ends(differences: Values, *, level: float, rng: np.random.Generator, resamples: int) -> tuple[Values, Values]:
@@ -133,14 +133,14 @@ def bca_ends(differences: Values, *, level: float, rng: np.random.Generator, res
 def crossed_interval(differences: Values, *, level: float, rng: np.random.Generator, resamples: int = 4999) -> Interval:
     """Percentile interval of the mean of `differences` [subjects, seeds, clips].
 
-    Each axis is resampled, except one of size 1, which is held fixed and not named in `over`.
+    Each axis is resampled, except one of size 1, which is held fixed and not named in `unit`.
     """
-    drawn = {name: n for name, n in zip(("subjects", "seeds", "clips"), differences.shape, strict=True) if n > 1}
-    over = " x ".join(drawn)
-    warning = "; ".join(filter(None, (under_coverage(n, name) for name, n in drawn.items())))
+    sizes = {name: n for name, n in zip(("subjects", "seeds", "clips"), differences.shape, strict=True) if n > 1}
+    unit = " x ".join(sizes)
+    warning = "; ".join(filter(None, (under_coverage(n, name) for name, n in sizes.items())))
     means = crossed_means(differences, rng=rng, resamples=resamples)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level, "crossed bootstrap, percentile", over, warning)
+    return Interval(float(low), float(high), level, "crossed bootstrap, percentile", unit, warning)
 
 
 def crossed_means(differences: Values, *, rng: np.random.Generator, resamples: int) -> Values:
@@ -152,5 +152,5 @@ def crossed_means(differences: Values, *, rng: np.random.Generator, resamples: i
 
 def _weights(n: int, resamples: int, rng: np.random.Generator) -> Values:
     """Return how often each of `n` units is drawn in n draws, as a share, [resamples, n]."""
-    drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n) / n
+    indices = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    return np.bincount(indices.ravel(), minlength=resamples * n).reshape(resamples, n) / n

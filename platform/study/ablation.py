@@ -62,8 +62,8 @@ class AblationStudy(Study):
         """The definition that is registered before the first trial. Seeds that are added later are amendments."""
         config = self.space.config({})
         runs = self.runs(config, seed=self.design.seed)
-        plain = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
-        return {**plain, **frozen(self.design, {run.stage: run.identity for run in runs})}
+        common = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
+        return {**common, **frozen(self.design, {run.stage: run.identity for run in runs})}
 
     def continued(self, store: Store) -> Self | None:
         """Return this attempt as `store` has it, amendments included; None if another design is registered."""
@@ -122,8 +122,8 @@ class AblationStudy(Study):
 
     def own_stages(self) -> tuple[str, ...]:
         """Return the stages with runs that only one trial needs, inputs first."""
-        own = {run.stage for spec in self.specs for run in spec.runs if self.uses[run.identity] == 1}
-        return tuple(stage for stage in ancestors(self.stages) if stage in own)
+        unshared = {run.stage for spec in self.specs for run in spec.runs if self.uses[run.identity] == 1}
+        return tuple(stage for stage in ancestors(self.stages) if stage in unshared)
 
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
         """Yield all trials, each with its point, except the points in `skip`."""
@@ -145,12 +145,12 @@ class AblationStudy(Study):
 
     def summary(self, results: Iterable[tuple[Point, Mapping[str, float]]]) -> dict[str, float]:
         """Return the mean of each primary metric in each condition, and its difference to the baseline."""
-        found: dict[tuple[str, str], list[float]] = defaultdict(list)
+        by_condition: dict[tuple[str, str], list[float]] = defaultdict(list)
         for values, metrics in results:
             for metric in self.design.primary:
                 if metric in metrics:
-                    found[str(values["condition"]), metric].append(metrics[metric])
-        means = {pair: fmean(values) for pair, values in found.items()}
+                    by_condition[str(values["condition"]), metric].append(metrics[metric])
+        means = {pair: fmean(values) for pair, values in by_condition.items()}
         summary = {f"mean.{condition}.{metric}": value for (condition, metric), value in means.items()}
         for (condition, metric), value in means.items():
             if condition != BASELINE and (BASELINE, metric) in means:

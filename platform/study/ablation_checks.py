@@ -12,13 +12,13 @@ from platform.errors import Problem, nearest
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
-from platform.study.overrides import WrittenValue
+from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.graph import ancestors, stage_runs
 from trainables.metrics.metric import Metric
-from trainables.metrics.registry import known_metrics, metric_named
+from trainables.metrics.registry import ablation_metrics, metric_named
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 
@@ -30,7 +30,7 @@ class WrittenBaseline:
     source: Source
     overrides: Mapping[str, Any]
     """Dotted field to value."""
-    written: Mapping[str, WrittenValue]
+    written: Mapping[str, LocatedValue]
     """Dotted field to its value and its location in the file."""
     stages: tuple[str, ...]
     """The stages that report the primary metrics."""
@@ -48,8 +48,8 @@ def primary_metrics(source: Source, names: Sequence[str]) -> tuple[tuple[Metric,
     for index, name in enumerate(names):
         metric = metric_named(name)
         if metric is None:
-            what = f"there is no metric {name!r}; {nearest(name, known_metrics())}"
-            problems.append(source.problem(("primary", index), what))
+            message = f"there is no metric {name!r}; {nearest(name, ablation_metrics())}"
+            problems.append(source.problem(("primary", index), message))
         elif name in names[:index]:
             problems.append(source.problem(("primary", index), f"{name} is listed twice"))
         else:
@@ -64,32 +64,32 @@ def distinct_conditions(
 
     Levels of a factorial that are equal to the baseline are included and marked.
     """
-    kept: list[WrittenCondition] = []
+    distinct: list[WrittenCondition] = []
     notes: list[str] = []
     problems: list[Problem] = []
-    found = {baseline.identities(resolve(baseline.overrides)): BASELINE}
+    first_name = {baseline.identities(resolve(baseline.overrides)): BASELINE}
     for condition in conditions:
-        config, wrong = _resolved(baseline, condition)
-        problems += wrong
+        config, condition_problems = _resolved(baseline, condition)
+        problems += condition_problems
         if config is None:
             continue
         identities = baseline.identities(config, offset=condition.seed_offset)
-        same = found.setdefault(identities, condition.name)
-        if same == BASELINE and not condition.is_generated:
-            problems.append(baseline.source.problem(condition.path, _nothing(condition, baseline)))
-        elif same == BASELINE:
+        equal_to = first_name.setdefault(identities, condition.name)
+        if equal_to == BASELINE and not condition.is_generated:
+            problems.append(baseline.source.problem(condition.path, _no_change_message(condition, baseline)))
+        elif equal_to == BASELINE:
             notes.append(f"{condition.name} is equal to the baseline: it has no trials of its own")
-            kept += [replace(condition, is_baseline=True)] if condition.origin == "factorial" else []
+            distinct += [replace(condition, is_baseline=True)] if condition.origin == "factorial" else []
         else:
-            if same != condition.name:
+            if equal_to != condition.name:
                 notes.append(
-                    f"{condition.name} and {same} are the same after resolution: their stage runs are executed once"
+                    f"{condition.name} and {equal_to} are the same after resolution: their stage runs are executed once"
                 )
-            kept.append(condition)
-    return kept, notes, problems
+            distinct.append(condition)
+    return distinct, notes, problems
 
 
-def _nothing(condition: WrittenCondition, baseline: WrittenBaseline) -> str:
+def _no_change_message(condition: WrittenCondition, baseline: WrittenBaseline) -> str:
     if not condition.written:
         return f"{condition.name} overrides nothing; name a field, or a seed_offset for a renamed copy of the baseline"
     values = ", ".join(f"{name}: {value.value!r}" for name, value in condition.written.items())
@@ -105,17 +105,17 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
         name: override.path for name, override in (*baseline.written.items(), *condition.written.items())
     }
     if "voxels.subject" in condition.written:
-        what = "subjects are blocks, not conditions; name them under `subjects`"
-        return None, [baseline.source.problem(paths["voxels.subject"], what)]
+        message = "subjects are blocks, not conditions; name them under `subjects`"
+        return None, [baseline.source.problem(paths["voxels.subject"], message)]
     try:
         config = resolve({**baseline.overrides, **condition.overrides})
     except ValidationError as error:
-        return None, list(config_problems(error, source=baseline.source, written=paths))
-    wrong = [
+        return None, list(config_problems(error, source=baseline.source, paths=paths))
+    checked = [
         (override.path, conversion_problem(name, override.value, config))
         for name, override in condition.written.items()
     ]
-    return config, [baseline.source.problem(path, what) for path, what in wrong if what is not None]
+    return config, [baseline.source.problem(path, message) for path, message in checked if message is not None]
 
 
 def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
@@ -124,41 +124,47 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
     for comparison in design.family:
         path: KeyPath = ("family", comparison.condition)
         if comparison.condition not in design.conditions:
-            what = f"there is no condition {comparison.condition!r}; {nearest(comparison.condition, design.conditions)}"
-            yield source.problem(path, what)
+            message = (
+                f"there is no condition {comparison.condition!r}; {nearest(comparison.condition, design.conditions)}"
+            )
+            yield source.problem(path, message)
         elif comparison.metric not in design.primary:
             near = nearest(comparison.metric, design.primary)
             yield source.problem(path, f"{comparison.metric} is not a primary metric; {near}")
     for name in design.margins:
         if name not in design.primary:
-            what = f"is not a primary metric; {nearest(name, design.primary)}"
-            yield source.problem(("margins", name), what)
+            message = f"is not a primary metric; {nearest(name, design.primary)}"
+            yield source.problem(("margins", name), message)
     for index, subject in enumerate(design.subjects):
         if subject in design.subjects[:index]:
             yield source.problem(("subjects", index), f"{subject} is listed twice")
     if "embedding_map" in design.figures and "semantic" not in ancestors(baseline.stages):
-        what = f"embedding_map needs the stage semantic, but {', '.join(baseline.stages)} does not use it"
-        yield source.problem(("figures",), what)
-    yield from _scales(baseline, design, metrics)
-    yield from _enough(baseline, design)
+        message = f"embedding_map needs the stage semantic, but {', '.join(baseline.stages)} does not use it"
+        yield source.problem(("figures",), message)
+    yield from _check_scales(baseline, design, metrics)
+    yield from _check_seeds(baseline, design)
     for index, table in enumerate(design.published):
-        yield from _published(source, design, table, index)
+        yield from _check_published(source, design, table, index)
 
 
-def _scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
     """Refuse a metric whose scale differs between conditions."""
-    plain = flatten(resolve(baseline.overrides).model_dump())
+    baseline_config = flatten(resolve(baseline.overrides).model_dump())
     for name, condition in design.conditions.items():
-        other = flatten(resolve({**baseline.overrides, **condition.overrides}).model_dump())
-        changed = [field for field in {**plain, **other} if plain.get(field) != other.get(field)]
+        condition_config = flatten(resolve({**baseline.overrides, **condition.overrides}).model_dump())
+        changed = [
+            field
+            for field in {**baseline_config, **condition_config}
+            if baseline_config.get(field) != condition_config.get(field)
+        ]
         for metric in metrics:
-            moving = sorted(filter(metric.scale_depends_on, changed))
-            if moving:
-                what = f"{metric.name} is not comparable in {name}: its scale depends on {', '.join(moving)}"
-                yield baseline.source.problem(("primary", design.primary.index(metric.name)), what)
+            dependent = sorted(filter(metric.scale_depends_on, changed))
+            if dependent:
+                message = f"{metric.name} is not comparable in {name}: its scale depends on {', '.join(dependent)}"
+                yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
 
 
-def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
+def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     """Refuse a design in which no comparison of the family can be significant."""
     from platform.statistics.difference import unattainable
 
@@ -169,15 +175,15 @@ def _enough(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     if not design.family:
         yield baseline.source.problem(("family",), "declares no comparison; name one, or remove the key to declare all")
         return
-    whole = [comparison.metric for comparison in design.family if not has_clips(comparison.metric)]
-    if whole and (design.unit == "clips" or (design.unit == "both" and len(whole) < len(design.family))):
-        what = f"{whole[0]} has one value per trial, not per clip; declare it in an ablation with unit: seeds"
-        yield baseline.source.problem(("unit",), what)
+    per_trial = [comparison.metric for comparison in design.family if not has_clips(comparison.metric)]
+    if per_trial and (design.unit == "clips" or (design.unit == "both" and len(per_trial) < len(design.family))):
+        message = f"{per_trial[0]} has one value per trial, not per clip; declare it in an ablation with unit: seeds"
+        yield baseline.source.problem(("unit",), message)
         return
     family = len(design.family)
-    why = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)
-    if why:
-        yield baseline.source.problem(("seeds",), why)
+    reason = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)
+    if reason:
+        yield baseline.source.problem(("seeds",), reason)
 
 
 def with_columns(table: Published) -> Published:
@@ -186,11 +192,11 @@ def with_columns(table: Published) -> Published:
     if table.columns or not file.is_file():
         return table
     header = file.read_text(encoding="utf-8").splitlines()[0].split(",")
-    return table.model_copy(update={"columns": {ours: name for ours, name in COLUMNS.items() if name in header}})
+    return table.model_copy(update={"columns": {metric: name for metric, name in COLUMNS.items() if name in header}})
 
 
-def _published(source: Source, design: Design, table: Published, index: int) -> Iterator[Problem]:
-    path: KeyPath = ("published", index) if ("published", index) in source.places else ("published",)
+def _check_published(source: Source, design: Design, table: Published, index: int) -> Iterator[Problem]:
+    path: KeyPath = ("published", index) if ("published", index) in source.locations else ("published",)
     file = PUBLISHED / table.table
     if not file.is_file():
         tables = [other.name for other in PUBLISHED.glob("*.csv")]
@@ -203,15 +209,15 @@ def _published(source: Source, design: Design, table: Published, index: int) -> 
         if column not in columns:
             yield source.problem(path, f"{table.table} has no column {column!r}; {nearest(column, columns)}")
     labels = [row.get(key, "") for row in rows]
-    for ours, theirs in table.conditions.items():
-        if ours not in (BASELINE, *design.conditions, *(design.factorial.cells if design.factorial else ())):
-            what = f"there is no condition {ours!r}; {nearest(ours, design.names)}"
-            yield source.problem((*path, "conditions", ours), what)
-        if theirs not in labels:
-            what = f"{table.table} has no row {theirs!r}; {nearest(theirs, labels)}"
-            yield source.problem((*path, "conditions", ours), what)
+    for condition, label in table.conditions.items():
+        if condition not in (BASELINE, *design.conditions, *(design.factorial.cells if design.factorial else ())):
+            message = f"there is no condition {condition!r}; {nearest(condition, design.names)}"
+            yield source.problem((*path, "conditions", condition), message)
+        if label not in labels:
+            message = f"{table.table} has no row {label!r}; {nearest(label, labels)}"
+            yield source.problem((*path, "conditions", condition), message)
     for metric in table.columns:
         if metric_named(metric) is None:
             yield source.problem(
-                (*path, "columns", metric), f"there is no such metric; {nearest(metric, known_metrics())}"
+                (*path, "columns", metric), f"there is no such metric; {nearest(metric, ablation_metrics())}"
             )

@@ -13,7 +13,7 @@ from platform.study.ablation_keys import AblationFile, FactorialFile
 from platform.study.config_errors import config_problems, explain
 from platform.study.design import BASELINE, DeclaredComparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
-from platform.study.overrides import Keys, WrittenValue, absolute, apply_settings, written_at
+from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.space_checks import conversion_problem
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import KeyPath, Source
@@ -22,14 +22,14 @@ from trainables.config.trial import TrialConfig, resolve
 ABLATIONS = Path("ablations")
 """The folder of the project's own files, relative to its root. Commands are run there."""
 _KEYS = Keys(("seeds", "seed", "subjects", "alpha", "unit", "primary"), section="baseline", varied="conditions")
-_EARLY = ("scheduler", "early_stopping", "pruner", "stop")
+_EARLY_STOPPING_KEYS = ("scheduler", "early_stopping", "pruner", "stop")
 """Keys that would request early stopping."""
 
 
 def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | None = None) -> AblationStudy:
     """Read `path`, apply `settings` (`key=value`), and check the result.
 
-    `verdicts` is a folder that remembers what checks of data sets found.
+    `verdicts` is a folder with stored results of data set checks.
 
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
@@ -39,8 +39,8 @@ def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | 
 
 def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Path | None = None) -> AblationStudy:
     """Return the ablation that `source` describes; see `load_ablation`."""
-    refuse(_early_stopping(source))
-    written, problems = written_at(source, "baseline")
+    refuse(_early_stopping_problems(source))
+    written, problems = read_overrides(source, "baseline")
     source, written = apply_settings(settings, source=source, base=written, keys=_KEYS)
     config = _resolved(source, written, problems)
     try:
@@ -48,8 +48,8 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     except ValidationError as error:
         refuse([*problems, *_shape_problems(error, source)])
         raise AssertionError from error
-    metrics, found = ablation_checks.primary_metrics(source, file.primary)
-    refuse([*problems, *found])
+    metrics, metric_problems = ablation_checks.primary_metrics(source, file.primary)
+    refuse([*problems, *metric_problems])
     assert config is not None
     baseline = {field: absolute(field, override.value) for field, override in written.items()}
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
@@ -57,48 +57,48 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     refuse(check_inputs(source, largest, stages=stages, section="baseline", verdicts=verdicts))
     expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
-    kept, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
+    distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
     refuse([*expansion.problems, *problems])
-    others = [condition for condition in kept if not condition.is_baseline]
+    differing = [condition for condition in distinct if not condition.is_baseline]
     design = Design(
         baseline=baseline,
-        conditions={condition.name: condition.in_design() for condition in others},
-        family=_family(file, [condition.name for condition in others]),
-        factorial=_factorial(file, kept),
+        conditions={condition.name: condition.in_design() for condition in differing},
+        family=_family(file, [condition.name for condition in differing]),
+        factorial=_factorial(file, distinct),
         published=tuple(map(ablation_checks.with_columns, file.published)),
-        **file.model_dump(include=_PLAIN),
+        **file.model_dump(include=_COPIED_KEYS),
     )
     refuse(ablation_checks.check_design(written_baseline, design, metrics))
     study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
     return replace(study, settings=tuple(settings))
 
 
-_PLAIN = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
+_COPIED_KEYS = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
 
 
-def _resolved(source: Source, written: Mapping[str, WrittenValue], problems: list[Problem]) -> TrialConfig | None:
+def _resolved(source: Source, written: Mapping[str, LocatedValue], problems: list[Problem]) -> TrialConfig | None:
     """Return the config of the baseline. If it has problems, append them to `problems` and return None."""
     if "voxels.subject" in written:
-        what = "is set by the key `subjects`; remove it here"
-        problems.append(source.problem(written["voxels.subject"].path, what))
+        message = "is set by the key `subjects`; remove it here"
+        problems.append(source.problem(written["voxels.subject"].path, message))
     try:
         config = resolve({field: override.value for field, override in written.items()})
     except ValidationError as error:
         paths: dict[str, KeyPath] = {field: override.path for field, override in written.items()}
-        problems += config_problems(error, source=source, written=paths)
+        problems += config_problems(error, source=source, paths=paths)
         return None
     for field, override in written.items():
-        what_is_wrong = conversion_problem(field, override.value, config)
-        if what_is_wrong is not None:
-            problems.append(source.problem(override.path, what_is_wrong))
+        conversion = conversion_problem(field, override.value, config)
+        if conversion is not None:
+            problems.append(source.problem(override.path, conversion))
     return config
 
 
-def _early_stopping(source: Source) -> Iterator[Problem]:
-    for key in _EARLY:
+def _early_stopping_problems(source: Source) -> Iterator[Problem]:
+    for key in _EARLY_STOPPING_KEYS:
         if key in source.data:
-            what = "early stopping is not allowed in an ablation: all trials run to their end; remove this key"
-            yield source.problem((key,), what)
+            message = "early stopping is not allowed in an ablation: all trials run to their end; remove this key"
+            yield source.problem((key,), message)
 
 
 def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]:
@@ -106,14 +106,14 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         path = [part for part in entry["loc"] if part not in ("[key]", "literal['all']") and "tuple[" not in str(part)]
         if path == ["family"] and entry["type"] == "literal_error" and isinstance(entry["input"], dict):
             continue  # pydantic reports an error for each of the two forms; the other error is clearer
-        known: Sequence[str] = tuple(AblationFile.model_fields)
+        valid_keys: Sequence[str] = tuple(AblationFile.model_fields)
         if path[0] == "published":
-            known = tuple(Published.model_fields)
+            valid_keys = tuple(Published.model_fields)
         elif path[0] == "factorial":
-            known = tuple(FactorialFile.model_fields)
+            valid_keys = tuple(FactorialFile.model_fields)
         if entry["type"] == "extra_forbidden":
             entry["loc"] = entry["loc"][-1:]
-        text = explain(dict(entry), known)
+        text = explain(dict(entry), valid_keys)
         if entry["type"] == "string_pattern_mismatch":
             text = f"{entry['input']!r} is used in names of trials and files: use only letters, digits, _ . and -"
         if entry["type"] == "too_short":
@@ -130,14 +130,14 @@ def _family(file: AblationFile, conditions: Sequence[str]) -> tuple[DeclaredComp
     )
 
 
-def _factorial(file: AblationFile, kept: Sequence[conditions.WrittenCondition]) -> Factorial | None:
+def _factorial(file: AblationFile, distinct: Sequence[conditions.WrittenCondition]) -> Factorial | None:
     if file.factorial is None:
         return None
     return Factorial(
         fields=file.factorial.fields,
         cells={
             condition.name: BASELINE if condition.is_baseline else condition.name
-            for condition in kept
+            for condition in distinct
             if condition.origin == "factorial"
         },
     )

@@ -9,7 +9,7 @@ from typing import Any
 from platform.errors import Problem, nearest
 from platform.study.ablation_keys import AblationFile
 from platform.study.design import BASELINE, Condition
-from platform.study.overrides import WrittenValue, written_at
+from platform.study.overrides import LocatedValue, read_overrides
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 
@@ -24,7 +24,7 @@ class WrittenCondition:
     """A condition as it is written in the file."""
 
     name: str
-    written: Mapping[str, WrittenValue]
+    written: Mapping[str, LocatedValue]
     """Dotted field to its value and its location in the file."""
     path: KeyPath
     """The location of the condition in the file."""
@@ -60,104 +60,106 @@ class Expansion:
 def expand(file: AblationFile, source: Source, *, baseline: Mapping[str, Any]) -> Expansion:
     """Return all conditions of `file`, in the order of the file's keys, and check that their names are unique."""
     expansion = Expansion()
-    components = {name: _written(expansion, source, "components", name) for name in file.components}
-    makers = {
-        "conditions": _spelled_out(file, source, expansion),
-        "leave_one_out": _left_out(file, source, components, expansion),
-        "factorial": _crossed(file),
-        "one_at_a_time": _each(file, source, expansion, baseline),
+    components = {name: _read_overrides(expansion, source, "components", name) for name in file.components}
+    generators = {
+        "conditions": _explicit(file, source, expansion),
+        "leave_one_out": _leave_one_out(file, source, components, expansion),
+        "factorial": _factorial(file),
+        "one_at_a_time": _one_at_a_time(file, source, expansion, baseline),
     }
     for key in source.data:
-        expansion.conditions += makers.get(key, ())
+        expansion.conditions += generators.get(key, ())
     expansion.problems += _name_problems(expansion.conditions, source)
     if not expansion.conditions and not expansion.problems and source.data.get("conditions") != {}:
-        keys = ", ".join(makers)
-        what = f"there is no condition; name one under one of: {keys}; `conditions: {{}}` runs the baseline alone"
-        expansion.problems.append(source.problem(("conditions",), what))
+        keys = ", ".join(generators)
+        message = f"there is no condition; name one under one of: {keys}; `conditions: {{}}` runs the baseline alone"
+        expansion.problems.append(source.problem(("conditions",), message))
     count = len(expansion.conditions)
     if count > MAX_CONDITIONS:
-        what = f"{count} conditions; {MAX_CONDITIONS} at most"
-        expansion.problems.append(source.problem(expansion.conditions[-1].path, what))
+        message = f"{count} conditions; {MAX_CONDITIONS} at most"
+        expansion.problems.append(source.problem(expansion.conditions[-1].path, message))
     return expansion
 
 
 def _name_problems(conditions: list[WrittenCondition], source: Source) -> Iterator[Problem]:
-    seen: dict[str, WrittenCondition] = {}
+    first_of_name: dict[str, WrittenCondition] = {}
     for condition in conditions:
         if condition.name == BASELINE:
             yield source.problem(
                 condition.path, f"{BASELINE!r} is reserved for the condition without overrides; rename this condition"
             )
-        elif condition.name in seen:
-            what = f"the condition {condition.name} exists already: {source.place(seen[condition.name].path)}"
-            yield source.problem(condition.path, what)
-        seen.setdefault(condition.name, condition)
+        elif condition.name in first_of_name:
+            message = (
+                f"the condition {condition.name} exists already: {source.location(first_of_name[condition.name].path)}"
+            )
+            yield source.problem(condition.path, message)
+        first_of_name.setdefault(condition.name, condition)
 
 
-def _written(expansion: Expansion, source: Source, *path: str | int) -> dict[str, WrittenValue]:
-    written, problems = written_at(source, *path)
+def _read_overrides(expansion: Expansion, source: Source, *path: str | int) -> dict[str, LocatedValue]:
+    written, problems = read_overrides(source, *path)
     expansion.problems += problems
     return written
 
 
-def _spelled_out(file: AblationFile, source: Source, expansion: Expansion) -> Iterator[WrittenCondition]:
+def _explicit(file: AblationFile, source: Source, expansion: Expansion) -> Iterator[WrittenCondition]:
     for name in file.conditions:
         path: KeyPath = ("conditions", name)
-        written = _written(expansion, source, *path)
+        written = _read_overrides(expansion, source, *path)
         offset = written.pop(OFFSET, None)
         number = 0 if offset is None else offset.value
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            what = f"must be a whole number of 0 or more, to be added to every seed, but got {number!r}"
-            expansion.problems.append(source.problem((*path, OFFSET), what))
+            message = f"must be a whole number of 0 or more, to be added to every seed, but got {number!r}"
+            expansion.problems.append(source.problem((*path, OFFSET), message))
             number = 0
         yield WrittenCondition(name, written, path, "conditions", seed_offset=number)
 
 
-def _left_out(
-    file: AblationFile, source: Source, components: Mapping[str, dict[str, WrittenValue]], expansion: Expansion
+def _leave_one_out(
+    file: AblationFile, source: Source, components: Mapping[str, dict[str, LocatedValue]], expansion: Expansion
 ) -> Iterator[WrittenCondition]:
     for index, name in enumerate(file.leave_one_out):
         path: KeyPath = ("leave_one_out", index)
         if name in components:
             yield WrittenCondition(f"wo_{name}", components[name], path, "leave_one_out")
         else:
-            what = f"there is no component {name!r} under `components`; {nearest(name, components)}"
-            expansion.problems.append(source.problem(path, what.rstrip("; ")))
+            message = f"there is no component {name!r} under `components`; {nearest(name, components)}"
+            expansion.problems.append(source.problem(path, message.rstrip("; ")))
 
 
-def _crossed(file: AblationFile) -> Iterator[WrittenCondition]:
+def _factorial(file: AblationFile) -> Iterator[WrittenCondition]:
     """Yield every combination of levels. The last field varies fastest."""
     if file.factorial is None:
         return
     fields = file.factorial.fields
     for levels in product(*fields.values()):
         cell = dict(zip(fields, levels, strict=True))
-        written = {name: WrittenValue(value, ("factorial", "fields", name)) for name, value in cell.items()}
+        written = {name: LocatedValue(value, ("factorial", "fields", name)) for name, value in cell.items()}
         yield WrittenCondition(cell_name(cell), written, ("factorial", "fields"), "factorial")
 
 
-def _each(
+def _one_at_a_time(
     file: AblationFile, source: Source, expansion: Expansion, baseline: Mapping[str, Any]
 ) -> Iterator[WrittenCondition]:
-    chosen = file.one_at_a_time
-    if chosen is None:
+    set_name = file.one_at_a_time
+    if set_name is None:
         return
     path: KeyPath = ("one_at_a_time",)
-    if chosen not in _SETS:
-        what = f"there is no set of settings {chosen!r}; {nearest(chosen, _SETS)}"
-        expansion.problems.append(source.problem(path, what))
+    if set_name not in _SETS:
+        message = f"there is no set of settings {set_name!r}; {nearest(set_name, _SETS)}"
+        expansion.problems.append(source.problem(path, message))
         return
-    for name, value in _SETS[chosen].items():
+    for name, value in _SETS[set_name].items():
         if name not in baseline:
-            yield WrittenCondition(name, {name: WrittenValue(value, path)}, path, "one_at_a_time")
+            yield WrittenCondition(name, {name: LocatedValue(value, path)}, path, "one_at_a_time")
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:
     """Return the last parts of the fields with their levels: `temporal_fusion-cross.spatial_fusion-self`."""
-    parts = [f"{name.rpartition('.')[2]}-{_word(value)}" for name, value in cell.items()]
+    parts = [f"{name.rpartition('.')[2]}-{_level_text(value)}" for name, value in cell.items()]
     return ".".join(parts)
 
 
-def _word(value: Any) -> str:
+def _level_text(value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
     return re.sub(r"[^A-Za-z0-9_.-]", "_", text)

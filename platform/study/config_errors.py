@@ -30,51 +30,50 @@ def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield prefix + name
 
 
-def explain(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
+def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:
     """Return the message for one entry of `ValidationError.errors()`: what is wrong, and what would be right.
 
-    For an unknown key it lists the nearest of the `known` keys.
+    For an unknown key it lists the nearest of the `valid_keys`.
     """
-    kind, message, got = error["type"], str(error["msg"]), _short(error["input"])
+    kind, message, received = error["type"], str(error["msg"]), _short(error["input"])
     context: Mapping[str, Any] = error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"there is no such key; {nearest('.'.join(map(str, error['loc'])), known)}"
+        return f"there is no such key; {nearest('.'.join(map(str, error['loc'])), valid_keys)}"
     if kind == "missing":
         is_range = isinstance(error["loc"][-1], int)
         return "must be [lower, upper]" if is_range else "is missing; it must be given"
     if kind == "too_long" and context.get("max_length") == 2:
-        return f"must be [lower, upper], but got {got}"
+        return f"must be [lower, upper], but got {received}"
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", str(context["expected"]))
-        return f"there is no {got}; {nearest(str(error['input']), names)}"
+        return f"there is no {received}; {nearest(str(error['input']), names)}"
     if kind == "union_tag_invalid":
         return f"there is no {context['tag']!r}; there are: {context['expected_tags']}"
     if kind in ("value_error", "no_domain"):
         return message.removeprefix("Value error, ")
     if kind == "model_attributes_type" and error["loc"] == ("dataset",):
-        return (
-            f"must be a mapping such as {{kind: folder, path: ...}}, but got {got}; kinds: {', '.join(DATASET_CONFIGS)}"
-        )
+        kinds = ", ".join(DATASET_CONFIGS)
+        return f"must be a mapping such as {{kind: folder, path: ...}}, but got {received}; kinds: {kinds}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"must be a mapping (`key: value` lines), but got {got}"
-    wanted = message.replace("Input should", "must").replace("valid tuple", "list").partition(", ")[0]
-    return f"{wanted}, but got {got}"
+        return f"must be a mapping (`key: value` lines), but got {received}"
+    requirement = message.replace("Input should", "must").replace("valid tuple", "list").partition(", ")[0]
+    return f"{requirement}, but got {received}"
 
 
-def config_problems(error: ValidationError, *, source: Source, written: Mapping[str, KeyPath]) -> Iterator[Problem]:
+def config_problems(error: ValidationError, *, source: Source, paths: Mapping[str, KeyPath]) -> Iterator[Problem]:
     """Yield the problems of the overrides of a `TrialConfig`.
 
     Args:
         error: The error that `resolve` raised.
         source: The file with the overrides.
-        written: Dotted field to its path in the source.
+        paths: Dotted field to its path in the source.
     """
     for entry in error.errors():
         field = config_field(entry)
-        blamed = _blamed(field, str(entry["msg"]), written)
+        cause = _cause_of(field, str(entry["msg"]), paths)
         text = explain({**entry, "loc": tuple(field.split("."))}, config_fields())
-        is_elsewhere = field not in (blamed, "") and field not in text
-        yield source.problem(written.get(blamed, ("base",)), f"{field}: {text}" if is_elsewhere else text)
+        is_elsewhere = field not in (cause, "") and field not in text
+        yield source.problem(paths.get(cause, ("base",)), f"{field}: {text}" if is_elsewhere else text)
 
 
 def config_field(entry: Mapping[str, Any]) -> str:
@@ -87,13 +86,13 @@ def config_field(entry: Mapping[str, Any]) -> str:
     return ".".join(loc)
 
 
-def _blamed(field: str, message: str, written: Mapping[str, KeyPath]) -> str:
-    """Return the one of the `written` fields that caused an error in `field`, which may be a whole section."""
-    if field in written:
+def _cause_of(field: str, message: str, paths: Mapping[str, KeyPath]) -> str:
+    """Return the one of the fields in `paths` that caused an error in `field`, which may be a whole section."""
+    if field in paths:
         return field
-    near = [name for name in written if field == "" or name.startswith(field + ".") or field.startswith(name + ".")]
-    named = [name for name in near if re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message)]
-    return next(iter((*named, *near)), "")
+    related = [name for name in paths if field == "" or name.startswith(field + ".") or field.startswith(name + ".")]
+    mentioned = [name for name in related if re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message)]
+    return next(iter((*mentioned, *related)), "")
 
 
 def _short(value: Any) -> str:

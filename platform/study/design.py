@@ -151,9 +151,9 @@ class Design(Config):
 
     def in_words(self, condition: str) -> tuple[str, ...]:
         """Return the overrides of `condition` as `field: value`, for the baseline relative to the defaults."""
-        given = self.baseline if condition == BASELINE else self.conditions[condition].overrides
+        overrides = self.baseline if condition == BASELINE else self.conditions[condition].overrides
         offset = self.seed_offset(condition)
-        return (*(f"{name}: {value}" for name, value in given.items()), *((f"seeds + {offset}",) if offset else ()))
+        return (*(f"{name}: {value}" for name, value in overrides.items()), *((f"seeds + {offset}",) if offset else ()))
 
     def seed_offset(self, condition: str) -> int:
         """Return the number that `condition` adds to every seed."""

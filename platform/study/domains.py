@@ -44,7 +44,7 @@ class Suggester(Protocol):
         """Return an integer in [low, high]: `low + k * step` for an integer k."""
 
 
-def same(a: Scalar, b: Scalar) -> bool:
+def is_same_value(a: Scalar, b: Scalar) -> bool:
     """Return whether two values are equal for a config: `1` equals `1.0`, but not `true`."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
@@ -102,7 +102,7 @@ class Choice(Domain):
     @classmethod
     def _no_value_twice(cls, choice: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         for index, value in enumerate(choice):
-            if any(same(value, other) for other in choice[:index]):
+            if any(is_same_value(value, other) for other in choice[:index]):
                 raise ValueError(f"each value may be listed once, but {value!r} is listed twice")
         return choice
 
@@ -130,7 +130,7 @@ class Choice(Domain):
 
     def contains(self, value: Scalar) -> bool:
         """Return whether `value` is one of the options."""
-        return any(same(value, option) for option in self.choice)
+        return any(is_same_value(value, option) for option in self.choice)
 
     def suggest(self, name: str, suggester: Suggester) -> Scalar:
         """Let `suggester` choose one of the options."""

@@ -53,13 +53,17 @@ class FieldHelp:
 @cache
 def config_help() -> tuple[FieldHelp, ...]:
     """Return all config fields, in the order of the config."""
-    usual = _defaults({})
-    under = {name: _defaults(dict([name.split("=")])) for name in _SETS}
+    defaults = _defaults({})
+    defaults_of_kind = {name: _defaults(dict([name.split("=")])) for name in _SETS}
     return tuple(
         replace(
             entry,
-            default=usual.get(entry.name, entry.default) if not entry.only_with else entry.default,
-            sets={name: values[entry.name] for name, values in under.items() if _changes(entry.name, values, usual)},
+            default=defaults.get(entry.name, entry.default) if not entry.only_with else entry.default,
+            sets={
+                name: values[entry.name]
+                for name, values in defaults_of_kind.items()
+                if _changes(entry.name, values, defaults)
+            },
         )
         for entry in _merged(_fields_of(TrialConfig))
     )
@@ -97,15 +101,15 @@ def _below(key: str) -> Iterator[FieldHelp]:
         for name, options in SCHEDULERS.items():
             yield FieldHelp(f"scheduler={name}", _summary(options), "", "")
             yield from _keys_of(options, f"scheduler.{name}.")
-        for name, why in REFUSED_SCHEDULERS.items():
-            yield FieldHelp(f"scheduler={name}", f"Refused: {why}.", "", "")
+        for name, reason in REFUSED_SCHEDULERS.items():
+            yield FieldHelp(f"scheduler={name}", f"Refused: {reason}.", "", "")
     if key == "space":
         for name, domain in DOMAINS.items():
             yield FieldHelp(f"space.FIELD.{name}", _summary(domain), _domain_values(name), "")
-        when = next(entry for entry in _keys_of(Domain, "space.FIELD.") if entry.name == "space.FIELD.when")
+        condition = next(entry for entry in _keys_of(Domain, "space.FIELD.") if entry.name == "space.FIELD.when")
         step = "Distance between neighbouring values; only with `uniform` and `int`."
         yield FieldHelp("space.FIELD.step", step, "number > 0, which divides the range", "none")
-        yield when
+        yield condition
 
 
 def _domain_values(kind: str) -> str:
@@ -162,10 +166,10 @@ def _joined(group: list[FieldHelp]) -> FieldHelp:
 
 
 def _entry(model: type[BaseModel], name: str, info: FieldInfo, prefix: str) -> FieldHelp:
-    written = info.alias if info.alias is not None else name
+    key = info.alias if info.alias is not None else name
     schema = _schema(model)
-    values = _values(schema["properties"][written], schema.get("$defs", {}))
-    return FieldHelp(f"{prefix}{written}", _meaning(model, name), values, _default(info))
+    values = _values(schema["properties"][key], schema.get("$defs", {}))
+    return FieldHelp(f"{prefix}{key}", _meaning(model, name), values, _default(info))
 
 
 @cache
@@ -193,8 +197,8 @@ def _defaults(overrides: Mapping[str, Any]) -> dict[str, str]:
     return {name: _yaml(value) for name, value in flatten(resolve(overrides).model_dump(mode="json")).items()}
 
 
-def _changes(name: str, values: Mapping[str, str], usual: Mapping[str, str]) -> bool:
-    return name in values and values[name] != usual[name] and name not in ("preset", "profile", "generation")
+def _changes(name: str, values: Mapping[str, str], defaults: Mapping[str, str]) -> bool:
+    return name in values and values[name] != defaults[name] and name not in ("preset", "profile", "generation")
 
 
 def _one_of(names: Mapping[str, Any]) -> str:
@@ -223,8 +227,8 @@ def _plain_values(schema: Mapping[str, Any], models: Mapping[str, Any]) -> str:
         return f"[{', '.join(_values(item, models) for item in schema['prefixItems'])}]"
     if kind == "array":
         return f"list of {_values(schema.get('items', {}), models)}"
-    words = {"boolean": "true or false", "null": "null", "object": "mapping", "string": "text", None: "any value"}
-    return "path" if schema.get("format") == "path" else words[kind]
+    type_names = {"boolean": "true or false", "null": "null", "object": "mapping", "string": "text", None: "any value"}
+    return "path" if schema.get("format") == "path" else type_names[kind]
 
 
 def _number(schema: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def check_inputs(
         config: The resolved config.
         stages: The stages that report the study's metrics.
         section: The key of the file with the overrides of config fields.
-        verdicts: A folder that remembers what checks of data sets found.
+        verdicts: A folder with stored results of data set checks.
     """
     needed = ancestors(stages)
     if "clips" in needed:
@@ -37,21 +37,21 @@ def check_inputs(
         for problem in report.errors:
             files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"
             field = problem.where if problem.where.startswith("voxels.") else files
-            where = "" if field == problem.where else f"{problem.where}: "
-            yield _written(source, section, field, f"{where}{problem.what}; {problem.right}")
+            prefix = "" if field == problem.where else f"{problem.where}: "
+            yield _problem_at(source, section, field, f"{prefix}{problem.what}; {problem.right}")
     for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name not in _DATA_STAGES):
         try:
             resolve_reference(reference)(config) if reference is not None else None
         except (ValueError, OSError) as error:
-            field, _, what = str(error).partition(": ")  # it begins with the field
+            field, _, message = str(error).partition(": ")  # it begins with the field
             is_field = field in config_fields()
-            yield _written(source, section, *((field, what) if is_field else ("backbones", str(error))))
+            yield _problem_at(source, section, *((field, message) if is_field else ("backbones", str(error))))
 
 
-def _written(source: Source, section: str, field: str, what: str) -> Problem:
+def _problem_at(source: Source, section: str, field: str, message: str) -> Problem:
     """Return a problem at the location of `field`, which may be a section, or else without a line."""
-    for path in sorted(source.places, key=len, reverse=True):
+    for path in sorted(source.locations, key=len, reverse=True):
         dotted = ".".join(map(str, path[1:]))
         if path[0] == section and dotted != "" and f"{dotted}.".startswith(f"{field}."):
-            return source.problem(path, what)
-    return replace(source.problem((), what), key=field)
+            return source.problem(path, message)
+    return replace(source.problem((), message), key=field)

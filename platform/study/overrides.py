@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from platform.errors import Place, Problem, UserError, nearest, refuse
+from platform.errors import Location, Problem, UserError, nearest, refuse
 from platform.study import yaml_source
 from platform.study.config_errors import config_fields
 from platform.study.yaml_source import KeyPath, Source
@@ -14,37 +14,37 @@ from trainables.config.trial import WEIGHT_FIELDS
 
 
 @dataclass(frozen=True)
-class WrittenValue:
+class LocatedValue:
     """A value and its location in the file."""
 
     value: Any
     path: KeyPath
 
 
-def written_at(source: Source, *path: str | int) -> tuple[dict[str, WrittenValue], list[Problem]]:
+def read_overrides(source: Source, *path: str | int) -> tuple[dict[str, LocatedValue], list[Problem]]:
     """Return the overrides at `path` by dotted field, and their problems."""
     raw: Any = source.data
     for key in path:
         raw = raw.get(key, {}) if isinstance(raw, dict) else raw[key]
     if not isinstance(raw, dict):
         return {}, [source.problem(path, "must be a mapping of config fields (remove the key if there are none)")]
-    flat: dict[str, WrittenValue] = {}
+    flat: dict[str, LocatedValue] = {}
     problems = []
-    for field, written in _leaves(raw, path, len(path)):
+    for field, located in _leaves(raw, path, len(path)):
         overlapping = [other for other in flat if f"{other}.".startswith(f"{field}.") or field.startswith(f"{other}.")]
         for other in overlapping:
-            problems.append(source.problem(written.path, f"given twice; first at {source.place(flat[other].path)}"))
-        flat[field] = written
+            problems.append(source.problem(located.path, f"given twice; first at {source.location(flat[other].path)}"))
+        flat[field] = located
     return flat, problems
 
 
-def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tuple[str, WrittenValue]]:
+def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tuple[str, LocatedValue]]:
     for key, value in mapping.items():
-        here = (*path, key)
+        key_path = (*path, key)
         if isinstance(value, dict):
-            yield from _leaves(value, here, depth)
+            yield from _leaves(value, key_path, depth)
         else:
-            yield ".".join(str(part) for part in here[depth:]), WrittenValue(value, here)
+            yield ".".join(str(part) for part in key_path[depth:]), LocatedValue(value, key_path)
 
 
 def absolute(field: str, value: Any) -> Any:
@@ -68,23 +68,23 @@ class Keys:
 
 
 def apply_settings(
-    settings: Sequence[str], *, source: Source, base: dict[str, WrittenValue], keys: Keys
-) -> tuple[Source, dict[str, WrittenValue]]:
+    settings: Sequence[str], *, source: Source, base: dict[str, LocatedValue], keys: Keys
+) -> tuple[Source, dict[str, LocatedValue]]:
     """Return `source` and `base` with the settings (`key=value`) of the command line. Raises `UserError`."""
-    source, base = replace(source, data=dict(source.data), places=dict(source.places)), dict(base)
+    source, base = replace(source, data=dict(source.data), locations=dict(source.locations)), dict(base)
     problems = []
     for setting in settings:
-        place = Place(0, 0, f"--set {setting}")
+        location = Location(0, 0, f"--set {setting}")
         key, separator, text = setting.partition("=")
         if separator == "" or key == "":
-            problems.append(Problem(place, "", "must be KEY=VALUE, such as motion.depth=3 or trials=20"))
+            problems.append(Problem(location, "", "must be KEY=VALUE, such as motion.depth=3 or trials=20"))
             continue
         try:
             value = yaml_source.parse_value(text)
         except UserError:
-            problems.append(Problem(place, key, f"{text!r} is not a YAML value"))
+            problems.append(Problem(location, key, f"{text!r} is not a YAML value"))
             continue
-        problem = _set((key, value), place=place, source=source, base=base, keys=keys)
+        problem = _set((key, value), location=location, source=source, base=base, keys=keys)
         if problem is not None:
             problems.append(problem)
     refuse(problems)
@@ -92,22 +92,24 @@ def apply_settings(
 
 
 def _set(
-    setting: tuple[str, Any], *, place: Place, source: Source, base: dict[str, WrittenValue], keys: Keys
+    setting: tuple[str, Any], *, location: Location, source: Source, base: dict[str, LocatedValue], keys: Keys
 ) -> Problem | None:
     """Change one key of `source` or `base` in place; return the problem if it cannot be changed."""
     key, value = setting
     if key in keys.settable:
         source.data[key] = value
-        for stale in [path for path in source.places if path[0] == key]:
-            del source.places[stale]
-        source.places[(key,)] = place
+        for replaced in [path for path in source.locations if path[0] == key]:
+            del source.locations[replaced]
+        source.locations[(key,)] = location
         return None
     swept = source.data.get(keys.varied)
     if isinstance(swept, dict) and key in swept:
-        return Problem(place, key, f"is swept at {source.place((keys.varied, key))}; remove it there, or do not set it")
+        return Problem(
+            location, key, f"is swept at {source.location((keys.varied, key))}; remove it there, or do not set it"
+        )
     if key not in config_fields():
-        return Problem(place, key, f"there is no such key; {nearest(key, (*keys.settable, *config_fields()))}")
+        return Problem(location, key, f"there is no such key; {nearest(key, (*keys.settable, *config_fields()))}")
     path: KeyPath = (keys.section, key)
-    source.places[path] = place
-    base[key] = WrittenValue(value, path)
+    source.locations[path] = location
+    base[key] = LocatedValue(value, path)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from platform.study.constraints import Constraint
-from platform.study.domains import AnyDomain, Domain, Scalar, Suggester, same
+from platform.study.domains import AnyDomain, Domain, Scalar, Suggester, is_same_value
 from trainables.config.trial import TrialConfig, flatten, resolve
 
 Point = dict[str, Scalar]
@@ -36,7 +36,7 @@ class Space:
     def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
         """Return whether the condition of the field `name` holds, given the `values` of the fields before it."""
         return all(
-            other in values and any(same(values[other], value) for value in allowed)
+            other in values and any(is_same_value(values[other], value) for value in allowed)
             for other, allowed in self.domains[name].when.items()
         )
 
@@ -86,8 +86,8 @@ class Space:
         points: list[Point] = [{}]
         for name, domain in self.domains.items():
             points = [extended for point in points for extended in self._extend(point, name, domain)]
-        rest = [point for point in points if point not in self.points and self.violated(point) is None]
-        return (*self.points, *rest)
+        remaining = [point for point in points if point not in self.points and self.violated(point) is None]
+        return (*self.points, *remaining)
 
     def _extend(self, point: Point, name: str, domain: Domain) -> Iterator[Point]:
         if not self.is_active(name, point):

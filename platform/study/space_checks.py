@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from platform.errors import Problem, nearest
 from platform.study.config_errors import config_field, config_fields, explain
 from platform.study.constraints import Constraint, parse_constraint
-from platform.study.domains import AnyDomain, Choice, Scalar, kind_of, same
+from platform.study.domains import AnyDomain, Choice, Scalar, is_same_value, kind_of
 from platform.study.space import Point, RandomSuggester, Space
 from platform.study.unresolved_config import Draft
 from trainables.config.trial import TrialConfig, flatten, resolve
@@ -27,33 +27,37 @@ def check_fields(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
     for field, domain in draft.domains.items():
         if field not in config_fields():
             available = [name for name in config_fields() if name in values]
-            yield draft.problem("space", field, what=f"there is no such field; {nearest(field, available)}")
+            yield draft.problem("space", field, message=f"there is no such field; {nearest(field, available)}")
         elif field in values and field not in decisive:
-            what = "changes no result (it sets only how or where stages run), so it cannot be swept"
-            yield draft.problem("space", field, what=what)
+            message = "changes no result (it sets only how or where stages run), so it cannot be swept"
+            yield draft.problem("space", field, message=message)
         else:
             yield from _check_values(draft, field, domain)
 
 
 def _check_values(draft: Draft, field: str, domain: AnyDomain) -> Iterator[Problem]:
     probes = domain.probes()
-    wrong = {index: reason for index, value in enumerate(probes) if (reason := _wrong(draft, field, value)) is not None}
-    if not wrong:
+    reasons = {
+        index: reason
+        for index, value in enumerate(probes)
+        if (reason := _invalid_reason(draft, field, value)) is not None
+    }
+    if not reasons:
         return
     kind = kind_of(domain)
     if isinstance(domain, Choice):
-        for index, reason in wrong.items():
-            yield draft.problem("space", field, kind, index, what=reason)
+        for index, reason in reasons.items():
+            yield draft.problem("space", field, kind, index, message=reason)
         return
-    first = next(iter(wrong))
-    what = f"{wrong[first]}"
-    if domain.size == len(probes) and len(wrong) < len(probes):
-        usable = [value for index, value in enumerate(probes) if index not in wrong]
-        what = f"{len(wrong)} of its {len(probes)} values cannot be used ({what}); write choice: {usable}"
-    yield draft.problem("space", field, kind, what=what)
+    first = next(iter(reasons))
+    message = f"{reasons[first]}"
+    if domain.size == len(probes) and len(reasons) < len(probes):
+        usable = [value for index, value in enumerate(probes) if index not in reasons]
+        message = f"{len(reasons)} of its {len(probes)} values cannot be used ({message}); write choice: {usable}"
+    yield draft.problem("space", field, kind, message=message)
 
 
-def _wrong(draft: Draft, field: str, value: Scalar) -> str | None:
+def _invalid_reason(draft: Draft, field: str, value: Scalar) -> str | None:
     """Return why `value` is not valid for `field`, or None if it is valid."""
     try:
         return conversion_problem(field, value, resolve({**draft.base, field: value}))
@@ -79,7 +83,7 @@ def conversion_problem(field: str, value: Any, config: TrialConfig) -> str | Non
     if not isinstance(value, bool | int | float | str) or not isinstance(converted, bool | int | float | str):
         return None
     is_text = isinstance(converted, str) and isinstance(value, str)  # a folder was made absolute
-    if is_text or same(converted, value):
+    if is_text or is_same_value(converted, value):
         return None
     return f"must be of the type {type(converted).__name__}, such as {converted!r}, but got {value!r}"
 
@@ -89,18 +93,18 @@ def check_conditions(draft: Draft) -> Iterator[Problem]:
     for field, domain in draft.domains.items():
         for other, allowed in domain.when.items():
             if other not in draft.domains:
-                what = f"{other} is not a swept field; {nearest(other, draft.domains)}"
-                yield draft.problem("space", field, "when", other, what=what)
+                message = f"{other} is not a swept field; {nearest(other, draft.domains)}"
+                yield draft.problem("space", field, "when", other, message=message)
                 continue
             for value in allowed:
                 if not draft.domains[other].contains(value):
-                    what = f"{value!r} is not in the domain of {other}"
-                    yield draft.problem("space", field, "when", other, what=what)
+                    message = f"{value!r} is not in the domain of {other}"
+                    yield draft.problem("space", field, "when", other, message=message)
     try:
         in_dependency_order(draft.domains)
     except CycleError as error:
         cycle = error.args[1]
-        yield draft.problem("space", cycle[0], "when", what=f"the conditions form a cycle: {' -> '.join(cycle)}")
+        yield draft.problem("space", cycle[0], "when", message=f"the conditions form a cycle: {' -> '.join(cycle)}")
 
 
 def in_dependency_order(domains: Mapping[str, AnyDomain]) -> dict[str, AnyDomain]:
@@ -117,15 +121,17 @@ def parse_constraints(draft: Draft, config: TrialConfig) -> tuple[list[Constrain
         try:
             constraint = parse_constraint(text)
         except ValueError as error:
-            problems.append(draft.problem("constraints", index, what=str(error)))
+            problems.append(draft.problem("constraints", index, message=str(error)))
             continue
         unknown = [field for field in constraint.fields if field not in fields]
         for field in unknown:
-            what = f"there is no field {field}; {nearest(field, fields)}"
-            problems.append(draft.problem("constraints", index, what=what))
+            message = f"there is no field {field}; {nearest(field, fields)}"
+            problems.append(draft.problem("constraints", index, message=message))
         if not unknown and not any(field in draft.domains for field in constraint.fields):
-            what = f"names no swept field, so it is the same for all points; swept fields: {', '.join(draft.domains)}"
-            problems.append(draft.problem("constraints", index, what=what))
+            message = (
+                f"names no swept field, so it is the same for all points; swept fields: {', '.join(draft.domains)}"
+            )
+            problems.append(draft.problem("constraints", index, message=message))
         constraints.append(constraint)
     return constraints, problems
 
@@ -139,38 +145,38 @@ def complete_points(draft: Draft, space: Space, config: TrialConfig) -> tuple[li
         invalid = list(_check_point(draft, space, index, defaults))
         point = _completed(space, flatten(raw), defaults)
         if not invalid and (violated := space.violated(point)) is not None:
-            invalid = [draft.problem("points", index, what=f"is not allowed: {violated}")]
+            invalid = [draft.problem("points", index, message=f"is not allowed: {violated}")]
         if not invalid and point in points:
-            invalid = [draft.problem("points", index, what=f"is the same as point {points.index(point)}: {point}")]
+            invalid = [draft.problem("points", index, message=f"is the same as point {points.index(point)}: {point}")]
         problems += invalid
         points.append(point)
     return points, problems
 
 
-def _completed(space: Space, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
+def _completed(space: Space, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
     point: Point = {}
     for field in space.fields:
         if space.is_active(field, point):
-            point[field] = given.get(field, defaults[field])
+            point[field] = values.get(field, defaults[field])
     return point
 
 
 def _check_point(draft: Draft, space: Space, index: int, defaults: Mapping[str, Any]) -> Iterator[Problem]:
-    given = flatten(draft.points[index])
-    point = _completed(space, given, defaults)
-    for field in given:
+    values = flatten(draft.points[index])
+    point = _completed(space, values, defaults)
+    for field in values:
         if field not in space.domains:
-            what = f"is not swept; {nearest(field, space.fields)}"
+            message = f"is not swept; {nearest(field, space.fields)}"
         elif field not in point:
-            what = f"is swept only when {_condition(space.domains[field])}; remove it"
+            message = f"is swept only when {_condition(space.domains[field])}; remove it"
         else:
             continue
-        yield draft.problem("points", index, field, what=what)
+        yield draft.problem("points", index, field, message=message)
     for field, value in point.items():
         if not isinstance(value, bool | int | float | str) or not space.domains[field].contains(value):
-            subject = "is" if field in given else "is missing, and in `base` it is"
+            verb = "is" if field in values else "is missing, and in `base` it is"
             domain = space.domains[field].model_dump(by_alias=True, exclude_defaults=True)
-            yield draft.problem("points", index, field, what=f"{subject} {value!r}, outside the domain {domain}")
+            yield draft.problem("points", index, field, message=f"{verb} {value!r}, outside the domain {domain}")
 
 
 def _condition(domain: AnyDomain) -> str:
@@ -187,5 +193,5 @@ def check_not_empty(draft: Draft, space: Space) -> Iterator[Problem]:
             return
     key = "constraints" if space.constraints else "space"
     yield draft.problem(
-        key, what=f"leaves no point to try: all of {_DRAWS} random points were refused, the last one by: {violated}"
+        key, message=f"leaves no point to try: all of {_DRAWS} random points were refused, the last one by: {violated}"
     )

@@ -35,18 +35,18 @@ def check_names(draft: Draft) -> Iterator[Problem]:
     for index, name in enumerate(draft.target):
         stage, _, _ = name.partition(".")
         if name in draft.target[:index]:
-            yield draft.problem("target", index, what=f"{name} is listed twice")
+            yield draft.problem("target", index, message=f"{name} is listed twice")
         elif stage not in STAGES:
             stages = [metric.stage for metric in METRICS.values()]
-            what = f"{name!r} must be stage.metric, and there is no stage {stage!r}; {nearest(stage, stages)}"
-            yield draft.problem("target", index, what=what)
+            message = f"{name!r} must be stage.metric, and there is no stage {stage!r}; {nearest(stage, stages)}"
+            yield draft.problem("target", index, message=message)
         elif name not in METRICS:
-            known = [metric for metric in METRICS if metric.startswith(stage + ".")]
-            what = f"there is no metric {name!r}; {nearest(name, known or METRICS)}"
-            yield draft.problem("target", index, what=what)
+            metrics_of_stage = [metric for metric in METRICS if metric.startswith(stage + ".")]
+            message = f"there is no metric {name!r}; {nearest(name, metrics_of_stage or METRICS)}"
+            yield draft.problem("target", index, message=message)
     if draft.sampler not in SAMPLERS:
         yield draft.problem(
-            "sampler", what=f"there is no sampler {draft.sampler!r}; {nearest(draft.sampler, SAMPLERS)}"
+            "sampler", message=f"there is no sampler {draft.sampler!r}; {nearest(draft.sampler, SAMPLERS)}"
         )
     yield from _check_scheduler(draft)
 
@@ -54,24 +54,24 @@ def check_names(draft: Draft) -> Iterator[Problem]:
 def _check_scheduler(draft: Draft) -> Iterator[Problem]:
     ((name, options),) = draft.scheduler.items()
     if name in REFUSED_SCHEDULERS:
-        what = f"{name} is refused: {REFUSED_SCHEDULERS[name]}; use one of: {', '.join(SCHEDULERS)}"
-        yield draft.problem("scheduler", what=what)
+        message = f"{name} is refused: {REFUSED_SCHEDULERS[name]}; use one of: {', '.join(SCHEDULERS)}"
+        yield draft.problem("scheduler", message=message)
     elif name not in SCHEDULERS:
-        what = f"there is no scheduler {name!r}; {nearest(name, SCHEDULERS)}"
-        yield draft.problem("scheduler", what=what)
+        message = f"there is no scheduler {name!r}; {nearest(name, SCHEDULERS)}"
+        yield draft.problem("scheduler", message=message)
     else:
         try:
             SCHEDULERS[name].model_validate(options)
         except ValidationError as error:
             for entry in error.errors():
-                what = explain(dict(entry), SCHEDULERS[name].model_fields)
-                yield draft.problem("scheduler", name, *entry["loc"], what=what)
+                message = explain(dict(entry), SCHEDULERS[name].model_fields)
+                yield draft.problem("scheduler", name, *entry["loc"], message=message)
     if name not in ("fifo", *REFUSED_SCHEDULERS) and len(draft.target) > 1:
-        what = f"{name} uses one target to stop trials, but there are {len(draft.target)}; use fifo"
-        yield draft.problem("scheduler", what=what)
+        message = f"{name} uses one target to stop trials, but there are {len(draft.target)}; use fifo"
+        yield draft.problem("scheduler", message=message)
     elif name in SCHEDULERS and name != "fifo" and not _has_epochs(draft.target[0]):
-        what = f"{name} needs a value per epoch, but {draft.target[0]} has one value at the end; use fifo"
-        yield draft.problem("scheduler", what=what)
+        message = f"{name} needs a value per epoch, but {draft.target[0]} has one value at the end; use fifo"
+        yield draft.problem("scheduler", message=message)
 
 
 def _has_epochs(target: str) -> bool:
@@ -83,8 +83,8 @@ def _has_epochs(target: str) -> bool:
 
 def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -> Parts:
     """Return the parts of a study. Raises `UserError` with all problems, including the earlier `problems`."""
-    constraints, wrong_constraints = space_checks.parse_constraints(draft, config)
-    problems = [*problems, *wrong_constraints, *space_checks.check_fields(draft, config)]
+    constraints, constraint_problems = space_checks.parse_constraints(draft, config)
+    problems = [*problems, *constraint_problems, *space_checks.check_fields(draft, config)]
     problems += space_checks.check_conditions(draft)
     targets = tuple(METRICS[name] for name in draft.target if name in METRICS)
     problems += [problem for metric in targets for problem in _check_comparable(draft, metric)]
@@ -108,47 +108,52 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
 def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
     """Refuse a target that is measured on validation clips if no validation clips are generated."""
     field = "generator.validation_clips"
-    judged = [name for name in draft.target if name in METRICS and METRICS[name].stage == "evaluate"]
-    if judged and config.generator.validation_clips == 0 and field not in draft.domains:
-        what = f"{judged[0]} is measured on validation clips, but {field} is 0; set it under base, for example to 24"
-        yield draft.problem("target", what=what)
+    video_targets = [name for name in draft.target if name in METRICS and METRICS[name].stage == "evaluate"]
+    if video_targets and config.generator.validation_clips == 0 and field not in draft.domains:
+        message = (
+            f"{video_targets[0]} is measured on validation clips, but {field} is 0; "
+            "set it under base, for example to 24"
+        )
+        yield draft.problem("target", message=message)
 
 
 def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:
     """Refuse a target whose scale differs between trials."""
-    changed = {field: sorted(filter(metric.scale_depends_on, touched(field))) for field in draft.domains}
-    moving = [field for field, dependent in changed.items() if dependent]
-    if not moving:
+    dependent = [field for field in draft.domains if any(map(metric.scale_depends_on, touched(field)))]
+    if not dependent:
         return
-    every = [name for field in draft.domains for name in touched(field)]
-    would_do = sorted(comparable(every), key=lambda name: (METRICS[name].stage != metric.stage, name))
-    same_stage = [name for name in would_do if METRICS[name].stage == metric.stage]
-    useful = (
-        same_stage
-        if same_stage
-        else [name for name in would_do if METRICS[name].stage in varying_stages(draft.domains, [METRICS[name].stage])]
+    fields = ", ".join(dependent)
+    alternatives = ", ".join(_alternatives(draft, metric))
+    advice = (
+        f"comparable metrics: {alternatives}"
+        if alternatives
+        else f"no metric is comparable; run one study for each value of {fields}"
     )
-    instead = (
-        f"comparable metrics: {', '.join(useful)}"
-        if useful
-        else f"no metric is comparable; run one study for each value of {', '.join(moving)}"
-    )
-    what = f"{metric.name} is not comparable across {', '.join(moving)}, on which its scale depends; {instead}"
-    yield draft.problem("target", draft.target.index(metric.name), what=what)
+    message = f"{metric.name} is not comparable across {fields}, on which its scale depends; {advice}"
+    yield draft.problem("target", draft.target.index(metric.name), message=message)
+
+
+def _alternatives(draft: Draft, metric: Metric) -> list[str]:
+    """Return the comparable metrics of the same stage or, if there are none, those that the swept fields change."""
+    candidates = sorted(comparable(name for field in draft.domains for name in touched(field)))
+    same_stage = [name for name in candidates if METRICS[name].stage == metric.stage]
+    if same_stage:
+        return same_stage
+    return [name for name in candidates if METRICS[name].stage in varying_stages(draft.domains, [METRICS[name].stage])]
 
 
 def _check_influence(draft: Draft, targets: tuple[Metric, ...]) -> Iterator[Problem]:
     """Refuse fields that change no target, and targets that no field changes."""
     for metric in targets:
         if metric.stage not in varying_stages(draft.domains, [metric.stage]):
-            what = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
-            yield draft.problem("target", draft.target.index(metric.name), what=what)
+            message = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
+            yield draft.problem("target", draft.target.index(metric.name), message=message)
     for field in draft.domains if targets else ():
         if field.partition(".")[0] in TrialConfig.model_fields and not varying_stages(
             [field], [metric.stage for metric in targets]
         ):
-            what = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"
-            yield draft.problem("space", field, what=what)
+            message = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"
+            yield draft.problem("space", field, message=message)
 
 
 def _check_sampler(draft: Draft) -> Iterator[Problem]:
@@ -156,29 +161,30 @@ def _check_sampler(draft: Draft) -> Iterator[Problem]:
     if draft.sampler == "grid":
         yield from _check_grid(draft)
     elif draft.trials is None:
-        yield draft.problem("trials", what="is missing; set the number of points to try (only a grid does not need it)")
-    if sampler.max_targets is not None and len(draft.target) > sampler.max_targets:
-        others = [name for name, other in SAMPLERS.items() if other.max_targets is None]
-        what = (
-            f"{draft.sampler} supports one target, but there are {len(draft.target)}; use one of: {', '.join(others)}"
+        yield draft.problem(
+            "trials", message="is missing; set the number of points to try (only a grid does not need it)"
         )
-        yield draft.problem("sampler", what=what)
+    if sampler.max_targets is not None and len(draft.target) > sampler.max_targets:
+        multi_target = [name for name, other in SAMPLERS.items() if other.max_targets is None]
+        alternatives = ", ".join(multi_target)
+        message = f"{draft.sampler} supports one target, but there are {len(draft.target)}; use one of: {alternatives}"
+        yield draft.problem("sampler", message=message)
     if sampler.numeric_only:
         for field, domain in draft.domains.items():
             if not domain.is_numeric or domain.when:
-                what = f"{draft.sampler} supports only numeric ranges without `when`; use another sampler or domain"
-                yield draft.problem("space", field, what=what)
+                message = f"{draft.sampler} supports only numeric ranges without `when`; use another sampler or domain"
+                yield draft.problem("space", field, message=message)
         if len(draft.domains) < 2:
-            yield draft.problem("sampler", what=f"{draft.sampler} needs at least two fields; use tpe or gp for one")
+            yield draft.problem("sampler", message=f"{draft.sampler} needs at least two fields; use tpe or gp for one")
 
 
 def _check_grid(draft: Draft) -> Iterator[Problem]:
     for field, domain in draft.domains.items():
         if domain.size is None:
             yield draft.problem(
-                "space", field, what="has infinitely many values, so there is no grid; set a step or use choice"
+                "space", field, message="has infinitely many values, so there is no grid; set a step or use choice"
             )
     size = Space(draft.domains).size()
     if size is not None and size > MAX_GRID:
-        what = f"the grid has {size} points, more than {MAX_GRID}; use another sampler, or fewer or larger steps"
-        yield draft.problem("sampler", what=what)
+        message = f"the grid has {size} points, more than {MAX_GRID}; use another sampler, or fewer or larger steps"
+        yield draft.problem("sampler", message=message)

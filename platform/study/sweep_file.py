@@ -11,7 +11,7 @@ from platform.errors import Problem, UserError, nearest, refuse
 from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import config_problems, explain
 from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
-from platform.study.overrides import Keys, WrittenValue, absolute, apply_settings, written_at
+from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.space_checks import conversion_problem
 from platform.study.study import Study
 from platform.study.unresolved_config import Draft
@@ -45,12 +45,12 @@ class StudyFile(Config):
 
     @field_validator("target", mode="before")
     @classmethod
-    def _one_target(cls, value: Any) -> Any:
+    def _as_tuple(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("scheduler", mode="before")
     @classmethod
-    def _name_alone(cls, value: Any) -> Any:
+    def _with_options(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {value: {}}
         if isinstance(value, Mapping) and len(value) == 1:
@@ -68,7 +68,7 @@ SEARCH_SPACES = Path("search_spaces")
 def load_study(path: Path, settings: Sequence[str] = (), *, verdicts: Path | None = None) -> Study:
     """Read `path`, apply `settings` (`key=value`), and check the result.
 
-    `verdicts` is a folder that remembers what checks of data sets found.
+    `verdicts` is a folder with stored results of data set checks.
 
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
@@ -80,8 +80,8 @@ def load_study(path: Path, settings: Sequence[str] = (), *, verdicts: Path | Non
 def read_named(path: Path, ours: Path) -> Source:
     """Read the file of a study. `ours` is the folder of the project's own files of this kind. Raises `UserError`."""
     if not path.exists():
-        there = [str(file) for folder in (path.parent, ours) for file in folder.glob("[!.]*.yaml")]
-        raise UserError(f"{path}: there is no such file" + (f"; {nearest(str(path), there)}" if there else ""))
+        existing = [str(file) for folder in (path.parent, ours) for file in folder.glob("[!.]*.yaml")]
+        raise UserError(f"{path}: there is no such file" + (f"; {nearest(str(path), existing)}" if existing else ""))
     source = yaml_source.read(path)
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem) is None:
         raise UserError(f"{path}: the file's name is the name of the study: use only letters, digits, - and _")
@@ -90,14 +90,14 @@ def read_named(path: Path, ours: Path) -> Source:
 
 def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verdicts: Path | None = None) -> Study:
     """Return the study that `source` describes; see `load_study`."""
-    base, problems = written_at(source, "base")
+    base, problems = read_overrides(source, "base")
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
     try:
-        config = resolve({field: written.value for field, written in base.items()})
+        config = resolve({field: located.value for field, located in base.items()})
     except ValidationError as error:
         config = None
-        paths = {field: written.path for field, written in base.items()}
-        problems += config_problems(error, source=source, written=paths)
+        paths = {field: located.path for field, located in base.items()}
+        problems += config_problems(error, source=source, paths=paths)
     try:
         file = StudyFile.model_validate({**source.data, "base": {}})
     except ValidationError as error:
@@ -112,10 +112,10 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
         domains=file.space,
         constraints=file.constraints,
         points=file.points,
-        base={field: absolute(field, written.value) for field, written in base.items()},
+        base={field: absolute(field, located.value) for field, located in base.items()},
     )
     if config is not None:
-        problems += _misread(draft, config, base)
+        problems += _conversion_problems(draft, config, base)
     problems += sweep_checks.check_names(draft)
     if config is None:
         refuse(problems)
@@ -141,20 +141,20 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
 def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]:
     for entry in error.errors():
         path = list(entry["loc"])
-        known: Sequence[str] = tuple(StudyFile.model_fields)
+        valid_keys: Sequence[str] = tuple(StudyFile.model_fields)
         if path[0] == "space" and len(path) > 2:
             del path[2]  # pydantic's name for the kind of domain
-            known = (*DOMAIN_KINDS, "step", "when")
+            valid_keys = (*DOMAIN_KINDS, "step", "when")
         if entry["type"] == "extra_forbidden":
             entry["loc"] = entry["loc"][-1:]
-        text = explain(dict(entry), known)
+        text = explain(dict(entry), valid_keys)
         if entry["type"] == "too_short":
             text = "is empty; name at least one" + (" field and its domain" if path == ["space"] else "")
         yield source.problem(tuple(path), text)
 
 
-def _misread(draft: Draft, config: TrialConfig, base: Mapping[str, WrittenValue]) -> Iterator[Problem]:
-    for field, written in base.items():
-        what = conversion_problem(field, written.value, config)
-        if what is not None:
-            yield draft.problem(*written.path, what=what)
+def _conversion_problems(draft: Draft, config: TrialConfig, base: Mapping[str, LocatedValue]) -> Iterator[Problem]:
+    for field, located in base.items():
+        message = conversion_problem(field, located.value, config)
+        if message is not None:
+            yield draft.problem(*located.path, message=message)

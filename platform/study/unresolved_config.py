@@ -25,6 +25,6 @@ class Draft:
     base: Mapping[str, Any]
     """Dotted overrides."""
 
-    def problem(self, *path: str | int, what: str) -> Problem:
-        """Return the problem `what` of the value at `path` in the file."""
-        return self.source.problem(path, what)
+    def problem(self, *path: str | int, message: str) -> Problem:
+        """Return the problem `message` of the value at `path` in the file."""
+        return self.source.problem(path, message)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from platform.errors import Place, Problem, UserError, refuse
+from platform.errors import Location, Problem, UserError, refuse
 
 KeyPath = tuple[str | int, ...]
 
@@ -95,22 +95,22 @@ class Source:
     path: str
     text: str
     data: dict[str, Any]
-    places: dict[KeyPath, Place]
+    locations: dict[KeyPath, Location]
     """Path to the location of each key and each item of a list."""
 
-    def place(self, path: KeyPath) -> Place:
+    def location(self, path: KeyPath) -> Location:
         """Return the location of `path`, or of the innermost part of it that is in the file."""
         for length in range(len(path), -1, -1):
-            if path[:length] in self.places:
-                return self.places[path[:length]]
-        return Place(1, 1, self.path)
+            if path[:length] in self.locations:
+                return self.locations[path[:length]]
+        return Location(1, 1, self.path)
 
-    def problem(self, path: KeyPath, what: str) -> Problem:
-        """Return the problem `what` of the value at `path`. A list of one item may be written without brackets."""
-        while path != () and isinstance(path[-1], int) and path not in self.places:
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """Return the problem `message` of the value at `path`. A list of one item may be written without brackets."""
+        while path != () and isinstance(path[-1], int) and path not in self.locations:
             path = path[:-1]
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-        return Problem(self.place(path), key.removeprefix("."), what)
+        return Problem(self.location(path), key.removeprefix("."), message)
 
 
 def read(path: Path) -> Source:
@@ -137,8 +137,8 @@ def parse(text: str, *, path: str) -> Source:
         raise UserError(f"{path}: longer than {_MAX_BYTES} characters; a study is described in under 60 lines")
     root = _compose(text, path)
     if not isinstance(root, yaml.MappingNode):
-        what = "is empty" if root is None else "must hold a mapping (`key: value` lines) at the top"
-        raise UserError(f"{Place(1, 1, path)}: {what}; a study needs at least the keys target, trials and space")
+        message = "is empty" if root is None else "must hold a mapping (`key: value` lines) at the top"
+        raise UserError(f"{Location(1, 1, path)}: {message}; a study needs at least the keys target, trials and space")
     source = Source(path, text, {}, {})
     problems = list(_convert(root, source=source, path=(), into=source.data))
     refuse(problems)
@@ -160,9 +160,9 @@ def _compose(text: str, path: str) -> yaml.Node | None:
         raise UserError(f"{path}:{line}:1: the character {chr(error.character)!r} is not allowed in YAML") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = Place(1, 1, path) if mark is None else Place(mark.line + 1, mark.column + 1, path)
-        what = ", ".join(part for part in (error.context, error.problem) if part is not None)
-        raise UserError(f"{where}: not valid YAML here: {what}") from error
+        location = Location(1, 1, path) if mark is None else Location(mark.line + 1, mark.column + 1, path)
+        message = ", ".join(part for part in (error.context, error.problem) if part is not None)
+        raise UserError(f"{location}: not valid YAML here: {message}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -175,23 +175,23 @@ def _convert(node: yaml.Node, *, source: Source, path: KeyPath, into: Any) -> It
         return
     assert isinstance(node, yaml.SequenceNode)
     for index, child in enumerate(node.value):
-        source.places[(*path, index)] = _place(child, source)
+        source.locations[(*path, index)] = _location(child, source)
         into.append(None)
         yield from _convert_child(child, source=source, path=(*path, index), into=into)
 
 
 def _convert_mapping(node: yaml.MappingNode, *, source: Source, path: KeyPath, into: Any) -> Iterator[Problem]:
     for key_node, child in node.value:
-        place = _place(key_node, source)
+        location = _location(key_node, source)
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
-            written = key_node.value if isinstance(key_node, yaml.ScalarNode) else "this"
-            yield Problem(place, ".".join(map(str, path)), f"a key must be a string, but got {written}")
+            key_text = key_node.value if isinstance(key_node, yaml.ScalarNode) else "this"
+            yield Problem(location, ".".join(map(str, path)), f"a key must be a string, but got {key_text}")
             continue
         key_path = (*path, key_node.value)
-        if key_path in source.places:
-            yield Problem(place, key_node.value, f"written twice; first at {source.places[key_path]}")
+        if key_path in source.locations:
+            yield Problem(location, key_node.value, f"written twice; first at {source.locations[key_path]}")
             continue
-        source.places[key_path] = place
+        source.locations[key_path] = location
         yield from _convert_child(child, source=source, path=key_path, into=into)
 
 
@@ -217,5 +217,5 @@ def _convert_child(node: yaml.Node, *, source: Source, path: KeyPath, into: Any)
         )
 
 
-def _place(node: yaml.Node, source: Source) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1, source.path)
+def _location(node: yaml.Node, source: Source) -> Location:
+    return Location(node.start_mark.line + 1, node.start_mark.column + 1, source.path)

@@ -10,7 +10,7 @@ from platform.options import Options
 from platform.record.trial_log import Records
 from platform.run.dispatch import Dispatcher, Tools
 from platform.run.proposer import Proposer
-from platform.run.run_leases import Claims
+from platform.run.run_leases import RunLeases
 from platform.study.study import Study
 from platform.study.sweep_file import load_study
 from storage.memory import MemoryStore
@@ -50,9 +50,9 @@ class Heard:
 def dispatcher(study: Study, past: list[TrialEvent], folder: Path) -> tuple[Dispatcher, Heard]:
     """Return a dispatcher that goes on after the `past` events, and what it records."""
     store, heard = MemoryStore(), Heard()
-    claims = Claims(store, RunStore(store, cache=folder))
+    leases = RunLeases(store, RunStore(store, cache=folder))
     records = Records(study, [TrialEvent.from_json(event.to_json()) for event in past])
-    return Dispatcher(study, Tools(Proposer(study), records, heard, claims)), heard  # type: ignore[arg-type]
+    return Dispatcher(study, Tools(Proposer(study), records, heard, leases)), heard  # type: ignore[arg-type]
 
 
 def end(metrics: Mapping[str, float], outcome: str = "COMPLETED") -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_a_database_without_a_server(
         for event in events:
             tracking.see(event)
         tracking.close()
-        assert tracking.lack == ""
+        assert tracking.missing == ""
     client = connected(mlflow_server.uri)
     parent, children = runs_of(client, "cmg")
     assert mirrored(client, children) == recorded(events)

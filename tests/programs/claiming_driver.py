@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
-from platform.run.run_leases import Claims
+from platform.run.run_leases import RunLeases
 from storage import lease
 from storage.runs import RunStore
 from storage.uri import open_store
@@ -24,10 +24,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def wait(claims: Claims, run: StageRun) -> None:
+def wait(leases: RunLeases, run: StageRun) -> None:
     """Return once the stage run is ours."""
     waits = False
-    while not claims.take("trial", [run.identity]):
+    while not leases.acquire("trial", [run.identity]):
         if not waits:
             say("waits")
         waits = True
@@ -38,10 +38,10 @@ def drive(uri: str, folder: Path, *, epochs: int, held: int) -> None:
     runs = RunStore(open_store(uri), cache=folder / "cache")
     config = resolve({"noop.epochs": epochs, "noop.sleep": 0.01})
     (run,) = stage_runs(config, seed=0, targets=["noop"])
-    claims, trained = Claims(open_store(uri), runs), []
+    leases, trained = RunLeases(open_store(uri), runs), []
     say("ready")
     sys.stdin.readline()
-    wait(claims, run)
+    wait(leases, run)
     say("works")
 
     def report(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -51,7 +51,7 @@ def drive(uri: str, folder: Path, *, epochs: int, held: int) -> None:
             sys.stdin.readline()
 
     execute(run, config, runs=runs, scratch=folder / "scratch", report=report)
-    claims.close()
+    leases.close()
     say(f"trained {len(trained)}")
 
 

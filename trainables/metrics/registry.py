@@ -51,7 +51,7 @@ def is_held_out(name: str) -> bool:
     return stage == EVALUATE or (stage in DECODERS and short != "loss")
 
 
-def known_metrics() -> tuple[str, ...]:
+def ablation_metrics() -> tuple[str, ...]:
     """Return the names for `metric_named` that an ablation can use."""
     tested = [name.replace(".", ".test_") for name in METRICS if is_held_out(name)]
     return (*tested, *(name for name in METRICS if not name.startswith(f"{EVALUATE}.")))

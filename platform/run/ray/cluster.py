@@ -74,8 +74,10 @@ def _connect(address: str | None, folder: str | None) -> None:
         else:
             ray.init(address=address, runtime_env=runtime_environment(SETTINGS), **quiet)
     except Exception as error:  # Ray raises a bare Exception if a busy machine delays its start
-        where = "on this machine" if address is None else f"at {address}"
-        raise StudyError(f"no Ray cluster {where}: {error} Nothing was run; the same command tries again.") from error
+        cluster_text = "on this machine" if address is None else f"at {address}"
+        raise StudyError(
+            f"no Ray cluster {cluster_text}: {error} Nothing was run; the same command tries again."
+        ) from error
 
 
 def _hide_secrets() -> None:

@@ -24,9 +24,9 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
     if len(nodes) < 2:
         return
     task = ray.remote(unseen)
-    answers = [(node["NodeManagerAddress"], _on(node, task).remote(dict(worker_settings), key)) for node in nodes]
-    ready, _ = ray.wait([answer for _, answer in answers], num_returns=len(answers), timeout=_TIMEOUT)
-    for address, answer in answers:
+    pending = [(node["NodeManagerAddress"], _on(node, task).remote(dict(worker_settings), key)) for node in nodes]
+    ready, _ = ray.wait([answer for _, answer in pending], num_returns=len(pending), timeout=_TIMEOUT)
+    for address, answer in pending:
         problem = ray.get(answer) if answer in ready else f"no answer within {_TIMEOUT:.0f} s"
         if problem is not None:
             remedy = "use a store that every node reaches: --store s3://BUCKET/PREFIX, or a folder that all nodes share"

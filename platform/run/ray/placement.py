@@ -63,8 +63,8 @@ class Reservations(tune.PlacementGroupFactory):
     def to_placement_group(self) -> PlacementGroup:
         """Create the placement group of one trial. Called by Tune."""
         group: PlacementGroup
-        if self._need.workers > self._need.fewest:
-            workers = min(self._need.workers, max(self._need.fewest, worker_capacity(self._grant, nodes())))
+        if self._need.workers > self._need.fewest_workers:
+            workers = min(self._need.workers, max(self._need.fewest_workers, worker_capacity(self._grant, nodes())))
             group = placement_group([self._grant.bundle] * workers)
         else:
             group = super().to_placement_group()  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ class Reservations(tune.PlacementGroupFactory):
         self._next_query = now + _INTERVAL
         present = nodes()
         self._capacity = worker_capacity(self._grant, present)
-        if self._capacity >= self._need.fewest:
+        if self._capacity >= self._need.fewest_workers:
             self._too_small_since = None
             return
         shortage = self._shortage(present)
@@ -105,7 +105,7 @@ class Reservations(tune.PlacementGroupFactory):
 
     def _shortage(self, present: list[Node]) -> str:
         share = " and ".join(f"{count:g} {kind}" for kind, count in self._grant.bundle.items())
-        workers = f"{self._need.fewest} workers of {share} each" if self._need.fewest > 1 else share
+        workers = f"{self._need.fewest_workers} workers of {share} each" if self._need.fewest_workers > 1 else share
         listed = ", ".join(f"{node.name}: {node.cpus} CPU, {node.gpus} GPU" for node in present if node.cpus > 0)
         count = self._capacity
         return f"a trial needs {workers}, but the nodes of the cluster hold {count} of that now ({listed or 'none'})"

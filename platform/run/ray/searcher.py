@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from platform.run.dispatch import Dispatcher
 from platform.run.interrupt import Interrupt
 from platform.run.ray.placement import Reservations
-from platform.run.stalls import Watch
+from platform.run.stalls import StallDetector
 from trainables.failure import cause_of
 from trainables.on_ray import ENDED, ROWS, SAMPLES
 from trainables.ray_internals import error_text, kill_worker
@@ -108,18 +108,18 @@ class StudySearcher(Searcher):
 class TrialCallback(Callback):
     """Reports starts and failures of trials to the dispatcher, and ends stalled trials."""
 
-    def __init__(self, dispatcher: Dispatcher, searcher: StudySearcher, watch: Watch) -> None:
+    def __init__(self, dispatcher: Dispatcher, searcher: StudySearcher, stalls: StallDetector) -> None:
         """Use the names of `searcher`, and call its check at every step."""
         self._dispatcher = dispatcher
         self._searcher = searcher
-        self._watch = watch
+        self._stalls = stalls
         self._running: dict[str, Any] = {}
         self._stalled: set[str] = set()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Call the check of the searcher, and end stalled trials. Tune calls this about ten times a second."""
         self._searcher.check()
-        for name in self._watch.late():
+        for name in self._stalls.stalled():
             self._stalled.add(name)
             kill_worker(self._running[name])
 
@@ -127,7 +127,7 @@ class TrialCallback(Callback):
         """Record the start of the trial."""
         name = self._searcher.names[trial.trial_id]
         self._running[name] = trial
-        self._watch.begins(name)
+        self._stalls.watch(name)
         self._dispatcher.started(name)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -139,18 +139,18 @@ class TrialCallback(Callback):
         name = self._forget(trial)
         if name in self._stalled:
             self._stalled.remove(name)
-            text = f"it made no progress for {self._watch.deadline:g} s and was ended (--stall-timeout)"
+            text = f"it made no progress for {self._stalls.deadline:g} s and was ended (--stall-timeout)"
             self._dispatcher.failed(name, text, "DEADLINE")
             return
         text = error_text(trial)
         cause = cause_of(RuntimeError(text) if _TRACEBACK in text else RayActorError(error_msg=text))
         # Ray reports a dead worker seconds before it reports that the worker's node is dead.
-        if cause == "WORKER_LOST" and _is_lost(self._watch.node(name)):
+        if cause == "WORKER_LOST" and _is_lost(self._stalls.node(name)):
             cause = "NODE_LOST"
         self._dispatcher.failed(name, f"its worker was lost: {text.strip()}", cause)
 
     def _forget(self, trial: Any) -> str:
         name = self._searcher.names[trial.trial_id]
         self._running.pop(name, None)
-        self._watch.ends(name)
+        self._stalls.unwatch(name)
         return name

@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 _POLL = 0.2
 """Seconds between two queries for finished tasks, and for stage runs that other drivers have finished."""
 
-Tell = Callable[[StageRun, SharedState], object]
+ReportState = Callable[[StageRun, SharedState], object]
 """Called with the new state of a shared stage run."""
 
 
-def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
+def run_shared(work: Work, shared: Sequence[StageRun], report_state: ReportState) -> int:
     """Run the `shared` stage runs (inputs first) that are not in the store; return how many were executed.
 
     Each is a Ray task that waits for the tasks of its inputs. If another driver executes the same stage run, this
@@ -43,8 +43,8 @@ def run_shared(work: Work, shared: Sequence[StageRun], tell: Tell) -> int:
     settings = work.worker_settings
     missing = missing_runs(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
     for run in shared:
-        tell(run, "waiting" if run.identity in missing else "cached")
-    runs = _Runs(work, [run for run in shared if run.identity in missing], tell)
+        report_state(run, "waiting" if run.identity in missing else "cached")
+    runs = _Runs(work, [run for run in shared if run.identity in missing], report_state)
     try:
         return runs.run_all()
     finally:
@@ -77,8 +77,8 @@ class _Task:
 class _Runs:
     """The waiting and the submitted stage runs."""
 
-    def __init__(self, work: Work, missing: Sequence[StageRun], tell: Tell) -> None:
-        self._work, self._tell, self._nodes = work, tell, nodes()
+    def __init__(self, work: Work, missing: Sequence[StageRun], report_state: ReportState) -> None:
+        self._work, self._report_state, self._nodes = work, report_state, nodes()
         self._waiting = {run.identity: run for run in missing}
         self._running: dict[Any, _Task] = {}
         self._results: dict[str, Any] = {}
@@ -112,7 +112,7 @@ class _Runs:
         granted = admit(need, nodes() if need.workers > 1 else self._nodes)
         # A placement group that waits for inputs would hold the CPUs that the tasks of these inputs need.
         not_ready = self._waiting.keys() | (self._unfinished() if granted.workers > 1 else set())
-        if not_ready & inputs or not self._work.claims.take(run.identity, [run.identity]):
+        if not_ready & inputs or not self._work.leases.acquire(run.identity, [run.identity]):
             return
         results = [self._results[identity] for identity in run.inputs.values() if identity in self._results]
         arguments = (run.to_json(), config.model_dump(mode="json"), self._work.worker_settings, *results)
@@ -133,15 +133,15 @@ class _Runs:
         for task in self._running.values():
             if task.run.identity not in self._started and not unfinished & set(task.run.inputs.values()):
                 self._started.add(task.run.identity)
-                self._work.watch.begins(task.run.identity)
-                self._tell(task.run, "running")
+                self._work.stalls.watch(task.run.identity)
+                self._report_state(task.run, "running")
 
     def _end_stalled(self) -> None:
         """End the stalled tasks. They then count as failed."""
-        stalled = self._work.watch.late()
+        stalled = self._work.stalls.stalled()
         for task in self._running.values():
             if task.run.identity in stalled:
-                deadline = self._work.watch.deadline
+                deadline = self._work.stalls.deadline
                 _log.warning("stage %s made no progress for %g s and was ended", task.run.stage, deadline)
                 task.end()
 
@@ -155,12 +155,12 @@ class _Runs:
     def _finish(self, task: _Task) -> bool:
         """Record the end of `task`; return whether it succeeded."""
         run = task.run
-        self._work.watch.ends(run.identity)
-        self._work.claims.drop(run.identity)
+        self._work.stalls.unwatch(run.identity)
+        self._work.leases.release(run.identity)
         try:
             ray.get(task.result)
         except ray.exceptions.RayError as error:
-            self._tell(run, "failed")
+            self._report_state(run, "failed")
             what = f"stage {run.stage} ({run.identity})"
             if self._work.study.is_needed_by_all(run):
                 raise StudyError(f"{what}, which all trials need, failed:\n{error}") from None
@@ -169,5 +169,5 @@ class _Runs:
         finally:
             task.remove_group()
             del self._running[task.result]
-        self._tell(run, "done")
+        self._report_state(run, "done")
         return True

@@ -14,8 +14,8 @@ from platform.run.interrupt import Interrupt
 from platform.run.ray.placement import Reservations, nodes
 from platform.run.ray.schedulers import scheduler
 from platform.run.ray.searcher import StudySearcher, TrialCallback
-from platform.run.run_leases import Claims
-from platform.run.stalls import Watch
+from platform.run.run_leases import RunLeases
+from platform.run.stalls import StallDetector
 from platform.study.study import Study
 from trainables.on_ray import trial_function
 
@@ -32,10 +32,10 @@ class Work:
     study: Study
     worker_settings: Mapping[str, str]
     """The settings of every worker: store URI, name of the study, scratch folder, cache, period of the pulses."""
-    claims: Claims
+    leases: RunLeases
     grant: Grant
     interrupt: Interrupt
-    watch: Watch
+    stalls: StallDetector
 
 
 def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[int, float]]) -> None:
@@ -59,7 +59,7 @@ def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[
             num_samples=-1,
             search_alg=searcher,
             scheduler=scheduler(study, curves, reservations.too_large),
-            callbacks=[TrialCallback(dispatcher, searcher, work.watch)],
+            callbacks=[TrialCallback(dispatcher, searcher, work.stalls)],
             raise_on_failed_trial=False,
             # A reused coordinator keeps its placement group, and parts of it may be lost with a node.
             reuse_actors=need.workers == 1 or sum(node.cpus > 0 for node in nodes()) == 1,

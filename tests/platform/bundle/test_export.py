@@ -139,7 +139,7 @@ def test_elsewhere_report_reproduce_and_rebuild_work(
         key for key in keys if not key.startswith(("leases/", "checkpoints/"))
     }
     _, report = make_report(store, "small", tmp_path / "report")
-    assert report.answers == make_report(LocalStore(home / "store"), "small", tmp_path / "here")[1].answers
+    assert report.conclusions == make_report(LocalStore(home / "store"), "small", tmp_path / "here")[1].conclusions
     assert reproduce(["small/half-u0-s2", "--home", str(there)]) == 0
     assert "bit-equal" in capsys.readouterr().out
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)

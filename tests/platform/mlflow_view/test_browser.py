@@ -42,7 +42,7 @@ def tracked(server: MlflowServer, home: Path) -> tuple[str, str]:
     for value in EventLog(store, study.id).read():
         tracking.see(TrialEvent.from_json(value))
     tracking.close()
-    assert tracking.lack == ""
+    assert tracking.missing == ""
     page, _ = make_report(store, study.id, home / "report")
     attach_report(page, study, uri=server.uri)
     client = connected(server.uri)

@@ -65,8 +65,8 @@ def test_shapes_that_lie_together_are_counted_and_noise_is_at_chance(result: Abl
     assert baseline.alike == (1.0, 1.0)
     assert baseline.chance == pytest.approx(9 / 39)  # 40 test clips, ten of each shape
     assert all(share < 0.5 for share in renamed.alike)
-    assert baseline.places.shape == (40, 2)
-    np.testing.assert_array_equal(embedding_maps(result)[0].places, baseline.places)
+    assert baseline.coordinates.shape == (40, 2)
+    np.testing.assert_array_equal(embedding_maps(result)[0].coordinates, baseline.coordinates)
     table = embedding_table((baseline, renamed)).markdown()
     assert re.search(r"\| baseline \| 1\.000.*\| 0\.231 \| 2 \|", table)
 
@@ -93,7 +93,7 @@ def test_a_replication_answers_with_means_and_importance(tmp_path: Path) -> None
     report = build_report(
         collect_ablation(store, write_study(store, tmp_path, made), cache=tmp_path / "cache"), store="memory://"
     )
-    texts = [text for _, text in report.answers]
+    texts = [text for _, text in report.conclusions]
     assert any(re.match(r"SSIM is 0\.3\d* \[.*\] over 6 trials", text) for text in texts), texts
     assert "without a comparison" in report.methods
     titles = [section.title for section in report.sections]

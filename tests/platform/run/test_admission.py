@@ -38,10 +38,15 @@ def nodes(*shapes: tuple[int, int]) -> list[Node]:
         (TWO, nodes((16, 5)), 1, Grant(concurrent=1, gpus=1.0, workers=2)),
         (Need(2, "motion"), nodes((8, 0), (1, 1)), None, Grant(concurrent=4, gpus=0.0, workers=2)),
         (Need(2, "motion"), nodes((16, 1)), None, Grant(concurrent=1, gpus=0.5, workers=2)),
-        (Need(4, "motion", least=1), nodes((3, 0)), None, Grant(concurrent=1, gpus=0.0, workers=3)),
-        (Need(4, "motion", least=1), nodes((1, 0)), None, Grant(concurrent=1, gpus=0.0, workers=1)),
-        (Need(4, "motion", least=2), nodes((9, 0)), None, Grant(concurrent=2, gpus=0.0, workers=4)),
-        (Need(4, "motion", whole_gpus=True, least=2), nodes((16, 3)), None, Grant(concurrent=1, gpus=1.0, workers=3)),
+        (Need(4, "motion", min_workers=1), nodes((3, 0)), None, Grant(concurrent=1, gpus=0.0, workers=3)),
+        (Need(4, "motion", min_workers=1), nodes((1, 0)), None, Grant(concurrent=1, gpus=0.0, workers=1)),
+        (Need(4, "motion", min_workers=2), nodes((9, 0)), None, Grant(concurrent=2, gpus=0.0, workers=4)),
+        (
+            Need(4, "motion", whole_gpus=True, min_workers=2),
+            nodes((16, 3)),
+            None,
+            Grant(concurrent=1, gpus=1.0, workers=3),
+        ),
     ],
 )
 def test_what_is_granted_fits(need: Need, cluster: list[Node], most: int | None, granted: Grant) -> None:
@@ -59,7 +64,7 @@ def test_what_can_never_fit_is_refused_with_the_numbers() -> None:
     with pytest.raises(UserError, match=r"needs 2 GPUs .* has 1 \(n0: 1\); set motion.train.workers to at most 1.*cpu"):
         admit(TWO, nodes((16, 1)))
     with pytest.raises(UserError, match=r"needs 2 CPUs .* has 1"):
-        admit(Need(4, "motion", least=2), nodes((1, 0)))
+        admit(Need(4, "motion", min_workers=2), nodes((1, 0)))
 
 
 def test_only_stages_that_trials_run_themselves_are_reserved_for(tmp_path: Path) -> None:
@@ -77,7 +82,7 @@ def test_a_range_is_as_many_as_there_is_room_for_but_no_fewer_than_another_stage
     space = "target: motion.rollout_mse\nsampler: grid\nspace: {structure.hidden: {choice: [8, 16]}}\n"
     path.write_text(f"{space}base: {{motion.train.workers: 1..4, structure.train.workers: 2}}")
     study = load_study(path)
-    assert trial_need(study) == Need(4, "motion", whole_gpus=True, least=2)
+    assert trial_need(study) == Need(4, "motion", whole_gpus=True, min_workers=2)
     assert [share_out(study, nodes((cpus, 0))).workers for cpus in (2, 3, 9)] == [2, 3, 4]
     with pytest.raises(UserError, match=r"needs 2 CPUs .*by structure.train.workers"):
         share_out(study, nodes((1, 0)))

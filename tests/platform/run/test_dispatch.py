@@ -11,7 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 from platform.run.dispatch import RETRIES
 from platform.run.halve_batch import halved
 from platform.run.ray.schedulers import scheduler
-from platform.run.run_leases import Claims
+from platform.run.run_leases import RunLeases
 from platform.study.domains import Choice
 from platform.study.space import Space
 from platform.study.study import Study
@@ -64,24 +64,24 @@ def test_a_run_that_another_driver_makes_is_waited_for(tmp_path: Path) -> None:
     store = MemoryStore()
     (run,) = stage_runs(resolve({}), seed=0, targets=["noop"])
     runs = RunStore(store, cache=tmp_path)
-    claims = Claims(store, runs)
+    leases = RunLeases(store, runs)
     other = Lease(store, f"run-{run.identity}")
     other.acquire()
-    assert not claims.take("t0000", [run.identity])
+    assert not leases.acquire("t0000", [run.identity])
     execute(run, resolve({}), runs=runs, scratch=tmp_path)
-    assert claims.take("t0000", [run.identity]), "it is stored now, so there is nothing to wait for"
+    assert leases.acquire("t0000", [run.identity]), "it is stored now, so there is nothing to wait for"
     other.release()
 
 
 def test_claims_are_all_or_none(tmp_path: Path) -> None:
     store = MemoryStore()
-    claims = Claims(store, RunStore(store, cache=tmp_path))
-    assert claims.take("a", ["noop-1", "noop-2"])
-    assert not claims.take("b", ["noop-3", "noop-2"])
-    assert claims.take("c", ["noop-3"])
-    claims.drop("a")
-    assert claims.take("b", ["noop-2"])
-    claims.close()
+    leases = RunLeases(store, RunStore(store, cache=tmp_path))
+    assert leases.acquire("a", ["noop-1", "noop-2"])
+    assert not leases.acquire("b", ["noop-3", "noop-2"])
+    assert leases.acquire("c", ["noop-3"])
+    leases.release("a")
+    assert leases.acquire("b", ["noop-2"])
+    leases.close()
     with Lease(store, "run-noop-2"):
         pass
 

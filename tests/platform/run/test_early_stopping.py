@@ -76,7 +76,7 @@ def test_halving_decides_as_ray_does(seed: int, grace: int, factor: int, maximiz
 def test_the_median_rule_decides_as_ray_does(seed: int, grace: int, least: int, maximize: bool) -> None:
     goal: Any = {"metric": "target", "mode": "max" if maximize else "min", "time_attr": "epoch"}
     rays = MedianStoppingRule(**goal, grace_period=grace, min_samples_required=least)
-    ours = MedianRule(grace=grace, least=least, maximize=maximize)
+    ours = MedianRule(grace=grace, min_trials=least, maximize=maximize)
     expected = decisions(AsRay(rays), interleaved(seed))
     assert decisions(ours, interleaved(seed)) == expected
     assert expected, "a rule that stops nothing compares nothing"
@@ -89,7 +89,7 @@ def test_without_a_rule_no_trial_stops() -> None:
 def test_an_epoch_that_comes_again_decides_nothing() -> None:
     for rule in (
         SuccessiveHalving(grace=1, factor=2, epochs=4, maximize=True),
-        MedianRule(grace=1, least=1, maximize=True),
+        MedianRule(grace=1, min_trials=1, maximize=True),
     ):
         assert not rule.stops("good", 1, 1.0)
         assert rule.stops("bad", 1, 0.0)

@@ -85,7 +85,7 @@ def test_holm_is_over_the_whole_family_also_over_what_failed() -> None:
     assert second.p_holm == min(1.0, 2 * second.p)
     assert third.p_holm is not None
     assert np.isnan([third.p, third.p_holm, third.difference, third.interval.low]).all()
-    assert (third.verdict, third.stars, third.kept, third.family) == ("inconclusive", "", (0, 0, 0), 3)
+    assert (third.verdict, third.stars, third.sizes, third.family) == ("inconclusive", "", (0, 0, 0), 3)
     assert sum(gap.clips for gap in third.missing) == 240
 
 
@@ -134,7 +134,7 @@ def test_the_unit_follows_the_design_not_what_is_left_of_it() -> None:
     paired = shifted(-0.2, shape=(1, 6, 30))
     paired.condition[0, 0] = NAN
     found = judged(paired)
-    assert (found.unit, found.planned, found.kept) == ("both", (1, 6, 30), (1, 5, 30))
+    assert (found.unit, found.planned, found.sizes) == ("both", (1, 6, 30), (1, 5, 30))
     assert found.verdict == "inconclusive"
     assert any("5 of 6 seeds" in said for said in found.warnings)
     assert any("no star can be earned" in said for said in found.warnings)
@@ -153,7 +153,7 @@ def test_subjects_are_pooled_and_can_be_looked_at_alone() -> None:
     found = judged(paired)
     assert set(found.by_seed) == {"S0", "S1", "S2"}
     assert found.smallest_p == 2 ** (1 - 8)  # a seed is one block for all subjects
-    assert any(one.over == "subjects x seeds x clips" for one in found.intervals)
+    assert any(one.unit == "subjects x seeds x clips" for one in found.intervals)
     alone = replace(paired, baseline=paired.baseline[2:], condition=paired.condition[2:], subjects=paired.subjects[2:])
     assert compare_exploratory(alone, ComparisonPlan()).difference == pytest.approx(float(np.mean(found.by_seed["S2"])))
 

@@ -38,7 +38,7 @@ def test_student_equals_scipy() -> None:
     found = over_units(values)
     assert found.p(at=0.1) == pytest.approx(reference.pvalue)
     assert found.p_above(0.1) == pytest.approx(stats.ttest_1samp(values, 0.1, alternative="greater").pvalue)
-    interval, expected = found.interval(level=0.9, over="seeds"), reference.confidence_interval(0.9)
+    interval, expected = found.interval(level=0.9, unit="seeds"), reference.confidence_interval(0.9)
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
@@ -57,7 +57,7 @@ def test_means_without_spread() -> None:
     assert over_both(np.zeros((3, 4))).p() == 1.0
     assert np.isnan(over_units(np.ones(1)).p())
     assert np.isnan(over_both(np.ones((1, 5))).p())
-    assert "needs at least two" in over_units(np.ones(1)).interval(level=0.95, over="seeds").warning
+    assert "needs at least two" in over_units(np.ones(1)).interval(level=0.95, unit="seeds").warning
 
 
 def p_values(cells: np.ndarray) -> dict[str, np.ndarray]:
@@ -87,13 +87,13 @@ def test_false_positives_by_what_varies(varies: str) -> None:
 @pytest.mark.parametrize(("seeds", "varies"), [(3, "seeds"), (6, "alike"), (10, "clips")])
 def test_coverage_of_the_crossed_interval(seeds: int, varies: str) -> None:
     cells = crossed((TABLES, seeds, CLIPS), rng(seeds), spread=SPREADS[varies])
-    intervals = [over_both(one).interval(level=0.95, over="both") for one in cells]
+    intervals = [over_both(one).interval(level=0.95, unit="both") for one in cells]
     assert at_least(np.array([one.low <= 0.0 <= one.high for one in intervals]), 0.945)
 
 
 @pytest.mark.parametrize("n", [3, 6])
 def test_coverage_of_student_over_few_seeds(n: int) -> None:
-    intervals = [over_units(row).interval(level=0.95, over="seeds") for row in rng(n).standard_normal((TABLES, n))]
+    intervals = [over_units(row).interval(level=0.95, unit="seeds") for row in rng(n).standard_normal((TABLES, n))]
     assert about(np.array([one.low <= 0.0 <= one.high for one in intervals]), 0.95)
 
 

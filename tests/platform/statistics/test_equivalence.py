@@ -22,7 +22,7 @@ def test_significant_exactly_if_the_narrower_interval_lies_within() -> None:
     rng = np.random.default_rng(1)
     for values in rng.normal(0.2, 0.6, (200, 12)):
         estimate = over_units(values)
-        interval = estimate.interval(level=1 - 2 * ALPHA, over="clips")
+        interval = estimate.interval(level=1 - 2 * ALPHA, unit="clips")
         assert (tost(estimate, margin=0.5) <= ALPHA) == (interval.low > -0.5 and interval.high < 0.5)
 
 

@@ -23,7 +23,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def test_components_are_recovered() -> None:
     pilots = crossed((300, 6, 20), rng(1), spread=(1.0, 2.0, 3.0))
-    found = np.array([[s.seeds, s.clips, s.rest] for s in map(variance_components, pilots)]).mean(axis=0)
+    found = np.array([[s.seeds, s.clips, s.residual] for s in map(variance_components, pilots)]).mean(axis=0)
     assert found == pytest.approx([1.0, 4.0, 9.0], rel=0.12)
 
 
@@ -50,12 +50,12 @@ def test_an_aim_that_means_nothing_is_refused(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize("family", [1, 3])
 def test_a_huge_effect_still_needs_the_attainable_number(family: int) -> None:
     plan = seeds_needed(crossed((1, 3, 30), rng(2), spread=(0.1, 0.1, 0.1))[0], PowerTarget(50.0, family=family))
-    assert plan.seeds == plan.fewest == seeds_for(0.05, family)
+    assert plan.seeds == plan.fewest_seeds == seeds_for(0.05, family)
 
 
 @pytest.mark.parametrize("clips", [1, 30])
 def test_power_of_many_seeds_is_that_of_the_noncentral_t(clips: int) -> None:
-    spread, aim = VarianceComponents(seeds=1.0, clips=0.0, rest=0.0), PowerTarget(0.6, unit="seeds")
+    spread, aim = VarianceComponents(seeds=1.0, clips=0.0, residual=0.0), PowerTarget(0.6, unit="seeds")
     for n in (12, 25):
         t = stats.t.ppf(0.975, n - 1)
         shift = 0.6 * np.sqrt(n)
@@ -66,7 +66,7 @@ def test_power_of_many_seeds_is_that_of_the_noncentral_t(clips: int) -> None:
 @pytest.mark.parametrize("seeds", [6, 10])
 def test_power_is_that_of_whole_studies(seeds: int) -> None:
     """The short cut through sufficient statistics, against tables made cell by cell and judged by the tests."""
-    spread, effect, tables = VarianceComponents(seeds=0.25, clips=0.5, rest=1.0), 0.7, 800
+    spread, effect, tables = VarianceComponents(seeds=0.25, clips=0.5, residual=1.0), 0.7, 800
     cells = effect + crossed((tables, seeds, 20), rng(4), spread=(0.5, 0.5**0.5, 1.0))
     flips = sign_flip_p(cells.mean(axis=2), rng=rng())
     clips = sign_flip_p(cells.mean(axis=1), rng=rng(), resamples=999)
@@ -107,4 +107,4 @@ def test_the_cautious_number_allows_for_a_lucky_pilot() -> None:
 
 def test_over_clips_one_seed_may_do() -> None:
     plan = seeds_needed(crossed((1, 3, 40), rng(10), spread=(0.5, 0.5, 0.1))[0], PowerTarget(1.0, unit="clips"))
-    assert plan.seeds == plan.fewest == 1
+    assert plan.seeds == plan.fewest_seeds == 1

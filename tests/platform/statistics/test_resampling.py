@@ -86,12 +86,12 @@ def test_coverage_of_bca_over_many_units() -> None:
 
 
 def test_bca_interval_of_few_or_equal_values() -> None:
-    one = bca_interval(np.array([1.0]), over="seeds", level=LEVEL, rng=rng())
+    one = bca_interval(np.array([1.0]), unit="seeds", level=LEVEL, rng=rng())
     assert np.isnan([one.low, one.high]).all()
     assert "needs at least two" in one.warning
-    same = bca_interval(np.full(5, 0.25), over="seeds", level=LEVEL, rng=rng())
+    same = bca_interval(np.full(5, 0.25), unit="seeds", level=LEVEL, rng=rng())
     assert (same.low, same.high) == (0.25, 0.25)
-    some = bca_interval(np.arange(40.0), over="clips", level=LEVEL, rng=rng())
+    some = bca_interval(np.arange(40.0), unit="clips", level=LEVEL, rng=rng())
     assert some.low < 19.5 < some.high
     assert some.warning == ""
 
@@ -108,11 +108,11 @@ def test_crossed_draws_have_the_variance_that_theory_says() -> None:
 
 def test_crossed_interval_names_what_it_drew() -> None:
     both = crossed_interval(rng(1).standard_normal((3, 5, 40)), level=LEVEL, rng=rng())
-    assert both.over == "subjects x seeds x clips"
+    assert both.unit == "subjects x seeds x clips"
     assert "3 subjects" in both.warning
     assert "5 seeds" in both.warning
     assert "clips is" not in both.warning
-    assert crossed_interval(rng(1).standard_normal((1, 5, 40)), level=LEVEL, rng=rng()).over == "seeds x clips"
+    assert crossed_interval(rng(1).standard_normal((1, 5, 40)), level=LEVEL, rng=rng()).unit == "seeds x clips"
 
 
 @pytest.mark.parametrize(("seeds", "spread", "least"), [(5, (1.0, 0.2, 0.2), 0.83), (30, (0.5, 0.5, 1.0), 0.94)])

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from platform.analysis.measures import measure_named
 from platform.study.design import BASELINE, DeclaredComparison, Design
 from tests.platform.noop_ablations import NOOP, build, complaints
-from trainables.metrics.registry import METRICS, known_metrics, metric_named
+from trainables.metrics.registry import METRICS, ablation_metrics, metric_named
 
 DECODERS = """\
 primary: [structure.latent_mse, motion.rollout_mse]
@@ -228,14 +228,14 @@ def test_a_number_of_a_trial_stands_in_no_family_that_is_tested_over_clips() -> 
 def test_what_is_measured_on_validation_clips_is_measured_on_test_clips_too(name: str) -> None:
     tested = name.replace(".", ".test_")
     assert metric_named(tested) == replace(METRICS[name], name=tested)
-    assert tested in known_metrics()
+    assert tested in ablation_metrics()
     assert measure_named(name).title == f"{measure_named(tested).title} (validation)"
 
 
 @pytest.mark.parametrize("name", ["motion.test_loss", "noop.test_value", "importance.test_semantic_gradient_voxels"])
 def test_a_metric_without_clips_of_its_own_has_no_test_clips(name: str) -> None:
     assert metric_named(name) is None
-    assert name not in known_metrics()
+    assert name not in ablation_metrics()
 
 
 def test_a_metric_on_another_scale_is_refused() -> None:

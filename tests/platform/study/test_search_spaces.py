@@ -38,10 +38,10 @@ def test_every_key_and_field_has_a_comment_above(path: Path) -> None:
     lines = source.text.splitlines()
     sections = ("space", "base")
     bare = []
-    for key, place in source.places.items():
+    for key, location in source.locations.items():
         is_section = len(key) == 1 and key[0] in sections
         if (len(key) == 1 and not is_section) or (len(key) == 2 and key[0] in sections):
-            above = lines[place.line - 2].strip()
+            above = lines[location.line - 2].strip()
             if not above.startswith("#"):
                 bare.append(".".join(map(str, key)))
     assert bare == []

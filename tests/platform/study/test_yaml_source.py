@@ -41,15 +41,15 @@ def test_scalars_are_read_as_yaml_1_2_does(text: str, expected: Any) -> None:
 
 def test_places_of_keys_and_items() -> None:
     source = parse("a: 1\nb:\n  c.d: {e: [10,\n    20]}\n", path="f.yaml")
-    assert str(source.place(("a",))) == "f.yaml:1:1"
-    assert str(source.place(("b", "c.d"))) == "f.yaml:3:3"
-    assert str(source.place(("b", "c.d", "e"))) == "f.yaml:3:9"
-    assert str(source.place(("b", "c.d", "e", 1))) == "f.yaml:4:5"
+    assert str(source.location(("a",))) == "f.yaml:1:1"
+    assert str(source.location(("b", "c.d"))) == "f.yaml:3:3"
+    assert str(source.location(("b", "c.d", "e"))) == "f.yaml:3:9"
+    assert str(source.location(("b", "c.d", "e", 1))) == "f.yaml:4:5"
 
 
 def test_a_path_that_was_not_written_is_placed_at_what_is_around_it() -> None:
     source = parse("a:\n  b: 1\n", path="f.yaml")
-    assert str(source.place(("a", "x", "y"))) == "f.yaml:1:1"
+    assert str(source.location(("a", "x", "y"))) == "f.yaml:1:1"
     assert str(source.problem(("a", "x"), "is wrong")) == "f.yaml:1:1: a.x: is wrong"
 
 
@@ -122,7 +122,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
     source = read(path)
     assert source.data == {"a": 1, "b": 2}
-    assert str(source.place(("b",))).endswith(":2:1")
+    assert str(source.location(("b",))).endswith(":2:1")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("3", 3), ("1e-4", 1e-4), ("cmg", "cmg"), ("[256, 128]", [256, 128])])

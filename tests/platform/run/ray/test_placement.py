@@ -52,7 +52,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_of_a_range_each_attempt_gets_what_there_is(cluster: Cluster) -> None:
-    reservations = Reservations(Need(4, "motion", least=2), Grant(1, 0.0, workers=3))
+    reservations = Reservations(Need(4, "motion", min_workers=2), Grant(1, 0.0, workers=3))
     sizes = []
     for cpus in ((2, 1), (9,), (2,), (1,), ()):
         cluster.has(*cpus)
@@ -61,7 +61,7 @@ def test_of_a_range_each_attempt_gets_what_there_is(cluster: Cluster) -> None:
 
 
 def test_what_nodes_that_are_left_cannot_grant_is_given_up(cluster: Cluster) -> None:
-    reservations = Reservations(Need(2, "motion", least=1), Grant(2, 0.0, workers=2))
+    reservations = Reservations(Need(2, "motion", min_workers=1), Grant(2, 0.0, workers=2))
     cluster.has(2, 2)
     running, waiting = reservations.to_placement_group(), reservations.to_placement_group()
     cluster.granted.add(id(running))
@@ -107,7 +107,7 @@ def test_tune_creates_groups_through_it_and_workers_see_tunes_own_class(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PlacementGroupResourceManager, "__del__", lambda _: None)  # it would remove them from Ray
-    reservations = Reservations(Need(2, "motion", least=1), Grant(1, 0.0, workers=2))
+    reservations = Reservations(Need(2, "motion", min_workers=1), Grant(1, 0.0, workers=2))
     cluster.has(1)
     manager = PlacementGroupResourceManager()
     manager.request_resources(deepcopy(reservations))
