@@ -65,7 +65,7 @@ def test_every_output_is_written(
     assert not re.search(r"(?<!\\)[_%#]", latex.replace("% needs", ""))
     page = (tmp_path / "out" / "page.html").read_text()
     assert page.count("<article>") == 3
-    assert page.count('alt="truth, clip') == page.count('alt="ours, clip') == 3
+    assert page.count('alt="Truth, clip') == page.count('alt="ours, clip') == 3
     assert "ours: first frame held" in page
     assert "chance is 0.75, not 0.5" in page
     assert Image.open(tmp_path / "out" / "contact.png").size[1] > 2 * 64

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.judging.controls import SYSTEMS, TRUTH
+from trainables.judging.controls import SYSTEMS, TRUTH, label_of
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip_metrics import CLIP_METRICS
@@ -104,7 +104,7 @@ def test_every_control_stands_beside_the_system_with_chance_and_interval(tmp_pat
     ):
         assert told in page.text
     for name, meaning in SYSTEMS.items():
-        assert name.replace("_", " ") in page.text
+        assert label_of(name) in page.text
         assert meaning in page.text
     for told in ("0.4000.600", "0.75", "undefined", "rank 1 of 14", "SSIM 0.130", "reconstruct-01<2"):
         assert told in page.text.replace(" to ", "")

@@ -66,6 +66,14 @@ SYSTEMS: Mapping[str, str] = {
 """Name of each kind of video of a trial to its meaning, in the order of tables: its own and the controls."""
 
 
+def label_of(name: str) -> str:
+    """Return the label of a video of a trial, such as `Shuffled fMRI`; other names get spaces for underscores."""
+    if name == SYSTEM:
+        return "Reconstruction"
+    words = name.replace("_", " ")
+    return words.capitalize().replace("fmri", "fMRI") if name in (TRUTH, *SYSTEMS) else words
+
+
 def title_of(name: str) -> str:
     """Return the title of a control, or its name in words if this version has no such control."""
     return CONTROLS[name].title if name in CONTROLS else name.replace("_", " ")

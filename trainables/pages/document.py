@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from trainables.judging.controls import label_of
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.metric import Metric, notes
 from trainables.pages.exhibits import ExhibitSection
 from trainables.pages.grid import Cell, Grid
-from trainables.pages.kit import render_template, spaced
+from trainables.pages.kit import render_template
 from trainables.pages.pictures import strip_uri
 
 _TEMPLATE = Path(__file__).parent / "templates" / "trial.html"
@@ -29,17 +30,23 @@ def videos_page(
     """Return the page. `side` (pixels) and `quality` (WebP, 0 to 100) of the clips determine its size in bytes."""
     strip = partial(strip_uri, side=side, quality=quality)
     return render_template(
-        _TEMPLATE, title=title, facts=facts, sections=sections, score_grid=score_grid, strip_uri=strip
+        _TEMPLATE,
+        title=title,
+        facts=facts,
+        sections=sections,
+        score_grid=score_grid,
+        label_of=label_of,
+        strip_uri=strip,
     )
 
 
 def score_grid(section: ExhibitSection) -> Grid:
     """Return a table with the metrics of `section` as rows and its systems and controls as columns."""
     first, *_ = section.systems
-    note = f"▲ better and ▼ worse than {spaced(first)}: their intervals do not touch."
+    note = f"▲ better and ▼ worse than {label_of(first)}: their intervals do not touch."
     return Grid(
         f"Metrics: {section.title}",
-        ("Metric", "Chance", *map(spaced, section.systems)),
+        ("Metric", "Chance", *map(label_of, section.systems)),
         tuple(tuple(_cells(section, metric)) for metric in section.metrics),
         (*_NOTES, note),
         own=_OWN,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from trainables.judging.controls import label_of
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.metric import Metric
@@ -47,7 +48,7 @@ class ExhibitSection:
     @property
     def meanings(self) -> list[tuple[str, str]]:
         """Name and meaning of the systems that have a meaning."""
-        return [(name.replace("_", " "), text) for name, text in self.systems.items() if text]
+        return [(label_of(name), text) for name, text in self.systems.items() if text]
 
     @property
     def groups(self) -> list[tuple[Group, list[Exhibit]]]:
@@ -60,7 +61,7 @@ class ExhibitSection:
         """The rule by which the exhibits were selected, as text of the page."""
         return (
             f"Selected by rule: of the {self.clips} clips, sorted by {self.ranked_by.label} of "
-            f"{next(iter(self.systems))}, the best {SHOWN}, the middle {SHOWN} and the worst {SHOWN} "
+            f"{label_of(next(iter(self.systems)))}, the best {SHOWN}, the middle {SHOWN} and the worst {SHOWN} "
             f"(fewer if there are fewer than {3 * SHOWN} clips). None is selected by hand."
         )
 

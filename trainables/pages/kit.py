@@ -26,7 +26,7 @@ def render_template(template: Path, *, title: str, **content: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(breakable=breakable, arrows=arrows, spaced=spaced)
+    environment.filters.update(breakable=breakable, arrows=arrows)
     return environment.get_template(template.name).render(title=title, style=Markup(style_sheet()), **content)
 
 
@@ -46,8 +46,3 @@ def arrows(text: str) -> Markup:
     for arrow, meaning in _ARROWS.items():
         marked = marked.replace(arrow, f'<span role="img" aria-label="{meaning}">{arrow}</span>')
     return Markup(marked)
-
-
-def spaced(name: str) -> str:
-    """Return the name of a system or control in words, for example `random clip` for `random_clip`."""
-    return name.replace("_", " ")

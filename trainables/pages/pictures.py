@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from trainables.judging.controls import label_of
 from trainables.metrics.clip import Clip
 from trainables.pages.exhibits import Exhibit, ExhibitSection
 
@@ -71,7 +72,7 @@ def _block(section: ExhibitSection) -> Image.Image:
         for row, name in enumerate(names):
             block.paste(_stills(exhibit, name), (left, 3 * _HEAD + row * (_TILE + _GAP)))
     for row, name in enumerate(names):
-        text = name.replace("_", " ")[:18]
+        text = label_of(name)[:18]
         draw.text((_GAP, 3 * _HEAD + row * (_TILE + _GAP) + _TILE // 2 - 6), text, fill=_INK, font=font)
     return block
 
