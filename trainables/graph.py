@@ -103,7 +103,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "importance",
-            1,
+            2,
             ("importance",),
             ("data", "features", "voxels", "semantic", "structure", "motion"),
             "trainables.stages.importance:run",

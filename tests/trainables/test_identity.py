@@ -25,7 +25,7 @@ GOLDEN = {
         "controls": "controls-b09a5ce520194920",
         "reconstruct": "reconstruct-60692219ee66dfe8",
         "evaluate": "evaluate-72961d6de751df7f",
-        "importance": "importance-8f1930a5e8eaeb51",
+        "importance": "importance-8a29a047f62392f0",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
@@ -39,7 +39,7 @@ GOLDEN = {
         "controls": "controls-12fd0e56fbee4d42",
         "reconstruct": "reconstruct-134ebdd378dc58f9",
         "evaluate": "evaluate-d4202c3b1aedb793",
-        "importance": "importance-229860f5c9e3e3f2",
+        "importance": "importance-b473774c8a9d171f",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }

@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.metrics.importance import by_region, gradient, permutation, share_of_range, weight_product
+from trainables.metrics.importance import (
+    by_region,
+    gradient,
+    permutation,
+    share_of_range,
+    shuffled_ratio,
+    weight_product,
+)
 
 WEIGHTS = torch.tensor([3.0, 0.0, -1.0, 0.0])
 FMRI = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
@@ -38,6 +45,19 @@ def test_permutation_costs_a_linear_decoder_twice_the_variance_that_a_voxel_carr
 def test_a_group_is_shuffled_as_a_whole() -> None:
     (together,) = permutation(errors, FMRI, [np.array([0, 2])], shuffles=3, seed=0)
     assert together == pytest.approx(20.0, rel=0.08)
+
+
+def test_the_error_with_shuffled_fmri_is_a_multiple_of_the_error() -> None:
+    """Of variance 4 with the clips' own fMRI; twice the squared weights, 20, come on top."""
+    noise = 2 * torch.randn(len(FMRI), generator=torch.Generator().manual_seed(1))
+
+    def noisy(fmri: Tensor) -> Tensor:
+        target = FMRI @ WEIGHTS + noise
+        return (fmri @ WEIGHTS - target.repeat(len(fmri) // len(FMRI))).square()
+
+    assert shuffled_ratio(noisy, FMRI, shuffles=3, seed=0) == pytest.approx(6.0, rel=0.08)
+    assert shuffled_ratio(lambda fmri: torch.ones(len(fmri)), FMRI, shuffles=1, seed=0) == 1.0
+    assert np.isnan(shuffled_ratio(errors, FMRI, shuffles=1, seed=0)), "it makes no error"
 
 
 def test_gradient_is_the_size_of_the_slope() -> None:

@@ -40,6 +40,20 @@ def _importance(decoder: str, method: str, unit: str) -> Metric:
     )
 
 
+def _shuffled_ratio(decoder: str) -> Metric:
+    name = f"importance.{decoder}_shuffled_ratio"
+    return Metric(
+        name,
+        title=f"importance: error of the {decoder} decoder with shuffled fMRI / error",
+        goal="max",
+        low=0.0,
+        high=math.inf,
+        chance=1.0,
+        scale_fields=("dataset", "backbones", "features", "voxels.subject", "importance"),
+        source="permutation of all voxels together over clips",
+    )
+
+
 def _error(name: str, *, controls: tuple[str, ...] = (), scale_fields: tuple[str, ...], source: str) -> Metric:
     return Metric(
         name,
@@ -88,10 +102,13 @@ _ENTRIES = (
 )
 DECODER_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ENTRIES}
 """Full name to metric of the stages in `DECODERS`."""
-IMPORTANCE_METRICS = tuple(
-    _importance(decoder, method, unit)
-    for decoder in DECODERS
-    for method in ("weight_product", "gradient", "permutation")
-    for unit in ("voxels", "regions")
+IMPORTANCE_METRICS = (
+    *(_shuffled_ratio(decoder) for decoder in DECODERS),
+    *(
+        _importance(decoder, method, unit)
+        for decoder in DECODERS
+        for method in ("weight_product", "gradient", "permutation")
+        for unit in ("voxels", "regions")
+    ),
 )
 """Metrics of the importance stage."""

@@ -1,5 +1,6 @@
 """Importance of voxels for a decoder, by three methods (mind-animator.md C.4)."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -54,6 +55,17 @@ def permutation(
         )
         means.append(errors(altered).double().view(-1, shuffles * len(fmri)).mean(dim=1))
     return np.asarray(torch.cat(means).cpu().numpy() - before)
+
+
+def shuffled_ratio(errors: Errors, fmri: Tensor, *, shuffles: int, seed: int) -> float:
+    """Return the mean error with all voxels shuffled over clips, as a multiple of the error with the clips' own fMRI.
+
+    It is 1 for a decoder to which it does not matter whose fMRI it is given, and NaN for one that makes no error.
+    """
+    increase = permutation(errors, fmri, [np.arange(fmri.shape[1])], shuffles=shuffles, seed=seed)[0]
+    with torch.no_grad():
+        before = float(errors(fmri).double().mean())
+    return 1.0 + float(increase) / before if before > 0 else math.nan
 
 
 def _shuffled(fmri: Tensor, group: NDArray[np.int64], order: Tensor) -> Tensor:

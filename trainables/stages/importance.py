@@ -21,6 +21,7 @@ from trainables.metrics.importance import (
     gradient,
     permutation,
     share_of_range,
+    shuffled_ratio,
     weight_product,
 )
 from trainables.stages.decoding import SplitRows, read_some, read_tensors, split_index
@@ -62,8 +63,9 @@ def run(task: StageTask) -> StageResult:
 
     regions: for each decoder, the importance of each region by method, and `planted`, the mean planted share. The
     importance of a region is the mean over its voxels; for permutation, all voxels of the region are shuffled together.
-    Metrics: Spearman's rank correlation of importance with the planted shares, over voxels and over regions; chance
-    level 0.
+    Metrics: for each decoder `shuffled_ratio`, its error with shuffled fMRI as a multiple of its error; chance level 1.
+    If the data set's answer was planted, Spearman's rank correlation of importance with the planted shares, over voxels
+    and over regions; chance level 0.
 
     Raises:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
@@ -79,6 +81,8 @@ def run(task: StageTask) -> StageResult:
     for decoder in _decoders(task, rows):
         maps, areas = _importance(task, decoder, rows.fmri, brain)
         regions[decoder.name] = {method: values.tolist() for method, values in areas.items()}
+        ratio = shuffled_ratio(decoder.errors, rows.fmri, shuffles=config.shuffles, seed=config.seed)
+        metrics[f"{decoder.name}_shuffled_ratio"] = ratio
         planted = brain.planted.get(decoder.name)
         if planted is not None:
             mean_share = by_region(planted, brain.roi, regions=len(brain.roi_names))
