@@ -515,3 +515,19 @@ def test_real_clips_with_their_captions(tmp_path: Path) -> None:
     fmri = load_file(result.path("voxels.safetensors"))["fmri"]
     assert fmri.shape == (8, 900)
     assert np.isfinite(fmri).all()
+
+
+def test_files_without_their_content_are_named_with_what_gets_it(folder: Path) -> None:
+    for index in range(5):
+        path = folder / "clips" / f"clip{index}.gif"
+        path.unlink()
+        path.symlink_to(f"../.git/annex/objects/x{index}/MD5E-s900--ab.gif")
+    (folder / "clips" / "clip5.gif").write_text("/annex/objects/MD5E-s900--d41d8c.gif\n")
+    (folder / "fmri.npy").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
+    lines = report(folder).splitlines()
+    assert lines == [
+        f"error: {folder}: the content of 6 file(s) was not downloaded (git-annex): clips/clip0.gif, clips/clip1.gif, "
+        "clips/clip2.gif and 3 more; run `datalad get .` in this folder",
+        f"error: {folder}: the content of 1 file(s) was not downloaded (Git LFS): fmri.npy; run `git lfs pull` in this "
+        "folder",
+    ]

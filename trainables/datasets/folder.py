@@ -20,6 +20,7 @@ from trainables.datasets.phantom import GENERATOR
 from trainables.datasets.phantom.bold import TR
 from trainables.datasets.phantom.schedule import schedule
 from trainables.datasets.phantom.world import watched
+from trainables.datasets.pointers import pointer_problems
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.splits import clips_per_block, duplicates, neighbours, read_split, split_blocks
 
@@ -61,6 +62,9 @@ def check(config: FolderConfig) -> DataVerdict:
     sources, problems = _found(config)
     if not sources:
         return DataVerdict(DataReport(problems), kind=kind)
+    pointers = pointer_problems((*clips_files(config), *brains_files(config)), config.path)
+    if pointers:  # every decoder would call them damaged
+        return DataVerdict(DataReport(tuple(pointers)), kind=kind)
     names = [source.name for source in sources]
     digests, of_clips = _clip_digests(sources, config)
     _, of_captions = read_captions(config.path / config.captions, names)

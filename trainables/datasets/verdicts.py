@@ -12,7 +12,7 @@ from trainables.datasets.errors import DataProblem, DataReport, DatasetError, Da
 from trainables.datasets.kinds import reader_of
 from trainables.identity import canonical, digest
 
-VERDICTS_VERSION = 1
+VERDICTS_VERSION = 2
 """Raised when checks find other things than before in the same files."""
 
 

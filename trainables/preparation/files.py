@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 
 from trainables.datasets.errors import DataProblem, DatasetError
-
-_LARGEST_POINTER = 1024
-"""Bytes. A pointer that git-annex or Git LFS leaves in place of a file is shorter."""
+from trainables.datasets.pointers import pointer_at
 
 
 class InputError(DatasetError):
@@ -28,26 +26,16 @@ def require_content(path: Path) -> None:
     Raises:
         InputError: It is missing or empty, or a pointer of git-annex or Git LFS to content that is elsewhere.
     """
+    pointer = pointer_at(path)
+    if pointer is not None:
+        raise InputError(path, pointer.what, f"run `{pointer.command}`")
     if path.is_symlink() and not path.exists():
-        target = os.readlink(path)
-        if "annex" in target:
-            raise InputError(path, "its content was not downloaded (git-annex)", f"run `datalad get {path.name}`")
-        raise InputError(path, f"is a link to {target}, which does not exist", "repair the link or copy the file")
+        what = f"is a link to {os.readlink(path)}, which does not exist"
+        raise InputError(path, what, "repair the link or copy the file")
     if not path.is_file():
         raise InputError(path, "there is no such file", "check the path, and that the archive was unpacked completely")
-    size = path.stat().st_size
-    if size == 0:
+    if path.stat().st_size == 0:
         raise InputError(path, "is empty (0 bytes)", "download it again")
-    if size <= _LARGEST_POINTER:
-        _refuse_pointer(path)
-
-
-def _refuse_pointer(path: Path) -> None:
-    start = path.read_bytes()[:200]
-    if start.startswith(b"version https://git-lfs"):
-        raise InputError(path, "its content was not downloaded (Git LFS)", f"run `git lfs pull --include {path.name}`")
-    if start.startswith((b"/annex/objects/", b"../")) and b"annex/objects" in start:
-        raise InputError(path, "its content was not downloaded (git-annex)", f"run `datalad get {path.name}`")
 
 
 def require_size(path: Path, expected: int) -> None:
