@@ -27,8 +27,8 @@ READER says what FOLDER holds; `python -m platform.prepare READER --help` lists 
 interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set. `clips VIDEO`
 cuts videos into clips for dataset.kind: folder. `upload DIR URI` puts a data set into a store."""
 _EXIT_CODES = (
-    "Exit code: 0 done, 1 a subject was left out or the data set has errors, 2 bad input and nothing was written, "
-    "130 interrupted (Ctrl-C)."
+    "Exit code: 0 done, 1 a subject was left out, the data set has errors, or it could not be finished and parts are "
+    "kept, 2 bad input and nothing was written, 130 interrupted (Ctrl-C)."
 )
 _CONTINUES = "the same command continues with what is finished"
 _CLIPS = "cut videos into clips for a data set of kind folder"
@@ -113,13 +113,15 @@ def _cut(arguments: argparse.Namespace) -> Answer:
 
 
 def _prepared(arguments: argparse.Namespace) -> Answer:
-    from trainables.preparation.prepare import prepare, summary
+    from trainables.preparation.prepare import UnfinishedError, prepare, summary
 
     reader = preparation_reader(arguments.reader)
     options = model_from(arguments, reader.Settings)
     try:
         with StepProgress(_stderr()) as progress:
             result = prepare(reader.open_source(options), options, arguments.out.absolute(), progress=progress)
+    except UnfinishedError as error:
+        raise StudyError(str(error)) from error
     except DatasetError as error:
         raise UserError(str(error)) from error
     except OSError as error:

@@ -83,6 +83,33 @@ def test_after_an_interrupt_the_user_is_told_how_to_go_on(
     assert main(["rows", *given]) == 0
 
 
+def test_a_failure_after_parts_were_written_says_how_to_go_on_and_not_that_nothing_was_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab, out = series_lab(tmp_path / "lab", subjects=1), tmp_path / "out"
+    good = (lab / "sub-01" / "run-1.npy").read_bytes()
+    np.save(lab / "sub-01" / "run-1.npy", np.full((6, 6), np.nan, np.float32))
+    given = ["series", str(lab), "--out", str(out), "--tr", "2", *SMALL]
+    assert main(given) == 1
+    text = capsys.readouterr().err
+    assert "finished parts are kept in" in text
+    assert "the same command continues with them" in text
+    assert "nothing was started" not in text
+    assert not out.exists()
+    (lab / "sub-01" / "run-1.npy").write_bytes(good)
+    assert main(given) == 0
+
+
+def test_errors_in_json_say_what_is_wrong_and_not_that_it_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lab").mkdir()
+    assert main(["rows", str(tmp_path / "lab"), "--out", str(tmp_path / "out"), "--json"]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"].startswith(f"{tmp_path}/lab/clips: there is no such folder; it must hold the clips")
+    assert answer["exit_code"] == 2
+
+
 def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab, out = series_lab(tmp_path / "lab"), tmp_path / "out"
     assert main(["series", str(lab), "--out", str(out), "--tr", "2", *SMALL, "--subject", "sub-02"]) == 0

@@ -19,7 +19,7 @@ class DatasetError(ValueError):
     @classmethod
     def of(cls, *problems: "DataProblem") -> "DatasetError":
         """Return the error that lists `problems`."""
-        error = cls("\n".join(map(str, problems)))
+        error = cls("\n".join(problem.text for problem in problems))
         error.problems = problems
         return error
 
@@ -39,8 +39,13 @@ class DataProblem:
     """What would be right, or what is done about it."""
     fatal: bool = True
 
+    @property
+    def text(self) -> str:
+        """All of it, but for how bad it is."""
+        return f"{self.where}: {self.what}; {self.right}"
+
     def __str__(self) -> str:
-        return f"{'error' if self.fatal else 'warning'}: {self.where}: {self.what}; {self.right}"
+        return f"{'error' if self.fatal else 'warning'}: {self.text}"
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def prepare(
 
     Raises:
         DatasetError: The data cannot be used; there is no folder `out`.
+        UnfinishedError: The same, and parts of the data set are kept.
     """
     about = _asked(source, options, out)
     request = {"facts": about.facts.model_dump(mode="json"), "options": options.model_dump(mode="json")}
@@ -70,9 +71,13 @@ def prepare(
             raise
 
 
-def _with_hint(error: DatasetError, space: Workspace) -> DatasetError:
+class UnfinishedError(DatasetError):
+    """The data cannot be used as they are, and finished parts are kept for the next attempt."""
+
+
+def _with_hint(error: DatasetError, space: Workspace) -> UnfinishedError:
     text = f"{error}\nfinished parts are kept in {space.folder}; after a repair, the same command continues with them"
-    hinted = DatasetError(text)
+    hinted = UnfinishedError(text)
     hinted.problems = error.problems
     return hinted
 
