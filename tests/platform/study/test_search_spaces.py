@@ -45,3 +45,14 @@ def test_every_key_and_field_has_a_comment_above(path: Path) -> None:
             if not above.startswith("#"):
                 bare.append(".".join(map(str, key)))
     assert bare == []
+
+
+def test_one_sweeps_loss_weights_patch_size_and_mask_ratio_by_the_video_in_under_an_hour() -> None:
+    study = load_study(FOLDER / "end_to_end.yaml")
+    weights = {"semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection"}
+    assert set(study.space.domains) == {*weights, "motion.patch_size", "motion.mask_ratio"}
+    assert study.stages == ("evaluate",)
+    plan = make_plan(study, open_store("memory://"))
+    assert plan.seconds < 3600
+    (structure,) = [stage for stage in plan.stages if stage.stage == "structure"]
+    assert structure.runs == 1
