@@ -1,80 +1,32 @@
+"""A folder of clips with captions and fMRI as a data set."""
+
 import json
 import shutil
 import tracemalloc
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.trainables.dataset_tools import run_data, run_stage
+from tests.trainables.folders import BAD, config, damage, moving, report, write_folder, write_gif, write_mp4, write_png
 from trainables import datasets
-from trainables.config.data import FolderConfig
-from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.clip_names import natural
 from trainables.datasets.clips import read_clip
 from trainables.datasets.errors import ClipError, DatasetError
-from trainables.datasets.splits import clips_per_block, split_blocks
 from trainables.datasets.verdicts import _verdict
 from trainables.graph import stage_runs
 from trainables.stages import clips, voxels
 
-Clip = NDArray[np.uint8]
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
-def moving(seed: int, frames: int = 6, side: int = 40) -> Clip:
-    """Noise that moves to the right, uint8 RGB."""
-    still = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    still = np.kron(still, np.ones((side // 5, side // 5, 1), np.uint8))
-    return np.stack([np.roll(still, 2 * frame, axis=1) for frame in range(frames)])
-
-
-def write_gif(path: Path, clip: Clip) -> None:
-    pictures = [Image.fromarray(frame) for frame in clip]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, loop=0)
-
-
-def write_png(path: Path, clip: Clip) -> None:
-    path.mkdir()
-    for index, frame in enumerate(clip):
-        Image.fromarray(frame).save(path / f"{index}.png")
-
-
-def write_mp4(path: Path, clip: Clip) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.height, stream.width = clip.shape[1:3]
-        stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
-        for frame in clip:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve GIFs, captions by place, and fMRI of two subjects."""
-    root = tmp_path / "mine"
-    (root / "clips").mkdir(parents=True)
-    for index in range(12):
-        write_gif(root / "clips" / f"clip{index}.gif", moving(index))
-    (root / "captions.json").write_text(json.dumps([f"a thing number {index}" for index in range(12)]))
-    np.save(root / "fmri.npy", np.random.default_rng(0).normal(size=(2, 12, 70)).astype(np.float32))
-    return root
-
-
-def config(root: Path, **overrides: Any) -> TrialConfig:
-    named = {name.replace("__", "."): value for name, value in overrides.items()}
-    return resolve({"dataset.kind": "folder", "dataset.path": str(root), "dataset.resolution": 32, **named})
-
-
-def report(root: Path, **overrides: Any) -> str:
-    return str(datasets.check(config(root, **overrides)))
+    return write_folder(tmp_path / "mine")
 
 
 def test_a_good_folder_becomes_data_and_voxels(folder: Path, tmp_path: Path) -> None:
@@ -190,104 +142,6 @@ def test_captions_in_every_format(folder: Path, tmp_path: Path, form: str) -> No
     assert made.json("clips.json")["captions"] == [[text] for text in texts.values()]
 
 
-def damage(root: Path, kind: str) -> None:
-    damage_clips(root / "clips", kind)
-    damage_captions(root, kind)
-    damage_fmri(root / "fmri.npy", kind)
-
-
-def damage_clips(clips: Path, kind: str) -> None:
-    match kind:
-        case "truncated gif":
-            content = (clips / "clip4.gif").read_bytes()
-            (clips / "clip4.gif").write_bytes(content[: len(content) // 2])
-        case "corrupt gif":
-            (clips / "clip4.gif").write_bytes(b"no picture at all;")
-        case "corrupt mp4":
-            (clips / "clip4.gif").rename(clips / "clip4.mp4")
-        case "truncated mp4":
-            (clips / "clip4.gif").unlink()
-            write_mp4(clips / "clip4.mp4", moving(4, frames=20))
-            content = (clips / "clip4.mp4").read_bytes()
-            (clips / "clip4.mp4").write_bytes(content[: len(content) // 2])
-        case "broken png":
-            (clips / "clip4.gif").unlink()
-            write_png(clips / "clip4", moving(4))
-            (clips / "clip4" / "3.png").write_bytes((clips / "clip4" / "3.png").read_bytes()[:60])
-        case "one frame":
-            Image.fromarray(moving(4)[0]).save(clips / "clip4.gif")
-
-
-def damage_captions(root: Path, kind: str) -> None:
-    captions = [f"thing {index}" for index in range(12)]
-    match kind:
-        case "fewer captions":
-            (root / "captions.json").write_text(json.dumps(captions[:-1]))
-        case "caption without clip":
-            named = {f"clip{index}": text for index, text in enumerate(captions)}
-            (root / "captions.json").write_text(json.dumps(named | {"clip99": "what?"}))
-        case "clip without caption":
-            (root / "captions.json").write_text(json.dumps({f"clip{index}": "thing" for index in range(11)}))
-        case "empty caption":
-            (root / "captions.json").write_text(json.dumps([*captions[:-1], "  "]))
-        case "no captions":
-            (root / "captions.json").unlink()
-        case "bad json":
-            (root / "captions.json").write_text('["a", ')
-        case "caption twice":
-            (root / "captions.json").write_text('{"clip1": "a", "clip1": "b"}')
-
-
-def damage_fmri(file: Path, kind: str) -> None:
-    fmri = np.load(file)
-    match kind:
-        case "fewer rows":
-            np.save(file, fmri[:, :-2])
-        case "no fmri":
-            file.unlink()
-        case "pickled fmri":
-            np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-        case "flat fmri":
-            np.save(file, fmri[0, :, 0])
-        case "nan":
-            fmri[1, 3, 7] = np.nan
-            np.save(file, fmri)
-        case "infinite":
-            fmri[0, 2, 5] = -np.inf
-            np.save(file, fmri)
-        case "all constant":
-            fmri[0] = 1.0
-            np.save(file, fmri)
-        case "same subject twice":
-            fmri[1] = fmri[0]
-            np.save(file, fmri)
-
-
-BAD = {
-    "truncated gif": ["clip4.gif", "ends before its trailer"],
-    "corrupt gif": ["clip4.gif", "cannot be decoded"],
-    "corrupt mp4": ["clip4.mp4", "cannot be decoded after 0 frame"],
-    "truncated mp4": ["clip4.mp4", "cannot be decoded"],
-    "broken png": ["clips/clip4", "cannot be decoded after 3 frame"],
-    "one frame": ["clip4.gif", "1 frame.*at least two"],
-    "fewer captions": ["captions.json", "11 captions for 12 clips"],
-    "caption without clip": ["captions.json", "not there: 'clip99'"],
-    "clip without caption": ["captions.json", "no caption for 'clip11.gif'"],
-    "empty caption": ["captions.json", "'clip11.gif'.*at least one word"],
-    "no captions": ["captions.json", "no such file.*csv"],
-    "bad json": ["captions.json", "cannot be read.*line 1"],
-    "caption twice": ["captions.json", "two captions for 'clip1'"],
-    "fewer rows": ["fmri.npy", "10 rows for 12 clips"],
-    "no fmri": ["fmri.npy", "no such file.*simulate"],
-    "pickled fmri": ["fmri.npy", "cannot be read.*npy"],
-    "flat fmri": ["fmri.npy", r"shape \[12\].*\[clips, voxels\]"],
-    "nan": ["fmri.npy, subject 1", "row 3, column 7"],
-    "infinite": ["fmri.npy, subject 0", "row 2, column 5"],
-    "all constant": ["fmri.npy, subject 0", "every voxel is constant"],
-    "same subject twice": ["fmri.npy", "subjects 0 and 1 hold the same values"],
-}
-
-
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_input_is_named(folder: Path, tmp_path: Path, kind: str) -> None:
     damage(folder, kind)
@@ -357,91 +211,6 @@ def test_a_relative_path_is_meant_from_here(folder: Path, monkeypatch: pytest.Mo
     relative = config(Path("mine"))
     monkeypatch.chdir("/")
     assert not datasets.check(relative).errors
-
-
-def test_too_few_clips(folder: Path) -> None:
-    for index in range(2, 12):
-        (folder / "clips" / f"clip{index}.gif").unlink()
-    assert "2 clips make 2 block(s) of 1: too few" in report(folder)
-
-
-def test_blocks_stay_together(folder: Path) -> None:
-    brains = datasets.load(config(folder, dataset__block_clips=3).dataset).brains
-    assert brains.block == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert all(len(set(brains.split[start : start + 3])) == 1 for start in range(0, 12, 3))
-    other = datasets.load(config(folder, dataset__seed=5).dataset).brains
-    assert other.split != datasets.load(config(folder, dataset__seed=6).dataset).brains.split
-
-
-def splits(root: Path, **overrides: Any) -> list[str]:
-    return list(datasets.load(config(root, **overrides).dataset).brains.split)
-
-
-def test_blocks_are_as_long_as_the_number_of_clips_allows() -> None:
-    mine = FolderConfig(path=Path("/nowhere"))
-    assert [clips_per_block(clips, mine) for clips in (3, 12, 40, 67, 100, 400, 5520)] == [1, 1, 2, 3, 5, 20, 20]
-    assert clips_per_block(5520, mine.model_copy(update={"block_clips": 7})) == 7
-    split, _, _ = split_blocks(5520, mine)
-    beside = sum("train" in split[max(0, row - 1) : row + 2] for row, of in enumerate(split) if of == "test")
-    assert beside < 0.12 * split.count("test"), "with blocks of one clip it is nine in ten"
-
-
-def test_test_clips_beside_training_clips_are_a_warning(folder: Path) -> None:
-    warnings = [str(problem) for problem in datasets.check(config(folder)).warnings]
-    assert len(warnings) == 1
-    assert "2 of 2 test clips lie directly beside a training clip" in warnings[0]
-    assert "raise block_clips, or give your own split" in warnings[0]
-
-
-OWN = ["train"] * 7 + ["validation"] * 2 + ["test"] * 2 + ["excluded"]
-
-
-@pytest.mark.parametrize("form", ["csv", "json", "captions"])
-def test_a_split_of_ones_own(folder: Path, tmp_path: Path, form: str) -> None:
-    names = [f"clip{index}" for index in range(12)]
-    table = "name,caption,split\n" + "".join(
-        f"{name}.gif,a thing,{split}\n" for name, split in zip(names, OWN, strict=True)
-    )
-    if form == "json":
-        (folder / "split.json").write_text(json.dumps(dict(zip(reversed(names), reversed(OWN), strict=True))))
-    else:
-        (folder / "split.csv").write_text(table)
-    overrides = {"dataset__split": "split.json" if form == "json" else "split.csv"}
-    if form == "captions":
-        overrides["dataset__captions"] = "split.csv"
-    assert splits(folder, **overrides) == OWN
-    assert not datasets.check(config(folder, **overrides)).problems
-    brains = datasets.load(config(folder, **overrides).dataset).brains
-    assert list(brains.block) == [0] * 7 + [1] * 2 + [2] * 2 + [3]
-    made = run_data(config(folder, **overrides), tmp_path)
-    result = run_stage(voxels.run, config(folder, **overrides), tmp_path / "voxels", made)
-    assert result.json("voxels.json")["split"] == OWN
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ({"clip3.gif": "Train"}, "'clip3.gif': split is 'Train'; it must be one of train, validation, test, excluded"),
-        ({"clip99.gif": "train"}, "'clip99.gif': names no clip"),
-        ({"clip11": "test"}, "'clip11.gif': is there twice"),
-        ({"clip9.gif": "train", "clip10.gif": "train"}, "no clip is for test"),
-    ],
-)
-def test_a_bad_split_is_named(folder: Path, rows: dict[str, str], message: str) -> None:
-    good = {f"clip{index}.gif": split for index, split in enumerate(OWN)}
-    lines = [f"{name},{split}" for name, split in {**good, **rows}.items()]
-    (folder / "split.csv").write_text("name,split\n" + "\n".join(lines))
-    assert message in report(folder, dataset__split="split.csv")
-
-
-def test_a_split_file_that_cannot_be_read_is_named(folder: Path) -> None:
-    assert "split.csv: there is no such file; it must be .csv" in report(folder, dataset__split="split.csv")
-    (folder / "split.csv").write_text("clip,part\n")
-    assert "must name the columns name and split" in report(folder, dataset__split="split.csv")
-    (folder / "split.json").write_text('["train"]')
-    assert "expected an object from clip to split" in report(folder, dataset__split="split.json")
-    (folder / "split.csv").write_text("name,split\nclip0,train\n")
-    assert "'clip1.gif' and 10 more: has no split" in report(folder, dataset__split="split.csv")
 
 
 def test_a_folder_is_read_once_while_it_stays_as_it_is(folder: Path, tmp_path: Path) -> None:

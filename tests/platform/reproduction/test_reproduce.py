@@ -1,117 +1,20 @@
 """The verb `reproduce`: what was recorded comes out again, and whatever was tampered with or changed is named."""
 
-import json
-import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
-from platform.record.trial_log import proposed_body
-from platform.reproduce import main
 from platform.reproduction.selection import choose_trials
 from storage import layout
-from storage.content import sealed, unsealed
-from storage.events import EventLog
 from storage.local import LocalStore
-from storage.runs import Manifest, RunStore
-from storage.studies import save_study
-from tests.platform.made_up_events import made_up_event
+from storage.runs import RunStore
+from tests.platform.reproduction.recorded import SWEEP, Answer, Records, facts, snapshot, verdicts
 from trainables.backbones.sources import PHANTOM
-from trainables.config.trial import TrialConfig, resolve
-from trainables.context import StageResult, StageTask
-from trainables.execute import execute, execute_trial
-from trainables.graph import StageRun, stage_runs
-from trainables.spec import TrialSpec
-
-SWEEP = "noop-0123abcd"
-Answer = tuple[int, dict[str, Any]]
-
-
-class Records:
-    """A store, and trials that are recorded there as a driver would."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = LocalStore(folder / "store")
-        self.runs = RunStore(self.store, cache=folder / "cache")
-
-    def study(self, name: str = SWEEP, target: str = "noop.value") -> None:
-        save_study(self.store, name, {"id": name, "definition": {"targets": [target]}})
-
-    def spec(self, trial: str, overrides: Mapping[str, Any], *, seed: int = 0, stage: str = "noop") -> TrialSpec:
-        config = resolve(overrides)
-        runs = stage_runs(config, seed=seed, targets=[stage])
-        return TrialSpec(SWEEP, trial, config.model_dump(mode="json"), seed, runs)
-
-    def run(self, spec: TrialSpec, *, point: int = 0, repeat: int = 0, **labels: str) -> None:
-        """Run a trial here and record it."""
-        result = execute_trial(spec, runs=self.runs, scratch=self.folder / "scratch", report=lambda row, *, live: None)
-        self.write(spec, "COMPLETED", result.metrics, point=point, repeat=repeat, labels=labels)
-
-    def write(
-        self, spec: TrialSpec, outcome: str, metrics: Mapping[str, float], *, study: str = SWEEP, **proposed: Any
-    ) -> None:
-        """Write the events of a trial."""
-        proposed = {"point": 0, "repeat": 0, "labels": {}, **proposed}
-        end = {"outcome": outcome, "metrics": metrics, "runs": {}, "error": None, "seconds": 1.0, "step": None}
-        bodies = {"proposed": proposed_body(spec, values={}, **proposed), "finished": end}
-        for number, (kind, body) in enumerate(bodies.items()):
-            event = made_up_event(spec.trial, number, kind, 1000.0, body)
-            EventLog(self.store, study).append(spec.trial, number, event.to_json())
-
-    def reseal(self, identity: str, change: Callable[[dict[str, Any]], object]) -> None:
-        """Change a manifest as somebody would who knows how it is sealed."""
-        key = layout.manifest(identity)
-        value = unsealed(key, self.store.get(key))
-        change(value)
-        self.store.put(key, sealed(value), replace=True)
-
-    def replace_file(self, run: StageRun, name: str, content: Path) -> None:
-        """Put another file in the place of one that a stage run made, manifest and all."""
-        place = self.folder / "replaced"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        stored = self.runs.open(run.identity)
-        for other in stored.manifest.files:
-            shutil.copyfile(content if other == name else stored.path(other), place / other)
-        self.store.delete(layout.manifest(run.identity))
-        self.runs.commit(replace(stored.manifest, files={}), place)
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Records:
-    made = Records(tmp_path)
-    made.study()
-    return made
-
-
-@pytest.fixture
-def reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    def call(*arguments: object) -> Answer:
-        code = main([*map(str, arguments), "--home", str(tmp_path), "--json"])
-        return code, json.loads(capsys.readouterr().out)
-
-    return call
-
-
-def facts(answer: Answer, trial: int = 0) -> dict[str, tuple[str, str]]:
-    return {fact["what"]: (fact["state"], fact["text"]) for fact in answer[1]["trials"][trial]["facts"]}
-
-
-def verdicts(answer: Answer, trial: int = 0) -> dict[str, str]:
-    return {stage["stage"]: stage["verdict"] for stage in answer[1]["trials"][trial]["stages"]}
-
-
-def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+from trainables.graph import StageRun
 
 
 def test_what_is_intact_comes_out_bit_equal_and_leaves_the_store_as_it_was(
@@ -244,40 +147,6 @@ def test_a_config_of_other_code_is_named(records: Records, reproduce: Callable[.
     assert "noop.colour" in answer[1]["trials"][0]["finding"]
 
 
-TINY = {
-    "features.latent_size": 4,
-    "motion.patch_size": 2,
-    "structure.hidden": 16,
-    **{f"structure.train.{k}": v for k, v in {"epochs": 2, "batch_size": 16, "device": "cpu"}.items()},
-}
-
-
-@pytest.fixture
-def decoder(records: Records, tmp_path: Path) -> StageRun:
-    """A trained structure decoder, on made-up features and voxels, recorded as a trial."""
-    spec = records.spec("t0000", TINY, stage="structure")
-    generator = torch.Generator().manual_seed(0)
-    tensors = {
-        "features": {"latents": torch.randn(70, 2, 4, 4, 4, generator=generator)},
-        "voxels": {"fmri": torch.randn(70, 20, generator=generator)},
-    }
-    *sources, run = spec.runs
-    for source in sources:
-        folder = tmp_path / source.stage
-        folder.mkdir()
-        if source.stage in tensors:
-            save_file(tensors[source.stage], folder / f"{source.stage}.safetensors")
-        if source.stage == "voxels":
-            split = ["train"] * 50 + ["validation"] * 10 + ["test"] * 10
-            (folder / "voxels.json").write_text(json.dumps({"split": split}))
-        made = Manifest(source.identity, source.stage, source.config, 0, source.inputs, {}, {}, (), {}, 0.0, 1.0)
-        records.runs.commit(made, folder)
-    config = TrialConfig.model_validate(spec.config)
-    manifest = execute(run, config, runs=records.runs, scratch=tmp_path / "scratch")
-    records.write(spec, "COMPLETED", {f"structure.{name}": value for name, value in manifest.metrics.items()})
-    return run
-
-
 @pytest.mark.parametrize(("nudge", "verdict"), [(0.0, "bit-equal"), (1e-8, "within tolerance"), (0.1, "differs")])
 def test_a_decoder_is_trained_again_from_its_recorded_inputs(
     nudge: float, verdict: str, decoder: StageRun, records: Records, reproduce: Callable[..., Answer], tmp_path: Path
@@ -372,77 +241,3 @@ def test_an_empty_store_says_where_to_look(reproduce: Callable[..., Answer]) -> 
     code, answer = reproduce("noop")
     assert code == 2
     assert "--home or --store" in answer["error"]
-
-
-@pytest.mark.parametrize("outcome", ["PRUNED", "FAILED", "COMPLETED"])
-def test_any_recorded_trial_is_run_in_this_process(
-    outcome: str, records: Records, reproduce: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import trainables.stages.noop as stage
-
-    processes: list[int] = []
-    original = stage.run
-
-    def watched(task: StageTask) -> StageResult:
-        processes.append(os.getpid())
-        return original(task)
-
-    monkeypatch.setattr(stage, "run", watched)
-    spec = records.spec("t0000", {"noop.value": 0.5, "noop.epochs": 3})
-    records.write(spec, outcome, {})
-    before = snapshot(tmp_path / "store")
-    code, answer = reproduce(f"{SWEEP}/t0000", "--debug")
-    assert (code, answer["outcome"]) == (0, outcome)
-    assert answer["stages"] == [
-        {"stage": "noop", "identity": spec.runs[0].identity, "metrics": {"value": 0.5}},
-    ]
-    assert processes == [os.getpid()]
-    assert snapshot(tmp_path / "store") == before, "the records stay as they are"
-
-
-def test_a_debugged_exception_is_shown_from_the_stage_on(
-    records: Records, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    records.write(records.spec("t0000", {"noop.fail_at": 1}), "FAILED", {})
-    opened: list[TracebackType | None] = []
-    monkeypatch.setattr("pdb.post_mortem", opened.append)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    assert main(["t0000", "--debug", "--home", str(tmp_path)]) == 1
-    captured = capsys.readouterr()
-    assert "t0000 (FAILED when recorded): runs noop-" in captured.out
-    frames = [line for line in captured.err.splitlines() if line.startswith("  File")]
-    assert "stages/noop.py" in frames[0], "no frame of ours stands before the stage's own"
-    assert captured.err.rstrip().endswith("RuntimeError: noop was asked to fail at epoch 1")
-    assert opened[0] is not None
-    assert opened[0].tb_frame.f_code.co_filename.endswith("noop.py")
-
-
-def test_a_stage_is_debugged_on_recorded_inputs(
-    decoder: StageRun, records: Records, reproduce: Callable[..., Answer]
-) -> None:
-    code, answer = reproduce("t0000", "--debug", "--stage", "structure")
-    assert (code, [stage["stage"] for stage in answer["stages"]]) == (0, ["structure"])
-    code, answer = reproduce("t0000", "--debug")
-    assert code == 2
-    assert "all stage runs of noop-0123abcd/t0000 are stored; choose one with --stage: clips, " in answer["error"]
-    records.store.delete(layout.manifest(decoder.inputs["voxels"]))
-    code, answer = reproduce("t0000", "--debug", "--stage", "structure")
-    assert code == 1, "the made-up records cannot be read by the stage that must run before"
-    assert "error" in answer
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([SWEEP, "--debug"], f"name one trial as STUDY/TRIAL (those that failed: {SWEEP}/t0000)"),
-        ([f"{SWEEP}/t0000", "--debug", "--stage", "nop"], "did you mean noop?"),
-        ([f"{SWEEP}/t0000", "--debug", "--all"], "--debug runs one trial"),
-    ],
-)
-def test_what_cannot_be_debugged_is_refused(
-    arguments: list[str], said: str, records: Records, reproduce: Callable[..., Answer]
-) -> None:
-    records.write(records.spec("t0000", {}), "FAILED", {})
-    code, answer = reproduce(*arguments)
-    assert code == 2
-    assert said in answer["error"]
