@@ -26,27 +26,7 @@ def methods(findings: Findings) -> str:
 
 def _sentences(findings: Findings) -> Iterator[str]:
     result, design = findings.result, findings.result.design
-    first = _first(result)
-    data = f" on the data set {first.config['dataset']['kind']}" if first is not None else ""
-    subjects = counted(len(result.subjects), "subject")
-    seeds, trials = counted(len(result.seeds), "seed"), counted(len(result.trials), "trial")
-    primary = listed([measure.title for measure in findings.measures])
-    hashed = f"(SHA-256 {result.registration.sha256[:16]})"
-    if findings.conditions:
-        yield (
-            f"We compared {counted(len(design.conditions), 'condition')} with a baseline{data}: "
-            f"{listed(list(findings.conditions))}. Each condition was run for {subjects} with {seeds}, "
-            f"the same in all conditions ({trials})."
-        )
-        metrics = {comparison.metric for comparison in design.family}
-        tested = listed([measure.title for measure in findings.measures if measure.name in metrics])
-        yield (
-            f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "
-            f"({design.seeds}) and the level ({design.alpha:g}) were registered {hashed}."
-        )
-    else:
-        yield f"We ran one configuration{data} for {subjects} with {seeds} ({trials}), without a comparison."
-        yield f"Before the first trial, {primary} and the number of seeds ({design.seeds}) were registered {hashed}."
+    yield from _design(findings) if findings.conditions else _replication(findings)
     if result.amendments:
         changes = "; ".join(f"{amendment.text} on {moment(amendment.time)}" for amendment in result.amendments)
         yield f"Later the plan was amended: {changes}."
@@ -61,16 +41,58 @@ def _sentences(findings: Findings) -> Iterator[str]:
             if measure.name in design.margins
         )
         yield f"Equivalence was tested by two one-sided tests within margins declared in advance ({margins})."
-    unusable = len(result.unusable)
-    yield (
-        "No trial is missing."
-        if unusable == 0
-        else f"{counted(unusable, 'trial')} of {len(result.trials):,} failed or did not finish; values that both "
-        "conditions have are compared (listwise), with worst-case bounds for the missing values."
-    )
+    yield _missing(result)
     versions = _software(result)
     if versions:
         yield f"Software: {versions}."
+
+
+def _design(findings: Findings) -> Iterator[str]:
+    """Yield what was compared, and what was registered before the first trial."""
+    design = findings.result.design
+    data, subjects, seeds, trials, registration = _extent(findings.result)
+    yield (
+        f"We compared {counted(len(design.conditions), 'condition')} with a baseline{data}: "
+        f"{listed(list(findings.conditions))}. Each condition was run for {subjects} with {seeds}, "
+        f"the same in all conditions ({trials})."
+    )
+    metrics = {comparison.metric for comparison in design.family}
+    tested = listed([measure.title for measure in findings.measures if measure.name in metrics])
+    yield (
+        f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "
+        f"({design.seeds}) and the level ({design.alpha:g}) were registered {registration}."
+    )
+
+
+def _replication(findings: Findings) -> Iterator[str]:
+    """Yield what was run without a comparison, and what was registered before the first trial."""
+    data, subjects, seeds, trials, registration = _extent(findings.result)
+    primary = listed([measure.title for measure in findings.measures])
+    count = findings.result.design.seeds
+    yield f"We ran one configuration{data} for {subjects} with {seeds} ({trials}), without a comparison."
+    yield f"Before the first trial, {primary} and the number of seeds ({count}) were registered {registration}."
+
+
+def _extent(result: AblationResult) -> tuple[str, str, str, str, str]:
+    """Return data set, numbers of subjects, seeds and trials, and registration, as parts of sentences."""
+    first = _first(result)
+    return (
+        f" on the data set {first.config['dataset']['kind']}" if first is not None else "",
+        counted(len(result.subjects), "subject"),
+        counted(len(result.seeds), "seed"),
+        counted(len(result.trials), "trial"),
+        f"(SHA-256 {result.registration.sha256[:16]})",
+    )
+
+
+def _missing(result: AblationResult) -> str:
+    unusable = len(result.unusable)
+    if unusable == 0:
+        return "No trial is missing."
+    return (
+        f"{counted(unusable, 'trial')} of {len(result.trials):,} failed or did not finish; values that both "
+        "conditions have are compared (listwise), with worst-case bounds for the missing values."
+    )
 
 
 def _tested(comparison: Comparison) -> str:

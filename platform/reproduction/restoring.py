@@ -229,6 +229,15 @@ def _data(manifests: Mapping[str, Manifest], config: TrialConfig | None) -> Fact
 
 
 def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
+    yield from _device(manifests)
+    yield from _threads(manifests)
+    yield from _parallelism(manifests)
+    hosts = {(m.info.get("host"), m.info.get("system")) for m in manifests.values()}
+    if hosts:
+        yield Fact("machine", "unknown", ", ".join(f"{host} ({system})" for host, system in sorted(hosts, key=str)))
+
+
+def _device(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
     devices = sorted({m.info["device"] for m in manifests.values() if "device" in m.info})
     if devices == ["cpu"]:
         yield Fact("device", "restored", "cpu; the repetition uses no GPU")
@@ -238,23 +247,28 @@ def _hardware(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
         yield Fact(
             "device", state, f"{', '.join(devices)}; {gpu_text}: expect agreement within tolerance, not bit-equality"
         )
+
+
+def _threads(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
     threads = {stage: m.info.get("threads") for stage, m in manifests.items() if "torch" in m.info}
-    if threads:
-        unknown = [stage for stage, number in threads.items() if number is None]
-        recorded = ", ".join(f"{stage} {number}" for stage, number in threads.items() if number is not None)
-        parts = [recorded] if recorded else []
-        parts += [f"not recorded, 1 is used: {', '.join(unknown)}"] if unknown else []
-        yield Fact("threads", "unknown" if unknown else "restored", "; ".join(parts))
+    if not threads:
+        return
+    unknown = [stage for stage, number in threads.items() if number is None]
+    recorded = ", ".join(f"{stage} {number}" for stage, number in threads.items() if number is not None)
+    parts = [recorded] if recorded else []
+    parts += [f"not recorded, 1 is used: {', '.join(unknown)}"] if unknown else []
+    yield Fact("threads", "unknown" if unknown else "restored", "; ".join(parts))
+
+
+def _parallelism(manifests: Mapping[str, Manifest]) -> Iterator[Fact]:
+    """Yield facts about several workers and about micro-batches: the repetition has neither."""
     workers = [f"{stage} {m.info['workers']}" for stage, m in manifests.items() if m.info.get("workers", "1") != "1"]
     if workers:
         expectation = "the repetition has one worker: expect agreement within tolerance, not bit-equality"
         yield Fact("workers", "differs", f"{', '.join(workers)}; {expectation}")
-    parts = [f"{stage} {m.info['micro_batch']}" for stage, m in manifests.items() if "micro_batch" in m.info]
-    if parts:
+    batches = [f"{stage} {m.info['micro_batch']}" for stage, m in manifests.items() if "micro_batch" in m.info]
+    if batches:
         expectation = (
             "the repetition uses the value of the config, by default whole batches: expect agreement within tolerance"
         )
-        yield Fact("rows at a time", "differs", f"{', '.join(parts)}; {expectation}")
-    hosts = {(m.info.get("host"), m.info.get("system")) for m in manifests.values()}
-    if hosts:
-        yield Fact("machine", "unknown", ", ".join(f"{host} ({system})" for host, system in sorted(hosts, key=str)))
+        yield Fact("rows at a time", "differs", f"{', '.join(batches)}; {expectation}")

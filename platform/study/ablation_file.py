@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -43,11 +44,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     written, problems = read_overrides(source, "baseline")
     source, written = apply_settings(settings, source=source, base=written, keys=_KEYS)
     config = _resolved(source, written, problems)
-    try:
-        file = AblationFile.model_validate({**source.data, "baseline": {}})
-    except ValidationError as error:
-        refuse([*problems, *_shape_problems(error, source)])
-        raise AssertionError from error
+    file = _ablation_file(source, problems)
     metrics, metric_problems = ablation_checks.primary_metrics(source, file.primary)
     refuse([*problems, *metric_problems])
     assert config is not None
@@ -59,18 +56,19 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
     distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
     refuse([*expansion.problems, *problems])
-    differing = [condition for condition in distinct if not condition.is_baseline]
-    design = Design(
-        baseline=baseline,
-        conditions={condition.name: condition.in_design() for condition in differing},
-        family=_family(file, [condition.name for condition in differing]),
-        factorial=_factorial(file, distinct),
-        published=tuple(map(ablation_checks.with_columns, file.published)),
-        **file.model_dump(include=_COPIED_KEYS),
-    )
+    design = _design(file, baseline, distinct)
     refuse(ablation_checks.check_design(written_baseline, design, metrics))
     study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
     return replace(study, settings=tuple(settings))
+
+
+def _ablation_file(source: Source, problems: Sequence[Problem]) -> AblationFile:
+    """Return the keys of the file. Raises `UserError` with all problems, including the earlier `problems`."""
+    try:
+        return AblationFile.model_validate({**source.data, "baseline": {}})
+    except ValidationError as error:
+        refuse([*problems, *_shape_problems(error, source)])
+        raise AssertionError from error
 
 
 _COPIED_KEYS = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
@@ -92,6 +90,18 @@ def _resolved(source: Source, written: Mapping[str, LocatedValue], problems: lis
         if conversion is not None:
             problems.append(source.problem(override.path, conversion))
     return config
+
+
+def _design(file: AblationFile, baseline: Mapping[str, Any], distinct: Sequence[conditions.WrittenCondition]) -> Design:
+    differing = [condition for condition in distinct if not condition.is_baseline]
+    return Design(
+        baseline=dict(baseline),
+        conditions={condition.name: condition.in_design() for condition in differing},
+        family=_family(file, [condition.name for condition in differing]),
+        factorial=_factorial(file, distinct),
+        published=tuple(map(ablation_checks.with_columns, file.published)),
+        **file.model_dump(include=_COPIED_KEYS),
+    )
 
 
 def _early_stopping_problems(source: Source) -> Iterator[Problem]:

@@ -92,28 +92,9 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
     """Return the study that `source` describes; see `load_study`."""
     base, problems = read_overrides(source, "base")
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
-    try:
-        config = resolve({field: located.value for field, located in base.items()})
-    except ValidationError as error:
-        config = None
-        paths = {field: located.path for field, located in base.items()}
-        problems += config_problems(error, source=source, paths=paths)
-    try:
-        file = StudyFile.model_validate({**source.data, "base": {}})
-    except ValidationError as error:
-        refuse([*problems, *_shape_problems(error, source)])
-        raise AssertionError from error
-    draft = Draft(
-        source=source,
-        target=file.target,
-        sampler=file.sampler,
-        scheduler=file.scheduler,
-        trials=file.trials,
-        domains=file.space,
-        constraints=file.constraints,
-        points=file.points,
-        base={field: absolute(field, located.value) for field, located in base.items()},
-    )
+    config = _resolved(source, base, problems)
+    file = _study_file(source, problems)
+    draft = _draft(file, source, base)
     if config is not None:
         problems += _conversion_problems(draft, config, base)
     problems += sweep_checks.check_names(draft)
@@ -135,6 +116,39 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
         targets=parts.targets,
         scheduler=parts.scheduler,
         trials=parts.trials,
+    )
+
+
+def _resolved(source: Source, base: Mapping[str, LocatedValue], problems: list[Problem]) -> TrialConfig | None:
+    """Return the config of the overrides `base`. If it has problems, append them to `problems` and return None."""
+    try:
+        return resolve({field: located.value for field, located in base.items()})
+    except ValidationError as error:
+        paths = {field: located.path for field, located in base.items()}
+        problems += config_problems(error, source=source, paths=paths)
+        return None
+
+
+def _study_file(source: Source, problems: Sequence[Problem]) -> StudyFile:
+    """Return the keys of the file. Raises `UserError` with all problems, including the earlier `problems`."""
+    try:
+        return StudyFile.model_validate({**source.data, "base": {}})
+    except ValidationError as error:
+        refuse([*problems, *_shape_problems(error, source)])
+        raise AssertionError from error
+
+
+def _draft(file: StudyFile, source: Source, base: Mapping[str, LocatedValue]) -> Draft:
+    return Draft(
+        source=source,
+        target=file.target,
+        sampler=file.sampler,
+        scheduler=file.scheduler,
+        trials=file.trials,
+        domains=file.space,
+        constraints=file.constraints,
+        points=file.points,
+        base={field: absolute(field, located.value) for field, located in base.items()},
     )
 
 
