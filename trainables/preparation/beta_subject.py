@@ -22,6 +22,8 @@ from trainables.preparation.files import InputError
 
 _BLOCK_VALUES = 1 << 21
 """Betas that are in memory at a time."""
+_REGIONS = 20
+"""Regions whose voxels without values are counted in a finding."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _blocks_of(betas: Betas, columns: FileColumns, first_voxel: int) -> Iterator
 
 def _without(choice: VoxelChoice, bad: NDArray[np.bool_], folder: Path) -> VoxelChoice:
     counts = Counter(str(name) if name else "no region" for name in choice.table.roi[bad])
-    listed = some(f"{count} in {name}" for name, count in counts.items())
+    listed = some((f"{count} in {name}" for name, count in counts.most_common()), most=_REGIONS)
     what = f"{int(bad.sum())} of {len(bad)} voxel(s) hold NaN or infinite values: {listed}"
     if bad.all():
         raise InputError(folder, what, "nothing is left; download the files again")

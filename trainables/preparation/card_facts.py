@@ -59,7 +59,8 @@ def _facts(about: Description) -> Iterator[tuple[str, str]]:
     yield "units", about.units
     if about.tr is not None:
         yield "TR", f"{about.tr:g} s"
-        yield "lag", f"{about.lag_s:g} s from a clip's onset"
+        rounded = "" if about.rounded_lag is None else f", in studies {about.rounded_lag}"
+        yield "lag", f"{about.lag_s:g} s from a clip's onset{rounded}"
     yield "split by", about.split_by
     yield "previews", "allowed" if about.previews else "not allowed by the licence, as far as known"
     yield "reader", f"{about.reader.name} {about.reader.version}"

@@ -77,3 +77,14 @@ def test_the_page_of_a_set_without_regions_or_repeats(tmp_path: Path) -> None:
     prepare_rows(lab, tmp_path / "out")
     text, _ = cards(tmp_path / "out")
     assert "| no region | 3 |" in text
+
+
+def test_a_lag_that_is_rounded_to_whole_volumes_is_warned_about_and_stated(tmp_path: Path) -> None:
+    result = prepare_series(series_lab(tmp_path / "lab", subjects=1), tmp_path / "out", lag=5.0)
+    (warning,) = [problem for problem in result.report.warnings if problem.where.endswith("lag_s")]
+    assert "is 5 s, not a whole number of volumes of 2 s; it is taken as 2 volume(s) = 4 s" in str(warning)
+    for text in cards(tmp_path / "out"):
+        assert "5 s from a clip&#39;s onset, in studies 2 volume(s) = 4 s" in text.replace("'", "&#39;")
+        assert "it is taken as 2 volume(s) = 4 s" in text
+    prepare_series(series_lab(tmp_path / "whole", subjects=1), tmp_path / "again", lag=4.0)
+    assert "in studies" not in cards(tmp_path / "again")[0]

@@ -22,10 +22,10 @@ _LONG_WORDS = 60
 _SHOWN = 3
 
 
-def some(names: Iterable[object]) -> str:
-    """List a few names, and tell how many more there are."""
+def some(names: Iterable[object], *, most: int = _SHOWN) -> str:
+    """List the first names, and tell how many more there are."""
     listed = [str(name) for name in names]
-    return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else "")
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def clip_problems(data: PreparedSet, advance: Callable[[int], None]) -> Iterator[DataProblem]:

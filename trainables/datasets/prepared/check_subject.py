@@ -16,6 +16,8 @@ from trainables.datasets.prepared.read import ArrayFile, PreparedSubject, array_
 from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable
 
 _ROWS = 256
+_REGIONS = 20
+"""Regions whose constant voxels are counted in a finding."""
 _MESH = {"fsLR-32k": 32492, "fsLR-59k": 59292, "fsaverage": 163842, "fsaverage5": 10242, "fsaverage6": 40962}
 """Vertices of a hemisphere."""
 
@@ -217,7 +219,8 @@ def _values(facts: ArrayFacts, voxels: VoxelTable, path: Path) -> Iterator[DataP
         yield DataProblem(str(path), "every voxel is constant", "the file holds no measurement; prepare it again")
     elif facts.constant.any() and len(voxels) == len(facts.constant):
         counts = Counter(str(name) if name else "no region" for name in voxels.roi[facts.constant])
-        what = f"{int(facts.constant.sum())} constant voxel(s): {some(f'{n} in {roi}' for roi, n in counts.items())}"
+        listed = some((f"{count} in {roi}" for roi, count in counts.most_common()), most=_REGIONS)
+        what = f"{int(facts.constant.sum())} constant voxel(s): {listed}"
         yield DataProblem(str(path), what, "they tell nothing and are left out", fatal=False)
 
 

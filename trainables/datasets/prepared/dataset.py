@@ -4,7 +4,7 @@ Planning reads dataset.json, the tables and the verdict that was kept. It reads 
 changed since the last check.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 from trainables.config.data import PreparedConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
-from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description
+from trainables.datasets.prepared.description import DESCRIPTION_FILE
 from trainables.datasets.prepared.digest import captions_digest, clips_digest, content_files, digest_files, folder_state
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, open_prepared
 from trainables.datasets.prepared.stored_set import local_folder
 from trainables.datasets.prepared.tables import VoxelTable
-from trainables.datasets.prepared.validate import checked_before, validate
+from trainables.datasets.prepared.validate import checked_before, lag_problems, validate
 
 NO_REGION = "no region"
 """The ROI of voxels without one."""
-_ROUNDING = 0.01
-"""Volumes by which the lag may differ from a whole number without a word."""
 
 
 def clips_fingerprint(config: PreparedConfig) -> dict[str, object]:
@@ -81,8 +79,7 @@ def _checked(folder: Path) -> DataVerdict:
         about = open_prepared(folder).description
     except DatasetError as error:
         return DataVerdict(DataReport(error.problems))
-    report = DataReport((*verdict.report.problems, *_lag_problems(about, folder)))
-    return DataVerdict(report, verdict.subjects, about.kind)
+    return DataVerdict(verdict.report, verdict.subjects, about.kind)
 
 
 def _unseen_splits(data: PreparedSet) -> Iterator[DataProblem]:
@@ -127,10 +124,10 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
         subjects=subjects,
         split=[clip.split for clip in data.clips],
         block=[clip.block for clip in data.clips],
-        lag_tr=_lag_tr(about),
+        lag_tr=about.lag_volumes,
         tr=about.tr if about.tr is not None else 1.0,
         roi_names=[*dict.fromkeys(name for subject in subjects for name in subject.voxels.roi.tolist())],
-        warnings=[*map(str, _lag_problems(about, data.folder)), *about.defects],
+        warnings=[*map(str, lag_problems(about, data.folder)), *about.defects],
     )
 
 
@@ -166,17 +163,6 @@ def _brain_digests(folder: Path, state: str) -> Mapping[str, object]:
         "tr": about.tr,
         "lag_s": about.lag_s,
     }
-
-
-def _lag_tr(about: Description) -> int:
-    return 0 if about.tr is None else round(about.lag_s / about.tr)
-
-
-def _lag_problems(about: Description, folder: Path) -> Iterable[DataProblem]:
-    if about.tr is not None and abs(about.lag_s / about.tr - _lag_tr(about)) > _ROUNDING:
-        what = f"is {about.lag_s:g} s, not a whole number of volumes of {about.tr:g} s"
-        right = f"it is taken as {_lag_tr(about)} volume(s) = {_lag_tr(about) * about.tr:g} s"
-        yield DataProblem(f"{folder}/dataset.json, lag_s", what, right, fatal=False)
 
 
 def _subject(subject: PreparedSubject, row: Mapping[str, int]) -> Subject:

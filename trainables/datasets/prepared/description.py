@@ -13,6 +13,8 @@ from trainables.datasets.errors import DataProblem, DatasetError
 FORMAT = "mindsweep-data"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "dataset.json"
+_ROUNDING = 0.01
+"""Volumes by which the lag may differ from a whole number without a word."""
 SetKind = Literal["series", "rows"]
 
 
@@ -95,6 +97,18 @@ class Description(SetFacts):
     """Every file but this one and the cards, by its path."""
     digest: str = ""
     """SHA-256 over the sorted (path, SHA-256) of `files`."""
+
+    @property
+    def lag_volumes(self) -> int:
+        """The lag in whole volumes, as studies use it; 0 for rows."""
+        return 0 if self.tr is None else round(self.lag_s / self.tr)
+
+    @property
+    def rounded_lag(self) -> str | None:
+        """What the lag is taken as if it is not a whole number of volumes; else None."""
+        if self.tr is None or abs(self.lag_s / self.tr - self.lag_volumes) <= _ROUNDING:
+            return None
+        return f"{self.lag_volumes} volume(s) = {self.lag_volumes * self.tr:g} s"
 
 
 def read_description(folder: Path) -> Description:

@@ -15,7 +15,7 @@ from trainables.datasets.errors import DataProblem, DataReport
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, FileFacts
 from trainables.datasets.prepared.tables import ClipRow
 
-CHECKS = 1
+CHECKS = 2
 """Raised when `validate` checks more: verdicts that were kept before do not count any more."""
 VERDICT_FILE = ".verdict.json"
 CARDS = ("card.md", "card.html")

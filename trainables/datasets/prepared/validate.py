@@ -106,6 +106,7 @@ def _facts(about: Description, folder: Path) -> Iterator[DataProblem]:
     if about.kind == "rows" and about.lag_s:
         right = "rows answer their clip as they are: set it to 0"
         yield DataProblem(f"{path}, lag_s", f"is {about.lag_s:g} for kind rows", right)
+    yield from lag_problems(about, folder)
     if not about.subjects:
         yield DataProblem(f"{path}, subjects", "is empty", "name the folder of each subject")
     folders = {entry.name for entry in folder.iterdir() if entry.is_dir() and (entry / "voxels.parquet").exists()}
@@ -116,6 +117,15 @@ def _facts(about: Description, folder: Path) -> Iterator[DataProblem]:
     for name in ("licence", "citation"):
         if not getattr(about, name):
             yield DataProblem(f"{path}, {name}", "is empty", "say it, so that reports can", fatal=False)
+
+
+def lag_problems(about: Description, folder: Path) -> Iterator[DataProblem]:
+    """Yield a warning if the lag is no whole number of volumes: studies round it."""
+    if about.rounded_lag is not None:
+        what = f"is {about.lag_s:g} s, not a whole number of volumes of {about.tr:g} s"
+        yield DataProblem(
+            f"{folder / DESCRIPTION_FILE}, lag_s", what, f"it is taken as {about.rounded_lag}", fatal=False
+        )
 
 
 def _files(about: Description, files: Mapping[str, FileFacts], folder: Path) -> Iterator[DataProblem]:
