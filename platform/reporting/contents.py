@@ -126,8 +126,8 @@ def _last(
 ) -> Iterator[ReportSection]:
     if "importance" in drawings:
         lead = (
-            "Upper bar: planted share of a region. Lower bar: importance for the decoder. Both are relative to the "
-            "largest value."
+            "Bar: importance of a region for the decoder. Thin bar above it, where the data set's answer was planted: "
+            "planted share of the region. Both are relative to the largest value."
         )
         yield ReportSection("Importance of regions", lead, panels=tuple(drawings["importance"]))
     if "embedding" in drawings:
