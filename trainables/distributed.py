@@ -41,10 +41,10 @@ class Team:
 
     def sizes(self, rows: int) -> list[int]:
         """Return the number of rows of each process, for a batch of `rows`. They differ by at most one."""
-        least, remainder = divmod(rows, self.size)
-        return [least + (rank < remainder) for rank in range(self.size)]
+        smallest, remainder = divmod(rows, self.size)
+        return [smallest + (rank < remainder) for rank in range(self.size)]
 
-    def told(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def broadcast(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the `values` of the first process, a small JSON object, in all processes."""
         if self.size == 1:
             return dict(values)
@@ -108,8 +108,8 @@ class _Spread:
         return tuple(self._gather(output, sizes) for output in outputs)
 
     def _gather(self, own: Tensor, sizes: list[int]) -> Tensor:
-        whole: Tensor = _Gather.apply(own, sizes, self._team.rank)  # type: ignore[no-untyped-call]
-        return whole
+        gathered: Tensor = _Gather.apply(own, sizes, self._team.rank)  # type: ignore[no-untyped-call]
+        return gathered
 
 
 class _Gather(torch.autograd.Function):

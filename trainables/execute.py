@@ -137,14 +137,14 @@ def execute_trial(
     return TrialResult(metrics, stages)
 
 
-def missing_runs(wanted: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
+def missing_runs(needed: Sequence[StageRun], runs: RunStore) -> frozenset[str]:
     """Return the identities of the stage runs in `wanted` (inputs first) that the store does not have intact.
 
     The inputs of a missing stage run are verified byte by byte, because a damaged input would end the run.
     """
     absent: set[str] = set()
     inputs: set[str] = set()
-    for run in reversed(wanted):
+    for run in reversed(needed):
         if _stored(run, runs, deep=run.identity in inputs) is None:
             absent.add(run.identity)
             inputs.update(run.inputs.values())

@@ -201,13 +201,13 @@ def stage_runs(
     that they have in common are hashed once, and the files are read once, at the first of these calls.
     """
     runs: dict[str, StageRun] = {}
-    known: Memory = {} if memory is None else memory
+    fields_of: Memory = {} if memory is None else memory
     for name in ancestors(targets):
         stage = STAGES[name]
         decisive = (name, *(getattr(config, section) for section in stage.sections))
-        if decisive not in known:
-            known[decisive] = _fields(stage, config)
-        fields = known[decisive]
+        if decisive not in fields_of:
+            fields_of[decisive] = _fields(stage, config)
+        fields = fields_of[decisive]
         inputs = {needed: runs[needed].identity for needed in stage.inputs}
         run_seed = seed if stage.seeded else 0
         key = [SCHEMA, name, stage.version, fields, run_seed, inputs]

@@ -206,7 +206,7 @@ class _Loop:
         self._check(losses, epoch)
         self.learner.model.eval()
         metrics = {"loss": losses.mean().item(), **self.learner.evaluate()} if self.team.leads else {}
-        metrics = self.team.told(metrics)
+        metrics = self.team.broadcast(metrics)
         self._record(epoch, metrics)
         if self.team.leads and not self.finished():  # repeating the work after the last epoch is cheaper than saving
             self._save()
@@ -264,7 +264,7 @@ class _Loop:
         """
         self._restore()
         self.team.equalise(self.learner.model)
-        first = self.team.told({"epoch": self.progress.epoch})["epoch"]
+        first = self.team.broadcast({"epoch": self.progress.epoch})["epoch"]
         if first != self.progress.epoch:
             raise RuntimeError(
                 f"{self.job.stage}: worker 0 continues after epoch {first}, worker {self.team.rank} after "

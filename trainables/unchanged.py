@@ -28,11 +28,11 @@ def unchanged_files(run: StageRun, config: TrialConfig) -> Iterator[None]:
         yield
         return
     before = _state(stage.files, config)
-    found = resolve_reference(stage.fingerprint)(config)
-    if canonical(found) != canonical(run.config["fingerprint"]):
+    current = resolve_reference(stage.fingerprint)(config)
+    if canonical(current) != canonical(run.config["fingerprint"]):
         raise ChangedError(
             f"the files that {run.stage} reads are not those that the study was planned with: "
-            f"{_difference(run, found)}; run the command again, which plans with the files as they are now"
+            f"{_difference(run, current)}; run the command again, which plans with the files as they are now"
         )
     yield
     after = _state(stage.files, config)
@@ -44,9 +44,9 @@ def unchanged_files(run: StageRun, config: TrialConfig) -> Iterator[None]:
         )
 
 
-def _difference(run: StageRun, found: dict[str, object]) -> str:
+def _difference(run: StageRun, current: dict[str, object]) -> str:
     planned = run.config["fingerprint"]
-    names = sorted(name for name in planned.keys() | found.keys() if planned.get(name) != found.get(name))
+    names = sorted(name for name in planned.keys() | current.keys() if planned.get(name) != current.get(name))
     return ", ".join("weights" if name == "sha256" else name for name in names)  # one folder has no name in it
 
 

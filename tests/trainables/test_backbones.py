@@ -119,9 +119,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_sources() -> None:
-    assert locate("phantom", kind="clip").place == str(PHANTOM / "clip")
+    assert locate("phantom", kind="clip").location == str(PHANTOM / "clip")
     hub = locate("openai/clip-vit-base-patch32@refs/pr/66", kind="clip")
-    assert (hub.place, hub.revision, hub.is_folder) == ("openai/clip-vit-base-patch32", "refs/pr/66", False)
+    assert (hub.location, hub.revision, hub.is_folder) == ("openai/clip-vit-base-patch32", "refs/pr/66", False)
     with pytest.raises(ValueError, match=r"backbones\.clip: '/no/such/folder' is no folder here"):
         locate("/no/such/folder", kind="clip")
 

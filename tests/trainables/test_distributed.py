@@ -112,7 +112,7 @@ def lose_one(team: Team, noticed: Path) -> None:
 
 def talk_on(team: Team, parameter: nn.Parameter) -> None:
     for _ in range(100):
-        team.told({"epoch": 1})
+        team.broadcast({"epoch": 1})
         team.average_gradients([parameter])
 
 

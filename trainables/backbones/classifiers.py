@@ -1,6 +1,5 @@
 """Loads the classifiers that judge videos: images by a ViT or the like, clips by a VideoMAE or the like."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForImageClassification, AutoModelForVideoClassification
 from transformers.utils.hub import cached_file
 
-from trainables.backbones.load import Preparation
+from trainables.backbones.load import Preparation, read_preparation
 from trainables.backbones.sources import locate
 
 
@@ -75,15 +74,12 @@ def _resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _load(loader: Callable[..., Any], source: str, *, kind: str, **options: Any) -> tuple[Any, Preparation]:
-    place = locate(source, kind=kind)
-    revision = {} if place.revision is None else {"revision": place.revision}
+    weights = locate(source, kind=kind)
+    revision = {} if weights.revision is None else {"revision": weights.revision}
     try:
-        model = loader(place.place, dtype=torch.float32, **options, **revision)
-        file = str(cached_file(place.place, "preprocessor_config.json", **revision))
-        fields = json.loads(Path(file).read_text(encoding="utf-8"))
-        size = fields.get("crop_size", fields["size"])
-        side = size if isinstance(size, int) else next(iter(size.values()))
-        prepare = Preparation(int(side), tuple(fields["image_mean"]), tuple(fields["image_std"]))
+        model = loader(weights.location, dtype=torch.float32, **options, **revision)
+        file = str(cached_file(weights.location, "preprocessor_config.json", **revision))
+        prepare = read_preparation(Path(file), weights)
     except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
-        raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {place.place}: {error}") from error
+        raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {weights.location}: {error}") from error
     return model.eval().requires_grad_(False), prepare

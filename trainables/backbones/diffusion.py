@@ -67,10 +67,10 @@ def train_unet(out: Path, *, seed: int, steps: int, batch: int = 32, clips: int 
     smooth = 0.0
     for step in range(1, steps + 1):
         rows = rng.integers(len(latents), size=batch)
-        told = conditions[rows].clone()
-        told[torch.from_numpy(rng.random(batch) < NULL_TEXT)] = nothing
+        inputs = conditions[rows].clone()
+        inputs[torch.from_numpy(rng.random(batch) < NULL_TEXT)] = nothing
         drawn = latents[rows, rng.integers(latents.shape[1], size=batch)]
-        loss = _loss(model, noise_schedule, drawn, told)
+        loss = _loss(model, noise_schedule, drawn, inputs)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -67,24 +67,24 @@ def evaluate(vae: Vae, clip: ClipModel, *, clips: int, seed: int) -> tuple[Score
 def evaluate_judges(vae: Vae, image: str, video: str, *, clips: int, seed: int) -> tuple[Score, ...]:
     """Return how often the two classifiers name held-out clips rightly, as they are and after the VAE."""
     material = draw_clips(HELD_OUT, seed=seed, count=clips, frames=8)
-    frames, whole = load_image_classifier(image), load_video_classifier(video, frames=8)
+    image_model, video_model = load_image_classifier(image), load_video_classifier(video, frames=8)
     scores = []
     for state, shown in (
         ("", material.clips),
         (", after the VAE", np.stack([coded_frames(vae, c) for c in material.clips])),
     ):
         stacked = torch.from_numpy(shown)
-        named = torch.stack([frames(clip) for clip in stacked]).argmax(dim=-1)
-        scores.append(_accuracy(f"image classifier: accuracy{state}", named, IMAGE, material))
-        named = torch.cat([whole(clip) for clip in stacked]).argmax(dim=-1)[:, None]
-        scores.append(_accuracy(f"video classifier: accuracy{state}", named, VIDEO_JUDGE, material))
+        predicted = torch.stack([image_model(clip) for clip in stacked]).argmax(dim=-1)
+        scores.append(_accuracy(f"image classifier: accuracy{state}", predicted, IMAGE, material))
+        predicted = torch.cat([video_model(clip) for clip in stacked]).argmax(dim=-1)[:, None]
+        scores.append(_accuracy(f"video classifier: accuracy{state}", predicted, VIDEO_JUDGE, material))
     return tuple(scores)
 
 
-def _accuracy(name: str, named: Tensor, judge: Judge, material: LabelledClips) -> Score:
+def _accuracy(name: str, predicted: Tensor, judge: Judge, material: LabelledClips) -> Score:
     """Return the share of right answers among `named` [clips, answers]."""
-    right = named == torch.from_numpy(judge.truth(material.factors))[:, None]
-    return Score(name, right.float().mean().item(), f"{1 / len(judge.labels):.3f} by chance")
+    is_correct = predicted == torch.from_numpy(judge.truth(material.factors))[:, None]
+    return Score(name, is_correct.float().mean().item(), f"{1 / len(judge.labels):.3f} by chance")
 
 
 def retrieval(clip: ClipModel, material: LabelledClips) -> tuple[float, float]:

@@ -93,8 +93,10 @@ def train_image_classifier(out: Path, diffusion: Path, *, seed: int, steps: int,
 
     def loss(step: int) -> Tensor:
         clips, factors = supply.batch(step)
-        said, place = model(pixel_values=clips[:, 0]).logits.split(sizes, dim=1)
-        return F.cross_entropy(said, torch.from_numpy(IMAGE.truth(factors))) + F.mse_loss(place, _place(factors))
+        classes, position = model(pixel_values=clips[:, 0]).logits.split(sizes, dim=1)
+        return F.cross_entropy(classes, torch.from_numpy(IMAGE.truth(factors))) + F.mse_loss(
+            position, _position(factors)
+        )
 
     _train(model, loss, steps=steps, name="image classifier")
     _save(model, out, classes=sizes[0])
@@ -106,9 +108,9 @@ def train_video_classifier(out: Path, diffusion: Path, *, seed: int, steps: int,
     On clips alone the same time teaches it directions, but shapes (39% right) hardly: a pair costs a quarter.
     """
     torch.manual_seed(seed)
-    brief, whole = build_video_classifier(frames=2), build_video_classifier()
+    pair_model, clip_model = build_video_classifier(frames=2), build_video_classifier()
     sizes = [len(VIDEO_JUDGE.labels), 4, len(COLOURS)]
-    for model in (brief, whole):
+    for model in (pair_model, clip_model):
         _widen(model, sizes)
     coded = _pool(diffusion, seed=seed, count=pool, frames=STEPS)
     many, few = (_Supply(coded, seed=seed + i, fresh=n * 7, coded=n) for i, n in enumerate((4, 2)))
@@ -116,26 +118,26 @@ def train_video_classifier(out: Path, diffusion: Path, *, seed: int, steps: int,
     def of_pairs(step: int) -> Tensor:
         clips, factors = many.batch(step)
         ends = torch.cat((clips[:, :2], clips[:, -2:]))
-        places = torch.cat((_place(factors), _place(factors, frame=STEPS - 2)))
-        return _video_loss(brief(pixel_values=ends).logits.split(sizes, dim=1), factors.join(factors), places)
+        positions = torch.cat((_position(factors), _position(factors, frame=STEPS - 2)))
+        return _video_loss(pair_model(pixel_values=ends).logits.split(sizes, dim=1), factors.join(factors), positions)
 
     def of_clips(step: int) -> Tensor:
         clips, factors = few.batch(step)
-        return _video_loss(whole(pixel_values=clips).logits.split(sizes, dim=1), factors, _place(factors))
+        return _video_loss(clip_model(pixel_values=clips).logits.split(sizes, dim=1), factors, _position(factors))
 
     first = steps * 7 // 10
-    _train(brief, of_pairs, steps=first, name="video classifier, pairs")
-    whole.load_state_dict(brief.state_dict())  # positions of patches are no parameters
-    _train(whole, of_clips, steps=steps - first, name="video classifier, clips")
-    _save(whole, out, classes=sizes[0])
+    _train(pair_model, of_pairs, steps=first, name="video classifier, pairs")
+    clip_model.load_state_dict(pair_model.state_dict())  # positions of patches are no parameters
+    _train(clip_model, of_clips, steps=steps - first, name="video classifier, clips")
+    _save(clip_model, out, classes=sizes[0])
 
 
-def _video_loss(said: Sequence[Tensor], factors: Factors, places: Tensor) -> Tensor:
+def _video_loss(outputs: Sequence[Tensor], factors: Factors, positions: Tensor) -> Tensor:
     """Return the loss of classes, of place and velocity, and of colour."""
-    classes, moves, colours = said
-    way = torch.cat((places, torch.from_numpy(factors.velocity) / 1.5), dim=1)
-    named = F.cross_entropy(classes, torch.from_numpy(VIDEO_JUDGE.truth(factors)))
-    return named + F.mse_loss(moves, way) + F.cross_entropy(colours, torch.from_numpy(factors.colour))
+    classes, motion, colours = outputs
+    true_motion = torch.cat((positions, torch.from_numpy(factors.velocity) / 1.5), dim=1)
+    class_loss = F.cross_entropy(classes, torch.from_numpy(VIDEO_JUDGE.truth(factors)))
+    return class_loss + F.mse_loss(motion, true_motion) + F.cross_entropy(colours, torch.from_numpy(factors.colour))
 
 
 def _widen(model: Any, sizes: list[int]) -> None:
@@ -143,7 +145,7 @@ def _widen(model: Any, sizes: list[int]) -> None:
     model.classifier = nn.Linear(model.config.hidden_size, sum(sizes))
 
 
-def _place(factors: Factors, *, frame: int = 0) -> Tensor:
+def _position(factors: Factors, *, frame: int = 0) -> Tensor:
     """Return where the object is in one of eight frames, [N,2], of about unit variance."""
     return torch.from_numpy((factors.positions(STEPS)[:, frame] - SIDE / 2) / 10.0).float()
 

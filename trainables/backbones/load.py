@@ -191,56 +191,56 @@ class ClipModel:
 
 def load_vae(source: str, *, device: torch.device | None = None) -> Vae:
     """Load the VAE of a Stable Diffusion `source`: `phantom`, a folder or a hub name. Raises `ValueError`."""
-    place = locate(source, kind="stable_diffusion")
+    weights = locate(source, kind="stable_diffusion")
     options = {"subfolder": "vae", "torch_dtype": torch.float32, "use_safetensors": True, "low_cpu_mem_usage": False}
-    model = _load_model(AutoencoderKL, place, what="vae", **options)
+    model = _load_model(AutoencoderKL, weights, what="vae", **options)
     return Vae(_frozen(model, device).to(memory_format=torch.channels_last))
 
 
 def load_text_encoder(source: str, *, device: torch.device | None = None) -> TextEncoder:
     """Load text encoder and tokenizer of a Stable Diffusion `source`. Raises `ValueError`."""
-    place = locate(source, kind="stable_diffusion")
+    weights = locate(source, kind="stable_diffusion")
     options = {"subfolder": "text_encoder", "dtype": torch.float32}
-    model = _load_model(CLIPTextModel, place, what="text_encoder", **options)
-    tokenizer = _load(AutoTokenizer.from_pretrained, place, what="tokenizer", subfolder="tokenizer")
+    model = _load_model(CLIPTextModel, weights, what="text_encoder", **options)
+    tokenizer = _load(AutoTokenizer.from_pretrained, weights, what="tokenizer", subfolder="tokenizer")
     return TextEncoder(_frozen(model, device), tokenizer)
 
 
 def load_generator(source: str, *, precision: str = "fp32", device: torch.device | None = None) -> Diffusion:
     """Load the UNet, in one of `DTYPES`, and the noise schedule of a Stable Diffusion `source`. Raises `ValueError`."""
-    place = locate(source, kind="stable_diffusion")
+    weights = locate(source, kind="stable_diffusion")
     options = {
         "subfolder": "unet",
         "torch_dtype": DTYPES[precision],
         "use_safetensors": True,
         "low_cpu_mem_usage": False,
     }
-    unet = _load_model(UNet2DConditionModel, place, what="unet", **options)
-    schedule = _load(DDIMScheduler.from_pretrained, place, what="scheduler", subfolder="scheduler")
+    unet = _load_model(UNet2DConditionModel, weights, what="unet", **options)
+    schedule = _load(DDIMScheduler.from_pretrained, weights, what="scheduler", subfolder="scheduler")
     return Diffusion(_frozen(unet, device), schedule)
 
 
 def load_clip(source: str, *, device: torch.device | None = None) -> ClipModel:
     """Load a CLIP model with all that belongs to it. Raises `ValueError`."""
-    place = locate(source, kind="clip")
-    model = _load_model(CLIPModel, place, what="CLIP model", dtype=torch.float32)
-    tokenizer = _load(AutoTokenizer.from_pretrained, place, what="tokenizer")
-    file = _load(cached_file, place, what="image preprocessing", filename="preprocessor_config.json")
-    return ClipModel(_frozen(model, device), tokenizer, _preparation(Path(file), place))
+    weights = locate(source, kind="clip")
+    model = _load_model(CLIPModel, weights, what="CLIP model", dtype=torch.float32)
+    tokenizer = _load(AutoTokenizer.from_pretrained, weights, what="tokenizer")
+    file = _load(cached_file, weights, what="image preprocessing", filename="preprocessor_config.json")
+    return ClipModel(_frozen(model, device), tokenizer, read_preparation(Path(file), weights))
 
 
 def _load(loader: Callable[..., Any], source: WeightSource, *, what: str, **options: Any) -> Any:
     revision = {} if source.revision is None else {"revision": source.revision}
     try:
-        return loader(source.place, **options, **revision)
+        return loader(source.location, **options, **revision)
     except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
         inside = f"/{options['subfolder']}" if "subfolder" in options else ""
         folder, hub = (
             "the folder lacks it or it is damaged",
             "no such folder here, and the hub lacks it or cannot be reached",
         )
-        why = folder if source.is_folder else hub
-        raise ValueError(f"cannot load the {what} from {source.place}{inside}: {why} ({error})") from error
+        reason = folder if source.is_folder else hub
+        raise ValueError(f"cannot load the {what} from {source.location}{inside}: {reason} ({error})") from error
 
 
 def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -> Any:
@@ -248,7 +248,7 @@ def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -
     missing = sorted(report["missing_keys"])
     if missing:  # the libraries would only log it and leave these weights at random
         raise ValueError(
-            f"the {what} in {source.place} lacks {len(missing)} weights that its config asks for: {missing[:3]}"
+            f"the {what} in {source.location} lacks {len(missing)} weights that its config asks for: {missing[:3]}"
         )
     return model
 
@@ -257,11 +257,12 @@ def _frozen(model: Any, device: torch.device | None) -> Any:
     return model.to(device if device is not None else torch.device("cpu")).eval().requires_grad_(False)
 
 
-def _preparation(file: Path, source: WeightSource) -> Preparation:
+def read_preparation(file: Path, source: WeightSource) -> Preparation:
+    """Read the preparation of frames from `preprocessor_config.json`. Raises `ValueError`."""
     fields = json.loads(file.read_text(encoding="utf-8"))
     try:
         size = fields.get("crop_size", fields["size"])
         side = size if isinstance(size, int) else next(iter(size.values()))
         return Preparation(int(side), tuple(fields["image_mean"]), tuple(fields["image_std"]))
     except (KeyError, TypeError, StopIteration) as error:
-        raise ValueError(f"{source.place}/preprocessor_config.json needs size, image_mean and image_std") from error
+        raise ValueError(f"{source.location}/preprocessor_config.json needs size, image_mean and image_std") from error

@@ -16,9 +16,9 @@ _WEIGHTS = (".json", ".txt", ".safetensors", ".bin")
 
 @dataclass(frozen=True)
 class WeightSource:
-    """A place that `from_pretrained` accepts."""
+    """Weights that `from_pretrained` can load."""
 
-    place: str
+    location: str
     """A folder or a hub name."""
     revision: str | None
     """Only for hub names (`name@revision`)."""
@@ -45,7 +45,7 @@ def locate(source: str, *, kind: str) -> WeightSource:
 
 def source_files(source: WeightSource, *, parts: Iterable[str] = (".",)) -> list[Path]:
     """Return the files of a folder's `parts` that decide what is loaded; none for a hub name."""
-    root = Path(source.place)
+    root = Path(source.location)
     found = [path for part in parts for path in (root / part).glob("*")] if source.is_folder else []
     return sorted(path for path in found if path.suffix in _WEIGHTS)
 
@@ -53,8 +53,8 @@ def source_files(source: WeightSource, *, parts: Iterable[str] = (".",)) -> list
 def source_digest(source: WeightSource, *, parts: Iterable[str] = (".",)) -> Any:
     """Return JSON that changes when the weights do: a digest of a folder's `parts`, or the hub name and revision."""
     if not source.is_folder:
-        return {"name": source.place, "revision": source.revision}
-    root = Path(source.place)
+        return {"name": source.location, "revision": source.revision}
+    root = Path(source.location)
     total = hashlib.sha256()
     for path in source_files(source, parts=parts):
         digest = settled_file_at(path).digest  # hashed once per process: a study asks for each of its trials

@@ -1,4 +1,4 @@
-"""Trains the phantom's backbones anew: `python -m trainables.backbones.train all --out DIR`.
+"""Trains the phantom's backbones again: `python -m trainables.backbones.train all --out DIR`.
 
 The folder that comes out is laid out as the shipped one. Everything follows from `--seed` and `--steps`: on one
 machine, the same two give the same weights.

@@ -54,7 +54,7 @@ def _captions(path: Path, names: Sequence[str]) -> tuple[list[Any], list[DataPro
         return [], [DataProblem(str(path), "there is no such file", FORMATS)]
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         return [], [DataProblem(str(path), f"cannot be read: {error}", FORMATS)]
-    ordered, problems = _by_name(captions, names) if isinstance(captions, Mapping) else _by_place(captions, names)
+    ordered, problems = _by_name(captions, names) if isinstance(captions, Mapping) else _in_order(captions, names)
     return ordered, [DataProblem(f"{path}, all of it", what, right) for what, right in problems]
 
 
@@ -119,7 +119,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return {same_spelling(name): value for name, value in pairs}
 
 
-def _by_place(captions: Sequence[Any], names: Sequence[str]) -> tuple[list[Any], list[_Finding]]:
+def _in_order(captions: Sequence[Any], names: Sequence[str]) -> tuple[list[Any], list[_Finding]]:
     if len(captions) == len(names):
         return list(captions), []
     return [], [(f"{len(captions)} captions for {len(names)} clips", "there must be one for each clip")]
@@ -127,23 +127,23 @@ def _by_place(captions: Sequence[Any], names: Sequence[str]) -> tuple[list[Any],
 
 def _by_name(captions: Mapping[str, Any], names: Sequence[str]) -> tuple[list[Any], list[_Finding]]:
     """Find the caption of every clip. Keys must have composed accents, as `_unique` makes them."""
-    whole, stems = group_names(names), group_names(names, without_suffix=True)
-    meant = {key: whole[key] if key in whole else stems.get(key, []) for key in captions}
+    full_names, stems = group_names(names), group_names(names, without_suffix=True)
+    clips_of = {key: full_names[key] if key in full_names else stems.get(key, []) for key in captions}
     keys: dict[str, list[str]] = {}
-    for key, clips in meant.items():
+    for key, clips in clips_of.items():
         for clip in clips:
             keys.setdefault(clip, []).append(key)
-    problems = [*_unclear(meant, keys)]
+    problems = [*_unclear(clips_of, keys)]
     if missing := [name for name in names if name not in keys]:
         problems.append((f"no caption for {_some(missing)}", "there must be one for each clip"))
-    if unknown := [key for key, clips in meant.items() if not clips]:
+    if unknown := [key for key, clips in clips_of.items() if not clips]:
         problems.append((f"captions for clips that are not there: {_some(unknown)}", "remove them or add the clips"))
     return ([] if problems else [captions[keys[name][0]] for name in names]), problems
 
 
-def _unclear(meant: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]) -> Iterator[_Finding]:
+def _unclear(clips_of: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]) -> Iterator[_Finding]:
     """Yield keys that mean several clips, and clips that several keys mean."""
-    for key, clips in meant.items():
+    for key, clips in clips_of.items():
         if len({same_spelling(clip) for clip in clips}) > 1:
             yield f"{key!r} means {' and '.join(map(repr, clips))}", "write the whole name of the file"
         elif len(clips) > 1:

@@ -105,13 +105,14 @@ def _wrong_splits(
 def neighbours(split: Sequence[str], config: FolderConfig) -> Iterator[DataProblem]:
     """Warn if test clips lie directly beside training clips, as neighbours in one film do."""
     padded = ["", *split, ""]
-    beside = [
+    has_training_neighbour = [
         "train" in (before, after)
-        for before, own, after in zip(padded, padded[1:], padded[2:], strict=False)
-        if own == "test"
+        for before, member, after in zip(padded, padded[1:], padded[2:], strict=False)
+        if member == "test"
     ]
-    if any(beside):
-        what = f"{sum(beside)} of {len(beside)} test clips lie directly beside a training clip"
+    if any(has_training_neighbour):
+        count = sum(has_training_neighbour)
+        what = f"{count} of {len(has_training_neighbour)} test clips lie directly beside a training clip"
         right = "if they come from one film this flatters the results: raise block_clips, or give your own split"
         yield DataProblem(str(config.path), what, right, fatal=False)
 

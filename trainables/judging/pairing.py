@@ -52,8 +52,8 @@ class System:
     @property
     def native(self) -> tuple[tuple[int, int], int]:
         """The most frequent size and the most frequent frame count."""
-        sizes = Counter(found.size for found in self.clips.values())
-        counts = Counter(found.frames for found in self.clips.values())
+        sizes = Counter(video.size for video in self.clips.values())
+        counts = Counter(video.frames for video in self.clips.values())
         return sizes.most_common(1)[0][0], counts.most_common(1)[0][0]
 
 
@@ -149,7 +149,7 @@ def _no_pair(systems: Sequence[System], truth: System | None) -> str:
 
 def _unpaired(pairing: Pairing, truth: System | None) -> Iterator[Failure]:
     shared = truth is not None or bool(set.intersection(*(set(system.clips) for system in pairing.systems)))
-    known = {name for system in pairing.systems for name in system.clips} if truth is None else set(pairing.truths)
+    names = {name for system in pairing.systems for name in system.clips} if truth is None else set(pairing.truths)
     no_truth = "there is no truth of this name"
     if truth is None:
         no_truth = (
@@ -159,5 +159,5 @@ def _unpaired(pairing: Pairing, truth: System | None) -> Iterator[Failure]:
         broken = {failure.clip for failure in system.failures}
         for name in sorted(set(system.clips) - set(pairing.truths)):
             yield Failure(system.name, name, str(system.clips[name].path), no_truth, False)
-        for name in sorted((known if shared else set()) - set(system.clips) - broken):
+        for name in sorted((names if shared else set()) - set(system.clips) - broken):
             yield Failure(system.name, name, str(system.folder), "there is no reconstruction of this name", False)

@@ -49,12 +49,12 @@ class PairJudge:
             key=natural,
         )
         random.Random(_ORDER_SEED).shuffle(names)
-        other = self._truth(names[-1]) if len(names) > 1 else None
+        other_truth = self._truth(names[-1]) if len(names) > 1 else None
         outcomes: list[Value | Failure] = []
         for name in progress(names):
             truth = self._truth(name)
-            outcomes.extend([truth] if isinstance(truth, Failure) else self._of_clip(name, truth, other))
-            other = truth
+            outcomes.extend([truth] if isinstance(truth, Failure) else self._of_clip(name, truth, other_truth))
+            other_truth = truth
         values = [outcome for outcome in outcomes if isinstance(outcome, Value)]
         return values, [outcome for outcome in outcomes if isinstance(outcome, Failure)]
 
@@ -75,7 +75,7 @@ class PairJudge:
         except ClipError as error:
             return Failure(TRUTH, name, str(file.path), str(error), False)
 
-    def _of_clip(self, name: str, truth: Reading, other: Reading | Failure | None) -> Iterator[Value | Failure]:
+    def _of_clip(self, name: str, truth: Reading, other_truth: Reading | Failure | None) -> Iterator[Value | Failure]:
         clips: dict[str, Clip] = {}
         for system in self.pairing.systems:
             if name in system.clips:
@@ -93,8 +93,8 @@ class PairJudge:
             yield from (Failure(system.name, name, str(file.path), remark, True) for remark in remarks if remark != "")
             yield from values
             yield from self._compare(system.name, "static", name, truth, prediction.static(self.networks))
-            if isinstance(other, Reading):
-                yield from self._compare(system.name, "shuffled_fmri", name, other, prediction)
+            if isinstance(other_truth, Reading):
+                yield from self._compare(system.name, "shuffled_fmri", name, other_truth, prediction)
 
     def _compare(
         self, system: str, control: PairControl, clip: str, truth: Reading, prediction: Reading

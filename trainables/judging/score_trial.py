@@ -162,12 +162,12 @@ def _judged(
 
 def videos_of(material: SplitVideos, partner: Mapping[int, int]) -> dict[str, VideoSequence]:
     """Return the videos of the truth and of all systems, in the order of tables."""
-    made, count = dict(material.videos), len(material.clips)
-    made["static"] = StaticVideos(made[SYSTEM])
-    made["mean_latent"] = RepeatedVideo(material.mean_latent, count)
+    videos, count = dict(material.videos), len(material.clips)
+    videos["static"] = StaticVideos(videos[SYSTEM])
+    videos["mean_latent"] = RepeatedVideo(material.mean_latent, count)
     if partner:
-        made["shuffled_fmri"] = ReorderedVideos(made[SYSTEM], [partner[row] for row in range(count)])
-    return {name: made[name] for name in (TRUTH, *SYSTEMS) if name in made}
+        videos["shuffled_fmri"] = ReorderedVideos(videos[SYSTEM], [partner[row] for row in range(count)])
+    return {name: videos[name] for name in (TRUTH, *SYSTEMS) if name in videos}
 
 
 def row_json(split: JudgedSplit) -> list[dict[str, Any]]:

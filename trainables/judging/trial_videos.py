@@ -50,8 +50,8 @@ def read_material(
         ValueError: Reconstructions and controls are of different clips.
     """
     stimuli, split = read_stimuli(inputs, dataset), inputs["voxels"].json("voxels.json")["split"]
-    made, controls = (map_tensors(inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
-    index = made["index"].tolist()
+    videos, controls = (map_tensors(inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
+    index = videos["index"].tolist()
     if index != controls["index"].tolist():
         raise ValueError(
             f"reconstruct has videos of {len(index)} clips, controls of other clips; both must be of the same clips"
@@ -66,7 +66,7 @@ def read_material(
         stored: dict[str, tuple[ClipSequence, list[int]]] = {
             "truth": (stimuli.clips, chosen),
             "random_clip": (stimuli.clips, rng.choice(training, size=len(rows)).tolist()),
-            **{system: (made[key], rows) for system, key in _MADE.items()},
+            **{system: (videos[key], rows) for system, key in _MADE.items()},
             **{system: (controls[key], rows) for system, key in _CONTROLS.items()},
         }
         yield _material(name, stored, controls["mean_latent"], stimuli, side=config.resolution)

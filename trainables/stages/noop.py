@@ -45,7 +45,7 @@ def _agreed(task: StageTask, history: list[dict[str, float]]) -> list[dict[str, 
     from trainables.distributed import Team
 
     team = Team(task.context.rank, task.context.world_size, torch.device("cpu"))
-    return list(team.told({"history": history})["history"])
+    return list(team.broadcast({"history": history})["history"])
 
 
 def _restored(task: StageTask) -> list[dict[str, float]]:
