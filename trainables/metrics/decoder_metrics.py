@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from trainables.metrics.metric import Metric, title_of
+from trainables.metrics.metric import Metric, title_in_words
 
 DECODERS = ("semantic", "structure", "motion")
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
@@ -16,7 +16,7 @@ def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Met
     clips = "held-out and training clips" if size == "large_" else "held-out clips"
     return Metric(
         name,
-        title=title_of(name),
+        title=title_in_words(name),
         goal="max",
         low=0.0,
         high=1.0,
@@ -30,7 +30,7 @@ def _importance(decoder: str, method: str, unit: str) -> Metric:
     name = f"importance.{decoder}_{method}_{unit}"
     return Metric(
         name,
-        title=title_of(name),
+        title=title_in_words(name),
         goal="max",
         low=-1.0,
         high=1.0,
@@ -57,7 +57,7 @@ def _shuffled_ratio(decoder: str) -> Metric:
 def _error(name: str, *, controls: tuple[str, ...] = (), scale_fields: tuple[str, ...], source: str) -> Metric:
     return Metric(
         name,
-        title=title_of(name),
+        title=title_in_words(name),
         goal="min",
         low=0.0,
         high=math.inf,

@@ -69,6 +69,6 @@ def notes(metrics: Iterable[Metric]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(metric.note for metric in metrics if metric.note))
 
 
-def title_of(name: str) -> str:
+def title_in_words(name: str) -> str:
     """Return the title `stage: metric` of a full name, in words."""
     return name.replace(".", ": ").replace("_", " ")

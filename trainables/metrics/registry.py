@@ -14,11 +14,11 @@ from dataclasses import replace
 
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
 from trainables.metrics.decoder_metrics import DECODER_METRICS, DECODERS, IMPORTANCE_METRICS
-from trainables.metrics.metric import Metric, title_of
+from trainables.metrics.metric import Metric, title_in_words
 
 _NOOP = Metric(
     "noop.value",
-    title=title_of("noop.value"),
+    title=title_in_words("noop.value"),
     goal="min",
     low=-math.inf,
     high=math.inf,

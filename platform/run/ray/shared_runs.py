@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 _POLL = 0.2
 """Seconds between two queries for finished tasks, and for stage runs that other drivers have finished."""
 
+_LOOK = 1.0
+"""Seconds between two looks at whether submitted stage runs have begun."""
+
 ReportState = Callable[[StageRun, SharedState], object]
 """Called with the new state of a shared stage run."""
 
@@ -84,6 +87,7 @@ class _Runs:
         self._results: dict[str, Any] = {}
         """Identity to the result of each submitted stage run."""
         self._started: set[str] = set()
+        self._looked = 0.0
 
     def run_all(self) -> int:
         """Run all stage runs; return how many succeeded."""
@@ -129,12 +133,18 @@ class _Runs:
         del self._waiting[run.identity]
 
     def _note_started(self) -> None:
-        unfinished = self._unfinished()
+        """Find the stage runs that have begun. A submitted one may wait for inputs and for free cores without a pulse."""
+        if time.monotonic() - self._looked < _LOOK:
+            return
+        self._looked = time.monotonic()
         for task in self._running.values():
-            if task.run.identity not in self._started and not unfinished & set(task.run.inputs.values()):
-                self._started.add(task.run.identity)
+            if task.run.identity not in self._started and self._work.stalls.node(task.run.identity) is not None:
                 self._work.stalls.watch(task.run.identity)
-                self._report_state(task.run, "running")
+                self._report_started(task.run)
+
+    def _report_started(self, run: StageRun) -> None:
+        self._started.add(run.identity)
+        self._report_state(run, "running")
 
     def _end_stalled(self) -> None:
         """End the stalled tasks. They then count as failed."""
@@ -169,5 +179,7 @@ class _Runs:
         finally:
             task.remove_group()
             del self._running[task.result]
+        if run.identity not in self._started:  # it took less than the time between two looks
+            self._report_started(run)
         self._report_state(run, "done")
         return True

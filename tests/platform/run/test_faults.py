@@ -280,3 +280,15 @@ def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, mon
     store = LocalStore(tmp_path / "store")
     assert store.get(list(store.list(layout.leases(name)))[-1]) == b'{"machine": "another"}', "it is not released"
     assert trial_processes() == []
+
+
+def test_a_shared_stage_run_that_waits_for_a_core_has_not_stalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of them on two cores: the last wait for longer than a stage may be without progress."""
+    monkeypatch.setattr("platform.run.stalls._STARTING", 0.0)
+    text = "sampler: grid\nrepeats: 6\ntrials: 2"
+    usual = noop_study(tmp_path, text, space="space: {noop.epochs: {int: [1, 2]}}")
+    study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base={"noop.sleep": 2.0}))
+    summary = run_study(study, options_in(tmp_path, stage_deadline=3))
+    assert summary.trials == {"completed": 12, "pruned": 0, "failed": 0, "unfinished": 0}
