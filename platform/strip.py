@@ -12,11 +12,12 @@ from platform.options import open_readable
 from platform.reproduction.selection import RecordedTrial, choose_trials
 from storage.base import Store
 from storage.runs import RunStore
+from trainables.graph import video_stage
 
 _DESCRIPTION = """\
 Draw a finished trial as one picture: truth, reconstruction, reconstruction from another clip's fMRI, and ceiling, with
 a sentence of its metrics. A fixed rule chooses the clips. For STUDY alone, its best trial is drawn."""
-_NEEDED = ("voxels", "reconstruct", "controls", "evaluate")
+_NEEDED = ("voxels", "controls", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +50,8 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
         UserError: The trial made no videos, or `path` cannot be written.
     """
     identities = {run.stage: run.identity for run in trial.runs}
-    if missing := [stage for stage in _NEEDED if stage not in identities]:
+    maker = video_stage(identities)
+    if missing := [stage for stage in (*_NEEDED, maker) if stage not in identities]:
         raise UserError(
             f"trial {trial.name} has no stage {' or '.join(missing)}: only trials that made videos can be drawn"
         )
@@ -60,7 +62,7 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
 
     with tempfile.TemporaryDirectory(prefix="mindsweep-strip-") as cache:
         stored = RunStore(store, cache=Path(cache))
-        needed = ("clips" if "clips" in identities else "data", *_NEEDED)
+        needed = ("clips" if "clips" in identities else "data", maker, *_NEEDED)
         dataset = TrialConfig.model_validate(trial.proposed.config).dataset
         *_, split = read_judged({stage: stored.open(identities[stage]) for stage in needed}, dataset)
         try:

@@ -1,6 +1,8 @@
-"""The graph of stages: the config sections and inputs of each stage, and the identities of a trial's stage runs.
+"""The graph of stages: all that is known of each stage, and the identities of a trial's stage runs.
 
 Importing this module loads no stage: `implementation` names the function that is imported when the stage is executed.
+
+A further system (a method that makes videos) is a name in `TrialConfig.system` and a stage here that has `makes` it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +16,9 @@ from trainables.config.base import workers_range
 from trainables.config.trial import TrialConfig
 from trainables.identity import SCHEMA, decides, digest, identity_fields
 
+VIDEOS = "@videos"
+"""Among the inputs of a stage: the stage that makes the videos of the trial's system."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -24,8 +29,15 @@ class Stage:
     """Increased when the same config would give another result. All runs of the stage are then executed again."""
     sections: tuple[str, ...]
     inputs: tuple[str, ...]
+    """Other stages, or `VIDEOS`."""
     implementation: str
+    guess: tuple[float, int]
+    """Seconds and bytes of one run with the phantom preset on two CPU cores. Used while no run of it is stored."""
     seeded: bool = False
+    makes: str | None = None
+    """The system (`TrialConfig.system`) whose videos it makes, as `videos` and `index` in `videos.safetensors`."""
+    builder: str | None = None
+    """For a decoder, the reference of the function that builds its network again: see `trainables.saved`."""
     cores: int = 1
     """CPUs of a shared stage run, if the cluster has them. More than 1 only if the result stays bit-identical."""
     fingerprint: str | None = None
@@ -34,6 +46,11 @@ class Stage:
     files: str | None = None
     """The reference of a function from `TrialConfig` to the paths of the files that the fingerprint stands for. The
     stage run is refused if they are others than it was planned with, or change while it reads."""
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether it trains a decoder, whose metrics are computed on validation and on test clips."""
+        return self.builder is not None
 
 
 STAGES: Mapping[str, Stage] = {
@@ -45,6 +62,7 @@ STAGES: Mapping[str, Stage] = {
             ("dataset",),
             (),
             "trainables.stages.clips:run",
+            (8.0, 260_000_000),
             fingerprint="trainables.datasets:clips_fingerprint",
             files="trainables.datasets:clips_files",
         ),
@@ -54,6 +72,7 @@ STAGES: Mapping[str, Stage] = {
             ("dataset",),
             ("clips",),
             "trainables.stages.data:run",
+            (17.0, 40_000_000),
             fingerprint="trainables.datasets:brains_fingerprint",
             files="trainables.datasets:brains_files",
         ),
@@ -63,15 +82,41 @@ STAGES: Mapping[str, Stage] = {
             ("features", "backbones"),
             ("clips",),
             "trainables.stages.features:run",
+            (130.0, 220_000_000),
             cores=2,
             fingerprint="trainables.backbones:fingerprint",
             files="trainables.backbones:feature_files",
         ),
-        Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run"),
-        Stage("semantic", 2, ("semantic",), ("features", "voxels"), "trainables.stages.semantic:run", seeded=True),
-        Stage("structure", 1, ("structure",), ("features", "voxels"), "trainables.stages.structure:run", seeded=True),
+        Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run", (4.0, 11_000_000)),
         Stage(
-            "motion", 1, ("motion",), ("features", "voxels", "structure"), "trainables.stages.motion:run", seeded=True
+            "semantic",
+            2,
+            ("semantic",),
+            ("features", "voxels"),
+            "trainables.stages.semantic:run",
+            (10.0, 4_000_000),
+            seeded=True,
+            builder="trainables.saved:semantic_network",
+        ),
+        Stage(
+            "structure",
+            1,
+            ("structure",),
+            ("features", "voxels"),
+            "trainables.stages.structure:run",
+            (8.0, 6_000_000),
+            seeded=True,
+            builder="trainables.saved:structure_network",
+        ),
+        Stage(
+            "motion",
+            1,
+            ("motion",),
+            ("features", "voxels", "structure"),
+            "trainables.stages.motion:run",
+            (15.0, 10_000_000),
+            seeded=True,
+            builder="trainables.saved:motion_network",
         ),
         Stage(
             "controls",
@@ -79,6 +124,7 @@ STAGES: Mapping[str, Stage] = {
             ("generator", "backbones"),
             ("features", "voxels"),
             "trainables.stages.controls:run",
+            (60.0, 12_000_000),
             fingerprint="trainables.backbones:generator_fingerprint",
             files="trainables.backbones:generator_files",
         ),
@@ -88,7 +134,9 @@ STAGES: Mapping[str, Stage] = {
             ("reconstruct", "generator", "backbones"),
             ("features", "voxels", "semantic", "structure", "motion"),
             "trainables.stages.reconstruct:run",
+            (60.0, 12_000_000),
             seeded=True,
+            makes="mindanimator",
             fingerprint="trainables.backbones:generator_fingerprint",
             files="trainables.backbones:generator_files",
         ),
@@ -96,8 +144,9 @@ STAGES: Mapping[str, Stage] = {
             "evaluate",
             1,
             ("evaluate",),
-            ("clips", "voxels", "reconstruct", "controls"),
+            ("clips", "voxels", VIDEOS, "controls"),
             "trainables.stages.evaluate:run",
+            (30.0, 4_000_000),
             fingerprint="trainables.backbones:judges_fingerprint",
             files="trainables.backbones:judges_files",
         ),
@@ -107,10 +156,14 @@ STAGES: Mapping[str, Stage] = {
             ("importance",),
             ("data", "features", "voxels", "semantic", "structure", "motion"),
             "trainables.stages.importance:run",
+            (60.0, 200_000),
         ),
-        Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", seeded=True),
+        Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", (0.05, 1_000), seeded=True),
     )
 }
+
+VIDEO_STAGES: Mapping[str, str] = {stage.makes: stage.name for stage in STAGES.values() if stage.makes is not None}
+"""System to the stage that makes its videos."""
 
 
 @dataclass(frozen=True)
@@ -166,21 +219,34 @@ def resolve_reference(reference: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def ancestors(targets: Iterable[str]) -> tuple[str, ...]:
-    """Return `targets` and all stages they depend on, inputs first.
+def inputs_of(stage: str, system: str) -> tuple[str, ...]:
+    """Return the inputs of `stage` in a trial of `system`."""
+    return tuple(VIDEO_STAGES[system] if name == VIDEOS else name for name in STAGES[stage].inputs)
+
+
+def video_stage(stages: Iterable[str]) -> str:
+    """Return the one of a trial's `stages` that makes its videos; if there is none, that of the default system."""
+    default = VIDEO_STAGES[TrialConfig.model_fields["system"].default]
+    return next((name for name in stages if name in VIDEO_STAGES.values()), default)
+
+
+def ancestors(targets: Iterable[str], *, systems: Iterable[str]) -> tuple[str, ...]:
+    """Return `targets` and all stages they depend on in a trial of any of `systems`, inputs first.
 
     Raises:
-        KeyError: A stage is unknown.
+        KeyError: A stage or system is unknown.
 
     Example:
-        >>> ancestors(["semantic"])
+        >>> ancestors(["semantic"], systems=["mindanimator"])
         ('clips', 'features', 'data', 'voxels', 'semantic')
     """
     ordered: dict[str, None] = {}
+    of_study = tuple(systems)
 
     def visit(name: str) -> None:
-        for needed in STAGES[name].inputs:
-            visit(needed)
+        for system in of_study:
+            for needed in inputs_of(name, system):
+                visit(needed)
         ordered.setdefault(name)
 
     for target in targets:
@@ -202,13 +268,13 @@ def stage_runs(
     """
     runs: dict[str, StageRun] = {}
     fields_of: Memory = {} if memory is None else memory
-    for name in ancestors(targets):
+    for name in ancestors(targets, systems=[config.system]):
         stage = STAGES[name]
         decisive = (name, *(getattr(config, section) for section in stage.sections))
         if decisive not in fields_of:
             fields_of[decisive] = _fields(stage, config)
         fields = fields_of[decisive]
-        inputs = {needed: runs[needed].identity for needed in stage.inputs}
+        inputs = {needed: runs[needed].identity for needed in inputs_of(name, config.system)}
         run_seed = seed if stage.seeded else 0
         key = [SCHEMA, name, stage.version, fields, run_seed, inputs]
         runs[name] = StageRun(name, f"{name}-{digest(key)}", run_seed, fields, inputs)

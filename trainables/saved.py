@@ -12,6 +12,7 @@ from torch import nn
 
 from storage.runs import RunStore
 from trainables.config.decoders import MotionConfig, SemanticConfig, StructureConfig
+from trainables.graph import STAGES, resolve_reference
 from trainables.kinds import of_kind
 from trainables.networks.motion import motion_decoder
 from trainables.networks.semantic import SemanticDecoder
@@ -59,28 +60,26 @@ def load_decoder(folder: Path) -> nn.Module:
 
 
 def _built(facts: dict[str, Any]) -> nn.Module:
-    return of_kind(_BUILDERS, facts["stage"], field="stage")(facts["config"], facts["voxels"], facts["shapes"])
+    builders = {name: stage.builder for name, stage in STAGES.items() if stage.builder is not None}
+    build: Callable[[Mapping[str, Any], int, Shapes], nn.Module]
+    build = resolve_reference(of_kind(builders, facts["stage"], field="stage"))
+    return build(facts["config"], facts["voxels"], facts["shapes"])
 
 
-def _semantic(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+def semantic_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+    """Return the untrained semantic decoder of a config, for this number of voxels and shapes per clip."""
     tokens, width = shapes["condition"]
     semantic, clip_dim = SemanticConfig.model_validate(config), shapes["embedding"][0]
     return SemanticDecoder(semantic, voxels=voxels, clip_dim=clip_dim, condition=(tokens, width))
 
 
-def _structure(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+def structure_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+    """Return the untrained structure decoder of a config, for this number of voxels and shapes per clip."""
     structure = StructureConfig.model_validate(config)
     sizes = {"hidden": structure.hidden, "residual_layers": structure.residual_layers}
     return StructureDecoder(voxels, shapes["first_latent"], dropout=structure.dropout, **sizes)
 
 
-def _motion(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+def motion_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
+    """Return the untrained motion decoder of a config, for this number of voxels and shapes per clip."""
     return motion_decoder(MotionConfig.model_validate(config), voxels=voxels, video=shapes["latents"])
-
-
-_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], int, Shapes], nn.Module]] = {
-    "semantic": _semantic,
-    "structure": _structure,
-    "motion": _motion,
-}
-"""Stage to the function that builds its decoder from the config, the number of voxels and the shapes per clip."""

@@ -81,14 +81,20 @@ def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = 
             message shows both numbers.
     """
     for config in _configs(study):
-        for stage in ancestors(study.stages):
+        for stage in ancestors(study.stages, systems=[config.system]):
             admit(need_of(config, stage), nodes)
     return admit(trial_need(study), nodes, max_concurrent)
 
 
 def trial_need(study: Study) -> Need:
     """Return the resources that a trial of `study` needs for the stages that it runs itself, in sequence."""
-    needs = [need_of(config, stage) for config in _configs(study) for stage in study.own_stages()]
+    own = study.own_stages()
+    needs = [
+        need_of(config, stage)
+        for config in _configs(study)
+        for stage in ancestors(study.stages, systems=[config.system])
+        if stage in own
+    ]
     largest = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
     fewest_workers = max((need.fewest_workers for need in needs), default=1)
     return largest if fewest_workers == largest.fewest_workers else replace(largest, min_workers=fewest_workers)
@@ -113,7 +119,7 @@ def _configs(study: Study) -> list[TrialConfig]:
 def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of a config (as JSON) that determine its resources. Many trials share the same values."""
     parts = [section.get("train", section) for section in config.values() if isinstance(section, Mapping)]
-    return tuple((part["workers"], part.get("device")) for part in parts if "workers" in part)
+    return (config["system"], *((part["workers"], part.get("device")) for part in parts if "workers" in part))
 
 
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:

@@ -72,6 +72,11 @@ class AblationStudy(Study):
         registration, amendments = registered(store, self.id)
         return replace(self, amendments=amendments, repeats=seeds_of(registration.design, amendments))
 
+    @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The systems whose videos its trials make."""
+        return tuple(dict.fromkeys(str(config["system"]) for config in self.known_configs()))
+
     @property
     def report_figures(self) -> tuple[str, ...]:
         """Additional figures in the report."""
@@ -123,7 +128,7 @@ class AblationStudy(Study):
     def own_stages(self) -> tuple[str, ...]:
         """Return the stages with runs that only one trial needs, inputs first."""
         unshared = {run.stage for spec in self.specs for run in spec.runs if self.uses[run.identity] == 1}
-        return tuple(stage for stage in ancestors(self.stages) if stage in unshared)
+        return tuple(stage for stage in ancestors(self.stages, systems=self.systems) if stage in unshared)
 
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
         """Yield all trials, each with its point, except the points in `skip`."""

@@ -138,7 +138,8 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
     for index, subject in enumerate(design.subjects):
         if subject in design.subjects[:index]:
             yield source.problem(("subjects", index), f"{subject} is listed twice")
-    if "embedding_map" in design.figures and "semantic" not in ancestors(baseline.stages):
+    system = resolve(baseline.overrides).system
+    if "embedding_map" in design.figures and "semantic" not in ancestors(baseline.stages, systems=[system]):
         message = f"embedding_map needs the stage semantic, but {', '.join(baseline.stages)} does not use it"
         yield source.problem(("figures",), message)
     yield from _check_scales(baseline, design, metrics)

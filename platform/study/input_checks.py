@@ -29,7 +29,7 @@ def check_inputs(
         section: The key of the file with the overrides of config fields.
         verdicts: A folder with stored results of data set checks.
     """
-    needed = ancestors(stages)
+    needed = ancestors(stages, systems=[config.system])
     if "clips" in needed:
         report = datasets.check(config, verdicts=verdicts)
         for warning in report.warnings:

@@ -20,22 +20,6 @@ from trainables.graph import STAGES, StageRun, ancestors
 _SAMPLE = 25
 """Largest number of stored runs of a stage that a forecast uses."""
 
-FIRST_GUESSES: Mapping[str, tuple[float, int]] = {
-    "clips": (8.0, 260_000_000),
-    "data": (17.0, 40_000_000),
-    "features": (130.0, 220_000_000),
-    "voxels": (4.0, 11_000_000),
-    "semantic": (10.0, 4_000_000),
-    "structure": (8.0, 6_000_000),
-    "motion": (15.0, 10_000_000),
-    "controls": (60.0, 12_000_000),
-    "reconstruct": (60.0, 12_000_000),
-    "evaluate": (30.0, 4_000_000),
-    "importance": (60.0, 200_000),
-    "noop": (0.05, 1_000),
-}
-"""Seconds and bytes of one run with the phantom preset on two CPU cores. Used while no run of the stage is stored."""
-
 
 @dataclass(frozen=True)
 class Forecast:
@@ -133,7 +117,7 @@ def make_plan(study: Study, store: Store) -> Plan:
     """
     shared, past = study.shared_runs(), _past(study, store)
     predicted = _predicted_runs(study, shared, past)
-    stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages)}
+    stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages, systems=study.systems)}
     done = past.ended - predicted.shared | predicted.shared - predicted.needed
     cached = frozenset(
         identity for identity, run in predicted.runs.items() if identity in stored[run.stage] or identity in done
@@ -153,6 +137,8 @@ class _Past:
     """Points of which all repeats were proposed."""
     trials: frozenset[str]
     """Trials that have ended, with any outcome."""
+    stages: Mapping[str, frozenset[str]]
+    """Each proposed trial to the stages that it needs."""
     runs: tuple[StageRun, ...]
     ended: frozenset[str]
     """Identities of the runs of trials that have ended; the runs of pruned trials are not in the store."""
@@ -173,6 +159,7 @@ def _past(study: Study, store: Store) -> _Past:
     return _Past(
         points=frozenset(point for point, count in repeats.items() if count == study.repeats),
         trials=frozenset(ended),
+        stages={trial: frozenset(run.stage for run in runs[trial]) for trial in runs},
         runs=tuple(run for trial in runs for run in runs[trial]),
         ended=frozenset(run.identity for trial in runs if trial in ended for run in runs[trial]),
         needed=frozenset(run.identity for trial in runs if trial not in ended for run in runs[trial]),
@@ -190,21 +177,24 @@ class _PredictedRuns:
     """Identities that an unfinished trial needs."""
     open_points: int
     """Number of points whose values the sampler has not proposed yet."""
+    stages: Mapping[str, frozenset[str]]
+    """Each known trial to the stages that it needs."""
 
 
 def _predicted_runs(study: Study, shared: Sequence[StageRun], past: _Past) -> _PredictedRuns:
     runs = {run.identity: run for run in (*shared, *past.runs)}
     shared_identities = frozenset(run.identity for run in shared)
-    points, needed = set(past.points), set(past.needed)
+    points, needed, stages = set(past.points), set(past.needed), dict(past.stages)
     for point, spec in study.known_trials(skip=past.points):
         points.add(point)
         runs.update((run.identity, run) for run in spec.runs)
+        stages[spec.trial] = frozenset(run.stage for run in spec.runs)
         if spec.trial not in past.trials:
             needed.update(run.identity for run in spec.runs)
     open_points = max(0, study.trials - len(points))
     if open_points > 0:
         needed |= shared_identities
-    return _PredictedRuns(runs, shared_identities, frozenset(needed), open_points)
+    return _PredictedRuns(runs, shared_identities, frozenset(needed), open_points, stages)
 
 
 def _stage_plan(
@@ -217,7 +207,7 @@ def _stage_plan(
         more = min(more, max(0, _most_runs(study, stage, points=study.trials) - private))
     return StagePlan(
         stage=stage,
-        needed=study.trial_count,
+        needed=study.trial_count - sum(stage not in needing for needing in predicted.stages.values()),
         shared=len(identities & predicted.shared),
         private=private + more,
         exact=more == 0,
@@ -228,8 +218,11 @@ def _stage_plan(
 
 def _most_runs(study: Study, stage: str, *, points: int) -> int:
     """Return the largest possible number of distinct runs of `stage` for this number of `points`."""
-    seeds = study.repeats if any(STAGES[name].seeded for name in ancestors([stage])) else 1
-    relevant = [domain for field, domain in study.space.domains.items() if varying_stages([field], [stage])]
+    systems = study.systems
+    seeds = study.repeats if any(STAGES[name].seeded for name in ancestors([stage], systems=systems)) else 1
+    relevant = [
+        domain for field, domain in study.space.domains.items() if varying_stages([field], [stage], systems=systems)
+    ]
     if any(domain.size is None for domain in relevant):
         return seeds * points
     sizes = [(0 if domain.size is None else domain.size) + bool(domain.when) for domain in relevant]
@@ -250,7 +243,7 @@ def forecast(store: Store, stage: str, stored: Iterable[str]) -> Forecast:
     sample = [runs.find(identity) for identity in islice(sorted(stored), _SAMPLE)]
     manifests = [manifest for manifest in sample if manifest is not None]
     if not manifests:
-        return Forecast(*FIRST_GUESSES[stage], samples=0)
+        return Forecast(*STAGES[stage].guess, samples=0)
     sizes = [sum(file.size for file in manifest.files.values()) for manifest in manifests]
     seconds = median(manifest.seconds for manifest in manifests)
     return Forecast(seconds, int(median(sizes)), samples=len(manifests))

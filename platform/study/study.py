@@ -10,7 +10,7 @@ from pydantic import Field
 from platform.study.domains import values_in_words
 from platform.study.registration import Amendment
 from platform.study.space import Point, Space
-from platform.study.swept_stages import varying_stages
+from platform.study.swept_stages import swept_systems, varying_stages
 from storage.base import Store
 from trainables.config.base import Config, Count
 from trainables.config.trial import TrialConfig, flatten
@@ -154,6 +154,11 @@ class Study:
         return tuple(dict.fromkeys(metric.stage for metric in self.targets))
 
     @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The systems whose videos its trials make."""
+        return swept_systems(self.space.domains, self.space.config({}))
+
+    @cached_property
     def definition(self) -> dict[str, Any]:
         """The definition, whose hash is part of the id. It excludes the number of trials: a study can be extended.
 
@@ -207,7 +212,7 @@ class Study:
     def shared_runs(self) -> tuple[StageRun, ...]:
         """Return the stage runs that no swept field changes, one per seed for seeded stages, inputs first."""
         config = self.space.config({})
-        private = varying_stages(self.space.fields, self.stages)
+        private = varying_stages(self.space.fields, self.stages, systems=self.systems)
         runs: dict[str, StageRun] = {}
         for seed in self.seeds():
             for run in self.runs(config, seed=seed):
@@ -217,7 +222,7 @@ class Study:
 
     def own_stages(self) -> tuple[str, ...]:
         """Return the stages that trials run themselves, inputs first; the runs of all other stages are shared."""
-        return varying_stages(self.space.fields, self.stages)
+        return varying_stages(self.space.fields, self.stages, systems=self.systems)
 
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
         """Yield the trials that are known before there are results, each with its point, except the points in `skip`.
@@ -232,7 +237,8 @@ class Study:
 
     def known_configs(self) -> Iterable[Mapping[str, Any]]:
         """Return configs (as JSON) that represent the resources of all trials. Resources cannot be swept."""
-        return [self.space.config({}).model_dump(mode="json")]
+        config = self.space.config({}).model_dump(mode="json")
+        return [{**config, "system": system} for system in self.systems]
 
     def config_of(self, run: StageRun) -> TrialConfig:
         """Return the config under which to execute `run`, one of `shared_runs`."""

@@ -10,7 +10,7 @@ from platform.study import space_checks
 from platform.study.config_errors import explain
 from platform.study.space import Space
 from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
-from platform.study.swept_stages import touched, varying_stages
+from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from trainables.config.trial import TrialConfig
 from trainables.graph import STAGES
@@ -87,8 +87,9 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     problems = [*problems, *constraint_problems, *space_checks.check_fields(draft, config)]
     problems += space_checks.check_conditions(draft)
     targets = tuple(METRICS[name] for name in draft.target if name in METRICS)
-    problems += [problem for metric in targets for problem in _check_comparable(draft, metric)]
-    problems += _check_influence(draft, targets)
+    systems = swept_systems(draft.domains, config)
+    problems += [problem for metric in targets for problem in _check_comparable(draft, metric, systems)]
+    problems += _check_influence(draft, targets, systems)
     problems += _check_clips(draft, config)
     problems += _check_sampler(draft) if draft.sampler in SAMPLERS else ()
     refuse(problems)
@@ -117,13 +118,13 @@ def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
         yield draft.problem("target", message=message)
 
 
-def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:
+def _check_comparable(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> Iterator[Problem]:
     """Refuse a target whose scale differs between trials."""
     dependent = [field for field in draft.domains if any(map(metric.scale_depends_on, touched(field)))]
     if not dependent:
         return
     fields = ", ".join(dependent)
-    alternatives = ", ".join(_alternatives(draft, metric))
+    alternatives = ", ".join(_alternatives(draft, metric, systems))
     advice = (
         f"comparable metrics: {alternatives}"
         if alternatives
@@ -133,24 +134,27 @@ def _check_comparable(draft: Draft, metric: Metric) -> Iterator[Problem]:
     yield draft.problem("target", draft.target.index(metric.name), message=message)
 
 
-def _alternatives(draft: Draft, metric: Metric) -> list[str]:
+def _alternatives(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> list[str]:
     """Return the comparable metrics of the same stage or, if there are none, those that the swept fields change."""
     candidates = sorted(comparable(name for field in draft.domains for name in touched(field)))
     same_stage = [name for name in candidates if METRICS[name].stage == metric.stage]
     if same_stage:
         return same_stage
-    return [name for name in candidates if METRICS[name].stage in varying_stages(draft.domains, [METRICS[name].stage])]
+    stages = {name: METRICS[name].stage for name in candidates}
+    return [
+        name for name in candidates if stages[name] in varying_stages(draft.domains, [stages[name]], systems=systems)
+    ]
 
 
-def _check_influence(draft: Draft, targets: tuple[Metric, ...]) -> Iterator[Problem]:
+def _check_influence(draft: Draft, targets: tuple[Metric, ...], systems: tuple[str, ...]) -> Iterator[Problem]:
     """Refuse fields that change no target, and targets that no field changes."""
     for metric in targets:
-        if metric.stage not in varying_stages(draft.domains, [metric.stage]):
+        if metric.stage not in varying_stages(draft.domains, [metric.stage], systems=systems):
             message = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
             yield draft.problem("target", draft.target.index(metric.name), message=message)
     for field in draft.domains if targets else ():
         if field.partition(".")[0] in TrialConfig.model_fields and not varying_stages(
-            [field], [metric.stage for metric in targets]
+            [field], [metric.stage for metric in targets], systems=systems
         ):
             message = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"
             yield draft.problem("space", field, message=message)

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from tests.golden.inputs import config, networks_of_clips, pair_of_clips, write_inputs
 from trainables.context import Context, StageTask
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, sample_factors
-from trainables.graph import STAGES, resolve_reference
+from trainables.graph import STAGES, inputs_of, resolve_reference
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE
 from trainables.metrics.objects import KnownObject
 from trainables.metrics.registry import METRICS
@@ -41,8 +41,9 @@ def stage_result(stage: str) -> Numbers:
         given.mkdir()
         output.mkdir()
         inputs = write_inputs(given)
-        needed = {name: inputs[name] for name in STAGES[stage].inputs}
-        task = StageTask(config(), 0, needed, Context(output, _NoCheckpoints()))
+        trial = config()
+        needed = {name: inputs[name] for name in inputs_of(stage, trial.system)}
+        task = StageTask(trial, 0, needed, Context(output, _NoCheckpoints()))
         result = resolve_reference(STAGES[stage].implementation)(task)
         numbers = {f"metric {name}": value for name, value in result.metrics.items()}
         for path in sorted(output.iterdir()):

@@ -16,7 +16,7 @@ from trainables.identity import BY_CONTENT
 
 
 class TrialConfig(Config):
-    """A section for each stage, and three choices that set the defaults of the sections."""
+    """A section for each stage, three choices that set the defaults of the sections, and the system."""
 
     preset: Literal["phantom", "paper"] = "phantom"
     """Sizes of networks and inputs: small enough for a laptop, or those of the paper."""
@@ -24,6 +24,8 @@ class TrialConfig(Config):
     """Which source is followed where the paper's text and its released code disagree."""
     generation: Literal["gentle", "paper"] = "gentle"
     """Procedure of the generator: the paper's, or one for the phantom's small diffusion model."""
+    system: Literal["mindanimator"] = "mindanimator"
+    """Which system makes the videos. `mindanimator`: the stage `reconstruct`."""
     dataset: DatasetConfig = PhantomConfig()
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()

@@ -13,6 +13,7 @@ from trainables.datasets.base import ClipSequence, Stimuli
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, from_json, object_mask
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.datasets.video_io import resample
+from trainables.graph import video_stage
 from trainables.judging.video_sequences import StoredVideos, VideoSequence
 from trainables.metrics.clip import Clip
 from trainables.metrics.objects import KnownObject
@@ -42,7 +43,7 @@ class SplitVideos:
 def read_material(
     inputs: Mapping[str, Artifacts], config: EvaluateConfig, dataset: AnyDataset
 ) -> Iterator[SplitVideos]:
-    """Yield the splits of which videos were made, from the runs `clips`, `voxels`, `reconstruct` and `controls`.
+    """Yield the splits of which videos were made, from the runs `clips`, `voxels`, `controls` and that of the system.
 
     Videos are read when they are looked at.
 
@@ -50,11 +51,12 @@ def read_material(
         ValueError: Reconstructions and controls are of different clips.
     """
     stimuli, split = read_stimuli(inputs, dataset), inputs["voxels"].json("voxels.json")["split"]
-    videos, controls = (map_tensors(inputs[stage].path("videos.safetensors")) for stage in ("reconstruct", "controls"))
+    maker = video_stage(inputs)
+    videos, controls = (map_tensors(inputs[stage].path("videos.safetensors")) for stage in (maker, "controls"))
     index = videos["index"].tolist()
     if index != controls["index"].tolist():
         raise ValueError(
-            f"reconstruct has videos of {len(index)} clips, controls of other clips; both must be of the same clips"
+            f"{maker} has videos of {len(index)} clips, controls of other clips; both must be of the same clips"
         )
     training = [clip for clip, member in enumerate(split) if member == "train"]
     rng = np.random.default_rng(config.seed)

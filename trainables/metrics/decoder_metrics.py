@@ -4,9 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+<<<<<<< HEAD
 from trainables.metrics.metric import Metric, title_in_words
+=======
+from trainables.graph import STAGES
+from trainables.metrics.metric import Metric, title_of
+>>>>>>> 5e8fa42 (system is a choice of a trial; all that the graph knows of a stage is one entry; a sweep over generation is no longer refused)
 
-DECODERS = ("semantic", "structure", "motion")
+DECODERS = tuple(name for name, stage in STAGES.items() if stage.is_decoder)
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
 

@@ -12,9 +12,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from trainables.graph import STAGES
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
+<<<<<<< HEAD
 from trainables.metrics.decoder_metrics import DECODER_METRICS, DECODERS, IMPORTANCE_METRICS
 from trainables.metrics.metric import Metric, title_in_words
+=======
+from trainables.metrics.decoder_metrics import DECODER_METRICS, IMPORTANCE_METRICS
+from trainables.metrics.metric import Metric, title_of
+>>>>>>> 5e8fa42 (system is a choice of a trial; all that the graph knows of a stage is one entry; a sweep over generation is no longer refused)
 
 _NOOP = Metric(
     "noop.value",
@@ -48,7 +54,7 @@ def metric_named(name: str) -> Metric | None:
 def is_held_out(name: str) -> bool:
     """Return whether the metric `name` of `METRICS` is computed on validation clips and on test clips."""
     stage, _, short = name.partition(".")
-    return stage == EVALUATE or (stage in DECODERS and short != "loss")
+    return stage == EVALUATE or (STAGES[stage].is_decoder and short != "loss")
 
 
 def ablation_metrics() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.context import StageResult, StageTask
+from trainables.graph import STAGES, VIDEO_STAGES
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.score_trial import Bench, SplitScores, judge, row_json
@@ -110,10 +111,11 @@ def _write_clips(verdicts: Sequence[SplitScores], path: Path) -> None:
 
 def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
     """Yield the facts that the page shows about the videos: identities and settings."""
-    manifest = task.inputs["reconstruct"].manifest
-    yield "reconstruct", f"{manifest.identity}, seed {manifest.seed}"
+    maker = VIDEO_STAGES[task.config.system]
+    manifest = task.inputs[maker].manifest
+    yield maker, f"{manifest.identity}, seed {manifest.seed}"
     yield "controls", task.inputs["controls"].manifest.identity
     yield "subject", str(task.inputs["voxels"].json("voxels.json")["subject"])
-    settings = {name: manifest.config[name] for name in ("reconstruct", "generator")}
+    settings = {name: manifest.config[name] for name in STAGES[maker].sections if name != "backbones"}
     for section, fields in {**settings, "judges": task.config.evaluate.model_dump(mode="json")}.items():
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())

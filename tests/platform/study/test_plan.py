@@ -10,7 +10,7 @@ from rich.console import Console
 from platform.record.trial_log import proposed_body
 from platform.screen.plan import plan_json, render_plan
 from platform.screen.units import duration, size
-from platform.study.plan import FIRST_GUESSES, Plan, make_plan
+from platform.study.plan import Plan, make_plan
 from platform.study.study import Study
 from storage.base import Store
 from storage.events import EventLog
@@ -159,7 +159,9 @@ def test_trials_that_have_ended_are_no_work_even_if_they_were_stopped(store: Sto
 def test_first_guesses_are_called_guesses(store: Store) -> None:
     plan = make_plan(build(MOTION), store)
     assert all(stage.forecast.samples == 0 for stage in plan.stages)
-    assert set(FIRST_GUESSES) == set(STAGES)
+    assert {stage.stage: (stage.forecast.seconds, stage.forecast.bytes) for stage in plan.stages} == {
+        stage.stage: STAGES[stage.stage].guess for stage in plan.stages
+    }
     assert "guess" in rendered(plan, build(MOTION))
 
 

@@ -369,3 +369,18 @@ def test_a_subject_that_is_not_there_is_told_at_its_key(monkeypatch: pytest.Monk
     (line,) = complaints(MOTION.replace("motion.depth: 2", "voxels.subject: 9"))
     assert line.startswith("test.yaml:4:3: base.voxels.subject:")
     assert "3 subject" in line
+
+
+def test_a_named_set_of_the_generator_changes_what_the_video_metrics_depend_on() -> None:
+    text = "target: evaluate.vifi\nsampler: grid\nbase: {generator.validation_clips: 4}\nspace:\n"
+    study = build(text + "  generation: {choice: [gentle, paper]}\n")
+    assert set(study.own_stages()) == {"controls", "reconstruct", "evaluate"}
+    gentle, paper = (spec for _, spec in study.known_trials())
+    changed = {a.stage for a, b in zip(gentle.runs, paper.runs, strict=True) if a.identity != b.identity}
+    assert changed == set(study.own_stages())
+
+
+def test_a_generator_that_no_target_uses_is_refused() -> None:
+    space = "  generation: {choice: [gentle, paper]}\n  motion.depth: {int: [1, 3]}\n"
+    (line,) = complaints(f"target: motion.rollout_mse\ntrials: 4\nspace:\n{space}")
+    assert "changes nothing that motion.rollout_mse depends on" in line
