@@ -133,7 +133,7 @@ class _Runs:
         del self._waiting[run.identity]
 
     def _note_started(self) -> None:
-        """Find the stage runs that have begun. A submitted one may wait for inputs and for free cores without a pulse."""
+        """Find the stage runs that have begun. A submitted one may wait for inputs and for cores, without a pulse."""
         if time.monotonic() - self._looked < _LOOK:
             return
         self._looked = time.monotonic()
