@@ -4,12 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-<<<<<<< HEAD
-from trainables.metrics.metric import Metric, title_in_words
-=======
 from trainables.graph import STAGES
-from trainables.metrics.metric import Metric, title_of
->>>>>>> 5e8fa42 (system is a choice of a trial; all that the graph knows of a stage is one entry; a sweep over generation is no longer refused)
+from trainables.metrics.metric import Metric, title_in_words
 
 DECODERS = tuple(name for name, stage in STAGES.items() if stage.is_decoder)
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
