@@ -14,13 +14,8 @@ from dataclasses import replace
 
 from trainables.graph import STAGES
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
-<<<<<<< HEAD
-from trainables.metrics.decoder_metrics import DECODER_METRICS, DECODERS, IMPORTANCE_METRICS
-from trainables.metrics.metric import Metric, title_in_words
-=======
 from trainables.metrics.decoder_metrics import DECODER_METRICS, IMPORTANCE_METRICS
-from trainables.metrics.metric import Metric, title_of
->>>>>>> 5e8fa42 (system is a choice of a trial; all that the graph knows of a stage is one entry; a sweep over generation is no longer refused)
+from trainables.metrics.metric import Metric, title_in_words
 
 _NOOP = Metric(
     "noop.value",
