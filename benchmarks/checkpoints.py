@@ -32,7 +32,7 @@ class _Without(Context):
     """A context in which checkpoints are neither made nor kept."""
 
     @contextmanager
-    def checkpoint(self, epoch: int) -> Iterator[Path]:
+    def checkpoint(self, epoch: int, *, keep_older: bool = False) -> Iterator[Path]:
         """Yield a folder in memory that is forgotten."""
         with tempfile.TemporaryDirectory(prefix="forgotten-", dir="/dev/shm") as folder:
             yield Path(folder)

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,8 +27,10 @@ class Checkpoints:
         self._cache = Cache(cache)
         self._copies = cache / layout.checkpoints(identity)
 
-    def save(self, epoch: int, folder: Path) -> None:
+    def save(self, epoch: int, folder: Path, *, keep_older: bool = False) -> None:
         """Store all files of `folder` as the checkpoint of `epoch`, then remove older checkpoints.
+
+        With `keep_older` they stay: for work whose finished parts need not be written again.
 
         Raises:
             ValueError: `folder` has no files.
@@ -42,7 +44,7 @@ class Checkpoints:
         descriptions = {name: asdict(file_at(path)) for name, path in files.items()}
         manifest = {"identity": self._identity, "epoch": epoch, "files": descriptions}
         self._store.put(layout.checkpoint_manifest(self._identity, epoch), sealed(manifest), replace=True)
-        for stored_epoch in self._epochs():
+        for stored_epoch in () if keep_older else self._epochs():
             if stored_epoch < epoch:
                 self._remove(stored_epoch)
 
@@ -52,16 +54,22 @@ class Checkpoints:
         The folder is read-only. A local store returns its own folder, which the next `save` removes, so load the files
         before that.
         """
-        for epoch in reversed(self._epochs()):
+        return next(self._intact(reversed(self._epochs())), None)
+
+    def stored(self) -> tuple[tuple[int, Path], ...]:
+        """Return the epochs and folders of all checkpoints that are complete and intact, the oldest first."""
+        return tuple(self._intact(self._epochs()))
+
+    def _intact(self, epochs: Iterable[int]) -> Iterator[tuple[int, Path]]:
+        for epoch in epochs:
             try:
-                return epoch, self._load(epoch)
+                yield epoch, self._load(epoch)
             except NotFoundError:
                 _log.info("checkpoint of epoch %d of %s is incomplete; it is not used", epoch, self._identity)
             except IntegrityError as error:
                 _log.warning(
                     "checkpoint of epoch %d of %s is damaged; it is not used: %s", epoch, self._identity, error
                 )
-        return None
 
     def clear(self) -> None:
         """Remove all checkpoints, after the stage run has finished."""

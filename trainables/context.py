@@ -53,15 +53,17 @@ class Context:
     """Records how the time is spent."""
 
     @contextmanager
-    def checkpoint(self, epoch: int) -> Iterator[Path]:
+    def checkpoint(self, epoch: int, *, keep_older: bool = False) -> Iterator[Path]:
         """Yield an empty folder. The files written into it are saved as the checkpoint of `epoch`.
+
+        Older ones are removed unless `keep_older`.
 
         If the disk is full or the store does not answer, the checkpoint is lost with a warning; training continues.
         """
         with self.telemetry.spending("checkpoint"), tempfile.TemporaryDirectory(prefix="mindsweep-") as folder:
             try:
                 yield Path(folder)
-                self.checkpoints.save(epoch, Path(folder))
+                self.checkpoints.save(epoch, Path(folder), keep_older=keep_older)
             except Exception as error:
                 if not isinstance(error, StoreError) and cause_of(error) != "DISK_FULL":
                     raise

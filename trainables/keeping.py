@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,11 +14,14 @@ from storage.runs import Checkpoints
 class CheckpointKeeper(Protocol):
     """Stores the checkpoints of one stage run. `storage.checkpoints.Checkpoints` does so in the foreground."""
 
-    def save(self, epoch: int, folder: Path) -> None:
-        """Store all files of `folder` as the checkpoint of `epoch`."""
+    def save(self, epoch: int, folder: Path, *, keep_older: bool = False) -> None:
+        """Store all files of `folder` as the checkpoint of `epoch`, beside older ones or in their place."""
 
     def latest(self) -> tuple[int, Path] | None:
         """Return the epoch and the read-only folder of the newest checkpoint, or None."""
+
+    def stored(self) -> Sequence[tuple[int, Path]]:
+        """Return the epochs and read-only folders of all checkpoints, the oldest first."""
 
 
 class BackgroundCheckpoints:
@@ -31,13 +34,15 @@ class BackgroundCheckpoints:
         self._checkpoints, self._warn = checkpoints, warn
         self._thread: threading.Thread | None = None
 
-    def save(self, epoch: int, folder: Path) -> None:
+    def save(self, epoch: int, folder: Path, *, keep_older: bool = False) -> None:
         """Move the files out of `folder`, which is empty afterwards, and start to write them."""
         self.drain()
         moved = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=folder.parent))
         os.rename(folder, moved / "files")
         folder.mkdir()
-        self._thread = threading.Thread(target=self._write, args=(epoch, moved), name="checkpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=self._write, args=(epoch, moved, keep_older), name="checkpoint", daemon=True
+        )
         self._thread.start()
 
     def latest(self) -> tuple[int, Path] | None:
@@ -45,15 +50,20 @@ class BackgroundCheckpoints:
         self.drain()
         return self._checkpoints.latest()
 
+    def stored(self) -> Sequence[tuple[int, Path]]:
+        """Wait for the current write and return all checkpoints."""
+        self.drain()
+        return self._checkpoints.stored()
+
     def drain(self) -> None:
         """Wait until the current write has ended."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
-    def _write(self, epoch: int, moved: Path) -> None:
+    def _write(self, epoch: int, moved: Path, keep_older: bool) -> None:
         try:
-            self._checkpoints.save(epoch, moved / "files")
+            self._checkpoints.save(epoch, moved / "files", keep_older=keep_older)
         except Exception as error:  # no error of a checkpoint may end the training
             self._warn(lost_checkpoint(epoch, error))
         finally:

@@ -3,7 +3,7 @@
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,8 +63,12 @@ def _one_thread_of_the_cpu() -> Iterator[None]:
 
 
 class _NoCheckpoints:
-    def save(self, epoch: int, folder: Path) -> None:
+    def save(self, epoch: int, folder: Path, *, keep_older: bool = False) -> None:
         """Keep nothing."""
+
+    def stored(self) -> Sequence[tuple[int, Path]]:
+        """Return that there are none."""
+        return ()
 
     def latest(self) -> tuple[int, Path] | None:
         """Return that there is none."""

@@ -19,7 +19,7 @@ from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, EpochReport, StageResult, StageTask, silent
 from trainables.networks.motion import MotionGenerator, PerFrameMlps
 from trainables.stages import controls, reconstruct
-from trainables.stages.feeding import Fed, feed, partners
+from trainables.stages.feeding import Fed, Feeder, partners
 from trainables.stages.generation import NotFiniteError, read_prompts
 
 FRAMES, TOKENS, VOXELS = 3, 6, 12
@@ -95,7 +95,7 @@ class World:
     def fed(self, seed: int = 0, **overrides: Any) -> Fed:
         task = self.task(self.config(**overrides), seed)
         device = torch.device("cpu")
-        return feed(task, nothing=read_prompts(task, device=device)[1], device=device)[0]
+        return Feeder(task, nothing=read_prompts(task, device=device)[1], device=device).block(slice(0, None))
 
     store: MemoryStore
 
@@ -162,6 +162,30 @@ def test_an_interrupted_run_goes_on_where_it_was(world: World) -> None:
     resumed = world.run("reconstruct", config, at="again", report=lambda epoch, metrics: seen.append(epoch))
     assert resumed == whole
     assert seen == [2, 3]
+
+
+def test_a_checkpoint_holds_its_batch_alone(world: World) -> None:
+    config = world.config(generator__test_clips=5)
+    world.run("reconstruct", config)
+    kept = stored_parts(world)
+    assert [epoch for epoch, _ in kept] == [1, 2]
+    assert [len(load_file(folder / "latents.safetensors")["latents"]) for _, folder in kept] == [2, 2]
+
+
+def test_a_checkpoint_of_an_earlier_version_holds_all_batches(world: World, tmp_path: Path) -> None:
+    config = world.config(generator__test_clips=5)
+    seen: list[int] = []
+    whole = world.run("reconstruct", config)
+    old = Checkpoints(world.store, "again", cache=world.folder / "cache")
+    parts = [load_file(folder / "latents.safetensors")["latents"] for _, folder in stored_parts(world)]
+    save_file({"latents": torch.cat(parts)}, tmp_path / "latents.safetensors")
+    old.save(2, tmp_path)
+    again = world.run("reconstruct", config, at="again", report=lambda epoch, metrics: seen.append(epoch))
+    assert (again, seen) == (whole, [3])
+
+
+def stored_parts(world: World) -> tuple[tuple[int, Path], ...]:
+    return Checkpoints(world.store, "out", cache=world.folder / "cache").stored()
 
 
 def test_fewer_clips_than_asked_for_are_fine(world: World) -> None:

@@ -10,7 +10,7 @@ from trainables.loop import pick_device
 from trainables.randomness import derived_seed
 from trainables.stages.decoding import mean_of_rows, read_some, split_index
 from trainables.stages.feeding import Fed, chosen_clips, noise_seeds
-from trainables.stages.generation import generate, load_vae_decoder, read_prompts, write_videos
+from trainables.stages.generation import VideoFile, generate, history, load_vae_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -26,18 +26,42 @@ def run(task: StageTask) -> StageResult:
     """
     device = pick_device("auto")
     prompts, _ = read_prompts(task, device=device)
-    members = split_index(task)
-    index = chosen_clips(members, task.config.generator)
-    clips = read_some(task, ("condition", "latents"), index, device=torch.device("cpu"))
-    mean = {name: mean_of_rows(task, name, members["train"]) for name in clips.features}
-    fed = Fed(
-        torch.cat((clips.features["condition"], mean["condition"])),
-        torch.cat((clips.features["latents"], mean["latents"])),
-        (*noise_seeds(task, index), derived_seed(task.seed, "generator", "mean_latent")),
-    )
-    generated = generate(task, fed, prompts=prompts, device=device)
+    truth = _Truth(task)
+    batches = generate(task, truth, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
-    latents = {"ceiling": generated.latents[:-1], "ceiling_plain": clips.features["latents"]}
-    single = {"mean_latent": generated.latents[-1]}
-    write_videos(task.context.output / "videos.safetensors", vae, latents, index=index, single=single)
-    return StageResult(history=generated.history, info={"device": str(device), "clips": str(len(clips))})
+    clips = len(truth.index)
+    shapes = dict.fromkeys(("ceiling", "ceiling_plain"), (clips, *truth.video))
+    path = task.context.output / "videos.safetensors"
+    with VideoFile(path, vae, {**shapes, "mean_latent": truth.video}, index=truth.index) as file:
+        for batch in batches:
+            own = max(0, clips - batch.first)
+            file.write("ceiling", batch.first, batch.latents[:own])
+            file.write("ceiling_plain", batch.first, batch.plain[:own])
+            for latents in batch.latents[own:]:
+                file.write_single("mean_latent", latents)
+    return StageResult(history=history(task, len(truth)), info={"device": str(device), "clips": str(clips)})
+
+
+class _Truth:
+    """The true features of the chosen clips, and after them the means of the training clips."""
+
+    def __init__(self, task: StageTask) -> None:
+        members = split_index(task)
+        self._task = task
+        self.index = chosen_clips(members, task.config.generator)
+        """The number of each clip in the data set, [n]."""
+        self._mean = {name: mean_of_rows(task, name, members["train"]) for name in ("condition", "latents")}
+        self.video = tuple(self._mean["latents"].shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.index) + 1
+
+    def block(self, rows: slice) -> Fed:
+        """Return the features of the videos `rows`."""
+        index, seeds = self.index[rows], noise_seeds(self._task, self.index[rows])
+        clips = [read_some(self._task, ("condition", "latents"), index, device=torch.device("cpu"))] if seeds else []
+        features = {name: [several.features[name] for several in clips] for name in self._mean}
+        if rows.stop > len(self.index):
+            features = {name: [*tensors, self._mean[name]] for name, tensors in features.items()}
+            seeds = (*seeds, derived_seed(self._task.seed, "generator", "mean_latent"))
+        return Fed(torch.cat(features["condition"]), torch.cat(features["latents"]), seeds)

@@ -75,96 +75,105 @@ def partners(index: Tensor, *, seed: int) -> dict[int, int]:
     return dict(zip(clips, [*clips[1:], clips[0]], strict=True))
 
 
-def feed(task: StageTask, *, nothing: Tensor, device: torch.device) -> tuple[Fed, Tensor]:
-    """Return the generator's inputs for each chosen clip, and the clips' indices in the data set, int64 [n].
+class Feeder:
+    """The generator's inputs for the chosen clips, read and decoded some clips at a time."""
 
-    `nothing` is the empty prompt's condition, [L,C].
+    def __init__(self, task: StageTask, *, nothing: Tensor, device: torch.device) -> None:
+        """Choose the clips. `nothing` is the empty prompt's condition, [L,C].
 
-    Raises:
-        ValueError: The config selects no clip, or a split with shuffled features has only one.
-    """
-    feeder = _Feeder(task, split_index(task), device=device)
-    fed = Fed(feeder.conditions(nothing), feeder.videos(), noise_seeds(task, feeder.clips.index))
-    return fed, feeder.clips.index
+        Raises:
+            ValueError: The config selects no clip, or a split with shuffled features has only one.
+        """
+        self._task, self._config, self._nothing, self._device = task, task.config.reconstruct, nothing, device
+        members = split_index(task)
+        self.index = chosen_clips(members, task.config.generator)
+        """The number of each clip in the data set, int64 [n]."""
+        first = self._features(members["train"][:1])
+        self.video = tuple(first.features["latents"].shape[1:])
+        """F, c, h, w."""
+        self._begin = first.features["condition"][0, 0]
+        # State of the begin token. It is constant, because CLIP's text encoder is causal.
+        shuffled = "shuffled" in (self._config.semantic, self._config.structure, self._config.motion)
+        self._partner = _all_partners(members, self.index, seed=task.seed) if shuffled else {}
 
+    def __len__(self) -> int:
+        return len(self.index)
 
-class _Feeder:
-    """Builds the features of the chosen clips."""
+    def block(self, rows: slice) -> Fed:
+        """Return the inputs of the clips `rows`."""
+        clips = self._features(self.index[rows])
+        return Fed(self._conditions(clips), self._videos(clips), noise_seeds(self._task, clips.index))
 
-    def __init__(self, task: StageTask, members: Mapping[str, Tensor], *, device: torch.device) -> None:
-        self.task, self.config, self.device = task, task.config.reconstruct, device
-        cpu = torch.device("cpu")
-        index = chosen_clips(members, task.config.generator)
-        self.clips = read_some(task, ("condition", "latents"), index, device=cpu)
-        first = read_some(task, ("condition",), members["train"][:1], device=cpu)
-        self.begin = first.features["condition"][0, 0]
-        """State of the begin token. It is constant, because CLIP's text encoder is causal."""
-        self.members = members
+    def _features(self, index: Tensor) -> SplitRows:
+        return read_some(self._task, ("condition", "latents"), index, device=torch.device("cpu"))
 
-    def conditions(self, nothing: Tensor) -> Tensor:
+    def _conditions(self, clips: SplitRows) -> Tensor:
         """Return the text conditions, [n,L,C]. Decoders predict all tokens except the first."""
-        kind, true = self.config.semantic, self.clips.features["condition"]
+        kind, true = self._config.semantic, clips.features["condition"]
         if kind == "true":
             return true
         if kind == "null":
-            return nothing.cpu().expand_as(true)
+            return self._nothing.cpu().expand_as(true)
+        noise = kind == "noise"
         tokens = (
-            self._noise(true[:, 1:], "semantic") if kind == "noise" else self._decoded("semantic", "condition", kind)
+            self._noise(clips, true[:, 1:], "semantic")
+            if noise
+            else self._decoded(clips, "semantic", "condition", kind)
         )
-        return torch.cat((self.begin.expand_as(true[:, :1]), tokens), dim=1)
+        return torch.cat((self._begin.expand_as(true[:, :1]), tokens), dim=1)
 
-    def videos(self) -> Tensor:
+    def _videos(self, clips: SplitRows) -> Tensor:
         """Return the latent videos, [n,F,c,h,w]."""
-        kind, true = self.config.motion, self.clips.features["latents"]
-        if kind == "decoded" and self.config.structure == "decoded":
-            return self._decoded("motion", "latents", kind)
-        first = self._first()[:, None]
+        kind, true = self._config.motion, clips.features["latents"]
+        if kind == "decoded" and self._config.structure == "decoded":
+            return self._decoded(clips, "motion", "latents", kind)
+        first = self._first(clips)[:, None]
         if kind == "static":
             return first.expand_as(true).contiguous()
         if kind in ("true", "noise"):
-            rest = true[:, 1:] if kind == "true" else self._noise(true[:, 1:], "motion")
+            rest = true[:, 1:] if kind == "true" else self._noise(clips, true[:, 1:], "motion")
             return torch.cat((first, rest), dim=1)
-        return self._rolled_out(first, self._source(kind))
+        return self._rolled_out(clips, first, self._source(clips, kind))
 
-    def _first(self) -> Tensor:
-        kind, true = self.config.structure, self.clips.features["latents"][:, 0]
+    def _first(self, clips: SplitRows) -> Tensor:
+        kind, true = self._config.structure, clips.features["latents"][:, 0]
         if kind == "true":
             return true
-        return self._noise(true, "structure") if kind == "noise" else self._decoded("structure", "first_latent", kind)
+        noise = kind == "noise"
+        return (
+            self._noise(clips, true, "structure") if noise else self._decoded(clips, "structure", "first_latent", kind)
+        )
 
-    def _rolled_out(self, first: Tensor, source: Tensor) -> Tensor:
+    def _rolled_out(self, clips: SplitRows, first: Tensor, source: Tensor) -> Tensor:
         """Return `first` [n,1,c,h,w] continued with the fMRI of clips `source`. Per-frame MLPs ignore `first`."""
-        fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self.device)
-        model = trained_motion_decoder(self.task, SplitRows(self.clips.index, fmri, self.clips.features))
+        fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self._device)
+        model = trained_motion_decoder(self._task, SplitRows(clips.index, fmri, clips.features))
         with torch.no_grad():
-            return in_batches(model.roll_out, first[:, 0].to(self.device), fmri, size=BATCH).cpu()
+            return in_batches(model.roll_out, first[:, 0].to(self._device), fmri, size=BATCH).cpu()
 
-    def _decoded(self, stage: str, name: str, kind: str) -> Tensor:
-        """Return the prediction `name` of `stage` for the chosen clips, or for their partners."""
+    def _decoded(self, clips: SplitRows, stage: str, name: str, kind: str) -> Tensor:
+        """Return the prediction `name` of `stage` for the clips, or for their partners."""
         stored = read_tensors(self._path(stage, "predictions.safetensors"), (name, "index"))
         position = {clip: i for i, clip in enumerate(stored["index"].tolist())}
-        return pick(stored[name], torch.tensor([position[clip] for clip in self._source(kind).tolist()]))
+        return pick(stored[name], torch.tensor([position[clip] for clip in self._source(clips, kind).tolist()]))
 
-    def _source(self, kind: str) -> Tensor:
-        """Return the clips whose fMRI is decoded."""
-        return of_kind({"decoded": self._own, "shuffled": self._partners}, kind, field="reconstruct")()
+    def _source(self, clips: SplitRows, kind: str) -> Tensor:
+        """Return the clips whose fMRI is decoded: the clips themselves, or with `shuffled` their partners."""
+        own = {clip: clip for clip in clips.index.tolist()}
+        of_clip = of_kind({"decoded": own, "shuffled": self._partner}, kind, field="reconstruct")
+        return torch.tensor([of_clip[clip] for clip in own])
 
-    def _own(self) -> Tensor:
-        return self.clips.index
-
-    def _partners(self) -> Tensor:
-        index = self.clips.index
-        other: dict[int, int] = {}
-        for name in HELD_OUT:
-            split = self.members[name]
-            if torch.isin(split, index).any():
-                other |= partners(split, seed=derived_seed(self.task.seed, "partners", name))
-        return torch.tensor([other[clip] for clip in index.tolist()])
-
-    def _noise(self, like: Tensor, what: str) -> Tensor:
+    def _noise(self, clips: SplitRows, like: Tensor, what: str) -> Tensor:
         """Return standard normal noise with the shape of `like`. Each clip has its own seed."""
-        seeds = [derived_seed(self.task.seed, what, clip) for clip in self.clips.index.tolist()]
+        seeds = [derived_seed(self._task.seed, what, clip) for clip in clips.index.tolist()]
         return torch.stack([torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds])
 
     def _path(self, stage: str, name: str) -> Path:
-        return self.task.inputs[stage].path(name)
+        return self._task.inputs[stage].path(name)
+
+
+def _all_partners(members: Mapping[str, Tensor], index: Tensor, *, seed: int) -> dict[int, int]:
+    """Return the partner of every clip of the splits that `index` has clips of."""
+    splits = {name: members[name] for name in HELD_OUT if torch.isin(members[name], index).any()}
+    of_split = [partners(split, seed=derived_seed(seed, "partners", name)) for name, split in splits.items()]
+    return {clip: other for of_clip in of_split for clip, other in of_clip.items()}

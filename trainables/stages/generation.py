@@ -2,19 +2,23 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from trainables.backbones.load import Vae, load_generator, load_text_encoder, load_vae
 from trainables.context import StageTask
 from trainables.networks.generator import Prompts, VideoGenerator
+from trainables.stages.decoding import BATCH
 from trainables.stages.feeding import Fed
 from trainables.tensors import TensorShape, TensorWriter
 
@@ -25,13 +29,30 @@ class NotFiniteError(RuntimeError):
     """The generator returned NaN or infinity."""
 
 
-@dataclass(frozen=True)
-class Made:
-    """Denoised latents, and the reported metrics per epoch."""
+class InputBlocks(Protocol):
+    """The generator's inputs for n videos, by ranges."""
 
+    @property
+    def video(self) -> Sequence[int]:
+        """F, c, h, w of the latents."""
+
+    def __len__(self) -> int:
+        """Return n."""
+
+    def block(self, rows: slice) -> Fed:
+        """Return the inputs of the videos `rows`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some finished videos."""
+
+    first: int
+    """The number of the first one."""
     latents: Tensor
-    """[n,F,c,h,w], on the CPU."""
-    history: tuple[dict[str, float], ...]
+    """Denoised, [n,F,c,h,w], on the CPU."""
+    plain: Tensor
+    """The latents that were fed, [n,F,c,h,w]."""
 
 
 def read_prompts(task: StageTask, *, device: torch.device) -> tuple[Prompts, Tensor]:
@@ -43,57 +64,92 @@ def read_prompts(task: StageTask, *, device: torch.device) -> tuple[Prompts, Ten
     return Prompts(empty, negative), nothing
 
 
-def generate(task: StageTask, fed: Fed, *, prompts: Prompts, device: torch.device) -> Made:
-    """Run the generator for all videos of `fed`, `batch_clips` at a time. Continues from the latest checkpoint.
+def history(task: StageTask, total: int) -> tuple[dict[str, float], ...]:
+    """Return the reported metrics per epoch, which is a batch of clips."""
+    step = task.config.generator.batch_clips
+    return tuple({"clips": float(end)} for end in [*range(step, total, step), total])
+
+
+def generate(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: torch.device) -> Iterator[Batch]:
+    """Yield all videos of `source` in order, `batch_clips` at a time. Batches of a checkpoint are not made again.
 
     Raises:
         ValueError: The UNet cannot be loaded or does not fit the features.
         NotFiniteError: A video has NaN or infinity.
     """
-    config, total = task.config.generator, len(fed.seeds)
+    config, total = task.config.generator, len(source)
+    draw = _generator(task, source, prompts=prompts, device=device)
+    kept = _Kept(task, total)
+    clock = _Clock(total)
+    for rows, fed in _batches(source, config.batch_clips):
+        latents = kept.latents(rows)
+        if latents is None:
+            latents = draw(fed.latents, fed.conditions, seeds=fed.seeds).cpu()
+            _check(latents, first=rows.start, precision=config.precision)
+            clock.log(rows)
+            epoch = -(-rows.stop // config.batch_clips)
+            if rows.stop < total:
+                _save(task, epoch, latents)
+            task.context.report(epoch, {"clips": float(rows.stop)})
+        yield Batch(rows.start, latents, fed.latents)
+
+
+def _generator(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: torch.device) -> VideoGenerator:
+    config = task.config.generator
     diffusion = load_generator(task.config.backbones.stable_diffusion, precision=config.precision, device=device)
-    frames, channels, side = fed.latents.shape[1:4]
-    diffusion.check(condition=fed.conditions.shape[-1], channels=channels, side=side)
-    draw = VideoGenerator(diffusion.unet, diffusion.schedule, config, prompts=prompts, frames=frames)
-    parts = _resumed(task)
-    before, started = sum(map(len, parts)), time.monotonic()
-    for first in range(before, total, config.batch_clips):
-        rows = slice(first, min(first + config.batch_clips, total))
-        parts.append(draw(fed.latents[rows], fed.conditions[rows], seeds=fed.seeds[rows]).cpu())
-        _check(parts[-1], first=first, precision=config.precision)
-        left = (time.monotonic() - started) / (rows.stop - before) * (total - rows.stop)
-        logger.info("%d of %d clips, %.0f s left", rows.stop, total, left)
-        epoch = -(-rows.stop // config.batch_clips)
-        if rows.stop < total:
-            _save(task, epoch, parts)
-        task.context.report(epoch, {"clips": float(rows.stop)})
-    ends = [*range(config.batch_clips, total, config.batch_clips), total]
-    return Made(torch.cat(parts), tuple({"clips": float(end)} for end in ends))
+    frames, channels, side, _ = source.video
+    width = source.block(slice(0, 1)).conditions.shape[-1]
+    diffusion.check(condition=width, channels=channels, side=side)
+    return VideoGenerator(diffusion.unet, diffusion.schedule, config, prompts=prompts, frames=frames)
 
 
-def write_videos(
-    path: Path, vae: Vae, latents: Mapping[str, Tensor], *, index: Tensor, single: Mapping[str, Tensor] | None = None
-) -> None:
-    """Decode latents clip by clip into a file of videos, uint8; no more than one clip's frames are in memory.
+def _batches(source: InputBlocks, size: int) -> Iterator[tuple[slice, Fed]]:
+    """Yield the inputs of `size` videos at a time.
 
-    Args:
-        path: The file, which also gets `index`.
-        vae: The decoder.
-        latents: Name to [n,F,c,h,w], written as [n,F,H,W,3].
-        index: The number of each clip in the data set, [n].
-        single: Name to [F,c,h,w], written as [F,H,W,3].
+    They are read in larger blocks. These are whole multiples of `BATCH`, so that motion is rolled out in the same
+    batches, however many videos there are.
     """
-    alone = {} if single is None else single
-    shapes = {name: (*values.shape[:-3], *vae.image_size(values.shape[-2:]), 3) for name, values in latents.items()}
-    shapes |= {name: (*values.shape[:-3], *vae.image_size(values.shape[-2:]), 3) for name, values in alone.items()}
-    tensors = {name: TensorShape("uint8", shape) for name, shape in shapes.items()}
-    with TensorWriter(path, {**tensors, "index": TensorShape("int64", index.shape)}) as file:
-        file.write_whole("index", index.numpy())
-        for name, clips in latents.items():
-            for row, clip in enumerate(clips):
-                file.write(name, row, _decoded(vae, clip)[None])
-        for name, clip in alone.items():
-            file.write_whole(name, _decoded(vae, clip))
+    total, block = len(source), lcm(size, BATCH)
+    for begin in range(0, total, block):
+        fed = source.block(slice(begin, min(begin + block, total)))
+        for first in range(0, len(fed.seeds), size):
+            part = slice(first, first + size)
+            several = Fed(fed.conditions[part], fed.latents[part], fed.seeds[part])
+            yield slice(begin + first, begin + first + len(several.seeds)), several
+
+
+class VideoFile:
+    """A file of videos, uint8, that latents are decoded into clip by clip."""
+
+    def __init__(self, path: Path, vae: Vae, shapes: Mapping[str, Sequence[int]], *, index: Tensor) -> None:
+        """Begin the file.
+
+        Args:
+            path: The file, which also gets `index`.
+            vae: The decoder.
+            shapes: Name to the shape of the latents, [n,F,c,h,w] or [F,c,h,w]; videos are [n,F,H,W,3] or [F,H,W,3].
+            index: The number of each clip in the data set, [n].
+        """
+        sizes = {name: (*shape[:-3], *vae.image_size(shape[-2:]), 3) for name, shape in shapes.items()}
+        tensors = {name: TensorShape("uint8", size) for name, size in sizes.items()}
+        self._vae = vae
+        self._file = TensorWriter(path, {**tensors, "index": TensorShape("int64", index.shape)})
+        self._file.write_whole("index", index.numpy())
+
+    def write(self, name: str, first: int, latents: Tensor) -> None:
+        """Decode latents [n,F,c,h,w] into the videos from number `first` on."""
+        for row, clip in enumerate(latents, start=first):
+            self._file.write(name, row, _decoded(self._vae, clip)[None])
+
+    def write_single(self, name: str, latents: Tensor) -> None:
+        """Decode latents [F,c,h,w] into a single video."""
+        self._file.write_whole(name, _decoded(self._vae, latents))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.__exit__(*error)
 
 
 def _decoded(vae: Vae, latents: Tensor) -> NDArray[np.uint8]:
@@ -119,12 +175,40 @@ def _check(latents: Tensor, *, first: int, precision: str) -> None:
         )
 
 
-def _resumed(task: StageTask) -> list[Tensor]:
-    latest = task.context.checkpoints.latest()
-    return [] if latest is None else [load_file(latest[1] / "latents.safetensors")["latents"]]
+class _Kept:
+    """The latents of the batches that checkpoints hold. A checkpoint ends with the clips of its epoch."""
+
+    def __init__(self, task: StageTask, total: int) -> None:
+        step = task.config.generator.batch_clips
+        self._parts: list[tuple[int, int, Path]] = []
+        for epoch, folder in task.context.checkpoints.stored():
+            path, end = folder / "latents.safetensors", min(epoch * step, total)
+            with safe_open(path, framework="pt") as file:
+                self._parts.append((end - file.get_slice("latents").get_shape()[0], end, path))
+
+    def latents(self, rows: slice) -> Tensor | None:
+        """Return the latents of the clips `rows`, or None."""
+        for start, end, path in self._parts:
+            if start <= rows.start and rows.stop <= end:
+                with safe_open(path, framework="pt") as file:
+                    return torch.as_tensor(file.get_slice("latents")[rows.start - start : rows.stop - start])
+        return None
 
 
-def _save(task: StageTask, epoch: int, parts: list[Tensor]) -> None:
-    """Save the finished latents. They are much smaller than decoded frames."""
-    with task.context.checkpoint(epoch) as folder:
-        save_file({"latents": torch.cat(parts)}, folder / "latents.safetensors")
+class _Clock:
+    """Logs how long the rest takes."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._made, self._started = total, 0, time.monotonic()
+
+    def log(self, rows: slice) -> None:
+        """Log that the clips `rows` have just been made."""
+        self._made += rows.stop - rows.start
+        left = (time.monotonic() - self._started) / self._made * (self._total - rows.stop)
+        logger.info("%d of %d clips, %.0f s left", rows.stop, self._total, left)
+
+
+def _save(task: StageTask, epoch: int, latents: Tensor) -> None:
+    """Save the latents of a batch beside those of earlier ones. They are much smaller than decoded frames."""
+    with task.context.checkpoint(epoch, keep_older=True) as folder:
+        save_file({"latents": latents.contiguous()}, folder / "latents.safetensors")

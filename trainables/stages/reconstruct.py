@@ -2,15 +2,15 @@
 
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
-from trainables.stages.feeding import feed
-from trainables.stages.generation import generate, load_vae_decoder, read_prompts, write_videos
+from trainables.stages.feeding import Feeder
+from trainables.stages.generation import VideoFile, generate, history, load_vae_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
     """Write `videos.safetensors`: `videos` and `plain` uint8 [n,F,H,W,3], `index` int64 [n].
 
     `plain` is the decoded latents, decoded by the VAE alone. `index` is the number of each clip in the data set;
-    validation clips come first.
+    validation clips come first. Clips are made, and videos written, some at a time.
 
     Raises:
         ValueError: A backbone cannot be loaded or does not fit the features, or the config selects no clip.
@@ -18,9 +18,12 @@ def run(task: StageTask) -> StageResult:
     """
     device = pick_device("auto")
     prompts, nothing = read_prompts(task, device=device)
-    fed, index = feed(task, nothing=nothing, device=device)
-    generated = generate(task, fed, prompts=prompts, device=device)
+    feeder = Feeder(task, nothing=nothing, device=device)
+    batches = generate(task, feeder, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
-    latents = {"videos": generated.latents, "plain": fed.latents}
-    write_videos(task.context.output / "videos.safetensors", vae, latents, index=index)
-    return StageResult(history=generated.history, info={"device": str(device), "clips": str(len(index))})
+    shapes = dict.fromkeys(("videos", "plain"), (len(feeder), *feeder.video))
+    with VideoFile(task.context.output / "videos.safetensors", vae, shapes, index=feeder.index) as file:
+        for batch in batches:
+            file.write("videos", batch.first, batch.latents)
+            file.write("plain", batch.first, batch.plain)
+    return StageResult(history=history(task, len(feeder)), info={"device": str(device), "clips": str(len(feeder))})

@@ -14,6 +14,7 @@ from trainables.config.data import VoxelsConfig
 from trainables.context import StageResult, StageTask
 from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DatasetError
+from trainables.datasets.prepared.read import ArrayFile, array_file
 from trainables.datasets.prepared.tables import read_voxels
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
@@ -45,8 +46,8 @@ def run(task: StageTask) -> StageResult:
     config, data = task.config.voxels, task.inputs["data"]
     facts = data.json("data.json")
     number = _subject(facts, config)
-    bold = map_tensors(data.path(f"bold_{number}.safetensors"))["bold"]
-    answers = answers_of(facts, config, volumes=len(bold))
+    bold = data.path(f"bold_{number}.safetensors")
+    answers = answers_of(facts, config, volumes=len(map_tensors(bold)["bold"]))
     roi = roi_numbers(read_voxels(data.path(f"voxel_table_{number}.parquet")), facts["roi_names"])
     kept = _write(bold, answers, roi, task.context.output / "voxels.safetensors")
     described = {
@@ -119,15 +120,15 @@ def _lag(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
     return lag
 
 
-def _write(bold: NDArray[Any], answers: Answers, roi: NDArray[np.int16], path: Path) -> NDArray[np.int32]:
+def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> NDArray[np.int32]:
     """Write `voxels.safetensors`, some voxels at a time; return the columns that were kept."""
     with TemporaryDirectory(dir=path.parent) as folder:
         arrays: dict[str, list[Any]] = {"mean": [], "std": [], "voxel": []}
         blocks = []
         for number, (first, rows) in enumerate(_blocks(bold, answers)):
             scaled, of_block = standardise(rows, answers.split, own_test=answers.own_test, first=first)
-            np.save(Path(folder) / f"{number}.npy", scaled)
-            blocks.append(np.load(Path(folder) / f"{number}.npy", mmap_mode="r"))
+            np.save(Path(folder) / f"{number}.npy", np.ascontiguousarray(scaled))
+            blocks.append(array_file(Path(folder) / f"{number}.npy"))
             for name, values in of_block.items():
                 arrays[name].append(values)
         joined = {name: np.concatenate(values) for name, values in arrays.items()}
@@ -138,15 +139,16 @@ def _write(bold: NDArray[Any], answers: Answers, roi: NDArray[np.int16], path: P
     return kept
 
 
-def _blocks(bold: NDArray[Any], answers: Answers) -> Iterator[tuple[int, Doubles]]:
+def _blocks(bold: Path, answers: Answers) -> Iterator[tuple[int, Doubles]]:
     """Yield the number of the first voxel of each block, and the clips' rows of its voxels."""
-    volumes, voxels = bold.shape
+    volumes, voxels = map_tensors(bold)["bold"].shape
     step = max(1, BUDGET // (_BYTES_PER_VOLUME * volumes + _BYTES_PER_CLIP * len(answers.volumes)))
     for first in range(0, voxels, step):
-        yield first, answers.rows(np.ascontiguousarray(bold[:, first : first + step]))
+        # Mapped anew for each block: pages of a mapping stay in memory, in the end the whole file.
+        yield first, answers.rows(np.ascontiguousarray(map_tensors(bold)["bold"][:, first : first + step]))
 
 
-def _join(blocks: Sequence[NDArray[Any]], arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+def _join(blocks: Sequence[ArrayFile], arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
     """Write blocks of voxels side by side as `fmri`, some clips at a time, and `arrays`."""
     clips, voxels = len(blocks[0]), len(arrays["voxel"])
     shapes = {name: TensorShape(values.dtype, values.shape) for name, values in arrays.items()}

@@ -17,7 +17,7 @@ from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
 from trainables.datasets.prepared.description import DESCRIPTION_FILE
 from trainables.datasets.prepared.digest import captions_digest, clips_digest, content_files, digest_files, folder_state
-from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, open_prepared
+from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, array_file, open_prepared
 from trainables.datasets.prepared.stored_set import local_folder
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.prepared.validate import checked_before, lag_problems, validate
@@ -169,7 +169,7 @@ def _subject(subject: PreparedSubject, row: Mapping[str, int]) -> Subject:
     series = subject.kind == "series"
     return Subject(
         name=subject.name,
-        bold=subject.values,
+        bold=array_file(subject.array),
         onsets=_event_volumes(subject, row) if series else _presentation_rows(subject, row),
         runs=_run_starts(subject) if series else None,
         voxels=_named(subject.voxels),

@@ -51,6 +51,14 @@ class ArrayFile:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+        """Return some neighbouring rows."""
+        start, stop, _ = rows.indices(len(self))
+        return self.rows(start, max(start, stop))
+
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows `start` to `stop`."""
         count = self.dtype.itemsize * int(np.prod(self.shape[1:]))
