@@ -141,6 +141,17 @@ STAGES: Mapping[str, Stage] = {
             files="trainables.backbones:generator_files",
         ),
         Stage(
+            "given",
+            1,
+            ("given",),
+            ("clips", "voxels"),
+            "trainables.stages.given:run",
+            (5.0, 6_000_000),
+            makes="given",
+            fingerprint="trainables.judging.given_videos:given_fingerprint",
+            files="trainables.judging.given_videos:given_files",
+        ),
+        Stage(
             "evaluate",
             1,
             ("evaluate",),

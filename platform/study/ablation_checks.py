@@ -12,11 +12,12 @@ from platform.errors import Problem, nearest
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
+from platform.study.input_checks import given_problems
 from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.trial import TrialConfig, flatten, resolve
-from trainables.graph import ancestors, stage_runs
+from trainables.graph import STAGES, ancestors, stage_runs
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import ablation_metrics, metric_named
 
@@ -115,7 +116,11 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
         (override.path, conversion_problem(name, override.value, config))
         for name, override in condition.written.items()
     ]
-    return config, [baseline.source.problem(path, message) for path, message in checked if message is not None]
+    problems = [baseline.source.problem(path, message) for path, message in checked if message is not None]
+    if config.system == "given":
+        path = paths.get("given.path", paths.get("system", condition.path))
+        problems += [baseline.source.problem(path, message) for message in given_problems(config)]
+    return (None if problems else config), problems
 
 
 def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
@@ -142,10 +147,28 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
     if "embedding_map" in design.figures and "semantic" not in ancestors(baseline.stages, systems=[system]):
         message = f"embedding_map needs the stage semantic, but {', '.join(baseline.stages)} does not use it"
         yield source.problem(("figures",), message)
+    yield from _check_systems(baseline, design, metrics)
     yield from _check_scales(baseline, design, metrics)
     yield from _check_seeds(baseline, design)
     for index, table in enumerate(design.published):
         yield from _check_published(source, design, table, index)
+
+
+def _check_systems(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+    """Refuse a metric of decoders that the system of a condition does not have."""
+    for name in design.names:
+        overrides = {} if name == BASELINE else design.conditions[name].overrides
+        system = resolve({**baseline.overrides, **overrides}).system
+        of_system = ancestors(["evaluate"], systems=[system])
+        for metric in metrics:
+            needed = ancestors([metric.stage], systems=[system])
+            decoders = [stage for stage in needed if STAGES[stage].is_decoder and stage not in of_system]
+            if decoders:
+                message = (
+                    f"{metric.name} needs {', '.join(decoders)}, which {name} (system: {system}) does not have; leave "
+                    "it out, and compare it in an ablation without this condition"
+                )
+                yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
 
 
 def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:

@@ -51,7 +51,8 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     baseline = {field: absolute(field, override.value) for field, override in written.items()}
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
     largest = resolve({**baseline, "voxels.subject": max(file.subjects)})
-    refuse(check_inputs(source, largest, stages=stages, section="baseline", verdicts=verdicts))
+    systems = [largest.system]
+    refuse(check_inputs(source, largest, stages=stages, systems=systems, section="baseline", verdicts=verdicts))
     expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
     distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)

@@ -9,7 +9,7 @@ from typing import Any
 from platform.errors import Problem, nearest
 from platform.study.ablation_keys import AblationFile
 from platform.study.design import BASELINE, Condition
-from platform.study.overrides import LocatedValue, read_overrides
+from platform.study.overrides import LocatedValue, absolute, read_overrides
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 
@@ -37,7 +37,10 @@ class WrittenCondition:
     @property
     def overrides(self) -> dict[str, Any]:
         """Dotted field to value."""
-        return {name: written.value for name, written in self.written.items()}
+        return {
+            name: absolute(name, written.value) if name == "given.path" else written.value
+            for name, written in self.written.items()
+        }
 
     @property
     def is_generated(self) -> bool:

@@ -15,21 +15,29 @@ from trainables.graph import STAGES, ancestors, resolve_reference
 _log = logging.getLogger(__name__)
 
 _DATA_STAGES = ("clips", "data")
+_GIVEN = "given.path"
 
 
 def check_inputs(
-    source: Source, config: TrialConfig, *, stages: Iterable[str], section: str, verdicts: Path | None = None
+    source: Source,
+    config: TrialConfig,
+    *,
+    stages: Iterable[str],
+    systems: Iterable[str],
+    section: str,
+    verdicts: Path | None = None,
 ) -> Iterator[Problem]:
-    """Yield the problems of the data set and of the pretrained networks, if `stages` need them.
+    """Yield the problems of the data set, given videos and pretrained networks, if `stages` need them.
 
     Args:
         source: The file of the study.
         config: The resolved config.
         stages: The stages that report the study's metrics.
+        systems: The systems whose videos trials make.
         section: The key of the file with the overrides of config fields.
         verdicts: A folder with stored results of data set checks.
     """
-    needed = ancestors(stages, systems=[config.system])
+    needed = ancestors(stages, systems=systems)
     if "clips" in needed:
         report = datasets.check(config, verdicts=verdicts)
         for warning in report.warnings:
@@ -39,13 +47,26 @@ def check_inputs(
             field = problem.where if problem.where.startswith("voxels.") else files
             prefix = "" if field == problem.where else f"{problem.where}: "
             yield _problem_at(source, section, field, f"{prefix}{problem.what}; {problem.right}")
-    for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name not in _DATA_STAGES):
+        if "given" in needed and not report.errors:
+            for message in given_problems(config):
+                yield _problem_at(source, section, _GIVEN, message)
+    for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name not in (*_DATA_STAGES, "given")):
         try:
             resolve_reference(reference)(config) if reference is not None else None
         except (ValueError, OSError) as error:
             field, _, message = str(error).partition(": ")  # it begins with the field
             is_field = field in config_fields()
             yield _problem_at(source, section, *((field, message) if is_field else ("backbones", str(error))))
+
+
+def given_problems(config: TrialConfig) -> Iterator[str]:
+    """Yield what is wrong with the videos in `given.path`. That some will be resized is a warning."""
+    from trainables.judging.given_videos import check_given  # it reads videos
+
+    report = check_given(config)
+    for warning in report.warnings:
+        _log.warning("%s", warning)
+    yield from (f"{problem.what}; {problem.right}" for problem in report.errors)
 
 
 def _problem_at(source: Source, section: str, field: str, message: str) -> Problem:

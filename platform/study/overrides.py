@@ -47,11 +47,14 @@ def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tupl
             yield ".".join(str(part) for part in key_path[depth:]), LocatedValue(value, key_path)
 
 
+FOLDER_FIELDS = ("dataset.path", "given.path")
+
+
 def absolute(field: str, value: Any) -> Any:
     """Make paths of folders absolute: workers, and who resumes a study, have other working directories."""
     if field in WEIGHT_FIELDS:
         return absolute_source(str(value))
-    is_folder = field == "dataset.path" and "://" not in str(value)  # else the URI of a store
+    is_folder = field in FOLDER_FIELDS and "://" not in str(value)  # else the URI of a store
     return str(Path(value).expanduser().absolute()) if is_folder else value
 
 

@@ -14,6 +14,7 @@ from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.space_checks import conversion_problem
 from platform.study.study import Study
+from platform.study.swept_stages import swept_systems
 from platform.study.unresolved_config import Draft
 from platform.study.yaml_source import Source
 from trainables.config.base import Config
@@ -103,7 +104,8 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
     assert config is not None
     parts = sweep_checks.build_parts(draft, config, problems=problems)
     stages = [metric.stage for metric in parts.targets]
-    refuse(input_checks.check_inputs(source, config, stages=stages, section="base", verdicts=verdicts))
+    systems = swept_systems(draft.domains, config)
+    refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, section="base", verdicts=verdicts))
     return Study(
         name=name,
         repeats=file.repeats,

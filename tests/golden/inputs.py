@@ -30,11 +30,13 @@ CONDITION, LATENTS = (20, 64), (FRAMES, 4, 16, 16)
 DRIVES = ("image", "contrast", "colour", "motion", "words")
 _SMALL = {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8, "mlp_hidden": 8}
 _TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2}
+VIDEOS_FOLDER = "elsewhere"
+"""Holds the videos of the stage `reconstruct` as .npy, under the names of their clips."""
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def config() -> TrialConfig:
-    """Return a config under which every stage takes a second or two."""
+def config(folder: Path | None = None) -> TrialConfig:
+    """Return a config under which every stage takes a second or two; given videos are those in `folder`."""
     data = {"train_clips": 6, "validation_clips": 2, "test_clips": 2, "block_clips": 2, "subjects": 1, "voxels": 64}
     video = {"steps": 4, "noise_timestep": 400, "batch_clips": 2, "validation_clips": 2, "test_clips": 2}
     sections = {
@@ -44,6 +46,7 @@ def config() -> TrialConfig:
         "structure": {"hidden": 8, "train": _TRAIN},
         "motion": {**_SMALL, "patch_size": 8, "train": _TRAIN},
         "generator": video,
+        "given": {"path": None if folder is None else str(folder / VIDEOS_FOLDER)},
         "evaluate": {"shuffles": 20},
         "importance": {"clips": 3},
         "noop": {"value": 0.5, "epochs": 2},
@@ -54,8 +57,12 @@ def config() -> TrialConfig:
 def write_inputs(folder: Path) -> Mapping[str, Artifacts]:
     """Return what every stage would find of the stages before it, committed under `folder`."""
     runs = RunStore(MemoryStore(), cache=folder / "cache")
-    rng = np.random.default_rng(0)
-    return {stage: _committed(runs, stage, files, folder / stage) for stage, files in _files(rng).items()}
+    written = _files(np.random.default_rng(0))
+    (folder / VIDEOS_FOLDER).mkdir()
+    made = written["reconstruct"]["videos.safetensors"]
+    for clip, video in zip(made["index"], made["videos"], strict=True):
+        np.save(folder / VIDEOS_FOLDER / f"film {clip}.npy", video)
+    return {stage: _committed(runs, stage, files, folder / stage) for stage, files in written.items()}
 
 
 def _files(rng: np.random.Generator) -> dict[str, dict[str, Any]]:

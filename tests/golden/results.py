@@ -41,7 +41,7 @@ def stage_result(stage: str) -> Numbers:
         given.mkdir()
         output.mkdir()
         inputs = write_inputs(given)
-        trial = config()
+        trial = config(given)
         needed = {name: inputs[name] for name in inputs_of(stage, trial.system)}
         task = StageTask(trial, 0, needed, Context(output, _NoCheckpoints()))
         result = resolve_reference(STAGES[stage].implementation)(task)

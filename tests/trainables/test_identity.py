@@ -44,11 +44,13 @@ GOLDEN = {
     },
 }
 
-EVERYTHING = {*STAGES} - {"noop"}
+WITHOUT_FILES = {*STAGES} - {"given"}
+"""What can be planned without videos from elsewhere."""
+EVERYTHING = WITHOUT_FILES - {"noop"}
 
 
 def identities(overrides: dict[str, object], seed: int = 0) -> dict[str, str]:
-    runs = stage_runs(resolve(overrides), seed=seed, targets=STAGES)
+    runs = stage_runs(resolve(overrides), seed=seed, targets=WITHOUT_FILES)
     return {run.stage: run.identity for run in runs}
 
 

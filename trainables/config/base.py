@@ -40,6 +40,11 @@ def absolute_source(source: str) -> str:
     return os.path.abspath(folder) if source != "phantom" and is_path else source
 
 
+def absolute_folder(folder: str | None) -> str | None:
+    """Return where a folder lies from here, whether or not it exists."""
+    return None if folder is None else os.path.abspath(os.path.expanduser(folder))
+
+
 class Config(BaseModel):
     """A frozen config. Unknown fields are errors."""
 

@@ -11,7 +11,7 @@ from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
-from trainables.config.video import EvaluateConfig, GeneratorConfig, ReconstructConfig
+from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
 
 
@@ -24,8 +24,9 @@ class TrialConfig(Config):
     """Which source is followed where the paper's text and its released code disagree."""
     generation: Literal["gentle", "paper"] = "gentle"
     """Procedure of the generator: the paper's, or one for the phantom's small diffusion model."""
-    system: Literal["mindanimator"] = "mindanimator"
-    """Which system makes the videos. `mindanimator`: the stage `reconstruct`."""
+    system: Literal["mindanimator", "given"] = "mindanimator"
+    """Which system makes the videos. `mindanimator`: the stage `reconstruct`. `given`: they were made elsewhere and are
+    read from `given.path`."""
     dataset: DatasetConfig = PhantomConfig()
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -35,6 +36,7 @@ class TrialConfig(Config):
     motion: MotionConfig = MotionConfig()
     reconstruct: ReconstructConfig = ReconstructConfig()
     generator: GeneratorConfig = GeneratorConfig()
+    given: GivenConfig = GivenConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     importance: ImportanceConfig = ImportanceConfig()
     noop: NoopConfig = NoopConfig()
@@ -47,6 +49,12 @@ class TrialConfig(Config):
             raise ValueError(
                 f"motion.patch_size must divide features.latent_size ({side}), but got {patch}; possible are {divisors}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _given_videos_have_a_folder(self) -> Self:
+        if self.system == "given" and self.given.path is None:
+            raise ValueError("system: given needs given.path, the folder of the videos")
         return self
 
 

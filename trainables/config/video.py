@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from trainables.config.base import Config, Count, Fraction, Natural, NonNegative, Weights
+from trainables.config.base import Config, Count, Fraction, Natural, NonNegative, Weights, absolute_folder
+from trainables.identity import BY_CONTENT
 
 NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
 """The negative prompt of the released code (mind-animator.md A.4)."""
@@ -53,6 +54,14 @@ class GeneratorConfig(Config):
     """Number of validation clips that are reconstructed: the first ones of the split."""
     test_clips: Natural = 60
     """Number of test clips that are reconstructed: the first ones of the split."""
+
+
+class GivenConfig(Config):
+    """Videos that were made elsewhere; only with `system: given`."""
+
+    path: Annotated[str | None, AfterValidator(absolute_folder), BY_CONTENT] = None
+    """Folder of the videos: GIF, MP4, folders of PNG, or .npy [frames, height, width, 3]. They have the names of clips,
+    or are numbered from 1 in the order of the test clips. Content decides identity."""
 
 
 class EvaluateConfig(Config):

@@ -53,10 +53,12 @@ def read_material(
     stimuli, split = read_stimuli(inputs, dataset), inputs["voxels"].json("voxels.json")["split"]
     maker = video_stage(inputs)
     videos, controls = (map_tensors(inputs[stage].path("videos.safetensors")) for stage in (maker, "controls"))
-    index = videos["index"].tolist()
-    if index != controls["index"].tolist():
+    index = controls["index"].tolist()
+    row_of = {clip: row for row, clip in enumerate(videos["index"].tolist())}
+    if missing := [clip for clip in index if clip not in row_of]:
         raise ValueError(
-            f"{maker} has videos of {len(index)} clips, controls of other clips; both must be of the same clips"
+            f"{maker} has no video of {len(missing)} of the {len(index)} clips of the controls (the first is "
+            f"{stimuli.source[missing[0]]}); both must be of the same clips"
         )
     training = [clip for clip, member in enumerate(split) if member == "train"]
     rng = np.random.default_rng(config.seed)
@@ -68,7 +70,11 @@ def read_material(
         stored: dict[str, tuple[ClipSequence, list[int]]] = {
             "truth": (stimuli.clips, chosen),
             "random_clip": (stimuli.clips, rng.choice(training, size=len(rows)).tolist()),
-            **{system: (videos[key], rows) for system, key in _MADE.items()},
+            **{
+                system: (videos[key], [row_of[clip] for clip in chosen])
+                for system, key in _MADE.items()
+                if key in videos
+            },
             **{system: (controls[key], rows) for system, key in _CONTROLS.items()},
         }
         yield _material(name, stored, controls["mean_latent"], stimuli, side=config.resolution)

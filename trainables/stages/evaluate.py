@@ -119,3 +119,5 @@ def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
     settings = {name: manifest.config[name] for name in STAGES[maker].sections if name != "backbones"}
     for section, fields in {**settings, "judges": task.config.evaluate.model_dump(mode="json")}.items():
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())
+    if "videos" in manifest.info:
+        yield "videos", manifest.info["videos"]

@@ -1,0 +1,98 @@
+"""Studies of several systems: what is shared, what runs once, what varies, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from platform.study.plan import make_plan
+from storage.uri import open_store
+from tests.platform import noop_ablations, study_texts
+
+WORLD = "dataset: {train_clips: 40, validation_clips: 6, test_clips: 6, block_clips: 2}"
+ABLATION = """\
+primary: [evaluate.test_vifi]
+subjects: [0, 1]
+seeds: 7
+unit: seeds
+baseline: {generator.test_clips: 4, WORLD}
+conditions: {theirs: {system: given, given.path: FOLDER}}
+""".replace("WORLD", WORLD)
+SWEEP = """\
+target: evaluate.vifi
+sampler: grid
+repeats: 2
+base: {generator.validation_clips: 4, generator.test_clips: 0, given.path: FOLDER, WORLD}
+space:
+  system: {choice: [mindanimator, given]}
+""".replace("WORLD", WORLD)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for clip in range(40, 52):
+        frames = np.full((8, 64, 64, 3), clip, dtype=np.uint8)
+        np.save(tmp_path / f"phantom:0:{clip}.npy", frames)
+    return tmp_path
+
+
+def test_given_videos_are_a_condition_that_runs_once_per_subject(folder: Path) -> None:
+    study = noop_ablations.build(ABLATION.replace("FOLDER", str(folder)))
+    plan = make_plan(study, open_store("memory://"))
+    runs = {stage.stage: stage.runs for stage in plan.stages}
+    alone = {stage.stage: stage.needed for stage in plan.stages}
+    assert (runs["given"], runs["evaluate"], runs["reconstruct"]) == (2, 14 + 2, 14)
+    assert (runs["clips"], runs["features"], runs["voxels"], runs["controls"]) == (1, 1, 2, 2)
+    assert (alone["given"], alone["semantic"], alone["evaluate"]) == (14, 14, 28)
+    assert plan.exact
+    assert study.systems == ("mindanimator", "given")
+
+
+def test_a_sweep_over_systems_varies_what_they_do_not_have_in_common(folder: Path) -> None:
+    study = study_texts.build(SWEEP.replace("FOLDER", str(folder)))
+    own = {"semantic", "structure", "motion", "reconstruct", "given", "evaluate"}
+    assert set(study.own_stages()) == own
+    assert {run.stage for run in study.shared_runs()} == {"clips", "data", "features", "voxels", "controls"}
+    plan = make_plan(study, open_store("memory://"))
+    assert {stage.stage: stage.runs for stage in plan.stages if stage.stage in own} == {
+        "semantic": 2,
+        "structure": 2,
+        "motion": 2,
+        "reconstruct": 2,
+        "given": 1,
+        "evaluate": 3,
+    }
+
+
+def test_a_decoder_that_only_one_system_has_still_changes_the_target(folder: Path) -> None:
+    text = SWEEP.replace("FOLDER", str(folder)) + "  motion.depth: {int: [1, 2]}\n"
+    assert "motion" in study_texts.build(text).own_stages()
+
+
+def test_a_system_changes_no_metric_of_a_decoder(folder: Path) -> None:
+    text = SWEEP.replace("FOLDER", str(folder)).replace("evaluate.vifi", "motion.rollout_mse")
+    lines = study_texts.complaints(text)
+    assert any("is the same in all trials" in line for line in lines)
+    assert any("space.system: changes nothing that motion.rollout_mse depends on" in line for line in lines)
+
+
+def test_what_is_missing_is_told_with_the_line_of_the_folder(folder: Path) -> None:
+    (line,) = noop_ablations.complaints(ABLATION.replace("FOLDER", str(folder / "nowhere")))
+    assert line.startswith("test.yaml:6:")
+    assert "conditions.theirs.given.path" in line
+    assert "there is no such folder" in line
+    (folder / "phantom:0:47.npy").unlink()
+    (line,) = noop_ablations.complaints(ABLATION.replace("FOLDER", str(folder)))
+    assert "1 of 4 test clips have no video: phantom:0:47" in line
+    (folder / "phantom:0:41.npy").unlink()
+    (line,) = study_texts.complaints(SWEEP.replace("FOLDER", str(folder)))
+    assert "base.given.path: " in line
+    assert "1 of 4 validation clips have no video: phantom:0:41" in line
+    (line,) = noop_ablations.complaints(ABLATION.replace(", given.path: FOLDER", ""))
+    assert "system: given needs given.path" in line
+
+
+def test_metrics_of_decoders_are_not_compared_with_given_videos(folder: Path) -> None:
+    text = ABLATION.replace("FOLDER", str(folder)).replace("[evaluate", "[motion.test_rollout_mse, evaluate")
+    (line,) = noop_ablations.complaints(text)
+    assert "motion.test_rollout_mse needs structure, motion, which theirs (system: given) does not have" in line

@@ -1,0 +1,167 @@
+"""Videos made elsewhere: what belongs to which clip, what is refused, and that they are judged like our own."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import load_file
+
+from storage.memory import MemoryStore
+from storage.runs import Artifacts, Manifest, RunStore
+from tests.golden import inputs
+from trainables.config.trial import TrialConfig, resolve
+from trainables.context import Context, StageTask
+from trainables.graph import STAGES, VIDEO_STAGES, inputs_of, resolve_reference, stage_runs
+from trainables.judging.given_videos import check_given, find_given, given_fingerprint, pair_given
+from trainables.judging.pairing import PairingError
+
+WORLD = {"train_clips": 6, "validation_clips": 2, "test_clips": 3, "block_clips": 2, "subjects": 1, "voxels": 64}
+NAMES = [f"phantom:0:{clip}" for clip in range(11)]
+TEST = NAMES[8:]
+
+
+class NoCheckpoints:
+    def save(self, epoch: int, folder: Path) -> None:
+        raise AssertionError("nothing is trained")
+
+    def latest(self) -> tuple[int, Path] | None:
+        return None
+
+
+def given(folder: Path, **overrides: object) -> TrialConfig:
+    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    return resolve(
+        {"system": "given", "given.path": str(folder), "dataset": WORLD, "generator.test_clips": 3, **dotted}
+    )
+
+
+def write(folder: Path, names: list[str], *, frames: int = 8, side: int = 64) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        rng = np.random.default_rng(number)
+        np.save(folder / f"{name}.npy", rng.integers(0, 255, (frames, side, side, 3), dtype=np.uint8))
+    return folder
+
+
+def run_stage(stage: str, config: TrialConfig, output: Path, artifacts: Mapping[str, Artifacts]) -> dict[str, float]:
+    output.mkdir()
+    needed = {name: artifacts[name] for name in inputs_of(stage, config.system)}
+    task = StageTask(config, 0, needed, Context(output, NoCheckpoints()))
+    metrics: dict[str, float] = dict(resolve_reference(STAGES[stage].implementation)(task).metrics)
+    return metrics
+
+
+def stored(folder: Path, cache: Path) -> Artifacts:
+    runs = RunStore(MemoryStore(), cache=cache)
+    info = {"videos": "4 videos, 64x64, 8 frames"}
+    runs.commit(Manifest("given-0", "given", {"given": {}}, 0, {}, {}, {}, (), info, 0.0, 0.0), folder)
+    return runs.open("given-0")
+
+
+def test_every_system_of_the_config_has_one_stage() -> None:
+    annotation = TrialConfig.model_fields["system"].annotation
+    assert set(getattr(annotation, "__args__", ())) == set(VIDEO_STAGES)
+
+
+def test_what_belongs_to_clips_by_name_and_by_number(tmp_path: Path) -> None:
+    split = ["train"] * 6 + ["validation"] * 2 + ["test"] * 3
+    named = find_given(given(write(tmp_path / "named", [*TEST, NAMES[6], "unknown"])))
+    assert pair_given(named, NAMES, split) == {6: NAMES[6], 8: TEST[0], 9: TEST[1], 10: TEST[2]}
+    with_suffix = [f"{name}.gif" for name in NAMES]
+    assert list(pair_given(named, with_suffix, split)) == [6, 8, 9, 10]
+    numbered = find_given(given(write(tmp_path / "numbered", ["1", "2", "10"])))
+    with pytest.raises(PairingError, match="there are 3 test clips, but a video 10"):
+        pair_given(numbered, NAMES, split)
+    assert pair_given(numbered, NAMES, ["train"] + ["test"] * 10) == {1: "1", 2: "2", 10: "10"}
+    strange = find_given(given(write(tmp_path / "strange", ["a"])))
+    with pytest.raises(PairingError, match="no video has the name of a held-out clip; first here: a, first clip: phan"):
+        pair_given(strange, NAMES, split)
+
+
+def test_what_is_wrong_is_found_before_anything_starts(tmp_path: Path) -> None:
+    def error(folder: Path, **overrides: object) -> str:
+        (problem,) = check_given(given(folder, **overrides)).errors
+        return problem.text
+
+    assert check_given(given(write(tmp_path / "good", TEST))).problems == ()
+    assert "there is no such folder" in error(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "holds no video" in error(tmp_path / "empty")
+    assert f"1 of 3 test clips have no video: {TEST[2]}" in error(write(tmp_path / "two", TEST[:2]))
+    assert "2 of 2 validation clips have no video" in error(tmp_path / "good", generator__validation_clips=2)
+    assert "have fewer frames than the clips (8)" in error(write(tmp_path / "short", TEST, frames=6))
+    (write(tmp_path / "broken", TEST) / f"{TEST[0]}.npy").write_bytes(b"no array")
+    assert "cannot be decoded" in error(tmp_path / "broken")
+    report = check_given(given(write(tmp_path / "large", TEST, side=96, frames=16)))
+    assert report.errors == ()
+    (warning,) = report.warnings
+    assert "3 video(s) have another size or frame count than 64x64, 8 frames" in str(warning)
+
+
+def test_identity_follows_content_and_not_the_folder(tmp_path: Path) -> None:
+    def identity(folder: Path) -> str:
+        return stage_runs(given(folder), seed=0, targets=["given"])[-1].identity
+
+    first = write(tmp_path / "first", TEST)
+    shutil.copytree(first, tmp_path / "second")
+    assert given_fingerprint(given(first)) == given_fingerprint(given(tmp_path / "second"))
+    before = identity(first)
+    assert identity(tmp_path / "second") == before
+    np.save(first / f"{TEST[0]}.npy", np.zeros((8, 64, 64, 3), np.uint8))
+    assert identity(first) != before
+
+
+def test_exported_reconstructions_are_judged_as_they_were(tmp_path: Path) -> None:
+    artifacts = dict(inputs.write_inputs(tmp_path))
+    ours = run_stage("evaluate", inputs.config(), tmp_path / "ours", artifacts)
+    videos = load_file(artifacts["reconstruct"].path("videos.safetensors"))
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    for clip, video in zip(videos["index"], videos["videos"], strict=True):
+        np.save(folder / f"film {clip}.npy", video)
+    ours_config = inputs.config().model_dump(exclude={"system", "given"})
+    config = resolve({**ours_config, "system": "given", "given.path": str(folder)})
+    run_stage("given", config, tmp_path / "given", artifacts)
+    artifacts["given"] = stored(tmp_path / "given", tmp_path / "cache")
+    theirs = run_stage("evaluate", config, tmp_path / "theirs", artifacts)
+    plain = {name for name in ours if "_plain" in name and "ceiling" not in name}
+    assert theirs.keys() == ours.keys() - plain, "what needs decoded features is left out"
+    assert theirs == {name: ours[name] for name in theirs}
+    systems = set(pq.read_table(tmp_path / "theirs" / "per_clip.parquet").column("system").to_pylist())
+    assert {"system", "static", "shuffled_fmri", "ceiling", "random_clip", "mean_latent"} <= systems
+    assert "plain" not in systems
+    assert "4 videos, 64x64, 8 frames" in (tmp_path / "theirs" / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("form", ["png", "gif"])
+def test_pictures_come_back_within_the_error_of_their_format(form: str, tmp_path: Path) -> None:
+    artifacts = inputs.write_inputs(tmp_path)
+    videos = load_file(artifacts["reconstruct"].path("videos.safetensors"))
+    folder = tmp_path / form
+    folder.mkdir()
+    for clip, video in zip(videos["index"], videos["videos"], strict=True):
+        export(video, folder / f"film {clip}", form)
+    config = resolve({"system": "given", "given.path": str(folder)})
+    run_stage("given", config, tmp_path / "given", artifacts)
+    read = load_file(tmp_path / "given" / "videos.safetensors")
+    assert read["index"].tolist() == videos["index"].tolist()
+    error = np.abs(read["videos"].astype(float) - videos["videos"]).mean()
+    assert error == 0.0 if form == "png" else error < 12.0, "256 colours of noisy frames"
+
+
+def export(video: NDArray[np.uint8], path: Path, form: str) -> None:
+    if form == "npy":
+        np.save(f"{path}.npy", video)
+    elif form == "png":
+        path.mkdir()
+        for number, frame in enumerate(video):
+            cv2.imwrite(str(path / f"{number}.png"), frame[..., ::-1])
+    else:
+        first, *rest = (Image.fromarray(frame) for frame in video)
+        first.save(f"{path}.gif", save_all=True, append_images=rest, duration=250, loop=0)
