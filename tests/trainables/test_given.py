@@ -132,7 +132,10 @@ def test_exported_reconstructions_are_judged_as_they_were(tmp_path: Path) -> Non
     theirs = run_stage("evaluate", config, tmp_path / "theirs", artifacts)
     plain = {name for name in ours if "_plain" in name and "ceiling" not in name}
     assert theirs.keys() == ours.keys() - plain, "what needs decoded features is left out"
-    assert theirs == {name: ours[name] for name in theirs}
+    read = load_file(tmp_path / "given" / "videos.safetensors")
+    assert np.array_equal(read["videos"], videos["videos"]), ".npy is lossless"
+    # Flow of the same frames differs by about 1e-10 from call to call, also that of the controls.
+    assert theirs == pytest.approx({name: ours[name] for name in theirs}, rel=1e-6)
     systems = set(pq.read_table(tmp_path / "theirs" / "per_clip.parquet").column("system").to_pylist())
     assert {"system", "static", "shuffled_fmri", "ceiling", "random_clip", "mean_latent"} <= systems
     assert "plain" not in systems
