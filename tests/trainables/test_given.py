@@ -1,7 +1,7 @@
 """Videos made elsewhere: what belongs to which clip, what is refused, and that they are judged like our own."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -27,8 +27,11 @@ TEST = NAMES[8:]
 
 
 class NoCheckpoints:
-    def save(self, epoch: int, folder: Path) -> None:
+    def save(self, epoch: int, folder: Path, *, keep_older: bool = False) -> None:
         raise AssertionError("nothing is trained")
+
+    def stored(self) -> Sequence[tuple[int, Path]]:
+        return ()
 
     def latest(self) -> tuple[int, Path] | None:
         return None
