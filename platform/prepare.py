@@ -14,10 +14,11 @@ from platform.errors import StudyError, UserError
 from platform.model_options import add_model_options, model_from
 from platform.screen.step_progress import StepProgress
 from trainables.datasets.errors import DataReport, DatasetError
-from trainables.preparation.options import CutOptions
-from trainables.preparation.readers import READERS, preparation_reader
+from trainables.preparation.options import CutOptions, ReaderOptions
+from trainables.preparation.readers import READERS, PreparationReader, preparation_reader
 
 if TYPE_CHECKING:
+    from trainables.datasets.prepared.source import DataSource
     from trainables.datasets.prepared.validate import Validation
 
 _DESCRIPTION = """\
@@ -119,7 +120,7 @@ def _prepared(arguments: argparse.Namespace) -> Answer:
     options = model_from(arguments, reader.Settings)
     try:
         with StepProgress(_stderr()) as progress:
-            result = prepare(reader.open_source(options), options, arguments.out.absolute(), progress=progress)
+            result = prepare(_opened(reader, options), options, arguments.out.absolute(), progress=progress)
     except UnfinishedError as error:
         raise StudyError(str(error)) from error
     except DatasetError as error:
@@ -132,6 +133,13 @@ def _prepared(arguments: argparse.Namespace) -> Answer:
     text = f"{about.clips.count} clips, {len(about.subjects)} subject(s), split by {about.split_by}: {result.folder}"
     value = {**summary(result)}
     return Answer(value, _lines(result.report, text), exit_code=1 if result.report.errors else 0)
+
+
+def _opened(reader: PreparationReader, options: ReaderOptions) -> "DataSource":
+    try:
+        return reader.open_source(options)
+    except OSError as error:  # nothing has been written
+        raise UserError(str(error)) from error
 
 
 def _validated(arguments: argparse.Namespace) -> Answer:
@@ -164,6 +172,8 @@ def _uploaded(arguments: argparse.Namespace) -> Answer:
     from trainables.datasets.prepared.stored_set import bytes_to_send, upload
 
     folder = arguments.folder.absolute()
+    if arguments.uri.startswith("memory:"):
+        raise UserError(f"{arguments.uri}: is gone when this command ends; name file:///folder or s3://bucket/prefix")
     try:
         _verdict(folder).report.raise_for_errors()
         total = bytes_to_send(folder)

@@ -110,6 +110,51 @@ def test_errors_in_json_say_what_is_wrong_and_not_that_it_is_an_error(
     assert answer["exit_code"] == 2
 
 
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file/out", "file/out: cannot be made: Not a directory; name a new"),
+        ("n" * 300, "cannot be made: File name too"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_a_mistake(
+    out: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = rows_lab(tmp_path / "lab")
+    (tmp_path / "file").touch()
+    assert main(["rows", str(lab), "--out", str(tmp_path / out), *SMALL]) == 2
+    text = capsys.readouterr().err
+    assert message in text
+    assert "continues" not in text
+
+
+def test_a_tr_in_milliseconds_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out = series_lab(tmp_path / "lab", subjects=1), tmp_path / "out"
+    assert main(["series", str(lab), "--out", str(out), "--tr", "2000", *SMALL]) == 1
+    text = capsys.readouterr().err
+    assert "run 'run-1' has 6 volume(s) at a TR of 2000 s: nothing is left without drift; a TR is in seconds" in text
+    assert not out.exists()
+
+
+def test_a_lag_after_all_volumes_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out = series_lab(tmp_path / "lab", subjects=1), tmp_path / "out"
+    assert main(["series", str(lab), "--out", str(out), "--tr", "2", "--lag", "4000", *SMALL]) == 1
+    assert "every answer, 4000 s after its clip, is after the run's end; a lag is in seconds" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_subject_that_was_left_out_is_named_when_the_others_have_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab, out = rows_lab(tmp_path / "lab"), tmp_path / "out"
+    np.save(lab / "sub-01" / "rows.npy", np.ones((24, 6), np.float32))
+    np.save(lab / "sub-02" / "rows.npy", np.full((24, 6), np.inf, np.float32))
+    assert main(["rows", str(lab), "--out", str(out), *SMALL]) == 1
+    text = capsys.readouterr().err
+    assert "every voxel is constant" in text
+    assert "sub-02: is left out" in text
+
+
 def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab, out = series_lab(tmp_path / "lab"), tmp_path / "out"
     assert main(["series", str(lab), "--out", str(out), "--tr", "2", *SMALL, "--subject", "sub-02"]) == 0
@@ -130,6 +175,10 @@ def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture
         (["rows", "lab", "--out", "out"], "lab/clips: there is no such folder"),
         (["nifti", "lab", "--out", "out"], "invalid choice: 'nifti' (choose from rows, series"),
         (["validate", "lab"], "lab: there is no such folder; name the folder of a data set"),
+        (["upload", "lab", "memory://"], "memory://: is gone when this command ends; name file:///folder or s3://"),
+        (["validate", __file__], "test_prepare.py: is no folder; name the folder that holds dataset.json"),
+        (["rows", "lab", "--out", "out", "--resolution", "25600"], "--resolution: Input should be less than or equal"),
+        (["rows", "lab", "--out", "out", "--frames", "800"], "--frames: Input should be less than or equal to 256"),
     ],
 )
 def test_mistakes_are_answered(

@@ -52,6 +52,8 @@ def _captions(path: Path, names: Sequence[str]) -> tuple[list[Any], list[DataPro
         captions = _parse(path)
     except FileNotFoundError:
         return [], [DataProblem(str(path), "there is no such file", FORMATS)]
+    except OSError as error:
+        return [], [DataProblem(str(path), f"cannot be read: {error.strerror}", FORMATS)]
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         return [], [DataProblem(str(path), f"cannot be read: {error}", FORMATS)]
     ordered, problems = _by_name(captions, names) if isinstance(captions, Mapping) else _in_order(captions, names)

@@ -89,6 +89,20 @@ def _root_mean_square(columns: Floats, *, ddof: int = 0) -> Floats:
     return np.asarray(np.sqrt(squares / np.float32(max(columns.shape[1] - ddof, 1))), np.float32)
 
 
+def _degree(volumes: int, tr: float) -> int:
+    return 1 + int(volumes * tr / _SECONDS_PER_DEGREE)
+
+
+def outlasts_drift(volumes: int, tr: float) -> bool:
+    """Return whether a run has more volumes than its mean and polynomial drift take.
+
+    Examples:
+        >>> outlasts_drift(240, 2.0), outlasts_drift(240, 2000.0), outlasts_drift(2, 2.0)
+        (True, False, False)
+    """
+    return _degree(volumes, tr) + 1 < volumes
+
+
 def trend_regressors(volumes: int, tr: float, *, trend: Trend = "polynomial") -> NDArray[np.float64]:
     """Return regressors for slow drift, [volumes, regressors], the mean first.
 
@@ -105,7 +119,7 @@ def trend_regressors(volumes: int, tr: float, *, trend: Trend = "polynomial") ->
         count = min(int(np.floor(2 * volumes * HIGH_PASS_HZ * tr)), volumes - 1)
         phase = np.pi * (np.arange(volumes)[:, None] + 0.5) / volumes
         return np.cos(phase * np.arange(count + 1))
-    degree = min(1 + int(volumes * tr / _SECONDS_PER_DEGREE), volumes - 1)
+    degree = min(_degree(volumes, tr), volumes - 1)
     return np.asarray(np.polynomial.legendre.legvander(np.linspace(-1.0, 1.0, volumes), degree), np.float64)
 
 

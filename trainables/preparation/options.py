@@ -27,9 +27,9 @@ class ReaderOptions(Config):
     """a reference to cite; may be repeated"""
     previews: bool | None = None
     """whether the licence allows frames of the clips in reports (default: as the reader knows it, else no)"""
-    frames: Annotated[int, Field(ge=2)] = 8
+    frames: Annotated[int, Field(ge=2, le=256)] = 8
     """frames per clip, evenly spaced over it"""
-    resolution: Annotated[int, Field(ge=32)] = 256
+    resolution: Annotated[int, Field(ge=32, le=2048)] = 256
     """side of the stored clips, in pixels"""
     fit: Literal["crop", "squeeze"] = "crop"
     """how frames become square: the largest square in the middle, or all of it without keeping its proportions"""

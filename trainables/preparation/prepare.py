@@ -14,12 +14,13 @@ from trainables.datasets.prepared.blocks import ClipPlace, SplitResult, SplitRul
 from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
 from trainables.datasets.prepared.digest import digest_files, set_digest
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
-from trainables.datasets.prepared.source import DataSource, SourceClip, SourceSubject
+from trainables.datasets.prepared.source import DataSource, RunRecording, SourceClip, SourceSubject
 from trainables.datasets.prepared.tables import ClipRow, Split, write_rows, write_voxels
 from trainables.datasets.prepared.validate import bytes_to_read, validate
 from trainables.datasets.prepared.workspace import Workspace, open_workspace
 from trainables.datasets.prepared.write import StoredClip, StoredSubject, write_clips, write_subject
 from trainables.preparation.card import write_card
+from trainables.preparation.filtering import outlasts_drift
 from trainables.preparation.options import ReaderOptions
 from trainables.preparation.reliability import (
     Responses,
@@ -172,10 +173,20 @@ def _row_counts(subjects: Sequence[SourceSubject]) -> tuple[dict[str, int], list
     rows, problems = {}, []
     for subject in subjects:
         try:
-            rows[subject.name] = sum(recording.rows for recording in subject.recordings())
+            recordings = subject.recordings()
+            _check_drift(recordings)
+            rows[subject.name] = sum(recording.rows for recording in recordings)
         except (DatasetError, OSError) as error:
             problems.append(_lost(subject, error))
     return rows, problems
+
+
+def _check_drift(recordings: Sequence[RunRecording]) -> None:
+    """Refuse runs of a series of which nothing is left without drift: they are too short, or the TR is wrong."""
+    for run in recordings:
+        if run.tr > 0 and run.shown and run.excluded is None and not outlasts_drift(run.rows, run.tr):
+            what = f"run {run.run_id!r} has {run.rows} volume(s) at a TR of {run.tr:g} s: nothing is left without drift"
+            raise DatasetError.of(DataProblem(run.file, what, "a TR is in seconds; exclude a run that is too short"))
 
 
 def _lost(subject: SourceSubject, error: Exception) -> DataProblem:
@@ -295,7 +306,8 @@ def _publish(
     description = description.model_copy(update={"files": files, "digest": set_digest(files)})
     write_description(description, space.folder)
     verdict = validate(space.folder, lambda count: progress("checks", count, to_check), files=files)
-    verdict.report.raise_for_errors()
+    if verdict.report.errors:
+        DataReport((*problems, *verdict.report.problems)).raise_for_errors()  # with why subjects were left out
     write_card(PreparedSet(space.folder, description), _relocated((*problems, *verdict.report.problems), space, ""))
     space.publish()
     return Prepared(space.out, description, _relocated((*problems, *verdict.report.problems), space, f"{space.out}/"))

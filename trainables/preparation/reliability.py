@@ -46,7 +46,8 @@ class Responses:
     @cached_property
     def answered(self) -> list[tuple[RunRow, Floats, list[str]]]:
         """Each run that is used, the weights of its volumes, and the clips that they answer; series only."""
-        used = [run for run in self.subject.runs if run.excluded is None]
+        with_clips = {event.run_id for event in self.subject.events}
+        used = [run for run in self.subject.runs if run.excluded is None and run.run_id in with_clips]
         return [(run, *_answered(self.subject, run, self.lag_s)) for run in used]
 
     def block(self, voxels: slice) -> Floats:

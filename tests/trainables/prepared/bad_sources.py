@@ -17,6 +17,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def each(change: Callable[[Path], object]) -> Callable[[Path], object]:
     """Return what changes the folders of both subjects."""
 
@@ -33,6 +38,10 @@ BAD_ROWS: dict[str, tuple[Callable[[Path], object], str]] = {
     "caption empty": (
         lambda lab: (lab / "captions.json").write_text(json.dumps([["a", " "]] + ["b"] * 11)),
         r"captions\.json, caption of 'clip000': is \['a', ' '\]; every clip needs texts",
+    ),
+    "captions a folder": (
+        lambda lab: make_folder(lab / "captions.json"),
+        r"captions\.json: cannot be read: Is a directory; it must be \.json",
     ),
     "captions short": (
         lambda lab: (lab / "captions.json").write_text(json.dumps(["a"])),

@@ -136,6 +136,15 @@ def test_what_is_missing_is_told(tmp_path: Path, sound: dict[str, Path]) -> None
     assert "voxels.subject: is 2; the data set has 2 subject(s), numbered from 0" in str(report)
 
 
+def test_a_folder_that_is_no_data_set_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(folder: Path, pattern: str) -> None:
+        raise AssertionError(f"{folder} may be the root of a disk")
+
+    monkeypatch.setattr(Path, "rglob", search)
+    assert identity(tmp_path).startswith("data-")
+    assert "dataset.json: there is no such file" in str(datasets.check(prepared(tmp_path)))
+
+
 def test_clips_are_read_by_ranges_from_shards_and_single_files(tmp_path: Path, sound: dict[str, Path]) -> None:
     folder = tmp_path / "set"
     shutil.copytree(sound["rows"], folder)

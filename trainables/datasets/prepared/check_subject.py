@@ -120,6 +120,9 @@ def _events(subject: PreparedSubject, about: Description, clips: ClipFacts) -> I
         yield DataProblem(str(path), f"no events in run(s) {some(silent)}", "they are not used", fatal=False)
     yield from _durations(events, clips, path)
     used = [event for event in events if event.run_id in runs and runs[event.run_id].excluded is None]
+    if used and all(_unanswered(event, runs[event.run_id], about.lag_s) for event in used):
+        what = f"every answer, {about.lag_s:g} s after its clip, is after the run's end"
+        yield DataProblem(str(path), what, "a lag is in seconds (4 to 5 is usual); prepare the data again")
     yield from _repeats([(event.clip_id, event.repeat) for event in events], path)
     yield from _never_shown({event.clip_id for event in used}, clips, path)
 
@@ -130,9 +133,13 @@ def _in_run(event: EventRow, run: RunRow, lag: float, path: Path) -> Iterator[Da
     if event.onset_s < run.start_time_s or event.onset_s >= end:
         what = f"begins at {event.onset_s:g} s, but the run lasts from {run.start_time_s:g} to {end:g} s"
         yield DataProblem(where, what, "onsets are seconds on the clock of the run's start_time_s")
-    elif event.onset_s + lag >= end:
+    elif _unanswered(event, run, lag):
         what = f"begins at {event.onset_s:g} s, so its answer {lag:g} s later is after the run's end at {end:g} s"
         yield DataProblem(where, what, "this presentation is not used", fatal=False)
+
+
+def _unanswered(event: EventRow, run: RunRow, lag: float) -> bool:
+    return event.onset_s + lag >= run.start_time_s + run.volumes * run.tr
 
 
 def _durations(events: Sequence[EventRow], clips: ClipFacts, path: Path) -> Iterator[DataProblem]:

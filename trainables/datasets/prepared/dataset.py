@@ -132,7 +132,7 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
 
 
 def _state(folder: Path) -> str:
-    return folder_state(folder) if folder.is_dir() else ""
+    return folder_state(folder) if (folder / DESCRIPTION_FILE).is_file() else ""  # any other folder may be huge
 
 
 @lru_cache(maxsize=64)

@@ -120,6 +120,9 @@ def read_description(folder: Path) -> Description:
         right = "name the folder of a data set that `python -m platform.prepare` wrote (docs/data-format.md)"
         what = "there is no such file" if folder.is_dir() else "there is no such folder"
         raise DatasetError.of(DataProblem(str(path if folder.is_dir() else folder), what, right)) from None
+    except NotADirectoryError:
+        right = "name the folder that holds dataset.json"
+        raise DatasetError.of(DataProblem(str(folder), "is no folder", right)) from None
     except OSError as error:
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", "it must be JSON")) from error
 

@@ -75,17 +75,25 @@ def open_workspace(out: Path, request: Mapping[str, Any]) -> Iterator[Workspace]
         DatasetError: `out` holds something or cannot be written, or another process is writing it.
     """
     right = "name a new or empty folder"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError.of(DataProblem(str(out), "is not empty", right))
     folder = out.with_name(f".{out.name}.partial")
     try:
-        (folder / _PARTS).mkdir(parents=True, exist_ok=True)
+        _make(folder / _PARTS, out)
         with (folder / _PARTS / ".lock").open("w") as lock:
             _lock(lock.fileno(), out)
             _begin(folder, request)
             yield Workspace(folder, out)
     except PermissionError as error:
         raise DatasetError.of(DataProblem(str(out), f"cannot be written: {error}", right)) from error
+
+
+def _make(folder: Path, out: Path) -> None:
+    right = "name a new or empty folder"
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DatasetError.of(DataProblem(str(out), "is not empty", right))
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # such as a parent that is a file
+        raise DatasetError.of(DataProblem(str(out), f"cannot be made: {error.strerror}", right)) from error
 
 
 def _lock(descriptor: int, out: Path) -> None:
