@@ -102,7 +102,7 @@ def pytest_configure_node(node: WorkerController) -> None:
     node.workerinput["groups"] = str(node.config.stash[_FOLDER])
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before xdist tells the spreading process that this one has collected
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave the groups of all collected tests for the process that spreads them."""
     worker = getattr(session.config, "workerinput", None)
