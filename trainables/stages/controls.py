@@ -10,7 +10,7 @@ from trainables.loop import pick_device
 from trainables.randomness import derived_seed
 from trainables.stages.decoding import mean_of_rows, read_some, split_index
 from trainables.stages.feeding import Fed, chosen_clips, noise_seeds
-from trainables.stages.generation import VideoFile, generate, history, load_vae_decoder, read_prompts
+from trainables.stages.generation import VideoTensors, generate, history, load_vae_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -32,7 +32,7 @@ def run(task: StageTask) -> StageResult:
     clips = len(truth.index)
     shapes = dict.fromkeys(("ceiling", "ceiling_plain"), (clips, *truth.video))
     path = task.context.output / "videos.safetensors"
-    with VideoFile(path, vae, {**shapes, "mean_latent": truth.video}, index=truth.index) as file:
+    with VideoTensors(path, vae, {**shapes, "mean_latent": truth.video}, index=truth.index) as file:
         for batch in batches:
             own = max(0, clips - batch.first)
             file.write("ceiling", batch.first, batch.latents[:own])

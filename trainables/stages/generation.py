@@ -118,7 +118,7 @@ def _batches(source: InputBlocks, size: int) -> Iterator[tuple[slice, Fed]]:
             yield slice(begin + first, begin + first + len(several.seeds)), several
 
 
-class VideoFile:
+class VideoTensors:
     """A file of videos, uint8, that latents are decoded into clip by clip."""
 
     def __init__(self, path: Path, vae: Vae, shapes: Mapping[str, Sequence[int]], *, index: Tensor) -> None:

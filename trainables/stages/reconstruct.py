@@ -3,7 +3,7 @@
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
 from trainables.stages.feeding import Feeder
-from trainables.stages.generation import VideoFile, generate, history, load_vae_decoder, read_prompts
+from trainables.stages.generation import VideoTensors, generate, history, load_vae_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -22,7 +22,7 @@ def run(task: StageTask) -> StageResult:
     batches = generate(task, feeder, prompts=prompts, device=device)
     vae = load_vae_decoder(task, device=device)
     shapes = dict.fromkeys(("videos", "plain"), (len(feeder), *feeder.video))
-    with VideoFile(task.context.output / "videos.safetensors", vae, shapes, index=feeder.index) as file:
+    with VideoTensors(task.context.output / "videos.safetensors", vae, shapes, index=feeder.index) as file:
         for batch in batches:
             file.write("videos", batch.first, batch.latents)
             file.write("plain", batch.first, batch.plain)
