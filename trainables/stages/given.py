@@ -6,7 +6,7 @@ from trainables.context import StageResult, StageTask
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.datasets.video_io import read_video, resample, split_pair
 from trainables.judging.given_videos import find_given, pair_given
-from trainables.judging.pairing import VideoTensors
+from trainables.judging.pairing import VideoFile
 from trainables.metrics.clip import Clip
 from trainables.tensors import TensorShape, TensorWriter
 
@@ -38,7 +38,7 @@ def run(task: StageTask) -> StageResult:
     return StageResult(info={"clips": str(len(index)), "videos": native})
 
 
-def _frames(file: VideoTensors) -> Clip:
+def _frames(file: VideoFile) -> Clip:
     frames = read_video(file.path).frames
     halves = split_pair(frames)
     return frames if halves is None else halves[1]
