@@ -98,8 +98,14 @@ class Ceph:
         keys = {"AWS_ACCESS_KEY_ID": _ACCESS, "AWS_SECRET_ACCESS_KEY": _SECRET}
         return {**keys, "AWS_ENDPOINT_URL": self.endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the gateway's process lives."""
+        return self._gateway is not None and self._gateway.poll() is None
+
     def start(self) -> None:
-        """Start the gateway and wait until it answers."""
+        """Start the gateway, which must not run, and wait until it answers."""
+        assert not self.is_running, "of two gateways at one port, the second ends and the first is lost from sight"
         # In a thread that lives as long as we do: it is the thread that began a process whose death it dies with.
         self._gateway = self._launcher.submit(_spawn, self.home, "radosgw", "-f", "-n", "client.rgw.a").result()
         deadline = time.monotonic() + 60

@@ -61,6 +61,27 @@ def later(seconds: float, action: Callable[[], None]) -> Iterator[None]:
         timer.join()
 
 
+@contextmanager
+def restarted(ceph: Ceph, seconds: float) -> Iterator[None]:
+    """Start the gateway so many seconds after it is killed in the block."""
+    over = threading.Event()
+
+    def wait() -> None:
+        while ceph.is_running:
+            if over.wait(0.02):
+                return
+        time.sleep(seconds)
+        ceph.start()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def killing(store: S3Store, ceph: Ceph, method: str, *, at: int) -> Client:
     """Return a client that kills the gateway when `at` calls of `method` have been answered."""
     real, calls = store._bucket.client, []
@@ -100,7 +121,7 @@ def test_the_gateway_is_killed_in_a_loop_of_uploads(ceph: Ceph, open_ceph: Open)
 def test_the_gateway_is_killed_in_the_middle_of_an_upload(ceph: Ceph, open_ceph: Open, source: Path) -> None:
     store = open_ceph(30.0)
     store._bucket.client = killing(store, ceph, "upload_part", at=1)
-    with later(1.0, ceph.start):
+    with restarted(ceph, 1.0):
         store.put("big", source)
     assert store.fetch("big", source.with_name("target")).read_bytes() == source.read_bytes()
 
@@ -123,7 +144,7 @@ def test_the_gateway_is_killed_in_the_middle_of_a_download(ceph: Ceph, open_ceph
     store = open_ceph(30.0)
     store.put("big", source)
     store._bucket.client = killing(store, ceph, "get_object", at=2)
-    with later(1.0, ceph.start):
+    with restarted(ceph, 1.0):
         assert store.fetch("big", source.with_name("target")).read_bytes() == source.read_bytes()
 
 
