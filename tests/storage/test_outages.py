@@ -20,6 +20,7 @@ from storage import s3, s3_parts
 from storage.errors import UnavailableError
 from storage.retry import RetryPolicy
 from storage.s3 import S3Store
+from tests.background import in_background
 from tests.programs import ROOT, program
 from tests.servers.ceph import Ceph
 from tests.storage.test_s3 import Client
@@ -63,23 +64,17 @@ def later(seconds: float, action: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def restarted(ceph: Ceph, seconds: float) -> Iterator[None]:
-    """Start the gateway so many seconds after it is killed in the block."""
-    over = threading.Event()
+    """Start the gateway again, so many seconds after the block has killed it."""
 
-    def wait() -> None:
+    def wait(over: threading.Event) -> None:
         while ceph.is_running:
             if over.wait(0.02):
                 return
         time.sleep(seconds)
         ceph.start()
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
+    with in_background(wait):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def killing(store: S3Store, ceph: Ceph, method: str, *, at: int) -> Client:

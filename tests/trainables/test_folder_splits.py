@@ -42,8 +42,8 @@ def test_blocks_are_as_long_as_the_number_of_clips_allows() -> None:
     assert [clips_per_block(clips, mine) for clips in (3, 12, 40, 67, 100, 400, 5520)] == [1, 1, 2, 3, 5, 20, 20]
     assert clips_per_block(5520, mine.model_copy(update={"block_clips": 7})) == 7
     split, _, _ = split_blocks(5520, mine)
-    beside = sum("train" in split[max(0, row - 1) : row + 2] for row, of in enumerate(split) if of == "test")
-    assert beside < 0.12 * split.count("test"), "with blocks of one clip it is nine in ten"
+    neighbours = sum("train" in split[max(0, row - 1) : row + 2] for row, of in enumerate(split) if of == "test")
+    assert neighbours < 0.12 * split.count("test"), "with blocks of one clip it is nine in ten"
 
 
 def test_test_clips_beside_training_clips_are_a_warning(folder: Path) -> None:

@@ -32,6 +32,7 @@ from storage import layout, lease
 from storage.events import EventLog
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
+from tests.background import in_background
 from tests.clusters import LocalRay
 from tests.platform.noop_studies import inline_in, noop_study, options_in
 from trainables.telemetry import read_pulses
@@ -84,21 +85,16 @@ def title(process: psutil.Process) -> str:
 @contextmanager
 def sabotage(study: Study, home: Path, acts: Mapping[str, Callable[[Pulse], object]]) -> Iterator[None]:
     """Meanwhile act on each named trial once, at its first sign of life."""
-    over, waiting = threading.Event(), dict(acts)
+    waiting = dict(acts)
 
-    def wait() -> None:
+    def wait(over: threading.Event) -> None:
         while waiting and not over.wait(0.02):
             pulses = read_pulses(LocalStore(home / "store"), study.id)
             for trial in waiting.keys() & pulses.keys():
                 waiting.pop(trial)(pulses[trial])
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
+    with in_background(wait):
         yield
-    finally:
-        over.set()
-        thread.join()
     assert not waiting, "a fault never came"
 
 
@@ -124,7 +120,7 @@ POINTS: tuple[Point, ...] = tuple(
         (0.6, 0, 0),
     )
 )
-"""Of the trials above, in their order. What differs beside the value decides no result."""
+"""The points of these trials, in the same order. Of their fields, only `noop.value` changes a result."""
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copy(published: Path, tmp_path: Path) -> Path:
-    """Return a copy that a test may damage."""
-    return shutil.copytree(published, tmp_path / "data")
-
-
 def options(folder: Path, **changes: Any) -> Settings:
     given = {"frames": 4, "resolution": 32, "captions": (folder / "captions.json",)}
     return Settings(folder=folder, **{**given, **changes})

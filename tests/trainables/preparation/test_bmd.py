@@ -47,12 +47,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copy(published: Path, tmp_path: Path) -> Path:
-    """Return a copy that a test may damage."""
-    return shutil.copytree(published, tmp_path / "data")
-
-
 def options(folder: Path, **changes: Any) -> Settings:
     return Settings(folder=folder, **{"frames": 4, "resolution": 32, **changes})
 
