@@ -10,10 +10,11 @@ from pathlib import Path
 
 from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import ChangedError
+from trainables.file_version import FileVersion, version_of
 from trainables.graph import STAGES, StageRun, resolve_reference
 from trainables.identity import canonical
 
-_State = dict[str, tuple[int, ...] | None]
+_State = dict[str, FileVersion | None]
 
 
 @contextmanager
@@ -51,13 +52,11 @@ def _difference(run: StageRun, current: dict[str, object]) -> str:
 
 
 def _state(reference: str, config: TrialConfig) -> _State:
-    """Return what changes with every write to a file, whatever is done to its times afterwards."""
-    return {str(path): _of_file(path) for path in resolve_reference(reference)(config)}
+    return {str(path): _version(path) for path in resolve_reference(reference)(config)}
 
 
-def _of_file(path: Path) -> tuple[int, ...] | None:
+def _version(path: Path) -> FileVersion | None:
     try:
-        stat = path.stat()
+        return version_of(path)
     except OSError:
         return None
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -25,6 +25,7 @@ from storage.formats import check_format
 from storage.lease import Lease
 from storage.parallel import ordered
 from storage.runs import Manifest, RunStore
+from trainables.datasets.errors import some
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\x00-\x1f\x7f]{1,1000})")
 _NUMBERED = re.compile(r"[0-9]{6}\.json")
@@ -190,9 +191,7 @@ def _check_blob(bundle: Bundle, name: str, file: File) -> None:
 
 def _refuse(folder: Path, what: str, names: AbstractSet[str]) -> None:
     if names:
-        listing = ", ".join(sorted(names)[:_SHOWN])
-        remainder = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        raise UserError(f"{folder}: {what}: {listing}{remainder}; nothing was imported")
+        raise UserError(f"{folder}: {what}: {some(sorted(names), most=_SHOWN)}; nothing was imported")
 
 
 def _refuse_conflicts(bundle: Bundle, store: Store) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from platform.reproduction.selection import RecordedTrial
 from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig, flatten
+from trainables.datasets.errors import some
 from trainables.graph import StageRun, stage_runs
 from trainables.identity import canonical
 from trainables.provenance import LOCK, ROOT, code_facts
@@ -111,9 +112,7 @@ def _libraries(manifests: Mapping[str, Manifest], root: Path) -> Iterator[Fact]:
         if recorded_by:
             yield _compared(package, recorded_by, package, _installed(package))
     differing = _unlike_lock(root)
-    listing = ", ".join(differing[:_SHOWN]) + (
-        f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    )
+    listing = some(differing, most=_SHOWN)
     yield Fact(
         "packages",
         "differs" if differing else "restored",

@@ -67,7 +67,7 @@ class MedianRule:
 
     def __init__(self, *, grace: int, min_trials: int, maximize: bool) -> None:
         """Stop no trial before epoch `grace`, or while fewer than `least` other trials have reached its epoch."""
-        self._grace, self._least, self._maximize = grace, min_trials, maximize
+        self._grace, self._min_trials, self._maximize = grace, min_trials, maximize
         self._curves: dict[str, dict[int, float]] = {}
 
     def stops(self, trial: str, epoch: int, value: float) -> bool:
@@ -79,7 +79,7 @@ class MedianRule:
         if epoch < self._grace:
             return False
         means = [mean for name in self._curves if name != trial and (mean := self._mean(name, epoch)) is not None]
-        if len(means) < self._least:
+        if len(means) < self._min_trials:
             return False
         best = max(curve.values()) if self._maximize else min(curve.values())
         median = float(np.median(means))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from trainables.datasets.clip_names import group_names, same_spelling
-from trainables.datasets.errors import DataProblem
+from trainables.datasets.errors import DataProblem, some
 
+_LISTED = 5
 FORMATS = (
     "it must be .json (a list of texts, or an object from clip to text), .csv (columns name and caption) "
     "or .txt (one caption per line)"
@@ -137,9 +138,11 @@ def _by_name(captions: Mapping[str, Any], names: Sequence[str]) -> tuple[list[An
             keys.setdefault(clip, []).append(key)
     problems = [*_unclear(clips_of, keys)]
     if missing := [name for name in names if name not in keys]:
-        problems.append((f"no caption for {_some(missing)}", "there must be one for each clip"))
+        listed = some(map(repr, missing), most=_LISTED)
+        problems.append((f"no caption for {listed}", "there must be one for each clip"))
     if unknown := [key for key, clips in clips_of.items() if not clips]:
-        problems.append((f"captions for clips that are not there: {_some(unknown)}", "remove them or add the clips"))
+        listed = some(map(repr, unknown), most=_LISTED)
+        problems.append((f"captions for clips that are not there: {listed}", "remove them or add the clips"))
     return ([] if problems else [captions[keys[name][0]] for name in names]), problems
 
 
@@ -154,8 +157,3 @@ def _unclear(clips_of: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[
     for clip, of_clip in keys.items():
         if len(of_clip) > 1:
             yield f"two captions for {clip!r}: {' and '.join(map(repr, of_clip))}", "remove all but one"
-
-
-def _some(names: Sequence[str]) -> str:
-    """List a few names, and tell how many more there are."""
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

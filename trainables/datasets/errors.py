@@ -1,9 +1,16 @@
 """What is wrong with a data set, all of it at once. Light: the command line imports it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 ROWS_HAVE_NO_LAG = "each row of this fMRI answers its clip already, so the lag must be 0 or be left out"
+
+
+def some(names: Iterable[object], *, most: int = 3, separator: str = ", ") -> str:
+    """List the first names, and tell how many more there are."""
+    listed = [str(name) for name in names]
+    return separator.join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 class ClipError(ValueError):

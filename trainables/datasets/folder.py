@@ -1,9 +1,7 @@
 """Clips, captions and fMRI that a user brings in a folder. Everything that is wrong is reported at once."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +21,7 @@ from trainables.datasets.phantom.world import watched
 from trainables.datasets.pointers import pointer_problems
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.splits import clips_per_block, duplicates, neighbours, read_split, split_blocks
+from trainables.file_version import digest_of_file
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
 """How simulated brains watch: as in the phantom's defaults."""
@@ -217,14 +216,4 @@ def _ignored(sources: Sequence[Path], config: FolderConfig) -> list[DataProblem]
 
 def _digest(path: Path) -> str:
     """Return a file's SHA-256, or "missing": what is wrong with it is for `check` to tell."""
-    if not path.is_file():
-        return "missing"
-    status = path.stat()
-    return _cached_digest(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@lru_cache(maxsize=100_000)
-def _cached_digest(path: Path, inode: int, size: int, modified: int, changed: int) -> str:
-    """Digest once per version of a file: a plan asks for it in every trial."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of_file(path) if path.is_file() else "missing"

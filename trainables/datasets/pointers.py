@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainables.datasets.errors import DataProblem
+from trainables.datasets.errors import DataProblem, some
 
 _LARGEST = 1024
 """Bytes. A pointer is shorter."""
-_SHOWN = 3
 PointerKind = Literal["git-annex", "Git LFS"]
 
 
@@ -59,7 +58,6 @@ def pointer_problems(paths: Iterable[Path], folder: Path) -> list[DataProblem]:
 
 def _problem(kind: PointerKind, paths: Sequence[Path], folder: Path) -> DataProblem:
     names = [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path) for path in paths]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    what = f"the content of {len(names)} file(s) was not downloaded ({kind}): {', '.join(names[:_SHOWN])}{more}"
+    what = f"the content of {len(names)} file(s) was not downloaded ({kind}): {some(names)}"
     command = "datalad get ." if kind == "git-annex" else "git lfs pull"
     return DataProblem(str(folder), what, f"run `{command}` in this folder")

@@ -1,6 +1,5 @@
 """Videos of a system that was run elsewhere: found in a folder, checked, and paired with held-out clips."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,8 @@ from trainables.config.trial import TrialConfig
 from trainables.datasets import load_brains, load_clips
 from trainables.datasets.clip_names import same_spelling
 from trainables.datasets.clips import clips_in, files
-from trainables.datasets.errors import DataProblem, DataReport
+from trainables.datasets.errors import DataProblem, DataReport, some
+from trainables.file_version import FileVersion, digest_of_file, version_of
 from trainables.judging.pairing import PairingError, System, find_videos
 
 FIELD = "given.path"
@@ -34,7 +34,7 @@ def given_fingerprint(config: TrialConfig) -> dict[str, Any]:
         ValueError: There is no such folder.
     """
     paths, folder = given_files(config), _folder(config)
-    return {"videos": {same_spelling(str(path.relative_to(folder))): _digest(path, _state(path)) for path in paths}}
+    return {"videos": {same_spelling(str(path.relative_to(folder))): digest_of_file(path) for path in paths}}
 
 
 def check_given(config: TrialConfig) -> DataReport:
@@ -61,10 +61,10 @@ def check_given(config: TrialConfig) -> DataReport:
 def find_given(config: TrialConfig) -> System:
     """Return the videos in `given.path`. Raises `PairingError` if there is none, or one cannot be read."""
     folder = _folder(config)
-    system = _found(folder, tuple((str(path), _state(path)) for path in given_files(config)))
+    system = _found(folder, tuple((str(path), version_of(path)) for path in given_files(config)))
     if system.failures:
         broken = [f"{Path(failure.file).name}: {failure.reason}" for failure in system.failures]
-        raise PairingError(f"{folder}: {_listed(broken, separator='; ')}")
+        raise PairingError(f"{folder}: {some(broken, most=_LISTED, separator='; ')}")
     return system
 
 
@@ -103,9 +103,8 @@ def _missing(
         wanted = [clip for clip, member in enumerate(split) if member == name][:count]
         missing = [names[clip] for clip in wanted if clip not in video_of]
         if missing:
-            what = (
-                f"{config.given.path}: {len(missing)} of {len(wanted)} {name} clips have no video: {_listed(missing)}"
-            )
+            listed = some(missing, most=_LISTED)
+            what = f"{config.given.path}: {len(missing)} of {len(wanted)} {name} clips have no video: {listed}"
             yield DataProblem(FIELD, what, f"add them, or evaluate fewer clips (generator.{name}_clips)")
 
 
@@ -113,7 +112,8 @@ def _misfits(config: TrialConfig, system: System) -> Iterator[DataProblem]:
     _, frames, height, width, _ = load_clips(config.dataset).clips.shape
     short = sorted(name for name, video in system.clips.items() if video.frames < frames)
     if short:
-        what = f"{system.folder}: {len(short)} video(s) have fewer frames than the clips ({frames}): {_listed(short)}"
+        listed = some(short, most=_LISTED)
+        what = f"{system.folder}: {len(short)} video(s) have fewer frames than the clips ({frames}): {listed}"
         yield DataProblem(FIELD, what, "use clips with as many frames, so that all systems are evaluated alike")
     side = config.evaluate.resolution
     size = (side, side) if side is not None else (height, width)
@@ -138,23 +138,7 @@ def _folder(config: TrialConfig) -> Path:
     return Path(config.given.path)
 
 
-def _listed(names: Sequence[str], *, separator: str = ", ") -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return separator.join(names[:_LISTED]) + more
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
 @lru_cache(maxsize=8)
-def _found(folder: Path, states: tuple[tuple[str, tuple[int, ...]], ...]) -> System:
+def _found(folder: Path, states: tuple[tuple[str, FileVersion], ...]) -> System:
     """Read the videos once per version of the folder: every condition asks for them."""
     return find_videos("given", folder)
-
-
-@lru_cache(maxsize=100_000)
-def _digest(path: Path, state: tuple[int, ...]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

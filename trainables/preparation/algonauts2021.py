@@ -31,6 +31,7 @@ from trainables.preparation.caption_files import (
 )
 from trainables.preparation.files import InputError
 from trainables.preparation.numbered_videos import (
+    check_options,
     find_numbered_videos,
     numbered_clips,
     numbers_for_test,
@@ -79,7 +80,7 @@ class Settings(FolderOptions):
 
 def open_source(options: Settings) -> DataSource:
     """Open the folder: videos' headers, captions, and which files there are. Raises `DatasetError`."""
-    _check(options)
+    check_options(options, name="Algonauts 2021", terms="the challenge")
     folder = options.stimuli if options.stimuli is not None else options.folder / _VIDEOS
     films, warnings = open_videos(find_numbered_videos(folder, right=_GET_VIDEOS), folder)
     captions = merge_captions(options.captions, lambda path: _captions(path, [*films]))
@@ -89,15 +90,6 @@ def open_source(options: Settings) -> DataSource:
     clips = partial(numbered_clips, films, captions, split, options, withheld)
     notes = (*warnings, *_same_videos(options), *_no_test(options))
     return DataSource(_facts(options, len(withheld)), clips, subjects, notes, options.folder, _split_rule(options))
-
-
-def _check(options: Settings) -> None:
-    if not options.folder.is_dir():
-        right = "name the folder of the data set"
-        raise DatasetError.of(DataProblem(str(options.folder), "there is no such folder", right))
-    if options.previews:
-        right = "leave it out: the terms of the challenge do not allow to pass frames on"
-        raise DatasetError.of(DataProblem("--previews", "is not possible for Algonauts 2021", right))
 
 
 def _captions(path: Path, names: Sequence[str]) -> Captions:

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.errors import DataProblem
-from trainables.datasets.prepared.check_clips import some
+from trainables.datasets.errors import DataProblem, some
 from trainables.datasets.prepared.source import DataBlock, RunRecording, ShownClip, SourceSubject
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.betas import BetaFile, Betas, FileColumns, open_betas

@@ -24,6 +24,7 @@ from trainables.preparation.betas import BetaFile, open_betas
 from trainables.preparation.caption_files import described_captions
 from trainables.preparation.files import InputError
 from trainables.preparation.numbered_videos import (
+    check_options,
     find_numbered_videos,
     numbered_clips,
     numbers_for_test,
@@ -72,7 +73,9 @@ class Settings(FolderOptions):
 
 def open_source(options: Settings) -> DataSource:
     """Open the folder: videos' headers, sentences, and which files there are. Raises `DatasetError`."""
-    _check(options)
+    check_options(options, name="BOLD Moments", terms="the videos")
+    if options.betas == "fsLR32k" and options.rois and options.atlas is None:
+        raise DatasetError.of(DataProblem("--roi", "needs an atlas for fsLR32k", "give --atlas FILE.dlabel.nii"))
     folder = options.stimuli if options.stimuli is not None else options.folder / "stimuli"
     films, warnings = open_videos(find_numbered_videos(folder, right=_GET_VIDEOS), folder)
     annotations = options.annotations if options.annotations is not None else options.folder / _ANNOTATIONS
@@ -86,17 +89,6 @@ def open_source(options: Settings) -> DataSource:
     clips = partial(numbered_clips, films, captions, split, options)
     subjects = [each.source() for each in of_subjects]
     return DataSource(_facts(options), clips, subjects, tuple(warnings), options.folder, _SPLIT_RULE)
-
-
-def _check(options: Settings) -> None:
-    if not options.folder.is_dir():
-        right = "name the folder of the data set"
-        raise DatasetError.of(DataProblem(str(options.folder), "there is no such folder", right))
-    if options.previews:
-        right = "leave it out: the terms of the videos do not allow to pass frames on"
-        raise DatasetError.of(DataProblem("--previews", "is not possible for BOLD Moments", right))
-    if options.betas == "fsLR32k" and options.rois and options.atlas is None:
-        raise DatasetError.of(DataProblem("--roi", "needs an atlas for fsLR32k", "give --atlas FILE.dlabel.nii"))
 
 
 def _facts(options: Settings) -> SetFacts:

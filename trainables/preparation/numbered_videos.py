@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from trainables.datasets.clip_names import natural
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.check_clips import some
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
 from trainables.datasets.prepared.source import SourceClip
 from trainables.datasets.prepared.tables import Split
 from trainables.datasets.video_frames import VIDEO_FORMATS
@@ -15,13 +14,23 @@ from trainables.preparation.caption_files import Captions
 from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.files import InputError
 from trainables.preparation.films import Film, open_film
-from trainables.preparation.options import ReaderOptions
+from trainables.preparation.options import FolderOptions, ReaderOptions
 
 LAST_TRAINING = 1000
 """Clips up to this number are for training, those after it for the test."""
 _CLIPS = 1102
 _SECONDS, _TOLERANCE = 3.0, 0.25
 _NAME = re.compile(r"(\d{4})(?:_.*)?")
+
+
+def check_options(options: FolderOptions, *, name: str, terms: str) -> None:
+    """Refuse a folder that is not there, and previews: `terms` says whose terms forbid them. Raises `DatasetError`."""
+    if not options.folder.is_dir():
+        right = "name the folder of the data set"
+        raise DatasetError.of(DataProblem(str(options.folder), "there is no such folder", right))
+    if options.previews:
+        right = f"leave it out: the terms of {terms} do not allow to pass frames on"
+        raise DatasetError.of(DataProblem("--previews", f"is not possible for {name}", right))
 
 
 def find_numbered_videos(folder: Path, *, right: str) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from tests.trainables.prepared.labs import (
     rows_lab,
     series_lab,
 )
-from trainables.datasets.prepared.check_clips import some
+from trainables.datasets.errors import some
 from trainables.datasets.prepared.description import FileFacts
 from trainables.datasets.prepared.similarity import difference_hash, near_pairs
 from trainables.datasets.prepared.tables import (

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from trainables.datasets.clips import Frames
-from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.datasets.errors import DataProblem, DatasetError, some
 from trainables.datasets.prepared.description import ClipShape
 from trainables.datasets.prepared.read import ArrayFile, PreparedSet, array_file
 from trainables.datasets.prepared.similarity import difference_hash, near_pairs
@@ -19,13 +19,6 @@ from trainables.datasets.prepared.tables import SPLITS, ClipRow
 TABLE = "clips.parquet"
 _LONG_WORDS = 60
 """CLIP's text encoder reads 77 tokens, about as many words; a few are split."""
-_SHOWN = 3
-
-
-def some(names: Iterable[object], *, most: int = _SHOWN) -> str:
-    """List the first names, and tell how many more there are."""
-    listed = [str(name) for name in names]
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def clip_problems(data: PreparedSet, advance: Callable[[int], None]) -> Iterator[DataProblem]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.errors import DataProblem
-from trainables.datasets.prepared.check_clips import ClipFacts, some
+from trainables.datasets.errors import DataProblem, some
+from trainables.datasets.prepared.check_clips import ClipFacts
 from trainables.datasets.prepared.description import Description
 from trainables.datasets.prepared.read import ArrayFile, PreparedSubject, array_file
 from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable

@@ -1,0 +1,25 @@
+"""Tells one version of a file from the next, and digests each version once."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+FileVersion = tuple[int, ...]
+"""What changes with every write to a file, whatever is done to its times afterwards."""
+
+
+def version_of(path: Path) -> FileVersion:
+    """Return the version of a file. Raises `OSError` if there is none."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def digest_of_file(path: Path) -> str:
+    """Return a file's SHA-256 in hex. It is computed once per version: a plan asks for it in every trial."""
+    return _digest(path, version_of(path))
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: Path, version: FileVersion) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
