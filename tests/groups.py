@@ -22,6 +22,8 @@ SERVER_FIXTURES = frozenset(
 )
 SERVED_PARAMETERS = frozenset({"ceph", "ceph_store", "s3", "s3_store"})
 """Parameters that name a fixture of a server, which `request.getfixturevalue` then starts."""
+CEPH = frozenset({"ceph", "ceph_store"})
+"""Fixtures and parameters of Ceph's gateway, which takes long to start and longer than others for each write."""
 _FIRST = ("ray", "own ray", "server")
 _FOLDER = pytest.StashKey[Path]()
 
@@ -36,8 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needs(item: pytest.Item) -> set[str]:
-    """Return which of the markers `ray` and `server` the fixtures and parameters of a test call for."""
+    """Return which of the markers `ray`, `server` and `long` the fixtures and parameters of a test call for."""
     markers = set()
+    if (_fixtures(item) | _parameters(item)) & CEPH:
+        markers.add("long")
     if _fixtures(item) & RAY_FIXTURES:
         markers.add("ray")
     if _fixtures(item) & SERVER_FIXTURES or _parameters(item) & SERVED_PARAMETERS:

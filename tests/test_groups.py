@@ -41,6 +41,7 @@ def test_a_test_with_a_ray_of_its_own_is_not_in_the_group_of_the_shared_one(requ
     assert names(request) == {"ray", "own ray"}
 
 
+@pytest.mark.long
 def test_each_group_runs_in_one_process(tmp_path: Path) -> None:
     """Of two processes: the group of a marker is taken from several files, and all others are grouped by file."""
     for name, mark in (("a", "@pytest.mark.ray"), ("b", "@pytest.mark.ray"), ("c", ""), ("d", "")):

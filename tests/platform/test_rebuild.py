@@ -155,6 +155,7 @@ def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path)
         assert optuna_trials(home, tiny) == points
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("plain")
 def test_an_ablation_comes_back_with_its_report(tmp_path: Path, database: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "small.yaml"

@@ -278,6 +278,7 @@ def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, mon
     assert trial_processes() == []
 
 
+@pytest.mark.long
 def test_a_shared_stage_run_that_waits_for_a_core_has_not_stalled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

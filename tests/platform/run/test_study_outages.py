@@ -125,6 +125,7 @@ def test_mlflow_gone_to_the_end_of_the_study(
         assert_all_arrived_once(study, options)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_store_that_does_not_come_back_ends_the_study_and_nothing_is_lost(tmp_path: Path) -> None:
     """As when a network drive goes: the driver cannot write, and neither can the workers."""
