@@ -88,6 +88,27 @@ def stop_pending_trials(tune_controller: Any, count: int) -> None:
         tune_controller.stop_trial(trial)
 
 
+def keep_starting_workers(tune_controller: Any) -> None:
+    """Keep Tune from ending a worker that is still starting when the worker of another trial becomes free.
+
+    Tune gives the free worker to the trial whose own worker is starting, and ends that one. With trials shorter than
+    the start of a worker, the study would run on a single worker. With this, the free worker waits for the next trial.
+
+    Wraps `TuneController._maybe_reuse_cached_actor` and reads `_trial_to_actor` and `_resetting_trials`. Calls after
+    the first do nothing.
+    """
+    controller = tune_controller._tune_controller
+    if "_maybe_reuse_cached_actor" in vars(controller):
+        return
+    reuse = controller._maybe_reuse_cached_actor
+
+    def reuse_unless_starting(trial: Any) -> bool:
+        starting = trial in controller._trial_to_actor and trial not in controller._resetting_trials
+        return False if starting else bool(reuse(trial))
+
+    controller._maybe_reuse_cached_actor = reuse_unless_starting
+
+
 # ---- Ray Train, in the process of a trial or of a shared stage run ----
 
 START_ERRORS: tuple[type[Exception], ...] = (WorkerGroupStartupTimeoutError, WorkerGroupStartupFailedError)

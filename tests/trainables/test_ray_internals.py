@@ -31,6 +31,7 @@ NAMES = {
     f"{TUNE}experiment.Trial.PENDING": "trials too large for the remaining nodes would wait for ever",
     f"{TUNE}execution.tune_controller.TuneController.get_live_trials": "the same",
     f"{TUNE}execution.tune_controller.TuneController.stop_trial": "the same",
+    f"{TUNE}execution.tune_controller.TuneController._maybe_reuse_cached_actor": "short trials would run one at a time",
     f"{TUNE}result.DONE": "each trial would cost one more round trip",
     # Ray Train
     f"{TRAIN}callbacks.DatasetsCallback": "each training would start an actor for data sets that it has not",
@@ -175,6 +176,26 @@ def test_pending_trials_are_stopped_in_their_order() -> None:
         SimpleNamespace(get_live_trials=lambda: [running, *pending], stop_trial=stopped.append), count=2
     )
     assert stopped == pending[:2]
+
+
+def test_a_free_worker_waits_for_a_trial_that_has_none() -> None:
+    from trainables.ray_internals import keep_starting_workers
+
+    class Controller:
+        def __init__(self) -> None:
+            self._trial_to_actor = {"starting": 1, "resetting": 2}
+            self._resetting_trials = {"resetting"}
+            self.reused: list[str] = []
+
+        def _maybe_reuse_cached_actor(self, trial: str) -> bool:
+            self.reused.append(trial)
+            return True
+
+    controller = Controller()
+    for _ in range(2):
+        keep_starting_workers(SimpleNamespace(_tune_controller=controller))
+    answers = [controller._maybe_reuse_cached_actor(trial) for trial in ("starting", "resetting", "new")]
+    assert (answers, controller.reused) == ([False, True, True], ["resetting", "new"])
 
 
 def test_tune_knows_the_last_result_by_our_key() -> None:

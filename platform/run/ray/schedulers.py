@@ -8,7 +8,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from platform.run.early_stopping import StoppingRule, stopping_rule
 from platform.study.study import Study
 from trainables.on_ray import EPOCH, TARGET
-from trainables.ray_internals import stop_pending_trials
+from trainables.ray_internals import keep_starting_workers, stop_pending_trials
 
 CountStranded = Callable[[], int]
 
@@ -37,6 +37,7 @@ class _RuleScheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """Stop pending trials that the nodes cannot hold, and leave the choice to Tune."""
+        keep_starting_workers(tune_controller)
         stop_pending_trials(tune_controller, self._too_large())
         return super().choose_trial_to_run(tune_controller)
 
