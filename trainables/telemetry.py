@@ -188,6 +188,11 @@ def read_pulses(store: Store, study: str) -> dict[str, dict[str, Any]]:
     return {name: pulse for name, pulse in pulses.items() if pulse is not None}
 
 
+def delete_pulse(store: Store, study: str, name: str) -> None:
+    """Delete the last heartbeat of `name`, if there is one. Raises `storage.errors.StoreError`."""
+    store.delete(layout.pulse(study, name))
+
+
 def delete_pulses(store: Store, study: str) -> None:
     """Delete the pulses that killed workers left. Only the holder of the study's lease calls it, before any work."""
     for key in list(store.list(layout.pulses(study))):

@@ -1,11 +1,12 @@
 """Finds stalled work: trials and stage runs without a new epoch or stage for too long, by their pulses in the store."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from storage.base import Store
 from storage.clock import REAL, Clock
 from storage.errors import StoreError
-from trainables.telemetry import read_pulse
+from trainables.telemetry import delete_pulse, read_pulse
 
 _STARTING = 60.0
 """Seconds beyond the deadline that a worker process may take until its first pulse."""
@@ -42,6 +43,12 @@ class StallDetector:
     def unwatch(self, name: str) -> None:
         """Stop watching `name`."""
         self._last.pop(name, None)
+
+    def forget(self, name: str) -> None:
+        """Stop watching `name`, and delete its last pulse: it will be started again."""
+        self.unwatch(name)
+        with suppress(StoreError):
+            delete_pulse(self._store, self._study, name)
 
     def node(self, name: str) -> str | None:
         """Return the id of the node that sent the last pulse of `name`; None without a pulse."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from platform.errors import StudyError
 from platform.events import SharedState
 from platform.run.admission import admit, need_of, shared_cores
+from platform.run.dispatch import RETRIES
 from platform.run.ray.placement import nodes
 from platform.run.ray.trials import Work
 from storage.runs import RunStore
 from storage.uri import open_store
 from trainables.execute import missing_runs
+from trainables.failure import Cause, cause_of
 from trainables.graph import StageRun
 from trainables.on_ray import SharedRun, shared_run
 
@@ -37,8 +40,9 @@ def run_shared(work: Work, shared: Sequence[StageRun], report_state: ReportState
     """Run the `shared` stage runs (inputs first) that are not in the store; return how many were executed.
 
     Each is a Ray task that waits for the tasks of its inputs. If another driver executes the same stage run, this
-    driver waits for it without a worker. If a stage run that only some trials need fails, the study continues: these
-    trials try it again and record the error.
+    driver waits for it without a worker. Lost workers, nodes and stores and too little memory are retried as often as
+    for a trial (`RETRIES`). If a stage run that only some trials need fails, the study continues: these trials try it
+    again and record the error.
 
     Raises:
         StudyError: A stage run that all trials need failed.
@@ -87,6 +91,10 @@ class _Runs:
         self._results: dict[str, Any] = {}
         """Identity to the result of each submitted stage run."""
         self._started: set[str] = set()
+        self._stalled: set[str] = set()
+        self._failed: set[str] = set()
+        self._retries: Counter[tuple[str, Cause]] = Counter()
+        """Identity and cause of failure to the number of retries."""
         self._looked = 0.0
 
     def run_all(self) -> int:
@@ -127,7 +135,9 @@ class _Runs:
             task = _Task(run, actor.run.remote(*arguments), actor, group)
         else:
             cpus, gpus = shared_cores(run.stage, self._nodes), self._work.grant.gpus
-            task = _Task(run, ray.remote(shared_run).options(num_cpus=cpus, num_gpus=gpus).remote(*arguments))
+            # Ray's own retries are not counted per cause; after too little memory they have no bound.
+            remote = ray.remote(shared_run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+            task = _Task(run, remote.remote(*arguments))
         self._results[run.identity] = task.result
         self._running[task.result] = task
         del self._waiting[run.identity]
@@ -153,6 +163,7 @@ class _Runs:
             if task.run.identity in stalled:
                 deadline = self._work.stalls.deadline
                 _log.warning("stage %s made no progress for %g s and was ended", task.run.stage, deadline)
+                self._stalled.add(task.run.identity)
                 task.end()
 
     def _take_finished(self) -> int:
@@ -160,7 +171,9 @@ class _Runs:
         if not self._running:
             time.sleep(_POLL)
             return 0
-        return sum(self._finish(self._running[result]) for result in ray.wait(list(self._running), timeout=_POLL)[0])
+        finished = set(ray.wait(list(self._running), num_returns=len(self._running), timeout=_POLL)[0])
+        # In the order of submission: if the inputs of a stage run are retried, it is too.
+        return sum(self._finish(task) for result, task in tuple(self._running.items()) if result in finished)
 
     def _finish(self, task: _Task) -> bool:
         """Record the end of `task`; return whether it succeeded."""
@@ -170,6 +183,9 @@ class _Runs:
         try:
             ray.get(task.result)
         except ray.exceptions.RayError as error:
+            if self._try_again(run, error):
+                return False
+            self._failed.add(run.identity)
             self._report_state(run, "failed")
             what = f"stage {run.stage} ({run.identity})"
             if self._work.study.is_needed_by_all(run):
@@ -182,4 +198,21 @@ class _Runs:
         if run.identity not in self._started:  # it took less than the time between two looks
             self._report_started(run)
         self._report_state(run, "done")
+        return True
+
+    def _try_again(self, run: StageRun, error: Exception) -> bool:
+        """Return whether `run` is executed again after `error`, and put it back if so."""
+        inputs = set(run.inputs.values())
+        if run.identity in self._stalled or inputs & self._failed:
+            return False
+        if not inputs & self._waiting.keys():  # else it failed because an input failed, and that one is retried
+            cause = cause_of(error)
+            if self._retries[run.identity, cause] >= RETRIES.get(cause, 0):
+                return False
+            self._retries[run.identity, cause] += 1
+            _log.warning("stage %s (%s) is executed again: %s", run.stage, run.identity, cause)
+        self._started.discard(run.identity)
+        self._work.stalls.forget(run.identity)
+        self._waiting[run.identity] = run
+        self._report_state(run, "waiting")
         return True

@@ -289,3 +289,45 @@ def test_a_shared_stage_run_that_waits_for_a_core_has_not_stalled(
     study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base={"noop.sleep": 2.0}))
     summary = run_study(study, options_in(tmp_path, stage_deadline=3))
     assert summary.trials == {"completed": 12, "pruned": 0, "failed": 0, "unfinished": 0}
+
+
+class SharedStates:
+    """A view that keeps the states of shared stage runs."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+
+    def see(self, event: TrialEvent) -> None:
+        pass
+
+    def shared(self, stage: str, identity: str, state: str) -> None:
+        self.states.append(state)
+
+    def close(self) -> None:
+        pass
+
+
+def shared_study(folder: Path, base: Mapping[str, Any]) -> Study:
+    """Return a study of two trials that need one stage run."""
+    usual = noop_study(folder, "sampler: grid\ntrials: 2", space="space: {noop.epochs: {int: [1, 2]}}")
+    return replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base=base))
+
+
+def test_a_shared_stage_run_whose_worker_is_killed_is_executed_again(tmp_path: Path) -> None:
+    study, view = shared_study(tmp_path, {"noop.epochs": 8, "noop.sleep": 0.3}), SharedStates()
+    (run,) = study.shared_runs()
+    with sabotage(study, tmp_path, {run.identity: kill}):
+        summary = run_study(study, options_in(tmp_path), views=lambda: [view])
+    assert summary.trials["completed"] == 2
+    assert [state for state in view.states if state != "running"] == ["waiting", "waiting", "done"]
+    manifest = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path).find(run.identity)
+    assert manifest is not None
+    assert int(manifest.info["continued_after"]) >= 1, "it went on from a checkpoint"
+
+
+def test_a_shared_stage_run_that_needs_too_much_memory_is_tried_once_more(tmp_path: Path) -> None:
+    """Ray itself would try it again for ever."""
+    study, view = shared_study(tmp_path, {"noop.memory": 10_000_000}), SharedStates()
+    with pytest.raises(StudyError, match=r"which all trials need, failed"):
+        run_study(study, options_in(tmp_path), views=lambda: [view])
+    assert [state for state in view.states if state != "running"] == ["waiting", "waiting", "failed"]
