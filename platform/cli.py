@@ -30,6 +30,8 @@ _WIDTH = 140
 _HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
 _STALL_HELP = "stop a trial without a new epoch or stage for this time (default: no limit)"
 _INLINE_HELP = "run in this process, one trial at a time, without Ray: a breakpoint in a stage stops there"
+_RETRY_HELP = "start failed trials again, once the cause of their failure is mended"
+_KEEP_HELP = "go on even if the first trials all fail in the same way"
 _SET_HELP = "change a key of the file (trials, seed, sampler, ...) or a config field (motion.depth); may be repeated"
 _JSON_HELP = "print one JSON object on stdout, also for an error; all else goes to stderr"
 
@@ -103,6 +105,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="largest number of trials at a time (default: as many as fit)",
     )
+    parser.add_argument("--retry-failed", action="store_true", help=_RETRY_HELP)
+    parser.add_argument("--keep-going", action="store_true", help=_KEEP_HELP)
     parser.add_argument("--stall-timeout", type=positive, metavar="SECONDS", dest="stage_deadline", help=_STALL_HELP)
     parser.add_argument("--stage-deadline", type=positive, dest="stage_deadline", help=argparse.SUPPRESS)
 
@@ -148,6 +152,8 @@ def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] 
         max_concurrent=values.get("max_concurrent"),
         stage_deadline=values.get("stage_deadline"),
         new_attempt=values.get("new_attempt", False),
+        retry_failed=values.get("retry_failed", False),
+        keep_going=values.get("keep_going", False),
         dry_run=values.get("dry_run", False),
         as_json=values.get("as_json", False),
     )

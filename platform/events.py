@@ -162,7 +162,7 @@ class Epochs(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(TrialEvent):
-    """A trial ended and will not be retried."""
+    """A trial ended. It is not started again, except a failed one that the user asks for (`--retry-failed`)."""
 
     kind = "finished"
     outcome: Outcome
@@ -187,6 +187,11 @@ class Finished(TrialEvent):
     attempts: int | None = None
     retries: Mapping[str, int] = field(default_factory=dict)
     """Cause of failure to the number of retries because of it."""
+
+    @property
+    def reason(self) -> str:
+        """The last line of the error; empty without one."""
+        return "" if self.error is None else self.error.strip().rpartition("\n")[2]
 
     @property
     def body(self) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class Options:
     """Whether the study runs in this process, one trial at a time, without Ray: for debugging."""
     new_attempt: bool = False
     """Whether to run the study as another attempt, even if it was run before."""
+    retry_failed: bool = False
+    """Whether trials that failed before are started again."""
+    keep_going: bool = False
+    """Whether the study goes on if its first trials all fail in the same way."""
     dry_run: bool = False
     as_json: bool = False
     """One JSON object on stdout at the end, everything else on stderr."""

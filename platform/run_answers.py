@@ -22,7 +22,7 @@ def study_answer(study: Study, store: Store, options: Options) -> Answer:
 
 
 def _plan(study: Study, store: Store, options: Options) -> Answer:
-    plan = make_plan(study, store)
+    plan = make_plan(study, store, retry_failed=options.retry_failed)
     if plan.ended < plan.trials:
         refuse_here(study, options)
     return Answer(plan_json(plan, study), lambda console: render_plan(plan, study, console=console))

@@ -6,7 +6,7 @@ from typing import Any
 
 from storage.runs import RunStore
 from trainables.execute import Maker, Row, RowReport, execute_anew, execute_trial
-from trainables.failure import cause_of
+from trainables.failure import cause_of, device_answers
 from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
 
@@ -34,7 +34,8 @@ def attempt(
             error_text = f"no finite value was reported for {', '.join(absent)}"
             fields |= {"outcome": "FAILED", "error": error_text, "cause": "DIVERGED"}
     except Exception as error:
-        failure = {"error": traceback.format_exc(), "cause": cause_of(error), "stage": telemetry.stage}
+        cause = cause_of(error) if device_answers() else "DEVICE_LOST"
+        failure = {"error": traceback.format_exc(), "cause": cause, "stage": telemetry.stage}
         fields = {"outcome": "FAILED", "metrics": {}, "runs": {}, **failure}
     warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
     return {**fields, "time": telemetry.split(), **warnings}

@@ -1,6 +1,7 @@
 """The functions that run on Ray: a trial as a Tune function, a shared stage run as a task. They exchange JSON.
 
 A failed trial does not raise. Its last result holds the traceback, so the study continues and the failure is recorded.
+The exception is a lost device: an error makes Tune end the process, which could not run another trial.
 """
 
 import json
@@ -20,6 +21,7 @@ from trainables.attempt import Decisions, attempt
 from trainables.config.trial import TrialConfig
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, find_intact
+from trainables.failure import DeviceLostError
 from trainables.graph import StageRun, workers_of
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
@@ -50,12 +52,17 @@ def trial_function(config: Mapping[str, Any]) -> None:
 
     If `config["scheduled"]` is true, each epoch of the target's stage is sent as a result, and the scheduler may stop
     the trial. The last epoch is exempt, so that a fully trained stage is kept. Other rows are sent about every second.
+
+    Raises:
+        DeviceLostError: The GPU of this process is lost.
     """
     spec = TrialSpec.from_json(json.loads(config["spec"]))
     started = time.monotonic()
     with _telemetry(config, spec.trial) as telemetry:
         rows = _Rows(telemetry, Decisions(spec) if config["scheduled"] else None)
         fields = _finished_fields(spec, config, rows, telemetry)
+    if fields.get("cause") == "DEVICE_LOST":
+        raise DeviceLostError(fields["error"])
     fields["seconds"] = time.monotonic() - started
     tune.report({**rows.take(), ENDED: json.dumps(fields), DONE: True})
 

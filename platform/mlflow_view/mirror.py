@@ -22,6 +22,8 @@ LAST = "last/"
 """Prefix of the last values of an early-stopped trial, so that MLflow does not mix them with final values."""
 STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """Outcome to MLflow's run status. MLflow has no status for early stopping; the tag `outcome` has the exact outcome."""
+_NO_FAILURE = {"outcome": "", "cause": "", "error": ""}
+"""The tags of a failed trial that is started again."""
 _KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36
 _NOT_ALLOWED = re.compile(r"[^/\w.\- :]")
 
@@ -77,6 +79,7 @@ class TrialMirror:
         """Return the entries that `events` add. They must be in order."""
         entries = Entries()
         for event in events:
+            before = self._record.outcome
             self._record.absorb(event)
             if isinstance(event, Proposed):
                 _add_proposal(entries, event)
@@ -84,6 +87,7 @@ class TrialMirror:
                 self._add_epochs(entries, event)
             elif isinstance(event, Started):
                 entries.status, entries.tags["attempt"] = None, str(event.attempt)
+                entries.tags |= _NO_FAILURE if before == "FAILED" else {}
             elif isinstance(event, Finished):
                 _add_end(entries, event)
         return entries
@@ -136,7 +140,7 @@ def _add_end(entries: Entries, end: Finished) -> None:
         entries.tags["cause"] = end.cause.lower()
     if end.error is not None:
         entries.texts["error.txt"] = end.error
-        entries.tags["error"] = tag_value(end.error.strip().rpartition("\n")[2])
+        entries.tags["error"] = tag_value(end.reason)
     entries.status, entries.ended = STATUS[end.outcome], stamp
 
 

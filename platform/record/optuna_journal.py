@@ -21,10 +21,15 @@ from platform.study.study import Study
 from trainables.identity import digest
 
 _POINT, _DEFINITION = "point", "definition"
+_Added = tuple[int, TrialState]
+"""A point and how it ended: one that failed and was started again is added once more."""
 
 
 class OptunaView:
-    """Adds every finished point once to the Optuna study that is named by the study's id."""
+    """Adds every finished point once to the Optuna study that is named by the study's id.
+
+    A point that failed, was started again and then succeeded is in it twice, as a failed and as a complete trial.
+    """
 
     def __init__(self, study: Study, *, home: Path) -> None:
         """Open or create the journal `<home>/optuna/<study id>.log`.
@@ -47,7 +52,8 @@ class OptunaView:
         if self._optuna.user_attrs.setdefault(_DEFINITION, definition) != definition:
             raise UserError(f"{path} holds a study named {study.id} with another definition; move the file away")
         self._optuna.set_user_attr(_DEFINITION, definition)
-        self._points = {trial.user_attrs[_POINT] for trial in self._optuna.get_trials(deepcopy=False)}
+        trials = self._optuna.get_trials(deepcopy=False)
+        self._added: set[_Added] = {(trial.user_attrs[_POINT], trial.state) for trial in trials}
 
     def see(self, event: TrialEvent) -> None:
         """Add the point of a finished trial, if all its repeats are finished and it was not added before."""
@@ -55,9 +61,9 @@ class OptunaView:
         if not isinstance(event, Finished) or record.proposed is None:
             return
         result = self._records.result(record.proposed.point)
-        if result is not None and result.point not in self._points:
+        if result is not None and (result.point, STATES[result.outcome]) not in self._added:
             self._optuna.add_trial(_frozen(self._study, result))
-            self._points.add(result.point)
+            self._added.add((result.point, STATES[result.outcome]))
 
     def close(self) -> None:
         """Do nothing: each point is written when it is seen."""

@@ -70,6 +70,12 @@ class Records:
         """Return the finished trials by name."""
         return {name: record for name, record in self.trials.items() if record.finished is not None}
 
+    def reopen_failed(self) -> None:
+        """Take back the ends of failed trials. Their events stay; the next one says that the trial is started again."""
+        for record in self.trials.values():
+            if record.outcome == "FAILED":
+                record.reopen()
+
     def curves(self) -> dict[str, dict[int, float]]:
         """Return the values that trials have reported: trial to epoch to the first target's value."""
         target = self._study.targets[0].name

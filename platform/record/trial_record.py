@@ -10,7 +10,7 @@ from platform.events import Epochs, Finished, Outcome, Proposed, Started, TrialE
 
 @dataclass
 class TrialRecord:
-    """The current state of a trial. Only `absorb` changes it."""
+    """The current state of a trial. Only `absorb` and `reopen` change it."""
 
     trial: str
     events: int = 0
@@ -46,11 +46,17 @@ class TrialRecord:
         return True
 
     def _start(self, event: Started) -> None:
-        self.finished = None
+        if self.finished is not None:
+            self.reopen()
         self.began = event.time if self.began is None else self.began
         self.attempts = event.attempt
         if event.after is not None:
             self.retries[event.after.cause] += 1
+
+    def reopen(self) -> None:
+        """Take back the end of the trial, which is to be started again; it may be retried as often as a new one."""
+        self.finished = None
+        self.retries.clear()
 
     def _add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:

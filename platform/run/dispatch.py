@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
-from platform.record.trial_log import Recorder, Records, proposed_body
+from platform.errors import StudyError
+from platform.events import Epochs, Finished, Proposed, Started
+from platform.record.trial_log import Event, Recorder, Records, proposed_body
+from platform.run.first_failures import FIRST, FirstFailures
 from platform.run.halve_batch import halved
 from platform.run.proposer import Proposer
 from platform.run.run_leases import RunLeases
@@ -19,12 +21,25 @@ from platform.study.study import Study
 from trainables.failure import Cause
 from trainables.spec import TrialSpec
 
-RETRIES: Mapping[Cause, int] = {"WORKER_LOST": 2, "NODE_LOST": 2, "STORE_LOST": 2, "OUT_OF_MEMORY": 1}
+RETRIES: Mapping[Cause, int] = {
+    "WORKER_LOST": 2,
+    "NODE_LOST": 2,
+    "STORE_LOST": 2,
+    "NETWORK": 2,
+    "DEVICE_LOST": 1,
+    "OUT_OF_MEMORY": 1,
+}
 """How often a trial is retried after each cause of failure. Causes that are not listed are never retried.
 
-A lost worker, node or store may be there again at the next attempt. Another process may have used the memory, so
-OUT_OF_MEMORY is retried once. Divergence, stalls, errors of the code and a full disk would happen again.
+A lost worker, node, store or connection may be there again at the next attempt, and a lost device in another process.
+Another process may have used the memory, so OUT_OF_MEMORY is retried once. Divergence, stalls, errors of the code and a
+full disk would happen again.
 """
+
+_FAILING = """\
+the first {count} trials all failed in the same way, so no other was started: {error}
+`python -m platform.status {study}` shows more. Once the cause is mended, --retry-failed tries the failed trials again;
+--keep-going tries the others as well."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,8 @@ class Tools:
     records: Records
     recorder: Recorder
     leases: RunLeases
+    keep_going: bool = False
+    """Whether the study goes on if its first trials all fail in the same way."""
 
 
 @dataclass
@@ -65,6 +82,8 @@ class Dispatcher:
         self.reused = 0
         """Stage runs that the trials finished by this process reused from the store."""
         self.executed = 0
+        ends = (record.finished for record in tools.records.trials.values())
+        self._first = FirstFailures(end for end in ends if end is not None)
         restore_proposer(tools.proposer, tools.records, repeats=study.repeats)
         self._waiting = [spec for point, values in tools.records.values().items() for spec in self._open(point, values)]
 
@@ -83,9 +102,14 @@ class Dispatcher:
 
         Returns None if enough trials run, if another driver runs the stages that the waiting trials need, or if
         nothing is left to do.
+
+        Raises:
+            StudyError: The first trials all failed in the same way, and others are left.
         """
         if len(self._running) >= self.concurrent:
             return None
+        if not self._tools.keep_going and (error := self._first.same) is not None and self.has_work():
+            raise StudyError(_FAILING.format(count=FIRST, error=error, study=self._study.id))
         for position, spec in enumerate(self._waiting):
             if self._acquire(spec):
                 return self._waiting.pop(position)
@@ -129,7 +153,7 @@ class Dispatcher:
         times = {"queue": self._queued.pop(trial, 0.0), **end.get("time", {})}
         attempts = {"attempts": record.attempts, **({"retries": dict(record.retries)} if record.retries else {})}
         step = max(record.curve(self._study.targets[0].name), default=None)
-        self._record(Finished, trial, {**end, "step": step, "time": times, **attempts})
+        self._first.add(self._record(Finished, trial, {**end, "step": step, "time": times, **attempts}))
         reused = sum(run["reused"] for run in end["runs"].values())
         self.reused += reused
         self.executed += len(end["runs"]) - reused
@@ -204,8 +228,10 @@ class Dispatcher:
             specs.append(halved(spec, None)[0] if short else spec)
         return specs
 
-    def _record(self, kind: type[TrialEvent], trial: str, body: Mapping[str, Any]) -> None:
-        self._tools.recorder.put(self._tools.records.new(kind, trial, body))
+    def _record(self, kind: type[Event], trial: str, body: Mapping[str, Any]) -> Event:
+        event = self._tools.records.new(kind, trial, body)
+        self._tools.recorder.put(event)
+        return event
 
 
 def restore_proposer(proposer: Proposer, records: Records, *, repeats: int) -> None:

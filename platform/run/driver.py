@@ -49,7 +49,7 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
 
     Raises:
         UserError: The store cannot be used, or another driver runs the study. Nothing was started.
-        StudyError: The store was lost, or a stage run that all trials need failed.
+        StudyError: The store was lost, a stage run that all trials need failed, or the first trials all failed alike.
     """
     if options.inline:
         refuse_inline(options)
@@ -132,6 +132,8 @@ class _Run:
         log = EventLog(self.store, self.study.id)
         self.spool.deliver(log)
         records = Records(self.study, map(TrialEvent.from_json, log.read()))
+        if self.options.retry_failed:
+            records.reopen_failed()
         recorder = Recorder(log, self.views, self.spool)
         recorder.replay(records.events)
         counts = {"executed": 0, "reused": 0}
@@ -152,7 +154,9 @@ class _Run:
         from platform.run.proposer import Proposer
 
         leases = RunLeases(self.store, self.runs)
-        dispatcher = Dispatcher(self.study, Tools(Proposer(self.study), records, recorder, leases))
+        dispatcher = Dispatcher(
+            self.study, Tools(Proposer(self.study), records, recorder, leases, self.options.keep_going)
+        )
         scratch = Path(self.worker_settings["scratch"])
         shutil.rmtree(scratch, ignore_errors=True)  # left by a killed driver; no other driver holds the lease
         try:

@@ -61,8 +61,7 @@ class Progress:
             elif isinstance(event, Finished):
                 self._running.pop(event.trial, None)
                 self._before += not is_new
-                if event.error is not None:
-                    self._errors[event.trial] = event.error.strip().rpartition("\n")[2]
+                self._errors[event.trial] = event.reason
             if is_new:
                 self._start()
                 self._print(event)

@@ -112,7 +112,7 @@ def study_status(store: Store, study: Study) -> StudyStatus:
         trials=study.trial_count,
         counts={name: counts[name] for name in ("completed", "pruned", "failed")},
         causes=dict(Counter(_cause(event) for event in ends if event.outcome == "FAILED")),
-        failures={event.trial: _last_line(event) for event in ends if event.outcome == "FAILED"},
+        failures={event.trial: event.reason for event in ends if event.outcome == "FAILED"},
         retried=dict(retried),
         working=tuple(_working(store, study, records, now)) if driver is not None else (),
         left=unfinished,
@@ -135,10 +135,6 @@ def _baseline(study: Study, results: Iterable[Result]) -> float | None:
 
 def _cause(end: Finished) -> str:
     return "ERROR" if end.cause is None else end.cause  # old records have no cause
-
-
-def _last_line(end: Finished) -> str:
-    return (end.error or "").strip().rpartition("\n")[2]
 
 
 def _per_second(ended: Iterable[Finished], driver: Mapping[str, Any] | None, now: float) -> float | None:

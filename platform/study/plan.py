@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from statistics import median
 
-from platform.events import Finished, Proposed, TrialEvent
+from platform.events import Finished, Proposed, Started, TrialEvent
 from platform.study.study import Study
 from platform.study.swept_stages import varying_stages
 from storage import layout
@@ -109,13 +109,15 @@ class Plan:
         return self.seconds_alone - self.seconds_shared
 
 
-def make_plan(study: Study, store: Store) -> Plan:
+def make_plan(study: Study, store: Store, *, retry_failed: bool = False) -> Plan:
     """Return the plan of `study`, given the runs in `store`. Writes nothing.
+
+    With `retry_failed`, trials that failed are planned again.
 
     Raises:
         storage.errors.UnavailableError: The store cannot be read.
     """
-    shared, past = study.shared_runs(), _past(study, store)
+    shared, past = study.shared_runs(), _past(study, store, retry_failed=retry_failed)
     predicted = _predicted_runs(study, shared, past)
     stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages, systems=study.systems)}
     done = past.ended - predicted.shared | predicted.shared - predicted.needed
@@ -146,13 +148,15 @@ class _Past:
     """Identities of the runs of trials that were proposed and have not ended."""
 
 
-def _past(study: Study, store: Store) -> _Past:
+def _past(study: Study, store: Store, *, retry_failed: bool) -> _Past:
     proposed: dict[str, Proposed] = {}
     ended = set()
     for event in map(TrialEvent.from_json, EventLog(store, study.id).read()):
         if isinstance(event, Proposed):
             proposed[event.trial] = event
-        elif isinstance(event, Finished):
+        elif isinstance(event, Started):
+            ended.discard(event.trial)
+        elif isinstance(event, Finished) and not (retry_failed and event.outcome == "FAILED"):
             ended.add(event.trial)
     repeats = Counter(proposal.point for proposal in proposed.values())
     runs = {trial: tuple(map(StageRun.from_json, proposal.runs)) for trial, proposal in proposed.items()}

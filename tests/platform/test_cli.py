@@ -156,9 +156,11 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(re.findall(r"^  (?:-h, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)) == [
         *("--address", "--dry-run", "--help", "--help-fields", "--help-keys", "--home", "--inline", "--json"),
         *(
+            "--keep-going",
             "--max-concurrent",
             "--new-attempt",
             "--points",
+            "--retry-failed",
             "--seed",
             "--set",
             "--stall-timeout",

@@ -10,7 +10,8 @@ import torch
 from storage.errors import UnavailableError
 from storage.local import LocalStore
 from tests.programs import ROOT, program
-from trainables.failure import cause_of
+from trainables.distributed import PeerLostError
+from trainables.failure import cause_of, device_answers
 from trainables.loop import DivergedError
 
 
@@ -53,6 +54,50 @@ def test_what_ray_says_of_the_dead() -> None:
     node = RayActorError(error_msg="The actor died because its node has died. Node Id: 0c")
     pressed = RayActorError(error_msg="Task was killed due to the node running low on memory.")
     assert (cause_of(node), cause_of(pressed)) == ("NODE_LOST", "OUT_OF_MEMORY")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("CUDA out of memory. Tried to allocate 20.00 GiB", "OUT_OF_MEMORY"),
+        ("CUDA error: out of memory", "OUT_OF_MEMORY"),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "OUT_OF_MEMORY"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "OUT_OF_MEMORY"),
+        ("std::bad_alloc", "OUT_OF_MEMORY"),
+        ("CUDA error: an illegal memory access was encountered", "DEVICE_LOST"),
+        ("CUDA error: device-side assert triggered", "DEVICE_LOST"),
+        ("CUDA error: uncorrectable ECC error encountered", "DEVICE_LOST"),
+        ("CUDA error: all CUDA-capable devices are busy or unavailable", "DEVICE_LOST"),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "DEVICE_LOST"),
+        ("NCCL error in: ProcessGroupNCCL.cpp:2093, unhandled system error", "NETWORK"),
+        ("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]", "NETWORK"),
+    ],
+)
+def test_what_torch_says_of_devices_and_connections(text: str, cause: str) -> None:
+    assert cause_of(RuntimeError(text)) == cause
+    assert cause_of(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) == "ERROR"
+
+
+def test_a_device_that_is_out_of_reach_is_lost_and_its_memory_is_not() -> None:
+    assert cause_of(torch.AcceleratorError("an error without known words")) == "DEVICE_LOST"
+    assert cause_of(torch.AcceleratorError("CUDA error: out of memory")) == "OUT_OF_MEMORY"
+
+
+def test_a_peer_that_died_says_more_than_the_connection_to_it() -> None:
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+    lost.__cause__ = PeerLostError("worker 1 was lost")
+    assert cause_of(lost) == "WORKER_LOST"
+
+
+def test_a_process_without_a_gpu_has_lost_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device_answers()
+
+    def dead() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", dead)
+    assert not device_answers()
 
 
 def test_a_disk_that_is_full_for_results_fails_the_run_and_stores_nothing(tmp_path: Path) -> None:

@@ -224,5 +224,7 @@ class NoopConfig(Config):
     """Memory of each epoch, and size of its checkpoint, in megabytes of 2^20 bytes."""
     fail_at: Natural = 0
     """Epoch at which it raises an error; 0: none."""
+    fail_with: Annotated[str, CIRCUMSTANCE] = ""
+    """Text of that error; empty: a text that names the epoch."""
     workers: Annotated[Workers, CIRCUMSTANCE] = 1
     """Number of processes that run it together."""

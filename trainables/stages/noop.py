@@ -23,7 +23,7 @@ def run(task: StageTask) -> StageResult:
         held = bytearray(config.memory * _MEGA)
         time.sleep(config.sleep)
         if epoch == config.fail_at:
-            raise RuntimeError(f"noop was asked to fail at epoch {epoch}")
+            raise RuntimeError(config.fail_with if config.fail_with else f"noop was asked to fail at epoch {epoch}")
         history.append({"value": config.value + 1.0 - epoch / config.epochs})
         if epoch < config.epochs and task.context.rank == 0:
             with task.context.checkpoint(epoch) as folder:

@@ -147,7 +147,8 @@ class TrialCallback(Callback):
         # Ray reports a dead worker seconds before it reports that the worker's node is dead.
         if cause == "WORKER_LOST" and _is_lost(self._stalls.node(name)):
             cause = "NODE_LOST"
-        self._dispatcher.failed(name, f"its worker was lost: {text.strip()}", cause)
+        lost = "device" if cause == "DEVICE_LOST" else "worker"
+        self._dispatcher.failed(name, f"its {lost} was lost: {text.strip()}", cause)
 
     def _forget(self, trial: Any) -> str:
         name = self._searcher.names[trial.trial_id]

@@ -238,6 +238,7 @@ def test_trials_that_wait_in_vain_are_taken_back(name: str, tmp_path: Path) -> N
     waiting, running = SimpleNamespace(status="PENDING"), SimpleNamespace(status="RUNNING")
     stopped: list[object] = []
     tune: Any = SimpleNamespace(stop_trial=stopped.append, get_trials=list, get_live_trials=lambda: [running, waiting])
+    tune._tune_controller = SimpleNamespace(_maybe_reuse_cached_actor=None)
     study = noop_study(tmp_path, f"trials: 2\nscheduler: {name}")
     scheduler(study, {}).choose_trial_to_run(tune)
     assert stopped == []

@@ -331,3 +331,20 @@ def test_a_shared_stage_run_that_needs_too_much_memory_is_tried_once_more(tmp_pa
     with pytest.raises(StudyError, match=r"which all trials need, failed"):
         run_study(study, options_in(tmp_path), views=lambda: [view])
     assert [state for state in view.states if state != "running"] == ["waiting", "waiting", "failed"]
+
+
+def test_a_process_that_lost_its_device_runs_no_other_trial(tmp_path: Path) -> None:
+    """As after a failed assertion on a GPU: each later call of the process would fail, too."""
+    points: tuple[Point, ...] = ({"noop.value": 0.1, "noop.fail_at": 1}, {"noop.value": 0.2, "noop.fail_at": 0})
+    domains = {name: Choice(choice=tuple(point[name] for point in points)) for name in points[0]}
+    base = {"noop.fail_with": "CUDA error: device-side assert triggered", "noop.sleep": 1.3}
+    usual = noop_study(tmp_path, "sampler: random\ntrials: 2")
+    study = replace(usual, space=Space(domains, base=base, points=points))
+    pids: dict[str, int] = {}
+    acts = {trial: lambda pulse, trial=trial: pids.update({trial: pulse["pid"]}) for trial in ("t0000", "t0001")}
+    with sabotage(study, tmp_path, acts):
+        run_study(study, options_in(tmp_path, max_concurrent=1))
+    bodies = ends(study, tmp_path)
+    assert (bodies["t0000"]["cause"], bodies["t0000"]["attempts"]) == ("DEVICE_LOST", 2)
+    assert bodies["t0001"]["outcome"] == "COMPLETED"
+    assert pids["t0001"] != pids["t0000"]
