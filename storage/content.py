@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from storage.base import Store
-from storage.errors import IntegrityError, NotFoundError
+from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.layout import checked_key
 
 
@@ -118,6 +118,25 @@ def write_file(target: Path) -> Iterator[Path]:
 def sealed(value: Mapping[str, Any]) -> bytes:
     """Return `value` as JSON that contains its own SHA-256. Raises `ValueError` for NaN and infinity."""
     return _seal(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+
+
+def put_sealed(store: Store, key: str, value: Mapping[str, Any]) -> None:
+    """Store `value` once as `sealed` writes it. A damaged object, as a power cut leaves it, counts as not written.
+
+    Raises:
+        ExistsError: The store holds an intact object under `key`.
+        ValueError: `value` is not JSON (NaN, infinity).
+    """
+    data = sealed(value)
+    try:
+        store.put(key, data)
+    except ExistsError:
+        try:
+            unsealed(key, store.get(key))
+        except IntegrityError:
+            store.put(key, data, replace=True)
+        else:
+            raise
 
 
 def unsealed(key: str, data: bytes) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from storage import layout
 from storage.base import Store
-from storage.content import sealed, unsealed
-from storage.errors import ExistsError, IntegrityError
+from storage.content import put_sealed, unsealed
+from storage.errors import IntegrityError
 from storage.parallel import ordered
 
 _log = logging.getLogger(__name__)
@@ -34,14 +34,7 @@ class EventLog:
         """
         if not 0 <= sequence < _LIMIT:
             raise ValueError(f"sequence is {sequence}; it must be at least 0 and below {_LIMIT}")
-        key = layout.event(self._study, trial, sequence)
-        data = sealed(value)
-        try:
-            self._store.put(key, data)
-        except ExistsError:
-            if not isinstance(self._load(key), IntegrityError):
-                raise
-            self._store.put(key, data, replace=True)
+        put_sealed(self._store, layout.event(self._study, trial, sequence), value)
 
     def get(self, trial: str, sequence: int) -> dict[str, Any]:
         """Return one event. Raises `NotFoundError`, or `IntegrityError` if it is damaged."""

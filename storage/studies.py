@@ -1,25 +1,28 @@
 """Stored studies: the frozen definition, its amendments, and the calls of drivers."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from storage import layout
 from storage.base import Store
-from storage.content import sealed, unsealed
-from storage.errors import ExistsError
+from storage.content import put_sealed, sealed, unsealed
+from storage.errors import ExistsError, IntegrityError
+
+_log = logging.getLogger(__name__)
 
 
 def save_study(store: Store, name: str, definition: Mapping[str, Any]) -> None:
-    """Store `definition` once. Storing the same definition again changes nothing.
+    """Store `definition` once. Storing the same definition again changes nothing; a damaged one is written anew.
 
     Raises:
         ExistsError: The store has another definition of `name`.
     """
-    key, data = layout.study(name), sealed(definition)
+    key = layout.study(name)
     try:
-        store.put(key, data)
+        put_sealed(store, key, definition)
     except ExistsError as error:
-        if store.get(key) != data:
+        if store.get(key) != sealed(definition):
             raise ExistsError(f"{store.uri} holds another study named {name}") from error
 
 
@@ -42,23 +45,32 @@ def load_amendments(store: Store, name: str) -> tuple[dict[str, Any], ...]:
 def save_call(store: Store, name: str, value: Mapping[str, Any], *, time: float) -> None:
     """Record the call of a driver for study `name` at `time` (seconds since 1970), unless it equals the last call.
 
-    The caller must hold the study's lease.
+    The caller must hold the study's lease. If the last call is damaged, as after a power cut, this one takes its place.
 
     Raises:
         ExistsError: Another process recorded a call at the same time.
     """
     keys = list(store.list(layout.calls(name)))
-    data = sealed({**value, "time": time})
+    number = len(keys) + 1
     if keys:
-        last = unsealed(keys[-1], store.get(keys[-1]))
-        if sealed({**last, "time": time}) == data:
-            return
-    store.put(layout.call(name, len(keys) + 1), data)
+        try:
+            if {**unsealed(keys[-1], store.get(keys[-1])), "time": time} == {**value, "time": time}:
+                return
+        except IntegrityError as error:
+            _log.warning("%s; it is written anew", error)
+            number -= 1
+    put_sealed(store, layout.call(name, number), {**value, "time": time})
 
 
 def load_calls(store: Store, name: str) -> tuple[dict[str, Any], ...]:
-    """Return the calls of drivers for study `name`, in order. Raises `IntegrityError` if one is damaged."""
-    return tuple(unsealed(key, store.get(key)) for key in store.list(layout.calls(name)))
+    """Return the calls of drivers for study `name`, in order. A damaged one is left out with a warning."""
+    calls = []
+    for key in store.list(layout.calls(name)):
+        try:
+            calls.append(unsealed(key, store.get(key)))
+        except IntegrityError as error:
+            _log.warning("%s; it is left out", error)
+    return tuple(calls)
 
 
 def list_studies(store: Store) -> tuple[str, ...]:

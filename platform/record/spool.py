@@ -4,6 +4,7 @@ Every event is appended to the file before it is written to the store. The file 
 events. If a driver ends before that, the next driver of the study delivers the events first.
 """
 
+import errno
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ class Spool:
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._waiting = 0
+        self._warned = False
 
     @property
     def waiting(self) -> int:
@@ -35,14 +37,35 @@ class Spool:
         return self._waiting
 
     def add(self, event: TrialEvent) -> None:
-        """Append `event`. It then survives the end of this process, and after `secure` also a power failure."""
+        """Append `event`. It then survives the end of this process, and after `secure` also a power failure.
+
+        If the file cannot be written, as on a full disk, the event waits for the store in memory alone.
+        """
         line = json.dumps(event.to_json()).encode() + b"\n"
         with self._lock:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("ab", buffering=0)
-            self._file.write(line)
             self._waiting += 1
+            try:
+                self._append(line)
+            except OSError as error:
+                if not self._warned:
+                    _log.warning(
+                        "%s cannot be written (%s): events wait for the store in memory alone", self.path, error
+                    )
+                self._warned = True
+
+    def _append(self, line: bytes) -> None:
+        """Write the whole line, or nothing of it. Raises `OSError`."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._file.truncate(before)
+            raise
 
     def delivered(self) -> None:
         """Mark the first undelivered event as delivered; empty the file if it was the last one."""
@@ -64,7 +87,7 @@ class Spool:
                 self._file.close()
                 self._file = None
                 if self._waiting == 0:
-                    self.path.unlink()
+                    self.path.unlink(missing_ok=True)
 
     def deliver(self, log: EventLog) -> int:
         """Append the events of an earlier driver to `log`, in order, and return how many of them were new.
@@ -90,7 +113,14 @@ class Spool:
     def _undelivered(self) -> list[TrialEvent]:
         if not self.path.exists():
             return []
+        events = []
         *lines, torn = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                events.append(TrialEvent.from_json(json.loads(line)))
+            except ValueError:
+                _log.warning("%s: line %d is damaged; it and the lines after it are skipped", self.path, number)
+                return events
         if torn:
             _log.warning("%s: the last line is incomplete and skipped", self.path)
-        return [TrialEvent.from_json(json.loads(line)) for line in lines]
+        return events

@@ -6,7 +6,6 @@ trials never block each other with half of their workers.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from platform.errors import UserError
 from platform.options import Options
+from platform.run.usable_cores import usable_cores
 from platform.study.study import Study
 from trainables.config.trial import TrialConfig
 from trainables.graph import STAGES, ancestors, workers_of
@@ -188,8 +188,7 @@ def refuse_here(study: Study, options: Options) -> None:
     if options.inline:
         refuse_inline(options)
     elif options.address is None:
-        cores = os.cpu_count()
-        share_out(study, [Node("this machine", cores if cores is not None else 1)])
+        share_out(study, [Node("this machine", usable_cores())])
 
 
 def shared_cores(stage: str, nodes: Sequence[Node]) -> int:

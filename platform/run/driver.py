@@ -33,6 +33,7 @@ from storage.runs import RunStore
 from storage.studies import save_call, save_study
 from storage.uri import FIRST_LOOK, check_store, open_store
 from trainables.graph import StageRun
+from trainables.identity import digest
 from trainables.telemetry import delete_pulses
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class _Run:
     def worker_settings(self) -> dict[str, str]:
         """The settings of a worker: the store, a scratch folder that this call removes, and a folder for downloads."""
         scratch = self.options.home.absolute() / "scratch"
-        folders = {"scratch": str(scratch / self.study.id), "cache": str(scratch / "cache")}
+        own = f"{self.study.id}-{digest(self.store.uri, length=8)}"  # another store may hold a study of the same id
+        folders = {"scratch": str(scratch / own), "cache": str(scratch / "cache")}
         deadline = self.options.stage_deadline
         # A pulse that is late by one period must not exceed the deadline.
         pulse = math.inf if deadline is None else deadline / 4

@@ -5,6 +5,7 @@ sampler is seeded for each point from the study's seed and the point's number. A
 proposes the same points as one that was not.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,12 @@ from optuna.trial import Trial, TrialState
 from platform.errors import UserError
 from platform.record.optuna_study import STATES, OptunaSuggester, in_memory, quiet
 from platform.record.trial_log import PointResult
+from platform.study.space import Point
 from platform.study.study import Study
 from trainables.identity import canonical, digest
 
 TRIES = 1000
-"""Draws for one point before the space counts as exhausted."""
+"""Draws for one point before the space counts as exhausted, or its points are listed if it is small enough."""
 _GUIDED_TRIES = 20
 """After this many rejected draws for one point, the sampler falls back to random sampling."""
 
@@ -102,10 +104,13 @@ class Proposer:
             trial, values = self._sample(fixed)
             violated = self._study.space.violated(values)
             if violated is None and canonical(values) not in self._accepted:
-                self._accept(point, trial, values)
-                return values
+                return self._accept(point, trial, values)
             repeated = repeated or violated is None
             self._optuna.tell(trial, state=TrialState.FAIL)
+        if self._study.space.is_listed:
+            if left := self._untried():
+                return self._accept(point, *self._sample(random.Random(seed).choice(left)))
+            repeated = True
         unsatisfied = f"satisfies the constraints: of {TRIES} draws the last one violates {violated}"
         if not repeated and point == 0:
             raise UserError(f"no point {unsatisfied}")
@@ -120,9 +125,13 @@ class Proposer:
             trial = self._optuna.ask()
             return trial, self._study.space.suggest(OptunaSuggester(trial))
 
-    def _accept(self, point: int, trial: Trial, values: Mapping[str, Any]) -> None:
+    def _untried(self) -> list[Point]:
+        return [point for point in self._study.space.grid() if canonical(point) not in self._accepted]
+
+    def _accept(self, point: int, trial: Trial, values: dict[str, Any]) -> dict[str, Any]:
         self._trials[point] = trial
         self._accepted.add(canonical(values))
+        return values
 
 
 def _fixed_points(study: Study) -> Sequence[Mapping[str, Any]]:

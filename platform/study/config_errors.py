@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from platform.errors import Problem, nearest
 from platform.study.yaml_source import KeyPath, Source
@@ -14,12 +15,18 @@ from trainables.config.trial import TrialConfig
 
 
 @cache
-def config_fields() -> frozenset[str]:
+def config_fields() -> Mapping[str, FieldInfo]:
     """Return every dotted field of `TrialConfig`, those of all data sets included."""
-    return frozenset(_fields_of(TrialConfig, ""))
+    return dict(_fields_of(TrialConfig, ""))
 
 
-def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
+def takes_text(field: str) -> bool:
+    """Return whether the values of a config field are free texts, such as the path of a folder."""
+    info = config_fields().get(field)
+    return info is not None and info.annotation in (str, str | None)
+
+
+def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         if name == "dataset":
             for dataset in DATASET_CONFIGS.values():
@@ -27,7 +34,7 @@ def _fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
         elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _fields_of(info.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield prefix + name, info
 
 
 def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:

@@ -1,10 +1,11 @@
 """Expressions over fields that a point must satisfy: `motion.width % motion.heads == 0`.
 
 Allowed are arithmetic, comparisons, `and`, `or` and `not` over dotted field names and constants. Nothing else is
-evaluated.
+evaluated. Numbers with a fraction are compared with a tolerance, since most decimal fractions have no exact float.
 """
 
 import ast
+import math
 import operator
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,15 +22,26 @@ _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
+_TOLERANCE = 1e-9
+"""Relative to the larger of the two numbers, and absolute near zero: on a grid of tenths, .1 + .2 is .3."""
+
+
+def _equal(a: Any, b: Any) -> bool:
+    numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (a, b))
+    if numbers and (isinstance(a, float) or isinstance(b, float)):
+        return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE * 1e-3)
+    return bool(a == b)
+
+
 _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda value, options: value in options,
-    ast.NotIn: lambda value, options: value not in options,
+    ast.Eq: _equal,
+    ast.NotEq: lambda a, b: not _equal(a, b),
+    ast.Lt: lambda a, b: a < b and not _equal(a, b),
+    ast.LtE: lambda a, b: a <= b or _equal(a, b),
+    ast.Gt: lambda a, b: a > b and not _equal(a, b),
+    ast.GtE: lambda a, b: a >= b or _equal(a, b),
+    ast.In: lambda value, options: any(_equal(value, option) for option in options),
+    ast.NotIn: lambda value, options: not any(_equal(value, option) for option in options),
 }
 _UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {ast.Not: operator.not_, ast.USub: operator.neg}
 _GRAMMAR = "arithmetic (+ - * / // %), comparisons, `in`, and, or, not, numbers, 'words' and dotted fields may be used"

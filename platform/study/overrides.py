@@ -7,7 +7,7 @@ from typing import Any
 
 from platform.errors import Location, Problem, UserError, nearest, refuse
 from platform.study import yaml_source
-from platform.study.config_errors import config_fields
+from platform.study.config_errors import config_fields, takes_text
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.base import absolute_source
 from trainables.config.trial import WEIGHT_FIELDS
@@ -83,7 +83,7 @@ def apply_settings(
             problems.append(Problem(location, "", "must be KEY=VALUE, such as motion.depth=3 or trials=20"))
             continue
         try:
-            value = yaml_source.parse_value(text)
+            value = _value(key, text)
         except UserError:
             problems.append(Problem(location, key, f"{text!r} is not a YAML value"))
             continue
@@ -92,6 +92,17 @@ def apply_settings(
             problems.append(problem)
     refuse(problems)
     return source, base
+
+
+def _value(key: str, text: str) -> Any:
+    """Return the value in `text` as YAML has it. A field of free text takes all of it, unless it is quoted or null.
+
+    In YAML, a path with ` #` in it would end there, and a folder called 2024 would be a number.
+    """
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    if takes_text(key) and not is_quoted and text not in ("null", "~"):
+        return text
+    return yaml_source.parse_value(text)
 
 
 def _set(
@@ -110,6 +121,8 @@ def _set(
         return Problem(
             location, key, f"is swept at {source.location((keys.varied, key))}; remove it there, or do not set it"
         )
+    if key in FOLDER_FIELDS and value == "":
+        return Problem(location, key, "is empty; it must be the path of a folder")
     if key not in config_fields():
         return Problem(location, key, f"there is no such key; {nearest(key, (*keys.settable, *config_fields()))}")
     path: KeyPath = (keys.section, key)

@@ -14,6 +14,8 @@ from trainables.config.trial import TrialConfig, flatten, resolve
 
 Point = dict[str, Scalar]
 """Swept field to value; a field whose condition does not hold is absent."""
+MAX_GRID = 10_000
+"""The largest number of points that are listed."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ class Space:
                 return None
             total *= domain.size
         return total
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the space is finite and so small that all its points are looked at."""
+        size = self.size()
+        return size is not None and size <= MAX_GRID
 
     def grid(self) -> list[Point]:
         """Return all allowed points of a space with a finite `size`: first the points to try first, then the others."""

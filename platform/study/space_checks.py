@@ -184,7 +184,7 @@ def _condition(domain: AnyDomain) -> str:
 
 
 def check_not_empty(draft: Draft, space: Space) -> Iterator[Problem]:
-    """Check that the space has an allowed point."""
+    """Check that the space has an allowed point. Of a finite space that is small enough, all points are checked."""
     suggester = RandomSuggester(random.Random(0))
     violated: str | None = None
     for _ in range(_DRAWS):
@@ -192,6 +192,10 @@ def check_not_empty(draft: Draft, space: Space) -> Iterator[Problem]:
         if violated is None:
             return
     key = "constraints" if space.constraints else "space"
-    yield draft.problem(
-        key, message=f"leaves no point to try: all of {_DRAWS} random points were refused, the last one by: {violated}"
-    )
+    if not space.is_listed:
+        refused = f"all of {_DRAWS} random points were refused"
+    elif space.grid():
+        return
+    else:
+        refused = f"all {space.size()} points were refused"
+    yield draft.problem(key, message=f"leaves no point to try: {refused}, the last one by: {violated}")

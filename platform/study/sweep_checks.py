@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from platform.errors import Problem, nearest, refuse
 from platform.study import space_checks
 from platform.study.config_errors import explain
-from platform.study.space import Space
+from platform.study.space import MAX_GRID, Space
 from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
@@ -16,8 +16,6 @@ from trainables.config.trial import TrialConfig
 from trainables.graph import STAGES
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, comparable
-
-MAX_GRID = 10_000
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,8 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     ((name, options),) = draft.scheduler.items()
     trials = draft.trials
     if draft.sampler == "grid":
-        size = len(space.grid())
-        trials = size if trials is None else min(trials, size)
+        refuse(_check_whole_grid(draft, space))
+        trials = len(space.grid())
     assert trials is not None
     return Parts(space, targets, SchedulerConfig(name, SCHEDULERS[name].model_validate(options)), trials)
 
@@ -192,3 +190,14 @@ def _check_grid(draft: Draft) -> Iterator[Problem]:
     if size is not None and size > MAX_GRID:
         message = f"the grid has {size} points, more than {MAX_GRID}; use another sampler, or fewer or larger steps"
         yield draft.problem("sampler", message=message)
+
+
+def _check_whole_grid(draft: Draft, space: Space) -> Iterator[Problem]:
+    """Refuse fewer trials than points: of the first points of a grid, some fields have only one value."""
+    size = len(space.grid())
+    if draft.trials is not None and draft.trials < size:
+        message = (
+            f"is {draft.trials}, but the grid has {size} points, of which the first {draft.trials} need not vary every "
+            "field; leave it out, or write sampler: random, which tries no point twice"
+        )
+        yield draft.problem("trials", message=message)

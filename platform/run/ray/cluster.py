@@ -14,6 +14,7 @@ import ray
 from platform.errors import StudyError
 from platform.run.owned_folders import make_folder
 from platform.run.ray.code_upload import runtime_environment
+from platform.run.usable_cores import usable_cores
 from platform.tracking_uri import without_secrets
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
 
@@ -73,7 +74,7 @@ def _connect(address: str | None, folder: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if folder is not None:
-            start_cluster(folder, num_cpus=os.cpu_count(), include_dashboard=False, **quiet)
+            start_cluster(folder, num_cpus=usable_cores(), include_dashboard=False, **quiet)
         else:
             ray.init(address=address, runtime_env=runtime_environment(SETTINGS), **quiet)
     except Exception as error:  # Ray raises a bare Exception if a busy machine delays its start

@@ -1,6 +1,8 @@
 """Events that wait on this machine for the store."""
 
+import errno
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -77,3 +79,41 @@ def test_the_file_is_empty_whenever_nothing_waits(tmp_path: Path) -> None:
     spool.delivered()
     spool.close()
     assert not spool.path.exists()
+
+
+class Full:
+    """A file on a disk that takes half of the next line and then nothing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._room = file, True
+
+    def write(self, line: bytes) -> int:
+        if not self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._room = False
+        return self._file.write(line[: len(line) // 2])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_ends_nothing_and_leaves_whole_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = Spool(tmp_path, "study", store=STORE)
+    spool.add(event("a", 0))
+    assert spool._file is not None
+    spool._file = Full(spool._file)  # type: ignore[assignment]
+    spool.add(event("a", 1))
+    spool.add(event("a", 2))
+    assert spool.waiting == 3
+    assert caplog.text.count("cannot be written") == 1
+    log = EventLog(MemoryStore(), "study")
+    assert Spool(tmp_path, "study", store=STORE).deliver(log) == 1
+    assert [value["sequence"] for value in log.read()] == [0]
+
+
+def test_lines_after_a_damaged_one_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = left_behind(tmp_path, event("a", 0), event("a", 1), event("b", 0))
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[:9] + b"\n" + third)
+    assert Spool(tmp_path, "study", store=STORE).deliver(EventLog(MemoryStore(), "study")) == 1
+    assert "line 2 is damaged" in caplog.text
