@@ -21,6 +21,7 @@ from tests.programs import ROOT, program
 FOLDERS = ("storage", "trainables", "platform")
 ENGINES = {
     "ray": {
+        "trainables/check_ray_train.py",
         "trainables/on_ray.py",
         "trainables/on_workers.py",
         "trainables/ray_internals.py",

@@ -34,6 +34,8 @@ class Part:
     rank: int = 0
     world_size: int = 1
     telemetry: Telemetry = field(default_factory=Telemetry)
+    under_ray_train: bool = False
+    """Whether the process is a worker of Ray Train's."""
 
 
 @dataclass(frozen=True)

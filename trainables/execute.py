@@ -24,6 +24,8 @@ from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
 from trainables.unchanged import unchanged_files
 
+UNDER_RAY_TRAIN = "ray_train"
+"""In the facts of a manifest: how many workers of Ray Train executed the stage run. Absent if none did."""
 Row = dict[str, Any]
 """The metrics of one epoch of one stage: {stage, epoch, metrics, time}, plain JSON values."""
 
@@ -96,6 +98,8 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
             with part.telemetry.spending("checkpoint"):
                 background.drain()
         manifest = _manifest(run, result, time.monotonic() - started)
+        if part.under_ray_train:
+            manifest = replace(manifest, info={**manifest.info, UNDER_RAY_TRAIN: f"{part.world_size} worker(s)"})
         if part.rank > 0:
             return manifest
         manifest = runs.commit(manifest, Path(folder))

@@ -201,8 +201,18 @@ class StageRun:
 
 def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
     """Return the minimum and maximum number of worker processes for a run of `stage`."""
+    return workers_range(getattr(_training(config, stage), "workers", 1))
+
+
+def always_uses_ray_train(config: TrialConfig, stage: str) -> bool:
+    """Return whether Ray Train runs `stage` also with one worker."""
+    return getattr(_training(config, stage), "use_ray_train", "auto") == "always"
+
+
+def _training(config: TrialConfig, stage: str) -> object:
+    """Return the part of the config that says where and how `stage` trains; None if it has no section."""
     section = getattr(config, stage, None)
-    return workers_range(getattr(getattr(section, "train", section), "workers", 1))
+    return getattr(section, "train", section)
 
 
 def depends_on(stage: str, field: str) -> bool:

@@ -22,7 +22,7 @@ from trainables.config.trial import TrialConfig
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, find_intact
 from trainables.failure import DeviceLostError
-from trainables.graph import StageRun, workers_of
+from trainables.graph import StageRun, always_uses_ray_train, workers_of
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
 
@@ -91,7 +91,7 @@ def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], settings: Mapp
 
 
 class SharedRun:
-    """`shared_run` as an actor, for a stage run on several workers: Ray Train's controller must run in an actor."""
+    """`shared_run` as an actor, for a stage run under Ray Train, whose controller must run in an actor."""
 
     def run(self, *arguments: Any) -> str:
         """Call `shared_run`."""
@@ -109,7 +109,8 @@ class _Maker:
         granted = _bundles()
         workers = min(workers_of(config, run.stage)[1], max(1, len(granted)))
         # If the workers have GPUs, this process has none, so a run on one worker is sent to a worker, too.
-        if workers == 1 and not any(bundle.get("GPU", 0) > 0 for bundle in granted):
+        needs_worker = any(bundle.get("GPU", 0) > 0 for bundle in granted) or always_uses_ray_train(config, run.stage)
+        if not granted or (workers == 1 and not needs_worker):
             return execute_anew(run, config, runs=runs, scratch=scratch, part=part)
         from trainables.on_workers import run_on_workers  # takes a second or two to import
 
@@ -133,7 +134,7 @@ def _bundles() -> list[dict[str, float]]:
 
 
 def _take_part(settings: dict[str, Any]) -> None:
-    """Execute a stage run together with other workers."""
+    """Execute a stage run as one of Ray Train's workers."""
     from trainables.on_workers import part_of_worker
 
     run, config = StageRun.from_json(settings["run"]), TrialConfig.model_validate(settings["config"])

@@ -33,7 +33,7 @@ def part_of_worker() -> Part:
         import torch
 
         torch.cuda.set_device(device)
-    return Part(_report, context.get_world_rank(), context.get_world_size())
+    return Part(_report, context.get_world_rank(), context.get_world_size(), under_ray_train=True)
 
 
 def _report(epoch: int, metrics: Mapping[str, float]) -> None:

@@ -1,8 +1,8 @@
 """Admission: the resources of a trial, whether the cluster has them, and how many trials run at a time. Without Ray.
 
-A trial whose stages all have one worker runs in one process on one CPU. A trial with a stage of N workers has a
-coordinator without a CPU and a placement group of N bundles. Ray reserves the bundles together or not at all, so two
-trials never block each other with half of their workers.
+A trial whose stages all have one worker runs in one process on one CPU. A trial with a stage of N workers, or with one
+that always uses Ray Train, has a coordinator without a CPU and a placement group of N bundles. Ray reserves the bundles
+together or not at all, so two trials never block each other with half of their workers.
 """
 
 import math
@@ -16,7 +16,7 @@ from platform.options import Options
 from platform.run.usable_cores import usable_cores
 from platform.study.study import Study
 from trainables.config.trial import TrialConfig
-from trainables.graph import STAGES, ancestors, workers_of
+from trainables.graph import STAGES, always_uses_ray_train, ancestors, workers_of
 
 _FRACTION = 10_000
 """Ray counts GPUs in units of 1/10,000."""
@@ -43,6 +43,13 @@ class Need:
     """Whether each worker needs a GPU of its own on a cluster with GPUs: NCCL does not let two workers share one."""
     min_workers: int | None = None
     """The smallest number of workers that it can run with; None: `workers`."""
+    always_ray_train: bool = False
+    """Whether Ray Train runs a stage also with one worker."""
+
+    @property
+    def has_coordinator(self) -> bool:
+        """Whether its process has no resources of its own: they belong to the bundles of its workers."""
+        return self.workers > 1 or self.always_ray_train
 
     @property
     def fewest_workers(self) -> int:
@@ -96,6 +103,7 @@ def trial_need(study: Study) -> Need:
         if stage in own
     ]
     largest = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
+    largest = replace(largest, always_ray_train=any(need.always_ray_train for need in needs))
     fewest_workers = max((need.fewest_workers for need in needs), default=1)
     return largest if fewest_workers == largest.fewest_workers else replace(largest, min_workers=fewest_workers)
 
@@ -106,7 +114,11 @@ def need_of(config: TrialConfig, stage: str) -> Need:
     train = getattr(getattr(config, stage, None), "train", None)
     whole_gpus = max_workers > 1 and train is not None and train.device != "cpu"
     return Need(
-        max_workers, stage, whole_gpus=whole_gpus, min_workers=None if min_workers == max_workers else min_workers
+        max_workers,
+        stage,
+        whole_gpus=whole_gpus,
+        min_workers=None if min_workers == max_workers else min_workers,
+        always_ray_train=always_uses_ray_train(config, stage),
     )
 
 
@@ -119,7 +131,8 @@ def _configs(study: Study) -> list[TrialConfig]:
 def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of a config (as JSON) that determine its resources. Many trials share the same values."""
     parts = [section.get("train", section) for section in config.values() if isinstance(section, Mapping)]
-    return (config["system"], *((part["workers"], part.get("device")) for part in parts if "workers" in part))
+    names = ("workers", "device", "use_ray_train")
+    return (config["system"], *(tuple(map(part.get, names)) for part in parts if "workers" in part))
 
 
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:

@@ -1,4 +1,4 @@
-"""A real stage under Ray Train's TorchTrainer, in places that were reserved for it."""
+"""Trained stages under Ray Train's TorchTrainer, in places that were reserved for them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,59 +9,95 @@ from ray.util.placement_group import placement_group, placement_group_table, rem
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from storage.local import LocalStore
-from storage.runs import RunStore
+from storage.runs import Manifest, RunStore
 from tests.trainables.test_decoder_stages import SPLIT, World, features, tiny
-from trainables.execute import execute
-from trainables.graph import StageRun
+from trainables import on_ray, on_workers
+from trainables.check_ray_train import check_under_ray_train
+from trainables.config.trial import TrialConfig, resolve
+from trainables.context import Part
+from trainables.graph import STAGES, StageRun
 from trainables.on_ray import SharedRun
 
+TRAINED = [name for name, stage in STAGES.items() if stage.is_decoder]
 SHORT = {f"semantic__train__{field}": value for field, value in {"epochs": 2, "batch_size": 67}.items()}
+TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2, "device": "cpu"}
+SMALL = {
+    "dataset": {"train_clips": 12, "validation_clips": 2, "test_clips": 2, "block_clips": 2, "subjects": 1},
+    "dataset.voxels": 64,
+    "features": {"image_variants": 1, "text_variants": 1},
+    "motion": {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8},
+    **{f"{stage}.train": TRAIN for stage in TRAINED},
+}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(tmp_path)
-    made.runs = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path / "cache")
-    truth = made.truth
-    made.add("features", {"features.safetensors": {name: value for name, value in truth.items() if name != "fmri"}})
-    made.add("voxels", {"voxels.safetensors": {"fmri": truth["fmri"]}, "voxels.json": {"split": SPLIT}})
-    return made
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the stages leave the inputs that they have in common."""
+    return tmp_path_factory.mktemp("inputs")
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.long
-def test_a_stage_run_on_two_workers_is_that_of_one(world: World, tmp_path: Path) -> None:
-    inputs = {stage: artifacts.manifest.identity for stage, artifacts in world.inputs.items()}
-    alone = StageRun("semantic", "semantic-alone", 0, {}, inputs)
-    one = execute(alone, tiny(**SHORT), runs=world.runs, scratch=tmp_path)
+@pytest.mark.parametrize("stage", TRAINED)
+def test_each_trained_stage_is_the_same_under_ray_train(stage: str, inputs: Path) -> None:
+    check_under_ray_train(stage, resolve(SMALL), folder=inputs, ranks=["retrieval", "test_retrieval"])
 
-    place = {"store": (tmp_path / "store").as_uri(), "study": "none", "pulse": "inf"}
-    place |= {"scratch": str(tmp_path / "scratch"), "cache": str(tmp_path / "cache")}
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.long
+def test_a_workers_error_is_raised_and_its_place_stays_reserved(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.runs = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path / "cache")
+    broken = {name: value.fill_(float("nan")) for name, value in features().items() if name != "fmri"}
+    world.add("features", {"features.safetensors": broken})
+    world.add("voxels", {"voxels.safetensors": {"fmri": world.truth["fmri"]}, "voxels.json": {"split": SPLIT}})
+    inputs = {stage: artifacts.manifest.identity for stage, artifacts in world.inputs.items()}
+
+    settings = {"store": (tmp_path / "store").as_uri(), "study": "none", "pulse": "inf"}
+    settings |= {"scratch": str(tmp_path / "scratch"), "cache": str(tmp_path / "cache")}
     group = placement_group([{"CPU": 1}] * 2)
     inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
     coordinator: Any = ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()
     config = tiny(**SHORT, semantic__train__workers=2).model_dump(mode="json")
-    together = StageRun("semantic", "semantic-together", 0, {}, inputs)
-    assert ray.get(coordinator.run.remote(together.to_json(), config, place), timeout=240) == together.identity
-    two = world.runs.find(together.identity)
-    assert two is not None
-    assert two.info["workers"] == "2"
-    assert one.info["workers"] == "1"
-    for row, other in zip(one.history, two.history, strict=True):
-        for name, value in row.items():
-            if not name.startswith("retrieval"):
-                assert other[name] == pytest.approx(value, rel=1e-4), name
-    states = {entry["state"] for name, entry in placement_group_table().items() if name == group.id.hex()}
-    assert states == {"CREATED"}, "it is whoever reserved the places that gives them back"
-
-    broken = {name: value.fill_(float("nan")) for name, value in features().items() if name != "fmri"}
-    world.add("features", {"features.safetensors": broken})
-    inputs["features"] = world.inputs["features"].manifest.identity
-    worse = StageRun("semantic", "semantic-worse", 0, {}, inputs)
+    run = StageRun("semantic", "semantic-diverges", 0, {}, inputs)
     with pytest.raises(
         ray.exceptions.RayTaskError, match=r"DivergedError(.|\n)*semantic: the loss is nan at epoch 1, step 1"
     ):
-        ray.get(coordinator.run.remote(worse.to_json(), config, place), timeout=240)
-    assert world.runs.find(worse.identity) is None
+        ray.get(coordinator.run.remote(run.to_json(), config, settings), timeout=240)
+    assert world.runs.find(run.identity) is None
+    states = {entry["state"] for name, entry in placement_group_table().items() if name == group.id.hex()}
+    assert states == {"CREATED"}, "it is whoever reserved the places that gives them back"
     remove_placement_group(group)
+
+
+@pytest.mark.parametrize(
+    ("training", "bundles", "workers"),
+    [
+        ({}, [{"CPU": 1}], 0),
+        ({"use_ray_train": "always"}, [{"CPU": 1}], 1),
+        ({"use_ray_train": "always"}, [], 0),  # nothing is reserved for a worker, as with --inline
+        ({}, [{"CPU": 1, "GPU": 0.5}], 1),
+        ({"workers": 2}, [{"CPU": 1}] * 3, 2),
+        ({"workers": "1..4"}, [{"CPU": 1}], 0),
+        ({"workers": "1..4", "use_ray_train": "always"}, [{"CPU": 1}], 1),
+    ],
+)
+def test_when_ray_train_runs_a_stage(
+    training: dict[str, Any],
+    bundles: list[dict[str, float]],
+    workers: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs, used = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path / "cache"), []
+    manifest = Manifest("noop-0", "noop", {}, 0, {}, {}, {}, (), {}, 0.0, 0.0)
+    runs.commit(manifest, tmp_path)
+    monkeypatch.setattr(on_ray, "_bundles", lambda: bundles)
+    monkeypatch.setattr(on_ray, "execute_anew", lambda *_, **__: manifest)
+    monkeypatch.setattr(on_workers, "run_on_workers", lambda loop, settings, places, report: used.append(len(places)))
+    make = on_ray._Maker({"store": "", "scratch": "", "cache": ""})
+    config = TrialConfig.model_validate({"noop": training})
+    make(StageRun("noop", "noop-0", 0, {}), config, runs=runs, scratch=tmp_path, part=Part())
+    assert used == ([workers] if workers else [])

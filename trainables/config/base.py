@@ -1,7 +1,7 @@
 """Base class and field types of all configs."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -60,6 +60,8 @@ Workers = Annotated[
     int | str, AfterValidator(_checked_workers), Field(json_schema_extra={"values": "integer >= 1, or a range as 1..4"})
 ]
 """Number of processes: a number, or a range such as `1..4`."""
+UseRayTrain = Literal["auto", "always"]
+"""Whether Ray Train runs a stage only with several workers, or always."""
 Weights = Annotated[str, AfterValidator(absolute_source), BY_CONTENT]
 """`phantom` (included), a folder, or a hub name."""
 DropoutRate = Annotated[float, Field(ge=0.0, lt=1.0)]

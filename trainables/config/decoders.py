@@ -12,6 +12,7 @@ from trainables.config.base import (
     Natural,
     NonNegative,
     Positive,
+    UseRayTrain,
     Workers,
     most_workers,
 )
@@ -72,6 +73,9 @@ class TrainConfig(Config):
     workers: Annotated[Workers, CIRCUMSTANCE] = 1
     """Number of processes that train together, each on its part of every batch. It changes a result by rounding only.
     With a range (`1..4`), each attempt uses as many as the cluster's nodes can hold when it starts."""
+    use_ray_train: Annotated[UseRayTrain, CIRCUMSTANCE] = "auto"
+    """When Ray Train's TorchTrainer runs the stage: `auto` with several workers (one worker is the trial's process),
+    `always` also with one, which costs seconds per stage. With `--inline`, which has no Ray: never."""
     micro_batch: Annotated[Count | None, CIRCUMSTANCE] = None
     """Maximum number of rows that a process computes at a time, to save memory. None: all its rows of a batch. The loss
     is still that of the whole batch, so this changes a result by rounding only."""
@@ -228,3 +232,5 @@ class NoopConfig(Config):
     """Text of that error; empty: a text that names the epoch."""
     workers: Annotated[Workers, CIRCUMSTANCE] = 1
     """Number of processes that run it together."""
+    use_ray_train: Annotated[UseRayTrain, CIRCUMSTANCE] = "auto"
+    """When Ray Train's TorchTrainer runs it: `auto` with several workers, `always` also with one."""

@@ -29,7 +29,7 @@ def nodes() -> list[Node]:
 
 
 class Reservations(tune.PlacementGroupFactory):
-    """Creates the placement group of each trial: one bundle, or one for each of its workers.
+    """Creates the placement group of each trial: one bundle, or one for each worker of its coordinator.
 
     If the number of workers is a range, an attempt gets as many as the nodes can hold when it is reserved.
 
@@ -38,7 +38,7 @@ class Reservations(tune.PlacementGroupFactory):
     """
 
     def __init__(self, need: Need, grant: Grant) -> None:
-        bundles: list[dict[str, float]] = [{}] if need.workers > 1 else []
+        bundles: list[dict[str, float]] = [{}] if need.has_coordinator else []
         bundles += [grant.bundle] * grant.workers
         self._plain = tune.PlacementGroupFactory(bundles)
         super().__init__(bundles)

@@ -60,7 +60,7 @@ def run_shared(work: Work, shared: Sequence[StageRun], report_state: ReportState
 
 @dataclass(frozen=True)
 class _Task:
-    """A submitted stage run: a task or, for several workers, an actor with their placement group."""
+    """A submitted stage run: a task or, under Ray Train, an actor with a placement group for its workers."""
 
     run: StageRun
     result: Any
@@ -122,13 +122,14 @@ class _Runs:
         config, inputs = self._work.study.config_of(run), set(run.inputs.values())
         need = need_of(config, run.stage)
         granted = admit(need, nodes() if need.workers > 1 else self._nodes)
+        in_group = granted.workers > 1 or need.always_ray_train
         # A placement group that waits for inputs would hold the CPUs that the tasks of these inputs need.
-        not_ready = self._waiting.keys() | (self._unfinished() if granted.workers > 1 else set())
+        not_ready = self._waiting.keys() | (self._unfinished() if in_group else set())
         if not_ready & inputs or not self._work.leases.acquire(run.identity, [run.identity]):
             return
         results = [self._results[identity] for identity in run.inputs.values() if identity in self._results]
         arguments = (run.to_json(), config.model_dump(mode="json"), self._work.worker_settings, *results)
-        if granted.workers > 1:
+        if in_group:
             group = placement_group([granted.bundle] * granted.workers)
             inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
             actor: Any = ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()

@@ -62,7 +62,7 @@ def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[
             callbacks=[TrialCallback(dispatcher, searcher, work.stalls)],
             raise_on_failed_trial=False,
             # A reused coordinator keeps its placement group, and parts of it may be lost with a node.
-            reuse_actors=need.workers == 1 or sum(node.cpus > 0 for node in nodes()) == 1,
+            reuse_actors=not need.has_coordinator or sum(node.cpus > 0 for node in nodes()) == 1,
             trial_name_creator=_name,
             trial_dirname_creator=_folder,
             verbose=0,

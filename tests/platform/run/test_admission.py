@@ -88,6 +88,18 @@ def test_a_range_is_as_many_as_there_is_room_for_but_no_fewer_than_another_stage
         share_out(study, nodes((1, 0)))
 
 
+@pytest.mark.parametrize("field", ["motion", "structure"])
+def test_a_stage_that_always_uses_ray_train_needs_a_coordinator(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "always.yaml"
+    space = "target: motion.rollout_mse\nsampler: grid\nspace: {structure.hidden: {choice: [8, 16]}}\n"
+    path.write_text(f"{space}base: {{{field}.train.use_ray_train: always}}")
+    need = trial_need(load_study(path))
+    assert (need.workers, need.always_ray_train, need.has_coordinator) == (1, True, True)
+    assert admit(need, nodes((2, 0))) == Grant(concurrent=2, gpus=0.0)
+    path.write_text(f"{space}base: {{}}")
+    assert not trial_need(load_study(path)).has_coordinator
+
+
 @pytest.mark.parametrize(("grant", "cluster", "workers"), [
     (Grant(1, 0.0), nodes((2, 0), (1, 4)), 3),
     (Grant(1, 1.0), nodes((2, 0), (1, 4), (9, 2)), 3),

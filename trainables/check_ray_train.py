@@ -1,0 +1,128 @@
+"""A check for tests: Ray Train's TorchTrainer trains a stage to the result that one process gives.
+
+It holds for every trained stage that ships here (`tests/trainables/test_on_workers.py`), and authors of further stages
+can call it in a test of their own. The stage must train with `trainables.loop.train`, or share its work among
+`Context.world_size` processes in another way.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from math import isclose
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from storage.local import LocalStore
+from storage.runs import Manifest, RunStore
+from trainables.config.trial import TrialConfig
+from trainables.execute import UNDER_RAY_TRAIN, execute
+from trainables.graph import StageRun, stage_runs
+from trainables.on_ray import SharedRun
+
+_TIMEOUT = 600.0
+
+
+def check_under_ray_train(
+    stage: str,
+    config: TrialConfig,
+    *,
+    folder: Path,
+    workers: Sequence[int] = (1, 2),
+    tolerance: float = 1e-4,
+    ranks: Collection[str] = (),
+) -> None:
+    """Check that `stage` gives one result: in this process, and under TorchTrainer with each number of `workers`.
+
+    Its inputs are computed first, with `config`, in a store below `folder`; several stages can share the folder. Ray
+    must run, with as many free CPUs as workers. The metrics of all epochs and the final ones are compared.
+
+    Args:
+        stage: The name of a trained stage.
+        config: A small one: a few clips, two epochs, batches that the workers cannot share evenly.
+        folder: On a local disk.
+        workers: Each number of workers is a training of its own, of some seconds.
+        tolerance: The largest relative difference of a metric. Several workers add numbers in another order.
+        ranks: Beginnings of the names of metrics that are not compared: ranks, as in a retrieval, may change by one
+            where two clips are almost equal.
+
+    Raises:
+        AssertionError: A metric differs, or Ray Train did not run the stage.
+        Exception: The stage failed.
+
+    Example:
+        >>> ray.init(num_cpus=2)
+        >>> small = {"dataset.train_clips": 10, "motion.train.epochs": 2, "motion.train.batch_size": 7}
+        >>> check_under_ray_train("motion", resolve(small), folder=tmp_path)
+    """
+    runs = RunStore(LocalStore(folder / "store"), cache=folder / "cache")
+    *inputs, run = stage_runs(config, seed=0, targets=[stage])
+    for needed in inputs:
+        execute(needed, config, runs=runs, scratch=folder / "scratch")
+    alone = execute(_renamed(run), config, runs=runs, scratch=folder / "scratch")
+    with _coordinator(bundles=max(workers)) as coordinator:
+        for count in workers:
+            arguments = _renamed(run), _on_workers(config, stage, count), folder
+            stored = runs.find(_executed_by(coordinator, *arguments))
+            assert stored is not None, f"{stage}: no result with {count} worker(s)"
+            assert stored.info.get(UNDER_RAY_TRAIN) == f"{count} worker(s)", f"{stage}: Ray Train did not run it"
+            wrong = list(_differences(alone, stored, tolerance=tolerance, ranks=tuple(ranks)))
+            assert not wrong, f"{stage} with {count} worker(s) of Ray Train, against one process: {'; '.join(wrong)}"
+
+
+def _renamed(run: StageRun) -> StageRun:
+    """Return `run` under another name, as the number of workers is not in its identity."""
+    return replace(run, identity=f"{run.identity}-{uuid4().hex[:8]}")
+
+
+def _on_workers(config: TrialConfig, stage: str, count: int) -> TrialConfig:
+    values = config.model_dump(mode="json")
+    training = values[stage].get("train", values[stage])
+    training |= {"workers": count, "use_ray_train": "always"}
+    return TrialConfig.model_validate(values)
+
+
+@contextmanager
+def _coordinator(*, bundles: int) -> Iterator[Any]:
+    """Yield an actor that executes stage runs on workers in its placement group, as it does for a study."""
+    group = placement_group([{"CPU": 1}] * bundles)
+    inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+    try:
+        yield ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()
+    finally:
+        remove_placement_group(group)
+
+
+def _executed_by(coordinator: Any, run: StageRun, config: TrialConfig, folder: Path) -> str:
+    """Execute `run` and return its identity."""
+    settings = {"store": (folder / "store").as_uri(), "study": "check", "pulse": "inf"}
+    settings |= {"scratch": str(folder / "scratch"), "cache": str(folder / "cache")}
+    result = coordinator.run.remote(run.to_json(), config.model_dump(mode="json"), settings)
+    return str(ray.get(result, timeout=_TIMEOUT))
+
+
+def _differences(one: Manifest, other: Manifest, *, tolerance: float, ranks: tuple[str, ...]) -> Iterator[str]:
+    """Yield what differs in the epochs and in the final metrics of two executions of a stage run."""
+    if len(one.history) != len(other.history):
+        yield f"{len(one.history)} epochs and {len(other.history)}"
+        return
+    rows = [*zip(one.history, other.history, strict=True), (one.metrics, other.metrics)]
+    for number, (expected, found) in enumerate(rows, start=1):
+        when = f"epoch {number}" if number <= len(one.history) else "in the end"
+        yield from (f"{what}, {when}" for what in _unequal(expected, found, tolerance=tolerance, ranks=ranks))
+
+
+def _unequal(
+    expected: Mapping[str, float], found: Mapping[str, float], *, tolerance: float, ranks: tuple[str, ...]
+) -> Iterator[str]:
+    if expected.keys() != found.keys():
+        yield f"other metrics ({', '.join(sorted(expected.keys() ^ found.keys()))})"
+        return
+    for name, value in expected.items():
+        close = isclose(value, found[name], rel_tol=tolerance, abs_tol=1e-9)
+        if not close and not name.startswith(ranks):
+            yield f"{name} is {found[name]:.6g} and not {value:.6g}"
