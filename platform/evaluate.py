@@ -25,6 +25,7 @@ from platform.cli import (
     verb_parser,
 )
 from platform.errors import UserError
+from platform.reporting.system_pairs import compare_systems, comparison_sheet, pair_json
 from platform.tracking_uri import check_tracking, without_secrets
 from trainables.judging.controls import TRUTH
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
@@ -41,7 +42,7 @@ Evaluate the videos of any system. FOLDER holds GIF, MP4, folders of PNG, or .np
 
 Videos that show truth and reconstruction side by side with black padding are cut; for others, --truth names the folder
 of the true videos. A reconstruction and its truth have the same name. --system NAME=FOLDER adds further systems; all
-are evaluated at one size and frame count, on the same clips."""
+are evaluated at one size and frame count, on the same clips, and compared clip by clip, with p-values."""
 _EXIT_CODES = "Exit code: 0 done, 1 some file failed, 2 bad input and nothing was started, 130 interrupted (Ctrl-C)."
 
 
@@ -94,14 +95,16 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     table = score_sheet(
         rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values))
     )
-    report = _report(pairing, rows, failures, folder)
-    _write(folder, table, report)
+    pairs = compare_systems(values, judge.metrics, [system.name for system in pairing.systems])
+    tables = (table, comparison_sheet(pairs)) if pairs else (table,)
+    report = {**_report(pairing, rows, failures, folder), "comparisons": [pair_json(each) for each in pairs]}
+    _write(folder, tables, report)
     write_parquet(values, folder / "per_clip.parquet")
     write_pairs_page(judge, values, rows, failures, folder)
     if not arguments.no_tracking:
         _record(rows, report, arguments, began=began)
     code = 1 if failures and not arguments.allow_failures else 0
-    return Answer(report, lambda console: _show(console, table, failures, folder), code)
+    return Answer(report, lambda console: _show(console, tables, failures, folder), code)
 
 
 FILES = ("scores.md", "scores.tex", "scores.json", "per_clip.parquet", "page.html", "contact.png")
@@ -220,11 +223,11 @@ def _report(pairing: Pairing, rows: Sequence[ScoreRow], failures: Sequence[Failu
     return {"systems": systems, "chosen": sizes, **results, "out": str(folder)}
 
 
-def _write(folder: Path, table: Sheet, report: Mapping[str, Any]) -> None:
+def _write(folder: Path, tables: Sequence[Sheet], report: Mapping[str, Any]) -> None:
     failures = [f"- {failure['file']}: {failure['reason']}" for failure in report["failures"]]
     listed = "\n".join(["", "## Failures", "", *failures, ""]) if failures else ""
-    (folder / "scores.md").write_text(table.markdown() + listed, encoding="utf-8")
-    (folder / "scores.tex").write_text(table.latex(), encoding="utf-8")
+    (folder / "scores.md").write_text("\n".join(table.markdown() for table in tables) + listed, encoding="utf-8")
+    (folder / "scores.tex").write_text("\n".join(table.latex() for table in tables), encoding="utf-8")
     (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
@@ -252,8 +255,9 @@ def _record(
         Console(stderr=True).print(warning, soft_wrap=True, highlight=False, markup=False)
 
 
-def _show(console: Console, table: Sheet, failures: Sequence[Failure], folder: Path) -> None:
-    console.print(table.terminal(width=console.width))
+def _show(console: Console, tables: Sequence[Sheet], failures: Sequence[Failure], folder: Path) -> None:
+    for table in tables:
+        console.print(table.terminal(width=console.width))
     for failure in failures:
         consequence = "still evaluated" if failure.evaluated else "not evaluated"
         text = f"{failure.file}: {failure.reason} ({consequence})"

@@ -60,6 +60,7 @@ def test_every_output_is_written(
     assert "chance is 0.75, not 0.5" in " ".join(shown.split())
     markdown = (tmp_path / "out" / "scores.md").read_text()
     assert "| metric | chance | clips | ours | ours: first frame held | ours: another clip's fMRI |" in markdown
+    assert "Systems compared" not in markdown
     latex = (tmp_path / "out" / "scores.tex").read_text()
     assert r"\toprule" in latex
     assert not re.search(r"(?<!\\)[_%#]", latex.replace("% needs", ""))
@@ -115,6 +116,15 @@ def test_all_systems_are_judged_on_the_clips_that_all_have(
     ]
     assert means(report)["ssim"]["clips"] == means(report, "theirs")["ssim"]["clips"] == 2
     assert means(report, "theirs")["ssim"]["mean"] == pytest.approx(1.0)
+    compared = {row["metric"]: row for row in report["comparisons"]}
+    assert compared.keys() == means(report).keys()
+    ssim = compared["ssim"]
+    assert (ssim["first"], ssim["second"], ssim["clips"], ssim["p"]) == ("ours", "theirs", 2, 0.5)
+    assert ssim["difference"] == pytest.approx(means(report)["ssim"]["mean"] - 1.0)
+    for form in ("md", "tex"):
+        text = Path(report["out"], f"scores.{form}").read_text()
+        assert "Systems compared, clip by clip" in text
+        assert "ours − theirs" in text
 
 
 def test_systems_without_a_common_clip_are_told_apart_loudly(

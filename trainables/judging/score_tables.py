@@ -55,6 +55,16 @@ def share_clips(values: Sequence[Value]) -> bool:
     return bool(clips) and bool(set.intersection(*clips.values()))
 
 
+def shared_clips(values: Sequence[Value], metric: Metric) -> frozenset[str] | None:
+    """Return the clips for which all systems have a value of `metric`; None if the systems have no clip in common.
+
+    A system without any value of the metric is not considered.
+    """
+    defined = [value for value in values if value.metric == metric.short and value.value is not None]
+    clips = _clips_by_system([value for value in defined if value.control == ""])
+    return frozenset.intersection(*map(frozenset, clips.values())) if clips and share_clips(values) else None
+
+
 def summarise_scores(values: Sequence[Value], metrics: Sequence[Metric]) -> list[ScoreRow]:
     """Return the mean of every metric, system and control over clips.
 
@@ -66,8 +76,7 @@ def summarise_scores(values: Sequence[Value], metrics: Sequence[Metric]) -> list
     rows = []
     for metric in metrics:
         defined = [value for value in values if value.metric == metric.short and value.value is not None]
-        clips = _clips_by_system([value for value in defined if value.control == ""])
-        common = set.intersection(*clips.values()) if clips and share_clips(values) else None
+        common = shared_clips(values, metric)
         for system, control in product(systems, PAIR_CONTROLS):
             of_system = [value for value in defined if (value.system, value.control) == (system, control)]
             numbers = [

@@ -1,0 +1,160 @@
+"""Paired comparisons of systems whose videos are evaluated together, with one adjustment for all of them.
+
+A unit is a clip: each system is judged on the same clips, and the differences are taken clip by clip. Tests, intervals
+and Holm's adjustment are those of ablations (`platform.statistics.compare`). Nothing was declared beforehand, so the
+family holds every pair of systems in every metric, and no difference gets a star.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from platform.reporting.words import bracket, decimals, number, p_text
+from platform.statistics.compare import Comparison, ComparisonPlan, compare_family
+from platform.statistics.difference import unattainable
+from platform.statistics.paired import TrialValues, pair
+from trainables.judging.score_tables import Sheet, shared_clips
+from trainables.judging.values import Value
+from trainables.metrics.metric import Metric
+
+_PLAN = ComparisonPlan(unit="clips")
+_ONLY = ("systems", 0)
+"""Stands for subject and seed: there are clips alone."""
+_MEANING = (
+    "Difference: the mean over clips of first minus second, on the clips of the table above; "
+    "{level:.0%} interval: {method}.",
+    "p: sign-flip test over clips. p (Holm): adjusted for all {family} comparisons of this table; "
+    "better and worse mean that it is at most {alpha:g}.",
+    "Clips count as independent. Clips that were cut from one film are alike, and then p-values are too small.",
+    "A difference holds for other clips like these and for these systems as they are, not for systems trained anew. "
+    "Inconclusive does not mean that there is no difference.",
+)
+
+
+@dataclass(frozen=True)
+class SystemPair:
+    """Two systems in one metric."""
+
+    first: str
+    second: str
+    metric: Metric
+    comparison: Comparison
+    """Of the first system (its condition) against the second (its baseline)."""
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are clips to compare."""
+        return math.isfinite(self.comparison.difference)
+
+    @property
+    def result(self) -> str:
+        """What can be said of the first system."""
+        verdict = self.comparison.verdict
+        return verdict if verdict == "inconclusive" else f"{self.first} is {verdict}"
+
+
+def compare_systems(
+    values: Sequence[Value], metrics: Sequence[Metric], systems: Sequence[str]
+) -> tuple[SystemPair, ...]:
+    """Compare every pair of `systems` in every metric, on the clips over which `summarise_scores` takes the means.
+
+    If the systems have no clip in common, each pair is compared on the clips that both have.
+    """
+    reconstructed = [value for value in values if value.control == ""]
+    pairs, tables = [], []
+    for metric in metrics:
+        of_metric = [value for value in reconstructed if value.metric == metric.short]
+        clips = shared_clips(values, metric)
+        numbers = {clip: number for number, clip in enumerate(sorted({value.clip for value in of_metric}))}
+        by_system = {name: _trial(of_metric, name, numbers, clips) for name in systems}
+        for first, second in combinations(systems, 2):
+            baseline, condition = {_ONLY: by_system[second]}, {_ONLY: by_system[first]}
+            pairs.append((first, second, metric))
+            tables.append(pair(f"{first} against {second}", metric, baseline=baseline, condition=condition))
+    comparisons = compare_family(tables, _PLAN)
+    return tuple(SystemPair(*named, comparison) for named, comparison in zip(pairs, comparisons, strict=True))
+
+
+def _trial(
+    values: Sequence[Value], system: str, numbers: Mapping[str, int], clips: frozenset[str] | None
+) -> TrialValues:
+    return {
+        numbers[value.clip]: value.reason if value.value is None else value.value
+        for value in values
+        if value.system == system and (clips is None or value.clip in clips)
+    }
+
+
+def comparison_sheet(pairs: Sequence[SystemPair]) -> Sheet:
+    """Return the table of the comparisons, with the notes that say what follows from them."""
+    header = ("metric", "systems", "clips", "difference", "p", "p (Holm)", "result")
+    rows = tuple(
+        (
+            f"{each.metric.label} {each.metric.arrow}",
+            f"{each.first} − {each.second}",
+            str(each.comparison.sizes[2]),
+            _difference(each.comparison),
+            _p(each.comparison.p),
+            _p(each.comparison.p_holm),
+            each.result if each.tested else "no common clip",
+        )
+        for each in pairs
+    )
+    return Sheet("Systems compared, clip by clip", header, rows, _notes(pairs))
+
+
+def _notes(pairs: Sequence[SystemPair]) -> tuple[str, ...]:
+    tested = [each.comparison for each in pairs if each.tested]
+    methods = sorted({f"{comparison.interval.method} over clips" for comparison in tested})
+    facts = {"level": 1 - _PLAN.alpha, "alpha": _PLAN.alpha, "family": len(pairs), "method": ", ".join(methods)}
+    return (*(text.format(**facts) for text in _MEANING), *_too_few(tested, family=len(pairs)))
+
+
+def _too_few(tested: Sequence[Comparison], *, family: int) -> tuple[str, ...]:
+    """Return a note if too few clips are compared for any p to be at most alpha."""
+    fewest = min((comparison.sizes[2] for comparison in tested), default=0)
+    reason = unattainable("clips", seeds=1, clips=fewest, alpha=_PLAN.alpha, family=family) if tested else ""
+    return (f"Too few clips for any difference to be significant: {reason}.",) if reason else ()
+
+
+def _difference(comparison: Comparison) -> str:
+    low, high = comparison.interval.low, comparison.interval.high
+    digits = decimals(low, high, of=comparison.difference)
+    return f"{number(comparison.difference, digits, signed=True)} {bracket(low, high, digits)}".rstrip()
+
+
+def _p(value: float | None) -> str:
+    return p_text(value).removeprefix("= ")
+
+
+def pair_json(each: SystemPair) -> dict[str, Any]:
+    """Return a comparison as a JSON object. What is not defined is null."""
+    comparison, effect = each.comparison, each.comparison.effect
+    numbers = {
+        "first_mean": comparison.condition,
+        "second_mean": comparison.baseline,
+        "difference": comparison.difference,
+        "low": comparison.interval.low,
+        "high": comparison.interval.high,
+        "p": comparison.p,
+        "p_holm": comparison.p_holm,
+        "cliffs_delta": None if effect is None else effect.cliff.value,
+        "hedges_g_z": None if effect is None else effect.g_z.value,
+    }
+    return {
+        "first": each.first,
+        "second": each.second,
+        "metric": each.metric.short,
+        "clips": comparison.sizes[2],
+        **{name: _finite(value) for name, value in numbers.items()},
+        "interval": f"{comparison.interval.method} over clips, {comparison.interval.level:.0%}",
+        "family": comparison.family,
+        "smallest_p": comparison.smallest_p,
+        "result": comparison.verdict if each.tested else "no common clip",
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
