@@ -16,8 +16,9 @@ from trainables import datasets
 from trainables.config.trial import TrialConfig
 from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import DatasetError
+from trainables.datasets.presentations import DROPPED
 from trainables.stages.data import brain_facts
-from trainables.stages.voxels import DROPPED, answers_of, detrend, standardise
+from trainables.stages.voxels import answers_of, detrend, standardise
 
 _INK, _PAPER, _FAINT = "#1d2433", "#ffffff", "#8a93a6"
 _COLOURS = "RdBu_r"

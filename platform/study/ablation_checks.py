@@ -35,6 +35,7 @@ class WrittenBaseline:
     """Dotted field to its value and its location in the file."""
     stages: tuple[str, ...]
     """The stages that report the primary metrics."""
+    subjects: tuple[int, ...]
     seed: int
 
     def identities(self, config: TrialConfig, *, offset: int = 0) -> tuple[str, ...]:
@@ -68,6 +69,8 @@ def distinct_conditions(
     distinct: list[WrittenCondition] = []
     notes: list[str] = []
     problems: list[Problem] = []
+    paths = {name: override.path for name, override in baseline.written.items()}
+    problems += _video_problems(baseline, resolve(baseline.overrides), paths=paths, section=("baseline",))
     first_name = {baseline.identities(resolve(baseline.overrides)): BASELINE}
     for condition in conditions:
         config, condition_problems = _resolved(baseline, condition)
@@ -117,10 +120,22 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
         for name, override in condition.written.items()
     ]
     problems = [baseline.source.problem(path, message) for path, message in checked if message is not None]
-    if config.system == "given":
-        path = paths.get("given.path", paths.get("system", condition.path))
-        problems += [baseline.source.problem(path, message) for message in given_problems(config)]
+    problems += _video_problems(baseline, config, paths=paths, section=condition.path)
     return (None if problems else config), problems
+
+
+def _video_problems(
+    baseline: WrittenBaseline, config: TrialConfig, *, paths: Mapping[str, KeyPath], section: KeyPath
+) -> list[Problem]:
+    """Return what is wrong with the given videos of a condition for any subject; none if its videos are made here."""
+    if config.system != "given":
+        return []
+    path = paths.get("given.path", paths.get("system", section))
+    of_subjects = [
+        config.model_copy(update={"voxels": config.voxels.model_copy(update={"subject": subject})})
+        for subject in baseline.subjects
+    ]
+    return [baseline.source.problem(path, message) for message in given_problems(*of_subjects)]
 
 
 def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:

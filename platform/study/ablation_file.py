@@ -54,7 +54,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     systems = [largest.system]
     refuse(check_inputs(source, largest, stages=stages, systems=systems, section="baseline", verdicts=verdicts))
     expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
-    written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.seed)
+    written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.subjects, file.seed)
     distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
     refuse([*expansion.problems, *problems])
     design = _design(file, baseline, distinct)

@@ -59,14 +59,15 @@ def check_inputs(
             yield _problem_at(source, section, *((field, message) if is_field else ("backbones", str(error))))
 
 
-def given_problems(config: TrialConfig) -> Iterator[str]:
-    """Yield what is wrong with the videos in `given.path`. That some will be resized is a warning."""
+def given_problems(*configs: TrialConfig) -> list[str]:
+    """Return what is wrong with the videos in `given.path` of any config, once. That some are resized is a warning."""
     from trainables.judging.given_videos import check_given  # it reads videos
 
-    report = check_given(config)
-    for warning in report.warnings:
+    reports = [check_given(config) for config in configs]
+    for warning in dict.fromkeys(str(warning) for report in reports for warning in report.warnings):
         _log.warning("%s", warning)
-    yield from (f"{problem.what}; {problem.right}" for problem in report.errors)
+    errors = (problem for report in reports for problem in report.errors)
+    return list(dict.fromkeys(f"{problem.what}; {problem.right}" for problem in errors))
 
 
 def _problem_at(source: Source, section: str, field: str, message: str) -> Problem:

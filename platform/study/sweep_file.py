@@ -106,6 +106,7 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
     stages = [metric.stage for metric in parts.targets]
     systems = swept_systems(draft.domains, config)
     refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, section="base", verdicts=verdicts))
+    refuse(_folder_problems(draft, systems))
     return Study(
         name=name,
         repeats=file.repeats,
@@ -119,6 +120,16 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
         scheduler=parts.scheduler,
         trials=parts.trials,
     )
+
+
+def _folder_problems(draft: Draft, systems: Sequence[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the videos in each swept folder; that of the base is checked with the other inputs."""
+    if "given" not in systems or "given.path" not in draft.domains:
+        return
+    for number, folder in enumerate(draft.domains["given.path"].probes()):
+        config = resolve({**draft.base, "system": "given", "given.path": folder})
+        for message in input_checks.given_problems(config):
+            yield draft.problem("space", "given.path", "choice", number, message=message)
 
 
 def _resolved(source: Source, base: Mapping[str, LocatedValue], problems: list[Problem]) -> TrialConfig | None:

@@ -1,5 +1,6 @@
 """Videos made elsewhere: what belongs to which clip, what is refused, and that they are judged like our own."""
 
+import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,15 @@ from safetensors.numpy import load_file
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from tests.golden import inputs
+from trainables.config.data import VoxelsConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageTask
+from trainables.datasets import load_brains, load_clips, load_presentations
 from trainables.graph import STAGES, VIDEO_STAGES, inputs_of, resolve_reference, stage_runs
 from trainables.judging.given_videos import check_given, find_given, given_fingerprint, pair_given
 from trainables.judging.pairing import PairingError
+from trainables.stages.data import brain_facts
+from trainables.stages.voxels import answers_of
 
 WORLD = {"train_clips": 6, "validation_clips": 2, "test_clips": 3, "block_clips": 2, "subjects": 1, "voxels": 64}
 NAMES = [f"phantom:0:{clip}" for clip in range(11)]
@@ -105,6 +110,50 @@ def test_what_is_wrong_is_found_before_anything_starts(tmp_path: Path) -> None:
     assert report.errors == ()
     (warning,) = report.warnings
     assert "3 video(s) have another size or frame count than 64x64, 8 frames" in str(warning)
+
+
+def test_clips_without_a_volume_are_not_asked_for(tmp_path: Path) -> None:
+    """Of a run of two clips and 20 volumes, a lag of 16 leaves the second without; a run of one clip has 16 volumes."""
+    judged = [NAMES[6], NAMES[8]]
+    folder = write(tmp_path / "judged", judged)
+    lagged = {"voxels__lag_tr": 16, "generator__validation_clips": 2}
+    assert check_given(given(folder, **lagged)).errors == ()
+    (problem,) = check_given(given(folder)).errors
+    assert f"2 of 3 test clips have no video: {NAMES[9]}, {NAMES[10]}" in problem.text
+    (problem,) = check_given(given(write(tmp_path / "first", judged[:1]), **lagged)).errors
+    assert f"1 of 1 test clips have no video: {NAMES[8]}" in problem.text
+    numbered = given(write(tmp_path / "numbered", ["1"]), voxels__lag_tr=16)
+    (problem,) = check_given(numbered).errors
+    assert f"videos are numbered, but 2 test clip(s) have no fMRI ({NAMES[9]}, {NAMES[10]})" in problem.text
+
+
+@pytest.mark.parametrize("kind", ["phantom", "appearing"])
+def test_what_the_check_takes_for_the_split_is_what_the_study_uses(kind: str) -> None:
+    dataset = resolve({"dataset": {**WORLD, "kind": kind, "subjects": 2}}).dataset
+    stimuli = load_clips(dataset)
+    brains = load_brains(dataset, stimuli)
+    shown = load_presentations(dataset, stimuli)
+    for subject, lag in itertools.product((0, 1), (None, 0, 15, 16)):
+        volumes = len(brains.subjects[subject].bold)
+        answers = answers_of(brain_facts(brains), VoxelsConfig(subject=subject, lag_tr=lag), volumes=volumes)
+        assert shown.split_of(subject, lag_tr=lag) == answers.split.tolist()
+    assert "dropped" in shown.split_of(0, lag_tr=16)
+
+
+def test_shapes_and_durations_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "wide", TEST)
+    np.save(folder / f"{TEST[1]}.npy", np.zeros((8, 64, 80, 3), np.uint8))
+    (problem,) = check_given(given(folder)).errors
+    assert f"1 video(s) have another aspect ratio than the clips (64x64): {TEST[1]}" in problem.text
+    films = tmp_path / "films"
+    films.mkdir()
+    for number, name in enumerate(TEST):
+        rng = np.random.default_rng(number)
+        frames = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for _ in range(8)]
+        duration = 100 if number == 2 else 250
+        frames[0].save(films / f"{name}.gif", save_all=True, append_images=frames[1:], duration=duration)
+    (problem,) = check_given(given(films)).errors
+    assert f"1 video(s) last longer or shorter than most (2.00 s): {TEST[2]}" in problem.text
 
 
 def test_identity_follows_content_and_not_the_folder(tmp_path: Path) -> None:

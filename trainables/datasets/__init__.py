@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from trainables.config.data import AnyDataset, VoxelsConfig
 from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DataProblem, DataReport, DataVerdict
-from trainables.datasets.kinds import reader_of
+from trainables.datasets.kinds import KnowsPresentations, reader_of
 from trainables.datasets.verdicts import remembered_verdict
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Dataset, Stimuli
+    from trainables.datasets.presentations import Presentations
 
 
 def clips_fingerprint(config: TrialConfig) -> dict[str, Any]:
@@ -65,6 +66,16 @@ def load_clips(dataset: AnyDataset) -> "Stimuli":
 def load_brains(dataset: AnyDataset, stimuli: "Stimuli") -> "BrainData":
     """Simulate or open what brains answered to `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
     return reader_of(dataset.kind).load_brains(dataset, stimuli)
+
+
+def load_presentations(dataset: AnyDataset, stimuli: "Stimuli") -> "Presentations":
+    """Return when each clip of `stimuli` was shown. Raises `DatasetError`, which lists all that is wrong."""
+    from trainables.datasets.presentations import presentations_of
+
+    reader = reader_of(dataset.kind)
+    if isinstance(reader, KnowsPresentations):
+        return reader.load_presentations(dataset)
+    return presentations_of(reader.load_brains(dataset, stimuli))
 
 
 def load(dataset: AnyDataset) -> "Dataset":

@@ -6,13 +6,14 @@ Importing this is light: a reader is imported when it is asked for.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from trainables.datasets.errors import DataVerdict
 from trainables.kinds import ReaderEntry, of_kind
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Stimuli
+    from trainables.datasets.presentations import Presentations
 
 
 class Reader(Protocol):
@@ -41,6 +42,14 @@ class Reader(Protocol):
 
     def load_brains(self, config: Any, stimuli: "Stimuli") -> "BrainData":
         """Return fMRI and split of the clips `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
+
+
+@runtime_checkable
+class KnowsPresentations(Protocol):
+    """What a `Reader` may also have: it is asked instead of `load_brains` where no fMRI is needed."""
+
+    def load_presentations(self, config: Any) -> "Presentations":
+        """Return when each clip is shown, and the split, without the fMRI."""
 
 
 _ENTRIES: tuple[ReaderEntry[Reader], ...] = (

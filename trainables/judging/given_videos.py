@@ -1,18 +1,25 @@
 """Videos of a system that was run elsewhere: found in a folder, checked, and paired with held-out clips."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trainables.config.data import AnyDataset, PhantomWorld
 from trainables.config.trial import TrialConfig
-from trainables.datasets import load_brains, load_clips
+from trainables.datasets import load_clips, load_presentations
 from trainables.datasets.clip_names import same_spelling
 from trainables.datasets.clips import clips_in, files
 from trainables.datasets.errors import DataProblem, DataReport, some
 from trainables.file_version import FileVersion, digest_of_file, version_of
-from trainables.judging.pairing import PairingError, System, find_videos
+from trainables.judging.pairing import (
+    ASPECT_TOLERANCE,
+    LENGTH_TOLERANCE,
+    PairingError,
+    System,
+    VideoFile,
+    find_videos,
+)
 
 FIELD = "given.path"
 _LISTED = 5
@@ -40,13 +47,17 @@ def given_fingerprint(config: TrialConfig) -> dict[str, Any]:
 def check_given(config: TrialConfig) -> DataReport:
     """Return what is wrong with the videos in `given.path`, before anything starts. Every video is read once.
 
-    Videos of another size are resized, and longer ones are resampled, with a warning. Videos with fewer frames than the
-    clips are errors, and so are missing videos.
+    Videos of another size are resized, and longer ones are resampled, with a warning. Errors are: a clip that the study
+    judges has no video; a video has fewer frames than the clips, another aspect ratio, or another duration than most;
+    videos are numbered, but a test clip has no fMRI, so that the numbers have two meanings.
     """
     try:
         system = find_given(config)
-        names, split = _names_and_split(config.dataset)
+        stimuli = load_clips(config.dataset)
+        names, shown = stimuli.source, load_presentations(config.dataset, stimuli)
+        split = shown.split_of(config.voxels.subject, lag_tr=config.voxels.lag_tr)
         video_of = pair_given(system, names, split)
+        _require_one_meaning(system, video_of, names, shown.split, split)
     except ValueError as error:
         return DataReport(
             (
@@ -55,7 +66,10 @@ def check_given(config: TrialConfig) -> DataReport:
                 ),
             )
         )
-    return DataReport((*_missing(config, video_of, names, split), *_misfits(config, system)))
+    shape = stimuli.clips.shape
+    return DataReport(
+        (*_missing(config, video_of, names, split), *_unlike(system, shape), *_converted(config, system, shape))
+    )
 
 
 def find_given(config: TrialConfig) -> System:
@@ -79,8 +93,7 @@ def pair_given(system: System, names: Sequence[str], split: Sequence[str]) -> di
     """
     members = {name: [clip for clip, member in enumerate(split) if member == name] for name in _HELD_OUT}
     held_out = [clip for name in _HELD_OUT for clip in members[name]]
-    spellings = {clip: (same_spelling(names[clip]), same_spelling(names[clip]).rpartition(".")[0]) for clip in held_out}
-    named = {clip: name for clip in held_out for name in spellings[clip][::-1] if name in system.clips}
+    named = {clip: name for clip in held_out for name in _spellings(names[clip]) if name in system.clips}
     if named:
         return named
     if not all(name.isdecimal() for name in system.clips):
@@ -93,6 +106,12 @@ def pair_given(system: System, names: Sequence[str], split: Sequence[str]) -> di
     if outside := sorted(number for number in numbers if not 1 <= number <= len(members["test"])):
         raise PairingError(f"{system.folder}: there are {len(members['test'])} test clips, but a video {outside[0]}")
     return {members["test"][number - 1]: numbers[number] for number in sorted(numbers)}
+
+
+def _spellings(clip: str) -> tuple[str, str]:
+    """Return how a video of `clip` may be named: without and with the suffix of the clip's file, which is preferred."""
+    name = same_spelling(clip)
+    return name.rpartition(".")[0], name
 
 
 def _missing(
@@ -108,13 +127,59 @@ def _missing(
             yield DataProblem(FIELD, what, f"add them, or evaluate fewer clips (generator.{name}_clips)")
 
 
-def _misfits(config: TrialConfig, system: System) -> Iterator[DataProblem]:
-    _, frames, height, width, _ = load_clips(config.dataset).clips.shape
-    short = sorted(name for name, video in system.clips.items() if video.frames < frames)
+def _require_one_meaning(
+    system: System, video_of: Mapping[int, str], names: Sequence[str], split: Sequence[str], judged: Sequence[str]
+) -> None:
+    """Refuse numbered videos if test clips are left out for want of fMRI: do the numbers count these?
+
+    Raises:
+        PairingError: They are numbered, and `split` has test clips that `judged` has not.
+    """
+    dropped = [clip for clip, (name, kept) in enumerate(zip(split, judged, strict=True)) if name == "test" != kept]
+    numbered = any(video not in _spellings(names[clip]) for clip, video in video_of.items())
+    if dropped and numbered:
+        listed = some([names[clip] for clip in dropped], most=_LISTED)
+        raise PairingError(
+            f"{system.folder}: videos are numbered, but {len(dropped)} test clip(s) have no fMRI ({listed}), so a "
+            "number can mean two clips; name the videos as the clips"
+        )
+
+
+def _unlike(system: System, shape: tuple[int, ...]) -> Iterator[DataProblem]:
+    """Yield which videos cannot be made to fit the clips, [N, F, H, W, 3]."""
+    _, frames, height, width, _ = shape
+    short = [name for name, video in system.clips.items() if video.frames < frames]
     if short:
-        listed = some(short, most=_LISTED)
-        what = f"{system.folder}: {len(short)} video(s) have fewer frames than the clips ({frames}): {listed}"
-        yield DataProblem(FIELD, what, "use clips with as many frames, so that all systems are evaluated alike")
+        right = "use clips with as many frames, so that all systems are evaluated alike"
+        yield _listing(system, short, f"have fewer frames than the clips ({frames})", right)
+    stretched = [
+        name
+        for name, video in system.clips.items()
+        if abs(video.size[1] * height / (video.size[0] * width) - 1) > ASPECT_TOLERANCE
+    ]
+    if stretched:
+        right = "crop or pad them, since a stretched video shows other shapes"
+        yield _listing(system, stretched, f"have another aspect ratio than the clips ({height}x{width})", right)
+    usual = Counter(video.seconds for video in system.clips.values() if video.seconds is not None).most_common(1)
+    for seconds, _ in usual:
+        odd = [name for name, video in system.clips.items() if _lasts_other_than(video, seconds)]
+        if odd:
+            right = "give all the frame rate and duration of the clips"
+            yield _listing(system, odd, f"last longer or shorter than most ({seconds:.2f} s)", right)
+
+
+def _lasts_other_than(video: VideoFile, seconds: float) -> bool:
+    return video.seconds is not None and abs(video.seconds - seconds) > LENGTH_TOLERANCE * seconds
+
+
+def _listing(system: System, videos: Sequence[str], what: str, right: str) -> DataProblem:
+    listed = some(sorted(videos), most=_LISTED)
+    return DataProblem(FIELD, f"{system.folder}: {len(videos)} video(s) {what}: {listed}", right)
+
+
+def _converted(config: TrialConfig, system: System, shape: tuple[int, ...]) -> Iterator[DataProblem]:
+    """Yield a warning if videos are resized or resampled."""
+    _, frames, height, width, _ = shape
     side = config.evaluate.resolution
     size = (side, side) if side is not None else (height, width)
     others = [name for name, video in system.clips.items() if (video.size, video.frames) != (size, frames)]
@@ -122,14 +187,6 @@ def _misfits(config: TrialConfig, system: System) -> Iterator[DataProblem]:
         what = f"{len(others)} video(s) have another size or frame count than {size[0]}x{size[1]}, {frames} frames"
         right = "they are resized; evaluate.resolution sets the size of all"
         yield DataProblem(FIELD, what, right, fatal=False)
-
-
-def _names_and_split(dataset: AnyDataset) -> tuple[Sequence[str], Sequence[str]]:
-    stimuli = load_clips(dataset)
-    if isinstance(dataset, PhantomWorld):  # its split is known without its fMRI, which takes time to simulate
-        counts = {"train": dataset.train_clips, "validation": dataset.validation_clips, "test": dataset.test_clips}
-        return stimuli.source, [name for name, count in counts.items() for _ in range(count)]
-    return stimuli.source, load_brains(dataset, stimuli).split
 
 
 def _folder(config: TrialConfig) -> Path:

@@ -11,6 +11,11 @@ from trainables.datasets.errors import ClipError
 from trainables.datasets.video_io import read_video, split_pair
 from trainables.metrics.pixels import WINDOW
 
+ASPECT_TOLERANCE = 0.01
+"""Relative difference of aspect ratios up to which a video is resized. More would stretch what it shows."""
+LENGTH_TOLERANCE = 0.05
+"""Relative difference of durations that file formats cause by rounding."""
+
 
 class PairingError(ValueError):
     """There is nothing to judge under this request; the message says why."""

@@ -16,14 +16,13 @@ from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DatasetError
 from trainables.datasets.prepared.read import ArrayFile, array_file
 from trainables.datasets.prepared.tables import read_voxels
+from trainables.datasets.presentations import DROPPED, answering, runs_of
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Texts = NDArray[np.str_]
 
-DROPPED = "dropped"
-"""The split of clips without a BOLD volume. Their rows are zeros."""
 _FLAT = 1e-6
 """A voxel whose standard deviation is below this fraction of its largest value is constant up to rounding."""
 BUDGET = 1 << 28
@@ -70,7 +69,7 @@ class Answers:
     volumes: Doubles
     """[N, repeats]; -1 for none; a fraction lies between two volumes."""
     split: Texts
-    """Of each clip; `DROPPED` where no volume answers it."""
+    """Of each clip; `DROPPED` where no volume answers it, whose row is zeros."""
     runs: tuple[tuple[int, int], ...]
     """First and end volume of each run."""
     lag: int
@@ -98,8 +97,7 @@ def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) 
         DatasetError: fMRI with one row per presentation is to be lagged.
     """
     subject = facts["subjects"][config.subject]
-    lag, starts = _lag(facts, config), subject["runs"] if subject["runs"] is not None else [0]
-    runs = tuple(zip(starts, [*starts[1:], volumes], strict=True))
+    lag, runs = _lag(facts, config), runs_of(subject["runs"], volumes=volumes)
     answering_volumes = answering(np.array(subject["onsets"], np.float64), runs, lag=lag)
     return Answers(
         volumes=answering_volumes,
@@ -172,13 +170,6 @@ def detrend(bold: Floats, runs: Sequence[tuple[int, int]], *, tr: float) -> Floa
         basis = np.linalg.qr(basis)[0].astype(np.float32)
         result[start:end] -= basis @ (basis.T @ bold[start:end])
     return result
-
-
-def answering(onsets: Doubles, runs: Sequence[tuple[int, int]], *, lag: int) -> Doubles:
-    """Return the volume of each presentation, [N, repeats]; -1 if its run ended before, or if it was not shown."""
-    ends = np.array([end for _, end in runs])
-    end = ends[np.searchsorted(ends, onsets, side="right").clip(max=len(ends) - 1)]
-    return np.where((onsets >= 0) & (np.ceil(onsets + lag) < end), onsets + lag, -1.0)
 
 
 def rows_of_clips(bold: Floats, volumes: Doubles, *, average: bool) -> Doubles:

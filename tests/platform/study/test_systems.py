@@ -1,5 +1,6 @@
 """Studies of several systems: what is shared, what runs once, what varies, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_what_is_missing_is_told_with_the_line_of_the_folder(folder: Path) -> No
     assert "1 of 4 validation clips have no video: phantom:0:41" in line
     (line,) = noop_ablations.complaints(ABLATION.replace(", given.path: FOLDER", ""))
     assert "system: given needs given.path" in line
+
+
+def test_every_swept_folder_is_read_before_anything_starts(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    swept = f"  given.path: {{choice: [{folder}, OTHER], when: {{system: given}}}}\n"
+    text = SWEEP.replace("FOLDER", str(folder)) + swept
+    other = tmp_path_factory.mktemp("other")
+    for clip in range(40, 46):
+        shutil.copy(folder / f"phantom:0:{clip}.npy", other)
+    assert study_texts.build(text.replace("OTHER", str(other))).systems == ("mindanimator", "given")
+    (other / "phantom:0:43.npy").unlink()
+    (line,) = study_texts.complaints(text.replace("OTHER", str(other)))
+    assert line.startswith("test.yaml:7:")
+    assert "space.given.path" in line
+    assert "1 of 4 validation clips have no video: phantom:0:43" in line
+    (line,) = study_texts.complaints(text.replace("OTHER", str(other / "nowhere")))
+    assert "there is no such folder" in line
 
 
 def test_metrics_of_decoders_are_not_compared_with_given_videos(folder: Path) -> None:

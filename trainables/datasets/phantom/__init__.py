@@ -11,6 +11,7 @@ from trainables.datasets.errors import DataReport, DataVerdict
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Stimuli
+    from trainables.datasets.presentations import Presentations
 
 GENERATOR = 1
 """Raised when the phantom's stimuli or brains change: everything that was simulated before is then made anew."""
@@ -51,3 +52,10 @@ def load_brains(config: PhantomWorld, stimuli: "Stimuli") -> "BrainData":
     from trainables.datasets.phantom.world import phantom_brains
 
     return phantom_brains(config, stimuli)
+
+
+def load_presentations(config: PhantomWorld) -> "Presentations":
+    """Return when the phantom's brains watch the clips, without the time that it takes to simulate them."""
+    from trainables.datasets.phantom.world import phantom_presentations
+
+    return phantom_presentations(config)

@@ -11,6 +11,7 @@ from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, scan_subject
 from trainables.datasets.phantom.drives import DRIVES, drives
 from trainables.datasets.phantom.schedule import Schedule, schedule
 from trainables.datasets.prepared.tables import VoxelTable
+from trainables.datasets.presentations import Presentations, Showing
 
 
 def phantom_clips(config: PhantomWorld) -> Stimuli:
@@ -28,9 +29,20 @@ def phantom_clips(config: PhantomWorld) -> Stimuli:
 def phantom_brains(config: PhantomWorld, shown: Stimuli) -> BrainData:
     """Let a phantom's brains watch its clips: the same bytes from the same config."""
     split = _split(config)
-    plan = schedule(split, run_clips=config.block_clips, rest_tr=config.rest_tr, repeats=config.repeats)
+    plan = _plan(config)
     names = [f"phantom{index + 1:02d}" for index in range(config.subjects)]
     return watched(shown, plan, split=split, block=_blocks(plan), names=names, config=config)
+
+
+def phantom_presentations(config: PhantomWorld) -> Presentations:
+    """Return when a phantom's brains watch its clips: all at the same time."""
+    plan = _plan(config)
+    shown = Showing(plan.onsets, plan.runs, plan.volumes)
+    return Presentations("series", _split(config), LAG_TR, [shown] * config.subjects)
+
+
+def _plan(config: PhantomWorld) -> Schedule:
+    return schedule(_split(config), run_clips=config.block_clips, rest_tr=config.rest_tr, repeats=config.repeats)
 
 
 def _split(config: PhantomWorld) -> list[str]:
