@@ -46,6 +46,9 @@ ONE_MEANING = (
         OneMeaning(name, ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers")
         for name in ("load", "load_clips", "load_brains", "clips_fingerprint", "brains_fingerprint", "clips_files")
     ),
+    OneMeaning(
+        "load_presentations", ("trainables.datasets", "trainables.datasets.*"), "what a kind of data set may offer"
+    ),
     OneMeaning("brains_files", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
     *(
         OneMeaning(name, ("trainables.preparation.*",), "what every reader of a lab's files has")
