@@ -19,7 +19,9 @@ from rich.console import Console
 
 from platform.errors import StudyError, UserError
 from platform.options import DEFAULT_HOME, Options, home_of
-from platform.tracking_uri import default_tracking, without_secrets
+from platform.safe_output import safe_output
+from platform.tracking_uri import default_tracking
+from storage.environment import variable, without_secrets
 from storage.errors import StoreError
 
 INTERRUPTED = 130
@@ -147,7 +149,7 @@ def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] 
         home=home,
         store=values.get("store", (home / "store").as_uri()),
         tracking=values.get("tracking", default_tracking(home)),
-        address=values.get("address", None if inline else environment.get("RAY_ADDRESS")),
+        address=values.get("address", None if inline else variable("RAY_ADDRESS", environment)),
         inline=inline,
         max_concurrent=values.get("max_concurrent"),
         stage_deadline=values.get("stage_deadline"),
@@ -188,11 +190,12 @@ def run_verb(parser: VerbParser, call: Callable[[argparse.Namespace], Answer], a
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments
-    on_stdout: AbstractContextManager[Any] = redirect_stdout(sys.stderr) if as_json else nullcontext()
-    with on_stdout:
-        answer = _answer(lambda: call(parser.parse_args(arguments)), as_json=as_json)
-    _print(answer, as_json=as_json)
-    return answer.exit_code if answer.then is None else answer.then()
+    with safe_output():
+        on_stdout: AbstractContextManager[Any] = redirect_stdout(sys.stderr) if as_json else nullcontext()
+        with on_stdout:
+            answer = _answer(lambda: call(parser.parse_args(arguments)), as_json=as_json)
+        _print(answer, as_json=as_json)
+        return answer.exit_code if answer.then is None else answer.then()
 
 
 def _answer(work: Callable[[], Answer], *, as_json: bool) -> Answer:

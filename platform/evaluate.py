@@ -26,7 +26,8 @@ from platform.cli import (
 )
 from platform.errors import UserError
 from platform.reporting.system_pairs import compare_systems, comparison_sheet, pair_json
-from platform.tracking_uri import check_tracking, without_secrets
+from platform.tracking_uri import check_tracking
+from storage.environment import without_secrets
 from trainables.judging.controls import TRUTH
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
 from trainables.judging.score_pairs import PairJudge

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.options import open_readable
-from platform.tracking_uri import without_secrets
+from storage.environment import without_secrets
 from storage.uri import check_store
 
 _DESCRIPTION = """\

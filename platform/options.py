@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platform.errors import UserError
-from platform.tracking_uri import check_tracking, without_secrets
+from platform.tracking_uri import check_tracking
 from storage.base import Store
 from storage.cache import limit_from_environment
+from storage.environment import badly_set, variable, without_secrets
 from storage.errors import StoreError
 from storage.uri import FIRST_LOOK, check_store, open_store
 
@@ -51,12 +52,19 @@ class Options:
 
 def home_of(folder: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
     """Return the absolute home folder: `folder`, or MINDSWEEP_HOME, or `runs` in the working directory."""
-    home = folder if folder is not None else Path(environment.get("MINDSWEEP_HOME", DEFAULT_HOME))
+    named = variable("MINDSWEEP_HOME", environment)
+    home = folder if folder is not None else Path(DEFAULT_HOME if named is None else named)
     return home.expanduser().absolute()
 
 
 def open_readable(options: Options) -> Store:
-    """Return the store without access to disk or network. Raises `UserError` for an unknown kind of URI."""
+    """Return the store without access to disk or network.
+
+    Raises:
+        UserError: The kind of URI is unknown, or an environment variable cannot be used.
+    """
+    if (problem := badly_set()) is not None:
+        raise UserError(problem)
     try:
         limit_from_environment()  # of the cache for remote stores
     except ValueError as error:

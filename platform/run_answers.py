@@ -12,8 +12,8 @@ from platform.run.admission import refuse_here
 from platform.screen.plan import plan_json, render_plan
 from platform.study.plan import make_plan
 from platform.study.study import Study
-from platform.tracking_uri import without_secrets
 from storage.base import Store
+from storage.environment import without_secrets
 
 
 def study_answer(study: Study, store: Store, options: Options) -> Answer:

@@ -10,8 +10,8 @@ from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_study
 from platform.screen.status import render_status, study_status
 from platform.screen.store_overview import overview, render_overview
-from platform.tracking_uri import without_secrets
 from storage.base import Store
+from storage.environment import without_secrets
 
 _DESCRIPTION = """\
 Show the progress of a study: its driver, its finished trials, what runs now, and what remains. Without STUDY, list the

@@ -1,7 +1,6 @@
-"""Tracking URIs: kinds, checks that they can be reached, and removal of secrets. Does not import mlflow."""
+"""Tracking URIs: kinds, and checks that they can be reached. Does not import mlflow."""
 
 import os
-import re
 import socket
 import urllib.error
 import urllib.request
@@ -10,22 +9,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from platform.errors import UserError
+from storage.environment import without_secrets
 
 _DATABASES = {"postgresql": 5432, "mysql": 3306}
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb"}
 """Default driver for a database URI without driver (`postgresql+psycopg://` names one)."""
 _EXAMPLES = "sqlite:///FILE, http://HOST:PORT, https://HOST, postgresql://HOST/NAME, mysql://HOST/NAME"
-_SECRET = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def default_tracking(home: Path) -> str:
     """Return the URI of the database that a study uses by default."""
     return f"sqlite:///{home.resolve()}/mlflow.db"
-
-
-def without_secrets(text: str) -> str:
-    """Return `text` with the user and password of every URI in it replaced by dots."""
-    return _SECRET.sub("...@", text)
 
 
 def check_tracking(uri: str, *, timeout: float = 5.0) -> None:

@@ -20,7 +20,8 @@ from platform.cli import Answer, VerbParser, add_home, add_tracking, options_of,
 from platform.errors import StudyError, UserError
 from platform.mlflow_view.saved_view import EXPERIMENTS, TAG, view_link
 from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_until_ready
-from platform.tracking_uri import is_server, sqlite_path, without_secrets
+from platform.tracking_uri import is_server, sqlite_path
+from storage.environment import without_secrets
 
 _DESCRIPTION = """\
 Open the studies of a home folder in the MLflow UI, on this machine only; Ctrl-C ends it. In a terminal, the page of the

@@ -20,6 +20,7 @@ from typing import IO
 
 from storage.base import Store
 from storage.content import File, fetch_verified
+from storage.environment import variable
 
 LIMIT_VARIABLE = "MINDSWEEP_CACHE_GB"
 """Environment variable: limit of the cache in gigabytes. The default is half of the free disk."""
@@ -32,7 +33,7 @@ def limit_from_environment() -> int | None:
     Raises:
         ValueError: The variable is not a positive number.
     """
-    text = os.environ.get(LIMIT_VARIABLE)
+    text = variable(LIMIT_VARIABLE)
     if text is None:
         return None
     try:

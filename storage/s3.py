@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import boto3.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from storage.base import Entry, Leftover, Store
 from storage.content import write_file
@@ -49,7 +49,15 @@ class S3Store:
             raise ValueError(
                 f"{bucket.rpartition('@')[2]!r} is not a bucket; use s3://bucket/prefix without credentials or port"
             )
-        client: Any = boto3.session.Session().client("s3", config=_CONFIG)
+        try:
+            client: Any = boto3.session.Session().client("s3", config=_CONFIG)
+        except (
+            BotoCoreError,
+            ValueError,
+        ) as error:  # a profile that is absent, a file that cannot be read, an endpoint
+            raise ValueError(
+                f"the settings for S3 (AWS_... and the files that they name) cannot be used: {error}"
+            ) from error
         if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore shows the endpoint in its errors
             raise ValueError(
                 "the S3 endpoint contains a user or password; set credentials as the AWS tools do, not in the endpoint"

@@ -4,6 +4,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from storage.environment import without_secrets
 from storage.runs import RunStore
 from trainables.execute import Maker, Row, RowReport, execute_anew, execute_trial
 from trainables.failure import cause_of, device_answers
@@ -35,7 +36,7 @@ def attempt(
             fields |= {"outcome": "FAILED", "error": error_text, "cause": "DIVERGED"}
     except Exception as error:
         cause = cause_of(error) if device_answers() else "DEVICE_LOST"
-        failure = {"error": traceback.format_exc(), "cause": cause, "stage": telemetry.stage}
+        failure = {"error": without_secrets(traceback.format_exc()), "cause": cause, "stage": telemetry.stage}
         fields = {"outcome": "FAILED", "metrics": {}, "runs": {}, **failure}
     warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
     return {**fields, "time": telemetry.split(), **warnings}

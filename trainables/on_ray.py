@@ -5,7 +5,6 @@ The exception is a lost device: an error makes Tune end the process, which could
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from storage.environment import variable
 from storage.errors import StoreError
 from storage.runs import Manifest, RunStore
 from storage.uri import open_store
@@ -195,5 +195,5 @@ def _scratch(settings: Mapping[str, Any]) -> Path:
 
 def _here(folder: str) -> Path:
     """Return this node's path of the driver's `folder`: the same path, or below the folder in SCRATCH_VARIABLE."""
-    disk = os.environ.get(SCRATCH_VARIABLE)
+    disk = variable(SCRATCH_VARIABLE)
     return Path(folder) if disk is None else Path(disk) / Path(folder).name

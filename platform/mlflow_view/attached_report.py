@@ -7,7 +7,7 @@ from platform.mlflow_view.client import connected
 from platform.mlflow_view.runs import KIND, STUDY
 from platform.mlflow_view.saved_view import EXPERIMENTS, NOTE, run_link
 from platform.study.study import Study
-from platform.tracking_uri import without_secrets
+from storage.environment import without_secrets
 
 _FOLDER = "report"
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from platform.mlflow_view.mirror import DataSet, Entries
 from platform.mlflow_view.saved_view import EXPERIMENTS, NOTE
-from platform.tracking_uri import is_server, sqlite_path, without_secrets
+from platform.tracking_uri import is_server, sqlite_path
 from storage import layout
+from storage.environment import without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

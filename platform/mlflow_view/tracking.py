@@ -25,7 +25,8 @@ from platform.record.provenance import tags_here
 from platform.record.results import Result, results_of
 from platform.record.trial_record import TrialRecord
 from platform.study.study import Study
-from platform.tracking_uri import is_server, without_secrets
+from platform.tracking_uri import is_server
+from storage.environment import without_secrets
 from storage.errors import StoreError
 from storage.parallel import ordered
 from storage.runs import RunStore

@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import NoReturn
 
 from platform.errors import UserError
-from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
+from storage.environment import without_secrets
 from storage.studies import list_studies
 
 _SUFFIX = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from platform.events import Finished, Proposed, TrialEvent
 from platform.record.trial_record import TrialRecord
-from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
+from storage.environment import without_secrets
 from storage.errors import NotFoundError, StoreError
 from storage.events import EventLog
 from trainables.config.trial import flatten

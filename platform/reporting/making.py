@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from platform.errors import UserError
 from platform.study.registration import registered
-from platform.tracking_uri import without_secrets
 from storage.base import Store
+from storage.environment import without_secrets
 from storage.errors import NotFoundError
 
 if TYPE_CHECKING:

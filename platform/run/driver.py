@@ -23,9 +23,9 @@ from platform.run.interrupt import Interrupt
 from platform.run.run_leases import RunLeases
 from platform.run.stalls import StallDetector
 from platform.study.study import Study
-from platform.tracking_uri import without_secrets
 from storage import layout
 from storage.base import Store
+from storage.environment import without_secrets
 from storage.errors import ExistsError, LeaseHeldError, StoreError
 from storage.events import EventLog
 from storage.lease import Lease

@@ -11,16 +11,17 @@ import psutil
 _OWNER = "owner.json"
 
 
-def make_folder(prefix: str) -> Path:
+def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
     """Create and return a folder in the system's temporary folder; remove those of `prefix` whose process is dead.
 
     A folder is kept if its owner cannot be read, if it belongs to another user, or if it was made on another host or in
-    another PID namespace.
+    another PID namespace. With `inside`, another folder takes the place of the system's.
     """
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    root = Path(tempfile.gettempdir()) if inside is None else inside
+    for folder in root.glob(f"{prefix}*"):
         if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
     (folder / _OWNER).write_text(json.dumps(_owner(psutil.Process())))
     return folder
 

@@ -135,6 +135,7 @@ def options(*words: str) -> Options:
 def test_home_is_the_option_or_the_environment_or_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert home_of(None, environment={}) == tmp_path / "runs"
+    assert home_of(None, environment={"MINDSWEEP_HOME": ""}) == tmp_path / "runs"
     assert home_of(None, environment={"MINDSWEEP_HOME": "there"}) == tmp_path / "there"
     assert home_of(Path("here"), environment={"MINDSWEEP_HOME": "there"}) == tmp_path / "here"
 

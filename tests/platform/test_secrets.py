@@ -1,9 +1,13 @@
 """What opens databases and servers stays in the environment: out of terminal, logs, views, store and Ray's metadata."""
 
+import io
+import logging
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +16,7 @@ import pytest
 import sqlalchemy
 
 from platform.report import main as report
+from platform.safe_output import safe_output
 from platform.sweep import main as sweep
 from storage.uri import open_store
 from storage.verify import main as verify
@@ -111,3 +116,67 @@ def test_a_server_that_is_gone_is_told_without_its_password(
     assert told.err.count("the S3 endpoint contains a user or password") == 3
     assert "127.0.0.1:9" in told.err
     assert leaks("stdout", told.out.encode()) + leaks("stderr", told.err.encode()) == []
+
+
+def test_a_secret_with_a_newline_is_refused_by_its_name(
+    tmp_path: Path,
+    aws: Callable[[str], AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As a file of a Kubernetes secret ends. botocore quotes the value in its error."""
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    with aws("http://127.0.0.1:9"):
+        monkeypatch.setenv("AWS_SESSION_TOKEN", SECRETS["key"] + "\n")
+        options = ["--home", str(tmp_path / "home"), "--store", "s3://bucket/prefix"]
+        assert sweep([str(tmp_path / "tiny.yaml"), *options, "--json"]) == 2
+    told = capfd.readouterr()
+    assert "AWS_SESSION_TOKEN begins or ends with white space" in told.out
+    assert leaks("stdout", told.out.encode()) + leaks("stderr", told.err.encode()) == []
+
+
+def test_what_a_library_prints_is_safe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["password"])
+    with safe_output():
+        assert logging.lastResort is not None, "what prints the records of libraries"
+        logging.lastResort.emit(logging.makeLogRecord({"msg": f"refused: {SECRETS['password']}"}))
+        traceback.print_exception(ValueError(f"token {SECRETS['password']}"))
+        sys.stdout.write(SECRETS["password"])
+    told = capsys.readouterr()
+    assert (told.out, "refused: ..." in told.err, "ValueError: token ..." in told.err) == ("...", True, True)
+
+
+def test_what_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", stream)
+    with safe_output():
+        sys.stdout.write("≥ ü")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"\\u2265 \xfc"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("AWS_PROFILE", "absent", "absent"),
+        ("AWS_CONFIG_FILE", "config", "config"),
+        ("AWS_ENDPOINT_URL", "no url", "no url"),
+    ],
+)
+def test_settings_of_s3_that_cannot_be_used_are_a_mistake(
+    name: str,
+    value: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    (tmp_path / "config").write_text("[profile\n= no file of AWS\n")
+    monkeypatch.setenv(name, str(tmp_path / value) if name == "AWS_CONFIG_FILE" else value)
+    options = ["--home", str(tmp_path / "home"), "--store", "s3://bucket/prefix"]
+    assert sweep([str(tmp_path / "tiny.yaml"), *options]) == 2
+    told = capfd.readouterr().err
+    assert "the settings for S3" in told
+    assert reason in told
+    assert "Traceback" not in told

@@ -4,18 +4,20 @@ import logging
 import os
 import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
 
-from platform.errors import StudyError
+from platform.errors import StudyError, UserError
 from platform.run.owned_folders import make_folder
 from platform.run.ray.code_upload import runtime_environment
 from platform.run.usable_cores import usable_cores
-from platform.tracking_uri import without_secrets
+from storage.environment import without_secrets
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
 
 SETTINGS = {
@@ -47,6 +49,9 @@ another.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 """Workers read them from their node: its environment, profile or role."""
 
+_LONGEST_ROOT = 16
+_SHORT_ROOT = Path("/tmp")
+
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[None]:
@@ -59,8 +64,7 @@ def cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # In the system's temporary folder, not in the home folder: paths of sockets have at most 107 characters.
-    folder = str(make_folder("mindsweep-ray-")) if address is None else None
+    folder = str(make_folder("mindsweep-ray-", inside=_root_of_sockets())) if address is None else None
     try:
         _connect(address, folder)
         yield
@@ -68,6 +72,23 @@ def cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _root_of_sockets() -> Path:
+    """Return a temporary folder with a short path: that of a socket has at most 107 characters, and Ray adds about 90.
+
+    Raises:
+        UserError: There is none.
+    """
+    usual = Path(tempfile.gettempdir())
+    if len(str(usual)) <= _LONGEST_ROOT:
+        return usual
+    if os.access(_SHORT_ROOT, os.W_OK | os.X_OK):
+        return _SHORT_ROOT
+    raise UserError(
+        f"TMPDIR is {usual}, which is too long for Ray's sockets, and {_SHORT_ROOT} cannot be written; set TMPDIR to a "
+        f"folder of at most {_LONGEST_ROOT} characters"
+    )
 
 
 def _connect(address: str | None, folder: str | None) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from platform.events import TrialEvent
 from platform.mlflow_view.tracking import Tracking
-from platform.tracking_uri import check_tracking, default_tracking, without_secrets
+from platform.tracking_uri import check_tracking, default_tracking
+from storage.environment import without_secrets
 from tests.platform.made_up_study import BEGAN, EPOCHS, later, made_up_study, study_events, trial_events
 from tests.platform.mirrored import mirror, rows, runs_by_name
 

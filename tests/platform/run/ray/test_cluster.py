@@ -1,9 +1,12 @@
 """Connecting to Ray."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import ray
 
-from platform.errors import StudyError
+from platform.errors import StudyError, UserError
 from platform.run.ray.cluster import cluster
 
 
@@ -18,4 +21,19 @@ def test_a_cluster_that_does_not_answer_is_no_traceback(
     monkeypatch.setattr(ray, "init", fails)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(StudyError, match=rf"no Ray cluster {where}.*timed out.*tries again"), cluster(address):
+        raise AssertionError("must not get here")
+
+
+def test_a_long_temporary_folder_is_not_used_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a socket has at most 107 characters, and Ray adds about 90 to the folder's."""
+    (tmp_path / "long").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "long"))
+    folders: list[str] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *, _temp_dir, **_: folders.append(_temp_dir))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with cluster(None):
+        assert len(folders[0]) <= 107 - 67
+    monkeypatch.setattr("platform.run.ray.cluster._SHORT_ROOT", tmp_path / "absent")
+    with pytest.raises(UserError, match=f"TMPDIR is {tmp_path}/long, which is too long"), cluster(None):
         raise AssertionError("must not get here")
