@@ -83,7 +83,7 @@ def test_a_split_of_ones_own(folder: Path, tmp_path: Path, form: str) -> None:
     [
         ({"clip3.gif": "Train"}, "'clip3.gif': split is 'Train'; it must be one of train, validation, test, excluded"),
         ({"clip99.gif": "train"}, "'clip99.gif': names no clip"),
-        ({"clip11": "test"}, "'clip11.gif': is there twice"),
+        ({"clip11": "test"}, "'clip11.gif': occurs twice"),
         ({"clip9.gif": "train", "clip10.gif": "train"}, "no clip is for test"),
     ],
 )

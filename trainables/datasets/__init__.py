@@ -1,4 +1,4 @@
-"""Data sets of any kind: what decides their content, what is wrong with them, and how they are read or made.
+"""Data sets of any kind: fingerprints of their content, checks, and loading.
 
 Importing this is light; `kinds` is the table of what there is.
 """
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 
 def clips_fingerprint(config: TrialConfig) -> dict[str, Any]:
-    """Return what decides clips and captions beside the config, as JSON: digests of files, the generator's version."""
+    """Return what determines clips and captions in addition to the config, as JSON: file digests, a version."""
     return dict(reader_of(config.dataset.kind).clips_fingerprint(config.dataset))
 
 
 def brains_fingerprint(config: TrialConfig) -> dict[str, Any]:
-    """Return what decides fMRI and split beside the config and the clips, as JSON."""
+    """Return what determines fMRI and split in addition to the config and the clips, as JSON."""
     return dict(reader_of(config.dataset.kind).brains_fingerprint(config.dataset))
 
 
 def clips_files(config: TrialConfig) -> list[Path]:
-    """Return the files that `clips_fingerprint` stands for."""
+    """Return the files that `clips_fingerprint` covers."""
     return list(reader_of(config.dataset.kind).clips_files(config.dataset))
 
 
 def brains_files(config: TrialConfig) -> list[Path]:
-    """Return the files that `brains_fingerprint` stands for."""
+    """Return the files that `brains_fingerprint` covers."""
     return list(reader_of(config.dataset.kind).brains_files(config.dataset))
 
 
 def check(config: TrialConfig, *, verdicts: Path | None = None) -> DataReport:
-    """Tell what is wrong with the data set that `config` names.
+    """Check the data set that `config` names, and return all errors and warnings.
 
-    What has been checked once is not read again while its files are the same: `verdicts` is a folder that remembers.
+    Files that have not changed since they were checked are not read again: the folder `verdicts` keeps the results.
     """
     verdict = remembered_verdict(config.dataset, verdicts)
     if verdict.report.errors:
@@ -59,12 +59,12 @@ def _misfits(voxels: VoxelsConfig, verdict: DataVerdict) -> Iterator[DataProblem
 
 
 def load_clips(dataset: AnyDataset) -> "Stimuli":
-    """Draw or open clips and captions. Raises `DatasetError`, which lists all that is wrong."""
+    """Generate or open clips and captions. Raises `DatasetError`, which lists all that is wrong."""
     return reader_of(dataset.kind).load_clips(dataset)
 
 
 def load_brains(dataset: AnyDataset, stimuli: "Stimuli") -> "BrainData":
-    """Simulate or open what brains answered to `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
+    """Simulate or open the fMRI responses to `stimuli`. Raises `DatasetError`, which lists all that is wrong."""
     return reader_of(dataset.kind).load_brains(dataset, stimuli)
 
 
@@ -79,7 +79,7 @@ def load_presentations(dataset: AnyDataset, stimuli: "Stimuli") -> "Presentation
 
 
 def load(dataset: AnyDataset) -> "Dataset":
-    """Make or open the whole data set. Raises `DatasetError`, which lists all that is wrong."""
+    """Generate or open the whole data set. Raises `DatasetError`, which lists all that is wrong."""
     from trainables.datasets.base import Dataset
 
     stimuli = load_clips(dataset)

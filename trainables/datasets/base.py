@@ -1,6 +1,6 @@
-"""What a data set is: clips, what they show, and what brains answered.
+"""The parts of a data set: clips, captions and fMRI responses.
 
-Clips and fMRI may be larger than the memory. Both are read by ranges, and nobody asks for all of them at once.
+Clips and fMRI may be larger than the memory. Both are read by ranges, never all at once.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ BrainKind = Literal["series", "rows"]
 class ClipSequence(Protocol):
     """The frames of N clips, uint8 RGB [N, F, H, W, 3], read by ranges.
 
-    An array is one, in memory or mapped from a file; so is anything that decodes or draws clips when asked.
+    An array has this interface, in memory or mapped from a file; so have classes that decode or generate on demand.
     """
 
     @property
@@ -54,7 +54,7 @@ class VolumeSequence(Protocol):
 
 @dataclass(frozen=True)
 class Stimuli:
-    """What is shown: clips and captions."""
+    """Clips and their captions."""
 
     clips: ClipSequence
     captions: Sequence[Sequence[str]]
@@ -62,9 +62,9 @@ class Stimuli:
     source: Sequence[str]
     """Where each clip came from."""
     factors: Mapping[str, Sequence[float]] | None = None
-    """What caused the clips: name to N values. None unless they are drawn."""
+    """The factors from which clips were generated: name to N values. None for real clips."""
     warnings: Sequence[str] = ()
-    """What was noticed on reading."""
+    """Warnings from reading."""
     digests: Sequence[str] | None = None
     """SHA-256 of each clip's frames, uint8 in C order; None before all clips have been read."""
     prepared: str | None = None
@@ -77,7 +77,7 @@ class Stimuli:
 
 
 class VerifiedClips:
-    """Clips of which each is compared with its SHA-256 when it is read."""
+    """Clips that are compared with their SHA-256 on reading."""
 
     def __init__(self, clips: ClipSequence, digests: Sequence[str], *, names: Sequence[str]) -> None:
         self._clips, self._digests, self._names = clips, digests, names
@@ -108,12 +108,12 @@ def digest_of(clip: Frames) -> str:
 
 
 def clips_at(clips: ClipSequence, rows: Sequence[int]) -> Frames:
-    """Return some clips, in the order of `rows`, and read no others."""
+    """Return the clips with the indices `rows`, in that order. Reads no others."""
     return np.concatenate([clips[row : row + 1] for row in rows])
 
 
 def blocks_of(clips: ClipSequence, *, size: int | None = None) -> Iterator[slice]:
-    """Yield ranges that together are all clips, each of about `size` bytes (`BLOCK`), but of at least one clip."""
+    """Yield ranges that cover all clips. Each has about `size` bytes (`BLOCK` by default) and at least one clip."""
     count, *shape = clips.shape
     step = max(1, (BLOCK if size is None else size) // max(1, prod(shape)))
     for first in range(0, count, step):
@@ -122,7 +122,7 @@ def blocks_of(clips: ClipSequence, *, size: int | None = None) -> Iterator[slice
 
 @dataclass(frozen=True)
 class Subject:
-    """One brain's answers, and when it saw which clip: each subject has runs and an order of clips of its own."""
+    """The fMRI of one subject, and when it saw each clip. Every subject has its own runs and its own order of clips."""
 
     name: str
     bold: VolumeSequence
@@ -138,7 +138,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class BrainData:
-    """What brains answered to N clips, and what each clip is for."""
+    """The fMRI of all subjects for N clips, and the split of the clips."""
 
     kind: BrainKind
     """`series`: volumes of runs. `rows`: one vector per presentation, which is never lagged or detrended."""
@@ -148,14 +148,14 @@ class BrainData:
     block: Sequence[int]
     """Neighbouring clips that lie in one split."""
     lag_tr: int
-    """Volumes from a clip's onset to the one that answers it best; 0 for rows."""
+    """Volumes from the onset of a clip to its response; 0 for rows."""
     tr: float
     """Seconds per volume."""
     roi_names: Sequence[str]
     drives: Sequence[str] = ()
     """Names of the planted map's columns."""
     warnings: Sequence[str] = ()
-    """What was noticed on reading."""
+    """Warnings from reading."""
 
     def __post_init__(self) -> None:
         if self.kind == "rows" and self.lag_tr != 0:
@@ -177,7 +177,7 @@ def roi_numbers(voxels: VoxelTable, roi_names: Sequence[str]) -> NDArray[np.int1
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips, what they show, and what brains answered."""
+    """Clips with captions, and the fMRI responses to them."""
 
     stimuli: Stimuli
     brains: BrainData

@@ -21,8 +21,8 @@ FORMATS = (
 def read_captions(path: Path, names: Sequence[str]) -> tuple[list[str], list[DataProblem]]:
     """Return the caption of every clip in `names`, in their order, and what is wrong.
 
-    A caption is found by its clip's name, with or without suffix, or else by its place in the list. Names that differ
-    only in how accents are encoded (Unicode NFC and NFD) are the same name.
+    A caption is found by its clip's name, with or without suffix, or else by its position in the list. Names that
+    differ only in how accents are encoded (Unicode NFC and NFD) are the same name.
     """
     captions, problems = _captions(path, names)
     problems += [
@@ -48,7 +48,7 @@ def read_caption_lists(path: Path, names: Sequence[str]) -> tuple[list[tuple[str
 
 
 def _captions(path: Path, names: Sequence[str]) -> tuple[list[Any], list[DataProblem]]:
-    """Return what the file holds for every clip in `names`, whatever its type, and what is wrong."""
+    """Return the values in the file for every clip in `names`, of any type, and what is wrong."""
     try:
         captions = _parse(path)
     except FileNotFoundError:
@@ -147,7 +147,7 @@ def _by_name(captions: Mapping[str, Any], names: Sequence[str]) -> tuple[list[An
 
 
 def _unclear(clips_of: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]) -> Iterator[_Finding]:
-    """Yield keys that mean several clips, and clips that several keys mean."""
+    """Yield keys that match several clips, and clips that several keys match."""
     for key, clips in clips_of.items():
         if len({same_spelling(clip) for clip in clips}) > 1:
             yield f"{key!r} means {' and '.join(map(repr, clips))}", "write the whole name of the file"

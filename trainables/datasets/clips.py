@@ -18,9 +18,9 @@ Frames = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
 
 LONGEST = 1000
-"""Frames in a clip; what is longer is surely not a clip of a few seconds."""
+"""Frames in a clip. Longer files are refused: clips last a few seconds."""
 _MOST_BYTES = 1 << 32
-"""Of all frames of one clip, as they are kept."""
+"""Bytes of all frames of one clip in memory."""
 
 
 def clips_in(folder: Path, *, arrays: bool = False) -> list[Path]:
@@ -42,7 +42,7 @@ def files(path: Path) -> list[Path]:
 
 
 def read_clip(path: Path, *, frames: int, resolution: int, crop: Crop | None = None) -> Frames:
-    """Read `frames` evenly spaced frames, the first and the last among them, uint8 [frames, resolution, resolution, 3].
+    """Read `frames` evenly spaced frames, from the first to the last, uint8 [frames, resolution, resolution, 3].
 
     A clip with fewer frames shows some twice. `crop` is top, bottom, left, right in pixels; what remains is resized
     without keeping its proportions.
@@ -54,7 +54,7 @@ def read_clip(path: Path, *, frames: int, resolution: int, crop: Crop | None = N
 
 
 def read_frames(path: Path, *, frames: int, fit: Callable[[Image.Image], Frames]) -> Frames:
-    """Read `frames` evenly spaced frames, the first and the last among them, each as `fit` makes it.
+    """Read `frames` evenly spaced frames, from the first to the last, each converted by `fit`.
 
     Raises:
         ClipError: As for `decode`; or it has one frame.
@@ -80,14 +80,14 @@ def _fit(picture: Image.Image, resolution: int, crop: Crop | None) -> Frames:
 
 
 def decode(path: Path, keep: Callable[[Image.Image], Frames]) -> tuple[list[Frames], float | None]:
-    """Return what `keep` makes of the frames of `path` at an even rate, and its length in seconds if the file tells it.
+    """Return the frames of `path` at an even rate, converted by `keep`, and its length in seconds if the file has it.
 
-    Where times differ by more than rounding, frames are repeated: neighbours that the writer of a GIF merged into one
-    long frame are there again, and a video of variable rate is shown by its own times.
+    Where frame times differ by more than rounding, frames are repeated: equal neighbours that a GIF writer merged into
+    one long frame are restored, and a video of variable rate is sampled at its own times.
 
     Args:
         path: of a clip, as `is_clip` has it.
-        keep: takes a picture in RGB; nothing else of it stays in memory.
+        keep: converts a picture in RGB; only its result stays in memory.
 
     Raises:
         ClipError: As for `pictures`; or it is too large (`LONGEST`, 4 GiB in all).

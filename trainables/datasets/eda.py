@@ -1,7 +1,7 @@
 """Easy data augmentation of captions (Wei and Zou 2019): synonym, insert, swap, delete.
 
-The synonyms are a small table of our own, grouped so that any word of a group may stand for any other; words outside it
-are left as they are. It covers the phantom's captions and the commonest words of captions of natural video.
+The synonyms are a small table of our own. Any word of a group may replace any other; words outside the table are left
+as they are. It covers the phantom's captions and the commonest words of captions of natural video.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 SYNONYM_PROBABILITY, OTHER_PROBABILITY = 0.5, 0.2
-"""How likely each operation is applied to a caption, after the paper's text (the released code differs)."""
+"""Probability that each operation is applied to a caption, from the text of the paper (the released code differs)."""
 
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("large", "big", "huge"),
@@ -87,11 +87,11 @@ def replace_synonyms(words: Sequence[str], rng: np.random.Generator) -> list[str
 
 def insert_synonym(words: Sequence[str], rng: np.random.Generator) -> list[str]:
     """Insert a synonym of one of the words somewhere, if any word has one."""
-    known = [word for word in words if word in SYNONYMS]
-    if not known:
+    replaceable = [word for word in words if word in SYNONYMS]
+    if not replaceable:
         return list(words)
     at = int(rng.integers(len(words) + 1))
-    return [*words[:at], _synonym(known[int(rng.integers(len(known)))], rng), *words[at:]]
+    return [*words[:at], _synonym(replaceable[int(rng.integers(len(replaceable)))], rng), *words[at:]]
 
 
 def swap_words(words: Sequence[str], rng: np.random.Generator) -> list[str]:

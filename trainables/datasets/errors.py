@@ -1,14 +1,19 @@
-"""What is wrong with a data set, all of it at once. Light: the command line imports it."""
+"""Errors and warnings about data sets, collected so that all are reported at once. Imports no engine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-ROWS_HAVE_NO_LAG = "each row of this fMRI answers its clip already, so the lag must be 0 or be left out"
+ROWS_HAVE_NO_LAG = "each row of this fMRI is the response to its clip already, so the lag must be 0 or be left out"
 
 
 def some(names: Iterable[object], *, most: int = 3, separator: str = ", ") -> str:
-    """List the first names, and tell how many more there are."""
+    """Return the first names as text, and how many more there are.
+
+    Example:
+        >>> some(["a", "b", "c", "d"], most=2)
+        'a, b and 2 more'
+    """
     listed = [str(name) for name in names]
     return separator.join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
@@ -18,10 +23,10 @@ class ClipError(ValueError):
 
 
 class DatasetError(ValueError):
-    """A data set cannot be used as it is; the message lists everything that was found."""
+    """A data set cannot be used as it is. The message lists all problems."""
 
     problems: tuple["DataProblem", ...] = ()
-    """The same as data, where it is known."""
+    """The problems of the message; empty if it is only text."""
 
     @classmethod
     def of(cls, *problems: "DataProblem") -> "DatasetError":
@@ -37,18 +42,18 @@ class ChangedError(RuntimeError):
 
 @dataclass(frozen=True)
 class DataProblem:
-    """One thing that was found."""
+    """One error or warning about a data set."""
 
     where: str
     """File, and row or column."""
     what: str
     right: str
-    """What would be right, or what is done about it."""
+    """What would be right. Of a warning: what is done about it."""
     fatal: bool = True
 
     @property
     def text(self) -> str:
-        """All of it, but for how bad it is."""
+        """Location, problem and advice, without the severity."""
         return f"{self.where}: {self.what}; {self.right}"
 
     def __str__(self) -> str:
@@ -57,18 +62,18 @@ class DataProblem:
 
 @dataclass(frozen=True)
 class DataReport:
-    """All that was found, errors and warnings."""
+    """All errors and warnings about a data set."""
 
     problems: tuple[DataProblem, ...] = ()
 
     @property
     def errors(self) -> tuple[DataProblem, ...]:
-        """What keeps the data set from being used."""
+        """Problems with which the data set cannot be used."""
         return tuple(problem for problem in self.problems if problem.fatal)
 
     @property
     def warnings(self) -> tuple[DataProblem, ...]:
-        """What is worth knowing."""
+        """Problems with which it can be used."""
         return tuple(problem for problem in self.problems if not problem.fatal)
 
     def raise_for_errors(self) -> None:
@@ -84,10 +89,10 @@ class DataReport:
 
 @dataclass(frozen=True)
 class DataVerdict:
-    """What a check of a data set found: what is wrong, and what else a study must fit."""
+    """The result of checking a data set: its problems, and the facts that a study's config must fit."""
 
     report: DataReport
     subjects: int = 0
-    """How many; 0 if unknown."""
+    """Number of subjects; 0 if unknown."""
     kind: Literal["series", "rows"] = "series"
-    """Of the fMRI: rows answer one presentation each and have no lag."""
+    """Kind of the fMRI. A row is the response to one presentation and has no lag."""

@@ -13,11 +13,11 @@ from trainables.datasets.errors import DataProblem
 SHAPE = "it must be a NumPy file (.npy) of real numbers, [clips, voxels] or [subjects, clips, voxels]"
 
 _BLOCK = 1 << 26
-"""Bytes that are looked at at a time."""
+"""Bytes that are checked at a time."""
 
 
 def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[Any] | None, list[DataProblem]]:
-    """Return the fMRI [subjects, clips, voxels], mapped, or None, and what is wrong. It is checked some rows at a time.
+    """Return the fMRI [subjects, clips, voxels], memory-mapped, or None, and what is wrong. Checked in blocks of rows.
 
     Values are as in the file; they count as float32.
     """
@@ -26,7 +26,7 @@ def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[Any] | None, list[Data
         array = np.load(path, allow_pickle=False, mmap_mode="r")
     except FileNotFoundError:
         return None, [DataProblem(str(path), "there is no such file", f"{SHAPE}, or set dataset.simulate: true")]
-    except Exception as error:  # readers raise whatever they like on damaged input
+    except Exception as error:  # NumPy may raise any exception on damaged input
         return None, [DataProblem(str(path), f"cannot be read: {error}", SHAPE)]
     if (
         not isinstance(array, np.ndarray)
@@ -41,27 +41,29 @@ def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[Any] | None, list[Data
     if array.ndim == 2:
         array = array[None]
     if array.shape[1] != clips:
-        return None, [DataProblem(str(path), f"{array.shape[1]} rows for {clips} clips", "row i must answer clip i")]
+        return None, [
+            DataProblem(str(path), f"{array.shape[1]} rows for {clips} clips", "row i must be the response to clip i")
+        ]
     checked = [_check(rows, f"{path}, subject {subject}") for subject, rows in enumerate(array)]
-    problems = [problem for found, _ in checked for problem in found]
+    problems = [problem for of_subject, _ in checked for problem in of_subject]
     return array, problems + _twins([digest for _, digest in checked], path)
 
 
 def _check(rows: NDArray[Any], where: str) -> tuple[list[DataProblem], str]:
-    """Look for values that are no numbers, and for voxels that tell nothing; return a digest of the values, too."""
+    """Check for values that are not finite and for constant voxels. Also return a digest of the values."""
     total = hashlib.sha256()
-    places: list[str] = []
+    cells: list[str] = []
     bad = 0
     lowest, highest = np.full(rows.shape[1], np.inf, np.float32), np.full(rows.shape[1], -np.inf, np.float32)
     for first, block in _blocks(rows):
         total.update(block.data)
         invalid = np.argwhere(~np.isfinite(block))
         bad += len(invalid)
-        places += [f"row {first + row}, column {column}" for row, column in invalid[: 5 - len(places)].tolist()]
+        cells += [f"row {first + row}, column {column}" for row, column in invalid[: 5 - len(cells)].tolist()]
         lowest, highest = np.minimum(lowest, block.min(axis=0)), np.maximum(highest, block.max(axis=0))
     if bad:
         more = f" and {bad - 5} more" if bad > 5 else ""
-        what = f"{bad} value(s) are NaN or infinite in float32: {', '.join(places)}{more}"
+        what = f"{bad} value(s) are NaN or infinite in float32: {', '.join(cells)}{more}"
         right = "every value must be finite; remove the voxel or fill the value"
         return [DataProblem(where, what, right)], total.hexdigest()
     return _constant(np.nonzero(lowest == highest)[0], rows.shape[1], where), total.hexdigest()
@@ -84,7 +86,7 @@ def _constant(voxels: NDArray[np.int64], count: int, where: str) -> list[DataPro
 
 
 def _twins(digests: Sequence[str], path: Path) -> list[DataProblem]:
-    """Look for subjects whose data are the same, as happens when files are copied."""
+    """Return an error for each subject with the values of an earlier one: probably a file that was copied."""
     seen: dict[str, int] = {}
     problems = []
     for subject, digest in enumerate(digests):

@@ -1,4 +1,4 @@
-"""Clips, captions and fMRI that a user brings in a folder. Everything that is wrong is reported at once."""
+"""Reads clips, captions and fMRI from a user's folder. All problems are reported at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from trainables.datasets.splits import clips_per_block, duplicates, neighbours, 
 from trainables.file_version import digest_of_file
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
-"""How simulated brains watch: as in the phantom's defaults."""
+"""Design of the simulated experiment, with the phantom's defaults."""
 _EVERYWHERE = "all"
 """The only ROI of fMRI without a table of voxels."""
 _DECODER = 3
@@ -56,13 +56,13 @@ def brains_files(config: FolderConfig) -> list[Path]:
 
 
 def check(config: FolderConfig) -> DataVerdict:
-    """Read everything, one clip at a time, and tell what is wrong. Nothing is written."""
+    """Read everything, one clip at a time, and return what is wrong. Nothing is written."""
     kind: Literal["series", "rows"] = "series" if config.simulate else "rows"
     sources, problems = _found(config)
     if not sources:
         return DataVerdict(DataReport(problems), kind=kind)
     pointers = pointer_problems((*clips_files(config), *brains_files(config)), config.path)
-    if pointers:  # every decoder would call them damaged
+    if pointers:  # decoders would report them as damaged
         return DataVerdict(DataReport(tuple(pointers)), kind=kind)
     names = [source.name for source in sources]
     digests, of_clips = _clip_digests(sources, config)
@@ -73,7 +73,7 @@ def check(config: FolderConfig) -> DataVerdict:
 
 
 def load_clips(config: FolderConfig) -> Stimuli:
-    """Open the clips, which are decoded when they are asked for, and read their captions.
+    """Open the clips, which are decoded on access, and read their captions.
 
     Raises:
         DatasetError: There are no clips, or captions cannot be used. A clip that cannot be decoded raises on reading.
@@ -88,7 +88,7 @@ def load_clips(config: FolderConfig) -> Stimuli:
 
 
 def load_brains(config: FolderConfig, stimuli: Stimuli) -> BrainData:
-    """Open or simulate what brains answered. Raises `DatasetError`, which lists all that is wrong."""
+    """Open or simulate the fMRI responses. Raises `DatasetError`, which lists all that is wrong."""
     digests = stimuli.digests
     if digests is None:
         digests = [digest_of(clip) for rows in blocks_of(stimuli.clips) for clip in stimuli.clips[rows]]
@@ -101,7 +101,7 @@ def load_brains(config: FolderConfig, stimuli: Stimuli) -> BrainData:
 
 @dataclass(frozen=True)
 class DecodedClips:
-    """The clips of a folder, decoded when they are asked for."""
+    """The clips of a folder, decoded on access."""
 
     sources: tuple[Path, ...]
     config: FolderConfig
@@ -134,7 +134,7 @@ def _decoded(source: Path, config: FolderConfig) -> Frames:
 
 @dataclass(frozen=True)
 class _Brains:
-    """What was found of fMRI and split, and what is wrong with them."""
+    """fMRI and split as far as they can be read, and what is wrong with them."""
 
     fmri: NDArray[Any] | None
     """Mapped, [subjects, clips, voxels]; None if it is simulated or cannot be read."""
@@ -194,7 +194,7 @@ def _recorded(read: _Brains, fmri: NDArray[Any]) -> BrainData:
 
 
 def _simulated(stimuli: Stimuli, read: _Brains, config: FolderConfig) -> BrainData:
-    """Let one of the phantom's brains watch the clips."""
+    """Simulate the responses of a phantom's subjects to the clips."""
     run_clips = max(RUN_CLIPS, clips_per_block(len(read.split), config))
     plan = schedule(read.split, run_clips=run_clips, rest_tr=REST_TR, repeats=REPEATS)
     return watched(stimuli, plan, split=read.split, block=read.block, names=["simulated"], config=config)
@@ -207,7 +207,7 @@ def _sources(config: FolderConfig) -> list[Path]:
 
 
 def _ignored(sources: Sequence[Path], config: FolderConfig) -> list[DataProblem]:
-    """Report what lies in `clips` and is no clip; beside the clips themselves anything may lie."""
+    """Return a warning for each file in the sub-folder `clips` that is not a clip. Elsewhere any file is allowed."""
     folder = config.path / "clips"
     found = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     right = "it is ignored; clips are GIF, MP4 or folders of PNG"
@@ -215,5 +215,5 @@ def _ignored(sources: Sequence[Path], config: FolderConfig) -> list[DataProblem]
 
 
 def _digest(path: Path) -> str:
-    """Return a file's SHA-256, or "missing": what is wrong with it is for `check` to tell."""
+    """Return a file's SHA-256, or "missing": `check` reports what is wrong with it."""
     return digest_of_file(path) if path.is_file() else "missing"

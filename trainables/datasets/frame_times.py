@@ -1,4 +1,4 @@
-"""How often each frame of a clip is shown if all frames are to last alike: an even frame rate from any frame times."""
+"""Converts any frame times to an even frame rate: how often each frame is repeated."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -8,11 +8,11 @@ from statistics import median
 _MOST_PARTS = 3
 """Parts into which the shortest frame is divided in search of a common length."""
 _SHORTEST = Fraction(1, 120)
-"""Seconds of a frame that is found so."""
+"""Shortest common length that is accepted, in seconds."""
 
 
 def frame_counts(seconds: Sequence[Fraction], *, rounding: Fraction) -> list[int]:
-    """Return how often each frame must be repeated so that all copies last alike, up to rounding.
+    """Return how often each frame must be repeated so that all copies last equally long, up to rounding.
 
     All 1 for an even rate, also if its times are rounded (120, 130, 120 ms). Frames that last a whole multiple of
     others are repeated: writers of GIF merge equal neighbours. For any other times, frames are sampled at the median
@@ -53,13 +53,13 @@ def _candidates(times: Sequence[Fraction], rounding: Fraction) -> Iterator[list[
 
 
 def _lasts(times: Sequence[Fraction], counts: Sequence[int], rounding: Fraction) -> bool:
-    """Tell whether every frame lasts as long as its count says, up to rounding."""
+    """Return whether every frame lasts as long as its count means, up to rounding."""
     length = sum(times) / sum(counts)
     return all(abs(time - count * length) <= rounding for time, count in zip(times, counts, strict=True))
 
 
 def _follows_clock(times: Sequence[Fraction], counts: Sequence[int]) -> bool:
-    """Tell whether every frame ends near where an even rate would have it: cameras are not exact."""
+    """Return whether every frame ends close to its time at an even rate: cameras are not exact."""
     length = sum(times) / sum(counts)
     ends = zip(accumulate(times), accumulate(counts), strict=True)
     return all(abs(time - count * length) <= length / 2 for time, count in ends)

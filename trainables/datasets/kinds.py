@@ -1,7 +1,7 @@
-"""The kinds of data set, once: what `dataset.kind` may be, and which module reads or makes it.
+"""The table of data set kinds: the values of `dataset.kind`, and the module that reads or generates each.
 
 A new kind is a config class in `config/data.py`, an entry here, and a module with the functions of `Reader`.
-Importing this is light: a reader is imported when it is asked for.
+Importing this is light: a reader is imported on first use.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class Reader(Protocol):
-    """What a module that reads or makes data sets has; `config` is of the kind's own class."""
+    """The functions of a module that reads or generates data sets. `config` is of the kind's own class."""
 
     def clips_fingerprint(self, config: Any) -> Mapping[str, object]:
-        """Return what decides clips and captions beside the config, as JSON: digests of files, a generator's version.
+        """Return what determines clips and captions in addition to the config, as JSON: file digests, a version.
 
-        Nothing of the fMRI, the subjects or the split is in it.
+        It does not depend on fMRI, subjects or split.
         """
 
     def brains_fingerprint(self, config: Any) -> Mapping[str, object]:
-        """Return what decides fMRI and split beside the config and the clips, as JSON."""
+        """Return what determines fMRI and split in addition to the config and the clips, as JSON."""
 
     def clips_files(self, config: Any) -> Iterable[Path]:
-        """Return the files that `clips_fingerprint` stands for; none for what is drawn."""
+        """Return the files that `clips_fingerprint` covers; none for generated clips."""
 
     def brains_files(self, config: Any) -> Iterable[Path]:
-        """Return the files that `brains_fingerprint` stands for; none for what is simulated."""
+        """Return the files that `brains_fingerprint` covers; none for simulated fMRI."""
 
     def check(self, config: Any) -> DataVerdict:
-        """Tell what is wrong, and what else is known before anything is read. Writes nothing."""
+        """Return what is wrong with the data set, its number of subjects and its kind. Writes nothing."""
 
     def load_clips(self, config: Any) -> "Stimuli":
         """Return clips and captions. Raises `DatasetError`, which lists all that is wrong with them."""
@@ -62,5 +62,5 @@ DATASET_KINDS = {entry.name: entry for entry in _ENTRIES}
 
 
 def reader_of(kind: str) -> Reader:
-    """Return what reads or makes data sets of `kind`. Raises `ValueError`, which lists the kinds there are."""
+    """Return the module for data sets of `kind`. Raises `ValueError`, which lists the kinds there are."""
     return of_kind(DATASET_KINDS, kind, field="dataset.kind").reader

@@ -1,6 +1,6 @@
 """Yields every picture of a GIF, a video or a folder of PNG: upright, opaque, 8-bit RGB, with its time.
 
-The only decoder of clips. What a clip must be is the same for all formats: one size, no transparent pixels, complete.
+This is the only decoder of clips. All formats have the same rules: one size, no transparent pixels, a complete file.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _PAUSE = Fraction(2)
 
 
 def is_clip(path: Path) -> bool:
-    """Tell whether `path` looks like a clip: a GIF, a video, or a folder of PNG."""
+    """Return whether `path` looks like a clip: a GIF, a video, or a folder of PNG."""
     if path.is_dir():
         return bool(png_files(path))
     return path.suffix.lower() in (".gif", *VIDEO_FORMATS)
@@ -48,7 +48,7 @@ def pictures(path: Path) -> Iterator[TimedPicture]:
 
 
 def pattern_pictures(source: str) -> Iterator[TimedPicture]:
-    """Yield the pictures, without end, that a source filter of FFmpeg draws, such as `testsrc2=size=64x64`."""
+    """Yield the pictures of a source filter of FFmpeg, such as `testsrc2=size=64x64`, without end."""
     yield from _checked(lambda: video_pictures(source, "lavfi"))
 
 
@@ -64,7 +64,7 @@ def _checked(open_pictures: Callable[[], Iterator[TimedPicture]]) -> Iterator[Ti
             count += 1
     except ClipError:
         raise
-    except Exception as error:  # decoders raise whatever they like on damaged input
+    except Exception as error:  # decoders may raise any exception on damaged input
         raise ClipError(f"cannot be decoded after {count} frame(s): {type(error).__name__}: {error}") from error
     if count == 0:
         raise ClipError("has no frames")
@@ -81,7 +81,7 @@ def _raw_pictures(path: Path) -> Iterator[TimedPicture]:
 
 
 def _opaque_rgb(picture: Image.Image, index: int) -> Image.Image:
-    """Return a picture in 8-bit RGB. Raises `ClipError` if anything shines through it."""
+    """Return a picture in 8-bit RGB. Raises `ClipError` if it has transparent pixels."""
     if picture.mode.startswith("I"):  # 16-bit grey; of 16-bit colours Pillow, too, takes the higher byte
         grey = np.asarray(picture)
         if np.any(grey == picture.info.get("transparency", -1)):

@@ -1,4 +1,4 @@
-"""Files whose content was not downloaded: pointers that git-annex (DataLad) and Git LFS leave in place of a file."""
+"""Files whose content was not downloaded: pointers that git-annex (DataLad) and Git LFS leave instead of a file."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ class Pointer:
 
     @property
     def command(self) -> str:
-        """What gets the content, in the folder of the file."""
+        """The command that downloads the content, to be run in the folder of the file."""
         return _command(self.kind, self.path.name)
 
 
@@ -36,7 +36,7 @@ def _command(kind: PointerKind, name: str) -> str:
 
 
 def pointer_at(path: Path) -> Pointer | None:
-    """Return the pointer that `path` is, or None if it is anything else; reads at most its first bytes."""
+    """Return the pointer in `path`, or None if it is another file. Reads its first bytes only."""
     if path.is_symlink() and not path.exists():
         return Pointer(path, "git-annex") if "annex" in os.readlink(path) else None
     if not path.is_file() or not 0 < path.stat().st_size <= _LARGEST:

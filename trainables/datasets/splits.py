@@ -1,4 +1,4 @@
-"""Splits clips by whole blocks of neighbours or as a file says, and finds what leaks from one split to another."""
+"""Splits clips by whole blocks of neighbours or by a file, and detects leaks between splits."""
 
 import csv
 import io
@@ -22,14 +22,14 @@ _SPLIT_FILE = "it must be .csv (columns name and split) or .json (an object from
 
 
 def clips_per_block(clips: int, config: FolderConfig) -> int:
-    """Return how many neighbouring clips stay together: what the config says, or as many as leave 20 blocks."""
+    """Return the clips per block: the value of the config, or what makes 20 blocks."""
     if config.block_clips is not None:
         return config.block_clips
     return max(1, min(MOST_CLIPS, clips // FEWEST_BLOCKS))
 
 
 def split_blocks(clips: int, config: FolderConfig) -> tuple[list[str], list[int], list[DataProblem]]:
-    """Return each clip's split and block, or what is wrong: at least one block must go to each split."""
+    """Return each clip's split and block, or what is wrong. Each split gets at least one block."""
     size = clips_per_block(clips, config)
     block = [index // size for index in range(clips)]
     blocks = block[-1] + 1
@@ -88,7 +88,7 @@ def _wrong_splits(
     clips = Counter(by_name.get(key) for key, _ in given)
     for what, wrong in (
         ("names no clip", [key for key, _ in given if key not in by_name]),
-        ("is there twice", [name for name in names if clips[name] > 1]),
+        ("occurs twice", [name for name in names if clips[name] > 1]),
         ("has no split", [name for name in names if name not in clips]),
     ):
         if wrong:
@@ -103,7 +103,7 @@ def _wrong_splits(
 
 
 def neighbours(split: Sequence[str], config: FolderConfig) -> Iterator[DataProblem]:
-    """Warn if test clips lie directly beside training clips, as neighbours in one film do."""
+    """Return a warning if test clips are direct neighbours of training clips, as in one film."""
     padded = ["", *split, ""]
     has_training_neighbour = [
         "train" in (before, after)

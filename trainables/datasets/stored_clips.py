@@ -1,4 +1,4 @@
-"""Clips and captions as the stage `clips` leaves them: written once, then read by ranges."""
+"""Clips and captions as the stage `clips` stores them: written once, then read by ranges."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def write_stimuli(stimuli: Stimuli, folder: Path) -> None:
 
 
 def _write_clips(clips: ClipSequence, path: Path) -> list[str]:
-    """Write clips, a block at a time; return the digest of each."""
+    """Write clips in blocks, and return the digest of each."""
     digests: list[str] = []
     with TensorWriter(path, {"clips": TensorShape("uint8", clips.shape)}) as file:
         for rows in blocks_of(clips):
@@ -44,9 +44,9 @@ def _write_clips(clips: ClipSequence, path: Path) -> list[str]:
 
 
 def read_stimuli(inputs: Mapping[str, Artifacts], dataset: AnyDataset) -> Stimuli:
-    """Return what the stage `clips` left. Clips are mapped, or read from their prepared data set and verified.
+    """Return the output of the stage `clips`. Clips are mapped, or read from their prepared data set and verified.
 
-    Trials of earlier versions, in which clips were part of the stage `data`, are read as well.
+    Runs of earlier versions, in which clips were part of the stage `data`, can be read, too.
 
     Raises:
         ChangedError: The prepared data set is another one now.
@@ -77,10 +77,10 @@ def _stored_clips(inputs: Mapping[str, Artifacts], facts: Mapping[str, Any], dat
     if facts["prepared"] is None:
         stored: ClipSequence = map_tensors(inputs["clips" if "clips" in inputs else "data"].path(CLIPS))["clips"]
         return stored
-    there = reader_of(dataset.kind).load_clips(dataset)
-    if there.prepared != facts["prepared"]:
+    stimuli = reader_of(dataset.kind).load_clips(dataset)
+    if stimuli.prepared != facts["prepared"]:
         raise ChangedError(
-            f"the prepared data set has the digest {there.prepared}, but this run was made with {facts['prepared']}; "
+            f"the prepared data set has the digest {stimuli.prepared}, but this run was made with {facts['prepared']}; "
             "give dataset.path the data set of that digest, or run the study anew"
         )
-    return VerifiedClips(there.clips, facts["digests"], names=facts["source"])
+    return VerifiedClips(stimuli.clips, facts["digests"], names=facts["source"])

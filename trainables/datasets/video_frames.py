@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 TimedPicture = tuple[Image.Image, Fraction]
-"""A picture, and for how many seconds it is shown; 0 where the file does not tell."""
+"""A picture, and for how many seconds it is shown; 0 if unknown."""
 
 VIDEO_FORMATS = {".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".avi": "avi", ".mkv": "matroska", ".webm": "matroska"}
-"""Suffix to FFmpeg's container format. Left to guess, FFmpeg also follows playlists to other files and hosts."""
+"""Suffix to FFmpeg's container format. Without it, FFmpeg also follows playlists to other files and hosts."""
 LARGEST = 1 << 25
-"""Pixels of a frame (8K has them): a file of a few bytes may promise billions, which are refused before decoding."""
+"""Most pixels of a frame, those of 8K video. A header of a few bytes may claim billions: refused before decoding."""
 _SHORTFALL = Fraction(1, 50)
 """Share of a video's length that may be missing at its end: headers are not always exact."""
 _UPRIGHT: Mapping[tuple[int, ...], Image.Transpose | None] = {
@@ -45,7 +45,7 @@ def video_pictures(source: str, form: str) -> Iterator[TimedPicture]:
     """Yield the pictures of a video, RGB or RGBA, each until the next one begins.
 
     Args:
-        source: A file, or what else FFmpeg opens in this format.
+        source: A file, or another input that FFmpeg opens in this format.
         form: FFmpeg's name of the container format.
 
     Raises:
@@ -137,7 +137,7 @@ class _Clock:
         self._count += 1
 
     def last_length(self, frame: "VideoFrame") -> Fraction:
-        """Return for how long the last frame is shown, in multiples of the one before: its own time may be made up."""
+        """Return how long the last frame is shown, in multiples of the one before: its own time may be invented."""
         own = frame.duration * frame.time_base if frame.duration and frame.time_base is not None else Fraction(0)
         usual = self.previous_length if self._count > 1 else self._nominal
         length = max(1, round(own / usual)) * usual if usual > 0 else own
@@ -159,7 +159,7 @@ class _Clock:
     def _ends(self) -> tuple[Fraction, Fraction]:
         """Return when the video ends, and when it should; 0 if its header does not say."""
         stream = self._stream
-        if self._form == "matroska":  # tells one duration for all streams together
+        if self._form == "matroska":  # has one duration for all streams together
             duration = self._container.duration
             return max(self._end, self._packets_end), Fraction(duration if duration is not None else 0, 1_000_000)
         if self._form == "avi":  # FFmpeg makes its duration fit the size of the file

@@ -17,9 +17,9 @@ from trainables.datasets.errors import ClipError
 
 WIDEST_PADDING = 32
 _BLACK = 8
-"""Values below this pass as black: lossy coding leaves a little."""
+"""Values below this count as black: lossy coding adds noise."""
 _BRIGHTEST_SPECK, _MEAN_OF_SPECKS = 48, 1.0
-"""Bounds for a border that was dithered; in three public GIFs the values are 26 and 0.2 at most."""
+"""Largest value and mean of a dithered black border; in three public GIFs they are 26 and 0.2 at most."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Video:
     frames: Frames
     """`[F, H, W, 3]`."""
     seconds: float | None
-    """How long it lasts; None where the file does not say."""
+    """Its length; None if the file does not have it."""
 
 
 def read_video(path: Path) -> Video:
@@ -89,7 +89,7 @@ def _padding(frames: Frames, is_border: _IsBlack) -> int | None:
     height, width = frames.shape[1:3]
     candidates = range(1, WIDEST_PADDING + 1)
     fits = [p for p in candidates if (width - 3 * p) % 2 == 0 and _is_grid(frames, p, is_border)]
-    # Dark content may pass for wider or narrower padding: square halves decide, else the widest.
+    # Dark content may look like wider or narrower padding: square halves decide, else the widest.
     return max(fits, key=lambda p: (width - 3 * p == 2 * (height - 2 * p), p), default=None)
 
 
@@ -105,12 +105,12 @@ def _is_grid(frames: Frames, padding: int, is_border: _IsBlack) -> bool:
 
 
 def _is_dithered_black(strip: NDArray[np.uint8]) -> bool:
-    """Tell whether this may have been black: dithering to the palette of a GIF leaves single brighter pixels."""
+    """Return whether this may have been black: dithering to the palette of a GIF leaves single brighter pixels."""
     return bool(strip.max() < _BRIGHTEST_SPECK and strip.mean() < _MEAN_OF_SPECKS)
 
 
 def is_black(frames: NDArray[np.uint8]) -> bool:
-    """Tell whether nothing but coding noise is to be seen."""
+    """Return whether there is nothing but coding noise."""
     return bool(frames.max() < _BLACK)
 
 
