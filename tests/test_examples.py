@@ -17,6 +17,7 @@ MODULES = (
     "storage.runs",
     "storage.uri",
     "trainables.config.trial",
+    "trainables.datasets.errors",
     "trainables.datasets.prepared.digest",
     "trainables.execute",
     "trainables.graph",

@@ -139,7 +139,9 @@ def test_a_tr_in_milliseconds_is_a_mistake(tmp_path: Path, capsys: pytest.Captur
 def test_a_lag_after_all_volumes_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab, out = series_lab(tmp_path / "lab", subjects=1), tmp_path / "out"
     assert main(["series", str(lab), "--out", str(out), "--tr", "2", "--lag", "4000", *SMALL]) == 1
-    assert "every answer, 4000 s after its clip, is after the run's end; a lag is in seconds" in capsys.readouterr().err
+    assert (
+        "every response, 4000 s after its clip, is after the run's end; a lag is in seconds" in capsys.readouterr().err
+    )
     assert not out.exists()
 
 

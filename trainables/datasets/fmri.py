@@ -41,9 +41,8 @@ def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[Any] | None, list[Data
     if array.ndim == 2:
         array = array[None]
     if array.shape[1] != clips:
-        return None, [
-            DataProblem(str(path), f"{array.shape[1]} rows for {clips} clips", "row i must be the response to clip i")
-        ]
+        what = f"{array.shape[1]} rows for {clips} clips"
+        return None, [DataProblem(str(path), what, "row i must be the response to clip i")]
     checked = [_check(rows, f"{path}, subject {subject}") for subject, rows in enumerate(array)]
     problems = [problem for of_subject, _ in checked for problem in of_subject]
     return array, problems + _twins([digest for _, digest in checked], path)
@@ -81,7 +80,7 @@ def _constant(voxels: NDArray[np.int64], count: int, where: str) -> list[DataPro
         return [DataProblem(where, "every voxel is constant", "a voxel must differ from clip to clip")]
     if len(voxels):
         what = f"{len(voxels)} constant voxel(s): {voxels[:10].tolist()}{' ...' if len(voxels) > 10 else ''}"
-        return [DataProblem(where, what, "they tell nothing and are left out", fatal=False)]
+        return [DataProblem(where, what, "they carry no information and are left out", fatal=False)]
     return []
 
 

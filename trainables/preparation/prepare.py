@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.blocks import ClipPlace, SplitResult, SplitRule, split_clips
+from trainables.datasets.prepared.blocks import ClipOrigin, SplitResult, SplitRule, split_clips
 from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
 from trainables.datasets.prepared.digest import digest_files, set_digest
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
@@ -206,7 +206,7 @@ def _split(
         for clip_id, run in subject.shown:
             runs.setdefault(clip_id, set()).add(f"{subject.name} {run}")
     places = [
-        ClipPlace(
+        ClipOrigin(
             clip.clip_id, clip.source, kept.sha256, tuple(sorted(runs.get(clip.clip_id, ()))), clip.split, clip.block
         )
         for clip, kept in zip(clips, stored, strict=True)

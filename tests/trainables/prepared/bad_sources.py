@@ -73,7 +73,7 @@ BAD_ROWS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no source": (
         lambda lab: (lab / "clips.csv").unlink(),
-        r"split: the clips have no split, and come from 1 source\(s\) and 2 run\(s\); say --split-by source",
+        r"split: the clips have no split, and come from 1 source\(s\) and 2 run\(s\); use --split-by source",
     ),
     "unknown clip": (
         each(lambda place: write_csv(place / "rows.csv", {"clip_id": ["clip099", *names()[1:]] * 2})),

@@ -197,7 +197,7 @@ ERRORS: dict[str, tuple[str, Damage, str]] = {
     "vertex twice": (
         "rows",
         lambda folder: edit_voxels(folder, lambda table: replace(table, vertex=np.array([0, 0, 1, 2, 3, 4], np.int32))),
-        r"column vertex: occurs twice: CIFTI_STRUCTURE_CORTEX_LEFT 0; each voxel is another vertex",
+        r"column vertex: occurs twice: CIFTI_STRUCTURE_CORTEX_LEFT 0; no two voxels share a vertex",
     ),
     "mesh": (
         "rows",
@@ -229,7 +229,7 @@ ERRORS: dict[str, tuple[str, Damage, str]] = {
         lambda folder: edit_description(folder, digest="00"),
         r"dataset\.json, digest: does not fit the files; prepare the data again",
     ),
-    "pointer": ("rows", dangling, r"shard_00000\.npy: is a link to a file that is not there; get the content first"),
+    "pointer": ("rows", dangling, r"shard_00000\.npy: is a link to a file that does not exist; get the content first"),
     "run gap": ("series", run(1, first_row=7), r"first_row: run 'run-2' begins in row 7, but the runs before it end"),
     "run name": ("series", run(1, run_id="run-1"), r"column run_id: occurs twice: run-1; each run needs its own name"),
     "volumes": ("series", run(3, volumes=5), r"column volumes: the runs have 23 volumes, but bold\.npy 24 rows"),
@@ -278,10 +278,14 @@ WARNINGS: dict[str, tuple[str, Damage, str]] = {
     "constant": (
         "rows",
         lambda folder: edit_array(folder, "rows.npy", constant),
-        r"rows\.npy: 1 constant voxel\(s\): 1 in MT; they tell nothing and are left out",
+        r"rows\.npy: 1 constant voxel\(s\): 1 in MT; they carry no information and are left out",
     ),
     "never shown": ("series", event(0, clip_id="clip001", repeat=1), r"clips never shown to this subject: 1 train"),
-    "answer late": ("series", event(2, onset_s=9.0), r"begins at 9 s, so its answer 4 s later is after the run's end"),
+    "answer late": (
+        "series",
+        event(2, onset_s=9.0),
+        r"begins at 9 s, so its response 4 s later is after the run's end",
+    ),
     "silent run": ("series", silence, r"events\.parquet: no events in run\(s\) run-3; they are not used"),
     "TR differs": ("series", run(1, tr=2.5), r"column tr: runs differ: 2 s, 2\.5 s"),
     "no region": (

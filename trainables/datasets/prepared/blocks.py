@@ -1,4 +1,4 @@
-"""The split of a data set without one of its own: by films, runs or blocks of neighbours. And exact duplicates."""
+"""Splits a data set that has no split: by films, runs or blocks of neighbours. Detects exact duplicates."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.tables import Split
 
 FEWEST = 3
-"""Groups that a split needs: training, validation and test get one at least."""
+"""Fewest groups of a split: training, validation and test get at least one each."""
 _ADVICE = (
-    "say --split-by source (films or segments), run (scanner runs), block (neighbours in blocks of --block-clips), "
+    "use --split-by source (films or segments), run (scanner runs), block (neighbours in blocks of --block-clips), "
     "or clip (only if no two clips are neighbours in a film), or give a column split"
 )
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How clips are split."""
+    """The options of a split."""
 
     by: Literal["auto", "given", "source", "run", "block", "clip"] = "auto"
     validation: float = 0.1
@@ -31,14 +31,14 @@ class SplitRule:
 
 
 @dataclass(frozen=True)
-class ClipPlace:
-    """What decides a clip's split."""
+class ClipOrigin:
+    """The facts about a clip that determine its split."""
 
     clip_id: str
     source: str
     sha256: str
     runs: tuple[str, ...] = ()
-    """In which it is shown, over all subjects."""
+    """The runs in which it is shown, over all subjects."""
     split: Split | None = None
     block: int | None = None
 
@@ -52,11 +52,11 @@ class SplitResult:
     same_as: tuple[str | None, ...]
     """An earlier clip with the same pixels."""
     by: str
-    """How it was made, for the card."""
+    """The rule that was used, for the card."""
     warnings: tuple[DataProblem, ...] = ()
 
 
-def split_clips(clips: Sequence[ClipPlace], rule: SplitRule) -> SplitResult:
+def split_clips(clips: Sequence[ClipOrigin], rule: SplitRule) -> SplitResult:
     """Split `clips`. Clips of one group (and exact duplicates) are always in one split.
 
     Raises:
@@ -78,7 +78,7 @@ def split_clips(clips: Sequence[ClipPlace], rule: SplitRule) -> SplitResult:
     return SplitResult(tuple(split), tuple(group.tolist()), same_as, by)
 
 
-def earlier_copies(clips: Sequence[ClipPlace]) -> tuple[str | None, ...]:
+def earlier_copies(clips: Sequence[ClipOrigin]) -> tuple[str | None, ...]:
     """Return for each clip an earlier one with exactly its pixels, or None."""
     first: dict[str, str] = {}
     return tuple(
@@ -86,12 +86,12 @@ def earlier_copies(clips: Sequence[ClipPlace]) -> tuple[str | None, ...]:
     )
 
 
-def _given(clips: Sequence[ClipPlace], rule: SplitRule, same_as: tuple[str | None, ...]) -> SplitResult:
+def _given(clips: Sequence[ClipOrigin], rule: SplitRule, same_as: tuple[str | None, ...]) -> SplitResult:
     """Keep the data set's own split; if it has no validation clips, take whole groups of training clips for that."""
     split: list[Split] = [clip.split for clip in clips if clip.split is not None]
     for needed in ("train", "test"):
         if needed not in split:
-            right = f"give split {needed!r} to some clips, or leave the column out and say --split-by"
+            right = f"give split {needed!r} to some clips, or leave the column out and use --split-by"
             raise DatasetError.of(DataProblem("clips, column split", f"no clip is {needed!r}", right))
     blocks = [clip.block for clip in clips]
     own = np.array([block if block is not None else -1 for block in blocks])
@@ -107,8 +107,8 @@ def _given(clips: Sequence[ClipPlace], rule: SplitRule, same_as: tuple[str | Non
     return SplitResult(tuple(split), tuple(group.tolist()), same_as, f"given; validation by {by}", (warning,))
 
 
-def _groups(clips: Sequence[ClipPlace], rule: SplitRule) -> tuple[str, NDArray[np.int64]]:
-    """Return by what clips are grouped, and the group of each."""
+def _groups(clips: Sequence[ClipOrigin], rule: SplitRule) -> tuple[str, NDArray[np.int64]]:
+    """Return the rule by which clips are grouped, and the group of each."""
     by = rule.by if rule.by not in ("auto", "given") else _automatic(clips)
     match by:
         case "source":
@@ -126,7 +126,7 @@ def _groups(clips: Sequence[ClipPlace], rule: SplitRule) -> tuple[str, NDArray[n
     return by, group
 
 
-def _automatic(clips: Sequence[ClipPlace]) -> str:
+def _automatic(clips: Sequence[ClipOrigin]) -> str:
     if all(clip.source for clip in clips) and len({clip.source for clip in clips}) >= FEWEST:
         return "source"
     if all(clip.runs for clip in clips) and len(np.unique(_joined(clips))) >= FEWEST:
@@ -142,7 +142,7 @@ def _numbered(names: Iterable[str]) -> NDArray[np.int64]:
     return np.array([numbers.setdefault(name, len(numbers)) for name in names])
 
 
-def _joined(clips: Sequence[ClipPlace]) -> NDArray[np.int64]:
+def _joined(clips: Sequence[ClipOrigin]) -> NDArray[np.int64]:
     """Group clips that share a run; a clip that is shown in several runs joins them. A clip never shown is alone."""
     root: dict[str, str] = {}
 
@@ -157,7 +157,7 @@ def _joined(clips: Sequence[ClipPlace]) -> NDArray[np.int64]:
     return _numbered(find(clip.runs[0]) if clip.runs else f"\0{clip.clip_id}" for clip in clips)
 
 
-def _neighbours(clips: Sequence[ClipPlace], size: int) -> NDArray[np.int64]:
+def _neighbours(clips: Sequence[ClipOrigin], size: int) -> NDArray[np.int64]:
     """Group neighbours of one source in blocks of `size`."""
     seen: dict[str, int] = {}
     names = []
@@ -168,7 +168,7 @@ def _neighbours(clips: Sequence[ClipPlace], size: int) -> NDArray[np.int64]:
 
 
 def _with_copies(
-    group: NDArray[np.int64], clips: Sequence[ClipPlace], same_as: Sequence[str | None]
+    group: NDArray[np.int64], clips: Sequence[ClipOrigin], same_as: Sequence[str | None]
 ) -> NDArray[np.int64]:
     """Join the groups of exact duplicates."""
     joined, of_clip = group.copy(), {clip.clip_id: index for index, clip in enumerate(clips)}

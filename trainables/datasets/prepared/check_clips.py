@@ -1,4 +1,4 @@
-"""What may be wrong with the clips of a prepared data set."""
+"""Checks the clips of a prepared data set: the table, the pixels, leaks between splits."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from trainables.datasets.prepared.tables import SPLITS, ClipRow
 
 TABLE = "clips.parquet"
 _LONG_WORDS = 60
-"""CLIP's text encoder reads 77 tokens, about as many words; a few are split."""
+"""CLIP's text encoder reads 77 tokens; some words take several."""
 
 
 def clip_problems(data: PreparedSet, advance: Callable[[int], None]) -> Iterator[DataProblem]:
@@ -35,7 +35,7 @@ def clip_problems(data: PreparedSet, advance: Callable[[int], None]) -> Iterator
 
 
 def table_rules(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:
-    """Yield what the table alone shows."""
+    """Yield what is wrong with the table; reads no pixels."""
     twice = [name for name, count in Counter(clip.clip_id for clip in clips).items() if count > 1]
     if twice:
         what = f"{len(twice)} clip_id(s) occur twice: {some(twice)}"
@@ -65,7 +65,7 @@ def _splits(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:
 
 
 def _neighbours(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:
-    """Look for test clips that directly follow or precede a training clip of the same film."""
+    """Yield a warning if clips of different splits follow each other directly in one film."""
     timed = sorted(
         (clip.source, clip.start_s, clip.end_s, clip.split)
         for clip in clips
@@ -103,12 +103,12 @@ def _repeated_captions(clips: Sequence[ClipRow], where: str) -> Iterator[DataPro
     (text, count), *_ = Counter(clip.caption for clip in clips).most_common(1)
     if count > max(2, len(clips) // 10):
         what = f"{count} of {len(clips)} clips have the caption {text[:60]!r}"
-        yield DataProblem(where, what, "a text that fits many clips tells little about one", fatal=False)
+        yield DataProblem(where, what, "a text that fits many clips describes none of them well", fatal=False)
     train = {clip.caption for clip in clips if clip.split == "train"}
     shared = [clip.clip_id for clip in clips if clip.split == "test" and clip.caption in train]
     if shared:
         what = f"{len(shared)} test clip(s) have the caption of a training clip: {some(shared)}"
-        yield DataProblem(where, what, "the same sight may be in both; look at them", fatal=False)
+        yield DataProblem(where, what, "both may show the same scene; look at them", fatal=False)
 
 
 def _times(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:
@@ -137,7 +137,7 @@ def _counts(clips: Sequence[ClipRow], shape: ClipShape, path: Path) -> Iterator[
 def _pixels(data: PreparedSet, hashes: list[int], advance: Callable[[int], None]) -> Iterator[DataProblem]:
     """Read every clip once: compare its digest, and collect its difference hash in `hashes`."""
     shape, table = data.description.clips, data.folder / TABLE
-    wanted = (shape.frames, shape.height, shape.width, 3)
+    expected = (shape.frames, shape.height, shape.width, 3)
     bad_files: set[str] = set()
     files: dict[str, ArrayFile] = {}
     for clip in data.clips:
@@ -150,28 +150,28 @@ def _pixels(data: PreparedSet, hashes: list[int], advance: Callable[[int], None]
             bad_files.add(clip.file)
             yield from error.problems
             continue
-        place = f"{data.folder / clip.file}, clip {clip.clip_id!r}"
+        where = f"{data.folder / clip.file}, clip {clip.clip_id!r}"
         if clip.index is not None and not 0 <= clip.index < file.shape[0]:
-            yield DataProblem(place, f"index {clip.index}, but it holds {file.shape[0]} clips", f"correct {table.name}")
+            yield DataProblem(where, f"index {clip.index}, but it holds {file.shape[0]} clips", f"correct {table.name}")
             continue
-        shape_there = file.shape if clip.index is None else file.shape[1:]
-        if file.dtype != np.uint8 or shape_there != wanted:
-            yield DataProblem(place, f"is {file.dtype} {list(shape_there)}", f"must be uint8 {list(wanted)}")
+        stored_shape = file.shape if clip.index is None else file.shape[1:]
+        if file.dtype != np.uint8 or stored_shape != expected:
+            yield DataProblem(where, f"is {file.dtype} {list(stored_shape)}", f"must be uint8 {list(expected)}")
             bad_files.add(clip.file)
             continue
         frames = _frames_of(file, clip.index)
-        yield from _content(clip, frames, place)
+        yield from _content(clip, frames, where)
         hashes.append(difference_hash(frames))
         advance(frames.nbytes)
 
 
-def _content(clip: ClipRow, frames: np.ndarray, place: str) -> Iterator[DataProblem]:
+def _content(clip: ClipRow, frames: np.ndarray, where: str) -> Iterator[DataProblem]:
     sha256 = hashlib.sha256(frames.data).hexdigest()
     if sha256 != clip.sha256:
         what = f"its frames have the SHA-256 {sha256[:12]}..., but the table says {clip.sha256[:12]}..."
-        yield DataProblem(place, what, "the file was changed or damaged: prepare the data again")
+        yield DataProblem(where, what, "the file was changed or damaged: prepare the data again")
     if frames.max() == frames.min():
-        yield DataProblem(place, f"every pixel is {frames.max()}", "it shows nothing; leave it out", fatal=False)
+        yield DataProblem(where, f"every pixel is {frames.max()}", "the clip is empty; leave it out", fatal=False)
 
 
 def _frames_of(file: ArrayFile, index: int | None) -> Frames:
@@ -191,17 +191,17 @@ def duplicate_rules(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProble
     """Yield clips with the same pixels: an error across splits, a warning within one."""
     by_id = {clip.clip_id: clip for clip in clips}
     first: dict[str, ClipRow] = {}
-    silent = []
+    unnamed = []
     for clip in clips:
         twin = first.setdefault(clip.sha256, clip)
         if twin is not clip and clip.same_as is None:
-            silent.append(clip.clip_id)
+            unnamed.append(clip.clip_id)
         named = by_id.get(clip.same_as) if clip.same_as is not None else None
         if clip.same_as is not None and (named is None or named.sha256 != clip.sha256):
             what = f"clip {clip.clip_id!r} names {clip.same_as!r}, which does not have the same pixels"
             yield DataProblem(f"{path}, column same_as", what, "name an earlier clip with equal sha256, or none")
-    if silent:
-        what = f"empty for {len(silent)} clip(s) with the pixels of an earlier one: {some(silent)}"
+    if unnamed:
+        what = f"empty for {len(unnamed)} clip(s) with the pixels of an earlier one: {some(unnamed)}"
         yield DataProblem(f"{path}, column same_as", what, "they count twice; name the earlier clip", fatal=False)
     yield from _leaks(clips, path)
 
@@ -229,20 +229,21 @@ def _near(clips: Sequence[ClipRow], hashes: Sequence[int], path: Path) -> Iterat
     named = [name for name, (one, two) in zip(named, pairs, strict=True) if one.sha256 != two.sha256]
     if named:
         what = f"{len(named)} pair(s) of test and other clips look nearly equal: {some(named)}"
-        yield DataProblem(f"{path}, column split", what, "look at them; equal sights leak into the test", fatal=False)
+        right = "look at them: such clips make the scores of the test too high"
+        yield DataProblem(f"{path}, column split", what, right, fatal=False)
 
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What the checks of subjects need of the clips."""
+    """The facts about clips that the checks of subjects need."""
 
     seconds: dict[str, float | None]
-    """How long each clip is, if known."""
+    """Length of each clip, if known."""
     split: dict[str, str]
 
     @classmethod
     def of(cls, clips: Sequence[ClipRow]) -> "ClipFacts":
-        """Gather them from the table."""
+        """Return the facts in the table of clips."""
         return cls({clip.clip_id: _seconds(clip) for clip in clips}, {clip.clip_id: clip.split for clip in clips})
 
 

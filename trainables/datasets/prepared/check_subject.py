@@ -1,4 +1,4 @@
-"""What may be wrong with the fMRI of a prepared data set, subject by subject. Arrays are read once, in blocks."""
+"""Checks the fMRI of a prepared data set, subject by subject. Arrays are read once, in blocks."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -17,14 +17,14 @@ from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable
 
 _ROWS = 256
 _REGIONS = 20
-"""Regions whose constant voxels are counted in a finding."""
+"""Regions that a message about constant voxels lists."""
 _MESH = {"fsLR-32k": 32492, "fsLR-59k": 59292, "fsaverage": 163842, "fsaverage5": 10242, "fsaverage6": 40962}
 """Vertices of a hemisphere."""
 
 
 @dataclass
 class ArrayFacts:
-    """What one pass over an array tells."""
+    """The results of one pass over an array."""
 
     bad: NDArray[np.int64]
     """Values that are NaN or infinite, per voxel."""
@@ -53,7 +53,7 @@ def subject_problems(
     facts = scan_array(array_file(subject.array), [(run.first_row, run.volumes) for run in runs], advance)
     yield from _values(facts, voxels, subject.array)
     yield from _run_digests(facts, runs, subject)
-    yield from _places(voxels, about, subject.folder / "voxels.parquet")
+    yield from _voxel_table(voxels, about, subject.folder / "voxels.parquet")
 
 
 def _shape(values: NDArray[np.float32], voxels: VoxelTable, path: Path) -> Iterator[DataProblem]:
@@ -80,7 +80,7 @@ def _runs(subject: PreparedSubject, about: Description, rows: int) -> Iterator[D
         expected = run.first_row + volumes
         if run.excluded is None and (run.volumes < 1 or run.tr <= 0):
             what = f"run {run.run_id!r} has {run.volumes} volumes of {run.tr:g} s"
-            yield DataProblem(str(path), what, "give both, or say in column excluded why it is left out")
+            yield DataProblem(str(path), what, "give both, or fill in column excluded with the reason")
     if expected != rows:
         what = f"the runs have {expected} volumes, but bold.npy {rows} rows"
         yield DataProblem(f"{path}, column volumes", what, "each row must belong to one run")
@@ -96,32 +96,32 @@ def _repetition_time(runs: Sequence[RunRow], about: Description, path: Path) -> 
         what = f"runs differ: {some(f'{time:g} s' for time in times)}"
         yield DataProblem(f"{path}, column tr", what, "the lag is rounded to volumes run by run", fatal=False)
     if about.tr is None or (times and abs(times[0] - about.tr) > 1e-3):
-        said = f"{times[0]:g} s" if times else "unknown"
+        seconds = f"{times[0]:g} s" if times else "unknown"
         right = "correct tr in dataset.json"
-        yield DataProblem(f"{path}, column tr", f"is {said}, but dataset.json says {about.tr}", right)
+        yield DataProblem(f"{path}, column tr", f"is {seconds}, but dataset.json says {about.tr}", right)
 
 
 def _events(subject: PreparedSubject, about: Description, clips: ClipFacts) -> Iterator[DataProblem]:
     path, events = subject.folder / "events.parquet", subject.events
     runs = {run.run_id: run for run in subject.runs}
     yield from _unknown([event.clip_id for event in events], clips, path)
-    strange = sorted({event.run_id for event in events if event.run_id not in runs})
-    if strange:
-        what = f"names {len(strange)} run(s) that runs.parquet does not have: {some(strange)}"
+    unknown = sorted({event.run_id for event in events if event.run_id not in runs})
+    if unknown:
+        what = f"names {len(unknown)} run(s) that runs.parquet does not have: {some(unknown)}"
         yield DataProblem(f"{path}, column run_id", what, "correct the name, or add the run")
     for event in events:
         run = runs.get(event.run_id)
         if run is not None and run.excluded is None:
             yield from _in_run(event, run, about.lag_s, path)
-    silent = [
+    without_events = [
         run.run_id for run in subject.runs if run.excluded is None and all(e.run_id != run.run_id for e in events)
     ]
-    if silent:
-        yield DataProblem(str(path), f"no events in run(s) {some(silent)}", "they are not used", fatal=False)
+    if without_events:
+        yield DataProblem(str(path), f"no events in run(s) {some(without_events)}", "they are not used", fatal=False)
     yield from _durations(events, clips, path)
     used = [event for event in events if event.run_id in runs and runs[event.run_id].excluded is None]
-    if used and all(_unanswered(event, runs[event.run_id], about.lag_s) for event in used):
-        what = f"every answer, {about.lag_s:g} s after its clip, is after the run's end"
+    if used and all(_is_after_run(event, runs[event.run_id], about.lag_s) for event in used):
+        what = f"every response, {about.lag_s:g} s after its clip, is after the run's end"
         yield DataProblem(str(path), what, "a lag is in seconds (4 to 5 is usual); prepare the data again")
     yield from _repeats([(event.clip_id, event.repeat) for event in events], path)
     yield from _never_shown({event.clip_id for event in used}, clips, path)
@@ -133,12 +133,12 @@ def _in_run(event: EventRow, run: RunRow, lag: float, path: Path) -> Iterator[Da
     if event.onset_s < run.start_time_s or event.onset_s >= end:
         what = f"begins at {event.onset_s:g} s, but the run lasts from {run.start_time_s:g} to {end:g} s"
         yield DataProblem(where, what, "onsets are seconds on the clock of the run's start_time_s")
-    elif _unanswered(event, run, lag):
-        what = f"begins at {event.onset_s:g} s, so its answer {lag:g} s later is after the run's end at {end:g} s"
+    elif _is_after_run(event, run, lag):
+        what = f"begins at {event.onset_s:g} s, so its response {lag:g} s later is after the run's end at {end:g} s"
         yield DataProblem(where, what, "this presentation is not used", fatal=False)
 
 
-def _unanswered(event: EventRow, run: RunRow, lag: float) -> bool:
+def _is_after_run(event: EventRow, run: RunRow, lag: float) -> bool:
     return event.onset_s + lag >= run.start_time_s + run.volumes * run.tr
 
 
@@ -223,12 +223,12 @@ def _values(facts: ArrayFacts, voxels: VoxelTable, path: Path) -> Iterator[DataP
         what += f"in row {row}, voxel {voxel}"
         yield DataProblem(str(path), what, "remove these voxels from table and array, or the run")
     if facts.constant.all():
-        yield DataProblem(str(path), "every voxel is constant", "the file holds no measurement; prepare it again")
+        yield DataProblem(str(path), "every voxel is constant", "the file holds no measurement; prepare the data again")
     elif facts.constant.any() and len(voxels) == len(facts.constant):
         counts = Counter(str(name) if name else "no region" for name in voxels.roi[facts.constant])
         listed = some((f"{count} in {roi}" for roi, count in counts.most_common()), most=_REGIONS)
         what = f"{int(facts.constant.sum())} constant voxel(s): {listed}"
-        yield DataProblem(str(path), what, "they tell nothing and are left out", fatal=False)
+        yield DataProblem(str(path), what, "they carry no information and are left out", fatal=False)
 
 
 def _run_digests(facts: ArrayFacts, runs: Sequence[RunRow], subject: PreparedSubject) -> Iterator[DataProblem]:
@@ -243,7 +243,7 @@ def _run_digests(facts: ArrayFacts, runs: Sequence[RunRow], subject: PreparedSub
             yield DataProblem(str(subject.array), what, "one file was copied: get the right one, or exclude one run")
 
 
-def _places(voxels: VoxelTable, about: Description, path: Path) -> Iterator[DataProblem]:
+def _voxel_table(voxels: VoxelTable, about: Description, path: Path) -> Iterator[DataProblem]:
     """Check structures, vertices and noise ceilings."""
     if voxels.structure is not None and voxels.vertex is not None:
         yield from _vertices(voxels, voxels.structure, voxels.vertex, about.space, path)
@@ -260,10 +260,10 @@ def _places(voxels: VoxelTable, about: Description, path: Path) -> Iterator[Data
 def _vertices(
     voxels: VoxelTable, structure: NDArray[np.str_], vertex: NDArray[np.int32], space: str, path: Path
 ) -> Iterator[DataProblem]:
-    places = Counter(zip(structure[vertex >= 0].tolist(), vertex[vertex >= 0].tolist(), strict=True))
-    twice = [f"{name} {number}" for (name, number), count in places.items() if count > 1]
+    counts = Counter(zip(structure[vertex >= 0].tolist(), vertex[vertex >= 0].tolist(), strict=True))
+    twice = [f"{name} {number}" for (name, number), count in counts.items() if count > 1]
     if twice:
-        yield DataProblem(f"{path}, column vertex", f"occurs twice: {some(twice)}", "each voxel is another vertex")
+        yield DataProblem(f"{path}, column vertex", f"occurs twice: {some(twice)}", "no two voxels share a vertex")
     cortex = [name for name in dict.fromkeys(structure.tolist()) if "CORTEX" in name]
     if cortex and "RIGHT" in cortex[0] and any("LEFT" in name for name in cortex):
         what, right = "the right hemisphere comes first", "compare the structures with the file's own before using maps"

@@ -1,7 +1,7 @@
 """Data sets of kind `prepared`: tables are read, clips and fMRI memory-mapped where they lie.
 
-Planning reads dataset.json, the tables and the verdict that was kept. It reads pixels and fMRI only if files have
-changed since the last check.
+Planning reads dataset.json, the tables and the stored verdict. Pixels and fMRI are read only if files have changed
+since the last check.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,14 +27,14 @@ NO_REGION = "no region"
 
 
 def clips_fingerprint(config: PreparedConfig) -> dict[str, object]:
-    """Return digests of what clips show, and of their names and captions, from the table of clips alone."""
+    """Return digests of the clips' pixels, and of their names and captions, from the table of clips alone."""
     folder = local_folder(config.path)
     clips, captions = _clip_digests(folder, _state(folder))
     return {"clips": clips, "captions": captions}
 
 
 def brains_fingerprint(config: PreparedConfig) -> dict[str, object]:
-    """Return the digests of the subjects' files, the split, and what aligns them with the clips."""
+    """Return the digests of the subjects' files, the split, and the alignment of fMRI with clips."""
     folder = local_folder(config.path)
     return dict(_brain_digests(folder, _state(folder)))
 
@@ -83,7 +83,7 @@ def _checked(folder: Path) -> DataVerdict:
 
 
 def _unseen_splits(data: PreparedSet) -> Iterator[DataProblem]:
-    """Yield an error for each split of which no subject has fMRI. A data set may be like that, a study may not."""
+    """Yield an error for each split without fMRI of any subject. Such a data set is valid, but no study can use it."""
     split = {clip.clip_id: clip.split for clip in data.clips}
     seen = {split.get(clip) for subject in data.subjects for clip in subject.shown()}
     for name in ("train", "validation", "test"):
@@ -111,8 +111,8 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
     """Open the fMRI, memory-mapped, and pair it with the clips.
 
     Raises:
-        DatasetError: Something is wrong. Files that changed since the data set was checked are checked again, so that
-            none is taken for what its recorded digest says.
+        DatasetError: Something is wrong. Files that changed since the last check are checked again, since their
+            recorded digests may not be true any more.
     """
     folder = local_folder(config.path)
     _checked(folder).report.raise_for_errors()
@@ -132,7 +132,9 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
 
 
 def _state(folder: Path) -> str:
-    return folder_state(folder) if (folder / DESCRIPTION_FILE).is_file() else ""  # any other folder may be huge
+    return (
+        folder_state(folder) if (folder / DESCRIPTION_FILE).is_file() else ""
+    )  # a folder that is no data set may be huge
 
 
 @lru_cache(maxsize=64)
@@ -140,7 +142,7 @@ def _clip_digests(folder: Path, state: str) -> tuple[str, str]:
     try:
         clips = open_prepared(folder).clips
     except DatasetError:
-        return "missing", "missing"  # what is wrong is for `check` to tell
+        return "missing", "missing"  # `check` reports what is wrong
     return clips_digest(clips), captions_digest(clips)
 
 
@@ -198,7 +200,7 @@ def _event_volumes(subject: PreparedSubject, row: Mapping[str, int]) -> NDArray[
 
 
 def _presentation_rows(subject: PreparedSubject, row: Mapping[str, int]) -> NDArray[np.int64]:
-    """Return the row that answers each presentation [N, repeats]; -1 for none."""
+    """Return the row of the response to each presentation [N, repeats]; -1 for none."""
     shown = [row[presentation.clip_id] for presentation in subject.rows]
     return _by_clip(shown, [float(presentation.row) for presentation in subject.rows], len(row)).astype(np.int64)
 
@@ -209,6 +211,6 @@ def _by_clip(clips: list[int], positions: list[float], count: int) -> NDArray[np
     for clip, position in zip(clips, positions, strict=True):
         of_clip[clip].append(position)
     table = np.full((count, max(1, *map(len, of_clip)) if of_clip else 1), -1.0)
-    for index, found in enumerate(of_clip):
-        table[index, : len(found)] = found
+    for index, presentations in enumerate(of_clip):
+        table[index, : len(presentations)] = presentations
     return table

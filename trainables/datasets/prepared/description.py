@@ -1,4 +1,4 @@
-"""`dataset.json`: what a prepared data set says about itself."""
+"""`dataset.json`: the description of a prepared data set."""
 
 import json
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ FORMAT = "mindsweep-data"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "dataset.json"
 _ROUNDING = 0.01
-"""Volumes by which the lag may differ from a whole number without a word."""
+"""Volumes by which the lag may differ from a whole number without a warning."""
 SetKind = Literal["series", "rows"]
 
 
 class ReaderUsed(Config):
-    """What made the data set."""
+    """The reader that made the data set."""
 
     name: str
     version: Count = 1
@@ -43,7 +43,7 @@ class FileFacts(Config):
 
 
 class LagCurve(Config):
-    """How well visual voxels follow the clips' motion at each shift: the check of the lag."""
+    """Correlation of visual voxels with the clips' motion at each shift: the check of the lag."""
 
     seconds: tuple[float, ...]
     correlation: tuple[float, ...]
@@ -54,7 +54,7 @@ SubjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class SetFacts(Config):
-    """What the reader of a data set knows about it before anything is written."""
+    """The facts about a data set that its reader knows before anything is written."""
 
     name: str
     kind: SetKind
@@ -63,21 +63,21 @@ class SetFacts(Config):
     """"" means unknown."""
     citation: tuple[str, ...] = ()
     source: str = ""
-    """Where the data came from."""
+    """Source of the data, such as a DOI."""
     accessed: str = ""
     """Date on which it was obtained, YYYY-MM-DD."""
     reader: ReaderUsed
     defects: tuple[str, ...] = ()
-    """What is known to be wrong or missing."""
+    """Known errors and gaps of the data."""
     space: str = ""
     """fsLR-32k, MNI152NLin2009cAsym, ..."""
     units: Literal["zscore", "psc", "a.u."] = "a.u."
     lag_s: NonNegative = 0.0
-    """Seconds from a clip's onset to the volume that answers it best; 0 for rows."""
+    """Seconds from the onset of a clip to its response; 0 for rows."""
     tr: Positive | None = None
     """Seconds per volume; None for rows."""
     processing: tuple[str, ...] = ()
-    """What was done to the fMRI before, in sentences: the card lists them."""
+    """Preprocessing of the fMRI, in sentences that the card lists."""
     previews: bool = False
     """Whether the licence allows frames of the clips in reports."""
 
@@ -88,7 +88,7 @@ class Description(SetFacts):
     format: Literal["mindsweep-data"] = "mindsweep-data"
     version: Literal[1] = 1
     split_by: str = "given"
-    """How the split was made."""
+    """The rule by which clips were split."""
     subjects: tuple[SubjectName, ...]
     clips: ClipShape
     lag_curve: Mapping[str, LagCurve] = Field(default_factory=dict)
@@ -105,7 +105,7 @@ class Description(SetFacts):
 
     @property
     def rounded_lag(self) -> str | None:
-        """What the lag is taken as if it is not a whole number of volumes; else None."""
+        """The rounded lag as text if it is not a whole number of volumes; else None."""
         if self.tr is None or abs(self.lag_s / self.tr - self.lag_volumes) <= _ROUNDING:
             return None
         return f"{self.lag_volumes} volume(s) = {self.lag_volumes * self.tr:g} s"

@@ -1,4 +1,4 @@
-"""Digests of a prepared data set, and a verdict that is kept, so that planning does not read all bytes again."""
+"""Digests of a prepared data set, and the stored verdict of its check, so that planning need not read all bytes."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ from trainables.datasets.prepared.description import DESCRIPTION_FILE, FileFacts
 from trainables.datasets.prepared.tables import ClipRow
 
 CHECKS = 2
-"""Raised when `validate` checks more: verdicts that were kept before do not count any more."""
+"""Raised when `validate` checks more: verdicts stored before are then ignored."""
 VERDICT_FILE = ".verdict.json"
 CARDS = ("card.md", "card.html")
 
 
 def content_files(folder: Path) -> list[str]:
-    """Return the paths of all files that are the content: without dataset.json, the cards and hidden files."""
+    """Return the paths of all content files: all but dataset.json, the cards and hidden files."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     visible = (path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
     return sorted(path for path in visible if path not in (DESCRIPTION_FILE, *CARDS))
@@ -54,7 +54,7 @@ def set_digest(files: Mapping[str, FileFacts]) -> str:
 
 
 def clips_digest(clips: Sequence[ClipRow]) -> str:
-    """Return a digest of what the clips show, in order: independent of shards, splits and captions."""
+    """Return a digest of the clips' pixels, in order: independent of shards, splits and captions."""
     return hashlib.sha256("\n".join(clip.sha256 for clip in clips).encode()).hexdigest()
 
 
@@ -82,7 +82,7 @@ class _Finding(Config):
 
 
 class _Verdict(Config):
-    """What is kept of a check, as JSON."""
+    """The stored verdict of a check, as JSON."""
 
     checks: int
     state: str
@@ -103,7 +103,7 @@ def kept_verdict(folder: Path) -> tuple[DataReport, str] | None:
 
 
 def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
-    """Keep what a check found: beside the data, or in the user's cache folder where that cannot be written."""
+    """Store the result of a check: in the data set's folder, or in the user's cache folder if that is read-only."""
     findings = tuple(_finding(problem, folder) for problem in report.problems)
     verdict = _Verdict(checks=CHECKS, state=folder_state(folder), digest=digest, problems=findings)
     for path in _verdict_paths(folder):
@@ -113,7 +113,7 @@ def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
 
 
 _HERE = "$DATASET"
-"""Stands for the folder, so that a verdict stays true when the folder is moved."""
+"""Replaces the folder in messages, so that a verdict stays valid when the folder is moved."""
 
 
 def _finding(problem: DataProblem, folder: Path) -> _Finding:

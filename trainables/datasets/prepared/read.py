@@ -23,7 +23,7 @@ from trainables.datasets.prepared.tables import (
 )
 
 _OPEN = 1024
-"""Files of clips whose headers are kept."""
+"""Number of clip files whose headers are cached."""
 
 
 def map_array(path: Path) -> NDArray[Any]:
@@ -33,7 +33,7 @@ def map_array(path: Path) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False, mmap_mode="r")
     except FileNotFoundError:
         raise DatasetError.of(DataProblem(str(path), "there is no such file", right)) from None
-    except Exception as error:  # readers raise whatever they like on damaged input
+    except Exception as error:  # NumPy may raise any exception on damaged input
         hint = "is truncated, or a pointer of git-annex or LFS: get the data again"
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", f"{right}; if it {hint}")) from error
     if not isinstance(array, np.ndarray):
@@ -84,23 +84,23 @@ class ClipArray:
 
     def __init__(self, folder: Path, rows: Sequence[ClipRow], frame_shape: tuple[int, int, int]) -> None:
         """Describe the clips; opens no file. `frame_shape` is frames, height, width."""
-        self._places = [(folder / row.file, row.index) for row in rows]
+        self._locations = [(folder / row.file, row.index) for row in rows]
         self.shape = (len(rows), *frame_shape, 3)
         self._open = lru_cache(maxsize=_OPEN)(array_file)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._locations)
 
     def __getitem__(self, key: int | slice | NDArray[Any] | Sequence[int]) -> Frames:
         """Return one clip [F, H, W, 3] or several [K, F, H, W, 3]."""
         if isinstance(key, int | np.integer):
-            path, index = self._places[key]
+            path, index = self._locations[key]
             file = self._open(path)
             return file.rows(index, index + 1)[0] if index is not None else file.rows(0, file.shape[0])
         chosen = np.arange(len(self))[key].tolist()
         clips = np.empty((len(chosen), *self.shape[1:]), np.uint8)
-        for place, index in enumerate(chosen):
-            clips[place] = self[index]
+        for position, index in enumerate(chosen):
+            clips[position] = self[index]
         return clips
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -110,7 +110,7 @@ class ClipArray:
 
 @dataclass(frozen=True)
 class PreparedSubject:
-    """One brain of a prepared data set. Nothing is read until it is asked for."""
+    """One subject of a prepared data set. Files are read on access."""
 
     name: str
     folder: Path
@@ -133,7 +133,7 @@ class PreparedSubject:
 
     @cached_property
     def rows(self) -> tuple[PresentationRow, ...]:
-        """What each row of `values` answers; rows only."""
+        """The presentation that each row of `values` is the response to; rows only."""
         return read_typed_table(self.folder / "rows.parquet", PresentationRow)
 
     def shown(self) -> list[str]:

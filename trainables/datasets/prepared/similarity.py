@@ -1,4 +1,4 @@
-"""Clips that nearly show the same: 64-bit difference hashes, as image search uses them."""
+"""Finds clips that look nearly equal by 64-bit difference hashes, as in image search."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +26,7 @@ def difference_hash(frames: Frames) -> int:
 def near_pairs(hashes: Sequence[int], groups: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield pairs of indices in different groups whose hashes differ in at most `NEAR` bits.
 
-    Pictures without contrast have the hash 0, which says nothing, and are left out.
+    Pictures without contrast have the hash 0 and are left out.
     """
     bits = np.array(hashes, np.uint64)
     group: NDArray[np.int64] = np.unique(np.array(groups), return_inverse=True)[1]

@@ -1,7 +1,7 @@
-"""What a reader of a foreign data set hands over, so that `python -m platform.prepare` can write it.
+"""The interface between readers of lab data and the writer of prepared data sets.
 
-A reader opens headers and tables only, and describes everything with these classes. Pixels and fMRI are read when the
-writer asks for them, clip by clip and block by block, so that nothing is held whole. Digests, shards, repeats, splits,
+A reader opens headers and tables only, and describes the data set with these classes. The writer then reads pixels and
+fMRI clip by clip and block by block, so that nothing is in memory as a whole. Digests, shards, repeats, splits,
 duplicates, noise ceilings, checks, the card and resuming after a kill are done once for all readers.
 """
 
@@ -28,7 +28,7 @@ class SourceClip:
     captions: tuple[str, ...]
     """At least one; the first is the text for evaluation."""
     file: str = ""
-    """Where it is from, for messages."""
+    """Its file, for messages."""
     source: str = ""
     """Film or segment that it was cut from; clips of one source are neighbours in time. "" if unknown."""
     start_s: float | None = None
@@ -74,7 +74,7 @@ class RunRecording:
     """Unique within the subject."""
     file: str
     rows: int
-    """Volumes of the run, or rows of the file; each of the latter answers the entry of `shown` with its index."""
+    """Volumes of the run, or rows of the file. Row i is the response to `shown[i]`."""
     shown: Sequence[ShownClip]
     blocks: Callable[[], Iterator[DataBlock]]
     """Yields blocks of any shape and order that together cover all rows and voxels, in float32, without NaN."""
@@ -85,9 +85,9 @@ class RunRecording:
     start_time_s: float = 0.0
     """Time of the first volume, on the clock of the events."""
     excluded: str | None = None
-    """Why it must be left out; then `blocks` is not called."""
+    """The reason for leaving it out, if any; then `blocks` is not called."""
     further_files: tuple[str, ...] = ()
-    """If its values lie in more files than `file`: the others. When one changes, the recording is read anew."""
+    """Further files with its values. If one changes, the recording is read again."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class SourceSubject:
     recordings: Callable[[], Sequence[RunRecording]]
     """Returns all recordings from their headers, in natural order; raises as `voxels` does."""
     findings: Callable[[], Sequence[DataProblem]] = tuple
-    """Returns what was noticed in its files and is no error; called after they have been read."""
+    """Returns warnings about its files; called after they have been read."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class DataSource:
     """An opened data set of any origin."""
 
     facts: SetFacts
-    """Name, kind, licence, and what was done to the fMRI."""
+    """Name, kind, licence and preprocessing."""
     clips: Callable[[], Iterator[SourceClip]]
     """Yields all clips in natural order, the same each time it is called."""
     subjects: Sequence[SourceSubject]
-    """All subjects. What is wrong with one is raised by its own functions, and does not lose the others."""
+    """All subjects. Errors of one are raised by its own functions; the others are still written."""
     warnings: Sequence[DataProblem] = ()
-    """What was noticed when it was opened."""
+    """Warnings from opening."""
     root: Path | None = None
     """Paths of recordings are noted relative to it, so that the content does not depend on where the source lies."""
     split_rule: str = ""
-    """How the split that the clips come with was made, for the card."""
+    """The rule of the data set's own split, for the card."""

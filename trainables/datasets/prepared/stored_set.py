@@ -87,7 +87,7 @@ def _copies() -> Path:
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Let one process of this machine download at a time."""
+    """Hold a lock, so that one process of this machine downloads at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,6 @@
-"""The tables of the generic format, once: each is a frozen class whose fields are the columns.
+"""The tables of the generic format. Each is a frozen class whose fields are the columns.
 
-`schema_of` derives the Parquet schema from a class, `columns_of` what the documentation lists. The voxel table has a
+`schema_of` derives the Parquet schema from a class, `columns_of` the list in the documentation. The voxel table has a
 column per region beside its own, so it is a class of arrays.
 """
 
@@ -26,7 +26,7 @@ MAIN_ROI = "roi"
 
 @dataclass(frozen=True)
 class Column:
-    """How a field is stored, and what it means."""
+    """Storage type and meaning of a field."""
 
     type: Any
     """Arrow type."""
@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True)
 class NamedColumn:
-    """A column of a table, as the documentation lists it."""
+    """A column of a table, for the documentation."""
 
     name: str
     type: Any
@@ -99,7 +99,7 @@ class EventRow:
 
 @dataclass(frozen=True)
 class PresentationRow:
-    """A row of `sub-XX/rows.parquet`: the presentation that one row of `rows.npy` answers."""
+    """A row of `sub-XX/rows.parquet`: the presentation that one row of `rows.npy` is the response to."""
 
     row: Annotated[int, Column(pa.int64(), "row of rows.npy")]
     clip_id: Annotated[str, Column(_STRING, "clip of clips.parquet")]
@@ -192,7 +192,7 @@ def _stored(value: object) -> object:
 
 
 def read_typed_table(path: Path, table: type[Row]) -> tuple[Row, ...]:
-    """Return the rows of the table at `path`; columns that the format does not name are passed over.
+    """Return the rows of the table at `path`; columns that the format does not name are ignored.
 
     Raises:
         DatasetError: It cannot be read, lacks a column or a required value, or has a column of another type.
@@ -210,10 +210,10 @@ def _loaded(value: Any) -> Any:
 
 
 def write_voxels(voxels: VoxelTable, path: Path) -> None:
-    """Write a voxel table: what is unknown is left empty, regions become columns of booleans."""
+    """Write a voxel table: unknown values are left empty, regions become columns of booleans."""
     count = len(voxels)
     ijk = voxels.ijk if voxels.ijk is not None else np.full((count, 3), -1, np.int32)
-    known: dict[str, Any] = {
+    values: dict[str, Any] = {
         "voxel": np.arange(count, dtype=np.int32),
         "structure": voxels.structure,
         "vertex": voxels.vertex,
@@ -223,7 +223,7 @@ def write_voxels(voxels: VoxelTable, path: Path) -> None:
         "noise_ceiling_n": voxels.noise_ceiling_n,
         "repeat_r": voxels.repeat_r,
     }
-    arrays = [_nullable(known[column.name], column, count) for column in _VOXEL_COLUMNS]
+    arrays = [_nullable(values[column.name], column, count) for column in _VOXEL_COLUMNS]
     schema = schema_of(VoxelTable)
     for name, member in voxels.regions.items():
         arrays.append(pa.array(member))
@@ -291,7 +291,7 @@ def _regions(arrow: Any, path: Path) -> dict[str, NDArray[np.bool_]]:
 
 
 def table_problems(path: Path, table: type[AnyRow] | type[VoxelTable]) -> list[DataProblem]:
-    """Return what keeps the table at `path` from being read: the file, its columns, their types, empty values."""
+    """Return all problems of the table at `path`: file, columns, types, empty values."""
     return _checked(path, columns_of(table))[1]
 
 
@@ -301,7 +301,7 @@ def _checked(path: Path, columns: Sequence[NamedColumn]) -> tuple[Any, list[Data
         return None, [DataProblem(str(path), "there is no such file", "every data set of this kind has this table")]
     try:
         arrow = pq.read_table(path)
-    except Exception as error:  # readers raise whatever they like on damaged input
+    except Exception as error:  # Arrow may raise any exception on damaged input
         right = "it must be a Parquet file; if it is a pointer of git-annex or LFS, get the data first"
         return None, [DataProblem(str(path), f"cannot be read: {str(error).splitlines()[0]}", right)]
     problems, kept = [], {}

@@ -1,6 +1,6 @@
-"""Checks a prepared data set against every rule of the format: all findings at once, each with what to do.
+"""Checks a prepared data set against every rule of the format. Reports all findings at once, each with advice.
 
-Arrays are read once, in blocks; nothing is held whole.
+Arrays are read once, in blocks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +17,11 @@ from trainables.datasets.prepared.read import PreparedSet, open_prepared
 
 @dataclass(frozen=True)
 class Validation:
-    """What a check found."""
+    """The result of a check."""
 
     report: DataReport
     digest: str
-    """Of all content files; "" if they could not be read."""
+    """Digest of all content files; "" if they could not be read."""
     subjects: int = 0
 
 
@@ -31,7 +31,7 @@ def validate(
     *,
     files: Mapping[str, FileFacts] | None = None,
 ) -> Validation:
-    """Check the data set in `folder`, and keep the verdict for `checked_before`.
+    """Check the data set in `folder`, and store the verdict for `checked_before`.
 
     Args:
         folder: The data set.
@@ -97,14 +97,14 @@ def _dangling(folder: Path) -> Iterator[DataProblem]:
     for name in content_files(folder):
         if not (folder / name).exists():
             right = "get the content first (`datalad get`, `git lfs pull`), or copy the file"
-            yield DataProblem(str(folder / name), "is a link to a file that is not there", right)
+            yield DataProblem(str(folder / name), "is a link to a file that does not exist", right)
 
 
 def _facts(about: Description, folder: Path) -> Iterator[DataProblem]:
-    """Check what dataset.json says."""
+    """Check the entries of dataset.json."""
     path = folder / DESCRIPTION_FILE
     if about.kind == "rows" and about.lag_s:
-        right = "rows answer their clip as they are: set it to 0"
+        right = "rows are responses to their clips already: set it to 0"
         yield DataProblem(f"{path}, lag_s", f"is {about.lag_s:g} for kind rows", right)
     yield from lag_problems(about, folder)
     if not about.subjects:
@@ -116,7 +116,7 @@ def _facts(about: Description, folder: Path) -> Iterator[DataProblem]:
         yield DataProblem(f"{path}, subjects", f"does not name {', '.join(extra)}", right, fatal=False)
     for name in ("licence", "citation"):
         if not getattr(about, name):
-            yield DataProblem(f"{path}, {name}", "is empty", "say it, so that reports can", fatal=False)
+            yield DataProblem(f"{path}, {name}", "is empty", "fill it in: reports print it", fatal=False)
 
 
 def lag_problems(about: Description, folder: Path) -> Iterator[DataProblem]:

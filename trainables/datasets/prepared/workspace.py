@@ -1,4 +1,4 @@
-"""The hidden folder in which a data set is written, with notes of its finished parts, so that a kill costs one part."""
+"""The hidden folder in which a data set is written. It records finished parts, so that a kill costs one part only."""
 
 import fcntl
 import json
@@ -17,14 +17,14 @@ _PARTS, _REQUEST = ".parts", "request.json"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of an unfinished data set. It has the final layout, and hidden files that say what is finished."""
+    """The folder of an unfinished data set. It has the final layout, and hidden files about finished parts."""
 
     folder: Path
     out: Path
-    """Where the data set will be."""
+    """The final folder of the data set."""
 
     def part(self, key: str, stamp: object) -> Any:
-        """Return what `finish` kept for a part that was made of the same things, or None."""
+        """Return the facts that `finish` stored for a part of the same inputs, or None."""
         try:
             kept = json.loads(self._marker(key).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -32,7 +32,7 @@ class Workspace:
         return kept["facts"] if kept["stamp"] == _plain(stamp) else None
 
     def finish(self, key: str, stamp: object, facts: object) -> None:
-        """Note that a part is finished, after its files are written."""
+        """Record that a part is finished, after its files are written."""
         scratch = self._marker(f"{key}.new")
         scratch.write_text(json.dumps({"stamp": stamp, "facts": facts}), encoding="utf-8")
         scratch.replace(self._marker(key))
@@ -51,7 +51,7 @@ class Workspace:
         """Turn the folder into the data set: the last step."""
         shutil.rmtree(self.folder / _PARTS)
         if self.out.exists():
-            self.out.rmdir()  # empty, or `open_workspace` had refused
+            self.out.rmdir()  # it is empty: `open_workspace` refuses others
         self.folder.replace(self.out)
 
     def remove(self) -> None:
@@ -63,16 +63,16 @@ class Workspace:
 
 
 def _plain(value: object) -> Any:
-    """Return `value` as JSON would give it back."""
+    """Return `value` after a round trip through JSON."""
     return json.loads(json.dumps(value))
 
 
 @contextmanager
 def open_workspace(out: Path, request: Mapping[str, Any]) -> Iterator[Workspace]:
-    """Make the hidden folder beside `out`, or take it up again if it was left by the same request.
+    """Make the hidden folder next to `out`, or continue in it if the same request left one.
 
     Raises:
-        DatasetError: `out` holds something or cannot be written, or another process is writing it.
+        DatasetError: `out` is not empty or cannot be written, or another process is writing it.
     """
     right = "name a new or empty folder"
     folder = out.with_name(f".{out.name}.partial")
@@ -105,21 +105,21 @@ def _lock(descriptor: int, out: Path) -> None:
 
 
 def _begin(folder: Path, request: Mapping[str, Any]) -> None:
-    """Keep what is there if it was asked for by the same request, else delete it."""
-    wanted = json.dumps(_plain(request), sort_keys=True)
+    """Keep the content of the folder if it is of the same request, else delete it."""
+    requested = json.dumps(_plain(request), sort_keys=True)
     path = folder / _PARTS / _REQUEST
-    if path.is_file() and path.read_text(encoding="utf-8") == wanted:
+    if path.is_file() and path.read_text(encoding="utf-8") == requested:
         return
     for entry in os.scandir(folder):
         if entry.name != _PARTS:
             shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
     for marker in (folder / _PARTS).glob("*.json"):
         marker.unlink()
-    path.write_text(wanted, encoding="utf-8")
+    path.write_text(requested, encoding="utf-8")
 
 
 def file_stamp(file: str) -> list[object]:
-    """Return what changes when the file does: path, size, time of change."""
+    """Return path, size and time of change, which differ when the file has changed."""
     try:
         status = Path(file).stat()
     except OSError:

@@ -1,6 +1,6 @@
-"""Writes clips and fMRI of a prepared data set, part by part; a part that was finished before is not made again.
+"""Writes clips and fMRI of a prepared data set in parts. Finished parts are not made again.
 
-A part is a shard of clips or a recording of a subject. Tables of all parts are written when the parts are there.
+A part is a shard of clips or a recording of a subject. Tables are written when all parts are finished.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class StoredClip:
-    """Where a clip lies, and its digest."""
+    """The file of a clip, its index there, and its digest."""
 
     file: str
     index: int
@@ -63,9 +63,9 @@ def write_clips(clips: Sequence[SourceClip], space: Workspace, advance: Advance)
             stored += [StoredClip(file, index, sha256, tuple(shape)) for file, index, sha256, shape in facts]
         else:
             path = space.folder / "clips" / f"shard_{number:05d}.npy"
-            shard, found = _write_shard(batch, path, stored[0].shape if stored else None)
-            stored, problems = stored + shard, problems + found
-            if not found:
+            shard, of_shard = _write_shard(batch, path, stored[0].shape if stored else None)
+            stored, problems = stored + shard, problems + of_shard
+            if not of_shard:
                 space.finish(key, stamp, [astuple(clip) for clip in shard])
         advance(len(batch))
     DataReport(tuple(problems)).raise_for_errors()
@@ -114,7 +114,7 @@ def _header(file: IO[bytes], shape: tuple[int, ...], descr: str) -> None:
 
 @dataclass(frozen=True)
 class StoredSubject:
-    """What was written of a subject. Its voxel table is written later, with its noise ceiling."""
+    """The written parts of a subject. Its voxel table is written later, with its noise ceiling."""
 
     name: str
     voxels: VoxelTable
@@ -122,11 +122,11 @@ class StoredSubject:
     shown: tuple[tuple[str, str], ...]
     """Clip and run of each presentation."""
     excluded: tuple[str, ...]
-    """What was left out, and why."""
+    """Recordings that were left out, with the reason."""
 
 
 def write_subject(subject: SourceSubject, source: DataSource, space: Workspace, advance: Advance) -> StoredSubject:
-    """Write array and tables of a subject of `source`, but for its voxel table.
+    """Write array and tables of a subject of `source`, except its voxel table.
 
     Raises:
         DatasetError: Its data cannot be used; nothing of it is left.
@@ -166,7 +166,7 @@ def _write_subject(subject: SourceSubject, source: DataSource, space: Workspace,
             first_row += run.volumes
             advance(recording.rows)
         if first_row == 0:
-            raise DatasetError.of(DataProblem(subject.name, "no recording can be used", "see what was excluded"))
+            raise DatasetError.of(DataProblem(subject.name, "no recording can be used", "see why they are excluded"))
         file.truncate(offset + first_row * len(voxels) * 4)
         _sized(file, (first_row, len(voxels)))
     shown = _write_tables(recordings, runs, kind, folder)
@@ -179,13 +179,13 @@ def _stamps(recording: RunRecording) -> list[object]:
 
 
 def _check_recordings(recordings: Sequence[RunRecording], kind: SetKind, subject: str) -> None:
-    """Check what the headers say, before anything is written."""
+    """Check the headers, before anything is written."""
     twice = [name for name, count in Counter(recording.run_id for recording in recordings).items() if count > 1]
     problems = [DataProblem(subject, f"two recordings are called {name!r}", "run_id must be unique") for name in twice]
     for recording in recordings:
         if recording.excluded is None and kind == "rows" and len(recording.shown) != recording.rows:
             what = f"{recording.rows} rows, but {len(recording.shown)} presentations"
-            problems.append(DataProblem(recording.file, what, "each row must answer one presentation"))
+            problems.append(DataProblem(recording.file, what, "each row must be the response to one presentation"))
         if recording.excluded is None and kind == "series" and recording.tr <= 0:
             problems.append(DataProblem(recording.file, f"TR is {recording.tr} s", "it must be above 0"))
     DataReport(tuple(problems)).raise_for_errors()
@@ -233,8 +233,8 @@ class _Region:
 
 
 def _write_recording(recording: RunRecording, file: IO[bytes], region: _Region, voxels: VoxelTable) -> str:
-    """Write the blocks of a recording to their places, and return the digest of its rows."""
-    file.truncate(region.start)  # what an interrupted attempt left
+    """Write the blocks of a recording to their rows and voxels, and return the digest of the rows."""
+    file.truncate(region.start)  # removes rows of an interrupted attempt
     file.truncate(region.end)
     file.flush()
     cells = 0
