@@ -132,7 +132,7 @@ def test_a_tr_in_milliseconds_is_a_mistake(tmp_path: Path, capsys: pytest.Captur
     lab, out = series_lab(tmp_path / "lab", subjects=1), tmp_path / "out"
     assert main(["series", str(lab), "--out", str(out), "--tr", "2000", *SMALL]) == 1
     text = capsys.readouterr().err
-    assert "run 'run-1' has 6 volume(s) at a TR of 2000 s: nothing is left without drift; a TR is in seconds" in text
+    assert "run 'run-1' has 6 volume(s) at a TR of 2000 s: too few to remove drift; a TR is in seconds" in text
     assert not out.exists()
 
 

@@ -49,7 +49,9 @@ def test_a_good_folder_becomes_data_and_voxels(folder: Path, tmp_path: Path) -> 
 
 def test_rows_are_never_lagged(folder: Path, tmp_path: Path) -> None:
     """Each row answers its clip: a lag would pair it with another one."""
-    assert "error: voxels.lag_tr: is 1; each row of this fMRI answers its clip" in report(folder, voxels__lag_tr=1)
+    assert "error: voxels.lag_tr: is 1; each row of this fMRI is the response to its clip" in report(
+        folder, voxels__lag_tr=1
+    )
     made = run_data(config(folder), tmp_path)
     with pytest.raises(DatasetError, match=r"voxels\.lag_tr is 1; each row"):
         run_stage(voxels.run, config(folder, voxels__lag_tr=1), tmp_path / "lagged", made)

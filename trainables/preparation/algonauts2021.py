@@ -44,7 +44,7 @@ VERSION = 1
 _LICENCE = "terms of the challenge; taken as not to be passed on"
 _CITATION = "Cichy et al. The Algonauts Project 2021 challenge. arXiv 2104.13714, 2021"
 _VIDEOS, _PARTICIPANTS = "AlgonautsVideos268_All_30fpsmax", "participants_data_v2021"
-_GET_VIDEOS = f"unpack {_VIDEOS} of the challenge there, or say with --stimuli where the videos are"
+_GET_VIDEOS = f"unpack {_VIDEOS} of the challenge there, or give the folder of the videos with --stimuli"
 _GET_FMRI = f"unpack {_PARTICIPANTS} of the challenge there"
 _REPEATS = 3
 _WHOLE, _MASK = "WB", "voxel_mask"
@@ -111,7 +111,7 @@ def _facts(options: Settings, withheld: int) -> SetFacts:
         ),
         processing=(
             "betas of single presentations, estimated by the organisers; nothing is standardised here",
-            "rows are ordered by clip and repeat: the files do not say session or run",
+            "rows are ordered by clip and repeat: the files do not contain session or run",
             *(["i, j, k of voxels take the mask of the whole brain in C order"] if options.track == "full" else []),
         ),
         previews=False,
@@ -149,7 +149,7 @@ def _no_test(options: Settings) -> Iterator[DataProblem]:
 def _same_videos(options: Settings) -> Iterator[DataProblem]:
     for path in options.captions:
         if is_described(path):
-            what = "describes the videos of BOLD Moments, which are taken to have the same numbers"
+            what = "describes the videos of BOLD Moments, which are assumed to have the same numbers"
             yield DataProblem(str(path), what, "compare a few texts with their videos", fatal=False)
 
 
@@ -157,7 +157,7 @@ def _subjects(options: Settings, clips: tuple[str, ...]) -> Iterator[BetaSubject
     """Yield the subjects of the track. Raises `DatasetError` if there is none."""
     root = _participants(options.folder)
     names = {f"{options.track}_track": root / f"{options.track}_track", _PARTICIPANTS: root}
-    folders = next((found for folder in names.values() if (found := _folders(folder))), [])
+    folders = next((subjects for folder in names.values() if (subjects := _folders(folder))), [])
     if not folders:
         right = f"{_GET_FMRI}: {options.track}_track/sub01 to sub10, or sub01 to sub10"
         raise DatasetError.of(DataProblem(str(root), f"has no subject of the {options.track} track", right))
@@ -176,31 +176,31 @@ def _participants(folder: Path) -> Path:
 
 
 def _folders(parent: Path) -> list[Path]:
-    found = [path for path in parent.glob("sub*") if path.is_dir() and re.fullmatch(r"sub-?\d+", path.name)]
-    return sorted(found, key=lambda path: natural(path.name))
+    folders = [path for path in parent.glob("sub*") if path.is_dir() and re.fullmatch(r"sub-?\d+", path.name)]
+    return sorted(folders, key=lambda path: natural(path.name))
 
 
 def _sets(folder: Path, options: Settings, clips: tuple[str, ...]) -> tuple[BetaSet, ...]:
-    """Return the one set there is. Raises `InputError` if a region that is wanted has no file."""
-    there = _files(folder, options.track)
-    wanted = (
-        options.rois if options.rois else tuple(name for name in there if options.track == "full" or name != _WHOLE)
+    """Return the only set, `train`. Raises `InputError` if a region has no file."""
+    files = _files(folder, options.track)
+    regions = (
+        options.rois if options.rois else tuple(name for name in files if options.track == "full" or name != _WHOLE)
     )
-    missing = [name for name in wanted if name not in there]
-    if options.track == "full" and not options.rois and _WHOLE not in there:
+    missing = [name for name in regions if name not in files]
+    if options.track == "full" and not options.rois and _WHOLE not in files:
         missing = [_WHOLE]
-    if missing or not wanted:
+    if missing or not regions:
         what = (
             f"has no {', '.join(f'{name}.pkl' for name in missing) if missing else 'file of a region, such as V1.pkl'}"
         )
-        right = f"there are {', '.join(there)}" if there else _GET_FMRI
+        right = f"there are {', '.join(files)}" if files else _GET_FMRI
         raise InputError(folder, what, right)
-    chosen = sorted(wanted, key=_order)
-    return (BetaSet("train", tuple(BetaFile(there[name], "train") for name in chosen), clips, _REPEATS),)
+    chosen = sorted(regions, key=_order)
+    return (BetaSet("train", tuple(BetaFile(files[name], "train") for name in chosen), clips, _REPEATS),)
 
 
 def _files(folder: Path, track: str) -> dict[str, Path]:
-    """Return the pickles of a subject by region; those of the mini track, too, if they lie beside the full one."""
+    """Return the pickles of a subject by region; those of the mini track, too, if they lie next to the full one."""
     folders = [folder]
     if track == "full" and folder.parent.name == "full_track":
         folders.append(folder.parent.parent / "mini_track" / folder.name)
@@ -208,25 +208,25 @@ def _files(folder: Path, track: str) -> dict[str, Path]:
 
 
 def _order(name: str) -> tuple[bool, bool, str]:
-    """Return where a region comes: LOC, the largest, late, so that voxels that it shares belong to the other one."""
+    """Return the sort key of a region: LOC, the largest, comes late, so that shared voxels belong to the others."""
     return name == _WHOLE, name == "LOC", name
 
 
 def _choose(subject: str, files: Sequence[BetaFile]) -> VoxelChoice:
     shapes = {file.path.stem: open_betas(file).shape[2] for file in files}
     choice = choose_regions([_region(file) for file in files], files)
-    known = {name: (count, count) for name, count in zip(_REGIONS, _COUNTS.get(subject, ()), strict=False)}
-    notes = KnownCounts(known).differences(shapes, files[0].path.parent)
-    return replace(choice, notes=(*notes, *_without_place(choice, files[-1].path)))
+    published = {name: (count, count) for name, count in zip(_REGIONS, _COUNTS.get(subject, ()), strict=False)}
+    notes = KnownCounts(published).differences(shapes, files[0].path.parent)
+    return replace(choice, notes=(*notes, *_without_coordinates(choice, files[-1].path)))
 
 
 def _region(file: BetaFile) -> Region:
     name = file.path.stem
-    return Region(name) if name != _WHOLE else Region("", ijk=_places(open_betas(file)))
+    return Region(name) if name != _WHOLE else Region("", ijk=_voxel_indices(open_betas(file)))
 
 
-def _places(whole: Betas) -> NDArray[np.int32]:
-    """Return where the voxels of the whole brain lie.
+def _voxel_indices(whole: Betas) -> NDArray[np.int32]:
+    """Return the voxel indices of the whole brain, [voxels, 3].
 
     Raises:
         InputError: The mask has another number of voxels than the betas.
@@ -241,9 +241,9 @@ def _places(whole: Betas) -> NDArray[np.int32]:
     return inside.astype(np.int32)
 
 
-def _without_place(choice: VoxelChoice, whole: Path) -> Iterator[DataProblem]:
+def _without_coordinates(choice: VoxelChoice, whole: Path) -> Iterator[DataProblem]:
     ijk = choice.table.ijk
     strange = 0 if ijk is None else int((ijk[:, 0] < 0).sum())
     if strange:
-        what = f"{strange} voxel(s) of the mini track are not among its voxels, as far as their values tell"
-        yield DataProblem(str(whole), what, "they are taken as voxels without a place", fatal=False)
+        what = f"{strange} voxel(s) of the mini track are not among its voxels, judged by their values"
+        yield DataProblem(str(whole), what, "they are kept without coordinates", fatal=False)

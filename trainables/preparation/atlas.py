@@ -58,7 +58,7 @@ def areas_in(atlas: Atlas | None, axis: BrainAxis, file: Path) -> NDArray[np.str
 
 
 def read_atlas(path: Path) -> Atlas:
-    """Read an atlas with one label per vertex; its names may say the hemisphere, as in `R_V1_ROI` or `L_V1`.
+    """Read an atlas with one label per vertex; its names may contain the hemisphere, as in `R_V1_ROI` or `L_V1`.
 
     Raises:
         InputError: It is no atlas, or a name's hemisphere is not the one that its vertices lie in.

@@ -1,6 +1,6 @@
 """Voxels of betas that lie in one file per region: a voxel that several files share becomes one voxel.
 
-The files do not say which voxel a column is. Two columns of different files with the same values are the same voxel.
+The files do not identify voxels. Two columns of different files with the same values are taken as the same voxel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from trainables.preparation.betas import BetaFile, Betas, FileColumns, open_beta
 from trainables.preparation.series import NONE
 
 _COMPARED = 8
-"""Clips whose values tell voxels apart."""
+"""Number of clips whose values are compared to identify voxels."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What the file of a group of voxels is for."""
+    """The region and hemisphere of a file."""
 
     name: str
     """"" for the whole brain."""
     hemisphere: str = ""
     """left, right, or "" for both."""
     ijk: NDArray[np.int32] | None = None
-    """Where its voxels lie, [voxels, 3], if that is known."""
+    """Voxel indices in the volume, [voxels, 3], if known."""
 
 
 @dataclass(frozen=True)
@@ -74,44 +74,44 @@ def choose_regions(regions: Sequence[Region], files: Sequence[BetaFile]) -> Voxe
         numbers.append(np.array(voxels, np.int64))
         main += [region.name] * len(own)
     roi = np.array(main, dtype=np.str_)
-    table = VoxelTable(roi, ijk=_places(regions, numbers, len(roi)), regions=_further(regions, numbers, roi))
+    table = VoxelTable(roi, ijk=_voxel_indices(regions, numbers, len(roi)), regions=_further(regions, numbers, roi))
     return VoxelChoice(tuple(columns), table)
 
 
-def _places(regions: Sequence[Region], numbers: Sequence[FileColumns], count: int) -> NDArray[np.int32] | None:
-    """Return where each voxel lies, [voxels, 3]; -1 where no file says it, None if none says anything."""
+def _voxel_indices(regions: Sequence[Region], numbers: Sequence[FileColumns], count: int) -> NDArray[np.int32] | None:
+    """Return voxel indices, [voxels, 3]: -1 where unknown, None if all are unknown."""
     if all(region.ijk is None for region in regions):
         return None
-    places = np.full((count, 3), NONE, np.int32)
+    indices = np.full((count, 3), NONE, np.int32)
     for region, voxels in zip(regions, numbers, strict=True):
         if region.ijk is not None:
-            places[voxels] = region.ijk
-    return places
+            indices[voxels] = region.ijk
+    return indices
 
 
 def _numbered(betas: Betas, first: dict[bytes, int], start: int) -> tuple[FileColumns, list[int]]:
-    """Return the columns that no file before has, and the voxel that each column is; `first` learns the new ones."""
+    """Return the columns that no earlier file has, and the voxel of each column. Adds the new voxels to `first`."""
     clips, _, voxels = betas.shape
     values = betas.read(slice(0, min(clips, _COMPARED)), np.arange(voxels)).T
     constant = (values == values[:, :1]).all(axis=1)
     new: list[int] = []
     numbers: list[int] = []
-    learned: dict[bytes, int] = {}
+    added: dict[bytes, int] = {}
     for column, row in enumerate(np.ascontiguousarray(values)):
-        known = None if constant[column] else first.get(row.tobytes())
-        numbers.append(start + len(new) if known is None else known)
-        if known is None:
+        earlier = None if constant[column] else first.get(row.tobytes())
+        numbers.append(start + len(new) if earlier is None else earlier)
+        if earlier is None:
             new.append(column)
             if not constant[column]:
-                learned[row.tobytes()] = numbers[-1]
-    first |= learned
+                added[row.tobytes()] = numbers[-1]
+    first |= added
     return np.array(new, np.int64), numbers
 
 
 def _further(
     regions: Sequence[Region], numbers: Sequence[FileColumns], roi: NDArray[np.str_]
 ) -> dict[str, NDArray[np.bool_]]:
-    """Return the membership of regions and hemispheres that the main region does not say already."""
+    """Return the membership of regions and hemispheres, except what equals the main region."""
     named = [(region.name, voxels) for region, voxels in zip(regions, numbers, strict=True)]
     named += [(region.hemisphere, voxels) for region, voxels in zip(regions, numbers, strict=True)]
     member: dict[str, NDArray[np.bool_]] = {}

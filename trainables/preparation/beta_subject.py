@@ -22,7 +22,7 @@ from trainables.preparation.files import InputError
 _BLOCK_VALUES = 1 << 21
 """Betas that are in memory at a time."""
 _REGIONS = 20
-"""Regions whose voxels without values are counted in a finding."""
+"""Regions that a message about voxels without values lists."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class BetaSet:
     files: tuple[BetaFile, ...]
     """One per group of voxels."""
     clips: tuple[str, ...]
-    """What is there to see; files without names answer all of them, in this order."""
+    """The clips of the set. Files without clip names are responses to all of them, in this order."""
     repeats: int
     """As published."""
 
 
 @dataclass(frozen=True)
 class VoxelChoice:
-    """Which voxels are taken."""
+    """The voxels that are used."""
 
     columns: tuple[FileColumns, ...]
-    """Of the files of each group."""
+    """Column indices in the file of each group."""
     table: VoxelTable
-    """Of these columns, group after group."""
+    """The rows of these columns, group after group."""
     notes: tuple[DataProblem, ...] = ()
-    """What was noticed."""
+    """Warnings."""
 
 
 ChooseVoxels = Callable[[Sequence[BetaFile]], VoxelChoice]
@@ -58,13 +58,13 @@ FindMore = Callable[[VoxelChoice], Iterator[DataProblem]]
 
 
 def nothing_more(choice: VoxelChoice) -> Iterator[DataProblem]:
-    """Find nothing."""
+    """Return no warnings."""
     yield from ()
 
 
 @dataclass(frozen=True)
 class BetaSubject:
-    """A subject, opened when it is asked for."""
+    """A subject, opened on access."""
 
     name: str
     folder: Path
@@ -73,7 +73,7 @@ class BetaSubject:
     find_more: FindMore = nothing_more
 
     def source(self) -> SourceSubject:
-        """Return what the writer needs."""
+        """Return the subject for the writer."""
         return SourceSubject(self.name, lambda: self.choice.table, self.recordings, self.findings)
 
     @cached_property
@@ -95,9 +95,9 @@ class BetaSubject:
     def recordings(self) -> list[RunRecording]:
         """Return a recording per set, from the headers of its files."""
         shapes = [[open_betas(file).shape for file in betas.files] for betas in self.sets]
-        for betas, found in zip(self.sets, shapes, strict=True):
-            _check_shapes(betas, found, expected=[shape[2] for shape in shapes[0]])
-        return [self._recording(betas, found[0]) for betas, found in zip(self.sets, shapes, strict=True)]
+        for betas, of_files in zip(self.sets, shapes, strict=True):
+            _check_shapes(betas, of_files, expected=[shape[2] for shape in shapes[0]])
+        return [self._recording(betas, of_files[0]) for betas, of_files in zip(self.sets, shapes, strict=True)]
 
     def _recording(self, betas: BetaSet, shape: tuple[int, int, int]) -> RunRecording:
         count, repeats, _ = shape
@@ -111,7 +111,7 @@ class BetaSubject:
         )
 
     def findings(self) -> list[DataProblem]:
-        """Return what was noticed: of the voxels, of the number of repeats, and what the reader adds."""
+        """Return warnings: about voxels, the number of repeats, and those of the reader."""
         notes = [*self.choice.notes]
         for betas in self.sets:
             repeats = open_betas(betas.files[0]).shape[1]
@@ -174,15 +174,15 @@ def _check_shapes(betas: BetaSet, shapes: Sequence[tuple[int, int, int]], expect
 
 
 def shown_clips(betas: BetaSet, count: int) -> tuple[str, ...]:
-    """Return the clips that the rows of a set answer. Raises `InputError` if there are no videos for them."""
+    """Return the clips of a set, in the order of its responses. Raises `InputError` if there are no videos for them."""
     path, names = betas.files[0].path, open_betas(betas.files[0]).names
     if names is None:
         if count != len(betas.clips):
-            what = f"answers {count} {betas.name} clips, but there are {len(betas.clips)} videos for them"
-            raise InputError(path, what, "it does not name its clips, so all videos must be there")
+            what = f"has responses to {count} {betas.name} clips, but there are {len(betas.clips)} videos for them"
+            raise InputError(path, what, "it does not name its clips, so all videos are needed")
         return betas.clips
     strange = [name for name in names if name not in set(betas.clips)]
     if strange:
-        what = f"answers {len(strange)} {betas.name} clip(s) without a video: {some(strange)}"
+        what = f"has responses to {len(strange)} {betas.name} clip(s) without a video: {some(strange)}"
         raise InputError(path, what, "put these videos into the folder of the stimuli")
     return names

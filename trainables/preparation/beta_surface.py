@@ -22,13 +22,13 @@ _CORTEX = (29696, 29716)
 
 @dataclass(frozen=True)
 class SurfaceAtlas:
-    """An atlas, and the vertices that it is for."""
+    """An atlas with the vertices that it describes."""
 
     atlas: Atlas
     axis: BrainAxis
     """Of the cortex, left and right."""
     grayordinates: int
-    """Of its file, voxels included."""
+    """Columns of its file, voxels included."""
 
 
 def open_surface_atlas(path: Path) -> SurfaceAtlas:
@@ -51,8 +51,10 @@ def choose_vertices(atlas: SurfaceAtlas | None, rois: Sequence[str], files: Sequ
     if rois:
         empty = [name for name in rois if name not in table.roi]
         if empty:
-            there = ", ".join(sorted({*table.roi.tolist()} - {""})[:8])
-            raise InputError(betas.path, f"has no vertex in {', '.join(empty)}", f"areas of the atlas are {there}, ...")
+            known_areas = ", ".join(sorted({*table.roi.tolist()} - {""})[:8])
+            raise InputError(
+                betas.path, f"has no vertex in {', '.join(empty)}", f"areas of the atlas are {known_areas}, ..."
+            )
         chosen = np.isin(table.roi, rois)
     return VoxelChoice((np.flatnonzero(chosen),), rows_of(table, chosen), notes)
 
@@ -64,11 +66,11 @@ def _described(path: Path, columns: int, atlas: SurfaceAtlas | None) -> tuple[Vo
             what = f"has {columns} columns, but the atlas {len(atlas.axis)} vertices of the cortex"
             raise InputError(path, what, f"an atlas for the {GRAYORDINATES} grayordinates of the 32k surface is needed")
         table = VoxelTable(atlas.atlas.areas_of(atlas.axis, path), atlas.axis.names, atlas.axis.vertex)
-        return table, _unusual(path, columns, "they are taken to be those of the atlas")
+        return table, _unusual(path, columns, "they are assumed to be those of the atlas")
     if columns == GRAYORDINATES:
         count = sum(_CORTEX)
         return VoxelTable(np.full(count, "", "U1"), np.repeat(CORTEX, _CORTEX)), ()
-    right = "all are taken, and it is not known where they lie"
+    right = "all are used, without coordinates"
     return VoxelTable(np.full(columns, "", "U1")), _unusual(path, columns, right)
 
 

@@ -21,7 +21,7 @@ _NAME = re.compile(r"(?:vid)?(\d{4})")
 
 @dataclass(frozen=True)
 class BetaFile:
-    """Where betas are: in a pickle of a dict under `key`, or if that is empty, of a tuple of betas and clip names."""
+    """The location of betas: in a pickled dict under `key`, or if that is empty, in a tuple (betas, clip names)."""
 
     path: Path
     key: str = ""
@@ -35,7 +35,7 @@ class Betas:
     array: NDArray[Any]
     """[clips, repeats, voxels]"""
     names: tuple[str, ...] | None
-    """Four digits per clip; None if the file does not say them."""
+    """Four digits per clip; None if the file does not have them."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of the dict."""
 
@@ -107,8 +107,8 @@ def _clip_ids(path: Path, names: Any, count: int) -> tuple[str, ...] | None:
     if names is None:
         return None
     if not isinstance(names, Sequence | np.ndarray) or isinstance(names, str) or len(names) != count:
-        found = f"{len(names)} names" if hasattr(names, "__len__") else type(names).__name__
-        raise InputError(path, f"has {found} for {count} clips", "each clip needs one name; download it again")
+        size = f"{len(names)} names" if hasattr(names, "__len__") else type(names).__name__
+        raise InputError(path, f"has {size} for {count} clips", "each clip needs one name; download it again")
     matches = [_NAME.fullmatch(str(name)) for name in names]
     if None in matches:
         wrong = str(names[matches.index(None)])

@@ -58,7 +58,7 @@ class Settings(FolderOptions):
     highest_displacement: Positive = 0.5
     """framewise displacement in mm above which a volume does not count"""
     lag: NonNegative = 5.0
-    """seconds from a clip's onset to the volume that answers it"""
+    """seconds from a clip's onset to its response"""
     films: tuple[str, ...] = ()
     """TASK=FILE: in runs of this task this film was shown from the first volume on; may be repeated"""
     clip_seconds: Positive = 2.0
@@ -113,14 +113,14 @@ def _set_facts(options: Settings, tree: BidsTree, space: str, bold: Sequence[Bid
         processing=(
             f"confounds ({options.confounds}), slow drift and mean are removed from each run in one projection",
             f"volumes with a framewise displacement above {options.highest_displacement:g} mm, and those before the "
-            "steady state, do not count: they are filled from their neighbours, and no clip is answered by them",
+            "steady state, do not count: they are filled from their neighbours, and not used as responses",
             "each voxel is standardised per run (ddof 1)",
         ),
     )
 
 
 def _repetition_times(tree: BidsTree, bold: Sequence[BidsName]) -> set[float]:
-    """Return those of all runs that have one; the others are left out later. Raises `DatasetError` if none has."""
+    """Return the repetition time of each run that has one; others are left out later. Raises `DatasetError`."""
     times, problems = set(), []
     for name in bold:
         try:
@@ -135,7 +135,7 @@ def _repetition_times(tree: BidsTree, bold: Sequence[BidsName]) -> set[float]:
 def _events(
     tree: BidsTree, options: Settings, films: Mapping[str, Film], bold: Mapping[RunKey, BidsName]
 ) -> tuple[dict[RunKey, list[ShownStimulus]], list[DataProblem]]:
-    """Return what was shown in each run, and what was passed over."""
+    """Return the stimuli of each run, and warnings about rows that were ignored."""
     shown: dict[RunKey, list[ShownStimulus]] = {}
     notes: list[DataProblem] = []
     for key, path in tree.events().items():
@@ -148,7 +148,7 @@ def _events(
             continue
         if dropped:
             what = f"{dropped} of {dropped + len(shown[key])} events name no stimulus"
-            notes.append(DataProblem(str(path), what, "they are passed over", fatal=False))
+            notes.append(DataProblem(str(path), what, "they are ignored", fatal=False))
     for key in bold:
         if key.task in films:
             shown[key] = [
@@ -290,11 +290,11 @@ class _Subject:
         projection = _projection(name.path, volumes, timing.tr, removed)
         onsets = np.array([event.onset_s for event in events])
         times = volume_times(volumes, timing.tr, start_s=timing.first_volume_s, reference=0.0)
-        answers = align_at_lag(times, onsets, np.zeros(len(events)), lag_s=self.options.lag, kept=projection.kept)
+        alignment = align_at_lag(times, onsets, np.zeros(len(events)), lag_s=self.options.lag, kept=projection.kept)
         shown = [
             ShownClip(event.clip, event.onset_s, event.duration_s)
-            for event, is_answered in zip(events, answers.answered, strict=True)
-            if is_answered
+            for event, has_response in zip(events, alignment.has_response, strict=True)
+            if has_response
         ]
         return RunRecording(
             run_id=run_id,
@@ -324,7 +324,7 @@ class _Subject:
         if path is None:
             if self.options.confounds == "none":
                 return None
-            right = "add fMRIPrep's _desc-confounds_timeseries.tsv, or say --confounds none"
+            right = "add fMRIPrep's _desc-confounds_timeseries.tsv, or use --confounds none"
             raise InputError(name.path, "has no table of confounds", right)
         confounds = read_confounds(
             path, strategy=self.options.confounds, highest_displacement=self.options.highest_displacement

@@ -1,4 +1,4 @@
-"""Events of a BIDS tree, and what its sidecars say of a run."""
+"""Reads events of a BIDS tree, and the timing of a run from its sidecars."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ class ShownStimulus:
 
 @dataclass(frozen=True)
 class RunTiming:
-    """What sidecars say of a run."""
+    """Timing of a run from its sidecars."""
 
     tr: float
     first_volume_s: float
@@ -60,7 +60,7 @@ def run_timing(tree: BidsTree, bold: BidsName) -> RunTiming:
 
 
 def read_events(path: Path, column: str) -> tuple[list[ShownStimulus], int]:
-    """Return what was shown, and how many rows name no stimulus.
+    """Return the stimuli, and the number of rows without one.
 
     Args:
         path: An events.tsv.

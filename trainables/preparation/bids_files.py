@@ -15,7 +15,7 @@ _OWN_SPACES = frozenset({"T1w", "fsnative"})
 
 @dataclass(frozen=True)
 class BidsName:
-    """A file name of BIDS, taken apart."""
+    """The parts of a BIDS file name."""
 
     path: Path
     entities: Mapping[str, str]
@@ -26,7 +26,7 @@ class BidsName:
 
     @property
     def key(self) -> "RunKey":
-        """The run that it belongs to."""
+        """The run of the file."""
         run = self.entities.get("run", "")
         number = str(int(run)) if run.isdecimal() else run
         sub, ses, task = (self.entities.get(name, "") for name in ("sub", "ses", "task"))
@@ -35,7 +35,7 @@ class BidsName:
 
 @dataclass(frozen=True, order=True)
 class RunKey:
-    """What all files of one run share. `run-1` is `run-01`."""
+    """The entities that all files of one run share. `run-1` equals `run-01`."""
 
     sub: str
     ses: str
@@ -53,7 +53,7 @@ class RunKey:
 
 
 def parse_name(path: Path) -> BidsName:
-    """Take a file name apart.
+    """Split a file name into its parts.
 
     Examples:
         >>> name = parse_name(Path("sub-01_task-test_run-02_space-fsLR_den-91k_bold.dtseries.nii"))
@@ -69,7 +69,7 @@ def parse_name(path: Path) -> BidsName:
 
 @dataclass(frozen=True)
 class BidsTree:
-    """The files of a tree that matter here."""
+    """The relevant files of a tree."""
 
     root: Path
     names: tuple[BidsName, ...]
@@ -89,7 +89,7 @@ class BidsTree:
         """Return the best bold file of each run: CIFTI of fMRIPrep, of ciftify or HCP, then volumes.
 
         Args:
-            space: take only this one, such as MNI152NLin2009cAsym.
+            space: use this one only, such as MNI152NLin2009cAsym.
         """
         best: dict[RunKey, BidsName] = {}
         for name in sorted(self.names, key=lambda name: (_rank(name), natural(str(name.path)))):
@@ -98,14 +98,14 @@ class BidsTree:
         return best
 
     def mask_of(self, bold: BidsName) -> Path:
-        """Return the brain mask beside a volume."""
+        """Return the brain mask next to a volume."""
         stem = bold.path.name.removesuffix(bold.extension)
         return bold.path.with_name(stem.replace("desc-preproc_bold", "desc-brain_mask") + bold.extension)
 
     def sidecars(self, bold: BidsName) -> list[Path]:
-        """Return JSON files about a bold file, the most specific first: beside it, of the raw run, of the task."""
+        """Return JSON files about a bold file, the most specific first: next to it, of the raw run, of the task."""
         stem = bold.path.name.removesuffix(bold.extension)
-        beside = [bold.path.with_name(f"{stem}{end}") for end in (".json", ".dtseries.json")]
+        own = [bold.path.with_name(f"{stem}{end}") for end in (".json", ".dtseries.json")]
         raw = [
             name.path
             for name in self.names
@@ -116,14 +116,14 @@ class BidsTree:
             and all(bold.entities.get(entity) == value for entity, value in name.entities.items())
         ]
         general = sorted(raw, key=lambda path: -len(path.name))
-        return [path for path in [*beside, *general] if path.is_file()]
+        return [path for path in [*own, *general] if path.is_file()]
 
 
 _NEVER = 9
 
 
 def _rank(name: BidsName) -> int:
-    """Return the place of a file in the order of choice, or `_NEVER`."""
+    """Return the rank of a file, the preferred ones first, or `_NEVER`."""
     if "echo" in name.entities or name.entities.get("part", "mag") != "mag":
         return _NEVER
     if name.extension == ".dtseries.nii":
@@ -179,7 +179,7 @@ def require_one_space(chosen: Sequence[BidsName]) -> str:
     spaces = {space_of(name): name.path for name in chosen}
     if len(spaces) > 1:
         what = f"mixes spaces: {', '.join(f'{space} ({path.name})' for space, path in sorted(spaces.items()))}"
-        raise DatasetError.of(DataProblem("bold", what, f"say --space {sorted(spaces)[0]}, or prepare them apart"))
+        raise DatasetError.of(DataProblem("bold", what, f"use --space {sorted(spaces)[0]}, or prepare them separately"))
     if not spaces:
         right = (
             "fMRIPrep must have been run with --level full, best with --cifti-output 91k; "

@@ -38,7 +38,7 @@ VERSION = 1
 _LICENCE = "CC0-1.0 (fMRI and annotations); videos: terms of boldmomentsdataset.csail.mit.edu, not to be passed on"
 _CITATION = "Lahner et al. Nature Communications 15:6241, 2024"
 _SPLIT_RULE = "test: the official clips; validation: drawn from the others by a hash of the clip's number"
-_GET_VIDEOS = "get the videos from boldmomentsdataset.csail.mit.edu, or say with --stimuli where they are"
+_GET_VIDEOS = "get the videos from boldmomentsdataset.csail.mit.edu, or give their folder with --stimuli"
 _SURFACE = Path("derivatives", "versionB", "fsLR32k", "GLM")
 _VOLUME = Path("derivatives", "versionB", "MNI152", "prepared_allvoxel_pkl")
 _ANNOTATIONS = Path("derivatives", "stimuli_metadata", "annotations.json")
@@ -50,7 +50,7 @@ _COUNTS = {
     "OFA": 116, "STS": 761, "EBA": 324, "PPA": 288, "RSC": 665, "TOS": 49, "V3ab": 382, "MT": 95, "BMDgeneral": 14672,
 }  # fmt: skip
 _UNKNOWN = 1000
-"""Voxels that a region is taken to have if nothing is known of it."""
+"""Assumed number of voxels of an unknown region."""
 _KNOWN = KnownCounts({**{name: (count, count) for name, count in _COUNTS.items()}, "WB": (107987, 108603)})
 _REGION_FILE = re.compile(r"sub-\d+_roi-([lr]?)([A-Z0-9][\w-]*?)_betas_normalized")
 _HEMISPHERES = {"l": "left", "r": "right", "": ""}
@@ -83,9 +83,9 @@ def open_source(options: Settings) -> DataSource:
     split = _split([*films], options)
     of_subjects = [*(_surface if options.betas == "fsLR32k" else _volume)(options, split)]
     if not of_subjects:
-        place = options.folder / (_SURFACE if options.betas == "fsLR32k" else _VOLUME)
-        right = "download the prepared betas of at least one subject, or say another kind with --betas"
-        raise DatasetError.of(DataProblem(str(place), "has no folder of a subject, such as sub-01", right))
+        folder = options.folder / (_SURFACE if options.betas == "fsLR32k" else _VOLUME)
+        right = "download the prepared betas of at least one subject, or choose another kind with --betas"
+        raise DatasetError.of(DataProblem(str(folder), "has no folder of a subject, such as sub-01", right))
     clips = partial(numbered_clips, films, captions, split, options)
     subjects = [each.source() for each in of_subjects]
     return DataSource(_facts(options), clips, subjects, tuple(warnings), options.folder, _SPLIT_RULE)
@@ -106,7 +106,7 @@ def _facts(options: Settings) -> SetFacts:
             "regression)",
             "standardised by the authors in each session, by mean and standard deviation (ddof 1) of its training "
             "presentations; nothing is standardised again here",
-            "rows are ordered by clip and repeat: the files do not say session or run",
+            "rows are ordered by clip and repeat: the files do not contain session or run",
         ),
         previews=False,
     )
@@ -159,11 +159,11 @@ def _volume(options: Settings, split: Mapping[str, Split]) -> Iterator[BetaSubje
 
 
 def _region_sets(folder: Path, rois: Sequence[str], split: Mapping[str, Split]) -> tuple[BetaSet, ...]:
-    there = [path for path in folder.glob("*.pkl") if _REGION_FILE.fullmatch(path.stem)]
-    names = {_region_of(path).name for path in there}
-    wanted = rois if rois else sorted(names - {*_WHOLE})
-    missing = sorted({*wanted} - names)
-    if missing or not wanted:
+    files = [path for path in folder.glob("*.pkl") if _REGION_FILE.fullmatch(path.stem)]
+    names = {_region_of(path).name for path in files}
+    regions = rois if rois else sorted(names - {*_WHOLE})
+    missing = sorted({*regions} - names)
+    if missing or not regions:
         what = f"has no file of {', '.join(missing) if missing else 'a region'}"
         right = (
             f"there are {', '.join(sorted(names))}"
@@ -171,7 +171,7 @@ def _region_sets(folder: Path, rois: Sequence[str], split: Mapping[str, Split]) 
             else "files are called sub-01_roi-lV1v_betas_normalized.pkl"
         )
         raise InputError(folder, what, right)
-    chosen = sorted((path for path in there if _region_of(path).name in wanted), key=_order)
+    chosen = sorted((path for path in files if _region_of(path).name in regions), key=_order)
     return _sets({name: tuple(BetaFile(path, f"{name}_data_allvoxel") for path in chosen) for name in _REPEATS}, split)
 
 
@@ -182,7 +182,7 @@ def _region_of(path: Path) -> Region:
 
 
 def _order(path: Path) -> tuple[int, str, str]:
-    """Return where a file comes: small regions first, so that a voxel of two has the smaller one as its main region."""
+    """Return the sort key of a file: small regions first, so that they are the main region of shared voxels."""
     region = _region_of(path)
     return _KNOWN.counts.get(region.name, (_UNKNOWN, _UNKNOWN))[0], region.name, region.hemisphere
 
@@ -201,5 +201,5 @@ def _choose_regions(folder: Path, files: Sequence[BetaFile]) -> VoxelChoice:
     notes = [*_KNOWN.differences(counts, folder)]
     if halves:
         what = f"has one hemisphere only of {', '.join(halves)}"
-        notes.append(DataProblem(str(folder), what, "it is taken alone; download the other file", fatal=False))
+        notes.append(DataProblem(str(folder), what, "it is used alone; download the other file", fatal=False))
     return replace(choice, notes=tuple(notes))

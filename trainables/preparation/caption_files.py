@@ -1,4 +1,4 @@
-"""Captions from the files that are given to a reader with --caption."""
+"""Reads captions from the files of the option --caption."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ _DESCRIPTIONS = "text_descriptions"
 
 
 def merge_captions(paths: Sequence[Path], read: Callable[[Path], Mapping[str, tuple[str, ...]]]) -> Captions:
-    """Return the captions of all files, of which the last one counts. Raises `DatasetError` if there is no file."""
+    """Return the captions of all files; later files override earlier ones. Raises `DatasetError` without any."""
     if not paths:
         right = "give --caption FILE (the data set has none of its own)"
         raise DatasetError.of(DataProblem("captions", "are missing", right))
@@ -32,7 +32,7 @@ def all_captions(path: Path, names: Sequence[str]) -> Captions:
 
 
 def captions_in(path: Path, names: Sequence[str]) -> Captions:
-    """Return the captions of a file. A JSON object may serve more clips, and need not serve all of `names`.
+    """Return the captions of a file. A JSON object may have captions for more clips, and for fewer than `names`.
 
     Raises:
         DatasetError: The file cannot be read, or a caption is no text.

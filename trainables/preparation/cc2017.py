@@ -1,7 +1,7 @@
 """`python -m platform.prepare cc2017 FOLDER`: the video data of Wen et al. 2018 (doi 10.4231/R7SF2TCW), as published.
 
 FOLDER holds the unpacked archives, side by side or merged: every `video_fmri_dataset` in it is read. All numbers of the
-design are in `Cc2017Design`; what is uncertain is taken from the files.
+design are in `Cc2017Design`; uncertain facts are read from the files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ class Cc2017Design:
         return next(count for start, count in self.repeats.items() if segment.startswith(start))
 
     def split_of(self, segment: str) -> Split:
-        """Return what a segment is for."""
+        """Return the split of a segment."""
         return "test" if segment in self.test else "validation" if segment in self.validation else "train"
 
 
@@ -140,7 +140,7 @@ def _facts(options: Settings, design: Cc2017Design) -> SetFacts:
         defects=_LEAKS if released else (),
         processing=(
             f"of each run {design.clips} volumes are kept: those before the film and after it are cut off, so that "
-            "volume i answers clip i (lag 0)",
+            "volume i is the response to clip i (lag 0)",
             "mean and a polynomial of degree 1 + duration / 150 s are removed from each run in one projection",
             "each vertex is standardised per run (ddof 1)",
         ),
@@ -159,10 +159,10 @@ def _films(roots: Sequence[Path], design: Cc2017Design) -> dict[str, Film]:
         except InputError as error:
             problems.append(error.problem)
             continue
-        wanted = design.clips * design.tr
-        if films[segment].seconds < wanted - design.tr:
+        needed = design.clips * design.tr
+        if films[segment].seconds < needed - design.tr:
             what = f"lasts {films[segment].seconds:.1f} s"
-            problems.append(DataProblem(str(path), what, f"{wanted:g} s are needed; download it again"))
+            problems.append(DataProblem(str(path), what, f"{needed:g} s are needed; download it again"))
     DataReport(tuple(problems)).raise_for_errors()
     return films
 
@@ -191,7 +191,7 @@ def _h5_captions(path: Path, design: Cc2017Design) -> Captions:
     try:
         with h5py.File(path) as file:
             arrays = {key: file[key].asstr()[:] for key in file}
-    except Exception as error:  # h5py raises whatever it likes on damaged input
+    except Exception as error:  # h5py may raise any exception on damaged input
         raise InputError(path, f"cannot be read: {error}", "Train_captions or Test_captions is needed") from error
     captions: Captions = {}
     for key, texts in arrays.items():
@@ -254,7 +254,7 @@ class _Subject:
         return f"sub-{self.number:02d}"
 
     def path(self, segment: str, repeat: int) -> Path:
-        """Return where a run is, or would be."""
+        """Return the path of a run, which may not exist."""
         inside = Path(f"subject{self.number}", "fmri", segment, "cifti", f"{segment}_{repeat}_Atlas.dtseries.nii")
         paths = [root / inside for root in self.roots]
         return next((path for path in paths if path.exists() or path.is_symlink()), paths[0])
@@ -272,15 +272,15 @@ class _Subject:
         raise problem
 
     def warnings(self) -> list[DataProblem]:
-        """Return what the header of the first run says that is unexpected."""
+        """Return warnings about unexpected values in the header of the first run."""
         try:
             series = self.first()
         except InputError:
-            return []  # told when the subject is read
+            return []  # reported when the subject is read
         notes = [DataProblem(str(series.path), note, "nothing needs to be done", fatal=False) for note in series.notes]
         if series.tr_hint is not None and abs(series.tr_hint - self.design.tr) > 1e-3:
             what = f"its header says {series.tr_hint:g} s per volume"
-            right = f"{self.design.tr:g} s are taken, as published: headers of this data set are known to be wrong"
+            right = f"{self.design.tr:g} s are used, as published: headers of this data set are known to be wrong"
             notes.append(DataProblem(str(series.path), what, right, fatal=False))
         return notes
 

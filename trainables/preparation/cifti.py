@@ -40,7 +40,7 @@ class FileAxes:
 
 @dataclass(frozen=True)
 class CiftiSeries:
-    """A dense series; columns are the grayordinates of the structures that were asked for."""
+    """A dense series; columns are the grayordinates of the requested structures."""
 
     path: Path
     axis: BrainAxis
@@ -80,7 +80,9 @@ class CiftiSeries:
         offset = self.start + first * self.volumes * self.dtype.itemsize
         values = np.fromfile(self.path, self.dtype, count=count * self.volumes, offset=offset)
         if len(values) != count * self.volumes:
-            raise InputError(self.path, "became shorter while it was read", "do not change input files meanwhile")
+            raise InputError(
+                self.path, "became shorter while it was read", "do not change input files during the preparation"
+            )
         return values.reshape(count, self.volumes)
 
 
@@ -134,7 +136,7 @@ def _header(path: Path) -> tuple[Nifti2Header, bytes]:
             raise InputError(path, "is compressed", "unpack it with gunzip: blocks of it cannot be read otherwise")
         try:
             header = Nifti2Header(fixed, check=False)
-        except Exception as error:  # nibabel raises whatever it likes on damaged input
+        except Exception as error:  # nibabel may raise any exception on damaged input
             raise InputError(path, f"has no NIfTI-2 header ({error})", RIGHT) from error
         if bytes(fixed[4:7]) != b"n+2" or int(header["vox_offset"]) <= _HEADER:
             raise InputError(path, "is not a NIfTI-2 file", RIGHT)
@@ -197,7 +199,7 @@ def _structure(model: ElementTree.Element) -> Structure:
     else:
         structure = Structure(name, None, _numbers(model, "VoxelIndicesIJK").reshape(-1, 3), None)
     if len(structure) != count:
-        raise ValueError(f"{name} lists {len(structure)} indices, but promises {count}")
+        raise ValueError(f"{name} lists {len(structure)} indices, but should have {count}")
     return structure
 
 
@@ -221,7 +223,7 @@ def _shape(path: Path, header: Nifti2Header, axes: FileAxes) -> tuple[int, int]:
 
 
 def _order(path: Path, axes: FileAxes, structures: Sequence[str] | None) -> list[int]:
-    """Return which structures of the file are wanted, in the order wanted."""
+    """Return the indices of the requested structures, in the order of the request."""
     names = [structure.name for structure in axes.structures]
     if structures is None:
         cortex = [names.index(name) for name in CORTEX if name in names]
@@ -242,7 +244,7 @@ def _notes(path: Path, axes: FileAxes, chosen: tuple[Structure, ...]) -> tuple[s
 
 
 def mesh_note(path: Path, mesh: int | None) -> str:
-    """Return what to say of a file on another mesh than the atlas for 32k."""
+    """Return the message about a file on another mesh than that of the 32k atlas."""
     if mesh == _MESH_59K:
         return (
             f"{path.name}: 59k grayordinates, but the atlas is for 32k; use the `_Atlas...` file without `1.6mm` "
@@ -269,7 +271,7 @@ def open_cifti_image(path: Path) -> Any:
     require_content(path)
     try:
         image = nib.load(path)
-    except Exception as error:  # nibabel raises whatever it likes on damaged input
+    except Exception as error:  # nibabel may raise any exception on damaged input
         raise InputError(path, f"cannot be read: {error}", "a CIFTI-2 file is needed") from error
     if not isinstance(image, nib.Cifti2Image):
         raise InputError(path, f"is {type(image).__name__}", "a CIFTI-2 file is needed")

@@ -1,4 +1,4 @@
-"""A lab's own clips as square frames of one size: GIF, video, folders of PNG, or arrays."""
+"""Reads a lab's clips as square frames of one size: GIF, video, folders of PNG, or arrays."""
 
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ Fit = Literal["crop", "squeeze"]
 
 
 def read_square_clip(path: Path, *, frames: int, side: int, fit: Fit) -> Frames:
-    """Return `frames` evenly spaced frames of a clip, the first and the last among them, uint8 [frames, side, side, 3].
+    """Return `frames` evenly spaced frames of a clip, from the first to the last, uint8 [frames, side, side, 3].
 
     Raises:
         ClipError: It cannot be decoded, ends early, or has one frame.

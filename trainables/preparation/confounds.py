@@ -33,7 +33,7 @@ _RIGHT = "a table of fMRIPrep 1.2 or later is needed (_desc-confounds_timeseries
 
 @dataclass(frozen=True)
 class Confounds:
-    """What to take out of one run."""
+    """Regressors and excluded volumes of one run."""
 
     names: tuple[str, ...]
     values: Doubles
@@ -68,11 +68,11 @@ def read_confounds(
         ValueError: There is no such strategy.
         InputError: The table is missing or damaged, or lacks a column or a value.
     """
-    wanted = strategy_parts(strategy)
+    parts = strategy_parts(strategy)
     table = _Table(path, _read(path))
     chosen: dict[str, Doubles] = {}
     notes: list[str] = []
-    for part in wanted:
+    for part in parts:
         chosen |= _columns(table, part, notes)
     moved = _high_motion(table, highest_displacement, notes)
     unsettled = _non_steady_state(table)
@@ -101,8 +101,8 @@ class _Table:
     def numbers(self, name: str) -> Doubles:
         """Return a column; n/a in the first row is 0."""
         if name not in self.columns:
-            there = ", ".join([*self.columns][:8])
-            raise InputError(self.path, f"has no column {name} (it has {there}, ...)", _RIGHT)
+            first_columns = ", ".join([*self.columns][:8])
+            raise InputError(self.path, f"has no column {name} (it has {first_columns}, ...)", _RIGHT)
         return np.array([self._number(name, row, text) for row, text in enumerate(self.columns[name])])
 
     def _number(self, name: str, row: int, text: str) -> float:
@@ -159,16 +159,16 @@ def _motion24(table: _Table) -> dict[str, Doubles]:
 
 
 def _components(table: _Table, notes: list[str]) -> list[str]:
-    """Return the first components of the combined mask, or of white matter and fluid where their masks are not told."""
+    """Return the first components of the combined mask, or of white matter and fluid if the masks are unknown."""
     described = _described(table.path)
     names = sorted(name for name in table.columns if name.startswith("a_comp_cor_"))
     if described:
         names = [name for name in names if described.get(name, {}).get("Mask", "combined") == "combined"]
     else:
-        notes.append(f"{table.path.name}: there is no .json beside it, so the first a_comp_cor columns are taken")
+        notes.append(f"{table.path.name}: it has no .json, so the first a_comp_cor columns are used")
     if len(names) < _COMPONENTS:
         what = f"has {len(names)} components a_comp_cor of the combined mask"
-        raise InputError(table.path, what, f"{_COMPONENTS} are needed; take another strategy, such as motion24+wm_csf")
+        raise InputError(table.path, what, f"{_COMPONENTS} are needed; use another strategy, such as motion24+wm_csf")
     return names[:_COMPONENTS]
 
 

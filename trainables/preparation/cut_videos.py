@@ -38,7 +38,9 @@ def cut_videos(videos: Sequence[str], out: Path, options: CutOptions) -> dict[st
         raise DatasetError(f"--out: {out} must be a new or empty folder")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:  # a failure leaves no folder that looks complete
+        with tempfile.TemporaryDirectory(
+            dir=out.parent
+        ) as scratch:  # so that a failure leaves no folder that looks complete
             captions = _cut_into(Path(scratch) / "cut", videos, options)
             (Path(scratch) / "cut").replace(out)
     except OSError as error:
@@ -75,12 +77,12 @@ def describe_motion(clip: ClipPixels) -> str:
     colour = "grey" if spread < 0.08 else _HUES[round(angle * len(_HUES)) % len(_HUES)]
     light = "dark" if value < 0.35 else "bright" if value > 0.65 else "medium"
     cells, channels = CHANNEL_SHAPES["motion"]
-    answers = (
+    responses = (
         drives(clip[None], [""])["motion"]
         .reshape(cells**2, MOTION_DIRECTIONS, channels // MOTION_DIRECTIONS)
         .mean(axis=0)
     )
-    ways = answers.sum(axis=1)
+    ways = responses.sum(axis=1)
     if ways.max() < 0.005:
         return f"{light} {colour}, still"
     clear = ways.max() > 1.5 * np.median(ways)
@@ -93,7 +95,7 @@ def _clips(video: str, options: CutOptions) -> Iterator[ClipPixels]:
     count, end = 0, Fraction(0)
     for picture, seconds in _pictures(video):
         end += seconds
-        while count * options.seconds / options.frames < float(end) - 1e-6:  # what is shown at that time
+        while count * options.seconds / options.frames < float(end) - 1e-6:  # the frame that is shown at that time
             count += 1
             frames.append(
                 np.asarray(picture.resize((options.resolution, options.resolution), Image.Resampling.BICUBIC))

@@ -8,7 +8,7 @@ from trainables.datasets.pointers import pointer_at
 
 
 class InputError(DatasetError):
-    """One input file cannot be used; `problem` says which, why, and what would be right."""
+    """One input file cannot be used. `problem` has the path, the reason and advice."""
 
     def __init__(self, path: Path | str, what: str, right: str) -> None:
         self.problem = DataProblem(str(path), what, right)
@@ -33,7 +33,7 @@ def require_content(path: Path) -> None:
         what = f"is a link to {os.readlink(path)}, which does not exist"
         raise InputError(path, what, "repair the link or copy the file")
     if not path.is_file():
-        raise InputError(path, "there is no such file", "check the path, and that the archive was unpacked completely")
+        raise InputError(path, "there is no such file", "check the path; was the archive unpacked completely?")
     if path.stat().st_size == 0:
         raise InputError(path, "is empty (0 bytes)", "download it again")
 

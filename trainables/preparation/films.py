@@ -17,7 +17,7 @@ _RIGHT = f"a film must be {', '.join(VIDEO_FORMATS)}"
 
 @dataclass(frozen=True)
 class Film:
-    """What the header of a film says."""
+    """A film, as its header describes it."""
 
     path: Path
     seconds: float
@@ -26,7 +26,7 @@ class Film:
 
 @dataclass(frozen=True)
 class FilmPicture:
-    """How frames are chosen and made square."""
+    """Number and size of the frames, and how they become square."""
 
     frames: int
     side: int
@@ -37,7 +37,7 @@ def open_film(path: Path) -> Film:
     """Read the header of a film.
 
     Raises:
-        InputError: It is missing, of another format, or does not say how long it is.
+        InputError: It is missing, of another format, or its length is unknown.
     """
     require_content(path)
     if path.suffix.lower() not in VIDEO_FORMATS:
@@ -51,12 +51,12 @@ def open_film(path: Path) -> Film:
             in_container = float(container.duration or 0) * 1e-6
             seconds = float(stream.duration * stream.time_base) if stream.duration else in_container
             return Film(path, seconds, float(rate))
-    except Exception as error:  # decoders raise whatever they like on damaged input
+    except Exception as error:  # decoders may raise any exception on damaged input
         raise InputError(path, f"cannot be read: {type(error).__name__}: {error}", _RIGHT) from error
 
 
 def read_from_film(film: Film, start_s: float, end_s: float, picture: FilmPicture) -> Frames:
-    """Return evenly spaced frames of `[start_s, end_s)`, the first and the last among them, uint8 [F, side, side, 3].
+    """Return evenly spaced frames of `[start_s, end_s)`, from the first to the last, uint8 [F, side, side, 3].
 
     Decoding begins at the nearest key frame before.
 

@@ -1,4 +1,4 @@
-"""Takes drift, confounds and the mean out of a run in one projection, and standardises it, block by block.
+"""Removes drift, confounds and the mean from a run in one projection, and standardises it, block by block.
 
 Doing it in steps would bring back noise that an earlier step removed (Lindquist et al. 2019, doi 10.1002/hbm.24528).
 """
@@ -16,12 +16,12 @@ from trainables.preparation.series import COLUMNS_AT_A_TIME, Floats, Series, blo
 Trend = Literal["polynomial", "cosine", "none"]
 
 HIGH_PASS_HZ = 0.008
-"""Of the cosines, as in fMRIPrep and nilearn."""
+"""High-pass cutoff of the cosines in Hz, as in fMRIPrep and nilearn."""
 _SECONDS_PER_DEGREE = 150.0
 _FLAT = 1e-6
 """A column whose residual is below this fraction of its largest value is constant up to rounding."""
 _DEPENDENT = 1e-7
-"""A regressor with less than this share of its length left beside the others adds nothing."""
+"""A regressor is dropped if less than this share of its length is independent of the others."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Cleaned:
     values: Floats
     """[volumes, columns]; zeros in columns that are constant or not finite."""
     constant: NDArray[np.bool_]
-    """Columns that hold nothing beside what was removed, [columns]."""
+    """Columns without variance after the removal, [columns]."""
     not_finite: NDArray[np.bool_]
     """Columns with NaN or infinite values in volumes that count, [columns]."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What is removed from a run, as an orthonormal basis over the volumes that count."""
+    """The regressors that are removed from a run, as an orthonormal basis over the volumes that count."""
 
     basis: Floats
     """[volumes that count, regressors]; the mean is among them."""
@@ -154,7 +154,7 @@ def make_projection(
 
 
 def _orthonormal(regressors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return an orthonormal basis of the space that the columns span; columns that depend on others add nothing."""
+    """Return an orthonormal basis of the space that the columns span; dependent columns are dropped."""
     from scipy.linalg import qr
 
     centred = regressors.copy()
@@ -167,7 +167,7 @@ def _orthonormal(regressors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Run:
-    """One run to be cleaned: its file, the volumes that are kept, and what is removed."""
+    """One run to be cleaned: its file, the volumes that are kept, and the regressors."""
 
     series: Series
     volumes: slice
@@ -186,7 +186,7 @@ def clean_blocks(run: Run, *, size: int = COLUMNS_AT_A_TIME) -> Iterator[tuple[s
 
 
 def cleaned_blocks(run: Run) -> Iterator[DataBlock]:
-    """Yield all columns of a run, cleaned, as the writer of a data set takes them."""
+    """Yield all columns of a run, cleaned, in the form for the writer of a data set."""
     for columns, cleaned in clean_blocks(run):
         yield DataBlock(cleaned.values, 0, columns.start)
 

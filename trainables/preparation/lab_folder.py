@@ -36,7 +36,7 @@ _TRUE_FALSE: Mapping[Any, bool] = {1: True, 0: False, "true": True, "false": Fal
 
 
 class LabOptions(FolderOptions):
-    """What the readers of a lab's own arrays can be told."""
+    """The options of the readers of a lab's own arrays."""
 
     clips: str = "clips"
     """folder in FOLDER with the clips: GIF, video, folders of PNG, or .npy [frames, height, width, 3]"""
@@ -54,7 +54,7 @@ class LabOptions(FolderOptions):
 def lab_facts(
     options: LabOptions, *, name: str, kind: SetKind, lag_s: float = 0.0, tr: float | None = None
 ) -> SetFacts:
-    """Return what is known of the data set."""
+    """Return the facts about the data set."""
     return SetFacts(
         name="",
         kind=kind,
@@ -70,7 +70,7 @@ def lab_facts(
 
 @dataclass(frozen=True)
 class LabClips:
-    """The clips of a lab's folder, with what its tables say of them."""
+    """The clips of a lab's folder, with captions and table."""
 
     paths: tuple[Path, ...]
     captions: tuple[tuple[str, ...], ...]
@@ -102,7 +102,7 @@ def open_clips(options: LabOptions) -> LabClips:
     folder = options.folder / options.clips
     if not folder.is_dir():
         what = "there is no such folder"
-        raise DatasetError.of(DataProblem(str(folder), what, "it must hold the clips; say another with --clips"))
+        raise DatasetError.of(DataProblem(str(folder), what, "it must hold the clips; choose another with --clips"))
     paths = clips_in(folder, arrays=True)
     names = [clip_name(path) for path in paths]
     if not paths:
@@ -132,25 +132,25 @@ def _clip_table(options: LabOptions, names: Sequence[str]) -> dict[str, list[Any
 
 def in_clip_order(keys: Sequence[str], names: Sequence[str], path: Path) -> tuple[list[int], list[DataProblem]]:
     """Return the row of each of `names` in a table with `keys`, and what is wrong."""
-    found = find_clips(keys, names)
-    rows = {name: row for row, name in enumerate(found) if name is not None}
+    clips = find_clips(keys, names)
+    rows = {name: row for row, name in enumerate(clips) if name is not None}
     missing = [name for name in names if name not in rows]
-    strange = [key for key, name in zip(keys, found, strict=True) if name is None]
+    unknown = [key for key, name in zip(keys, clips, strict=True) if name is None]
     problems = []
     if missing:
         what = f"has no row for {len(missing)} clip(s): {', '.join(missing[:5])}"
         problems.append(DataProblem(str(path), what, "each clip needs one row"))
-    if strange:
-        problems.append(DataProblem(str(path), _not_there(strange), "take out these rows, or add the clips"))
+    if unknown:
+        problems.append(DataProblem(str(path), _not_there(unknown), "take out these rows, or add the clips"))
     if not problems and len(keys) > len(names):
         problems.append(DataProblem(str(path), f"has {len(keys)} rows for {len(names)} clips", "each needs one row"))
     return [rows.get(name, 0) for name in names], problems
 
 
 def find_clips(keys: Sequence[str], names: Sequence[str]) -> list[str | None]:
-    """Return the clips that a table means by its keys, with or without folder and suffix; None if there is none."""
-    known = set(names)
-    return [_find_clip(same_spelling(key), known) for key in keys]
+    """Return the clip of each key of a table, given with or without folder and suffix; None for unknown ones."""
+    unique = set(names)
+    return [_find_clip(same_spelling(key), unique) for key in keys]
 
 
 def _find_clip(key: str, names: Set[str]) -> str | None:
@@ -158,15 +158,15 @@ def _find_clip(key: str, names: Set[str]) -> str | None:
 
 
 def unknown_clips(keys: Sequence[str], names: Sequence[str], path: Path, *, rows: str) -> list[DataProblem]:
-    """Return the problem that the column clip_id names clips that are not there, if it does; `rows` are what it has."""
-    found = find_clips(keys, names)
-    strange = sorted({key for key, name in zip(keys, found, strict=True) if name is None})
+    """Return an error if the column clip_id names unknown clips. `rows` is the word for its rows in the message."""
+    clips = find_clips(keys, names)
+    unknown = sorted({key for key, name in zip(keys, clips, strict=True) if name is None})
     right = f"add the clips, or take out these {rows}"
-    return [DataProblem(f"{path}, column clip_id", _not_there(strange), right)] if strange else []
+    return [DataProblem(f"{path}, column clip_id", _not_there(unknown), right)] if unknown else []
 
 
-def _not_there(strange: Sequence[str]) -> str:
-    return f"names {len(strange)} clip(s) that are not there: {', '.join(strange[:5])}"
+def _not_there(unknown: Sequence[str]) -> str:
+    return f"names {len(unknown)} clip(s) that are not there: {', '.join(unknown[:5])}"
 
 
 def _captions(options: LabOptions, names: Sequence[str], table: Mapping[str, list[Any]]) -> tuple[tuple[str, ...], ...]:
@@ -215,7 +215,7 @@ def _split(value: object, where: str) -> Split | None:
 
 
 def subject_folders(options: LabOptions) -> list[Path]:
-    """Return the folders in FOLDER that hold arrays, but for that of the clips."""
+    """Return the folders in FOLDER that hold arrays, except the folder of the clips."""
     found = [
         entry
         for entry in sorted(options.folder.iterdir())
@@ -233,7 +233,7 @@ def _has_arrays(folder: Path) -> bool:
 
 
 def lab_voxels(folder: Path, count: int) -> VoxelTable:
-    """Return the voxel table of a subject from voxels.csv, .tsv or .parquet, or one that knows nothing.
+    """Return the voxel table of a subject from voxels.csv, .tsv or .parquet, or an empty one.
 
     Raises:
         DatasetError: It does not have `count` rows, or a column does not fit.

@@ -1,4 +1,4 @@
-"""Tables and arrays that a lab brings: CSV, TSV or Parquet; .npy, HDF5 or Parquet."""
+"""Reads a lab's tables (CSV, TSV, Parquet) and arrays (.npy, HDF5, Parquet)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def read_table(path: Path, *, needed: Sequence[str] = ()) -> dict[str, list[Any]
             parse = csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
             convert = csv.ConvertOptions(null_values=_EMPTY, strings_can_be_null=True, column_types=types)
             table = csv.read_csv(path, parse_options=parse, convert_options=convert)
-    except Exception as error:  # readers raise whatever they like on damaged input
+    except Exception as error:  # Arrow may raise any exception on damaged input
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {str(error).splitlines()[0]}", right)) from error
     absent = [name for name in needed if name not in table.column_names]
     if absent:
@@ -74,7 +74,7 @@ class LabArray:
     path: Path
     shape: tuple[int, ...]
     key: str = ""
-    """Of the data set within HDF5."""
+    """Name of the data set within HDF5."""
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return some rows as float32."""
@@ -129,7 +129,7 @@ def _parquet_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
         file = pq.ParquetFile(path)
         dtypes = {np.dtype(column.type.to_pandas_dtype()) for column in file.schema_arrow}
-    except Exception as error:  # readers raise whatever they like on damaged input
+    except Exception as error:  # Arrow may raise any exception on damaged input
         right = "it must be a Parquet file with a column of numbers per voxel"
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", right)) from error
     other = [dtype for dtype in dtypes if dtype.kind not in "fiu"]
@@ -160,8 +160,8 @@ def _hdf5_header(path: Path, key: str, dimensions: Sequence[int]) -> tuple[str, 
     if key == "" and len(found) == 1:
         key = next(iter(found))
     if key not in found:
-        what = f"has no data set {key!r}" if key else f"has {len(found)} data sets that may be meant"
-        raise DatasetError.of(DataProblem(str(path), what, f"say which with --key: {', '.join(sorted(found)[:8])}"))
+        what = f"has no data set {key!r}" if key else f"has {len(found)} data sets of this kind"
+        raise DatasetError.of(DataProblem(str(path), what, f"choose one with --key: {', '.join(sorted(found)[:8])}"))
     return key, *found[key]
 
 

@@ -1,4 +1,4 @@
-"""Takes from each run what answers each clip, and checks the delay between clips and BOLD."""
+"""Takes the response to each clip from a run, and checks the delay between clips and BOLD."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ class Alignment:
     """How the volumes of one run are mixed into the rows of its clips."""
 
     weights: Doubles
-    """[clips, volumes]; a row sums to 1, or is zero where no volume answers the clip."""
-    answered: NDArray[np.bool_]
-    """Clips whose answer lies in the run, in volumes that count, [clips]."""
+    """[clips, volumes]; a row sums to 1, or is zero where no volume is a response to the clip."""
+    has_response: NDArray[np.bool_]
+    """Clips whose response lies in the run, in volumes that count, [clips]."""
     largest_distance_s: float
-    """Between the time that answers a clip and the nearest volume."""
+    """Largest time in seconds between the response to a clip and the nearest volume."""
 
     def rows(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the row of each clip from volumes [volumes, columns]; zeros where there is no answer."""
+        """Return the row of each clip from volumes [volumes, columns]; zeros where there is no response."""
         return np.asarray(self.weights.astype(np.float32) @ values)
 
 
@@ -53,7 +53,7 @@ def align_at_lag(
 ) -> Alignment:
     """Take the response of a clip at its middle + `lag_s`, by linear interpolation between two volumes.
 
-    A clip has no answer if that time lies more than half a volume outside the run, or if a volume that is needed does
+    A clip has no response if that time lies more than half a volume outside the run, or if a volume that is needed does
     not count.
 
     Args:
@@ -84,7 +84,7 @@ def align_in_window(
 ) -> Alignment:
     """Take the mean of the volumes whose time is from onset + `window_s[0]` to onset + `window_s[1]`.
 
-    A clip has no answer if there is no such volume, or none that counts.
+    A clip has no response if there is no such volume, or none that counts.
     """
     first, last = onsets[:, None] + window_s[0], onsets[:, None] + window_s[1]
     chosen = (times >= first - 1e-9) & (times <= last + 1e-9)
@@ -98,9 +98,9 @@ def align_in_window(
 def _counted(
     weights: Doubles, inside: NDArray[np.bool_], kept: NDArray[np.bool_] | None, distance: Doubles
 ) -> Alignment:
-    answered = inside if kept is None else inside & ~(weights[:, ~kept] > 1e-9).any(axis=1)
-    largest = float(distance[answered].max()) if answered.any() else 0.0
-    return Alignment(np.where(answered[:, None], weights, 0.0), answered, largest)
+    has_response = inside if kept is None else inside & ~(weights[:, ~kept] > 1e-9).any(axis=1)
+    largest = float(distance[has_response].max()) if has_response.any() else 0.0
+    return Alignment(np.where(has_response[:, None], weights, 0.0), has_response, largest)
 
 
 def motion_energy(frames: Frames) -> float:
@@ -125,7 +125,7 @@ class ShownRun:
 
 @dataclass(frozen=True)
 class LagCheck:
-    """How well activity follows the motion in clips, for each shift from clip to volume."""
+    """Correlation of activity with the motion in clips, for each shift from clip to volume."""
 
     seconds: tuple[float, ...]
     correlation: tuple[float, ...]
@@ -138,7 +138,7 @@ class LagCheck:
 
     @property
     def warning(self) -> str | None:
-        """What to say if the peak is not at the configured lag."""
+        """The warning if the peak is not at the configured lag; else None."""
         step = self.seconds[1] - self.seconds[0]
         if not np.isfinite(self.correlation).any():
             return "the lag cannot be checked: no clip moves, or the voxels are constant"
@@ -154,7 +154,8 @@ class LagCheck:
 def check_lag(runs: Sequence[ShownRun], *, lag_s: float) -> LagCheck:
     """Correlate the motion in training clips with visual activity, at shifts of -2 to +6 volumes.
 
-    The lag is that from the middle of a clip. Energies are taken as logarithms: cuts and fast clips would decide alone.
+    The lag is that from the middle of a clip. The logarithm of energies is used, so that
+    a few cuts and fast clips do not dominate.
 
     Raises:
         ValueError: There is no run.
@@ -170,8 +171,8 @@ def _correlation(runs: Sequence[ShownRun], lag_s: float) -> float:
     energies, responses = [], []
     for run in runs:
         alignment = align_at_lag(run.times, run.onsets, run.durations, lag_s=lag_s)
-        energies.append(np.log1p(run.energy[alignment.answered]))
-        responses.append((alignment.weights @ run.activity)[alignment.answered])
+        energies.append(np.log1p(run.energy[alignment.has_response]))
+        responses.append((alignment.weights @ run.activity)[alignment.has_response])
     energy, response = np.concatenate(energies), np.concatenate(responses)
     if len(energy) < 3 or np.ptp(energy) == 0 or np.ptp(response) == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""How reliable each voxel is, from repeats of the same clips: noise ceiling, repeat correlation, explainable variance.
+"""Reliability of voxels from repeats of the same clips: noise ceiling, repeat correlation, explainable variance.
 
 All functions take blocks of voxels, and any number of repeats that may differ from clip to clip.
 """
@@ -21,7 +21,7 @@ class NoiseCeiling:
     single: Doubles
     """Percent of the variance of one response that the clip explains."""
     averaged: Doubles
-    """The same of the mean over the repeats that there are."""
+    """The same of the mean over all repeats."""
 
 
 def noise_ceiling(rows: Rows, clip: NDArray[np.int64]) -> NoiseCeiling:

@@ -24,12 +24,12 @@ _NAME = re.compile(r"(\d{4})(?:_.*)?")
 
 
 def check_options(options: FolderOptions, *, name: str, terms: str) -> None:
-    """Refuse a folder that is not there, and previews: `terms` says whose terms forbid them. Raises `DatasetError`."""
+    """Refuse a missing folder, and previews, which the terms of `terms` forbid. Raises `DatasetError`."""
     if not options.folder.is_dir():
         right = "name the folder of the data set"
         raise DatasetError.of(DataProblem(str(options.folder), "there is no such folder", right))
     if options.previews:
-        right = f"leave it out: the terms of {terms} do not allow to pass frames on"
+        right = f"leave it out: the terms of {terms} do not allow passing frames on"
         raise DatasetError.of(DataProblem("--previews", f"is not possible for {name}", right))
 
 

@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0.0, lt=0.5)]
 
 
 class ReaderOptions(Config):
-    """What every reader can be told."""
+    """The options of every reader."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

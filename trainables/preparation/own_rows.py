@@ -22,7 +22,9 @@ from trainables.preparation.lab_folder import (
 from trainables.preparation.lab_tables import ARRAY_SUFFIXES, LabArray, one_file, open_array, read_table, texts
 
 _STEM = "rows"
-_RIGHT = "row i answers clip i; for anything else add rows.csv with a column clip_id, or bring [clips, repeats, voxels]"
+_RIGHT = (
+    "row i must be the response to clip i; or add rows.csv with a column clip_id, or bring [clips, repeats, voxels]"
+)
 
 
 class Settings(LabOptions):

@@ -39,7 +39,7 @@ class Settings(LabOptions):
     tr: Positive
     """seconds from volume to volume (TR)"""
     lag: NonNegative = 4.0
-    """seconds from a clip's onset to the volume that answers it; 4 to 5 s is usual, 0 if the BOLD is shifted already"""
+    """seconds from a clip's onset to its response; 4 to 5 s is usual, 0 if the BOLD is shifted already"""
     start_time: float = 0.0
     """time of a run's first volume in seconds, on the clock of the onsets"""
 
@@ -114,7 +114,7 @@ def _events(folder: Path, names: list[str], runs: set[str]) -> dict[str, list[Sh
 
 
 def _details(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what runs.csv says of each run, if it is there: session, task, excluded."""
+    """Return session, task and excluded of each run from runs.csv, if there is one."""
     path = one_file(folder, "runs", TABLE_SUFFIXES)
     if path is None:
         return {}

@@ -33,7 +33,7 @@ NIBABEL_IMAGE = (
 
 
 class _RefusedError(Exception):
-    """The pickle asks for what is never done."""
+    """The pickle asks for something that is always refused."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Skipped:
 
 
 class _Array:
-    """What a pickle says of an array."""
+    """An array as the pickle describes it."""
 
     __slots__ = ("buffer", "dtype", "fortran", "shape")
 
@@ -68,7 +68,7 @@ class _Array:
 
 
 class _DType:
-    """What a pickle says of a dtype."""
+    """A dtype as the pickle describes it."""
 
     __slots__ = ("code", "order", "records")
 
@@ -92,7 +92,7 @@ class _DType:
 
 
 class _Global:
-    """Stands for a name that a pickle may use; nothing can be set on it."""
+    """Our own function for a name that a pickle may use; nothing can be set on it."""
 
     __slots__ = ("_call", "name")
 
@@ -192,7 +192,7 @@ class _Reader(_Machine):  # type: ignore[misc]
         self._opaque = opaque
 
     def find_class(self, module: str, name: str) -> _Global:
-        """Return what stands for a name."""
+        """Return our own function or class for a name."""
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
         dotted = f"{module}.{name}"
@@ -201,7 +201,7 @@ class _Reader(_Machine):  # type: ignore[misc]
         raise _RefusedError(dotted)
 
     def load_frame(self) -> None:
-        """Pass over the mark of a frame: reading it ahead would read large arrays."""
+        """Skip the frame opcode: reading a frame ahead would read large arrays."""
         self.read(8)
 
     def load_reduce(self) -> None:
@@ -312,7 +312,7 @@ def _read(path: Path, file: IO[bytes], opaque: frozenset[str]) -> Any:
         raise InputError(path, f"the pickle uses an operation that is not run (code {error})", _RIGHT) from error
     except Exception as error:  # a damaged program fails in any way
         what = f"cannot be read as a pickle: {type(error).__name__}: {error}"
-        raise InputError(path, what, "download it again; it may be cut off") from error
+        raise InputError(path, what, "it may be cut off; download it again") from error
 
 
 class _Resolver:

@@ -1,7 +1,7 @@
 """Writes an opened source as a prepared data set: parts first, then tables, checks and digests; the rename comes last.
 
-What is wrong with clips stops everything, since all subjects share them. What is wrong with one subject leaves that
-subject out, and the data set says so.
+An error in the clips stops everything, since all subjects share them. A subject with an error is left out, and the
+data set records why.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +84,7 @@ def _with_hint(error: DatasetError, space: Workspace) -> UnfinishedError:
 
 
 def _asked(source: DataSource, options: ReaderOptions, out: Path) -> DataSource:
-    """Return the source with what the options say about it: name, licence, and which subjects."""
+    """Return the source with the name, licence and subjects that the options give."""
     given = {
         "name": options.name if options.name else source.facts.name if source.facts.name else out.name,
         "licence": options.licence if options.licence else source.facts.licence,
@@ -119,7 +119,7 @@ def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, progr
 
 
 def _write_voxels(subject: StoredSubject, written: PreparedSubject, clips: Sequence[ClipRow], lag_s: float) -> None:
-    """Write the voxel table, with the reliability of each voxel unless the reader has said it."""
+    """Write the voxel table, with the reliability of each voxel unless the reader has given it."""
     train = frozenset(clip.clip_id for clip in clips if clip.split == "train")
     voxels = subject.voxels
     if voxels.noise_ceiling_1 is None and voxels.repeat_r is None:
@@ -150,7 +150,7 @@ def _check_ids(clips: Sequence[SourceClip]) -> None:
 def _write_subjects(
     source: DataSource, space: Workspace, progress: ReportProgress
 ) -> tuple[list[StoredSubject], list[DataProblem]]:
-    """Write all subjects. Return those that could be; why others are left out, and what else was noticed."""
+    """Write all subjects. Return those that were written, and errors and warnings about all."""
     totals, problems = _row_counts(source.subjects)
     total, stored = sum(totals.values()), []
     for subject in source.subjects:
@@ -182,10 +182,10 @@ def _row_counts(subjects: Sequence[SourceSubject]) -> tuple[dict[str, int], list
 
 
 def _check_drift(recordings: Sequence[RunRecording]) -> None:
-    """Refuse runs of a series of which nothing is left without drift: they are too short, or the TR is wrong."""
+    """Refuse runs of a series that are too short to remove drift, or whose TR is wrong."""
     for run in recordings:
         if run.tr > 0 and run.shown and run.excluded is None and not outlasts_drift(run.rows, run.tr):
-            what = f"run {run.run_id!r} has {run.rows} volume(s) at a TR of {run.tr:g} s: nothing is left without drift"
+            what = f"run {run.run_id!r} has {run.rows} volume(s) at a TR of {run.tr:g} s: too few to remove drift"
             raise DatasetError.of(DataProblem(run.file, what, "a TR is in seconds; exclude a run that is too short"))
 
 
@@ -225,7 +225,7 @@ def _clip_rows(
     copies = [*_leaking(stored, parts)]
     if copies and options.duplicates == "refuse":
         what = f"{len(copies)} clip(s) have the pixels of a test or validation clip: {_named(clips, copies)}"
-        raise DatasetError.of(DataProblem("clips", what, "remove them, or say --duplicates exclude"))
+        raise DatasetError.of(DataProblem("clips", what, "remove them, or use --duplicates exclude"))
     notes = [clip.note for clip in clips]
     for index in copies:
         parts[index], notes[index] = "excluded", _joined(notes[index], "excluded: same pixels as a clip held out")
@@ -249,13 +249,13 @@ def _clip_rows(
         )
         for index, (clip, kept) in enumerate(zip(clips, stored, strict=True))
     ]
-    right = "left out, so that nothing of the held-out clips is learned"
+    right = "left out, so that no held-out clip is learned"
     what = f"{len(copies)} have the pixels of a test or validation clip: {_named(clips, copies)}"
     return rows, [DataProblem("clips", what, right, fatal=False)] if copies else []
 
 
 def _leaking(stored: Sequence[StoredClip], split: Sequence[Split]) -> list[int]:
-    """Return the clips whose pixels a clip of a split that is held out more strictly has too."""
+    """Return the clips with the pixels of a clip in a stricter held-out split (test, then validation)."""
     rank = {"train": 0, "validation": 1, "test": 2}
     highest: dict[str, int] = {}
     for clip, part in zip(stored, split, strict=True):
@@ -307,19 +307,21 @@ def _publish(
     write_description(description, space.folder)
     verdict = validate(space.folder, lambda count: progress("checks", count, to_check), files=files)
     if verdict.report.errors:
-        DataReport((*problems, *verdict.report.problems)).raise_for_errors()  # with why subjects were left out
+        DataReport(
+            (*problems, *verdict.report.problems)
+        ).raise_for_errors()  # with the reasons for leaving subjects out
     write_card(PreparedSet(space.folder, description), _relocated((*problems, *verdict.report.problems), space, ""))
     space.publish()
     return Prepared(space.out, description, _relocated((*problems, *verdict.report.problems), space, f"{space.out}/"))
 
 
 def _relocated(problems: Sequence[DataProblem], space: Workspace, prefix: str) -> DataReport:
-    """Return the findings with other paths than that of the hidden folder."""
+    """Return the findings with `prefix` instead of the path of the hidden folder."""
     return DataReport(tuple(replace(each, where=each.where.replace(f"{space.folder}/", prefix)) for each in problems))
 
 
 def summary(prepared: Prepared) -> Mapping[str, object]:
-    """Return what a program wants to know of a data set that was written, as JSON."""
+    """Return the facts about a written data set for `--json`."""
     about = prepared.description
     return {
         "folder": str(prepared.folder),

@@ -1,8 +1,8 @@
-"""The readers, once: what `python -m platform.prepare READER` can read.
+"""The table of readers of `python -m platform.prepare READER`.
 
 A new reader is an entry here and a module with `Settings`, a subclass of `ReaderOptions`, and `open_source`. Each field
 of `Settings` becomes an option of the command line, its docstring the help. Importing this is light: a reader is
-imported when it is asked for.
+imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PreparationReader(Protocol):
-    """What the module of a reader has."""
+    """The content of a reader's module."""
 
     Settings: type[ReaderOptions]
 
@@ -23,7 +23,7 @@ class PreparationReader(Protocol):
         """Open a data set, headers and tables only; `options` is of the class `Settings`.
 
         Raises:
-            DatasetError: It cannot be used; the message lists everything that was found.
+            DatasetError: It cannot be used; the message lists all problems.
         """
 
 

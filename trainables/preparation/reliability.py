@@ -1,4 +1,4 @@
-"""How reliable each voxel of a written subject is, and the check of its lag. Arrays are read in blocks of voxels."""
+"""Computes the reliability of a written subject's voxels and checks its lag. Arrays are read in blocks of voxels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ _BLOCK_VALUES = 1 << 21
 _MOST_CLIPS = 1000
 """Training clips whose motion is measured for the check of the lag: more would not change it."""
 _FEWEST_CLIPS = 20
-"""Presentations without which a correlation says nothing of the lag."""
+"""Fewest presentations for a meaningful lag curve."""
 _VISUAL = ("V1", "MT", "hV1", "V1v", "V1d")
 _RELIABLE = 100
 """Voxels that stand for visual ones where no region is known: the most repeatable."""
@@ -30,31 +30,33 @@ _RELIABLE = 100
 
 @dataclass(frozen=True)
 class Responses:
-    """Which row of a subject's array, or which mix of volumes, answers each presentation."""
+    """The response to each presentation: a row of a subject's array, or a weighted sum of volumes."""
 
     subject: PreparedSubject
     lag_s: float
-    """From onset to answer; series only."""
+    """Seconds from onset to response; series only."""
 
     @cached_property
     def clips(self) -> list[str]:
         """The clip of each presentation, in the order of `block`."""
         if self.subject.kind == "rows":
             return [row.clip_id for row in self.subject.rows]
-        return [clip for _, _, clips in self.answered for clip in clips]
+        return [clip for _, _, clips in self.responses_by_run for clip in clips]
 
     @cached_property
-    def answered(self) -> list[tuple[RunRow, Floats, list[str]]]:
-        """Each run that is used, the weights of its volumes, and the clips that they answer; series only."""
+    def responses_by_run(self) -> list[tuple[RunRow, Floats, list[str]]]:
+        """Each used run, the weights of its volumes, and the clips that it has responses to; series only."""
         with_clips = {event.run_id for event in self.subject.events}
         used = [run for run in self.subject.runs if run.excluded is None and run.run_id in with_clips]
-        return [(run, *_answered(self.subject, run, self.lag_s)) for run in used]
+        return [(run, *_responses_of(self.subject, run, self.lag_s)) for run in used]
 
     def block(self, voxels: slice) -> Floats:
         """Return the responses of some voxels, [presentations, voxels]; series are detrended and z-scored by run."""
         if self.subject.kind == "rows":
             return _columns(self.subject, slice(None), voxels)
-        return np.concatenate([weights @ clean_run(self.subject, run, voxels) for run, weights, _ in self.answered])
+        return np.concatenate(
+            [weights @ clean_run(self.subject, run, voxels) for run, weights, _ in self.responses_by_run]
+        )
 
 
 def _columns(subject: PreparedSubject, rows: slice, voxels: slice | NDArray[np.int64]) -> Floats:
@@ -68,20 +70,20 @@ def clean_run(subject: PreparedSubject, run: RunRow, voxels: slice | NDArray[np.
     return make_projection(run.volumes, run.tr).clean(values).values
 
 
-def _answered(subject: PreparedSubject, run: RunRow, lag_s: float) -> tuple[Floats, list[str]]:
-    """Return the weights of volumes [presentations, volumes], and the clips of a run whose answers lie in it."""
+def _responses_of(subject: PreparedSubject, run: RunRow, lag_s: float) -> tuple[Floats, list[str]]:
+    """Return the weights of volumes [presentations, volumes], and the clips of a run whose responses lie in it."""
     shown = [event for event in subject.events if event.run_id == run.run_id]
     onsets = np.array([event.onset_s for event in shown])
     times = volume_times(run.volumes, run.tr, start_s=run.start_time_s, reference=0.0)
     alignment = align_at_lag(times, onsets, np.zeros(len(shown)), lag_s=lag_s)
-    clips = [event.clip_id for event, is_answered in zip(shown, alignment.answered, strict=True) if is_answered]
-    return alignment.weights[alignment.answered].astype(np.float32), clips
+    clips = [event.clip_id for event, has_response in zip(shown, alignment.has_response, strict=True) if has_response]
+    return alignment.weights[alignment.has_response].astype(np.float32), clips
 
 
 def with_reliability(voxels: VoxelTable, responses: Responses, train: frozenset[str]) -> VoxelTable:
     """Return the voxel table with noise ceilings of all clips, and the correlation between repeats of training clips.
 
-    Only the latter may select voxels: the ceilings know the test clips.
+    Only the latter may be used to select voxels: the ceilings depend on test clips.
     """
     names = {clip: number for number, clip in enumerate(dict.fromkeys(responses.clips))}
     if len(names) == len(responses.clips):
@@ -106,7 +108,7 @@ def with_reliability(voxels: VoxelTable, responses: Responses, train: frozenset[
 
 
 def clip_motion(clips: Sequence[ClipRow], frames: ClipArray) -> dict[str, float]:
-    """Return how much moves in training clips, evenly chosen if there are many."""
+    """Return the motion energy of training clips; if there are many, of an even choice."""
     train = [index for index, clip in enumerate(clips) if clip.split == "train"]
     chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST_CLIPS)).round().astype(int))
     return {clips[train[index]].clip_id: motion_energy(frames[train[index]]) for index in chosen.tolist()}
@@ -153,16 +155,16 @@ def _shown_runs(subject: PreparedSubject, voxels: NDArray[np.int64], motion: Map
 
 def lag_findings(curves: Mapping[str, LagCheck | None], where: str) -> tuple[dict[str, LagCurve], list[DataProblem]]:
     """Return the curves for dataset.json, and a warning for each that does not peak at the configured lag."""
-    known = {name: check for name, check in curves.items() if check is not None}
+    computed = {name: check for name, check in curves.items() if check is not None}
     finite = {
         name: LagCurve(
             seconds=check.seconds, correlation=tuple(r if np.isfinite(r) else 0.0 for r in check.correlation)
         )
-        for name, check in known.items()
+        for name, check in computed.items()
     }
     warnings = [
         DataProblem(f"{where}, {name}", check.warning, "see the lag curve in the card", fatal=False)
-        for name, check in known.items()
+        for name, check in computed.items()
         if check.warning is not None
     ]
     return finite, warnings

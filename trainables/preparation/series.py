@@ -1,4 +1,4 @@
-"""What every reader of fMRI returns: a table of columns, and the volumes, read in blocks of columns."""
+"""The common form of fMRI in files: a table of columns, and volumes that are read in blocks of columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ CORTEX = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
 COLUMNS_AT_A_TIME = 8192
 """Columns that are read and cleaned at a time: 8 MB of a run of 245 volumes."""
 NONE = -1
-"""Stands in a table for a vertex or an index that a column does not have."""
+"""The value of a vertex or index that a column does not have."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class BrainAxis:
-    """What each column of a series is: its structures, one after another."""
+    """The meaning of each column of a series: its structures, one after another."""
 
     structures: tuple[Structure, ...]
 
@@ -65,7 +65,7 @@ class BrainAxis:
         )
 
     def differs_from(self, other: "BrainAxis") -> str | None:
-        """Return in which way two axes differ, or None if every column means the same."""
+        """Return how two axes differ, or None if all columns have the same meaning."""
         if self.shape != other.shape:
             return f"{_listed(self)} instead of {_listed(other)}"
         for mine, its in zip(self.structures, other.structures, strict=True):
@@ -101,11 +101,11 @@ class Series(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where they are, for messages."""
+        """Their file, for messages."""
 
     @property
     def axis(self) -> BrainAxis:
-        """What the columns are."""
+        """The meaning of the columns."""
 
     @property
     def volumes(self) -> int:
@@ -113,11 +113,11 @@ class Series(Protocol):
 
     @property
     def tr_hint(self) -> float | None:
-        """Seconds per volume as the file has it. Headers are often wrong: compare it, do not use it."""
+        """Seconds per volume as the file has it. Headers are often wrong: only compare with it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was noticed on opening."""
+        """Notes from opening."""
 
     def read_block(self, columns: slice) -> Floats:
         """Return neighbouring columns, float32 [volumes, columns]. Each column is contiguous in memory."""

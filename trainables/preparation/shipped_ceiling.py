@@ -1,4 +1,4 @@
-"""Compares our noise ceiling with the one that a data set comes with. Nothing is asserted: differences are reported."""
+"""Compares our noise ceiling with the published one of a data set. Differences are warnings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from trainables.preparation.series import blocks
 
 _BLOCK_VALUES = 1 << 21
 _LARGEST = 1.0
-"""Percentage points of a difference that is not worth a word."""
+"""Difference in percentage points that is not reported."""
 _RIGHT = "it is only compared; the noise ceiling in the voxel table is ours"
 
 
 @dataclass(frozen=True)
 class ShippedCeiling:
-    """A file with noise ceilings in percent of variance, and the betas that they are of."""
+    """A file with noise ceilings in percent of variance, and their betas."""
 
     path: Path
     betas: BetaFile
@@ -43,11 +43,13 @@ def ceiling_differences(shipped: ShippedCeiling, columns: FileColumns) -> Iterat
         ceiling = noise_ceiling(betas.read(slice(0, clips), columns[block]), clip)
         ours.append(ceiling.averaged if shipped.averaged else ceiling.single)
     difference = np.abs(np.concatenate(ours) - theirs)
-    known = difference[np.isfinite(difference)]
-    if len(known) and known.max() > _LARGEST:
+    finite = difference[np.isfinite(difference)]
+    if len(finite) and finite.max() > _LARGEST:
         of = f"the mean over {repeats} repeats" if shipped.averaged else "one presentation"
-        what = f"its noise ceiling of {of} differs from ours by {np.median(known):.1f} percentage points in the median "
-        what += f"and {known.max():.1f} at most"
+        what = (
+            f"its noise ceiling of {of} differs from ours by {np.median(finite):.1f} percentage points in the median "
+        )
+        what += f"and {finite.max():.1f} at most"
         yield DataProblem(str(shipped.path), what, _RIGHT, fatal=False)
 
 

@@ -135,7 +135,7 @@ def _image(path: Path, *, dimensions: int) -> Any:
     require_content(path)
     try:
         image = nib.load(path)
-    except Exception as error:  # nibabel raises whatever it likes on damaged input
+    except Exception as error:  # nibabel may raise any exception on damaged input
         raise InputError(path, f"cannot be read as NIfTI: {error}", "a .nii or .nii.gz is needed") from error
     if len(image.shape) != dimensions:
         what = f"has the shape {list(image.shape)}"
@@ -186,7 +186,7 @@ def _gifti(path: Path) -> tuple[list[NDArray[Any]], float | None]:
         image = nib.load(path)
         arrays = [array.data for array in image.darrays]
         step = dict(image.darrays[0].meta).get("TimeStep") if arrays else None
-    except Exception as error:  # nibabel raises whatever it likes on damaged input
+    except Exception as error:  # nibabel may raise any exception on damaged input
         raise InputError(path, f"cannot be read as GIFTI: {error}", "a .func.gii is needed") from error
     if not arrays or any(array.shape != arrays[0].shape or array.ndim != 1 for array in arrays):
         what = f"holds {len(arrays)} arrays of {sorted({array.shape for array in arrays})}"

@@ -11,7 +11,7 @@ from trainables.datasets.errors import DatasetError
 Doubles = NDArray[np.float64]
 
 _HIGHEST = 1 - 1e-12
-"""Of correlations, so that Fisher's z stays finite."""
+"""Largest absolute correlation, so that Fisher's z stays finite."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RepeatTest:
 
     t: Doubles
     p: Doubles
-    """One-sided: the correlation is positive. 0 where t is so large that p has no number: order by t instead."""
+    """One-sided: the correlation is positive. 0 where p is too small for a float: order by t instead."""
 
     def significant(self, level: float = 0.05) -> NDArray[np.int64]:
         """Return the voxels with p below `level` after Bonferroni's correction for all voxels that were tested."""

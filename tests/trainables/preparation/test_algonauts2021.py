@@ -228,6 +228,6 @@ def test_a_missing_video_is_told_by_the_number_of_clips(copy: Path, tmp_path: Pa
     del captions["0007"]
     (copy / "captions.json").write_text(json.dumps(captions))
     with pytest.raises(
-        DatasetError, match="answers 30 train clips, but there are 29 videos for them; it does not name"
+        DatasetError, match="has responses to 30 train clips, but there are 29 videos for them; it does not name"
     ):
         prepared(copy, tmp_path / "out")

@@ -84,7 +84,7 @@ def test_from_a_tree_to_a_prepared_data_set(root: Path, tmp_path: Path) -> None:
     assert clips["test/clip 03"].split == "test"
     assert {clip.split for name, clip in clips.items() if name.startswith("train")} == {"train", "validation"}
     assert len(subject.events) == 28
-    assert "1 of 5 events name no stimulus; they are passed over" in str(source.warnings[0])
+    assert "1 of 5 events name no stimulus; they are ignored" in str(source.warnings[0])
 
 
 def test_confounds_and_drift_leave_in_one_projection(root: Path) -> None:

@@ -210,7 +210,7 @@ def nothing_finite(path: Path) -> None:
         (pointer, "was not downloaded \\(git-annex\\); run `datalad get sub-02_organized"),
         (lfs, "was not downloaded \\(Git LFS\\); run `git lfs pull --include sub-02_organized"),
         (fewer_voxels, "holds 139 voxels for the test clips, but 140 for the others"),
-        (without_video, r"answers 2 test clip\(s\) without a video: 1007, 1008; put these videos"),
+        (without_video, r"has responses to 2 test clip\(s\) without a video: 1007, 1008; put these videos"),
         (nothing_finite, r"140 of 140 voxel\(s\) hold NaN or infinite values: 140 in no region; nothing is left"),
     ],
 )

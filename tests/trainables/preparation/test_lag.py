@@ -18,7 +18,7 @@ def test_clips_of_one_volume_each_take_their_own_volume_at_lag_0() -> None:
     onsets = np.arange(0.0, 20.0, 2.0)
     alignment = align_at_lag(volume_times(10, 2.0), onsets, np.full(10, 2.0), lag_s=0.0)
     np.testing.assert_array_equal(alignment.rows(values), values)
-    assert alignment.answered.all()
+    assert alignment.has_response.all()
     assert alignment.largest_distance_s == 0.0
 
 
@@ -42,8 +42,8 @@ def test_a_clip_whose_answer_lies_outside_the_run_or_in_volumes_that_do_not_coun
     onsets = np.array([-8.0, 0.0, 4.0, 5.0, 14.0, 16.0])
     alignment = align_at_lag(times, onsets, np.full(6, 2.0), lag_s=4.0, kept=kept)
     # 4 s later: before the run, volume 2, volume 4 (not counted), between 4 and 5, volume 9, after the run
-    assert alignment.answered.tolist() == [False, True, False, False, True, False]
-    assert not alignment.weights[~alignment.answered].any()
+    assert alignment.has_response.tolist() == [False, True, False, False, True, False]
+    assert not alignment.weights[~alignment.has_response].any()
 
 
 def test_a_window_takes_the_mean_of_its_volumes_that_count() -> None:
@@ -52,7 +52,7 @@ def test_a_window_takes_the_mean_of_its_volumes_that_count() -> None:
     values = RNG(0).normal(size=(12, 2)).astype("f4")
     alignment = align_in_window(times, np.array([0.0, 30.0]), window_s=(5.0, 9.0), kept=kept)
     np.testing.assert_allclose(alignment.rows(values)[0], values[[5, 7, 8, 9]].mean(axis=0), rtol=1e-6)
-    assert alignment.answered.tolist() == [True, False]
+    assert alignment.has_response.tolist() == [True, False]
 
 
 def test_motion_energy_is_that_of_luminance() -> None:

@@ -233,7 +233,7 @@ ERRORS: dict[str, tuple[str, Damage, str]] = {
     "run gap": ("series", run(1, first_row=7), r"first_row: run 'run-2' begins in row 7, but the runs before it end"),
     "run name": ("series", run(1, run_id="run-1"), r"column run_id: occurs twice: run-1; each run needs its own name"),
     "volumes": ("series", run(3, volumes=5), r"column volumes: the runs have 23 volumes, but bold\.npy 24 rows"),
-    "no TR": ("series", run(0, tr=0.0), r"runs\.parquet: run 'run-1' has 6 volumes of 0 s; give both, or say"),
+    "no TR": ("series", run(0, tr=0.0), r"runs\.parquet: run 'run-1' has 6 volumes of 0 s; give both, or fill in"),
     "TR": (
         "series",
         lambda folder: edit_description(folder, tr=1.5),

@@ -1,6 +1,6 @@
 """The phantom: a small world of moving shapes whose every cause is known, the embedded default data set.
 
-Importing this is light: the world is imported when it is made.
+Importing this is light: `world` is imported on first use.
 """
 
 from pathlib import Path
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from trainables.datasets.presentations import Presentations
 
 GENERATOR = 1
-"""Raised when the phantom's stimuli or brains change: everything that was simulated before is then made anew."""
+"""Raised when the phantom's stimuli or brains change: everything is then simulated again."""
 
 
 def clips_fingerprint(config: PhantomWorld) -> dict[str, object]:
-    """Return what decides the phantom's clips beside its config."""
+    """Return what determines the phantom's clips in addition to its config: the generator's version."""
     return {"generator": GENERATOR}
 
 
 def brains_fingerprint(config: PhantomWorld) -> dict[str, object]:
-    """Return what decides the phantom's brains beside its config."""
+    """Return what determines the phantom's fMRI in addition to its config: the generator's version."""
     return {"generator": GENERATOR}
 
 
 def clips_files(config: PhantomWorld) -> tuple[Path, ...]:
-    """Return that the phantom has no files."""
+    """Return no files: clips are generated."""
     return ()
 
 
@@ -36,19 +36,19 @@ brains_files = clips_files
 
 
 def check(config: PhantomWorld) -> DataVerdict:
-    """Return that nothing is wrong, and how many subjects there are."""
+    """Return an empty report, and the number of subjects."""
     return DataVerdict(DataReport(), config.subjects)
 
 
 def load_clips(config: PhantomWorld) -> "Stimuli":
-    """Draw the phantom's clips: the same bytes from the same config."""
+    """Generate the phantom's clips: the same bytes from the same config."""
     from trainables.datasets.phantom.world import phantom_clips
 
     return phantom_clips(config)
 
 
 def load_brains(config: PhantomWorld, stimuli: "Stimuli") -> "BrainData":
-    """Let the phantom's brains watch the clips: the same bytes from the same config."""
+    """Simulate the phantom's responses to the clips: the same bytes from the same config."""
     from trainables.datasets.phantom.world import phantom_brains
 
     return phantom_brains(config, stimuli)

@@ -1,6 +1,6 @@
-"""The phantom's brain: from what drives its voxels to the BOLD that a scanner would record.
+"""The phantom's brain: simulates BOLD from the drives of its voxels.
 
-Early areas answer to the first frame's local colour and contrast, MT and MST to motion, V4, LO and TPOJ to colour and
+Early areas respond to the first frame's local colour and contrast, MT and MST to motion, V4, LO and TPOJ to colour and
 to what the clip shows. Every voxel belongs to one area and has a receptive field, preferences and a haemodynamic
 delay of its own, drawn anew for each subject.
 """
@@ -25,7 +25,7 @@ LAG_TR = 2
 
 @dataclass(frozen=True)
 class Area:
-    """One ROI: how many of the voxels are its own, and what drives them."""
+    """One ROI: its share of the voxels, and their drives."""
 
     size: float
     """Share of all voxels."""
@@ -52,7 +52,7 @@ _JITTER = 0.35  # standard deviation of the voxels' haemodynamic delays, in seco
 
 @dataclass(frozen=True)
 class Recording:
-    """What one subject's scan gives, and what was planted in it."""
+    """The simulated fMRI of one subject, and its known causes."""
 
     bold: Floats
     """[T, V]"""
@@ -67,10 +67,10 @@ class Recording:
 
 
 def scan_subject(drives: Mapping[str, Floats], plan: Schedule, *, rng: Random, voxels: int, noise: float) -> Recording:
-    """Scan one subject.
+    """Simulate the fMRI of one subject.
 
     Args:
-        drives: What `drives.drives` made of the clips, [N, D] each.
+        drives: The result of `drives.drives`, [N, D] each.
         plan: When the clips are shown.
         rng: The subject: receptive fields, preferences, delays, drift and noise are drawn from it.
         voxels: Number of voxels.
@@ -133,7 +133,7 @@ def _standard(values: Floats) -> Floats:
 
 
 def _haemodynamics(signal: Floats, plan: Schedule, delay: Floats) -> Floats:
-    """Convolve what the voxels [N,V] answer to each clip with their haemodynamic responses, to BOLD [T,V]."""
+    """Convolve the voxels' responses to each clip, [N,V], with their haemodynamic responses, to BOLD [T,V]."""
     fine = np.arange(10) / 10 * TR  # a clip lasts one volume
     shown = plan.clip_at()
     neural = np.where(shown[:, None] >= 0, signal[shown], np.float32(0))

@@ -1,6 +1,6 @@
-"""What drives the phantom's voxels: features of a clip's pixels and of its caption's words, never of its factors.
+"""The drives of the phantom's voxels: features of a clip's pixels and of its caption's words, never of its factors.
 
-So the same brain watches the phantom's clips and any that a user brings. Positions and speeds are in units of the
+So the same brain can respond to the phantom's clips and to those of a user. Positions and speeds are in units of the
 frame, colours in [0, 1]; all maps are pooled to fixed grids, whatever the resolution and number of frames.
 """
 
@@ -40,7 +40,7 @@ _STOP_WORD = re.compile("a|an|and|are|as|at|by|for|from|has|in|is|it|its|of|on|o
 
 
 def drives(clips: ClipSequence, captions: Sequence[str], *, onset: float = 0.0) -> dict[str, Floats]:
-    """Return what drives the voxels: name to float32 [N, D].
+    """Return the drives of the voxels: name to float32 [N, D].
 
     Args:
         clips: uint8 [N,F,H,W,3].
@@ -53,7 +53,7 @@ def drives(clips: ClipSequence, captions: Sequence[str], *, onset: float = 0.0) 
 
 
 def words(captions: Sequence[str]) -> Floats:
-    """Return what captions speak of, float32 [N, WORD_SIZE]: each word, and each pair of neighbours, has a random code.
+    """Return codes of captions, float32 [N, WORD_SIZE]: each word, and each pair of neighbours, has a random code.
 
     Pairs bind what belongs together: "red disc" on "green stripes" is not "green disc" on "red stripes".
     """
@@ -108,12 +108,12 @@ def _saturate(difference: Floats) -> Floats:
 
 
 def _with_size(difference: Floats) -> Floats:
-    """Append the size of colour differences [...,3] as a fourth channel, which tells where without telling what."""
+    """Append the size of colour differences [...,3] as a fourth channel, which has the location but not the colour."""
     return np.concatenate([difference, np.sqrt((difference * difference).sum(axis=-1, keepdims=True))], axis=-1)
 
 
 def _motion(fine: Floats) -> Floats:
-    """Return the mean answers of direction- and speed-tuned channels, [N, h, w, DIRECTIONS * len(SPEEDS)].
+    """Return the mean responses of direction- and speed-tuned channels, [N, h, w, DIRECTIONS * len(SPEEDS)].
 
     Local flow comes from the structure tensor of spatial and temporal gradients (Lucas and Kanade), summed over the
     colours, so that equally bright colours move too.
@@ -136,7 +136,7 @@ def _motion(fine: Floats) -> Floats:
 
 
 def _tuned(right: Floats, up: Floats) -> Floats:
-    """Return the channels' answers to velocities [...], as [..., DIRECTIONS * len(SPEEDS)]."""
+    """Return the channels' responses to velocities [...], as [..., DIRECTIONS * len(SPEEDS)]."""
     speed = np.hypot(right, up)
     log_speed = np.log(np.maximum(speed, np.float32(1e-4)))
     by_speed = np.stack([np.exp(-0.5 * ((log_speed - math.log(s)) / 0.5) ** 2) for s in MOTION_SPEEDS], axis=-1)

@@ -12,7 +12,7 @@ TAIL = 12
 
 @dataclass(frozen=True)
 class Schedule:
-    """What was on the screen at each volume."""
+    """The clip on the screen at each volume."""
 
     onsets: NDArray[np.int64]
     """Volume at each clip's onset, [N, repeats]; -1 where a clip was not shown again."""

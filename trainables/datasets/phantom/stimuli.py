@@ -1,4 +1,4 @@
-"""What the phantoms show: one shape that crosses a textured ground, drawn from named factors.
+"""The phantoms' clips: one shape that crosses a textured ground, drawn from named factors.
 
 Lengths are in units of 1/64 of the frame's side, so that factors mean the same at any resolution and number of
 frames: a clip lasts two seconds, which is eight steps of `SPEEDS` units.
@@ -64,7 +64,7 @@ TEXTURES: Mapping[str, str] = {
     "checkerboard": "a {} checkerboard",
     "dots": "{} dots",
 }
-"""Name to how a caption says it."""
+"""Name to the words of a caption."""
 BACKGROUNDS: Mapping[str, tuple[int, int, int]] = {
     "grey": (112, 112, 112),
     "brown": (116, 82, 52),
@@ -148,7 +148,7 @@ class Factors:
         return start[:, None] + time[None, :, None] * self.velocity[:, None]
 
     def shown(self, frames: int) -> NDArray[np.bool_]:
-        """Tell in which frames there is an object, [N,F]: in all."""
+        """Return in which frames there is an object, [N,F]: in all."""
         return np.ones((len(self), frames), bool)
 
 
@@ -162,7 +162,7 @@ class Appearing(Factors):
     """Step of motion from which on the object is shown, 0 to `STEPS`."""
 
     def shown(self, frames: int) -> NDArray[np.bool_]:
-        """Tell in which frames there is an object, [N,F]: from its onset on."""
+        """Return in which frames there is an object, [N,F]: from its onset on."""
         return np.asarray(np.arange(frames) * (STEPS / frames) >= self.onset[:, None])
 
 
@@ -188,7 +188,7 @@ def sample_appearing(rng: np.random.Generator, count: int, *, onset: float) -> A
 
 
 def _causes(rng: np.random.Generator, count: int) -> dict[str, Any]:
-    """Draw all factors but the place, which depends on the way to go."""
+    """Draw all factors except the start, which depends on the velocity."""
     tables = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES, "background": BACKGROUNDS}
     tables |= {"direction": DIRECTIONS, "speed": SPEEDS}
     drawn = {name: rng.integers(len(table), size=count) for name, table in tables.items()}
@@ -198,7 +198,7 @@ def _causes(rng: np.random.Generator, count: int) -> dict[str, Any]:
 
 
 def _placed(still: AnyFactors, rng: np.random.Generator) -> AnyFactors:
-    """Draw where the objects start."""
+    """Draw the start of each object."""
     way = still.velocity * STEPS
     border = still.radius[:, None] + MARGIN
     low, high = border - np.minimum(way, 0.0), SIDE - border - np.maximum(way, 0.0)
@@ -222,7 +222,7 @@ def render(factors: Factors, *, frames: int = STEPS, resolution: int = 64) -> Pi
 
 @dataclass(frozen=True)
 class DrawnClips:
-    """Clips that are drawn when they are asked for: the pixels of `render`, never all of them in memory."""
+    """Clips that are drawn on access: the pixels of `render`, never all in memory."""
 
     factors: Factors
     frames: int
@@ -242,7 +242,7 @@ class DrawnClips:
 
 
 def object_mask(factors: Factors, *, frames: int = STEPS, resolution: int = 64) -> NDArray[np.bool_]:
-    """Tell which pixels belong to the object, [N,F,H,W]."""
+    """Return which pixels belong to the object, [N,F,H,W]."""
     mask = np.empty((len(factors), frames, resolution, resolution), bool)
     for first in range(0, len(factors), 64):
         rows = slice(first, first + 64)
@@ -251,7 +251,7 @@ def object_mask(factors: Factors, *, frames: int = STEPS, resolution: int = 64) 
 
 
 def captions(factors: Factors) -> tuple[str, ...]:
-    """Say each clip in words: "a large red disc moving left over a green checkerboard"; 15 words at the most."""
+    """Describe each clip: "a large red disc moving left over a green checkerboard"; 15 words at the most."""
     shapes, colours, sizes, speeds = list(SHAPES), list(COLOURS), list(SIZES), list(SPEEDS)
     directions, grounds, backgrounds = list(DIRECTIONS), list(TEXTURES.values()), list(BACKGROUNDS)
     return tuple(

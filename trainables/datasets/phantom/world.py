@@ -1,4 +1,4 @@
-"""The phantoms as data sets, and their brains watching any clips."""
+"""The phantoms as data sets, and the responses of their brains to any clips."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from trainables.datasets.presentations import Presentations, Showing
 
 
 def phantom_clips(config: PhantomWorld) -> Stimuli:
-    """Draw a phantom's clips: the same bytes from the same config."""
+    """Generate a phantom's clips: the same bytes from the same config."""
     count = len(_split(config))
     factors = _factors(config, np.random.default_rng([config.seed, 0]), count)
     return Stimuli(
@@ -27,7 +27,7 @@ def phantom_clips(config: PhantomWorld) -> Stimuli:
 
 
 def phantom_brains(config: PhantomWorld, shown: Stimuli) -> BrainData:
-    """Let a phantom's brains watch its clips: the same bytes from the same config."""
+    """Simulate a phantom's responses to its clips: the same bytes from the same config."""
     split = _split(config)
     plan = _plan(config)
     names = [f"phantom{index + 1:02d}" for index in range(config.subjects)]
@@ -55,7 +55,7 @@ def _factors(config: PhantomWorld, rng: np.random.Generator, count: int) -> stim
         return stimuli.sample_appearing(rng, count, onset=config.onset)
     if isinstance(config, PhantomConfig):
         return stimuli.sample_factors(rng, count)
-    raise TypeError(f"{type(config).__name__}: it is not said which shapes such a world shows")
+    raise TypeError(f"{type(config).__name__}: no clips are defined for this kind of phantom")
 
 
 def watched(
@@ -67,7 +67,7 @@ def watched(
     names: Sequence[str],
     config: PhantomWorld | FolderConfig,
 ) -> BrainData:
-    """Let the phantom's brains, one for each of `names`, watch any clips as `plan` says.
+    """Simulate the responses of phantom subjects, one for each of `names`, to any clips that are shown by `plan`.
 
     Subjects differ, and each follows from the config's seed.
     """
