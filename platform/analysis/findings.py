@@ -5,7 +5,7 @@ metrics without adjustment and without stars. All other metrics are described by
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -119,16 +119,12 @@ def analyse(result: AblationResult) -> Findings:
     measures = tuple(map(measure_named, design.primary))
     other_measures = tuple(_other_measures(result))
     tables = {measured.name: _values(result, measured) for measured in (*measures, *other_measures)}
-    plans = {name: _plan(result, [values.unit]) for name, values in tables.items()}
     family = [(declaration.condition, declaration.metric) for declaration in design.family]
     plan = _plan(result, [tables[metric].unit for _, metric in family])
     pairs = [paired_table(result, tables[metric], condition) for condition, metric in family]
-    undeclared = [(c, m.name) for c in design.order for m in measures if (c, m.name) not in family]
     before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
-    exploratory = tuple(
-        compare_exploratory(paired_table(result, tables[metric], c), plans[metric]) for c, metric in undeclared
-    )
     declared = compare_family(pairs, plan)
+    exploratory = tuple(_exploratory(result, [tables[measured.name] for measured in measures], family))
     means, differences = _described(result, tables.values())
     tested = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
     for pair, comparison in tested.items():
@@ -142,12 +138,21 @@ def analyse(result: AblationResult) -> Findings:
         as_registered=compare_family(before, plan) if before else (),
         means=means,
         differences=differences,
-        subjects={}
-        if len(design.subjects) == 1
-        else _by_subject(result, [tables[primary.name] for primary in measures]),
+        subjects=_by_subject(result, [tables[primary.name] for primary in measures]),
         controls=tuple(dict.fromkeys(control for values in tables.values() for control in values.controls)),
         tables=tables,
     )
+
+
+def _exploratory(
+    result: AblationResult, tables: Iterable[ConditionValues], family: Sequence[tuple[str, str]]
+) -> Iterator[Comparison]:
+    """Yield the comparisons of every condition in the primary metrics that the design does not declare."""
+    values_of = {values.measure.name: values for values in tables}
+    for condition in result.design.order:
+        for metric, values in values_of.items():
+            if (condition, metric) not in family:
+                yield compare_exploratory(paired_table(result, values, condition), _plan(result, [values.unit]))
 
 
 def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> ComparisonPlan:
@@ -237,6 +242,9 @@ def _described(
 
 
 def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> dict[Pair, tuple[MeanInterval, ...]]:
+    """Return the differences of each subject; none if there is only one subject."""
+    if len(result.subjects) == 1:
+        return {}
     level = 1 - result.design.alpha
     by_pair: dict[Pair, tuple[MeanInterval, ...]] = {}
     for values in tables:

@@ -7,7 +7,7 @@ written last, so commands do not see an incomplete study. An interrupted import 
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from trainables.datasets.errors import some
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\x00-\x1f\x7f]{1,1000})")
 _NUMBERED = re.compile(r"[0-9]{6}\.json")
+_INVALID = (IntegrityError, AssertionError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""Errors of readers about content of another form."""
 _SHOWN = 5
 _LARGEST_LIST = 1 << 28
 _LARGEST_DOCUMENT = 1 << 28
@@ -52,6 +54,18 @@ def checked_bundle(folder: Path) -> Bundle:
     """Check a whole bundle and return it. Raises `UserError` if files are missing, changed or not valid."""
     if not folder.is_dir() or not (folder / CHECKSUMS).is_file():
         raise UserError(f"{folder} is not a bundle: it must be a folder with {CHECKSUMS}, written by platform.export")
+    expected = _checked_files(folder)
+    bundle = _bundle_of(folder, expected)
+    for key in bundle.keys:
+        try:
+            _check(bundle, key, expected)
+        except _INVALID as error:
+            raise UserError(f"{folder}: {key} is not what it should be: {error}") from error
+    return bundle
+
+
+def _checked_files(folder: Path) -> dict[str, str]:
+    """Return the digest of each file of the checksums. Raises `UserError` if the files are not these."""
     expected = _expected(folder)
     present = dict(_files(folder))
     _refuse(folder, "not listed in checksums.txt", present.keys() - expected.keys() - {CHECKSUMS})
@@ -59,27 +73,18 @@ def checked_bundle(folder: Path) -> Bundle:
     names = sorted(expected)
     digests = ordered(lambda name: file_at(present[name]).digest, names, os.cpu_count() or 1)
     _refuse(folder, "changed", {name for name, digest in zip(names, digests, strict=True) if digest != expected[name]})
+    return expected
+
+
+def _bundle_of(folder: Path, names: Iterable[str]) -> Bundle:
+    """Return the bundle with the files `names`. Raises `UserError` unless they are those of one study."""
     keys = [name.removeprefix(f"{STORE}/") for name in names if name.startswith(f"{STORE}/")]
     studies = {key.split("/")[1] for key in keys if key.startswith(layout.studies())}
     if len(studies) != 1 or layout.study(*studies) not in keys:
-        raise UserError(
-            f"{folder}: a bundle holds one study, but this one holds {', '.join(sorted(studies)) or 'none'}"
-        )
+        listed = ", ".join(sorted(studies)) if studies else "none"
+        raise UserError(f"{folder}: a bundle holds one study, but this one holds {listed}")
     bundle = Bundle(folder, studies.pop(), tuple(sorted(keys, key=lambda key: (_order(key), key))))
     _refuse(folder, "no part of a study", {key for key in keys if not _belongs(key, bundle.study)})
-    for key in bundle.keys:
-        try:
-            _check(bundle, key, expected)
-        except (
-            IntegrityError,
-            AssertionError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise UserError(f"{folder}: {key} is not what it should be: {error}") from error
     return bundle
 
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables import datasets
 from trainables.config.trial import TrialConfig
-from trainables.datasets.base import roi_numbers
+from trainables.datasets.base import Subject, roi_numbers
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.presentations import DROPPED
 from trainables.stages.data import brain_facts
@@ -64,11 +65,7 @@ def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
     usable = np.nonzero(split != DROPPED)[0]
     shown = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]
     roi = roi_numbers(subject.voxels, data.brains.roi_names)[arrays["voxel"]]
-    course, onsets = None, np.empty(0, np.int64)
-    if subject.runs is not None:
-        end = subject.runs[1] if len(subject.runs) > 1 else len(bold)
-        course = _sorted(detrend(bold[:end, arrays["voxel"]], [(0, end)], tr=data.brains.tr), roi)
-        onsets = subject.onsets[(subject.onsets[:, 0] >= 0) & (subject.onsets[:, 0] < end), 0].astype(np.int64)
+    course, onsets = _first_run(subject, bold, arrays["voxel"], roi, tr=data.brains.tr)
     clips, volumes = stimuli.clips.shape, bold.shape
     return SheetData(
         title=f"{clips[0]} clips of {clips[1]} frames, {clips[2]} px   ·   {subject.name}: {volumes[1]} voxels, "
@@ -82,6 +79,17 @@ def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
         onsets=onsets,
         tr=data.brains.tr,
     )
+
+
+def _first_run(
+    subject: Subject, bold: NDArray[np.float32], voxels: NDArray[Any], roi: NDArray[np.int16], *, tr: float
+) -> tuple[NDArray[np.float32] | None, NDArray[np.int64]]:
+    """Return `voxels` of `bold` [T, V] in the first run, as they are drawn, and the onsets of its clips in volumes."""
+    if subject.runs is None:
+        return None, np.empty(0, np.int64)
+    end = subject.runs[1] if len(subject.runs) > 1 else len(bold)
+    onsets = subject.onsets[(subject.onsets[:, 0] >= 0) & (subject.onsets[:, 0] < end), 0].astype(np.int64)
+    return _sorted(detrend(bold[:end, voxels], [(0, end)], tr=tr), roi), onsets
 
 
 def _sorted(run: NDArray[np.float32], roi: NDArray[np.int16]) -> NDArray[np.float32]:

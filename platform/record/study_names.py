@@ -71,15 +71,8 @@ def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
     if not matches and not slash:
         matches, trial = sorted(candidate for candidate, names in trials.items() if name in names), name
     if not matches:
-        listed = _listed(trials)
-        if not slash:
-            listed |= {
-                listed_name: [listed_name]
-                for names in trials.values()
-                for listed_name in names
-                if listed_name not in listed
-            }
-        _refuse_unknown(store, "study or trial", name, listed, study)
+        trial_names = {} if slash else {each: [each] for names in trials.values() for each in names}
+        _refuse_unknown(store, "study or trial", name, trial_names | _listed(trials), study)
     study = _only(name, [f"{match}/{trial}" if trial else match for match in matches]).partition("/")[0]
     if trial and trial not in trials[study]:
         near = _near(trial, {listed_name: [listed_name] for listed_name in trials[study]})

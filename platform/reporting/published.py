@@ -80,15 +80,20 @@ def agreements(findings: Findings) -> tuple[Agreement, ...]:
     return tuple(compared)
 
 
-def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
+def _published_rows(table: Published) -> dict[str, dict[str, str]]:
+    """Return the rows of a published table by their label."""
     with (PUBLISHED / table.table).open(encoding="utf-8", newline="") as file:
         lines = [row for row in csv.DictReader(file) if all(row[name] == text for name, text in table.where.items())]
     key = table.key if table.key is not None else next(iter(lines[0]))
-    rows = {line[key]: line for line in lines}
+    return {line[key]: line for line in lines}
+
+
+def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
+    rows = _published_rows(table)
     cells = findings.result.design.factorial.cells if findings.result.design.factorial is not None else {}
     mapped = {cells.get(condition, condition): row_label for condition, row_label in table.conditions.items()}
     # In the order of the table, since JSON records sort keys.
-    header = list(lines[0])
+    header = list(next(iter(rows.values())))
     columns = sorted(table.columns.items(), key=lambda item: header.index(item[1]))
     for condition, row in sorted(mapped.items(), key=lambda item: list(rows).index(item[1])):
         for metric, column in columns:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -131,35 +131,38 @@ class Progress:
             return Group(*self._parts())
 
     def _parts(self) -> Iterator[RenderableType]:
-        total = self._study.trial_count
         counts = outcomes(self._results.values())
         done = sum(counts.values()) - counts["unfinished"]
-        parts = [
-            f"{counts[outcome.lower()]} {label}" for outcome, label in OUTCOME_WORDS.items() if counts[outcome.lower()]
-        ]
         elapsed = time.time() - self._began
         seconds_left = self._seconds_left(elapsed, done)
         yield f"{self._study.id}  {', '.join(target.name for target in self._study.targets)}"
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(total=total, completed=done, width=30),
-            f"{done}/{total} trials" + (": " if parts else "") + ", ".join(parts),
-        )
-        yield bar
+        yield self._bar(counts, done)
         yield f"{duration(elapsed)} so far" + ("" if seconds_left is None else f", about {duration(seconds_left)} left")
-        waiting = [
-            (stage, state, since) for stage, state, since in self._shared.values() if state in ("waiting", "running")
-        ]
-        if waiting:
-            yield "preparing: " + ", ".join(
-                stage if state == "waiting" else f"{stage} ({duration(time.time() - since)})"
-                for stage, state, since in waiting
-            )
+        if preparing := [*self._preparing()]:
+            yield "preparing: " + ", ".join(preparing)
         if self._running:
             yield self._table()
         order = ranked(averaged(self._results.values()), self._study.targets)
         if order and self._study.has_best:
             yield best_line(order[0], self._study.targets, self._names)
+
+    def _bar(self, counts: Mapping[str, int], done: int) -> Table:
+        total = self._study.trial_count
+        parts = [
+            f"{counts[outcome.lower()]} {label}" for outcome, label in OUTCOME_WORDS.items() if counts[outcome.lower()]
+        ]
+        text = f"{done}/{total} trials" + (": " if parts else "") + ", ".join(parts)
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(total=total, completed=done, width=30), text)
+        return bar
+
+    def _preparing(self) -> Iterator[str]:
+        """Yield the shared stages that are not finished; a running one with its time."""
+        for stage, state, since in self._shared.values():
+            if state == "waiting":
+                yield stage
+            elif state == "running":
+                yield f"{stage} ({duration(time.time() - since)})"
 
     def _seconds_left(self, elapsed: float, done: int) -> float | None:
         ended = sum(r.outcome is not None and r.finished >= self._began for r in self._results.values())

@@ -13,6 +13,7 @@ if any remaining cell of it has no value. `platform.statistics.missing` lists wh
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -122,23 +123,18 @@ def pair(
     seeds = tuple(sorted({seed for _, seed in keys}))
     trials = (*baseline.values(), *condition.values())
     clips = tuple(sorted({clip for trial in trials if not isinstance(trial, str) for clip in trial}))
+    shape = (len(subjects), len(seeds), len(clips))
+    tables: dict[Side, Values] = {"baseline": np.full(shape, np.nan), "condition": np.full(shape, np.nan)}
+    trials_of: dict[Side, Mapping[tuple[str, int], TrialValues]] = {"baseline": baseline, "condition": condition}
     reasons: dict[TableIndex, str] = {}
-    tables: dict[Side, Values] = {}
-    sides: tuple[tuple[Side, Mapping[tuple[str, int], TrialValues]], ...] = (
-        ("baseline", baseline),
-        ("condition", condition),
-    )
-    for side, trials_of in sides:
-        tables[side] = np.full((len(subjects), len(seeds), len(clips)), np.nan)
-        for u, subject in enumerate(subjects):
-            for s, seed in enumerate(seeds):
-                trial = trials_of.get((subject, seed), "no such trial")
-                for c, clip in enumerate(clips):
-                    value = trial if isinstance(trial, str) else trial.get(clip, "no such clip in the trial")
-                    if isinstance(value, str):
-                        reasons[TableIndex(side, u, s, c)] = value
-                    else:
-                        tables[side][u, s, c] = value
+    for side, (u, subject), (s, seed) in product(tables, enumerate(subjects), enumerate(seeds)):
+        trial = trials_of[side].get((subject, seed), "no such trial")
+        for c, clip in enumerate(clips):
+            value = trial if isinstance(trial, str) else trial.get(clip, "no such clip in the trial")
+            if isinstance(value, str):
+                reasons[TableIndex(side, u, s, c)] = value
+            else:
+                tables[side][u, s, c] = value
     return PairedTable(name, metric, tables["baseline"], tables["condition"], subjects, seeds, clips, reasons)
 
 

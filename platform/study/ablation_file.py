@@ -11,13 +11,13 @@ from platform.errors import Problem, refuse
 from platform.study import ablation_checks, conditions
 from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.ablation_keys import AblationFile, FactorialFile
-from platform.study.config_errors import config_problems, explain
+from platform.study.config_errors import explain
 from platform.study.design import BASELINE, DeclaredComparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
-from platform.study.space_checks import conversion_problem
+from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.sweep_file import read_named
-from platform.study.yaml_source import KeyPath, Source
+from platform.study.yaml_source import Source
 from trainables.config.trial import TrialConfig, resolve
 
 ABLATIONS = Path("ablations")
@@ -44,7 +44,7 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     written, problems = read_overrides(source, "baseline")
     source, written = apply_settings(settings, source=source, base=written, keys=_KEYS)
     config = _resolved(source, written, problems)
-    file = _ablation_file(source, problems)
+    file = file_keys(AblationFile, source, section="baseline", problems=problems, explanation=_shape_problems)
     metrics, metric_problems = ablation_checks.primary_metrics(source, file.primary)
     refuse([*problems, *metric_problems])
     assert config is not None
@@ -63,15 +63,6 @@ def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Pa
     return replace(study, settings=tuple(settings))
 
 
-def _ablation_file(source: Source, problems: Sequence[Problem]) -> AblationFile:
-    """Return the keys of the file. Raises `UserError` with all problems, including the earlier `problems`."""
-    try:
-        return AblationFile.model_validate({**source.data, "baseline": {}})
-    except ValidationError as error:
-        refuse([*problems, *_shape_problems(error, source)])
-        raise AssertionError from error
-
-
 _COPIED_KEYS = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
 
 
@@ -80,16 +71,9 @@ def _resolved(source: Source, written: Mapping[str, LocatedValue], problems: lis
     if "voxels.subject" in written:
         message = "is set by the key `subjects`; remove it here"
         problems.append(source.problem(written["voxels.subject"].path, message))
-    try:
-        config = resolve({field: override.value for field, override in written.items()})
-    except ValidationError as error:
-        paths: dict[str, KeyPath] = {field: override.path for field, override in written.items()}
-        problems += config_problems(error, source=source, paths=paths)
-        return None
-    for field, override in written.items():
-        conversion = conversion_problem(field, override.value, config)
-        if conversion is not None:
-            problems.append(source.problem(override.path, conversion))
+    config = overridden_config(source, written, problems)
+    if config is not None:
+        problems += conversion_problems(source, written, config)
     return config
 
 

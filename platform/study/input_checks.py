@@ -39,24 +39,35 @@ def check_inputs(
     """
     needed = ancestors(stages, systems=systems)
     if "clips" in needed:
-        report = datasets.check(config, verdicts=verdicts)
-        for warning in report.warnings:
-            _log.warning("%s", warning)
-        for problem in report.errors:
-            files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"
-            field = problem.where if problem.where.startswith("voxels.") else files
-            prefix = "" if field == problem.where else f"{problem.where}: "
-            yield _problem_at(source, section, field, f"{prefix}{problem.what}; {problem.right}")
-        if "given" in needed and not report.errors:
-            for message in given_problems(config):
-                yield _problem_at(source, section, _GIVEN, message)
-    for reference in dict.fromkeys(STAGES[name].fingerprint for name in needed if name not in (*_DATA_STAGES, "given")):
+        problems = [*_data_problems(config, verdicts)]
+        if "given" in needed and not problems:
+            problems = [(_GIVEN, message) for message in given_problems(config)]
+        for field, message in problems:
+            yield _problem_at(source, section, field, message)
+    for field, message in _network_problems(config, needed):
+        yield _problem_at(source, section, field, message)
+
+
+def _data_problems(config: TrialConfig, verdicts: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield the field and the message of each error of the data set. Warnings are logged."""
+    report = datasets.check(config, verdicts=verdicts)
+    for warning in report.warnings:
+        _log.warning("%s", warning)
+    files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"
+    for problem in report.errors:
+        field = problem.where if problem.where.startswith("voxels.") else files
+        prefix = "" if field == problem.where else f"{problem.where}: "
+        yield field, f"{prefix}{problem.what}; {problem.right}"
+
+
+def _network_problems(config: TrialConfig, stages: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the field and the message of each pretrained network that `stages` need and that cannot be used."""
+    for reference in dict.fromkeys(STAGES[name].fingerprint for name in stages if name not in (*_DATA_STAGES, "given")):
         try:
             resolve_reference(reference)(config) if reference is not None else None
         except (ValueError, OSError) as error:
             field, _, message = str(error).partition(": ")  # it begins with the field
-            is_field = field in config_fields()
-            yield _problem_at(source, section, *((field, message) if is_field else ("backbones", str(error))))
+            yield (field, message) if field in config_fields() else ("backbones", str(error))
 
 
 def given_problems(*configs: TrialConfig) -> list[str]:

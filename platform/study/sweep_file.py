@@ -9,16 +9,16 @@ from pydantic import Field, StrictStr, ValidationError, field_validator
 
 from platform.errors import Problem, UserError, nearest, refuse
 from platform.study import input_checks, sweep_checks, yaml_source
-from platform.study.config_errors import config_problems, explain
+from platform.study.config_errors import explain
 from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
-from platform.study.space_checks import conversion_problem
 from platform.study.study import Study
+from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.swept_stages import swept_systems
 from platform.study.unresolved_config import Draft
 from platform.study.yaml_source import Source
 from trainables.config.base import Config
-from trainables.config.trial import TrialConfig, resolve
+from trainables.config.trial import resolve
 
 
 class StudyFile(Config):
@@ -93,11 +93,11 @@ def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verd
     """Return the study that `source` describes; see `load_study`."""
     base, problems = read_overrides(source, "base")
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
-    config = _resolved(source, base, problems)
-    file = _study_file(source, problems)
+    config = overridden_config(source, base, problems)
+    file = file_keys(StudyFile, source, section="base", problems=problems, explanation=_shape_problems)
     draft = _draft(file, source, base)
     if config is not None:
-        problems += _conversion_problems(draft, config, base)
+        problems += conversion_problems(source, base, config)
     problems += sweep_checks.check_names(draft)
     if config is None:
         refuse(problems)
@@ -132,25 +132,6 @@ def _folder_problems(draft: Draft, systems: Sequence[str]) -> Iterator[Problem]:
             yield draft.problem("space", "given.path", "choice", number, message=message)
 
 
-def _resolved(source: Source, base: Mapping[str, LocatedValue], problems: list[Problem]) -> TrialConfig | None:
-    """Return the config of the overrides `base`. If it has problems, append them to `problems` and return None."""
-    try:
-        return resolve({field: located.value for field, located in base.items()})
-    except ValidationError as error:
-        paths = {field: located.path for field, located in base.items()}
-        problems += config_problems(error, source=source, paths=paths)
-        return None
-
-
-def _study_file(source: Source, problems: Sequence[Problem]) -> StudyFile:
-    """Return the keys of the file. Raises `UserError` with all problems, including the earlier `problems`."""
-    try:
-        return StudyFile.model_validate({**source.data, "base": {}})
-    except ValidationError as error:
-        refuse([*problems, *_shape_problems(error, source)])
-        raise AssertionError from error
-
-
 def _draft(file: StudyFile, source: Source, base: Mapping[str, LocatedValue]) -> Draft:
     return Draft(
         source=source,
@@ -178,10 +159,3 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         if entry["type"] == "too_short":
             text = "is empty; name at least one" + (" field and its domain" if path == ["space"] else "")
         yield source.problem(tuple(path), text)
-
-
-def _conversion_problems(draft: Draft, config: TrialConfig, base: Mapping[str, LocatedValue]) -> Iterator[Problem]:
-    for field, located in base.items():
-        message = conversion_problem(field, located.value, config)
-        if message is not None:
-            yield draft.problem(*located.path, message=message)

@@ -137,16 +137,21 @@ def test_a_study_of_before_files_were_recorded_is_refused(
     assert "before files were recorded" in capsys.readouterr().err
 
 
+def resume_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch, *, base: str) -> None:
+    """Run a sweep in `folder`, with relative paths in `base`, and resume it in another folder."""
+    file = folder / "small.yaml"
+    file.write_text(f"base: {base}\n{NOOP}")
+    monkeypatch.chdir(folder)
+    assert run(sweep, folder, str(file)) == 0
+    monkeypatch.chdir("/")
+    assert run(resume, folder, "small") == 0
+
+
 def test_a_data_set_is_found_from_another_folder(
     tmp_path: Path, driven: list[Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "clips").mkdir()
-    file = tmp_path / "small.yaml"
-    file.write_text(f"base: {{dataset.kind: folder, dataset.path: clips}}\n{NOOP}")
-    monkeypatch.chdir(tmp_path)
-    assert run(sweep, tmp_path, str(file)) == 0
-    monkeypatch.chdir("/")
-    assert run(resume, tmp_path, "small") == 0
+    resume_elsewhere(tmp_path, monkeypatch, base="{dataset.kind: folder, dataset.path: clips}")
     assert driven[1].base["dataset.path"] == str(tmp_path / "clips")
     assert driven[1].settings == ()
 
@@ -155,11 +160,6 @@ def test_weights_are_found_from_another_folder(
     tmp_path: Path, driven: list[Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(PHANTOM / "clip", tmp_path / "models" / "clip")
-    file = tmp_path / "small.yaml"
-    file.write_text(f"base: {{backbones.clip: models/clip}}\n{NOOP}")
-    monkeypatch.chdir(tmp_path)
-    assert run(sweep, tmp_path, str(file)) == 0
-    monkeypatch.chdir("/")
-    assert run(resume, tmp_path, "small") == 0
+    resume_elsewhere(tmp_path, monkeypatch, base="{backbones.clip: models/clip}")
     assert driven[1].id == driven[0].id
     assert driven[1].base["backbones.clip"] == str(tmp_path / "models" / "clip")

@@ -14,7 +14,7 @@ from storage.errors import ExistsError, UnavailableError
 from storage.s3 import S3Store
 from tests.programs import ROOT, program
 from tests.servers.ceph import Ceph
-from tests.storage.test_s3 import Client, failure
+from tests.storage.test_s3 import Client, failure, without_conditions
 
 PART = 5 << 20  # the smallest that servers take
 SIZE = 3 * PART + 12345
@@ -167,14 +167,8 @@ def test_a_server_that_knows_no_conditional_completion(
     s3_store: S3Store, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3_store.delete("big")
-    real = s3_store._bucket.client
-
-    def complete(**where: Any) -> Any:
-        if "IfNoneMatch" in where:
-            raise failure("NotImplemented", 501)
-        return real.complete_multipart_upload(**where)
-
-    monkeypatch.setattr(s3_store._bucket, "client", Client(real, complete_multipart_upload=complete))
+    client = without_conditions(s3_store._bucket.client, "complete_multipart_upload")
+    monkeypatch.setattr(s3_store._bucket, "client", client)
     s3_store.put("big", source)
     assert s3_store.size("big") == SIZE
     with pytest.raises(ExistsError):

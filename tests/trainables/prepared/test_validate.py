@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainables.prepared.damages import ERRORS, WARNINGS, clip, event, run
+from tests.trainables.prepared.damages import ERRORS, WARNINGS, Damage, clip, event, run
 from tests.trainables.prepared.labs import (
     edit_clips,
     edit_description,
@@ -17,7 +17,7 @@ from tests.trainables.prepared.labs import (
     rows_lab,
     series_lab,
 )
-from trainables.datasets.errors import some
+from trainables.datasets.errors import DataReport, some
 from trainables.datasets.prepared.description import FileFacts
 from trainables.datasets.prepared.similarity import difference_hash, near_pairs
 from trainables.datasets.prepared.tables import (
@@ -35,26 +35,27 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"rows": folder / "rows", "series": folder / "series"}
 
 
+def report_on(sound: Path, damage: Damage, copy: Path) -> DataReport:
+    """Damage a copy of a sound data set, and return what `validate` finds."""
+    shutil.copytree(sound, copy)
+    damage(copy)
+    return validate(copy).report
+
+
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_breaks_a_rule_is_an_error(tmp_path: Path, sound: dict[str, Path], case: str) -> None:
     kind, damage, message = ERRORS[case]
-    folder = tmp_path / "set"
-    shutil.copytree(sound[kind], folder)
-    damage(folder)
-    report = validate(folder).report
+    report = report_on(sound[kind], damage, tmp_path / "set")
     assert report.errors
     with pytest.raises(ValueError, match=message):
         raise ValueError("\n".join(map(str, report.errors)))
-    assert all(str(folder) in problem.where for problem in report.problems)
+    assert all(str(tmp_path / "set") in problem.where for problem in report.problems)
 
 
 @pytest.mark.parametrize("case", WARNINGS)
 def test_what_is_worth_knowing_is_a_warning(tmp_path: Path, sound: dict[str, Path], case: str) -> None:
     kind, damage, message = WARNINGS[case]
-    folder = tmp_path / "set"
-    shutil.copytree(sound[kind], folder)
-    damage(folder)
-    report = validate(folder).report
+    report = report_on(sound[kind], damage, tmp_path / "set")
     with pytest.raises(ValueError, match=message):
         raise ValueError("\n".join(map(str, report.warnings)))
     if kind == "rows":
