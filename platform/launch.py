@@ -17,8 +17,7 @@ from storage.uri import open_store
 def launch(study: Study, options: Options) -> Summary:
     """Run the unfinished trials of `study` with all views; raises as `run_study`.
 
-    Example:
-        >>> summary = launch(load_study(Path("search_spaces/cmg.yaml")), options)  # doctest: +SKIP
+    It is called in the same way.
     """
     return run_study(study, options, views=lambda: default_views(study, options))
 

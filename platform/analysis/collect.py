@@ -208,6 +208,11 @@ def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult
         study: The id of the study: the stem of the file, with `.2` and so on for forks.
         cache: Folder for downloads from a remote store.
 
+    Example:
+        >>> result = collect_ablation(store, "small", cache=folder)  # store: with the ablation "small"; folder: Path
+        >>> result.design.names, result.seeds
+        (('baseline', 'half'), (0, 1, 2, 3, 4, 5))
+
     Raises:
         storage.errors.NotFoundError: There is no such study.
         ValueError: The study is a sweep, not an ablation.

@@ -65,6 +65,11 @@ def load_best(study: str, *, tracking: str) -> "dict[str, nn.Module]":
     Args:
         study: The id of the study, as `platform.sweep` and the UI show it.
         tracking: URI of the MLflow server or database. The store is not needed.
+
+    Example:
+        >>> decoders = load_best("cmg-1a2b3c4d", tracking=tracking)  # tracking: URI of the server with that study
+        >>> sorted(decoders)
+        ['motion', 'structure']
     """
     from trainables.saved import load_decoder
 

@@ -48,6 +48,11 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
         options: Where the records are and how the study runs.
         views: Opens the views after the lease is acquired; `platform.launch` has the default views.
 
+    Example:
+        >>> summary = run_study(study, options)  # study: of load_study; options: of Options, here with inline=True
+        >>> summary.trials["completed"], summary.exit_code
+        (2, 0)
+
     Raises:
         UserError: The store cannot be used, or another driver runs the study. Nothing was started.
         StudyError: The store was lost, a stage run that all trials need failed, or the first trials all failed alike.

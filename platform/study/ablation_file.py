@@ -32,6 +32,10 @@ def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | 
 
     `verdicts` is a folder with stored results of data set checks.
 
+    Example:
+        >>> load_ablation(Path("ablations/table6.yaml"), ["seeds=12"]).repeats
+        12
+
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
     """

@@ -71,6 +71,10 @@ def load_study(path: Path, settings: Sequence[str] = (), *, verdicts: Path | Non
 
     `verdicts` is a folder with stored results of data set checks.
 
+    Example:
+        >>> load_study(Path("search_spaces/cmg.yaml"), ["trials=3"]).trials
+        3
+
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
     """

@@ -12,6 +12,10 @@ _MEGA = 1 << 20
 def run(task: StageTask) -> StageResult:
     """Report a value that decreases linearly to `noop.value` at the last epoch. Every other epoch is checkpointed.
 
+    Example:
+        >>> run(task).metrics  # task: StageTask, whose config has noop.value 0.5
+        {'value': 0.5}
+
     Raises:
         RuntimeError: Epoch `noop.fail_at` is reached.
         MemoryError: `noop.memory` megabytes cannot be allocated.

@@ -26,6 +26,7 @@ from platform.tracking_uri import default_tracking
 from storage.content import File, file_at
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
+from tests.examples import failures
 from tests.platform.made_up_study import BEGAN, EPOCHS, later, made_up_study, rollout_mse, study_events, trial_events
 from tests.platform.mirrored import mirror, rows, runs_by_name
 from tests.platform.noop_studies import noop_study
@@ -189,6 +190,7 @@ def test_the_best_model_is_registered_and_loads_without_a_pickle(home: Path) -> 
     assert loaded["motion"](fmri).shape == (2, 3, 2, 4, 4)
     stored = load_file(files / "motion" / "model.safetensors")
     assert all(torch.equal(tensor, stored[name]) for name, tensor in loaded["motion"].state_dict().items())
+    assert failures(load_best, tracking=default_tracking(home)) == 0, "its example"
 
 
 def test_seeing_all_again_changes_nothing(home: Path) -> None:

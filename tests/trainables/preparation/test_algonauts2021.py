@@ -142,7 +142,7 @@ def test_sentences_of_bold_moments_are_read_with_a_warning(published: Path, tmp_
     write_annotations(tmp_path / "annotations.json", SHOWN)
     source = open_source(options(published, captions=(tmp_path / "annotations.json",)))
     assert len(next(iter(source.clips())).captions) == 5
-    assert any("taken to have the same numbers; compare a few" in str(warning) for warning in source.warnings)
+    assert any("assumed to have the same numbers; compare a few" in str(warning) for warning in source.warnings)
 
 
 def other_mask(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_components_are_of_the_combined_mask_and_come_with_cosines(tmp_path: Pat
     components = {f"a_comp_cor_{index:02}": [index] * 6 for index in range(8)}
     path = write(tmp_path, motion() | components | {"cosine00": [1] * 6, "cosine01": [2] * 6})
     told = read_confounds(path, strategy="acompcor5")
-    assert "there is no .json beside it" in told.notes[0]
+    assert "it has no .json" in told.notes[0]
     masks = {f"a_comp_cor_{index:02}": {"Mask": "CSF" if index < 2 else "combined"} for index in range(8)}
     path.with_suffix(".json").write_text(json.dumps(masks))
     confounds = read_confounds(path, strategy="motion6+acompcor5")
