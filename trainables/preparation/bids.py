@@ -1,7 +1,7 @@
 """`python -m platform.prepare bids FOLDER`: events of a BIDS tree, and bold of its fMRIPrep or ciftify derivatives."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from trainables.config.base import NonNegative, Positive
 from trainables.datasets.clip_names import natural
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts
 from trainables.datasets.prepared.source import (
     DataBlock,
@@ -180,38 +180,39 @@ def _clips(
     """Return all clips that were shown, in natural order. Raises `DatasetError` if one has no file or no caption."""
     names = sorted({event.clip for events in shown.values() for event in events}, key=natural)
     picture = FilmPicture(options.frames, options.resolution, options.fit)
-    cut = {name: (film, start, end) for film in films.values() for name, start, end in _cuts(film, options)}
-    files = {name: _stimulus(options.folder, name) for name in names if name not in cut}
-    missing = [name for name, path in files.items() if path is None]
-    if missing:
-        what = f"{len(missing)} clip(s) that events name are not there: {', '.join(missing[:5])}"
-        raise DatasetError.of(DataProblem(str(options.folder / "stimuli"), what, "copy the stimuli into this folder"))
+    cuts = {name: (film, start, end) for film in films.values() for name, start, end in _cuts(film, options)}
+    files = _stimuli(options.folder, [name for name in names if name not in cuts])
     captions = _captions(options, names)
     split = {event.clip: event.split for events in shown.values() for event in events}
     if None in split.values():
         split = dict.fromkeys(split)
     clips = []
     for name in names:
-        path = files.get(name)
-        if path is not None:
-            read = partial(read_square_clip, path, frames=picture.frames, side=picture.side, fit=picture.fit)
-            clips.append(SourceClip(name, read, captions[name], str(path), source=name, split=split[name]))
+        if name in cuts:
+            clips.append(_film_clip(name, *cuts[name], picture=picture, captions=captions[name]))
         else:
-            film, start, end = cut[name]
-            read = partial(read_from_film, film, start, end, picture)
-            clips.append(
-                SourceClip(
-                    name,
-                    read,
-                    captions[name],
-                    str(film.path),
-                    film.path.stem,
-                    start,
-                    end,
-                    picture.frames / (end - start),
-                )
-            )
+            read = partial(read_square_clip, files[name], frames=picture.frames, side=picture.side, fit=picture.fit)
+            clips.append(SourceClip(name, read, captions[name], str(files[name]), source=name, split=split[name]))
     return clips
+
+
+def _film_clip(
+    name: str, film: Film, start: float, end: float, *, picture: FilmPicture, captions: Sequence[str]
+) -> SourceClip:
+    """Return the clip of a film from `start` to `end` in seconds."""
+    read = partial(read_from_film, film, start, end, picture)
+    rate = picture.frames / (end - start)
+    return SourceClip(name, read, captions, str(film.path), film.path.stem, start, end, rate)
+
+
+def _stimuli(root: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each clip. Raises `DatasetError`, which lists all clips without one."""
+    files = {name: _stimulus(root, name) for name in names}
+    missing = [name for name, path in files.items() if path is None]
+    if missing:
+        what = f"{len(missing)} clip(s) that events name are not there: {some(missing, most=5)}"
+        raise DatasetError.of(DataProblem(str(root / "stimuli"), what, "copy the stimuli into this folder"))
+    return {name: path for name, path in files.items() if path is not None}
 
 
 def _stimulus(root: Path, name: str) -> Path | None:
@@ -227,7 +228,7 @@ def _captions(options: Settings, names: Sequence[str]) -> Captions:
     captions = merge_captions(options.captions, lambda path: captions_in(path, names))
     missing = [name for name in names if name not in captions]
     if missing:
-        what = f"there is none for {len(missing)} clip(s): {', '.join(missing[:5])}"
+        what = f"there is none for {len(missing)} clip(s): {some(missing, most=5)}"
         raise DatasetError.of(DataProblem("captions", what, "every clip needs one"))
     return captions
 

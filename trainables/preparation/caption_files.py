@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from trainables.datasets.captions import read_caption_lists
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
 from trainables.preparation.files import InputError, require_content
 
 Captions = dict[str, tuple[str, ...]]
@@ -77,7 +77,7 @@ def described_captions(path: Path, names: Sequence[str]) -> Captions:
         else:
             missing.append(name)
     if missing:
-        what = f"has no {_DESCRIPTIONS} for {len(missing)} clip(s): {', '.join(missing[:5])}"
+        what = f"has no {_DESCRIPTIONS} for {len(missing)} clip(s): {some(missing, most=5)}"
         raise InputError(path, what, "every clip needs a text; download it again")
     return captions
 

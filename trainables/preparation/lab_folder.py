@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import clip_name, same_spelling
 from trainables.datasets.clips import clips_in
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
 from trainables.datasets.prepared.description import ReaderUsed, SetFacts, SetKind
 from trainables.datasets.prepared.source import SourceClip
 from trainables.datasets.prepared.tables import SPLITS, Split, VoxelTable
@@ -138,7 +138,7 @@ def in_clip_order(keys: Sequence[str], names: Sequence[str], path: Path) -> tupl
     unknown = [key for key, name in zip(keys, clips, strict=True) if name is None]
     problems = []
     if missing:
-        what = f"has no row for {len(missing)} clip(s): {', '.join(missing[:5])}"
+        what = f"has no row for {len(missing)} clip(s): {some(missing, most=5)}"
         problems.append(DataProblem(str(path), what, "each clip needs one row"))
     if unknown:
         problems.append(DataProblem(str(path), _not_there(unknown), "take out these rows, or add the clips"))
@@ -166,7 +166,7 @@ def unknown_clips(keys: Sequence[str], names: Sequence[str], path: Path, *, rows
 
 
 def _not_there(unknown: Sequence[str]) -> str:
-    return f"names {len(unknown)} clip(s) that are not there: {', '.join(unknown[:5])}"
+    return f"names {len(unknown)} clip(s) that are not there: {some(unknown, most=5)}"
 
 
 def _captions(options: LabOptions, names: Sequence[str], table: Mapping[str, list[Any]]) -> tuple[tuple[str, ...], ...]:

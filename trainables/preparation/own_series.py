@@ -7,7 +7,7 @@ from typing import Any
 
 from trainables.config.base import NonNegative, Positive
 from trainables.datasets.clip_names import natural
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
 from trainables.datasets.prepared.source import DataSource, RunRecording, ShownClip, SourceSubject
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.lab_folder import (
@@ -101,7 +101,7 @@ def _events(folder: Path, names: list[str], runs: set[str]) -> dict[str, list[Sh
     keys, of_run = texts(columns["clip_id"]), texts(columns["run_id"])
     problems = unknown_clips(keys, names, path, rows="events")
     if unknown := sorted(set(of_run) - runs):
-        what = f"names {', '.join(unknown[:5])}, but the files are {', '.join(sorted(runs)[:5])}"
+        what = f"names {some(unknown, most=5)}, but the files are {some(sorted(runs), most=5)}"
         problems.append(DataProblem(f"{path}, column run_id", what, "it is the name of the run's file, no suffix"))
     DataReport(tuple(problems)).raise_for_errors()
     onsets = numbers(columns["onset_s"], f"{path}, column onset_s")

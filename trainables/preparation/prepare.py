@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
 from trainables.datasets.prepared.blocks import ClipOrigin, SplitResult, SplitRule, split_clips
 from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
 from trainables.datasets.prepared.digest import digest_files, set_digest
@@ -141,7 +141,7 @@ def _check_ids(clips: Sequence[SourceClip]) -> None:
         raise DatasetError.of(DataProblem("clips", "there are none", "name the folder that holds them"))
     empty = [clip.clip_id for clip in clips if not clip.captions or not clip.captions[0].strip()]
     if empty:
-        what = f"{len(empty)} clip(s) have no caption: {', '.join(empty[:5])}"
+        what = f"{len(empty)} clip(s) have no caption: {some(empty, most=5)}"
         raise DatasetError.of(DataProblem("captions", what, "every clip needs a text"))
     if len({clip.clip_id for clip in clips}) < len(clips):
         raise DatasetError.of(DataProblem("clips", "two have the same name", "give every clip a name of its own"))
@@ -205,7 +205,7 @@ def _split(
     for subject in subjects:
         for clip_id, run in subject.shown:
             runs.setdefault(clip_id, set()).add(f"{subject.name} {run}")
-    places = [
+    origins = [
         ClipOrigin(
             clip.clip_id, clip.source, kept.sha256, tuple(sorted(runs.get(clip.clip_id, ()))), clip.split, clip.block
         )
@@ -214,22 +214,19 @@ def _split(
     rule = SplitRule(
         options.split_by, options.validation_fraction, options.test_fraction, options.block_clips, options.seed
     )
-    return split_clips(places, rule)
+    return split_clips(origins, rule)
 
 
 def _clip_rows(
     clips: Sequence[SourceClip], stored: Sequence[StoredClip], split: SplitResult, options: ReaderOptions
 ) -> tuple[list[ClipRow], list[DataProblem]]:
     """Return the table of clips. Copies of test clips leave the other splits, or are refused."""
-    parts = list(split.split)
-    copies = [*_leaking(stored, parts)]
-    if copies and options.duplicates == "refuse":
-        what = f"{len(copies)} clip(s) have the pixels of a test or validation clip: {_named(clips, copies)}"
-        raise DatasetError.of(DataProblem("clips", what, "remove them, or use --duplicates exclude"))
-    notes = [clip.note for clip in clips]
+    parts, notes = list(split.split), [clip.note for clip in clips]
+    copies = _leaking(stored, parts)
+    warnings = [_copies_problem([clips[index].clip_id for index in copies], options)] if copies else []
     for index in copies:
         parts[index], notes[index] = "excluded", _joined(notes[index], "excluded: same pixels as a clip held out")
-    rows = [
+    return [
         ClipRow(
             clip_id=clip.clip_id,
             file=kept.file,
@@ -248,10 +245,15 @@ def _clip_rows(
             note=notes[index],
         )
         for index, (clip, kept) in enumerate(zip(clips, stored, strict=True))
-    ]
-    right = "left out, so that no held-out clip is learned"
-    what = f"{len(copies)} have the pixels of a test or validation clip: {_named(clips, copies)}"
-    return rows, [DataProblem("clips", what, right, fatal=False)] if copies else []
+    ], warnings
+
+
+def _copies_problem(copies: Sequence[str], options: ReaderOptions) -> DataProblem:
+    """Return the warning that copies of held-out clips are left out. Raises `DatasetError` if they are refused."""
+    what = f"{len(copies)} clip(s) have the pixels of a test or validation clip: {some(copies, most=5)}"
+    if options.duplicates == "refuse":
+        raise DatasetError.of(DataProblem("clips", what, "remove them, or use --duplicates exclude"))
+    return DataProblem("clips", what, "left out, so that no held-out clip is learned", fatal=False)
 
 
 def _leaking(stored: Sequence[StoredClip], split: Sequence[Split]) -> list[int]:
@@ -265,10 +267,6 @@ def _leaking(stored: Sequence[StoredClip], split: Sequence[Split]) -> list[int]:
         for index, (clip, part) in enumerate(zip(stored, split, strict=True))
         if part != "excluded" and rank[part] < highest[clip.sha256]
     ]
-
-
-def _named(clips: Sequence[SourceClip], chosen: Sequence[int]) -> str:
-    return ", ".join(clips[index].clip_id for index in chosen[:5]) + (" ..." if len(chosen) > 5 else "")
 
 
 def _joined(note: str, more: str) -> str:

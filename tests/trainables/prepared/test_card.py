@@ -57,7 +57,7 @@ def test_findings_and_texts_are_escaped(tmp_path: Path) -> None:
     write_csv(lab / "clips.csv", {"clip_id": names(), "source": [f"f{i // 3}" for i in range(12)], "split": split})
     prepare_rows(lab, tmp_path / "out", name="<b>mine</b>", citation=("<i>",))
     text, page = cards(tmp_path / "out")
-    assert "1 have the pixels of a test or validation clip: clip000" in text
+    assert "1 clip(s) have the pixels of a test or validation clip: clip000" in text
     assert "1 clip(s) have exactly the pixels of an earlier one" in text
     assert "<b>mine" not in page
     assert "&lt;b&gt;mine&lt;/b&gt;" in page

@@ -101,7 +101,7 @@ def test_a_copy_of_a_test_clip_leaves_training_and_is_linked(tmp_path: Path) -> 
     clips = open_prepared(tmp_path / "out").clips
     assert (clips[0].split, clips[11].split, clips[11].same_as) == ("excluded", "test", "clip000")
     assert "same pixels" in clips[0].note
-    assert "1 have the pixels of a test or validation clip: clip000" in str(result.report)
+    assert "1 clip(s) have the pixels of a test or validation clip: clip000" in str(result.report)
     with pytest.raises(DatasetError, match="--duplicates exclude"):
         prepare_rows(lab, tmp_path / "refused", duplicates="refuse")
     assert not (tmp_path / "refused").exists()
