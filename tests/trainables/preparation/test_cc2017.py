@@ -164,7 +164,7 @@ def test_a_wrong_tr_in_the_header_is_a_warning(copy: Path) -> None:
     brain = reduced_brain()
     write_dtseries(run_path(copy, 1, "seg1", 1), np.ones((17, len(brain)), "f4"), brain, tr=1.0)
     (warning,) = opened(copy).warnings
-    assert "its header says 1 s per volume; 2 s are taken" in str(warning)
+    assert "its header says 1 s per volume; 2 s are used" in str(warning)
 
 
 def test_captions_of_the_authors_are_read(published: Planted, tmp_path: Path) -> None:

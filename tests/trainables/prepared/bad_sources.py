@@ -81,7 +81,7 @@ BAD_ROWS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "rows do not fit": (
         each(lambda place: (place / "rows.csv").unlink()),
-        r"rows\.npy: 24 rows for 12 clips; row i answers clip i",
+        r"rows\.npy: 24 rows for 12 clips; row i must be the response to clip i",
     ),
     "voxels do not fit": (
         each(lambda place: write_csv(place / "voxels.csv", {"roi": ["V1"]})),

@@ -306,7 +306,7 @@ WARNINGS: dict[str, tuple[str, Damage, str]] = {
     "licence": (
         "rows",
         lambda folder: edit_description(folder, licence=""),
-        r"dataset\.json, licence: is empty; say it",
+        r"dataset\.json, licence: is empty; fill it in",
     ),
     "extra file": (
         "rows",
