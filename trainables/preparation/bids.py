@@ -197,7 +197,7 @@ def _clips(
 
 
 def _film_clip(
-    name: str, film: Film, start: float, end: float, *, picture: FilmPicture, captions: Sequence[str]
+    name: str, film: Film, start: float, end: float, *, picture: FilmPicture, captions: tuple[str, ...]
 ) -> SourceClip:
     """Return the clip of a film from `start` to `end` in seconds."""
     read = partial(read_from_film, film, start, end, picture)
