@@ -6,7 +6,9 @@ import fcntl
 import json
 import logging
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,7 +107,7 @@ def artifact_folder(uri: str, *, home: Path) -> str | None:
 
 
 def connected(uri: str) -> MlflowClient:
-    """Import mlflow and return a client. The tables of a local database file are created if necessary."""
+    """Import mlflow and return a client. A local database file is created with its tables if necessary."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -113,12 +115,47 @@ def connected(uri: str) -> MlflowClient:
     for name in ("mlflow", "alembic"):  # another library may have imported them before
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # the writer reports an outage once
-    client = MlflowClient(tracking_uri=uri)
     path = sqlite_path(uri)
-    if path is None:
-        return client
+    if path is not None:
+        _make_database(path)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(path: Path) -> None:
+    """Create a local database with all its tables, or not at all; one that a killed process left unfinished is redone.
+
+    MLflow creates the tables one by one and its version last. A process that is killed in between would leave a file
+    with which no later one can work, and two processes at the same time would break it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create the tables at the same time would break them
-        client.search_experiments(max_results=1)
-    return client
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists() and not _is_unfinished(path):
+            return
+        if path.exists():
+            aside = path.with_suffix(".unfinished")
+            _log.warning("%s has no version of its tables: its making was interrupted. It is now %s", path, aside)
+            os.replace(path, aside)
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)  # left by a killed process
+        _make_tables(f"sqlite:///{fresh}")
+        os.replace(fresh, path)
+
+
+def _make_tables(uri: str) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Return whether an SQLite file lacks MLflow's version. Other files, also empty ones, are left to MLflow."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+            return bool(tables) and (
+                "alembic_version" not in tables
+                or database.execute("select count(*) from alembic_version").fetchone() == (0,)
+            )
+    except sqlite3.Error:
+        return False

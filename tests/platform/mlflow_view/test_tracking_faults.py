@@ -2,9 +2,11 @@
 
 import json
 import logging
+import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import mlflow
 import pytest
 
 from platform.events import TrialEvent
+from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
 from platform.tracking_uri import check_tracking, default_tracking
 from storage.environment import without_secrets
@@ -181,3 +184,31 @@ def test_a_tracking_uri_that_cannot_work_is_refused_at_once(uri: str, words: str
 def test_secrets_in_uris_are_dotted_out() -> None:
     text = "cannot reach postgresql://me:pa55@db:5432/x nor https://tok@host/ but file:///a@b"
     assert without_secrets(text) == "cannot reach postgresql://...@db:5432/x nor https://...@host/ but file:///a@b"
+
+
+def test_a_database_whose_making_was_interrupted_is_made_anew(
+    new_home: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """MLflow writes the version of its tables last, and works with no file that lacks it."""
+    home = new_home("home")
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+        database.execute("delete from alembic_version")
+        database.commit()
+    mirror(home, made_up_study(trials=1), study_events(trials=1, pruned=0, failed=0))
+    assert len(runs_by_name(home)) == 2
+    assert (home / "mlflow.unfinished").exists()
+    assert "its making was interrupted" in caplog.text
+
+
+def test_a_process_that_is_killed_meanwhile_leaves_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(uri: str) -> None:
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as database:
+            database.execute("create table experiments (name text)")
+            database.commit()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("platform.mlflow_view.client._make_tables", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            connected(default_tracking(tmp_path))
+        assert not (tmp_path / "mlflow.db").exists()
