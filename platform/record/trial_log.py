@@ -14,7 +14,6 @@ from platform.record.results import averaged, outcomes, ranked, results_of
 from platform.record.spool import Spool
 from platform.record.trial_record import TrialRecord
 from platform.study.study import Study
-from storage.errors import StoreError
 from storage.events import EventLog
 from trainables.spec import TrialSpec
 
@@ -134,7 +133,7 @@ class Recorder:
         self._asked: float | None = None
         """When the log was called, while it has not responded; else None. Monotonic clock."""
         self._queue: SimpleQueue[TrialEvent | None] = SimpleQueue()
-        self._error: StoreError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
@@ -144,7 +143,7 @@ class Recorder:
             self._show(event)
 
     def put(self, event: TrialEvent) -> None:
-        """Queue an event. Raises the `StoreError` of an earlier event; the spool keeps this event in any case."""
+        """Queue an event. Raises the error of an earlier event, mostly a `StoreError`; the spool keeps this one, too."""
         self._spool.add(event)
         if self._asked is not None and time.monotonic() - self._asked > _SLOW:
             self._spool.secure()
@@ -153,7 +152,7 @@ class Recorder:
         self._queue.put(event)
 
     def close(self) -> None:
-        """Write the queued events and close the views. Raises the `StoreError` of an event."""
+        """Write the queued events and close the views. Raises the error of an event, mostly a `StoreError`."""
         self._queue.put(None)
         self._thread.join()
         self._spool.close()
@@ -169,7 +168,7 @@ class Recorder:
             self._asked = time.monotonic()
             try:
                 self._log.append(event.trial, event.sequence, event.to_json())
-            except StoreError as error:
+            except Exception as error:  # also one of our own: a thread that dies of it would lose events silently
                 self._error = error
                 self._spool.secure()
                 continue

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTForImageClassification
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
@@ -94,3 +95,15 @@ def test_one_clip_model_serves_two_metrics_and_runs_once() -> None:
     outputs = reading_of(clip(), networks).outputs
     assert outputs.keys() == {"vifi", "clip"}
     assert outputs["vifi"] is outputs["clip"]
+
+
+def test_a_classifier_without_its_head_is_refused(vit: Path) -> None:
+    """transformers would only log it, and classify at random."""
+    weights = load_file(vit / "model.safetensors")
+    save_file(
+        {k: v for k, v in weights.items() if not k.startswith("classifier.")},
+        vit / "model.safetensors",
+        {"format": "pt"},
+    )
+    with pytest.raises(ValueError, match=r"the image classifier in .*vit lacks 2 weights .*classifier\.bias"):
+        load_image_classifier(str(vit))

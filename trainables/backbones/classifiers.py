@@ -12,7 +12,7 @@ from transformers import AutoModelForImageClassification, AutoModelForVideoClass
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.load import Preparation, read_preparation
-from trainables.backbones.sources import locate
+from trainables.backbones.sources import locate, refuse_missing
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,11 @@ def _load(loader: Callable[..., Any], source: str, *, kind: str, **options: Any)
     weights = locate(source, kind=kind)
     revision = {} if weights.revision is None else {"revision": weights.revision}
     try:
-        model = loader(weights.location, dtype=torch.float32, **options, **revision)
+        options = {"dtype": torch.float32, "output_loading_info": True, **options, **revision}
+        model, report = loader(weights.location, **options)
         file = str(cached_file(weights.location, "preprocessor_config.json", **revision))
         prepare = read_preparation(Path(file), weights)
     except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
         raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {weights.location}: {error}") from error
+    refuse_missing(report, what=kind.replace("_", " "), location=weights.location)
     return model.eval().requires_grad_(False), prepare

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 from transformers.utils.hub import cached_file
 
-from trainables.backbones.sources import WeightSource, locate
+from trainables.backbones.sources import WeightSource, locate, refuse_missing
 
 logger = logging.getLogger(__name__)
 
@@ -245,11 +245,7 @@ def _load(loader: Callable[..., Any], source: WeightSource, *, what: str, **opti
 
 def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -> Any:
     model, report = _load(kind.from_pretrained, source, what=what, output_loading_info=True, **options)
-    missing = sorted(report["missing_keys"])
-    if missing:  # the libraries would only log it and leave these weights at random
-        raise ValueError(
-            f"the {what} in {source.location} lacks {len(missing)} weights that its config asks for: {missing[:3]}"
-        )
+    refuse_missing(report, what=what, location=source.location)
     return model
 
 

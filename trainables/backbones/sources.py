@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,3 +60,21 @@ def source_digest(source: WeightSource, *, parts: Iterable[str] = (".",)) -> Any
         digest = settled_file_at(path).digest  # hashed once per process: a study asks for each of its trials
         total.update(f"{path.relative_to(root).as_posix()} {digest}\n".encode())
     return {"sha256": total.hexdigest()}
+
+
+def refuse_missing(report: Mapping[str, Any], *, what: str, location: str) -> None:
+    """Refuse a model that lacks weights: the libraries would only log it and leave these at random.
+
+    Args:
+        report: The loading info of `from_pretrained`.
+        what: The model, in words.
+        location: The folder or hub name.
+
+    Raises:
+        ValueError: Weights are missing; the message names the first three.
+    """
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"the {what} in {location} lacks {len(missing)} weights that its config asks for: {missing[:3]}"
+        )

@@ -10,6 +10,14 @@ from trainables.metrics.metric import Metric, title_in_words
 DECODERS = tuple(name for name, stage in STAGES.items() if stage.is_decoder)
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
+_SEMANTIC_TRAINING = (
+    "semantic.train.batch_size",  # chance level of the contrastive loss: the logarithm of its rows
+    "semantic.dropout",
+    "semantic.dropout_input",
+    "semantic.image_augmentation",
+    "semantic.text_augmentation",
+    "semantic.sparsify",
+)
 
 
 def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Metric:
@@ -74,9 +82,13 @@ _ENTRIES = (
     _error("semantic.projection_mse", controls=("mean",), scale_fields=_DATA, source="eq. 4"),
     _error("semantic.align_mse", scale_fields=_DATA, source="eq. 3"),
     _error("semantic.validation_loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5, validation"),
-    _error("semantic.loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5"),
+    _error("semantic.loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS, *_SEMANTIC_TRAINING), source="eq. 5"),
     _error("structure.latent_mse", controls=("mean",), scale_fields=_DATA, source="eq. 6"),
-    _error("structure.loss", scale_fields=(*_DATA, "structure.dropout"), source="eq. 6 while training"),
+    _error(
+        "structure.loss",
+        scale_fields=(*_DATA, "structure.dropout", "structure.sparsify"),
+        source="eq. 6 while training",
+    ),
     _error(
         "motion.rollout_mse",
         controls=("mean",),
@@ -97,6 +109,9 @@ _ENTRIES = (
             "motion.mask_means",
             "motion.mask_refresh",
             "motion.dropout",
+            "motion.attention_dropout",
+            "motion.encoder_dropout",
+            "motion.sparsify",
         ),
         source="eq. 9 while training, past entries hidden",
     ),

@@ -142,3 +142,16 @@ def test_a_lost_store_ends_the_study_no_view_runs_ahead_and_what_it_lacks_is_kep
     log.append("t0000", 0, events(1)[0].to_json())
     assert Spool(tmp_path, "s", store="memory://").deliver(log) == 3
     assert list(log.read()) == [event.to_json() for event in events(4)]
+
+
+def test_an_error_of_our_own_is_told_too(tmp_path: Path) -> None:
+    """A thread that died of it would record nothing more, and nobody would know."""
+
+    class Broken(Log):
+        def append(self, trial: str, sequence: int, value: Any) -> None:
+            raise ValueError("nan is not JSON")
+
+    recorder = Recorder(Broken([]), [], Spool(tmp_path, "s", store="memory://"))  # type: ignore[arg-type]
+    recorder.put(events(1)[0])
+    with pytest.raises(ValueError, match="nan is not JSON"):
+        recorder.close()

@@ -254,6 +254,20 @@ def test_each_mistake(old: str, new: str, start: str, phrases: list[str]) -> Non
     ("target", "field", "would_do", "would_not"),
     [
         ("semantic.loss", "semantic.alpha: {uniform: [0, 1]}", "semantic.retrieval_image_top5", "motion"),
+        ("semantic.loss", "semantic.train.batch_size: {choice: [8, 32]}", "semantic.validation_loss", "semantic.loss"),
+        (
+            "semantic.loss",
+            "semantic.image_augmentation: {choice: [true, false]}",
+            "semantic.align_mse",
+            "semantic.loss",
+        ),
+        (
+            "structure.loss",
+            "structure.sparsify.voxel_fraction: {uniform: [0, 0.5]}",
+            "structure.latent_mse",
+            "structure.loss",
+        ),
+        ("motion.loss", "motion.attention_dropout: {uniform: [0, 0.5]}", "motion.rollout_mse", "motion.loss"),
         ("motion.loss", "motion.mask_ratio: {uniform: [0, 0.9]}", "motion.rollout_mse", "semantic"),
         (
             "motion.teacher_forced_mse",
