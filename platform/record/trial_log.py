@@ -143,7 +143,7 @@ class Recorder:
             self._show(event)
 
     def put(self, event: TrialEvent) -> None:
-        """Queue an event. Raises the error of an earlier event, mostly a `StoreError`; the spool keeps this one, too."""
+        """Queue an event. Raises the error of an earlier event, mostly a `StoreError`; the spool keeps this one."""
         self._spool.add(event)
         if self._asked is not None and time.monotonic() - self._asked > _SLOW:
             self._spool.secure()
