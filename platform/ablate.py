@@ -70,12 +70,13 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         raise UserError(f"FILE is missing; --list shows the ablations in {ABLATIONS}/")
     study = load_ablation(arguments.file, arguments.settings, verdicts=options.verdicts)
     store = open_readable(options) if options.dry_run else open_writable(options)
-    study = find_attempt(study, store, new=arguments.fork)
-    if arguments.power is not None:
-        return _power(study, store, arguments.power, options)
-    if arguments.add_seeds is not None:
-        study = with_more_seeds(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
-    return study_answer(study, store, options)
+    with study.plugins.active():
+        study = find_attempt(study, store, new=arguments.fork)
+        if arguments.power is not None:
+            return _power(study, store, arguments.power, options)
+        if arguments.add_seeds is not None:
+            study = with_more_seeds(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
+        return study_answer(study, store, options)
 
 
 def with_more_seeds(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -> AblationStudy:
@@ -129,7 +130,8 @@ def _list(options: Options) -> Answer:
     ablations = []
     for path in sorted(ABLATIONS.glob("*.yaml")):
         study = load_ablation(path)
-        plan = make_plan(replace(study, attempt=1), store)
+        with study.plugins.active():
+            plan = make_plan(replace(study, attempt=1), store)
         counts = (len(study.design.names), len(study.design.subjects), study.repeats, plan.trials)
         distinct = sum(stage.runs for stage in plan.stages)
         costs = (duration(plan.seconds_shared), duration(plan.seconds_saved))

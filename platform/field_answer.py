@@ -6,17 +6,24 @@ from collections.abc import Callable
 from platform.cli import Answer
 from platform.errors import UserError, nearest
 from platform.screen.field_list import render_fields
+from platform.study import yaml_source
 from platform.study.field_help import FieldHelp, config_help, matching
+from platform.study.plugin_key import plugins_of_file
+from trainables.plugins.active import NO_PLUGINS
 
 
 def field_answer(arguments: argparse.Namespace, keys: Callable[[], tuple[FieldHelp, ...]]) -> Answer | None:
     """Return the requested list; None if no list was requested. `keys` returns the keys of the verb's file.
 
+    If the command names a file, the config fields of its plug-ins are listed, too.
+
     Raises:
-        UserError: No field or key has the prefix.
+        UserError: No field or key has the prefix, or a plug-in cannot be loaded.
     """
     if arguments.help_fields is not None:
-        return _listed("--help-fields", arguments.help_fields, config_help())
+        plugins = NO_PLUGINS if arguments.file is None else plugins_of_file(yaml_source.read(arguments.file))
+        with plugins.active():
+            return _listed("--help-fields", arguments.help_fields, config_help())
     if arguments.help_keys is not None:
         return _listed("--help-keys", arguments.help_keys, keys())
     return None

@@ -17,7 +17,7 @@ from storage.environment import without_secrets
 
 
 def study_answer(study: Study, store: Store, options: Options) -> Answer:
-    """Run `study`, or plan it for a dry run. Raises as `platform.run.driver.run_study`."""
+    """Run `study`, or plan it for a dry run. Raises as `platform.run.driver.run_study`. Its plug-ins must be active."""
     return _plan(study, store, options) if options.dry_run else _run(study, store, options)
 
 
@@ -25,7 +25,12 @@ def _plan(study: Study, store: Store, options: Options) -> Answer:
     plan = make_plan(study, store, retry_failed=options.retry_failed)
     if plan.ended < plan.trials:
         refuse_here(study, options)
-    return Answer(plan_json(plan, study), lambda console: render_plan(plan, study, console=console))
+
+    def show(console: Console) -> None:
+        with study.plugins.active():  # it is printed after the verb has returned
+            render_plan(plan, study, console=console)
+
+    return Answer(plan_json(plan, study), show)
 
 
 def _run(study: Study, store: Store, options: Options) -> Answer:

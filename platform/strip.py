@@ -56,14 +56,14 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
             f"trial {trial.name} has no stage {' or '.join(missing)}: only trials that made videos can be drawn"
         )
     # torch and scipy take seconds to import: errors of the user are reported first
-    from trainables.config.trial import TrialConfig
+    from trainables.config.trial import config_from_json
     from trainables.judging.stored_trial import read_judged
     from trainables.pages.strip import draw_strip
 
     with tempfile.TemporaryDirectory(prefix="mindsweep-strip-") as cache:
         stored = RunStore(store, cache=Path(cache))
         needed = ("clips" if "clips" in identities else "data", maker, *_NEEDED)
-        dataset = TrialConfig.model_validate(trial.proposed.config).dataset
+        dataset = config_from_json(trial.proposed.config).dataset
         *_, split = read_judged({stage: stored.open(identities[stage]) for stage in needed}, dataset)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     options = options_of(arguments)
     study = load_study(arguments.file, settings_of(arguments), verdicts=options.verdicts)
     store = open_readable(options) if options.dry_run else open_writable(options)
-    return study_answer(find_attempt(study, store, new=options.new_attempt), store, options)
+    with study.plugins.active():
+        return study_answer(find_attempt(study, store, new=options.new_attempt), store, options)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ can call it in a test of their own. The stage must train with `trainables.loop.t
 `Context.world_size` processes in another way.
 """
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,12 +20,17 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
-from trainables.config.trial import TrialConfig
+from storage.studies import save_call
+from trainables.config.trial import TrialConfig, config_from_json
 from trainables.execute import UNDER_RAY_TRAIN, execute
 from trainables.graph import StageRun, stage_runs
 from trainables.on_ray import SharedRun
+from trainables.plugins.active import NO_PLUGINS, Plugins
+from trainables.plugins.recorded import digests_to_text, recorded_plugins
 
 _TIMEOUT = 600.0
+_STUDY = "check"
+"""The study in whose records the workers find the source of plug-ins."""
 
 
 def check_under_ray_train(
@@ -35,6 +41,7 @@ def check_under_ray_train(
     workers: Sequence[int] = (1, 2),
     tolerance: float = 1e-4,
     ranks: Collection[str] = (),
+    plugins: Plugins = NO_PLUGINS,
 ) -> None:
     """Check that `stage` gives one result: in this process, and under TorchTrainer with each number of `workers`.
 
@@ -49,6 +56,8 @@ def check_under_ray_train(
         tolerance: The largest relative difference of a metric. Several workers add numbers in another order.
         ranks: Beginnings of the names of metrics that are not compared: ranks, as in a retrieval, may change by one
             where two clips are almost equal.
+        plugins: Those that `config` needs, in whose block (`plugins.active()`) this is called. The workers get their
+            source from the store, as those of a study do.
 
     Raises:
         AssertionError: A metric differs, or Ray Train did not run the stage.
@@ -60,14 +69,15 @@ def check_under_ray_train(
         >>> check_under_ray_train("motion", resolve(small), folder=tmp_path)
     """
     runs = RunStore(LocalStore(folder / "store"), cache=folder / "cache")
+    save_call(runs.store, _STUDY, recorded_plugins(plugins), time=time.time())
     *inputs, run = stage_runs(config, seed=0, targets=[stage])
     for needed in inputs:
         execute(needed, config, runs=runs, scratch=folder / "scratch")
     alone = execute(_renamed(run), config, runs=runs, scratch=folder / "scratch")
     with _coordinator(bundles=max(workers)) as coordinator:
         for count in workers:
-            arguments = _renamed(run), _on_workers(config, stage, count), folder
-            stored = runs.find(_executed_by(coordinator, *arguments))
+            arguments = _renamed(run), _on_workers(config, stage, count)
+            stored = runs.find(_executed_by(coordinator, *arguments, settings=_settings(folder, plugins)))
             assert stored is not None, f"{stage}: no result with {count} worker(s)"
             assert stored.info.get(UNDER_RAY_TRAIN) == f"{count} worker(s)", f"{stage}: Ray Train did not run it"
             wrong = list(_differences(alone, stored, tolerance=tolerance, ranks=tuple(ranks)))
@@ -83,7 +93,7 @@ def _on_workers(config: TrialConfig, stage: str, count: int) -> TrialConfig:
     values = config.model_dump(mode="json")
     training = values[stage].get("train", values[stage])
     training |= {"workers": count, "use_ray_train": "always"}
-    return TrialConfig.model_validate(values)
+    return config_from_json(values)
 
 
 @contextmanager
@@ -97,10 +107,15 @@ def _coordinator(*, bundles: int) -> Iterator[Any]:
         remove_placement_group(group)
 
 
-def _executed_by(coordinator: Any, run: StageRun, config: TrialConfig, folder: Path) -> str:
+def _settings(folder: Path, plugins: Plugins) -> dict[str, str]:
+    """Return the settings of a worker."""
+    folders = {name: str(folder / name) for name in ("scratch", "cache")}
+    digests = digests_to_text(plugins.digests)
+    return {"store": (folder / "store").as_uri(), "study": _STUDY, "pulse": "inf", "plugins": digests, **folders}
+
+
+def _executed_by(coordinator: Any, run: StageRun, config: TrialConfig, *, settings: Mapping[str, str]) -> str:
     """Execute `run` and return its identity."""
-    settings = {"store": (folder / "store").as_uri(), "study": "check", "pulse": "inf"}
-    settings |= {"scratch": str(folder / "scratch"), "cache": str(folder / "cache")}
     result = coordinator.run.remote(run.to_json(), config.model_dump(mode="json"), settings)
     return str(ray.get(result, timeout=_TIMEOUT))
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from storage.runs import Manifest, RunStore
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Context, EpochReport, Part, StageFunction, StageResult, StageTask, silent
-from trainables.graph import STAGES, StageRun, resolve_reference
+from trainables.graph import StageRun, stage_function
 from trainables.keeping import BackgroundCheckpoints
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
@@ -80,7 +80,7 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
     Returns:
         The manifest. In processes of other ranks it is not stored and lists no files.
     """
-    function: StageFunction = resolve_reference(STAGES[run.stage].implementation)
+    function: StageFunction = stage_function(config, run.stage)
     _limit_threads()
     part.telemetry.begins(run.stage)
     with part.telemetry.spending("data"):
@@ -122,7 +122,7 @@ def execute_trial(
     the stage runs that are not in the store. `telemetry` records the progress and how the time is spent.
     """
     watch = telemetry if telemetry is not None else Telemetry()
-    config = TrialConfig.model_validate(spec.config)
+    config = config_from_json(spec.config)
     with watch.spending("data"):
         absent = missing_runs(spec.runs, runs)
     metrics: dict[str, float] = {}

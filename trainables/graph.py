@@ -13,8 +13,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from trainables.config.base import workers_range
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, config_class
 from trainables.identity import SCHEMA, decides, digest, identity_fields
+from trainables.tables import DerivedTable, Table
 
 VIDEOS = "@videos"
 """Among the inputs of a stage: the stage that makes the videos of the trial's system."""
@@ -46,6 +47,8 @@ class Stage:
     files: str | None = None
     """The reference of a function from `TrialConfig` to the paths of the files that the fingerprint stands for. The
     stage run is refused if they are others than it was planned with, or change while it reads."""
+    plugin: str | None = None
+    """The SHA-256 of the plug-in that the stage comes from. It is part of the identity."""
 
     @property
     def is_decoder(self) -> bool:
@@ -53,7 +56,7 @@ class Stage:
         return self.builder is not None
 
 
-STAGES: Mapping[str, Stage] = {
+_STAGES = {
     stage.name: stage
     for stage in (
         Stage(
@@ -172,9 +175,53 @@ STAGES: Mapping[str, Stage] = {
         Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", (0.05, 1_000), seeded=True),
     )
 }
+STAGES: Mapping[str, Stage] = Table("stages", _STAGES)
 
-VIDEO_STAGES: Mapping[str, str] = {stage.makes: stage.name for stage in STAGES.values() if stage.makes is not None}
+VIDEO_STAGES: Mapping[str, str] = DerivedTable(
+    lambda: {stage.makes: stage.name for stage in STAGES.values() if stage.makes is not None}
+)
 """System to the stage that makes its videos."""
+
+
+@dataclass(frozen=True)
+class DecoderKind:
+    """A kind of decoder that a plug-in adds: what the stage `stage` does if `kind` of its section is `name`."""
+
+    stage: str
+    name: str
+    implementation: str
+    plugin: str
+    """The SHA-256 of the plug-in. It is part of the identity of runs of this kind."""
+    section: str | None = None
+    """The config section with the settings of this kind, beside that of the stage."""
+    builder: str | None = None
+    """As `Stage.builder`."""
+
+
+DECODER_KINDS: Mapping[str, DecoderKind] = Table("decoder_kinds", {})
+"""`stage.kind` to the kinds that plug-ins add."""
+EXTENDED_BY: Mapping[str, tuple[str, ...]] = Table("extended_by", {})
+"""Stage to the SHA-256 of the plug-ins that add to what each of its runs computes, such as a metric of videos."""
+DATASET_PLUGINS: Mapping[str, str] = Table("dataset_plugins", {})
+"""Kind of data set to the SHA-256 of the plug-in that adds it."""
+_DATA_STAGES = ("clips", "data")
+
+
+def decoder_kind(config: TrialConfig, stage: str) -> DecoderKind | None:
+    """Return the kind of decoder that the run of `stage` trains, if a plug-in added it."""
+    return DECODER_KINDS.get(f"{stage}.{getattr(getattr(config, stage, None), 'kind', None)}")
+
+
+def sections_of(stage: Stage, config: TrialConfig) -> tuple[str, ...]:
+    """Return the sections of `config` that decide a run of `stage`."""
+    kind = decoder_kind(config, stage.name)
+    return stage.sections if kind is None or kind.section is None else (*stage.sections, kind.section)
+
+
+def stage_function(config: TrialConfig, stage: str) -> Any:
+    """Import and return the function that executes `stage` with `config`."""
+    kind = decoder_kind(config, stage)
+    return resolve_reference(STAGES[stage].implementation if kind is None else kind.implementation)
 
 
 @dataclass(frozen=True)
@@ -221,7 +268,8 @@ def depends_on(stage: str, field: str) -> bool:
     A field that no config has counts if its section is the stage's.
     """
     section, _, inner = field.partition(".")
-    if section not in STAGES[stage].sections:
+    kinds = (kind.section for kind in DECODER_KINDS.values() if kind.stage == stage)
+    if section not in (*STAGES[stage].sections, *kinds):
         return False
     models = _models_of(section)
     infos = [model.model_fields[name] for model in models if (name := inner.partition(".")[0]) in model.model_fields]
@@ -230,7 +278,7 @@ def depends_on(stage: str, field: str) -> bool:
 
 def _models_of(section: str) -> tuple[type[BaseModel], ...]:
     """Return the config class of a section, or those that it may have."""
-    annotation = TrialConfig.model_fields[section].annotation
+    annotation = config_class().model_fields[section].annotation
     return tuple(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
 
 
@@ -291,7 +339,7 @@ def stage_runs(
     fields_of: Memory = {} if memory is None else memory
     for name in ancestors(targets, systems=[config.system]):
         stage = STAGES[name]
-        decisive = (name, *(getattr(config, section) for section in stage.sections))
+        decisive = (name, *(getattr(config, section) for section in sections_of(stage, config)))
         if decisive not in fields_of:
             fields_of[decisive] = _fields(stage, config)
         fields = fields_of[decisive]
@@ -303,7 +351,17 @@ def stage_runs(
 
 
 def _fields(stage: Stage, config: TrialConfig) -> dict[str, Any]:
-    fields = {section: identity_fields(getattr(config, section), stage=stage.name) for section in stage.sections}
+    sections = sections_of(stage, config)
+    fields = {section: identity_fields(getattr(config, section), stage=stage.name) for section in sections}
     if stage.fingerprint is not None:
         fields["fingerprint"] = resolve_reference(stage.fingerprint)(config)
-    return fields
+    plugins = plugins_of(config, stage.name)
+    return {**fields, "plugins": list(plugins)} if plugins else fields
+
+
+def plugins_of(config: TrialConfig, stage: str) -> tuple[str, ...]:
+    """Return the SHA-256 of each plug-in whose code a run of `stage` executes, sorted."""
+    kind = decoder_kind(config, stage)
+    data = DATASET_PLUGINS.get(config.dataset.kind) if stage in _DATA_STAGES else None
+    digests = {STAGES[stage].plugin, None if kind is None else kind.plugin, data, *EXTENDED_BY.get(stage, ())}
+    return tuple(sorted(sha256 for sha256 in digests if sha256 is not None))

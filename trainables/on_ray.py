@@ -7,6 +7,7 @@ The exception is a lost device: an error makes Tune end the process, which could
 import json
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from storage.errors import StoreError
 from storage.runs import Manifest, RunStore
 from storage.uri import open_store
 from trainables.attempt import Decisions, attempt
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, find_intact
 from trainables.failure import DeviceLostError
 from trainables.graph import StageRun, always_uses_ray_train, workers_of
+from trainables.plugins.active import Plugins
+from trainables.plugins.recorded import digests_from_text, fetch_plugins
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
 
@@ -43,6 +46,8 @@ SCRATCH_VARIABLE = "MINDSWEEP_SCRATCH"
 """Environment variable of a node: the folder for scratch and cache, on a local disk. By default they are in the
 driver's home folder."""
 
+_EVERY_WORKER = ("store", "study", "plugins", "scratch", "cache")
+"""The settings that each of several workers of a stage run needs."""
 _PERIOD = 1.0
 """Seconds between two results if no scheduler waits for them. Each result costs the driver some milliseconds."""
 
@@ -58,6 +63,11 @@ def trial_function(config: Mapping[str, Any]) -> None:
     """
     spec = TrialSpec.from_json(json.loads(config["spec"]))
     started = time.monotonic()
+    with _plugins(config).active():
+        _run_trial(spec, config, started)
+
+
+def _run_trial(spec: TrialSpec, config: Mapping[str, Any], started: float) -> None:
     with _telemetry(config, spec.trial) as telemetry:
         rows = _Rows(telemetry, Decisions(spec) if config["scheduled"] else None)
         fields = _finished_fields(spec, config, rows, telemetry)
@@ -82,10 +92,10 @@ def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], settings: Mapp
     """
     stage_run = StageRun.from_json(run)
     runs = _runs(settings)
-    with _telemetry(settings, stage_run.identity) as telemetry:
+    with _plugins(settings).active(), _telemetry(settings, stage_run.identity) as telemetry:
         if find_intact(stage_run, runs) is None:
             part = Part(telemetry.reached, telemetry=telemetry)
-            whole = TrialConfig.model_validate(config)
+            whole = config_from_json(config)
             _Maker(settings)(stage_run, whole, runs=runs, scratch=_scratch(settings), part=part)
     return stage_run.identity
 
@@ -102,7 +112,7 @@ class _Maker:
     """Executes stage runs on the number of workers in their config, or on the granted number if that is smaller."""
 
     def __init__(self, worker_settings: Mapping[str, Any]) -> None:
-        self._worker_settings = {name: worker_settings[name] for name in ("store", "scratch", "cache")}
+        self._worker_settings = {name: worker_settings[name] for name in _EVERY_WORKER}
 
     def __call__(self, run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Path, part: Part) -> Manifest:
         """Execute `run`."""
@@ -137,9 +147,10 @@ def _take_part(settings: dict[str, Any]) -> None:
     """Execute a stage run as one of Ray Train's workers."""
     from trainables.on_workers import part_of_worker
 
-    run, config = StageRun.from_json(settings["run"]), TrialConfig.model_validate(settings["config"])
-    worker_settings = settings["worker_settings"]
-    execute_anew(run, config, runs=_runs(worker_settings), scratch=_scratch(worker_settings), part=part_of_worker())
+    run, worker_settings = StageRun.from_json(settings["run"]), settings["worker_settings"]
+    runs, scratch = _runs(worker_settings), _scratch(worker_settings)
+    with _plugins(worker_settings).active():
+        execute_anew(run, config_from_json(settings["config"]), runs=runs, scratch=scratch, part=part_of_worker())
 
 
 def unseen(settings: Mapping[str, Any], key: str) -> str | None:
@@ -183,6 +194,16 @@ class _Rows:
 def _telemetry(settings: Mapping[str, Any], name: str) -> Telemetry:
     period, node = min(PERIOD, float(settings["pulse"])), ray.get_runtime_context().get_node_id()
     return Telemetry(open_store(settings["store"]), study=settings["study"], name=name, node=node, period=period)
+
+
+def _plugins(settings: Mapping[str, Any]) -> Plugins:
+    """Return the plug-ins of the study, loaded from its records in the store."""
+    return _fetched(settings["store"], settings["study"], settings["plugins"])
+
+
+@lru_cache(maxsize=8)  # a process executes many trials of a study; the digests say which source it is
+def _fetched(store: str, study: str, digests: str) -> Plugins:
+    return fetch_plugins(open_store(store), study, digests_from_text(digests))
 
 
 def _runs(settings: Mapping[str, Any]) -> RunStore:

@@ -12,7 +12,8 @@ from torch import nn
 
 from storage.runs import RunStore
 from trainables.config.decoders import MotionConfig, SemanticConfig, StructureConfig
-from trainables.graph import STAGES, resolve_reference
+from trainables.config.trial import config_class
+from trainables.graph import DECODER_KINDS, STAGES, resolve_reference
 from trainables.kinds import of_kind
 from trainables.networks.motion import motion_decoder
 from trainables.networks.semantic import SemanticDecoder
@@ -41,7 +42,8 @@ def save_decoder(runs: RunStore, identity: str, folder: Path) -> None:
         "stage": manifest.stage,
         "identity": identity,
         "seed": manifest.seed,
-        "config": manifest.config[manifest.stage],
+        "config": manifest.config.get(manifest.stage, {}),
+        **({"settings": dict(manifest.config)} if "plugins" in manifest.config else {}),
     }
     folder.mkdir(parents=True)
     shutil.copyfile(artifacts.path(MODEL), folder / MODEL)
@@ -53,6 +55,9 @@ def load_decoder(folder: Path) -> nn.Module:
     """Return the decoder that `save_decoder` wrote into `folder`, in evaluation mode, on the CPU.
 
     Its input is standardised fMRI [B, voxels]. The motion generator's `roll_out` also takes a first latent.
+
+    Raises:
+        ValueError: It is a decoder of a plug-in that is not active, or that brings no function for its network.
     """
     model = _built(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     model.load_state_dict(load_file(folder / MODEL))
@@ -60,10 +65,31 @@ def load_decoder(folder: Path) -> nn.Module:
 
 
 def _built(facts: dict[str, Any]) -> nn.Module:
+    if "settings" in facts:
+        return _built_by_plugin(facts)
     builders = {name: stage.builder for name, stage in STAGES.items() if stage.builder is not None}
     build: Callable[[Mapping[str, Any], int, Shapes], nn.Module]
     build = resolve_reference(of_kind(builders, facts["stage"], field="stage"))
     return build(facts["config"], facts["voxels"], facts["shapes"])
+
+
+def _built_by_plugin(facts: dict[str, Any]) -> nn.Module:
+    stage, sections = facts["stage"], facts["settings"]
+    kind = DECODER_KINDS.get(f"{stage}.{facts['config'].get('kind')}")
+    section, builder = (stage, None) if kind is None else (kind.section, kind.builder)
+    if kind is None and stage in STAGES:
+        builder = STAGES[stage].builder
+    if builder is None:
+        digests = ", ".join(sections["plugins"])
+        raise ValueError(
+            f"{stage} was trained by a plug-in (SHA-256 {digests}) that is not active, or that has no `network`; load "
+            "it in the block of `load_plugins([...]).active()`"
+        )
+    settings = None
+    if section is not None and section in sections:
+        settings = config_class().model_fields[section].get_default().__class__.model_validate(sections[section])
+    network: nn.Module = resolve_reference(builder)(settings, facts["voxels"], facts["shapes"])
+    return network
 
 
 def semantic_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:

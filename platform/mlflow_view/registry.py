@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "model"
 _BEST = "best"
+_PREDICTIONS = "predictions.safetensors"
 _TRIAL = "mindsweep.trial"
 
 
@@ -35,7 +36,11 @@ def save_decoders(runs: RunStore, best: Result, folder: Path) -> tuple[str, ...]
     from trainables.saved import save_decoder  # torch takes seconds to import
 
     manifests = {stage: runs.find(identity) for stage, identity in best.identities.items()}
-    stages = tuple(stage for stage, manifest in manifests.items() if manifest is not None and MODEL in manifest.files)
+    stages = tuple(
+        stage
+        for stage, manifest in manifests.items()
+        if manifest is not None and {MODEL, _PREDICTIONS} <= manifest.files.keys() and "voxels" in manifest.inputs
+    )
     for stage in stages:
         save_decoder(runs, best.identities[stage], folder / stage)
     return stages

@@ -24,6 +24,7 @@ from storage.events import EventLog
 from storage.studies import load_calls, load_definition
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, metric_named
+from trainables.plugins.recorded import recorded_plugins
 from trainables.provenance import LOCK, ROOT
 
 _SWEEP = re.compile(r"(?P<name>[^.]+)-[0-9a-f]{8}(\.(?P<attempt>\d+))?")
@@ -47,6 +48,7 @@ def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
         "fields": list(study.space.fields),
         "provenance": tags_here(),
         "lock": lock.read_text(encoding="utf-8") if lock.is_file() else None,
+        **recorded_plugins(study.plugins),
     }
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from platform.reproduction.selection import RecordedTrial
 from storage.runs import Manifest, RunStore
-from trainables.config.trial import TrialConfig, flatten
+from trainables.config.trial import TrialConfig, config_from_json, flatten
 from trainables.datasets.errors import some
 from trainables.graph import StageRun, stage_runs
 from trainables.identity import canonical
@@ -164,7 +164,7 @@ def _is_same_version(installed: str, locked: str) -> bool:
 def config_and_identities(trial: RecordedTrial) -> tuple[TrialConfig | None, list[Fact]]:
     """Return the config if all stage runs have their recorded identities, and facts about config and identities."""
     try:
-        config = TrialConfig.model_validate(trial.proposed.config)
+        config = config_from_json(trial.proposed.config)
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:_SHOWN])
         return None, [Fact("config", "differs", f"not a valid config for this code: {reasons}")]

@@ -15,7 +15,7 @@ from platform.errors import UserError
 from platform.options import Options
 from platform.run.usable_cores import usable_cores
 from platform.study.study import Study
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, config_from_json
 from trainables.graph import STAGES, always_uses_ray_train, ancestors, workers_of
 
 _FRACTION = 10_000
@@ -125,7 +125,7 @@ def need_of(config: TrialConfig, stage: str) -> Need:
 def _configs(study: Study) -> list[TrialConfig]:
     """Return one config for each combination of resources that the study asks for."""
     distinct = {_worker_fields(config): config for config in study.known_configs()}
-    return [TrialConfig.model_validate(config) for config in distinct.values()]
+    return [config_from_json(config) for config in distinct.values()]
 
 
 def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:

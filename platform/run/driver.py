@@ -34,6 +34,7 @@ from storage.studies import save_call, save_study
 from storage.uri import FIRST_LOOK, check_store, open_store
 from trainables.graph import StageRun
 from trainables.identity import digest
+from trainables.plugins.recorded import digests_to_text
 from trainables.telemetry import delete_pulses
 
 if TYPE_CHECKING:
@@ -54,9 +55,24 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
         (2, 0)
 
     Raises:
-        UserError: The store cannot be used, or another driver runs the study. Nothing was started.
+        UserError: The store cannot be used, another driver runs the study, or a plug-in has changed since it was
+            planned. Nothing was started.
         StudyError: The store was lost, a stage run that all trials need failed, or the first trials all failed alike.
     """
+    _refuse_changed(study)
+    with study.plugins.active():
+        return _run(study, options, views)
+
+
+def _refuse_changed(study: Study) -> None:
+    for source in study.plugins.changed:
+        raise UserError(
+            f"{source.path}: the plug-in {source.name} has changed since the study was planned with it (SHA-256 "
+            f"{source.sha256}); run the command again, which plans with the plug-in as it is now"
+        )
+
+
+def _run(study: Study, options: Options, views: Callable[[], Sequence[View]]) -> Summary:
     if options.inline:
         refuse_inline(options)
     store = _opened(options.store)
@@ -126,7 +142,8 @@ class _Run:
         deadline = self.options.stage_deadline
         # A pulse that is late by one period must not exceed the deadline.
         pulse = math.inf if deadline is None else deadline / 4
-        return {"store": self.store.uri, "study": self.study.id, "pulse": str(pulse), **folders}
+        plugins = digests_to_text(self.study.plugins.digests)
+        return {"store": self.store.uri, "study": self.study.id, "pulse": str(pulse), "plugins": plugins, **folders}
 
     @property
     def runs(self) -> RunStore:

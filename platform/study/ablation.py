@@ -19,7 +19,7 @@ from platform.study.space import Point, Space
 from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
 from storage.base import Store
 from storage.studies import load_definition
-from trainables.config.trial import TrialConfig, resolve
+from trainables.config.trial import TrialConfig, config_from_json, resolve
 from trainables.graph import StageRun, ancestors
 from trainables.metrics.metric import Metric
 from trainables.spec import TrialSpec
@@ -63,7 +63,8 @@ class AblationStudy(Study):
         config = self.space.config({})
         runs = self.runs(config, seed=self.design.seed)
         common = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
-        return {**common, **frozen(self.design, {run.stage: run.identity for run in runs})}
+        baseline = {run.stage: run.identity for run in runs}
+        return {**common, **frozen(self.design, baseline, self.plugin_digests)}
 
     def continued(self, store: Store) -> Self | None:
         """Return this attempt as `store` has it, amendments included; None if another design is registered."""
@@ -142,7 +143,7 @@ class AblationStudy(Study):
 
     def config_of(self, run: StageRun) -> TrialConfig:
         """Return the config of a trial that needs `run`."""
-        return TrialConfig.model_validate(self._configs[run.identity])
+        return config_from_json(self._configs[run.identity])
 
     def is_needed_by_all(self, run: StageRun) -> bool:
         """Return whether every trial needs `run`."""

@@ -15,6 +15,7 @@ from platform.study.config_errors import explain
 from platform.study.design import BASELINE, DeclaredComparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
+from platform.study.plugin_key import plugins_of_file
 from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import Source
@@ -44,6 +45,13 @@ def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | 
 
 def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Path | None = None) -> AblationStudy:
     """Return the ablation that `source` describes; see `load_ablation`."""
+    plugins = plugins_of_file(source)
+    with plugins.active():
+        study = _checked_ablation(source, settings=settings, verdicts=verdicts)
+    return replace(study, plugins=plugins)
+
+
+def _checked_ablation(source: Source, *, settings: Sequence[str], verdicts: Path | None) -> AblationStudy:
     refuse(_early_stopping_problems(source))
     written, problems = read_overrides(source, "baseline")
     source, written = apply_settings(settings, source=source, base=written, keys=_KEYS)

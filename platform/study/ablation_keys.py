@@ -22,6 +22,8 @@ class AblationFile(Config):
 
     primary: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
     """Primary metrics (`stage.metric`) of the ablation."""
+    plugins: tuple[StrictStr, ...] = ()
+    """Plug-ins: Python files, relative to this file, or names of entry points of installed packages (docs/api.md)."""
     seeds: Annotated[Count, Field(le=1000)]
     """Number of training seeds for each condition and subject."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
@@ -60,7 +62,7 @@ class AblationFile(Config):
     def _one_table(cls, value: Any) -> Any:
         return (value,) if isinstance(value, Mapping) else value
 
-    @field_validator("primary", mode="before")
+    @field_validator("primary", "plugins", mode="before")
     @classmethod
     def _one_metric(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

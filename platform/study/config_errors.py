@@ -11,13 +11,17 @@ from pydantic.fields import FieldInfo
 from platform.errors import Problem, nearest
 from platform.study.yaml_source import KeyPath, Source
 from trainables.config.data import DATASET_CONFIGS
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, config_class
+
+
+def config_fields() -> Mapping[str, FieldInfo]:
+    """Return every dotted field of a trial's config, those of all data sets and of active plug-ins included."""
+    return _fields_of_class(config_class())
 
 
 @cache
-def config_fields() -> Mapping[str, FieldInfo]:
-    """Return every dotted field of `TrialConfig`, those of all data sets included."""
-    return dict(_fields_of(TrialConfig, ""))
+def _fields_of_class(config: type[TrialConfig]) -> Mapping[str, FieldInfo]:
+    return dict(_fields_of(config, ""))
 
 
 def takes_text(field: str) -> bool:

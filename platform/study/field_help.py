@@ -20,8 +20,9 @@ from platform.study.design import Published
 from platform.study.domains import DOMAINS, Domain
 from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS
 from platform.study.sweep_file import StudyFile
-from trainables.config.trial import TrialConfig, flatten, resolve
+from trainables.config.trial import TrialConfig, config_class, flatten, resolve
 from trainables.identity import Circumstance
+from trainables.plugins.composed_config import is_composed
 
 _SETS = ("preset=paper", "profile=released_code", "generation=paper")
 """The named sets of settings that change defaults."""
@@ -50,9 +51,13 @@ class FieldHelp:
         return asdict(self)
 
 
-@cache
 def config_help() -> tuple[FieldHelp, ...]:
-    """Return all config fields, in the order of the config."""
+    """Return all config fields, those of active plug-ins included, in the order of the config."""
+    return _help_of(config_class())
+
+
+@cache
+def _help_of(config: type[TrialConfig]) -> tuple[FieldHelp, ...]:
     defaults = _defaults({})
     defaults_of_kind = {name: _defaults(dict([name.split("=")])) for name in _SETS}
     return tuple(
@@ -65,7 +70,7 @@ def config_help() -> tuple[FieldHelp, ...]:
                 if _changes(entry.name, values, defaults)
             },
         )
-        for entry in _merged(_fields_of(TrialConfig))
+        for entry in _merged(_fields_of(config))
     )
 
 
@@ -255,6 +260,8 @@ def _docstrings(model: type[BaseModel]) -> Mapping[str, str]:
     """Return the docstrings below the fields that the body of `model` itself defines."""
     if model is BaseModel:
         return {}
+    if is_composed(model):
+        return {}  # it has no source of its own
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(body, ast.ClassDef)
     return {

@@ -45,9 +45,17 @@ class Amendment:
         return f"seeds {self.seeds_before} -> {self.seeds}"
 
 
-def frozen(design: Design, baseline: Mapping[str, str]) -> dict[str, Any]:
-    """Return the registered definition of a design, with its hash, as JSON."""
-    body = {"design": design.model_dump(mode="json"), "baseline": dict(baseline)}
+_BODY = ("design", "baseline", "plugins")
+"""The keys of a definition that its hash covers; `plugins` is absent without plug-ins."""
+
+
+def frozen(design: Design, baseline: Mapping[str, str], plugins: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the registered definition of a design, with its hash, as JSON. `plugins` is added to what is hashed."""
+    body = {
+        "design": design.model_dump(mode="json"),
+        "baseline": dict(baseline),
+        **({} if plugins is None else plugins),
+    }
     return {"kind": KIND, **body, "sha256": digest(body, length=64)}
 
 
@@ -63,7 +71,7 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
     definition = load_definition(store, study)["definition"]
     if definition.get("kind") != KIND:
         raise ValueError(f"{study} is a sweep, not an ablation")
-    body = {name: definition[name] for name in ("design", "baseline")}
+    body = _design_part(definition)
     if digest(body, length=64) != definition["sha256"]:
         raise IntegrityError(f"the design of {study} does not match the hash that it was registered with")
     _refuse_fraction(study, body["design"])
@@ -98,4 +106,4 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _design_part(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value[name] for name in ("design", "baseline") if name in value}
+    return {name: value[name] for name in _BODY if name in value}

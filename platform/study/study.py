@@ -17,6 +17,7 @@ from trainables.config.trial import TrialConfig, flatten
 from trainables.graph import Memory, StageRun, stage_runs
 from trainables.identity import digest, identity_fields
 from trainables.metrics.metric import Metric
+from trainables.plugins.active import NO_PLUGINS, Plugins
 from trainables.spec import TrialSpec
 
 
@@ -132,6 +133,8 @@ class Study:
     """Notes on its file that are not errors, such as equal conditions."""
     amendments: tuple[Amendment, ...] = ()
     """Seeds that were added after an ablation was registered."""
+    plugins: Plugins = NO_PLUGINS
+    """They must be active (`plugins.active()`) where configs, stage runs, trials or the id of the study are used."""
 
     @cached_property
     def id(self) -> str:
@@ -182,7 +185,13 @@ class Study:
             "seed": self.seed,
             "repeats": self.repeats,
             "baseline": {stage: runs[stage] for stage in self.stages},
+            **self.plugin_digests,
         }
+
+    @property
+    def plugin_digests(self) -> dict[str, Any]:
+        """The part of the definition that names the plug-ins by SHA-256; empty if there are none."""
+        return {"plugins": dict(self.plugins.digests)} if self.plugins.sources else {}
 
     @property
     def trial_count(self) -> int:

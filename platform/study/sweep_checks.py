@@ -12,7 +12,7 @@ from platform.study.space import MAX_GRID, Space
 from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, config_class
 from trainables.graph import STAGES
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, comparable
@@ -74,7 +74,7 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
 
 def _has_epochs(target: str) -> bool:
     """Return whether the stage of `target` trains and reports every epoch; True if there is no such stage."""
-    section = TrialConfig.model_fields.get(target.partition(".")[0])
+    section = config_class().model_fields.get(target.partition(".")[0])
     fields: Mapping[str, object] = getattr(section.annotation, "model_fields", {}) if section is not None else {}
     return section is None or "train" in fields or "epochs" in fields
 
@@ -151,7 +151,7 @@ def _check_influence(draft: Draft, targets: tuple[Metric, ...], systems: tuple[s
             message = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
             yield draft.problem("target", draft.target.index(metric.name), message=message)
     for field in draft.domains if targets else ():
-        if field.partition(".")[0] in TrialConfig.model_fields and not varying_stages(
+        if field.partition(".")[0] in config_class().model_fields and not varying_stages(
             [field], [metric.stage for metric in targets], systems=systems
         ):
             message = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import explain
 from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
+from platform.study.plugin_key import plugins_of_file
 from platform.study.study import Study
 from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.swept_stages import swept_systems
@@ -19,6 +21,7 @@ from platform.study.unresolved_config import Draft
 from platform.study.yaml_source import Source
 from trainables.config.base import Config
 from trainables.config.trial import resolve
+from trainables.plugins.active import Plugins
 
 
 class StudyFile(Config):
@@ -26,6 +29,8 @@ class StudyFile(Config):
 
     target: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
     """Metric or metrics to optimise, `stage.metric`."""
+    plugins: tuple[StrictStr, ...] = ()
+    """Plug-ins: Python files, relative to this file, or names of entry points of installed packages (docs/api.md)."""
     space: Annotated[dict[str, AnyDomain], Field(min_length=1)]
     """Dotted config field to the domain that it is swept over."""
     sampler: StrictStr = "tpe"
@@ -44,7 +49,7 @@ class StudyFile(Config):
     points: tuple[dict[str, Any], ...] = ()
     """Points to try first; a missing field has its value of `base`."""
 
-    @field_validator("target", mode="before")
+    @field_validator("target", "plugins", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -93,8 +98,22 @@ def read_named(path: Path, ours: Path) -> Source:
     return source
 
 
-def build_study(source: Source, *, name: str, settings: Sequence[str] = (), verdicts: Path | None = None) -> Study:
-    """Return the study that `source` describes; see `load_study`."""
+def build_study(
+    source: Source,
+    *,
+    name: str,
+    settings: Sequence[str] = (),
+    verdicts: Path | None = None,
+    plugins: Plugins | None = None,
+) -> Study:
+    """Return the study that `source` describes; see `load_study`. By default, plug-ins are read from their files."""
+    plugins = plugins_of_file(source) if plugins is None else plugins
+    with plugins.active():
+        study = _checked_study(source, name=name, settings=settings, verdicts=verdicts)
+    return replace(study, plugins=plugins)
+
+
+def _checked_study(source: Source, *, name: str, settings: Sequence[str], verdicts: Path | None) -> Study:
     base, problems = read_overrides(source, "base")
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
     config = overridden_config(source, base, problems)

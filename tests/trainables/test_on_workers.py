@@ -55,7 +55,7 @@ def test_a_workers_error_is_raised_and_its_place_stays_reserved(tmp_path: Path) 
     world.add("voxels", {"voxels.safetensors": {"fmri": world.truth["fmri"]}, "voxels.json": {"split": SPLIT}})
     inputs = {stage: artifacts.manifest.identity for stage, artifacts in world.inputs.items()}
 
-    settings = {"store": (tmp_path / "store").as_uri(), "study": "none", "pulse": "inf"}
+    settings = {"store": (tmp_path / "store").as_uri(), "study": "none", "pulse": "inf", "plugins": ""}
     settings |= {"scratch": str(tmp_path / "scratch"), "cache": str(tmp_path / "cache")}
     group = placement_group([{"CPU": 1}] * 2)
     inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainables.config.base import Config, Count, Natural, NonNegative
 from trainables.identity import CIRCUMSTANCE, DECIDES
+from trainables.tables import Table
 
 CLIPS = DECIDES("clips")
 """Decides clips and captions alone."""
@@ -137,16 +138,17 @@ class PreparedConfig(Config):
     of the data set. Content decides identity."""
 
 
-def _phantom_unless_said(value: Any) -> Any:
+def phantom_unless_given(value: Any) -> Any:
+    """Return the section `dataset` with the kind `phantom` if it names no kind."""
     return {"kind": "phantom", **value} if isinstance(value, Mapping) else value
 
 
 AnyDataset: TypeAlias = PhantomConfig | AppearingConfig | FolderConfig | PreparedConfig
 """The kinds of data set; `datasets/kinds.py` says what reads or makes each."""
-DatasetConfig = Annotated[AnyDataset, Field(discriminator="kind"), BeforeValidator(_phantom_unless_said)]
-DATASET_CONFIGS: Mapping[str, type[Config]] = {
-    config.model_fields["kind"].default: config for config in get_args(AnyDataset)
-}
+DatasetConfig = Annotated[AnyDataset, Field(discriminator="kind"), BeforeValidator(phantom_unless_given)]
+DATASET_CONFIGS: Mapping[str, type[Config]] = Table(
+    "dataset_configs", {config.model_fields["kind"].default: config for config in get_args(AnyDataset)}
+)
 """By kind."""
 
 

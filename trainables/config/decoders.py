@@ -16,7 +16,7 @@ from trainables.config.base import (
     Workers,
     most_workers,
 )
-from trainables.identity import CIRCUMSTANCE
+from trainables.identity import CIRCUMSTANCE, SINCE
 
 
 class SparsifyConfig(Config):
@@ -91,6 +91,8 @@ class TrainConfig(Config):
 class SemanticConfig(Config):
     """fMRI to CLIP space and to the text condition (eq. 1-5)."""
 
+    kind: Annotated[Literal["mlp"], SINCE("mlp")] = "mlp"
+    """The decoder: ours, or one of a plug-in."""
     loss: Literal["contrastive", "mse"] = "contrastive"
     """InfoNCE of fMRI, text and image, or mean squared errors (baselines of the paper's Table 17)."""
     alpha: Fraction = 0.5
@@ -127,6 +129,8 @@ class SemanticConfig(Config):
 class StructureConfig(Config):
     """fMRI to the first frame's latent (eq. 6)."""
 
+    kind: Annotated[Literal["mlp"], SINCE("mlp")] = "mlp"
+    """The decoder: ours, or one of a plug-in."""
     hidden: Count = 256
     """Width of the hidden layers."""
     residual_layers: Natural = 2

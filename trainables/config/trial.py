@@ -13,6 +13,7 @@ from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
+from trainables.tables import Table
 
 
 class TrialConfig(Config):
@@ -58,6 +59,19 @@ class TrialConfig(Config):
         return self
 
 
+_CLASSES: Mapping[str, type[TrialConfig]] = Table("config", {})
+
+
+def config_class() -> type[TrialConfig]:
+    """Return the class of a trial's config: `TrialConfig`, with the sections and kinds of the active plug-ins."""
+    return _CLASSES.get("trial", TrialConfig)
+
+
+def config_from_json(value: Mapping[str, Any]) -> TrialConfig:
+    """Return the config that `model_dump(mode="json")` wrote. Raises `pydantic.ValidationError`."""
+    return config_class().model_validate(value)
+
+
 WEIGHT_FIELDS = tuple(
     f"{section}.{name}"
     for section, model in (("backbones", BackbonesConfig), ("evaluate", EvaluateConfig))
@@ -90,7 +104,7 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
     merged: dict[str, Any] = {}
     for layer in (*map(nest, layers), nested):
         merge_into(merged, layer)
-    return TrialConfig.model_validate(merged)
+    return config_class().model_validate(merged)
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from trainables.datasets.errors import DataVerdict
 from trainables.kinds import ReaderEntry, of_kind
+from trainables.tables import Table
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Stimuli
@@ -58,7 +59,7 @@ _ENTRIES: tuple[ReaderEntry[Reader], ...] = (
     ReaderEntry("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
     ReaderEntry("prepared", "a data set made by platform.prepare", "trainables.datasets.prepared.dataset"),
 )
-DATASET_KINDS = {entry.name: entry for entry in _ENTRIES}
+DATASET_KINDS: Mapping[str, ReaderEntry[Reader]] = Table("dataset_kinds", {entry.name: entry for entry in _ENTRIES})
 
 
 def reader_of(kind: str) -> Reader:

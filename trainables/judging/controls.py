@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from trainables.tables import DerivedTable, Table
+
 TRUTH = "truth"
 SYSTEM = "system"
 """Name of a trial's own reconstruction."""
@@ -29,9 +31,11 @@ class Control:
     """What it is, and what it shows."""
     of_videos: bool = True
     """Whether it is a video. The others are numbers that are reported with a metric of a decoder."""
+    function: str | None = None
+    """Of a plug-in: the reference of the function that makes it, from the truth and the reconstruction of a clip."""
 
 
-CONTROLS: Mapping[str, Control] = {
+_CONTROLS = {
     control.name: control
     for control in (
         Control("static", "first frame held", "its first frame held: what does its motion add?"),
@@ -57,12 +61,15 @@ CONTROLS: Mapping[str, Control] = {
         Control("chance", "chance on these clips", "the chance level for this number of clips", of_videos=False),
     )
 }
+CONTROLS: Mapping[str, Control] = Table("controls", _CONTROLS)
 """Name to control, in the order of tables."""
 
-SYSTEMS: Mapping[str, str] = {
-    SYSTEM: "what was reconstructed from fMRI",
-    **{name: control.meaning for name, control in CONTROLS.items() if control.of_videos},
-}
+SYSTEMS: Mapping[str, str] = DerivedTable(
+    lambda: {
+        SYSTEM: "what was reconstructed from fMRI",
+        **{name: control.meaning for name, control in CONTROLS.items() if control.of_videos},
+    }
+)
 """Name of each kind of video of a trial to its meaning, in the order of tables: its own and the controls."""
 
 

@@ -1,7 +1,7 @@
 """The videos of a trial for its evaluation: true clips, reconstructions and controls at one size."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from trainables.datasets.base import ClipSequence, Stimuli
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, from_json, object_mask
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.datasets.video_io import resample
-from trainables.graph import video_stage
-from trainables.judging.video_sequences import StoredVideos, VideoSequence
+from trainables.graph import resolve_reference, video_stage
+from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH
+from trainables.judging.video_sequences import ControlVideos, StoredVideos, VideoSequence
 from trainables.metrics.clip import Clip
 from trainables.metrics.objects import KnownObject
 from trainables.tensors import map_tensors
@@ -78,6 +79,17 @@ def read_material(
             **{system: (controls[key], rows) for system, key in _CONTROLS.items()},
         }
         yield _material(name, stored, controls["mean_latent"], stimuli, side=config.resolution)
+
+
+def with_added_controls(material: SplitVideos) -> SplitVideos:
+    """Return `material` with the controls that plug-ins make."""
+    truth, reconstruction = material.videos[TRUTH], material.videos[SYSTEM]
+    added = {
+        name: ControlVideos(name, truth, reconstruction, resolve_reference(control.function))
+        for name, control in CONTROLS.items()
+        if control.function is not None
+    }
+    return replace(material, videos={**material.videos, **added})
 
 
 def _material(

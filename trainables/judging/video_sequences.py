@@ -1,6 +1,6 @@
 """Videos of many clips that are read, or made of others, when one of them is looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,6 +54,29 @@ class StaticVideos:
         """Return the first frame of one video, as often as it has frames."""
         video = self.of[row]
         return np.broadcast_to(video[:1], video.shape)
+
+
+@dataclass(frozen=True)
+class ControlVideos:
+    """A control that a plug-in makes from the truth and the reconstruction of each clip."""
+
+    name: str
+    truth: VideoSequence
+    reconstruction: VideoSequence
+    make: Callable[[Clip, Clip], Clip]
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def __getitem__(self, row: int, /) -> Clip:
+        """Make one video. Raises `ValueError` if it has another size or type than the truth."""
+        truth = self.truth[row]
+        video = np.asarray(self.make(truth, self.reconstruction[row]))
+        if video.dtype != np.uint8 or video.shape != truth.shape:
+            raise ValueError(
+                f"the control {self.name} is {video.dtype} {list(video.shape)}; it must be uint8 {list(truth.shape)}"
+            )
+        return video
 
 
 @dataclass(frozen=True)

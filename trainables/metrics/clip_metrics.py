@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from trainables.graph import resolve_reference
 from trainables.metrics.metric import Metric
+from trainables.tables import Table
 
 if TYPE_CHECKING:
     from trainables.metrics.video import Reading
@@ -35,8 +36,9 @@ class ClipMetric(Metric):
     _: KW_ONLY
     function: str
     """`package.module:name` of the function that computes it for one clip."""
-    takes: Literal["frames", "readings"] = "readings"
-    """Arguments of `function`: two clips, uint8 [F,H,W,3], or two `Reading`s."""
+    takes: Literal["frames", "readings", "pair"] = "readings"
+    """Arguments of `function`: two clips, uint8 [F,H,W,3], or two `Reading`s, and the number of threads. `pair`: two
+    clips alone."""
     needs: tuple[Requirement, ...] = ()
 
     def score(self, truth: "Reading", prediction: "Reading", *, threads: int = 1) -> float:
@@ -45,7 +47,10 @@ class ClipMetric(Metric):
         Raises:
             UndefinedError: The metric is undefined for this clip.
         """
-        function, of_frames = resolve_reference(self.function), self.takes == "frames"
+        function = resolve_reference(self.function)
+        if self.takes == "pair":
+            return finite_value(function(truth.frames, prediction.frames), self.name)
+        of_frames = self.takes == "frames"
         pair = (truth.frames, prediction.frames) if of_frames else (truth, prediction)
         return float(function(*pair, threads=threads))
 
@@ -59,7 +64,15 @@ _AS_RELEASED = "released code, kept to compare with published numbers"
 _KNOWN_OBJECT = "ours; the object is known"
 
 
-def _full(metric: ClipMetric) -> ClipMetric:
+def finite_value(value: object, name: str) -> float:
+    """Return the value that a plug-in's metric returned. Raises `ValueError` if it is no finite number."""
+    number = float(value)  # type: ignore[arg-type]
+    if not math.isfinite(number):
+        raise ValueError(f"{name} returned {value!r}; it must return a finite number, or raise UndefinedError")
+    return number
+
+
+def full_clip_metric(metric: ClipMetric) -> ClipMetric:
     """Return an entry of `_ENTRIES` with its full name and the fields that all metrics of video share."""
     controls = _VIDEO_CONTROLS if metric.chance is None else ()
     return replace(metric, name=f"{EVALUATE}.{metric.name}", chance_controls=controls, scale_fields=_VIDEO)
@@ -237,7 +250,9 @@ _ENTRIES = (
         needs=("object", "image_classifier"),
     ),
 )
-CLIP_METRICS: Mapping[str, ClipMetric] = {metric.short: metric for metric in map(_full, _ENTRIES)}
+CLIP_METRICS: Mapping[str, ClipMetric] = Table(
+    "clip_metrics", {metric.short: metric for metric in map(full_clip_metric, _ENTRIES)}
+)
 """Short name to metric, in the order of tables."""
 
 

@@ -16,6 +16,7 @@ from trainables.graph import STAGES
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
 from trainables.metrics.decoder_metrics import DECODER_METRICS, IMPORTANCE_METRICS
 from trainables.metrics.metric import Metric, title_in_words
+from trainables.tables import Table
 
 _NOOP = Metric(
     "noop.value",
@@ -25,9 +26,10 @@ _NOOP = Metric(
     high=math.inf,
     source="the platform's own tests and benchmarks",
 )
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (*DECODER_METRICS.values(), *IMPORTANCE_METRICS, *reported_metrics(), _NOOP)
-}
+METRICS: Mapping[str, Metric] = Table(
+    "metrics",
+    {metric.name: metric for metric in (*DECODER_METRICS.values(), *IMPORTANCE_METRICS, *reported_metrics(), _NOOP)},
+)
 """Full name to metric that the stages report. `metric_named` also gives metrics on test clips."""
 
 

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from trainables.config.decoders import SemanticConfig
 from trainables.networks.dropout import Dropout
 
+LOGIT_SCALE = math.log(1 / 0.07)
+"""Start of the learned scale of cosines, as in CLIP."""
+
 
 class Residual(nn.Module):
     """Residual connection around `layers`."""
@@ -42,7 +45,7 @@ class SemanticDecoder(nn.Module):
         widths = (clip_dim, *config.head_hidden, math.prod(condition))
         layers = ((nn.LayerNorm(a), nn.GELU(), nn.Linear(a, b)) for a, b in itertools.pairwise(widths))
         self.head = nn.Sequential(*itertools.chain.from_iterable(layers))
-        self.logit_scale = nn.Parameter(torch.full((), math.log(1 / 0.07)))
+        self.logit_scale = nn.Parameter(torch.full((), LOGIT_SCALE))
         """Logarithm of the inverse temperature, the same for both contrastive pairs."""
 
     def forward(self, fmri: Tensor) -> tuple[Tensor, Tensor]:

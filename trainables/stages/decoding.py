@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import safe_open
@@ -34,6 +34,10 @@ class SplitRows:
 
     def __len__(self) -> int:
         return len(self.index)
+
+
+NetworkFactory: TypeAlias = Callable[[SplitRows], nn.Module]
+"""From the training rows to the network of a decoder."""
 
 
 def read_tensors(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
@@ -158,23 +162,28 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor, size: int) -> 
 def finish(
     task: StageTask,
     learner: DecoderLearner,
-    progress: LoopState,
+    progress: LoopState | None,
     metrics: Mapping[str, float],
     predictions: Mapping[str, Tensor],
 ) -> StageResult:
-    """Write the model and its predictions for held-out clips; return the stage's result."""
+    """Write the model and its predictions for held-out clips; return the stage's result.
+
+    `progress` is None if the model was not trained in epochs.
+    """
     save_file(learner.model.state_dict(), task.context.output / "model.safetensors")
     written = {name: tensor.cpu().contiguous() for name, tensor in predictions.items()}
     save_file(written, task.context.output / "predictions.safetensors")
-    best = progress.history[progress.best_epoch - 1]
+    epochs = {} if progress is None else {"best_epoch": str(progress.best_epoch), "epochs": str(progress.epoch)}
     info = {
         "parameters": str(sum(p.numel() for p in learner.model.parameters())),
-        "best_epoch": str(progress.best_epoch),
-        "epochs": str(progress.epoch),
-        "device": str(next(learner.model.parameters()).device),
+        **epochs,
+        "device": str(learner.train.fmri.device),
         "workers": str(task.context.world_size),
         **({} if learner.micro_batch is None else {"micro_batch": str(learner.micro_batch)}),
     }
+    if progress is None:
+        return StageResult(dict(metrics), (), info)
+    best = progress.history[progress.best_epoch - 1]
     return StageResult({"loss": best["loss"], **metrics}, tuple(progress.history), info)
 
 

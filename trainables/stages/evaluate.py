@@ -13,7 +13,7 @@ from trainables.graph import STAGES, VIDEO_STAGES
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.score_trial import Bench, SplitScores, judge, row_json
-from trainables.judging.trial_videos import read_material
+from trainables.judging.trial_videos import read_material, with_added_controls
 from trainables.judging.values import available
 from trainables.metrics.metric import Metric
 from trainables.metrics.networks import load_networks
@@ -43,7 +43,7 @@ def run(task: StageTask) -> StageResult:
         ValueError: A network cannot be loaded, or reconstructions and controls are of different clips.
     """
     config = task.config.evaluate
-    materials = list(read_material(task.inputs, config, task.config.dataset))
+    materials = [*map(with_added_controls, read_material(task.inputs, config, task.config.dataset))]
     sources: dict[Role, str] = {
         "image_classifier": config.image_classifier,
         "video_classifier": config.video_classifier,

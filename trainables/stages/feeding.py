@@ -25,7 +25,7 @@ from trainables.stages.decoding import (
     read_tensors,
     split_index,
 )
-from trainables.stages.trained import trained_motion_decoder
+from trainables.stages.trained import motion_roll_out
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,9 @@ class Feeder:
     def _rolled_out(self, clips: SplitRows, first: Tensor, source: Tensor) -> Tensor:
         """Return `first` [n,1,c,h,w] continued with the fMRI of clips `source`. Per-frame MLPs ignore `first`."""
         fmri = read_tensors(self._path("voxels", "voxels.safetensors"), ("fmri",))["fmri"][source].to(self._device)
-        model = trained_motion_decoder(self._task, SplitRows(clips.index, fmri, clips.features))
+        roll_out = motion_roll_out(self._task, SplitRows(clips.index, fmri, clips.features))
         with torch.no_grad():
-            return in_batches(model.roll_out, first[:, 0].to(self._device), fmri, size=BATCH).cpu()
+            return in_batches(roll_out, first[:, 0].to(self._device), fmri, size=BATCH).cpu()
 
     def _decoded(self, clips: SplitRows, stage: str, name: str, kind: str) -> Tensor:
         """Return the prediction `name` of `stage` for the clips, or for their partners."""

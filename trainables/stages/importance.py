@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from trainables.context import StageResult, StageTask
+from trainables.graph import decoder_kind
 from trainables.loop import pick_device
 from trainables.metrics.importance import (
     Errors,
@@ -38,7 +39,7 @@ METHODS = ("weight_product", "gradient", "permutation")
 
 
 @dataclass(frozen=True)
-class Decoder:
+class AnalysedDecoder:
     """A trained decoder, prepared for the computation of importance."""
 
     name: str
@@ -68,8 +69,10 @@ def run(task: StageTask) -> StageResult:
     and over regions; chance level 0.
 
     Raises:
-        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+        ValueError: A split has no clips, features and voxels differ in their number of clips, or a decoder is that of
+            a plug-in.
     """
+    _refuse_plugins(task)
     config = task.config.importance
     device = pick_device("auto")
     index = split_index(task)["validation"][: config.clips]
@@ -100,18 +103,25 @@ def run(task: StageTask) -> StageResult:
     return StageResult(metrics, info={"device": str(device), "clips": str(len(rows))})
 
 
-def _decoders(task: StageTask, rows: SplitRows) -> Iterator[Decoder]:
+def _refuse_plugins(task: StageTask) -> None:
+    for stage in CARRIES:
+        kind = decoder_kind(task.config, stage)
+        if kind is not None:
+            raise ValueError(f"importance reads the layers of our decoders only, but {stage}.kind is {kind.name}")
+
+
+def _decoders(task: StageTask, rows: SplitRows) -> Iterator[AnalysedDecoder]:
     condition, latents = rows.features["condition"][:, 1:], rows.features["latents"]
     semantic = semantic_decoder(task, rows)
     head = [layer for layer in semantic.modules() if isinstance(layer, nn.Linear)]
-    yield Decoder("semantic", lambda fmri: _mse(semantic(fmri)[1], condition), tuple(head))
+    yield AnalysedDecoder("semantic", lambda fmri: _mse(semantic(fmri)[1], condition), tuple(head))
     structure = structure_decoder(task, rows)
     # The first layer only, as in the released code (mind-animator.md C.4).
-    yield Decoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
+    yield AnalysedDecoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
     motion = trained_motion_decoder(task, rows)
     # The true first frame is given, so that only the later frames are decoded from fMRI.
     rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
-    yield Decoder("motion", rolled, motion.fmri_layers)
+    yield AnalysedDecoder("motion", rolled, motion.fmri_layers)
 
 
 def _linears(module: nn.Module) -> tuple[nn.Linear, ...]:
@@ -129,7 +139,7 @@ def _again(clips: Tensor, rows: Tensor) -> Tensor:
 
 
 def _importance(
-    task: StageTask, decoder: Decoder, fmri: Tensor, brain: Brain
+    task: StageTask, decoder: AnalysedDecoder, fmri: Tensor, brain: Brain
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Return the importance of voxels and of regions, both by method."""
     config = task.config.importance

@@ -4,11 +4,12 @@ In training, the network sees the true past of every frame (teacher forcing). It
 structure decoder's first frame.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.config.decoders import MotionConfig
 from trainables.context import StageResult, StageTask
@@ -32,8 +33,12 @@ from trainables.stages.decoding import (
 )
 
 
-class _MotionLearner(DecoderLearner):
-    """The metrics of both kinds of motion decoders: errors of the latents of frames 2 to F."""
+class MotionLearner(DecoderLearner):
+    """The metrics of all kinds of motion decoders: errors of the latents of frames 2 to F."""
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return the loss on training rows."""
+        raise NotImplementedError
 
     def video(self, rows: SplitRows) -> Tensor:
         """Return the decoded videos of `rows`, [rows, F, c, h, w]."""
@@ -67,7 +72,7 @@ class _MotionLearner(DecoderLearner):
         }
 
 
-class CmgLearner(_MotionLearner):
+class CmgLearner(MotionLearner):
     """Trains a `MotionGenerator` by eq. 9 with sparse causal masks."""
 
     model: MotionGenerator
@@ -103,7 +108,7 @@ class CmgLearner(_MotionLearner):
         return draw_masks(self.config, frames=frames, batch=batch, generator=generator).to(inputs.device)
 
 
-class PerFrameLearner(_MotionLearner):
+class PerFrameLearner(MotionLearner):
     """Trains `PerFrameMlps`: one MLP per frame, without access to other frames or the decoded first frame."""
 
     def __init__(self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
@@ -125,7 +130,38 @@ class PerFrameLearner(_MotionLearner):
         return self.video(rows)[:, 1:]
 
 
-LEARNERS: Mapping[str, type[CmgLearner] | type[PerFrameLearner]] = {
+class FirstFrameLearner(MotionLearner):
+    """Trains any network from the first latent [B,c,h,w] and the fMRI [B,voxels] to the video [B,F,c,h,w]."""
+
+    def __init__(
+        self,
+        config: MotionConfig,
+        rows: Mapping[str, SplitRows],
+        job: Job,
+        *,
+        network_of: Callable[[SplitRows], nn.Module],
+    ) -> None:
+        with job.streams(0).as_default("init"):
+            model = network_of(rows["train"])
+        super().__init__(model, rows, config.sparsify, job)
+
+    def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
+        """Return the latent error of frames 2 to F on training rows, each video decoded from its true first frame."""
+        latents = self.train.features["latents"][rows]
+        return latent_mse(forward(latents[:, 0], self.fmri(rows, streams))[:, 1:], latents[:, 1:])
+
+    def video(self, rows: SplitRows) -> Tensor:
+        """Decode the videos of `rows` from their decoded first frames."""
+        return in_batches(self.model, rows.features["decoded_first"], rows.fmri, size=BATCH)
+
+    def teacher_forced(self, rows: SplitRows) -> Tensor:
+        """Return frames 2 to F of `rows`, decoded from the true first frame."""
+        return in_batches(self.model, rows.features["latents"][:, 0], rows.fmri, size=BATCH)[:, 1:]
+
+
+LearnerFactory: TypeAlias = Callable[[MotionConfig, Mapping[str, SplitRows], Job], MotionLearner]
+"""From the section `motion`, the rows of each split and the job of training to an untrained learner."""
+LEARNERS: Mapping[str, LearnerFactory] = {
     "cmg": CmgLearner,
     "per_frame_mlp": PerFrameLearner,
 }
@@ -140,6 +176,16 @@ def _with_decoded_first(task: StageTask, rows: SplitRows) -> SplitRows:
     return replace(rows, features={**rows.features, "decoded_first": first})
 
 
+def motion_rows(task: StageTask, *, device: torch.device) -> dict[str, SplitRows]:
+    """Return the rows of each split with the feature `latents` [rows,F,c,h,w]; held-out ones with `decoded_first`.
+
+    Raises:
+        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+    """
+    rows = read_rows(task, ("latents",), device=device)
+    return rows | {name: _with_decoded_first(task, rows[name]) for name in ("validation", "test")}
+
+
 def run(task: StageTask) -> StageResult:
     """Train the motion decoder and write its roll-outs of the held-out clips.
 
@@ -149,13 +195,20 @@ def run(task: StageTask) -> StageResult:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
         DivergedError: A loss or the monitored metric is not finite.
     """
+    return train_motion_learner(task, of_kind(LEARNERS, task.config.motion.kind, field="motion.kind"))
+
+
+def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved: bool = False) -> StageResult:
+    """Train the learner that `learner_of` returns as the section `motion.train` says, and write what `run` writes.
+
+    With `solved`, its network has its final weights already: nothing is trained.
+    """
     config = task.config.motion
-    rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
-    rows |= {name: _with_decoded_first(task, rows[name]) for name in ("validation", "test")}
+    rows = motion_rows(task, device=pick_device(config.train.device))
     job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
-    learner = of_kind(LEARNERS, config.kind, field="motion.kind")(config, rows, job)
-    progress = train(learner, job)
-    learner.model.eval()
+    learner = learner_of(config, rows, job)
+    progress = None if solved else train(learner, job)
+    learner.model.to(rows["train"].fmri.device).eval()
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     with torch.no_grad():
         latents = torch.cat([learner.video(rows[name]) for name in ("validation", "test")])

@@ -13,9 +13,18 @@ from trainables.distributed import Forward
 from trainables.loop import Job, pick_device, train
 from trainables.losses import semantic_loss
 from trainables.metrics.retrieval import ranks
-from trainables.networks.semantic import SemanticDecoder
+from trainables.networks.semantic import LOGIT_SCALE, SemanticDecoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, SplitRows, finish, held_out, make_job, predict, read_rows
+from trainables.stages.decoding import (
+    DecoderLearner,
+    NetworkFactory,
+    SplitRows,
+    finish,
+    held_out,
+    make_job,
+    predict,
+    read_rows,
+)
 
 TOP = (1, 5, 10)
 """The k of top-k retrieval in the gallery of held-out clips."""
@@ -25,17 +34,20 @@ FEATURES = ("clip_image", "clip_text", "clip_image_variants", "clip_text_variant
 
 
 class SemanticLearner(DecoderLearner):
-    """Trains a `SemanticDecoder` by eq. 5."""
+    """Trains a `SemanticDecoder`, or a network with the same outputs, by eq. 5."""
 
-    model: SemanticDecoder
-
-    def __init__(self, config: SemanticConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
+    def __init__(
+        self,
+        config: SemanticConfig,
+        rows: Mapping[str, SplitRows],
+        job: Job,
+        *,
+        network_of: NetworkFactory | None = None,
+    ) -> None:
+        """Build the network with `network_of`; by default a `SemanticDecoder`."""
         train_rows = rows["train"]
-        _, clip_dim = train_rows.features["clip_text"].shape
-        tokens, width = train_rows.features["condition"].shape[1:]
-        voxels = train_rows.fmri.shape[1]
         with job.streams(0).as_default("init"):
-            model = SemanticDecoder(config, voxels=voxels, clip_dim=clip_dim, condition=(tokens - 1, width))
+            model = _network(config, train_rows) if network_of is None else network_of(train_rows)
         super().__init__(model, rows, config.sparsify, job)
         self.config = config
         self.images = _candidates(train_rows.features, "clip_image", augmented=config.image_augmentation)
@@ -47,11 +59,17 @@ class SemanticLearner(DecoderLearner):
         image = pick_variant(self.images, rows, streams["image"])
         text = pick_variant(self.texts, rows, streams["text"])
         target = text, image, self.train.features["condition"][rows, 1:]
-        return semantic_loss(self.config, prediction, target, self.model.logit_scale)
+        return semantic_loss(self.config, prediction, target, self.logit_scale)
 
     def evaluate(self) -> dict[str, float]:
         """Return the metrics of the validation clips."""
         return self.metrics(self.watched)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The scale of the contrastive loss; that of CLIP's start if the network learns none."""
+        scale = getattr(self.model, "logit_scale", None)
+        return torch.tensor(LOGIT_SCALE) if scale is None else scale
 
     @torch.no_grad()
     def metrics(self, rows: SplitRows) -> dict[str, float]:
@@ -60,7 +78,7 @@ class SemanticLearner(DecoderLearner):
         image, text = rows.features["clip_image"], rows.features["clip_text"]
         true_condition = rows.features["condition"][:, 1:]
         target = text, image, true_condition
-        loss = semantic_loss(self.config, (embedding, condition), target, self.model.logit_scale)
+        loss = semantic_loss(self.config, (embedding, condition), target, self.logit_scale)
         hits = {
             f"retrieval_{gallery}_{size}top{k}": (rank <= k).double().mean().item()
             for gallery, own in (("image", image), ("text", text))
@@ -92,6 +110,12 @@ class SemanticLearner(DecoderLearner):
         return ("", training[:0], TOP), ("large_", training, large)
 
 
+def _network(config: SemanticConfig, rows: SplitRows) -> SemanticDecoder:
+    _, clip_dim = rows.features["clip_text"].shape
+    tokens, width = rows.features["condition"].shape[1:]
+    return SemanticDecoder(config, voxels=rows.fmri.shape[1], clip_dim=clip_dim, condition=(tokens - 1, width))
+
+
 def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -> Tensor:
     """Return the candidates for each clip's CLIP target, [N, K, D].
 
@@ -112,12 +136,22 @@ def run(task: StageTask) -> StageResult:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
         DivergedError: A loss or the monitored metric is not finite.
     """
+    return train_semantic_network(task)
+
+
+def train_semantic_network(
+    task: StageTask, network_of: NetworkFactory | None = None, *, solved: bool = False
+) -> StageResult:
+    """Train the network that `network_of` returns as the section `semantic.train` says, and write what `run` writes.
+
+    With `solved`, it has its final weights already: nothing is trained.
+    """
     config = task.config.semantic
     rows = read_rows(task, FEATURES, device=pick_device(config.train.device))
     job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)
-    learner = SemanticLearner(config, rows, job)
-    progress = train(learner, job)
-    learner.model.eval()
+    learner = SemanticLearner(config, rows, job, network_of=network_of)
+    progress = None if solved else train(learner, job)
+    learner.model.to(rows["train"].fmri.device).eval()
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     (embedding, condition), index = predict(learner.model, rows)
     predictions = {"embedding": embedding, "condition": condition, "index": index}

@@ -12,22 +12,32 @@ from trainables.loop import Job, pick_device, train
 from trainables.losses import latent_mse
 from trainables.networks.structure import StructureDecoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import DecoderLearner, SplitRows, finish, held_out, make_job, predict, read_rows
+from trainables.stages.decoding import (
+    DecoderLearner,
+    NetworkFactory,
+    SplitRows,
+    finish,
+    held_out,
+    make_job,
+    predict,
+    read_rows,
+)
 
 
 class StructureLearner(DecoderLearner):
-    """Trains a `StructureDecoder` by eq. 6."""
+    """Trains a `StructureDecoder`, or a network with the same output, by eq. 6."""
 
-    def __init__(self, config: StructureConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
-        train_rows = rows["train"]
+    def __init__(
+        self,
+        config: StructureConfig,
+        rows: Mapping[str, SplitRows],
+        job: Job,
+        *,
+        network_of: NetworkFactory | None = None,
+    ) -> None:
+        """Build the network with `network_of`; by default a `StructureDecoder`."""
         with job.streams(0).as_default("init"):
-            model = StructureDecoder(
-                train_rows.fmri.shape[1],
-                _first(train_rows).shape[1:],
-                hidden=config.hidden,
-                residual_layers=config.residual_layers,
-                dropout=config.dropout,
-            )
+            model = _network(config, rows["train"]) if network_of is None else network_of(rows["train"])
         super().__init__(model, rows, config.sparsify, job)
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
@@ -49,6 +59,16 @@ class StructureLearner(DecoderLearner):
         return {"latent_mse_mean": (_first(rows) - mean).square().mean().item()}
 
 
+def _network(config: StructureConfig, rows: SplitRows) -> StructureDecoder:
+    return StructureDecoder(
+        rows.fmri.shape[1],
+        _first(rows).shape[1:],
+        hidden=config.hidden,
+        residual_layers=config.residual_layers,
+        dropout=config.dropout,
+    )
+
+
 def _first(rows: SplitRows) -> Tensor:
     return rows.features["latents"][:, 0]
 
@@ -62,12 +82,22 @@ def run(task: StageTask) -> StageResult:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
         DivergedError: A loss or the monitored metric is not finite.
     """
+    return train_structure_network(task)
+
+
+def train_structure_network(
+    task: StageTask, network_of: NetworkFactory | None = None, *, solved: bool = False
+) -> StageResult:
+    """Train the network that `network_of` returns as the section `structure.train` says, and write what `run` writes.
+
+    With `solved`, it has its final weights already: nothing is trained.
+    """
     config = task.config.structure
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
     job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)
-    learner = StructureLearner(config, rows, job)
-    progress = train(learner, job)
-    learner.model.eval()
+    learner = StructureLearner(config, rows, job, network_of=network_of)
+    progress = None if solved else train(learner, job)
+    learner.model.to(rows["train"].fmri.device).eval()
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     latents, index = predict(learner.model, rows)
     return finish(task, learner, progress, metrics, {"first_latent": latents, "index": index})

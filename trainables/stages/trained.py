@@ -1,11 +1,13 @@
 """Loads the decoders that other stage runs trained."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.context import StageTask
+from trainables.graph import decoder_kind, resolve_reference
 from trainables.networks import motion
 from trainables.networks.motion import MotionDecoder
 from trainables.networks.semantic import SemanticDecoder
@@ -16,7 +18,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def semantic_decoder(task: StageTask, rows: SplitRows) -> SemanticDecoder:
-    """Return the trained semantic decoder. Its shapes are those of `clip_text` and `condition` in `rows`."""
+    """Return our trained semantic decoder. Its shapes are those of `clip_text` and `condition` in `rows`."""
     tokens, width = rows.features["condition"].shape[1:]
     model = SemanticDecoder(
         task.config.semantic,
@@ -40,8 +42,27 @@ def structure_decoder(task: StageTask, rows: SplitRows) -> StructureDecoder:
     return _filled(model, task, "structure", rows)
 
 
+def motion_roll_out(task: StageTask, rows: SplitRows) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the roll-out of the trained motion decoder of any kind, from first latent and fMRI to the video.
+
+    Raises:
+        ValueError: The decoder comes from a plug-in that brings no function for its network.
+    """
+    kind = decoder_kind(task.config, "motion")
+    if kind is None:
+        return trained_motion_decoder(task, rows).roll_out
+    if kind.builder is None:
+        raise ValueError(
+            f"motion.kind: {kind.name} has no `network`, so its weights cannot be loaded again (docs/api.md)"
+        )
+    settings = None if kind.section is None else getattr(task.config, kind.section)
+    shapes = {"latents": rows.features["latents"].shape[1:]}
+    network: nn.Module = resolve_reference(kind.builder)(settings, rows.fmri.shape[1], shapes)
+    return _filled(network, task, "motion", rows)
+
+
 def trained_motion_decoder(task: StageTask, rows: SplitRows) -> MotionDecoder:
-    """Return the trained motion decoder. Its shapes are those of `latents` in `rows`."""
+    """Return our trained motion decoder. Its shapes are those of `latents` in `rows`."""
     config, video = task.config.motion, rows.features["latents"].shape[1:]
     return _filled(motion.motion_decoder(config, voxels=rows.fmri.shape[1], video=video), task, "motion", rows)
 

@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,15 +34,16 @@ conditions:
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make planning independent of which networks are shipped, and give the reconstruction a metric."""
     from trainables.metrics.metric import Metric
-    from trainables.metrics.registry import METRICS
+    from trainables.tables import extended
 
     for name in ("fingerprint", "generator_fingerprint", "judges_fingerprint"):
         monkeypatch.setattr(f"trainables.backbones.{name}", lambda config: "some")
     made = Metric("reconstruct.made", title="made", goal="max", low=0.0, high=1.0, source="a test")
-    monkeypatch.setitem(METRICS, "reconstruct.made", made)
+    with extended({"metrics": {"reconstruct.made": made}}):
+        yield
 
 
 @pytest.mark.usefixtures("weights")

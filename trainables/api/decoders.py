@@ -1,0 +1,76 @@
+"""The public functions for decoders of plug-ins. Importing this module loads torch.
+
+`network_of` takes the training rows and returns an untrained network; with `solved=True`, one with its final weights.
+"""
+
+import torch
+from torch import Tensor
+
+from trainables.context import StageResult, StageTask
+from trainables.stages import motion, semantic, structure
+from trainables.stages.decoding import NetworkFactory, SplitRows, read_rows
+
+__all__ = [
+    "NetworkFactory",
+    "SplitRows",
+    "ridge_weights",
+    "split_rows",
+    "train_motion",
+    "train_semantic",
+    "train_structure",
+]
+
+
+def train_motion(task: StageTask, network_of: NetworkFactory, *, solved: bool = False) -> StageResult:
+    """Train a motion decoder as `motion.train` says, and write the files of the stage `motion`.
+
+    The network takes the first latent [B,c,h,w] and fMRI [B,voxels], and returns the video's latents [B,F,c,h,w].
+    """
+    return motion.train_motion_learner(
+        task,
+        lambda config, rows, job: motion.FirstFrameLearner(config, rows, job, network_of=network_of),
+        solved=solved,
+    )
+
+
+def train_structure(task: StageTask, network_of: NetworkFactory, *, solved: bool = False) -> StageResult:
+    """Train a structure decoder as `structure.train` says, and write the files of the stage `structure`.
+
+    The network takes fMRI [B,voxels] and returns the first latent [B,c,h,w].
+    """
+    return structure.train_structure_network(task, network_of, solved=solved)
+
+
+def train_semantic(task: StageTask, network_of: NetworkFactory, *, solved: bool = False) -> StageResult:
+    """Train a semantic decoder as `semantic.train` says, and write the files of the stage `semantic`.
+
+    The network takes fMRI [B,voxels] and returns a CLIP embedding [B,D] and a text condition [B,L-1,C].
+    """
+    return semantic.train_semantic_network(task, network_of, solved=solved)
+
+
+def split_rows(task: StageTask, *features: str) -> dict[str, SplitRows]:
+    """Return the rows of the splits `train`, `validation` and `test`, with these features, on the CPU.
+
+    Raises:
+        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+    """
+    return read_rows(task, features, device=torch.device("cpu"))
+
+
+def ridge_weights(fmri: Tensor, target: Tensor, *, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return weight [voxels,K] and bias [K] that minimise |target - fmri W - b|^2 + penalty |W|^2.
+
+    Args:
+        fmri: [rows,voxels].
+        target: [rows,K].
+        penalty: Greater than 0. The bias is not penalised.
+    """
+    inputs, outputs = fmri.double(), target.double()
+    means = inputs.mean(0), outputs.mean(0)
+    x, y = inputs - means[0], outputs - means[1]
+    if len(x) < x.shape[1]:
+        weight = x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x), dtype=x.dtype), y)
+    else:
+        weight = torch.linalg.solve(x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
+    return weight.to(fmri.dtype), (means[1] - means[0] @ weight).to(fmri.dtype)

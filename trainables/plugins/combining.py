@@ -1,0 +1,233 @@
+"""Turns what plug-ins declare into entries of the tables, and refuses names that are taken."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainables.config.base import Config
+from trainables.config.trial import TrialConfig
+from trainables.datasets.kinds import DATASET_KINDS
+from trainables.graph import STAGES, VIDEOS, DecoderKind, Stage
+from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH, Control
+from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, ClipMetric, full_clip_metric
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS
+from trainables.plugins.composed_config import DatasetEntry, built_in_kinds, composed_config
+from trainables.plugins.declaration import Decoder, NewStage, VideoControl, VideoMetric
+from trainables.plugins.loading import LoadedPlugin
+from trainables.plugins.source import PluginError
+from trainables.tables import Additions, extended
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def additions_of(plugins: Sequence[LoadedPlugin]) -> Additions:
+    """Return the entries that `plugins` add to the tables.
+
+    Raises:
+        PluginError: A declaration is not valid, or a name is taken.
+    """
+    with extended({}):  # the built-in entries alone
+        return _additions(plugins)
+
+
+def _additions(plugins: Sequence[LoadedPlugin]) -> Additions:
+    _refuse_clashes(plugins)
+    settings = dict(_settings(plugins))
+    stages = {stage.name: _stage(stage, plugin) for plugin in plugins for stage in plugin.plugin.stages}
+    kinds = {
+        f"{decoder.stage}.{decoder.name}": _kind(decoder, plugin)
+        for plugin in plugins
+        for decoder in plugin.plugin.decoders
+    }
+    clip_metrics = {
+        metric.name: _clip_metric(metric, plugin) for plugin in plugins for metric in plugin.plugin.video_metrics
+    }
+    metrics = {metric.name: metric for plugin in plugins for metric in plugin.plugin.metrics}
+    datasets = {kind.name: kind for plugin in plugins for kind in plugin.plugin.datasets}
+    additions: Additions = {
+        "stages": stages,
+        "decoder_kinds": kinds,
+        "clip_metrics": clip_metrics,
+        "metrics": {**metrics, **{metric.name: metric for metric in clip_metrics.values()}},
+        "controls": {
+            control.name: _control(control, plugin) for plugin in plugins for control in plugin.plugin.controls
+        },
+        "dataset_kinds": {name: DatasetEntry(name, kind.description, kind.reader) for name, kind in datasets.items()},
+        "dataset_configs": {name: kind.settings for name, kind in datasets.items()},
+        "dataset_plugins": {kind.name: plugin.source.sha256 for plugin in plugins for kind in plugin.plugin.datasets},
+        "extended_by": {
+            EVALUATE: tuple(
+                plugin.source.sha256 for plugin in plugins if plugin.plugin.video_metrics or plugin.plugin.controls
+            )
+        },
+    }
+    for plugin in plugins:
+        _refuse_unknown(plugin, additions)
+    systems = [stage.makes for stage in stages.values() if stage.makes is not None]
+    composed = composed_config(
+        settings, systems=systems, kinds=tuple(kinds.values()), datasets=[kind.settings for kind in datasets.values()]
+    )
+    return {**additions, "config": {"trial": composed}}
+
+
+def _stage(stage: NewStage, plugin: LoadedPlugin) -> Stage:
+    own = () if stage.settings is None else (stage.name,)
+    return Stage(
+        stage.name,
+        1,
+        (*own, *stage.sections),
+        stage.inputs,
+        _reference(stage.run, plugin),
+        (stage.seconds, stage.size),
+        seeded=stage.seeded,
+        makes=stage.makes,
+        builder=_optional_reference(stage.network, plugin),
+        fingerprint=_optional_reference(stage.fingerprint, plugin),
+        files=_optional_reference(stage.files, plugin),
+        plugin=plugin.source.sha256,
+    )
+
+
+def _kind(decoder: Decoder, plugin: LoadedPlugin) -> DecoderKind:
+    return DecoderKind(
+        decoder.stage,
+        decoder.name,
+        _reference(decoder.run, plugin),
+        plugin.source.sha256,
+        section=None if decoder.settings is None else decoder.name,
+        builder=_optional_reference(decoder.network, plugin),
+    )
+
+
+def _clip_metric(metric: VideoMetric, plugin: LoadedPlugin) -> ClipMetric:
+    return full_clip_metric(
+        ClipMetric(
+            metric.name,
+            title=metric.title,
+            unit=metric.unit,
+            goal=metric.goal,
+            low=metric.low,
+            high=metric.high,
+            chance=metric.chance,
+            source=metric.source,
+            note=metric.note,
+            function=_reference(metric.score, plugin),
+            takes="pair",
+        )
+    )
+
+
+def _control(control: VideoControl, plugin: LoadedPlugin) -> Control:
+    return Control(control.name, control.title, control.meaning, function=_reference(control.video, plugin))
+
+
+def _optional_reference(function: Callable[..., Any] | None, plugin: LoadedPlugin) -> str | None:
+    return None if function is None else _reference(function, plugin)
+
+
+def _reference(function: Callable[..., Any], plugin: LoadedPlugin) -> str:
+    """Return `module:name` of a function of the plug-in, by which every process finds it."""
+    name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+    if not callable(function) or getattr(plugin.modules.get(module), name, None) is not function:
+        raise _error(plugin, f"{function!r} must be a function at the top of one of the plug-in's modules")
+    return f"{module}:{name}"
+
+
+def _error(plugin: LoadedPlugin, message: str) -> PluginError:
+    return PluginError(f"{plugin.source.path}: the plug-in {plugin.source.name}: {message}")
+
+
+def _settings(plugins: Sequence[LoadedPlugin]) -> Iterator[tuple[str, type[Config]]]:
+    """Yield the sections that plug-ins add to the config. Parts of one plug-in can share a section."""
+    owners: dict[str, tuple[LoadedPlugin, type[Config]]] = {}
+    for plugin in plugins:
+        parts: tuple[NewStage | Decoder, ...] = (*plugin.plugin.stages, *plugin.plugin.decoders)
+        for part in parts:
+            if part.settings is None:
+                continue
+            _check_settings(part.settings, part.name, plugin)
+            owner = owners.setdefault(part.name, (plugin, part.settings))
+            if part.name in TrialConfig.model_fields:
+                raise _error(plugin, f"the config has a section {part.name!r} already; choose another name")
+            if owner != (plugin, part.settings):
+                raise _error(
+                    plugin, f"the section {part.name!r} has two classes of settings ({owner[0].source.name} adds one)"
+                )
+            yield part.name, part.settings
+
+
+def _check_settings(settings: object, name: str, plugin: LoadedPlugin) -> None:
+    if not (isinstance(settings, type) and issubclass(settings, Config)):
+        raise _error(plugin, f"the settings of {name!r} must be a subclass of trainables.api.Config, not {settings!r}")
+    try:
+        settings()
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
+        raise _error(
+            plugin, f"every field of {settings.__name__} needs a valid default; without one: {fields}"
+        ) from error
+
+
+def _refuse_clashes(plugins: Sequence[LoadedPlugin]) -> None:
+    """Refuse names that are not valid, and names that we or another plug-in have."""
+    taken: dict[tuple[str, str], str] = {}
+    ours: Mapping[str, Iterable[str]] = {
+        "stage": STAGES,
+        "system": [stage.makes for stage in STAGES.values() if stage.makes is not None],
+        "metric": METRICS,
+        "metric of video": CLIP_METRICS,
+        "control": (*CONTROLS, SYSTEM, TRUTH),
+        "kind of data set": DATASET_KINDS,
+        **{f"kind of {stage} decoder": built_in_kinds(stage) for stage in ("semantic", "structure", "motion")},
+    }
+    for plugin in plugins:
+        for what, name in _names(plugin):
+            if what != "metric" and _NAME.fullmatch(name) is None:
+                raise _error(plugin, f"{name!r} cannot be a name of a {what}: use small letters, digits and _")
+            owner = "Mindsweep" if name in ours[what] else taken.get((what, name))
+            if owner is not None:
+                raise _error(plugin, f"{owner} has a {what} {name!r} already; choose another name")
+            taken[what, name] = plugin.source.name
+
+
+def _names(plugin: LoadedPlugin) -> Iterator[tuple[str, str]]:
+    declared = plugin.plugin
+    parts: Mapping[str, Sequence[Any]] = {
+        "stage": declared.stages,
+        "metric": declared.metrics,
+        "metric of video": declared.video_metrics,
+        "control": declared.controls,
+        "kind of data set": declared.datasets,
+    }
+    for what, entries in parts.items():
+        names = [entry.name for entry in entries]
+        yield from ((what, name) for name in names)
+    yield from (("system", stage.makes) for stage in declared.stages if stage.makes is not None)
+    yield from ((f"kind of {decoder.stage} decoder", decoder.name) for decoder in declared.decoders)
+
+
+def _refuse_unknown(plugin: LoadedPlugin, additions: Additions) -> None:
+    """Refuse inputs, sections and stages of metrics that do not exist."""
+    stages = {*STAGES, *additions["stages"]}
+    for stage in plugin.plugin.stages:
+        for name in stage.inputs:
+            if name not in stages and name != VIDEOS:
+                raise _error(
+                    plugin, f"stage {stage.name!r} has the input {name!r}; there are: {', '.join(sorted(stages))}"
+                )
+        for section in stage.sections:
+            if section not in TrialConfig.model_fields:
+                raise _error(
+                    plugin, f"stage {stage.name!r} reads the section {section!r}, which the config does not have"
+                )
+    for metric in plugin.plugin.metrics:
+        _check_metric(metric, plugin, stages)
+
+
+def _check_metric(metric: Metric, plugin: LoadedPlugin, stages: set[str]) -> None:
+    if metric.stage not in stages or metric.short == "":
+        message = f"the metric {metric.name!r} must be stage.name; there are: {', '.join(sorted(stages))}"
+        raise _error(plugin, message)
