@@ -2,7 +2,6 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,16 +33,15 @@ conditions:
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make planning independent of which networks are shipped, and give the reconstruction a metric."""
     from trainables.metrics.metric import Metric
-    from trainables.tables import extended
+    from trainables.metrics.registry import METRICS
 
     for name in ("fingerprint", "generator_fingerprint", "judges_fingerprint"):
         monkeypatch.setattr(f"trainables.backbones.{name}", lambda config: "some")
     made = Metric("reconstruct.made", title="made", goal="max", low=0.0, high=1.0, source="a test")
-    with extended({"metrics": {"reconstruct.made": made}}):
-        yield
+    monkeypatch.setitem(vars(METRICS)["_built_in"], "reconstruct.made", made)
 
 
 @pytest.mark.usefixtures("weights")
