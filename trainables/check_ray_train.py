@@ -25,7 +25,7 @@ from trainables.config.trial import TrialConfig, config_from_json
 from trainables.execute import UNDER_RAY_TRAIN, execute
 from trainables.graph import StageRun, stage_runs
 from trainables.on_ray import SharedRun
-from trainables.plugins.active import NO_PLUGINS, Plugins
+from trainables.plugins.active import active_plugins
 from trainables.plugins.recorded import digests_to_text, recorded_plugins
 
 _TIMEOUT = 600.0
@@ -41,12 +41,14 @@ def check_under_ray_train(
     workers: Sequence[int] = (1, 2),
     tolerance: float = 1e-4,
     ranks: Collection[str] = (),
-    plugins: Plugins = NO_PLUGINS,
 ) -> None:
     """Check that `stage` gives one result: in this process, and under TorchTrainer with each number of `workers`.
 
     Its inputs are computed first, with `config`, in a store below `folder`; several stages can share the folder. Ray
     must run, with as many free CPUs as workers. The metrics of all epochs and the final ones are compared.
+
+    A stage of a plug-in is checked in the block of `load_plugins([...]).active()`. The workers get the source of active
+    plug-ins from the store, as those of a study do.
 
     Args:
         stage: The name of a trained stage.
@@ -56,8 +58,6 @@ def check_under_ray_train(
         tolerance: The largest relative difference of a metric. Several workers add numbers in another order.
         ranks: Beginnings of the names of metrics that are not compared: ranks, as in a retrieval, may change by one
             where two clips are almost equal.
-        plugins: Those that `config` needs, in whose block (`plugins.active()`) this is called. The workers get their
-            source from the store, as those of a study do.
 
     Raises:
         AssertionError: A metric differs, or Ray Train did not run the stage.
@@ -68,8 +68,9 @@ def check_under_ray_train(
         >>> small = {"dataset.train_clips": 10, "motion.train.epochs": 2, "motion.train.batch_size": 7}
         >>> check_under_ray_train("motion", resolve(small), folder=tmp_path)
     """
-    runs = RunStore(LocalStore(folder / "store"), cache=folder / "cache")
-    save_call(runs.store, _STUDY, recorded_plugins(plugins), time=time.time())
+    store = LocalStore(folder / "store")
+    runs = RunStore(store, cache=folder / "cache")
+    save_call(store, _STUDY, recorded_plugins(active_plugins()), time=time.time())
     *inputs, run = stage_runs(config, seed=0, targets=[stage])
     for needed in inputs:
         execute(needed, config, runs=runs, scratch=folder / "scratch")
@@ -77,7 +78,7 @@ def check_under_ray_train(
     with _coordinator(bundles=max(workers)) as coordinator:
         for count in workers:
             arguments = _renamed(run), _on_workers(config, stage, count)
-            stored = runs.find(_executed_by(coordinator, *arguments, settings=_settings(folder, plugins)))
+            stored = runs.find(_executed_by(coordinator, *arguments, settings=_settings(folder)))
             assert stored is not None, f"{stage}: no result with {count} worker(s)"
             assert stored.info.get(UNDER_RAY_TRAIN) == f"{count} worker(s)", f"{stage}: Ray Train did not run it"
             wrong = list(_differences(alone, stored, tolerance=tolerance, ranks=tuple(ranks)))
@@ -107,10 +108,10 @@ def _coordinator(*, bundles: int) -> Iterator[Any]:
         remove_placement_group(group)
 
 
-def _settings(folder: Path, plugins: Plugins) -> dict[str, str]:
+def _settings(folder: Path) -> dict[str, str]:
     """Return the settings of a worker."""
     folders = {name: str(folder / name) for name in ("scratch", "cache")}
-    digests = digests_to_text(plugins.digests)
+    digests = digests_to_text(active_plugins().digests)
     return {"store": (folder / "store").as_uri(), "study": _STUDY, "pulse": "inf", "plugins": digests, **folders}
 
 

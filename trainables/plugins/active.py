@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from trainables.plugins.combining import additions_of
 from trainables.plugins.loading import LoadedPlugin, importable, load_plugin
 from trainables.plugins.source import PluginError, PluginSource, unchanged
-from trainables.tables import Additions, extended
+from trainables.tables import Additions, Table, extended
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,18 @@ class Plugins:
     @contextmanager
     def active(self) -> Iterator[None]:
         """Extend the tables of this process in the block."""
-        with importable(self.loaded), extended(self.additions):
+        with importable(self.loaded), extended({**self.additions, "plugins": {_ACTIVE: self}}):
             yield
 
 
 NO_PLUGINS = Plugins()
+_ACTIVE = "active"
+_PLUGINS: Mapping[str, Plugins] = Table("plugins", {})
+
+
+def active_plugins() -> Plugins:
+    """Return the plug-ins in whose block this is called."""
+    return _PLUGINS.get(_ACTIVE, NO_PLUGINS)
 
 
 def load_plugins(sources: Sequence[PluginSource]) -> Plugins:
