@@ -63,6 +63,8 @@ def read_from_film(film: Film, start_s: float, end_s: float, picture: FilmPictur
     Raises:
         ClipError: It cannot be decoded, or the film ends before.
     """
+    from av.video.reformatter import VideoReformatter  # here, so that the command line starts without FFmpeg
+
     try:
         shown = _frames(film, start_s, end_s)
     except Exception as error:
@@ -72,7 +74,8 @@ def read_from_film(film: Film, start_s: float, end_s: float, picture: FilmPictur
         what = f"{len(shown)} of {expected:.0f} frames from {start_s:g} to {end_s:g} s: it ends before or is damaged"
         raise ClipError(what)
     chosen = np.linspace(0, len(shown) - 1, picture.frames).round().astype(int)
-    images = [frame_picture(shown[index]).convert("RGB") for index in chosen]
+    converter = VideoReformatter()
+    images = [frame_picture(shown[index], converter).convert("RGB") for index in chosen]
     return np.stack([square_picture(image, side=picture.side, fit=picture.fit) for image in images])
 
 
