@@ -83,7 +83,7 @@ def video_stream(container: "InputContainer") -> "VideoStream":
 def frame_picture(frame: "VideoFrame", converter: "VideoReformatter") -> Image.Image:
     """Return a frame upright, RGB or RGBA. Raises `ClipError` if it is to be shown at an angle."""
     alpha = any(component.is_alpha for component in frame.format.components)
-    picture = Image.fromarray(converter.reformat(frame, format="rgba" if alpha else "rgb24").to_ndarray())
+    picture = Image.fromarray(converter.reformat(frame, format="rgba" if alpha else "rgb24", threads=1).to_ndarray())
     turn = _turn(frame)
     return picture if turn is None else picture.transpose(turn)
 
