@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from storage import layout
 from storage.base import Store
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.layout import checked_key
@@ -101,6 +102,29 @@ def has_intact(store: Store, key: str, path: Path, file: File) -> bool:
     except (IntegrityError, NotFoundError):
         return False
     return True
+
+
+def put_blob(store: Store, path: Path) -> File:
+    """Store a file under its digest and return its digest and size. A damaged blob with this digest is replaced.
+
+    A blob that the store holds is neither uploaded nor downloaded if the store keeps a digest of what it received
+    (S3: `storage.s3_parts.holds_file` says what is trusted). Else its bytes are read and verified: a local store's
+    where they lie.
+    """
+    file = file_at(path)
+    put_verified(store, layout.blob(file.digest), path, file)
+    return file
+
+
+def put_verified(store: Store, key: str, path: Path, file: File) -> None:
+    """Store the bytes of `path`, whose digest is `file`, under `key`; other bytes there are replaced."""
+    if has_intact(store, key, path, file):
+        return
+    try:
+        store.put(key, path)
+    except ExistsError:  # it is damaged, or another process has written it meanwhile
+        if not has_intact(store, key, path, file):
+            store.put(key, path, replace=True)
 
 
 @contextmanager

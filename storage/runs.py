@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from storage import layout
 from storage.base import Store
 from storage.cache import Cache
 from storage.checkpoints import Checkpoints
-from storage.content import File, file_at, files_in, has_intact, sealed, unsealed
+from storage.content import File, files_in, put_blob, sealed, unsealed
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.parallel import ordered
 
@@ -123,6 +124,11 @@ class RunStore:
         self._folder = cache
         self._cache = Cache(cache)
 
+    @property
+    def store(self) -> Store:
+        """The store that holds them."""
+        return self._store
+
     def find(self, identity: str, *, deep: bool = False) -> Manifest | None:
         """Return the manifest of a finished run, or None. For a damaged run, a warning is logged and None is returned.
 
@@ -175,7 +181,9 @@ class RunStore:
         """
         paths = files_in(folder)
         sealed(manifest_without_files.to_json())  # raises for invalid JSON before any blob is written
-        files = tuple(ordered(self._put_blob, paths.values(), self._store.concurrency))  # hashes during uploads
+        files = tuple(
+            ordered(partial(put_blob, self._store), paths.values(), self._store.concurrency)
+        )  # hashes during uploads
         manifest = replace(manifest_without_files, files=dict(zip(paths, files, strict=True)))
         data = sealed(manifest.to_json())
         key = layout.manifest(manifest.identity)
@@ -217,21 +225,3 @@ class RunStore:
         except IntegrityError as error:
             return str(error)
         return None
-
-    def _put_blob(self, path: Path) -> File:
-        """Store a file under its digest and return its digest and size. A damaged blob with this digest is replaced.
-
-        A blob that the store holds is neither uploaded nor downloaded if the store keeps a digest of what it received
-        (S3: `storage.s3_parts.holds_file` says what is trusted). Else its bytes are read and verified: a local store's
-        where they lie.
-        """
-        file = file_at(path)
-        key = layout.blob(file.digest)
-        if has_intact(self._store, key, path, file):
-            return file
-        try:
-            self._store.put(key, path)
-        except ExistsError:  # it is damaged, or another process has written it meanwhile
-            if not has_intact(self._store, key, path, file):
-                self._store.put(key, path, replace=True)
-        return file

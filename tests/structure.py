@@ -44,12 +44,15 @@ ONE_MEANING = (
     OneMeaning("check", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
     *(
         OneMeaning(name, ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers")
-        for name in ("load", "load_clips", "load_brains", "clips_fingerprint", "brains_fingerprint", "clips_files")
+        for name in ("load", "load_clips", "load_brains", "clips_fingerprint", "brains_fingerprint")
+    ),
+    *(
+        OneMeaning(name, ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers")
+        for name in ("clips_files", "brains_files", "card_files")
     ),
     OneMeaning(
         "load_presentations", ("trainables.datasets", "trainables.datasets.*"), "what a kind of data set may offer"
     ),
-    OneMeaning("brains_files", ("trainables.datasets", "trainables.datasets.*"), "what every kind of data set offers"),
     *(
         OneMeaning(name, ("trainables.preparation.*",), "what every reader of a lab's files has")
         for name in ("Settings", "VERSION", "open_source")

@@ -7,6 +7,7 @@ configs/, <study>.yaml       the resolved config of each trial; the study's file
 requirements.lock            the packages of its environment
 manifests/                   manifests of the stage runs whose artifacts were not selected
 report/                      the report of an ablation
+data_card.html, .md          the card of the prepared data set
 """
 
 import json
@@ -23,12 +24,13 @@ from typing import Any
 
 from platform.errors import UserError, nearest
 from platform.events import Proposed, TrialEvent
+from platform.record.data_card import write_data_card
 from platform.record.results import Result, outcomes, results_from_events
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import EPOCHS, TRIALS, write_tables
 from storage import layout
 from storage.base import Store
-from storage.content import file_at, files_in, sealed, unsealed
+from storage.content import file_at, files_in, put_blob, sealed, unsealed
 from storage.errors import IntegrityError
 from storage.events import EventLog
 from storage.local import LocalStore
@@ -123,12 +125,14 @@ class _Bundle:
         return frozenset(stages)
 
     def _write_records(self) -> None:
-        """Copy definition, amendments, calls and events after a check of their digests; write tables."""
+        """Copy definition, amendments, calls, events and data card after a check of their digests; write tables."""
         study = self._study.id
         prefixes = (layout.amendments(study), layout.calls(study), layout.events(study))
         keys = [layout.study(study), *(key for prefix in prefixes for key in self._source.list(prefix))]
         for key, value in zip(keys, ordered(self._document, keys, self._source.concurrency), strict=True):
             self._target.put(key, sealed(value))
+        for path in write_data_card(self._source, study, self._folder):
+            put_blob(self._target, path)
         tables = MemoryStore()
         write_tables(tables, study, self._events)
         (self._folder / "records").mkdir()
@@ -203,6 +207,7 @@ class _Bundle:
 
 _LINES: Mapping[str, str] = {
     "report": "report/            the report: report.html for readers, CSV and Parquet for programs",
+    "data_card.html": "data_card.html    the data set: counts, splits, voxels, licence, citation; also as data_card.md",
     "records": "records/           trials.parquet: one row per trial; epochs.parquet: one row per value of an epoch",
     "configs": "configs/           the resolved config of each trial; the study's own file is next to this file",
     "manifests": "manifests/         manifests of stage runs whose artifacts are not included: digests, versions",

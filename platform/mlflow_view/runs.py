@@ -14,6 +14,7 @@ from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, para
 from platform.mlflow_view.registry import register
 from platform.mlflow_view.saved_view import NOTE, run_link, saved_view
 from platform.mlflow_view.summary import FIGURES, Conclusion
+from platform.record.data_card import DATA_CARD_PAGE
 from platform.record.results import Result
 from platform.study.study import Study
 
@@ -105,8 +106,14 @@ class StudyRuns:
         parent = self._open_parent()
         self._client.log_artifacts(parent, str(folder))
         points, tags = list(conclusion.points), dict(conclusion.tags)
-        if (folder / FIGURES).exists():
-            tags[NOTE] = f"[Figures]({run_link(self._experiment, parent, FIGURES)})\n\n{tags[NOTE]}"
+        pages = {"Figures": FIGURES, "Data card": DATA_CARD_PAGE}
+        links = [
+            f"[{title}]({run_link(self._experiment, parent, page)})"
+            for title, page in pages.items()
+            if (folder / page).exists()
+        ]
+        if links:
+            tags[NOTE] = f"{' · '.join(links)}\n\n{tags[NOTE]}"
         entries = Entries(points=points, tags=tags, status=conclusion.status, ended=conclusion.ended)
         log(self._client, parent, entries)
         self._count(parent, events)

@@ -21,6 +21,7 @@ from platform.mlflow_view.mirror import TrialMirror
 from platform.mlflow_view.registry import save_decoders
 from platform.mlflow_view.runs import Provenance, StudyRuns
 from platform.mlflow_view.summary import conclude
+from platform.record.data_card import write_data_card
 from platform.record.provenance import tags_here
 from platform.record.results import Result, results_of
 from platform.record.trial_record import TrialRecord
@@ -157,6 +158,8 @@ class Tracking:
         with tempfile.TemporaryDirectory() as folder:
             find = self._stage_runs.find if self._stage_runs is not None else lambda _: None
             conclusion = conclude(self._study, results, folder=Path(folder), store=self._store, find=find)
+            if self._stage_runs is not None:
+                write_data_card(self._stage_runs.store, self._study.id, Path(folder))
             if conclusion.status == "FINISHED" and conclusion.best is not None:
                 self._register(runs, conclusion.best)
             runs.conclude(conclusion, Path(folder), events=self._seen)

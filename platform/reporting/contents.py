@@ -54,6 +54,8 @@ class AblationReport:
     findings: Findings
     agreements: tuple[Agreement, ...]
     maps: tuple[RegionMap, ...]
+    pages: tuple[tuple[str, str], ...] = ()
+    """Title and file of further pages in the report's folder, without the ending: each is there as .html and .md."""
 
     @property
     def grids(self) -> tuple[Grid, ...]:
@@ -66,8 +68,8 @@ class AblationReport:
         return tuple(panel for section in self.sections for panel in section.panels)
 
 
-def build_report(result: AblationResult, *, store: str) -> AblationReport:
-    """Return the report on `result`; `store` is the URI of its store, without secrets.
+def build_report(result: AblationResult, *, store: str, pages: Sequence[tuple[str, str]] = ()) -> AblationReport:
+    """Return the report on `result`, with links to `pages`; `store` is the URI of its store, without secrets.
 
     Raises:
         UserError: The study was registered with a metric that this version does not have.
@@ -90,6 +92,7 @@ def build_report(result: AblationResult, *, store: str) -> AblationReport:
         findings=findings,
         agreements=published,
         maps=maps,
+        pages=tuple(pages),
     )
 
 

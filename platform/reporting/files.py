@@ -48,6 +48,7 @@ def _markdown(report: AblationReport) -> str:
     parts = [f"# {report.title}", *(f"> {alert}" for alert in report.alerts)]
     parts.append("\n".join(f"- {text}" for _, text in report.conclusions))
     parts.append(_listed(report.facts))
+    parts += [f"[{title}]({file}.md)" for title, file in report.pages]
     for section in report.sections:
         parts += [section.lead] if section.lead and section.grids else []
         parts += [grid.markdown().rstrip() for grid in section.grids]

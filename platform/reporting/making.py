@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform.errors import UserError
+from platform.record.data_card import DATA_CARD, write_data_card
 from platform.study.registration import registered
 from storage.base import Store
 from storage.environment import without_secrets
@@ -35,5 +36,7 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Ablat
     from platform.reporting.files import write_files
 
     with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache:
-        report = build_report(collect_ablation(store, study_id, cache=Path(cache)), store=without_secrets(store.uri))
+        result = collect_ablation(store, study_id, cache=Path(cache))
+        pages = [("Data card", DATA_CARD)] if write_data_card(store, study_id, folder) else []
+        report = build_report(result, store=without_secrets(store.uri), pages=pages)
         return write_files(report, folder), report

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from platform.errors import StudyError, UserError
 from platform.events import SharedState, SharedView, TrialEvent, View
 from platform.options import Options
+from platform.record.data_card import store_data_card
 from platform.record.spool import Spool
 from platform.record.study_from_store import call_of
 from platform.record.trial_log import Recorder, Records, Summary, summarise_study
@@ -231,4 +232,5 @@ class _Run:
             save_study(self.store, self.study.id, definition)
         except ExistsError as error:
             raise UserError(f"{error}; --new-attempt runs it as a new attempt, and both are kept") from error
-        save_call(self.store, self.study.id, call_of(self.study), time=time.time())
+        call = {**call_of(self.study), **store_data_card(self.store, self.study)}
+        save_call(self.store, self.study.id, call, time=time.time())

@@ -38,6 +38,11 @@ def brains_files(config: TrialConfig) -> list[Path]:
     return list(reader_of(config.dataset.kind).brains_files(config.dataset))
 
 
+def card_files(config: TrialConfig) -> list[Path]:
+    """Return the files of the data set's card (card.md, card.html); none if it has no card."""
+    return list(reader_of(config.dataset.kind).card_files(config.dataset))
+
+
 def check(config: TrialConfig, *, verdicts: Path | None = None) -> DataReport:
     """Check the data set that `config` names, and return all errors and warnings.
 

@@ -55,6 +55,11 @@ def brains_files(config: FolderConfig) -> list[Path]:
     return [config.path / name for name in names if name is not None]
 
 
+def card_files(config: FolderConfig) -> tuple[Path, ...]:
+    """Return that a folder has no card."""
+    return ()
+
+
 def check(config: FolderConfig) -> DataVerdict:
     """Read everything, one clip at a time, and return what is wrong. Nothing is written."""
     kind: Literal["series", "rows"] = "series" if config.simulate else "rows"

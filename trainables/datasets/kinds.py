@@ -35,6 +35,9 @@ class Reader(Protocol):
     def brains_files(self, config: Any) -> Iterable[Path]:
         """Return the files that `brains_fingerprint` covers; none for simulated fMRI."""
 
+    def card_files(self, config: Any) -> Iterable[Path]:
+        """Return the files of the data card, which describes the data set to people; none if there is no card."""
+
     def check(self, config: Any) -> DataVerdict:
         """Return what is wrong with the data set, its number of subjects and its kind. Writes nothing."""
 

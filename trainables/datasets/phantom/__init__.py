@@ -35,6 +35,11 @@ def clips_files(config: PhantomWorld) -> tuple[Path, ...]:
 brains_files = clips_files
 
 
+def card_files(config: PhantomWorld) -> tuple[Path, ...]:
+    """Return that the phantom has no card."""
+    return ()
+
+
 def check(config: PhantomWorld) -> DataVerdict:
     """Return an empty report, and the number of subjects."""
     return DataVerdict(DataReport(), config.subjects)

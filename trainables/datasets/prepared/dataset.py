@@ -16,7 +16,14 @@ from trainables.config.data import PreparedConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
 from trainables.datasets.prepared.description import DESCRIPTION_FILE
-from trainables.datasets.prepared.digest import captions_digest, clips_digest, content_files, digest_files, folder_state
+from trainables.datasets.prepared.digest import (
+    CARDS,
+    captions_digest,
+    clips_digest,
+    content_files,
+    digest_files,
+    folder_state,
+)
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, array_file, open_prepared
 from trainables.datasets.prepared.stored_set import local_folder
 from trainables.datasets.prepared.tables import VoxelTable
@@ -50,6 +57,12 @@ def brains_files(config: PreparedConfig) -> list[Path]:
     folder = local_folder(config.path)
     names = [name for name in _contents(folder) if not name.startswith("clips/")]
     return [folder / name for name in (DESCRIPTION_FILE, *names)]
+
+
+def card_files(config: PreparedConfig) -> list[Path]:
+    """Return the card in Markdown and HTML, as far as it is there. Raises `DatasetError` if a store is out of reach."""
+    folder = local_folder(config.path)
+    return [folder / name for name in CARDS if (folder / name).is_file()]
 
 
 def _contents(folder: Path) -> list[str]:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from storage.base import Store
-from storage.content import File, fetch_verified, file_at, has_intact
-from storage.errors import ExistsError, IntegrityError, NotFoundError, StoreError
+from storage.content import File, fetch_verified, file_at, put_verified
+from storage.errors import IntegrityError, NotFoundError, StoreError
 from storage.layout import checked_key
 from storage.uri import open_store
 from trainables.datasets.errors import DataProblem, DatasetError
@@ -139,16 +139,7 @@ def upload(folder: Path, uri: str, advance: _Advance = lambda count: None) -> st
         about = about.model_copy(update={"files": files, "digest": set_digest(files)})
     store = open_store(uri)
     for name in _names(folder):
-        _send(store, name, folder / name)
+        put_verified(store, name, folder / name, file_at(folder / name))
         advance((folder / name).stat().st_size)
     store.put(DESCRIPTION_FILE, about.model_dump_json(indent=1).encode(), replace=True)
     return about.digest
-
-
-def _send(store: Store, name: str, path: Path) -> None:
-    if has_intact(store, name, path, file_at(path)):
-        return
-    try:
-        store.put(name, path)
-    except ExistsError:
-        store.put(name, path, replace=True)
