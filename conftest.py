@@ -14,6 +14,7 @@ if str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
 platform.__path__ = [str(_ROOT / "platform")]
 pytest_plugins = (
+    "tests.caches",
     "tests.clusters",
     "tests.groups",
     "tests.nodes",

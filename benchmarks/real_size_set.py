@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.datasets.errors import DataReport
+from trainables.datasets.errors import DataReport, DataVerdict
 from trainables.datasets.prepared.description import ClipShape, Description, FileFacts, ReaderUsed, write_description
-from trainables.datasets.prepared.digest import content_files, keep_verdict, set_digest
+from trainables.datasets.prepared.digest import content_files, folder_state, set_digest
 from trainables.datasets.prepared.tables import (
     ClipRow,
     EventRow,
@@ -17,6 +17,7 @@ from trainables.datasets.prepared.tables import (
     write_rows,
     write_voxels,
 )
+from trainables.datasets.verdicts import remember_verdict
 
 RUNS, VOLUMES, TR = 23, 240, 2.0
 TRAIN_RUNS, VALIDATION_RUNS = 16, 2
@@ -34,7 +35,8 @@ def write_set(folder: Path, *, stored: int, pixels: int) -> None:
         _write_subject(folder / f"subject{subject + 1}", clips, seed=subject)
     about = _description(folder, count=len(clips), pixels=pixels)
     write_description(about, folder)
-    keep_verdict(folder, DataReport(), about.digest)
+    verdict = DataVerdict(DataReport(), subjects=SUBJECTS, kind="series", digest=about.digest)
+    remember_verdict(folder, folder_state(folder), verdict, beside=True)
 
 
 def _write_shards(folder: Path, *, stored: int, pixels: int) -> list[str]:

@@ -68,7 +68,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         return _list(options)
     if arguments.file is None:
         raise UserError(f"FILE is missing; --list shows the ablations in {ABLATIONS}/")
-    study = load_ablation(arguments.file, arguments.settings, verdicts=options.verdicts)
+    study = load_ablation(arguments.file, arguments.settings)
     store = open_readable(options) if options.dry_run else open_writable(options)
     with study.plugins.active():
         study = find_attempt(study, store, new=arguments.fork)

@@ -11,6 +11,7 @@ from storage.base import Store
 from storage.cache import limit_from_environment
 from storage.environment import badly_set, variable, without_secrets
 from storage.errors import StoreError
+from storage.local import LocalStore
 from storage.uri import FIRST_LOOK, check_store, open_store
 
 DEFAULT_HOME = "runs"
@@ -44,11 +45,6 @@ class Options:
     as_json: bool = False
     """One JSON object on stdout at the end, everything else on stderr."""
 
-    @property
-    def verdicts(self) -> Path | None:
-        """The folder that remembers what checks of data sets found; None for a dry run, which writes nothing."""
-        return None if self.dry_run else self.home / "checks"
-
 
 def home_of(folder: Path | None, *, environment: Mapping[str, str] = os.environ) -> Path:
     """Return the absolute home folder: `folder`, or MINDSWEEP_HOME, or `runs` in the working directory."""
@@ -58,21 +54,31 @@ def home_of(folder: Path | None, *, environment: Mapping[str, str] = os.environ)
 
 
 def open_readable(options: Options) -> Store:
-    """Return the store without access to disk or network.
+    """Return the store without access to the network.
 
     Raises:
-        UserError: The kind of URI is unknown, or an environment variable cannot be used.
+        UserError: The kind of URI is unknown, an environment variable cannot be used, or the home or the folder of a
+            local store is a file.
     """
     if (problem := badly_set()) is not None:
         raise UserError(problem)
+    _refuse_file("--home", options.home)
     try:
         limit_from_environment()  # of the cache for remote stores
     except ValueError as error:
         raise UserError(str(error)) from error
     try:
-        return open_store(options.store)
+        store = open_store(options.store)
     except (ValueError, StoreError) as error:
         raise UserError(f"--store: {without_secrets(str(error))}") from error
+    if isinstance(store, LocalStore):
+        _refuse_file("--store", store.folder)
+    return store
+
+
+def _refuse_file(option: str, folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{option}: {folder} is a file, but must be a folder")
 
 
 def open_writable(options: Options) -> Store:

@@ -1,8 +1,10 @@
 """`python -m platform.prepare READER FOLDER --out DIR`: makes a prepared data set; `... validate DIR` checks one."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +15,15 @@ from platform.cli import Answer, VerbParser, run_verb, verb_parser
 from platform.errors import StudyError, UserError
 from platform.model_options import add_model_options, model_from
 from platform.screen.step_progress import StepProgress
-from trainables.datasets.errors import DataReport, DatasetError
+from trainables.datasets.errors import DataReport, DatasetError, DataVerdict
 from trainables.preparation.options import CutOptions, ReaderOptions
 from trainables.preparation.readers import READERS, PreparationReader, preparation_reader
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from trainables.datasets.prepared.parts import RunParts
     from trainables.datasets.prepared.source import DataSource
-    from trainables.datasets.prepared.validate import Validation
 
 _DESCRIPTION = """\
 Make a checked, described data set of what a lab has, for dataset.kind: prepared (docs/data-format.md).
@@ -40,6 +44,8 @@ captions.json.
 A caption is the name of the video and a description of its pixels: brightness, colour and motion. Replace it by a
 better one if you can. VIDEO may also be lavfi:SOURCE, a moving pattern that FFmpeg generates, such as
 lavfi:mandelbrot=size=128x128."""
+_RAY = "prepare shards of clips and recordings at the same time, on a Ray cluster that is started on this machine"
+_ADDRESS = "the same on the Ray cluster at ADDRESS (auto or HOST:PORT), whose nodes all see FOLDER and DIR"
 _UPLOAD = "put a prepared data set into a store, from where each machine fetches it once"
 _VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
 
@@ -58,6 +64,8 @@ def _parser(arguments: Sequence[str]) -> VerbParser:
         options = _sub_parser(verbs, kind.name, kind.description)
         out = "the new or empty folder of the data set"
         options.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
+        options.add_argument("--ray", action="store_true", help=_RAY)
+        options.add_argument("--address", metavar="ADDRESS", help=_ADDRESS)
         if kind.name in arguments:
             add_model_options(options, kind.reader.Settings)
     validate = _sub_parser(verbs, "validate", _VALIDATE)
@@ -114,13 +122,14 @@ def _cut(arguments: argparse.Namespace) -> Answer:
 
 
 def _prepared(arguments: argparse.Namespace) -> Answer:
-    from trainables.preparation.prepare import UnfinishedError, prepare, summary
+    from trainables.preparation.prepare import Making, UnfinishedError, prepare, summary
 
     reader = preparation_reader(arguments.reader)
     options = model_from(arguments, reader.Settings)
     try:
-        with StepProgress(_stderr()) as progress:
-            result = prepare(_opened(reader, options), options, arguments.out.absolute(), progress=progress)
+        with _run_parts(arguments) as run_parts, StepProgress(_stderr()) as progress:
+            source = _opened(reader, options)
+            result = prepare(source, options, arguments.out.absolute(), making=Making(progress, run_parts))
     except UnfinishedError as error:
         raise StudyError(str(error)) from error
     except DatasetError as error:
@@ -133,6 +142,16 @@ def _prepared(arguments: argparse.Namespace) -> Answer:
     text = f"{about.clips.count} clips, {len(about.subjects)} subject(s), split by {about.split_by}: {result.folder}"
     value = {**summary(result)}
     return Answer(value, _lines(result.report, text), exit_code=1 if result.report.errors else 0)
+
+
+def _run_parts(arguments: argparse.Namespace) -> "AbstractContextManager[RunParts]":
+    if not arguments.ray and arguments.address is None:
+        from trainables.datasets.prepared.parts import parts_here
+
+        return nullcontext(parts_here)
+    from platform.run.ray.data_parts import parts_on_ray  # Ray takes seconds to import
+
+    return parts_on_ray(arguments.address)
 
 
 def _opened(reader: PreparationReader, options: ReaderOptions) -> "DataSource":
@@ -151,7 +170,7 @@ def _validated(arguments: argparse.Namespace) -> Answer:
     return Answer(value, _lines(report, counts), exit_code=1 if report.errors else 0)
 
 
-def _verdict(folder: Path, *, again: bool = False) -> "Validation":
+def _verdict(folder: Path, *, again: bool = False) -> DataVerdict:
     from trainables.datasets.prepared.description import read_description
     from trainables.datasets.prepared.validate import bytes_to_read, checked_before, validate
 
@@ -172,21 +191,50 @@ def _uploaded(arguments: argparse.Namespace) -> Answer:
     from trainables.datasets.prepared.stored_set import bytes_to_send, upload
 
     folder = arguments.folder.absolute()
-    if arguments.uri.startswith("memory:"):
-        raise UserError(f"{arguments.uri}: is gone when this command ends; name file:///folder or s3://bucket/prefix")
+    _check_target(arguments.uri)
     try:
         _verdict(folder).report.raise_for_errors()
+        _check_writable(arguments.uri)
         total = bytes_to_send(folder)
         with StepProgress(_stderr()) as progress:
             digest = upload(folder, arguments.uri, lambda count: progress("bytes", count, total))
-    except ValueError as error:  # of the data set, or of the URI
+    except ValueError as error:  # of the data set
         raise UserError(str(error)) from error
     except StoreError as error:
         raise StudyError(f"{error}\n{_CONTINUES}") from error
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(_CONTINUES) from stop
     value = {"uri": arguments.uri, "digest": digest, "bytes": total}
-    return Answer(value, f"{total:,} bytes: use it with --set dataset.kind=prepared --set dataset.path={arguments.uri}")
+    settings = shlex.join(["--set", "dataset.kind=prepared", "--set", f"dataset.path={arguments.uri}"])
+    return Answer(value, f"{total:,} bytes: use it with {settings}")
+
+
+def _check_target(uri: str) -> None:
+    """Raise `UserError` for a URI that studies could not read the data set from."""
+    from pydantic import ValidationError
+
+    from storage.uri import open_store
+    from trainables.config.data import PreparedConfig
+
+    if uri.startswith("memory:"):
+        raise UserError(f"{uri}: is gone when this command ends; name file:///folder or s3://bucket/prefix")
+    try:
+        open_store(uri)
+        PreparedConfig(path=uri)
+    except ValidationError as error:
+        raise UserError(f"URI: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _check_writable(uri: str) -> None:
+    from storage.errors import StoreError
+    from storage.uri import FIRST_LOOK, check_store, open_store
+
+    try:
+        check_store(open_store(uri, patience=FIRST_LOOK))
+    except StoreError as error:
+        raise UserError(str(error)) from error
 
 
 def _lines(report: DataReport, last: str) -> str:

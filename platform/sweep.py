@@ -51,7 +51,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     if arguments.file is None:
         raise UserError(f"FILE is missing, such as {SEARCH_SPACES}/cmg.yaml")
     options = options_of(arguments)
-    study = load_study(arguments.file, settings_of(arguments), verdicts=options.verdicts)
+    study = load_study(arguments.file, settings_of(arguments))
     store = open_readable(options) if options.dry_run else open_writable(options)
     with study.plugins.active():
         return study_answer(find_attempt(study, store, new=options.new_attempt), store, options)

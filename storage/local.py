@@ -41,9 +41,14 @@ class LocalStore:
         self._root = str(root.resolve())
 
     @property
+    def folder(self) -> Path:
+        """The folder. It may not exist yet."""
+        return Path(self._root)
+
+    @property
     def uri(self) -> str:
         """The folder as an absolute `file://` URI."""
-        return Path(self._root).as_uri()
+        return self.folder.as_uri()
 
     def put(self, key: str, data: bytes | Path, *, replace: bool = False) -> None:
         """Write atomically; see `Store.put`."""

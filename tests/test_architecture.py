@@ -27,6 +27,7 @@ ENGINES = {
         "trainables/ray_internals.py",
         "platform/run/ray/cluster.py",
         "platform/run/ray/cluster_check.py",
+        "platform/run/ray/data_parts.py",
         "platform/run/ray/placement.py",
         "platform/run/ray/searcher.py",
         "platform/run/ray/shared_runs.py",

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from platform.errors import UserError, nearest
@@ -28,6 +28,7 @@ from platform.record.data_card import write_data_card
 from platform.record.results import Result, outcomes, results_from_events
 from platform.record.study_from_store import recorded_study
 from platform.record.tables import EPOCHS, TRIALS, write_tables
+from platform.study.file_name import study_name
 from storage import layout
 from storage.base import Store
 from storage.content import file_at, files_in, put_blob, sealed, unsealed
@@ -180,7 +181,7 @@ class _Bundle:
 
     def _write_configs(self) -> None:
         """Write the study's file, the lock file, and the config of each trial."""
-        (self._folder / f"{PurePath(self._study.path).stem}.yaml").write_text(self._study.source, encoding="utf-8")
+        (self._folder / f"{study_name(self._study.path)}.yaml").write_text(self._study.source, encoding="utf-8")
         locks = [call["lock"] for call in self._calls if call.get("lock") is not None]
         if locks:
             (self._folder / LOCK).write_text(locks[-1], encoding="utf-8")

@@ -4,10 +4,10 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
 from typing import NoReturn
 
 from platform.errors import UserError
+from platform.study.file_name import study_name
 from storage import layout
 from storage.base import Store
 from storage.environment import without_secrets
@@ -82,7 +82,7 @@ def resolve_trial(store: Store, name: str) -> tuple[str, str | None]:
 
 def _of_file(name: str) -> str:
     """Return the name of the study if `name` is its file, else `name`."""
-    return PurePath(name).stem if name.endswith(".yaml") else name
+    return study_name(name) if name.endswith(".yaml") else name
 
 
 def _is_stored(store: Store, study: str) -> bool:

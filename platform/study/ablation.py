@@ -8,12 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import PurePath
 from statistics import fmean
 from typing import Any, ClassVar, Self
 
 from platform.study.design import BASELINE, Design, trial_name
 from platform.study.domains import Choice
+from platform.study.file_name import study_name
 from platform.study.registration import frozen, registered, seeds_of
 from platform.study.space import Point, Space
 from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
@@ -200,7 +200,7 @@ def ablation_study(
     """Return the study of a checked design, read from the file `path` with the text `source`."""
     domains = {"condition": Choice(choice=design.names), "subject": Choice(choice=design.subjects)}
     return AblationStudy(
-        name=PurePath(path).stem,
+        name=study_name(path),
         space=ConditionSpace(domains, base=design.baseline, design=design),
         targets=tuple(targets),
         sampler="grid",

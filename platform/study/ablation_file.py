@@ -28,10 +28,8 @@ _EARLY_STOPPING_KEYS = ("scheduler", "early_stopping", "pruner", "stop")
 """Keys that would request early stopping."""
 
 
-def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | None = None) -> AblationStudy:
+def load_ablation(path: Path, settings: Sequence[str] = ()) -> AblationStudy:
     """Read `path`, apply `settings` (`key=value`), and check the result.
-
-    `verdicts` is a folder with stored results of data set checks.
 
     Example:
         >>> load_ablation(Path("ablations/table6.yaml"), ["seeds=12"]).repeats
@@ -40,18 +38,18 @@ def load_ablation(path: Path, settings: Sequence[str] = (), *, verdicts: Path | 
     Raises:
         UserError: The file has problems; lists all of them with file, line and column.
     """
-    return build_ablation(read_named(path, ABLATIONS), settings=settings, verdicts=verdicts)
+    return build_ablation(read_named(path, ABLATIONS), settings=settings)
 
 
-def build_ablation(source: Source, *, settings: Sequence[str] = (), verdicts: Path | None = None) -> AblationStudy:
+def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationStudy:
     """Return the ablation that `source` describes; see `load_ablation`."""
     plugins = plugins_of_file(source)
     with plugins.active():
-        study = _checked_ablation(source, settings=settings, verdicts=verdicts)
+        study = _checked_ablation(source, settings=settings)
     return replace(study, plugins=plugins)
 
 
-def _checked_ablation(source: Source, *, settings: Sequence[str], verdicts: Path | None) -> AblationStudy:
+def _checked_ablation(source: Source, *, settings: Sequence[str]) -> AblationStudy:
     refuse(_early_stopping_problems(source))
     written, problems = read_overrides(source, "baseline")
     source, written = apply_settings(settings, source=source, base=written, keys=_KEYS)
@@ -64,7 +62,7 @@ def _checked_ablation(source: Source, *, settings: Sequence[str], verdicts: Path
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
     largest = resolve({**baseline, "voxels.subject": max(file.subjects)})
     systems = [largest.system]
-    refuse(check_inputs(source, largest, stages=stages, systems=systems, section="baseline", verdicts=verdicts))
+    refuse(check_inputs(source, largest, stages=stages, systems=systems, section="baseline"))
     expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
     written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.subjects, file.seed)
     distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)

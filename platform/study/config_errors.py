@@ -1,7 +1,7 @@
 """Turns errors of pydantic into messages for the user, with the location of the mistake."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -48,6 +48,8 @@ def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:
     """
     kind, message, received = error["type"], str(error["msg"]), _short(error["input"])
     context: Mapping[str, Any] = error.get("ctx", {})
+    if kind == "extra_forbidden" and (owners := _kinds_with(error["loc"])):
+        return f"belongs to data sets of another kind; set dataset.kind, too, to {' or '.join(owners)}"
     if kind == "extra_forbidden":
         return f"there is no such key; {nearest('.'.join(map(str, error['loc'])), valid_keys)}"
     if kind == "missing":
@@ -69,6 +71,13 @@ def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:
         return f"must be a mapping (`key: value` lines), but got {received}"
     requirement = message.replace("Input should", "must").replace("valid tuple", "list").partition(", ")[0]
     return f"{requirement}, but got {received}"
+
+
+def _kinds_with(loc: Sequence[str | int]) -> list[str]:
+    """Return the kinds of data set that have the field at `loc`, such as ("dataset", "path")."""
+    if len(loc) != 2 or loc[0] != "dataset":
+        return []
+    return [kind for kind, config in DATASET_CONFIGS.items() if loc[1] in config.model_fields]
 
 
 def config_problems(error: ValidationError, *, source: Source, paths: Mapping[str, KeyPath]) -> Iterator[Problem]:

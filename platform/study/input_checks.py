@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from platform.errors import Problem
 from platform.study.config_errors import config_fields
@@ -25,7 +24,6 @@ def check_inputs(
     stages: Iterable[str],
     systems: Iterable[str],
     section: str,
-    verdicts: Path | None = None,
 ) -> Iterator[Problem]:
     """Yield the problems of the data set, given videos and pretrained networks, if `stages` need them.
 
@@ -35,11 +33,10 @@ def check_inputs(
         stages: The stages that report the study's metrics.
         systems: The systems whose videos trials make.
         section: The key of the file with the overrides of config fields.
-        verdicts: A folder with stored results of data set checks.
     """
     needed = ancestors(stages, systems=systems)
     if "clips" in needed:
-        problems = [*_data_problems(config, verdicts)]
+        problems = [*_data_problems(config)]
         if "given" in needed and not problems:
             problems = [(_GIVEN, message) for message in given_problems(config)]
         for field, message in problems:
@@ -48,9 +45,9 @@ def check_inputs(
         yield _problem_at(source, section, field, message)
 
 
-def _data_problems(config: TrialConfig, verdicts: Path | None) -> Iterator[tuple[str, str]]:
+def _data_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
     """Yield the field and the message of each error of the data set. Warnings are logged."""
-    report = datasets.check(config, verdicts=verdicts)
+    report = datasets.check(config)
     for warning in report.warnings:
         _log.warning("%s", warning)
     files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"

@@ -1,6 +1,5 @@
 """Reads a search-space file into a `Study`, or reports all its problems."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from platform.errors import Problem, UserError, nearest, refuse
 from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import explain
 from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
+from platform.study.file_name import study_name
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.plugin_key import plugins_of_file
 from platform.study.study import Study
@@ -71,10 +71,8 @@ SEARCH_SPACES = Path("search_spaces")
 """The folder of the project's own files, relative to its root. Commands are run there."""
 
 
-def load_study(path: Path, settings: Sequence[str] = (), *, verdicts: Path | None = None) -> Study:
+def load_study(path: Path, settings: Sequence[str] = ()) -> Study:
     """Read `path`, apply `settings` (`key=value`), and check the result.
-
-    `verdicts` is a folder with stored results of data set checks.
 
     Example:
         >>> load_study(Path("search_spaces/cmg.yaml"), ["trials=3"]).trials
@@ -84,7 +82,7 @@ def load_study(path: Path, settings: Sequence[str] = (), *, verdicts: Path | Non
         UserError: The file has problems; lists all of them with file, line and column.
     """
     source = read_named(path, SEARCH_SPACES)
-    return build_study(source, name=path.stem, settings=settings, verdicts=verdicts)
+    return build_study(source, name=study_name(path), settings=settings)
 
 
 def read_named(path: Path, ours: Path) -> Source:
@@ -93,8 +91,8 @@ def read_named(path: Path, ours: Path) -> Source:
         existing = [str(file) for folder in (path.parent, ours) for file in folder.glob("[!.]*.yaml")]
         raise UserError(f"{path}: there is no such file" + (f"; {nearest(str(path), existing)}" if existing else ""))
     source = yaml_source.read(path)
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", path.stem) is None:
-        raise UserError(f"{path}: the file's name is the name of the study: use only letters, digits, - and _")
+    if not study_name(path):
+        raise UserError(f"{path}: the file's name is the name of the study: it needs a letter from a to z, or a digit")
     return source
 
 
@@ -103,17 +101,16 @@ def build_study(
     *,
     name: str,
     settings: Sequence[str] = (),
-    verdicts: Path | None = None,
     plugins: Plugins | None = None,
 ) -> Study:
     """Return the study that `source` describes; see `load_study`. By default, plug-ins are read from their files."""
     plugins = plugins_of_file(source) if plugins is None else plugins
     with plugins.active():
-        study = _checked_study(source, name=name, settings=settings, verdicts=verdicts)
+        study = _checked_study(source, name=name, settings=settings)
     return replace(study, plugins=plugins)
 
 
-def _checked_study(source: Source, *, name: str, settings: Sequence[str], verdicts: Path | None) -> Study:
+def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Study:
     base, problems = read_overrides(source, "base")
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
     config = overridden_config(source, base, problems)
@@ -128,7 +125,7 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str], verdic
     parts = sweep_checks.build_parts(draft, config, problems=problems)
     stages = [metric.stage for metric in parts.targets]
     systems = swept_systems(draft.domains, config)
-    refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, section="base", verdicts=verdicts))
+    refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, section="base"))
     refuse(_folder_problems(draft, systems))
     return Study(
         name=name,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,9 @@ from platform.prepare import main
 from platform.screen.step_progress import StepProgress
 from platform.sweep import main as sweep
 from tests.trainables.prepared.labs import rows_lab, series_lab, values
+from trainables import datasets
 from trainables.config.base import Count
+from trainables.config.trial import resolve
 from trainables.datasets.prepared.read import open_prepared
 from trainables.preparation.options import FolderOptions
 from trainables.preparation.readers import READERS
@@ -58,6 +61,31 @@ def test_a_set_is_put_into_a_store_and_used_from_there(tmp_path: Path, capsys: p
     assert "sub-01/rows.npy" in capsys.readouterr().err
     assert main(["upload", str(tmp_path / "shared disk"), "ftp://host"]) == 2
     assert "unknown store scheme 'ftp'" in capsys.readouterr().err
+
+
+def test_the_advised_command_quotes_the_uri(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out, shared = rows_lab(tmp_path / "lab"), tmp_path / "out", tmp_path / "shared disk"
+    assert main(["rows", str(lab), "--out", str(out), *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["upload", str(out), f"file://{shared}"]) == 0
+    advice = shlex.split(capsys.readouterr().out.partition("use it with ")[2])
+    assert advice == ["--set", "dataset.kind=prepared", "--set", f"dataset.path=file://{shared}"]
+    assert datasets.check(resolve(dict(word.split("=", 1) for word in advice if "=" in word))).errors == ()
+
+
+def test_an_upload_that_cannot_begin_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, out = rows_lab(tmp_path / "lab"), tmp_path / "out"
+    assert main(["rows", str(lab), "--out", str(out), *SMALL]) == 0
+    (tmp_path / "file").touch()
+    assert main(["upload", str(out), f"file://{tmp_path}/file/set"]) == 2
+    text = capsys.readouterr().err
+    assert "cannot make the folder of probes" in text
+    assert "continues" not in text
+    assert main(["upload", str(out), "file://host/x"]) == 2
+    assert "file://host/x names the host 'host': a folder of this machine is written file:///folder" in (
+        capsys.readouterr().err
+    )
+    assert not Path("host").exists()
 
 
 def test_a_subject_that_is_lost_gives_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

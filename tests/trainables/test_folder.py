@@ -4,6 +4,7 @@ import json
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -11,13 +12,13 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from platform.sweep import main as sweep
 from tests.trainables.dataset_tools import run_data, run_stage
 from tests.trainables.folders import BAD, config, damage, moving, report, write_folder, write_gif, write_mp4, write_png
 from trainables import datasets
 from trainables.datasets.clip_names import natural
 from trainables.datasets.clips import read_clip
 from trainables.datasets.errors import ClipError, DatasetError
-from trainables.datasets.verdicts import _verdict
 from trainables.graph import stage_runs
 from trainables.stages import clips, voxels
 
@@ -215,18 +216,55 @@ def test_a_relative_path_is_meant_from_here(folder: Path, monkeypatch: pytest.Mo
     assert not datasets.check(relative).errors
 
 
-def test_a_folder_is_read_once_while_it_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
-    wanted, remembered = config(folder), tmp_path / "checks"
-    before = datasets.check(wanted, verdicts=remembered)
+@pytest.fixture
+def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which verdicts are remembered, empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "mindsweep" / "verdicts"
+
+
+def test_a_folder_is_read_once_while_it_stays_as_it_is(folder: Path, remembered: Path) -> None:
+    wanted = config(folder)
+    before = datasets.check(wanted)
     (verdict,) = remembered.iterdir()
-    _verdict.cache_clear()  # as in another process
     with patch("trainables.datasets.folder.read_clip", side_effect=AssertionError("read again")):
-        assert datasets.check(wanted, verdicts=remembered) == before
+        assert datasets.check(wanted) == before
     verdict.write_bytes(b"damaged")
-    _verdict.cache_clear()
-    assert datasets.check(wanted, verdicts=remembered) == before, "a damaged verdict counts as none"
+    assert datasets.check(wanted) == before, "a damaged verdict counts as none"
     damage(folder, "truncated gif")
-    assert datasets.check(wanted, verdicts=remembered).errors
+    assert datasets.check(wanted).errors
+    damage(folder, "no captions")
+    assert any("captions" in problem.where for problem in datasets.check(wanted).errors)
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(folder: Path, remembered: Path) -> None:
+    remembered.parent.parent.mkdir(parents=True)
+    remembered.parent.touch()
+    assert datasets.check(config(folder)) == datasets.check(config(folder))
+
+
+def test_a_verdict_on_files_that_changed_meanwhile_is_not_remembered(folder: Path, remembered: Path) -> None:
+    def replaced(source: Path, **options: Any) -> Any:
+        np.save(folder / "fmri.npy", np.random.default_rng(1).normal(size=np.load(folder / "fmri.npy").shape))
+        return read_clip(source, **options)
+
+    with patch("trainables.datasets.folder.read_clip", side_effect=replaced):
+        datasets.check(config(folder))
+    assert not remembered.exists()
+
+
+def test_a_second_plan_decodes_nothing(folder: Path, remembered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder.parent / "study.yaml"
+    file.write_text("target: semantic.loss\nspace: {semantic.train.lr: {choice: [0.1, 0.2]}}\ntrials: 2\n")
+    here = ["--set", "dataset.kind=folder", "--set", f"dataset.path={folder}", "--home", str(folder.parent / "home")]
+    decoded = []
+    for _ in range(2):
+        with patch("trainables.datasets.folder.read_clip", side_effect=read_clip) as reading:
+            assert sweep([str(file), *here, "--dry-run"]) == 0, capsys.readouterr().err
+        decoded.append(reading.call_count)
+    assert decoded[0] > 0
+    assert decoded[1] == 0
+    assert not (folder.parent / "home").exists()
 
 
 def test_clips_of_a_folder_are_decoded_one_at_a_time(folder: Path) -> None:

@@ -30,7 +30,7 @@ def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
     for name, kind in DATASET_KINDS.items():
         assert kind.description
         functions = {name for name in vars(Reader) if not name.startswith("_")}
-        assert len(functions) == 7
+        assert len(functions) == 8
         assert all(callable(getattr(kind.reader, function)) for function in functions)
         assert DATASET_CONFIGS[name].model_fields["kind"].default == name
     with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: phantom, appearing, folder"):

@@ -13,9 +13,10 @@ from PIL import Image
 
 from storage.memory import MemoryStore
 from storage.runs import RunStore
+from tests.trainables.prepared.labs import prepare_rows, rows_lab, values
 from trainables.backbones.sources import PHANTOM
 from trainables.config.trial import TrialConfig, resolve
-from trainables.datasets.errors import ChangedError
+from trainables.datasets.errors import ChangedError, DatasetError
 from trainables.execute import execute
 from trainables.graph import StageRun, stage_runs
 from trainables.stages import data
@@ -143,3 +144,20 @@ def test_fmri_may_change_while_clips_are_read(planned: Planned) -> None:
     other_fmri(planned.root)
     planned.execute(planned.clips)
     assert planned.runs.find(planned.clips.identity) is not None
+
+
+def test_a_prepared_set_that_changes_between_plan_and_run_is_refused(tmp_path: Path) -> None:
+    folder = prepare_rows(rows_lab(tmp_path / "lab"), tmp_path / "set").folder
+    planned = Planned(resolve({"dataset.kind": "prepared", "dataset.path": str(folder)}), tmp_path)
+    planned.execute(planned.clips)
+    np.save(tmp_path / "lab" / "sub-01" / "rows.npy", values(24, 99))
+    shutil.rmtree(folder)
+    prepare_rows(tmp_path / "lab", folder)
+    planned.refused(planned.data, "the files that data reads are not those that the study was planned with")
+    array = np.load(folder / "sub-01" / "rows.npy")
+    again = Planned(planned.config, tmp_path / "again")
+    again.execute(again.clips)
+    np.save(folder / "sub-01" / "rows.npy", array + 1)  # dataset.json still names the old digest
+    with pytest.raises(DatasetError, match=r"rows\.npy: has the SHA-256"):
+        again.execute(again.data)
+    assert again.runs.find(again.data.identity) is None

@@ -1,9 +1,10 @@
 """Base class and field types of all configs."""
 
 import os
-from typing import Annotated, Literal
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from trainables.identity import BY_CONTENT
 
@@ -49,6 +50,14 @@ class Config(BaseModel):
     """A frozen config. Unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        """Refuse what no path and no name can hold, and what the operating system answers with a traceback."""
+        if isinstance(value, str | PurePath) and "\0" in str(value):
+            raise ValueError(f"must not contain a NUL character, but got {str(value)!r}")
+        return value
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -78,7 +78,12 @@ def _folder_or_uri(location: object) -> object:
         return str(_absolute(Path(location))) if isinstance(location, str | Path) else location
     if scheme not in ("file", "s3") or not rest or "@" in rest.partition("/")[0]:
         raise ValueError("it must be a folder, file:///folder or s3://bucket/prefix, without credentials")
-    return str(_absolute(Path(unquote(rest)))) if scheme == "file" else str(location).rstrip("/")
+    if scheme == "s3":
+        return str(location).rstrip("/")
+    host, _, _ = rest.partition("/")
+    if host not in ("", "localhost"):
+        raise ValueError(f"{location} names the host {host!r}: a folder of this machine is written file:///folder")
+    return str(Path(unquote(rest.removeprefix(host))))
 
 
 class FolderConfig(Config):

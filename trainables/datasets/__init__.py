@@ -11,7 +11,6 @@ from trainables.config.data import AnyDataset, VoxelsConfig
 from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DataProblem, DataReport, DataVerdict
 from trainables.datasets.kinds import KnowsPresentations, reader_of
-from trainables.datasets.verdicts import remembered_verdict
 
 if TYPE_CHECKING:
     from trainables.datasets.base import BrainData, Dataset, Stimuli
@@ -43,12 +42,12 @@ def card_files(config: TrialConfig) -> list[Path]:
     return list(reader_of(config.dataset.kind).card_files(config.dataset))
 
 
-def check(config: TrialConfig, *, verdicts: Path | None = None) -> DataReport:
+def check(config: TrialConfig) -> DataReport:
     """Check the data set that `config` names, and return all errors and warnings.
 
-    Files that have not changed since they were checked are not read again: the folder `verdicts` keeps the results.
+    Files that have not changed since they were checked are not read again.
     """
-    verdict = remembered_verdict(config.dataset, verdicts)
+    verdict = reader_of(config.dataset.kind).check(config.dataset)
     if verdict.report.errors:
         return verdict.report
     return DataReport((*verdict.report.problems, *_misfits(config.voxels, verdict)))

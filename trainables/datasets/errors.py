@@ -1,9 +1,11 @@
 """Errors and warnings about data sets, collected so that all are reported at once. Imports no engine."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+_NAME_OR_NUMBER = re.compile(r"'[^']*'|[-+]?\d[\d.e+-]*")
 ROWS_HAVE_NO_LAG = "each row of this fMRI is the response to its clip already, so the lag must be 0 or be left out"
 
 
@@ -31,7 +33,7 @@ class DatasetError(ValueError):
     @classmethod
     def of(cls, *problems: "DataProblem") -> "DatasetError":
         """Return the error that lists `problems`."""
-        error = cls("\n".join(problem.text for problem in problems))
+        error = cls("\n".join(texts_of(problems)))
         error.problems = problems
         return error
 
@@ -84,7 +86,26 @@ class DataReport:
             raise error
 
     def __str__(self) -> str:
-        return "\n".join(map(str, (*self.errors, *self.warnings)))
+        return "\n".join((*_grouped(self.errors, str), *_grouped(self.warnings, str)))
+
+
+def texts_of(problems: Iterable[DataProblem]) -> list[str]:
+    """Return a line for each problem, without how bad it is; many alike are one line with their number."""
+    return _grouped(problems, lambda problem: problem.text)
+
+
+def _grouped(problems: Iterable[DataProblem], text: Callable[[DataProblem], str]) -> list[str]:
+    """Return a line for each problem; those of one file that differ only in names and numbers share one."""
+    alike: dict[tuple[str, str], list[DataProblem]] = {}
+    for problem in problems:
+        file, _, rest = problem.where.partition(", ")
+        kind = _NAME_OR_NUMBER.sub("", f"{rest}: {problem.what}; {problem.right}")
+        alike.setdefault((file, kind), []).append(problem)
+    return [_counted(text(group[0]), len(group) - 1) for group in alike.values()]
+
+
+def _counted(line: str, more: int) -> str:
+    return f"{line} (and {more} more like this)" if more else line
 
 
 @dataclass(frozen=True)
@@ -96,3 +117,5 @@ class DataVerdict:
     """Number of subjects; 0 if unknown."""
     kind: Literal["series", "rows"] = "series"
     """Kind of the fMRI. A row is the response to one presentation and has no lag."""
+    digest: str = ""
+    """Digest of all files of a prepared data set; "" if they could not be read, and for other kinds."""

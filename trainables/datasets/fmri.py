@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.errors import DataProblem
+from trainables.datasets.npy_files import ArrayFileError, map_npy
 
 SHAPE = "it must be a NumPy file (.npy) of real numbers, [clips, voxels] or [subjects, clips, voxels]"
 
@@ -22,22 +23,13 @@ def read_fmri(path: Path, *, clips: int) -> tuple[NDArray[Any] | None, list[Data
     Values are as in the file; they count as float32.
     """
     try:
-        # Mapped, so that a header that promises more than the file holds is refused, not allocated.
-        array = np.load(path, allow_pickle=False, mmap_mode="r")
+        array = map_npy(path)
     except FileNotFoundError:
         return None, [DataProblem(str(path), "there is no such file", f"{SHAPE}, or set dataset.simulate: true")]
-    except Exception as error:  # NumPy may raise any exception on damaged input
+    except ArrayFileError as error:
         return None, [DataProblem(str(path), f"cannot be read: {error}", SHAPE)]
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim not in (2, 3)
-        or array.dtype.kind not in "fiu"
-        or array.size == 0
-    ):
-        what = (
-            f"{array.dtype} of shape {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive of arrays"
-        )
-        return None, [DataProblem(str(path), f"is {what}", SHAPE)]
+    if array.ndim not in (2, 3) or array.dtype.kind not in "fiu" or array.size == 0:
+        return None, [DataProblem(str(path), f"is {array.dtype} of shape {list(array.shape)}", SHAPE)]
     if array.ndim == 2:
         array = array[None]
     if array.shape[1] != clips:

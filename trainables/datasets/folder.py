@@ -21,6 +21,7 @@ from trainables.datasets.phantom.world import watched
 from trainables.datasets.pointers import pointer_problems
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.splits import clips_per_block, duplicates, neighbours, read_split, split_blocks
+from trainables.datasets.verdicts import recall_verdict, remember_verdict
 from trainables.file_version import digest_of_file
 
 RUN_CLIPS, REPEATS, REST_TR = 20, 2, 3
@@ -61,7 +62,23 @@ def card_files(config: FolderConfig) -> tuple[Path, ...]:
 
 
 def check(config: FolderConfig) -> DataVerdict:
-    """Read everything, one clip at a time, and return what is wrong. Nothing is written."""
+    """Return what is wrong. Clips are decoded, one at a time, only if the files have changed since the last check."""
+    key = _checked_content(config)
+    verdict = recall_verdict(config.path, key)
+    if verdict is not None:
+        return verdict
+    verdict = _check(config)
+    if _checked_content(config) == key:  # else files changed while they were read
+        remember_verdict(config.path, key, verdict, beside=False)
+    return verdict
+
+
+def _checked_content(config: FolderConfig) -> list[Any]:
+    """Return what a check depends on: the digests of all files, and the whole config, since messages name paths."""
+    return [config.model_dump(mode="json"), clips_fingerprint(config), brains_fingerprint(config)]
+
+
+def _check(config: FolderConfig) -> DataVerdict:
     kind: Literal["series", "rows"] = "series" if config.simulate else "rows"
     sources, problems = _found(config)
     if not sources:

@@ -39,7 +39,7 @@ class Reader(Protocol):
         """Return the files of the data card, which describes the data set to people; none if there is no card."""
 
     def check(self, config: Any) -> DataVerdict:
-        """Return what is wrong with the data set, its number of subjects and its kind. Writes nothing."""
+        """Return what is wrong with the data set, its number of subjects and its kind. May store it (`verdicts`)."""
 
     def load_clips(self, config: Any) -> "Stimuli":
         """Return clips and captions. Raises `DatasetError`, which lists all that is wrong with them."""

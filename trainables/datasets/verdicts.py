@@ -1,58 +1,68 @@
-"""Remembers what checks of data sets found, by the fingerprint of what was checked."""
+"""Remembers what checks of data sets found, so that the next plan does not read everything again.
 
-from dataclasses import asdict
-from functools import lru_cache
+A verdict is kept with a key that says what was checked: digests of files, or their sizes and times of change. It lies
+beside the data or in the user's cache folder; a dry run remembers, too, since neither is a result.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from storage.content import sealed, unsealed, write_file
 from storage.errors import IntegrityError
-from trainables.config.data import AnyDataset
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
-from trainables.datasets.kinds import reader_of
+from trainables.datasets.errors import DataProblem, DataReport, DataVerdict
 from trainables.identity import canonical, digest
+from trainables.user_cache import user_cache
 
-VERDICTS_VERSION = 2
+VERDICTS_VERSION = 3
 """Raised when checks find other things than before in the same files."""
+VERDICT_FILE = ".verdict.json"
+_HERE = "$DATASET"
+"""Stands for the folder, so that a verdict stays true when the folder is moved."""
 
 
-def remembered_verdict(dataset: AnyDataset, folder: Path | None) -> DataVerdict:
-    """Return what a check of `dataset` finds. Its files are read only if they were not checked before as they are.
+def recall_verdict(folder: Path, key: object) -> DataVerdict | None:
+    """Return what a check of the data set in `folder` found, if it was remembered with the same `key` (JSON)."""
+    for path in (folder / VERDICT_FILE, _cached(folder, key)):
+        with suppress(OSError, IntegrityError, KeyError, TypeError):
+            value = unsealed(path.name, path.read_bytes())
+            if value["version"] == VERDICTS_VERSION and value["key"] == canonical(key):
+                return _verdict(value["verdict"], folder)
+    return None
 
-    Verdicts are kept for the life of the process, and in `folder` if one is given.
+
+def remember_verdict(folder: Path, key: object, verdict: DataVerdict, *, beside: bool) -> None:
+    """Remember what a check of the data set in `folder` found.
+
+    Args:
+        folder: The folder of the data set.
+        key: What was checked, as JSON.
+        verdict: What was found.
+        beside: Whether it may be written into `folder`. Else, and where that cannot be written, it goes to the user's
+            cache folder; if that cannot be written either, it is forgotten.
     """
-    try:
-        key = canonical(_decisive(dataset))
-    except DatasetError as error:  # there is nothing that could be checked
-        return DataVerdict(DataReport(error.problems))
-    return _verdict(key, dataset, None if folder is None else folder / f"{digest(key, length=32)}.json")
+    where = [replace(problem, where=problem.where.replace(str(folder), _HERE)) for problem in verdict.report.problems]
+    moved = replace(verdict, report=DataReport(tuple(where)))
+    value = {"version": VERDICTS_VERSION, "key": canonical(key), "verdict": asdict(moved)}
+    for path in _places(folder, key, beside=beside):
+        with suppress(OSError), write_file(path) as temporary:
+            temporary.write_bytes(sealed(value))
+            return
 
 
-def _decisive(dataset: AnyDataset) -> list[Any]:
-    reader = reader_of(dataset.kind)
-    fingerprint = [reader.clips_fingerprint(dataset), reader.brains_fingerprint(dataset)]
-    # The whole config: messages name paths, and these are no part of an identity.
-    return [VERDICTS_VERSION, dataset.model_dump(mode="json"), *fingerprint]
+def _places(folder: Path, key: object, *, beside: bool) -> Iterator[Path]:
+    if beside:
+        yield folder / VERDICT_FILE
+    yield _cached(folder, key)
 
 
-@lru_cache(maxsize=64)
-def _verdict(key: str, dataset: AnyDataset, path: Path | None) -> DataVerdict:
-    stored = None if path is None else _read(path)
-    if stored is not None:
-        return stored
-    reader = reader_of(dataset.kind)
-    verdict = reader.check(dataset)
-    if path is not None and [*reader.clips_files(dataset)]:  # what has no files takes no time
-        with write_file(path) as temporary:
-            temporary.write_bytes(sealed(asdict(verdict)))
-    return verdict
+def _cached(folder: Path, key: object) -> Path:
+    return user_cache("verdicts") / f"{digest([str(folder.absolute()), key], length=32)}.json"
 
 
-def _read(path: Path) -> DataVerdict | None:
-    """Return the verdict in `path`; None if there is none, or it cannot be read."""
-    try:
-        value = unsealed(path.name, path.read_bytes())
-        problems = tuple(DataProblem(**problem) for problem in value["report"]["problems"])
-        return DataVerdict(DataReport(problems), value["subjects"], value["kind"])
-    except (OSError, IntegrityError, KeyError, TypeError):
-        return None
+def _verdict(value: Any, folder: Path) -> DataVerdict:
+    problems = [DataProblem(**problem) for problem in value["report"]["problems"]]
+    here = tuple(replace(problem, where=problem.where.replace(_HERE, str(folder))) for problem in problems)
+    return DataVerdict(**{**value, "report": DataReport(here)})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.clips import Frames, decode
 from trainables.datasets.errors import ClipError
+from trainables.datasets.npy_files import ArrayFileError, map_npy
 
 WIDEST_PADDING = 32
 _BLACK = 8
@@ -47,14 +48,11 @@ def read_video(path: Path) -> Video:
 
 
 def _array(path: Path) -> Frames:
-    try:
-        # Mapped, so that a header that promises more than the file holds is refused, not allocated.
-        array = np.load(path, allow_pickle=False, mmap_mode="r")
-    except Exception as error:  # as with any other damaged file
-        raise ClipError(f"cannot be decoded: {type(error).__name__}: {error}") from error
     right = "[frames, height, width, 3] as uint8, or as floats from 0 to 1, is needed"
-    if not isinstance(array, np.ndarray):
-        raise ClipError(f"is an archive of arrays; {right}")
+    try:
+        array = map_npy(path)
+    except (OSError, ArrayFileError) as error:
+        raise ClipError(f"cannot be decoded: {error}; {right}") from error
     if array.ndim != 4 or array.shape[-1] != 3 or array.size == 0:
         raise ClipError(f"holds {array.dtype} {list(array.shape)}; {right}")
     if array.dtype == np.uint8:

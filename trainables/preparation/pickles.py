@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from trainables.datasets.npy_files import map_npy
 from trainables.preparation.files import InputError, require_content
 
 _LARGE = 1 << 16
@@ -292,9 +293,10 @@ def read_object_npy(path: Path) -> Any:
             readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             shape, _, dtype = readers[version](file)
         except (ValueError, KeyError) as error:
-            raise InputError(path, f"is not a .npy file: {error}", "a file written by numpy.save is needed") from error
+            what = "is not a .npy file, or has a header that cannot be read"
+            raise InputError(path, what, "a file written by numpy.save is needed") from error
         if not dtype.hasobject:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return map_npy(path)
         if dtype.kind != "O":
             raise InputError(path, f"holds records with objects ({dtype})", _RIGHT)
         content = _read(path, file, frozenset())

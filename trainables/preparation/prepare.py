@@ -9,17 +9,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some
-from trainables.datasets.prepared.blocks import ClipOrigin, SplitResult, SplitRule, split_clips
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some, texts_of
+from trainables.datasets.prepared.clip_shards import StoredClip, write_clips
 from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
 from trainables.datasets.prepared.digest import digest_files, set_digest
-from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
+from trainables.datasets.prepared.parts import RunParts, parts_here
+from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, open_prepared
 from trainables.datasets.prepared.source import DataSource, RunRecording, SourceClip, SourceSubject
-from trainables.datasets.prepared.tables import ClipRow, Split, write_rows, write_voxels
+from trainables.datasets.prepared.tables import ClipRow, write_rows, write_voxels
 from trainables.datasets.prepared.validate import bytes_to_read, validate
 from trainables.datasets.prepared.workspace import Workspace, open_workspace
-from trainables.datasets.prepared.write import StoredClip, StoredSubject, write_clips, write_subject
+from trainables.datasets.prepared.write import StoredSubject, write_subject
 from trainables.preparation.card import write_card
+from trainables.preparation.clip_table import clip_rows, split_stored
 from trainables.preparation.filtering import outlasts_drift
 from trainables.preparation.options import ReaderOptions
 from trainables.preparation.reliability import (
@@ -49,9 +51,16 @@ class Prepared:
     """Warnings, and an error for each subject that was left out."""
 
 
-def prepare(
-    source: DataSource, options: ReaderOptions, out: Path, *, progress: ReportProgress = no_progress
-) -> Prepared:
+@dataclass(frozen=True)
+class Making:
+    """How a data set is made; nothing of it changes what is made."""
+
+    progress: ReportProgress = no_progress
+    run_parts: RunParts = parts_here
+    """Makes shards of clips, recordings and digests of files: here, or on Ray."""
+
+
+def prepare(source: DataSource, options: ReaderOptions, out: Path, *, making: Making | None = None) -> Prepared:
     """Write `source` to the new or empty folder `out`.
 
     The same command continues after a kill at the last finished part.
@@ -64,7 +73,7 @@ def prepare(
     request = {"facts": about.facts.model_dump(mode="json"), "options": options.model_dump(mode="json")}
     with open_workspace(out, request) as space:
         try:
-            return _prepare(about, options, space, progress)
+            return _prepare(about, options, space, making if making is not None else Making())
         except DatasetError as error:
             if space.has_parts:
                 raise _with_hint(error, space) from error
@@ -100,13 +109,50 @@ def _asked(source: DataSource, options: ReaderOptions, out: Path) -> DataSource:
     return replace(source, facts=source.facts.model_copy(update=given), subjects=chosen)
 
 
-def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, progress: ReportProgress) -> Prepared:
+@dataclass(frozen=True)
+class _Contents:
+    """What has been written: clips, and the subjects that can be used so far."""
+
+    source: DataSource
+    clips: Sequence[SourceClip]
+    stored: Sequence[StoredClip]
+    subjects: Sequence[StoredSubject]
+    problems: Sequence[DataProblem]
+    """What was noticed, and why subjects are left out."""
+
+    def without(self, lost: Mapping[str, Sequence[DataProblem]]) -> "_Contents":
+        """Leave out the subjects `lost`, with the reasons."""
+        reasons = [_left_out(name, texts_of(problems)) for name, problems in lost.items()]
+        kept = [subject for subject in self.subjects if subject.name not in lost]
+        return replace(self, subjects=kept, problems=(*self.problems, *reasons))
+
+
+def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, making: Making) -> Prepared:
     clips = [*source.clips()]
     _check_ids(clips)
-    stored = write_clips(clips, space, lambda count: progress("clips", count, len(clips)))
-    subjects, noticed = _write_subjects(source, space, progress)
-    split = _split(clips, stored, subjects, options)
-    rows, excluded = _clip_rows(clips, stored, split, options)
+    stored = write_clips(clips, space, lambda count: making.progress("clips", count, len(clips)), making.run_parts)
+    subjects, noticed = _write_subjects(source, space, making)
+    contents = _Contents(source, clips, stored, subjects, (*source.warnings, *noticed))
+    while True:
+        description, problems = _write_tables(contents, options, space)
+        verdict = _checked(description, space, making)
+        lost = _lost_subjects(verdict.errors, contents.subjects, space)
+        if not lost:
+            return _publish(DataReport((*problems, *verdict.problems)), space)
+        for name in lost:
+            space.discard(name)
+        contents = contents.without(lost)  # the split depends on who saw what
+        if not contents.subjects:
+            DataReport(tuple(contents.problems)).raise_for_errors()
+
+
+def _write_tables(
+    contents: _Contents, options: ReaderOptions, space: Workspace
+) -> tuple[Description, tuple[DataProblem, ...]]:
+    """Split the clips, and write the tables of clips and voxels. Return the description and what was noticed so far."""
+    source, clips, stored, subjects = contents.source, contents.clips, contents.stored, contents.subjects
+    split = split_stored(clips, stored, subjects, options)
+    rows, excluded = clip_rows(clips, stored, split, options)
     write_rows(rows, ClipRow, space.folder / "clips.parquet")
     description = _described(source, stored, subjects, split.by)
     data = PreparedSet(space.folder, description)
@@ -114,8 +160,25 @@ def _prepare(source: DataSource, options: ReaderOptions, space: Workspace, progr
         _write_voxels(subject, written, rows, source.facts.lag_s)
     curves, of_lag = _lag_curves(data)
     description = description.model_copy(update={"lag_curve": curves})
-    problems = (*source.warnings, *noticed, *split.warnings, *excluded, *of_lag)
-    return _publish(_with_defects(description, subjects, problems), problems, space, progress)
+    problems = (*contents.problems, *split.warnings, *excluded, *of_lag)
+    return _with_defects(description, subjects, problems), problems
+
+
+def _lost_subjects(
+    errors: Sequence[DataProblem], subjects: Sequence[StoredSubject], space: Workspace
+) -> dict[str, list[DataProblem]]:
+    """Return the errors in the files of single subjects, by subject.
+
+    Raises:
+        DatasetError: There are others, which all subjects share.
+    """
+    lost: dict[str, list[DataProblem]] = {}
+    for problem in _relocated(errors, space, "").problems:
+        owner = problem.where.partition("/")[0]
+        if owner not in {subject.name for subject in subjects} or owner == problem.where:
+            _relocated(errors, space, "").raise_for_errors()
+        lost.setdefault(owner, []).append(problem)
+    return lost
 
 
 def _write_voxels(subject: StoredSubject, written: PreparedSubject, clips: Sequence[ClipRow], lag_s: float) -> None:
@@ -148,7 +211,7 @@ def _check_ids(clips: Sequence[SourceClip]) -> None:
 
 
 def _write_subjects(
-    source: DataSource, space: Workspace, progress: ReportProgress
+    source: DataSource, space: Workspace, making: Making
 ) -> tuple[list[StoredSubject], list[DataProblem]]:
     """Write all subjects. Return those that were written, and errors and warnings about all."""
     totals, problems = _row_counts(source.subjects)
@@ -157,7 +220,9 @@ def _write_subjects(
         if subject.name not in totals:
             continue
         try:
-            written = write_subject(subject, source, space, lambda rows: progress("fMRI", rows, total))
+            written = write_subject(
+                subject, source, space, lambda rows: making.progress("fMRI", rows, total), making.run_parts
+            )
             stored.append(written)
             problems += subject.findings()
         except (DatasetError, OSError) as error:
@@ -191,86 +256,11 @@ def _check_drift(recordings: Sequence[RunRecording]) -> None:
 
 def _lost(subject: SourceSubject, error: Exception) -> DataProblem:
     details = error.problems if isinstance(error, DatasetError) else ()
-    text = "; ".join(f"{each.where}: {each.what}; {each.right}" for each in details) if details else str(error)
-    return DataProblem(subject.name, "is left out", text)
+    return _left_out(subject.name, texts_of(details) if details else [str(error)])
 
 
-def _split(
-    clips: Sequence[SourceClip],
-    stored: Sequence[StoredClip],
-    subjects: Sequence[StoredSubject],
-    options: ReaderOptions,
-) -> SplitResult:
-    runs: dict[str, set[str]] = {}
-    for subject in subjects:
-        for clip_id, run in subject.shown:
-            runs.setdefault(clip_id, set()).add(f"{subject.name} {run}")
-    origins = [
-        ClipOrigin(
-            clip.clip_id, clip.source, kept.sha256, tuple(sorted(runs.get(clip.clip_id, ()))), clip.split, clip.block
-        )
-        for clip, kept in zip(clips, stored, strict=True)
-    ]
-    rule = SplitRule(
-        options.split_by, options.validation_fraction, options.test_fraction, options.block_clips, options.seed
-    )
-    return split_clips(origins, rule)
-
-
-def _clip_rows(
-    clips: Sequence[SourceClip], stored: Sequence[StoredClip], split: SplitResult, options: ReaderOptions
-) -> tuple[list[ClipRow], list[DataProblem]]:
-    """Return the table of clips. Copies of test clips leave the other splits, or are refused."""
-    parts, notes = list(split.split), [clip.note for clip in clips]
-    copies = _leaking(stored, parts)
-    warnings = [_copies_problem([clips[index].clip_id for index in copies], options)] if copies else []
-    for index in copies:
-        parts[index], notes[index] = "excluded", _joined(notes[index], "excluded: same pixels as a clip held out")
-    return [
-        ClipRow(
-            clip_id=clip.clip_id,
-            file=kept.file,
-            index=kept.index,
-            start_s=clip.start_s,
-            end_s=clip.end_s,
-            fps=clip.fps,
-            frames=kept.shape[0],
-            sha256=kept.sha256,
-            caption=clip.captions[0],
-            captions=clip.captions,
-            source=clip.source,
-            block=split.block[index],
-            split=parts[index],
-            same_as=split.same_as[index],
-            note=notes[index],
-        )
-        for index, (clip, kept) in enumerate(zip(clips, stored, strict=True))
-    ], warnings
-
-
-def _copies_problem(copies: Sequence[str], options: ReaderOptions) -> DataProblem:
-    """Return the warning that copies of held-out clips are left out. Raises `DatasetError` if they are refused."""
-    what = f"{len(copies)} clip(s) have the pixels of a test or validation clip: {some(copies, most=5)}"
-    if options.duplicates == "refuse":
-        raise DatasetError.of(DataProblem("clips", what, "remove them, or use --duplicates exclude"))
-    return DataProblem("clips", what, "left out, so that no held-out clip is learned", fatal=False)
-
-
-def _leaking(stored: Sequence[StoredClip], split: Sequence[Split]) -> list[int]:
-    """Return the clips with the pixels of a clip in a stricter held-out split (test, then validation)."""
-    rank = {"train": 0, "validation": 1, "test": 2}
-    highest: dict[str, int] = {}
-    for clip, part in zip(stored, split, strict=True):
-        highest[clip.sha256] = max(highest.get(clip.sha256, 0), rank.get(part, 0))
-    return [
-        index
-        for index, (clip, part) in enumerate(zip(stored, split, strict=True))
-        if part != "excluded" and rank[part] < highest[clip.sha256]
-    ]
-
-
-def _joined(note: str, more: str) -> str:
-    return f"{note}; {more}" if note else more
+def _left_out(subject: str, reasons: Sequence[str]) -> DataProblem:
+    return DataProblem(subject, "is left out", "; ".join(reasons))
 
 
 def _described(
@@ -295,22 +285,22 @@ def _with_defects(
     return description.model_copy(update={"defects": (*description.defects, *lost, *runs)})
 
 
-def _publish(
-    description: Description, problems: Sequence[DataProblem], space: Workspace, progress: ReportProgress
-) -> Prepared:
-    """Write digests and dataset.json, check everything that was written, and give the folder its name."""
+def _checked(description: Description, space: Workspace, making: Making) -> DataReport:
+    """Write digests and dataset.json, and check everything that was written."""
     to_digest, to_check = bytes_to_read(space.folder)
-    files = digest_files(space.folder, lambda count: progress("digests", count, to_digest))
-    description = description.model_copy(update={"files": files, "digest": set_digest(files)})
-    write_description(description, space.folder)
-    verdict = validate(space.folder, lambda count: progress("checks", count, to_check), files=files)
-    if verdict.report.errors:
-        DataReport(
-            (*problems, *verdict.report.problems)
-        ).raise_for_errors()  # with the reasons for leaving subjects out
-    write_card(PreparedSet(space.folder, description), _relocated((*problems, *verdict.report.problems), space, ""))
+    files = digest_files(
+        space.folder, lambda count: making.progress("digests", count, to_digest), run_parts=making.run_parts
+    )
+    write_description(description.model_copy(update={"files": files, "digest": set_digest(files)}), space.folder)
+    return validate(space.folder, lambda count: making.progress("checks", count, to_check), files=files).report
+
+
+def _publish(report: DataReport, space: Workspace) -> Prepared:
+    """Write the card, and give the folder its name."""
+    data = open_prepared(space.folder)
+    write_card(data, _relocated(report.problems, space, ""))
     space.publish()
-    return Prepared(space.out, description, _relocated((*problems, *verdict.report.problems), space, f"{space.out}/"))
+    return Prepared(space.out, data.description, _relocated(report.problems, space, f"{space.out}/"))
 
 
 def _relocated(problems: Sequence[DataProblem], space: Workspace, prefix: str) -> DataReport:

@@ -210,3 +210,13 @@ def test_the_list_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert code == 0
     (line,) = [line for line in text.splitlines() if written.study.id in line]
     assert all(part in line for part in ("sweep", "stopped", "1 of 6", "noop.value 0.4", "ago", "none"))
+
+
+def test_a_file_in_place_of_the_home_or_the_store_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert status.main(["--home", str(tmp_path / "file")]) == 2
+    assert f"--home: {tmp_path}/file is a file, but must be a folder" in capsys.readouterr().err
+    assert status.main(["--home", str(tmp_path), "--store", f"file://{tmp_path}/file"]) == 2
+    assert f"--store: {tmp_path}/file is a file, but must be a folder" in capsys.readouterr().err

@@ -148,10 +148,35 @@ def test_the_name_of_the_file_is_the_name_of_the_study(tmp_path: Path) -> None:
     path = tmp_path / "my_noop.yaml"
     path.write_text(NOOP)
     assert load_study(path).name == "my_noop"
-    odd = tmp_path / "my noop.yaml"
-    odd.write_text(NOOP)
-    with pytest.raises(UserError, match="the file's name is the name of the study"):
-        load_study(odd)
+    for odd, name in {"my noop ü.yaml": "my_noop_u", "Übung (2).yaml": "Ubung_2", "x" * 80 + ".yaml": "x" * 64}.items():
+        (tmp_path / odd).write_text(NOOP)
+        assert load_study(tmp_path / odd).name == name
+    (tmp_path / "試.yaml").write_text(NOOP)
+    with pytest.raises(UserError, match="the file's name is the name of the study: it needs a letter from a to z"):
+        load_study(tmp_path / "試.yaml")
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ('dataset.kind: prepared, dataset.path: "/a\\0b"', r"dataset\.path: must not contain a NUL character, but got"),
+        ('dataset.kind: folder, dataset.path: "/a\\0b"', r"dataset\.path: must not contain a NUL character"),
+        ('dataset.kind: folder, dataset.path: /a, dataset.fmri: "a\\0"', r"dataset\.fmri: must not contain a NUL"),
+        ('given.path: "/a\\0b"', r"given\.path: must not contain a NUL character"),
+        (
+            "dataset.path: /a",
+            r"dataset\.path: belongs to data sets of another kind; set dataset\.kind, too, to folder or",
+        ),
+        ("dataset.fmri: a", r"dataset\.fmri: belongs to data sets of another kind; set dataset\.kind, too, to folder$"),
+        (
+            "dataset.kind: prepared, dataset.path: file://host/x",
+            r"file://host/x names the host 'host': a folder of this machine is written file:///folder",
+        ),
+    ],
+)
+def test_a_location_that_cannot_be_is_a_mistake(base: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(NOOP + f"base: {{{base}}}\n")
 
 
 def test_a_missing_file_is_answered_with_those_that_are_there(tmp_path: Path) -> None:

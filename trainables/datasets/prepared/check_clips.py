@@ -23,15 +23,19 @@ _LONG_WORDS = 60
 
 def clip_problems(data: PreparedSet, advance: Callable[[int], None]) -> Iterator[DataProblem]:
     """Yield what is wrong with table and pixels. Raises `DatasetError` if the table cannot be read."""
-    clips = data.clips
-    yield from table_rules(clips, data.folder / TABLE)
-    yield from _counts(clips, data.description.clips, data.folder / TABLE)
+    yield from clip_table_problems(data)
     hashes: list[int] = []
     problems = [*_pixels(data, hashes, advance)]
     yield from problems
-    yield from duplicate_rules(clips, data.folder / TABLE)
     if not problems:
-        yield from _near(clips, hashes, data.folder / TABLE)
+        yield from _near(data.clips, hashes, data.folder / TABLE)
+
+
+def clip_table_problems(data: PreparedSet) -> Iterator[DataProblem]:
+    """Yield what is wrong with the table. Raises `DatasetError` if it cannot be read."""
+    yield from table_rules(data.clips, data.folder / TABLE)
+    yield from _counts(data.clips, data.description.clips, data.folder / TABLE)
+    yield from duplicate_rules(data.clips, data.folder / TABLE)
 
 
 def table_rules(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:

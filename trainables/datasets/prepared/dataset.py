@@ -1,7 +1,7 @@
 """Data sets of kind `prepared`: tables are read, clips and fMRI memory-mapped where they lie.
 
 Planning reads dataset.json, the tables and the stored verdict. Pixels and fMRI are read only if files have changed
-since the last check.
+since the last check, and are never downloaded.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,9 +25,9 @@ from trainables.datasets.prepared.digest import (
     folder_state,
 )
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, array_file, open_prepared
-from trainables.datasets.prepared.stored_set import local_folder
+from trainables.datasets.prepared.stored_set import local_folder, local_tables
 from trainables.datasets.prepared.tables import VoxelTable
-from trainables.datasets.prepared.validate import checked_before, lag_problems, validate
+from trainables.datasets.prepared.validate import check_tables, checked_before, lag_problems, validate
 
 NO_REGION = "no region"
 """The ROI of voxels without one."""
@@ -35,14 +35,14 @@ NO_REGION = "no region"
 
 def clips_fingerprint(config: PreparedConfig) -> dict[str, object]:
     """Return digests of the clips' pixels, and of their names and captions, from the table of clips alone."""
-    folder = local_folder(config.path)
+    folder = local_tables(config.path).folder
     clips, captions = _clip_digests(folder, _state(folder))
     return {"clips": clips, "captions": captions}
 
 
 def brains_fingerprint(config: PreparedConfig) -> dict[str, object]:
     """Return the digests of the subjects' files, the split, and the alignment of fMRI with clips."""
-    folder = local_folder(config.path)
+    folder = local_tables(config.path).folder
     return dict(_brain_digests(folder, _state(folder)))
 
 
@@ -61,7 +61,7 @@ def brains_files(config: PreparedConfig) -> list[Path]:
 
 def card_files(config: PreparedConfig) -> list[Path]:
     """Return the card in Markdown and HTML, as far as it is there. Raises `DatasetError` if a store is out of reach."""
-    folder = local_folder(config.path)
+    folder = local_tables(config.path).folder
     return [folder / name for name in CARDS if (folder / name).is_file()]
 
 
@@ -72,27 +72,31 @@ def _contents(folder: Path) -> list[str]:
 def check(config: PreparedConfig) -> DataVerdict:
     """Return the verdict on the data set.
 
-    Everything is read only if a file has changed since the data set was prepared or checked.
+    Everything is read only if a file has changed since the data set was prepared or checked. Of a data set in a store,
+    description, tables and the list of files are checked; its arrays when they have been downloaded, by `load_brains`.
     """
     try:
-        folder = local_folder(config.path)
+        tables = local_tables(config.path)
     except DatasetError as error:
         return DataVerdict(DataReport(error.problems))
-    verdict = _checked(folder)
-    if verdict.report.errors:
-        return verdict
-    unseen = _unseen_splits(open_prepared(folder))
-    return replace(verdict, report=DataReport((*verdict.report.problems, *unseen)))
+    verdict = _checked(tables.folder) if tables.has_arrays else check_tables(tables.folder)
+    report = DataReport((*verdict.report.problems, *tables.missing))
+    if not report.errors:
+        report = DataReport((*report.problems, *_unseen_splits(open_prepared(tables.folder))))
+    return replace(verdict, report=_located(report, tables.folder, config.path))
+
+
+def _located(report: DataReport, folder: Path, path: str) -> DataReport:
+    """Return the findings with the location that the user gave instead of that of a copy."""
+    return DataReport(tuple(replace(each, where=each.where.replace(str(folder), path)) for each in report.problems))
 
 
 def _checked(folder: Path) -> DataVerdict:
     try:
         verdict = checked_before(folder)
-        verdict = verdict if verdict is not None else validate(folder)
-        about = open_prepared(folder).description
+        return verdict if verdict is not None else validate(folder)
     except DatasetError as error:
         return DataVerdict(DataReport(error.problems))
-    return DataVerdict(verdict.report, verdict.subjects, about.kind)
 
 
 def _unseen_splits(data: PreparedSet) -> Iterator[DataProblem]:

@@ -1,23 +1,16 @@
-"""Digests of a prepared data set, and the stored verdict of its check, so that planning need not read all bytes."""
+"""Digests of a prepared data set: of its files, its clips and captions, and of sizes and times alone."""
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
-from pydantic import Field, ValidationError
-
-from storage.content import write_file
-from trainables.config.base import Config
-from trainables.datasets.errors import DataProblem, DataReport
+from storage.content import file_at
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, FileFacts
+from trainables.datasets.prepared.parts import RunParts, parts_here
 from trainables.datasets.prepared.tables import ClipRow
 
-CHECKS = 2
-"""Raised when `validate` checks more: verdicts stored before are then ignored."""
-VERDICT_FILE = ".verdict.json"
 CARDS = ("card.md", "card.html")
 
 
@@ -28,16 +21,17 @@ def content_files(folder: Path) -> list[str]:
     return sorted(path for path in visible if path not in (DESCRIPTION_FILE, *CARDS))
 
 
-def digest_files(folder: Path, advance: Callable[[int], None] = lambda count: None) -> dict[str, FileFacts]:
+def digest_files(
+    folder: Path, advance: Callable[[int], None] = lambda count: None, *, run_parts: RunParts = parts_here
+) -> dict[str, FileFacts]:
     """Return size and digest of every content file; reads all bytes, and calls `advance` with their number."""
+    names = content_files(folder)
     facts = {}
-    for name in content_files(folder):
-        path = folder / name
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        facts[name] = FileFacts(bytes=path.stat().st_size, sha256=sha256)
-        advance(facts[name].bytes)
-    return facts
+    with closing(run_parts(file_at, [folder / name for name in names])) as results:
+        for index, file in results:
+            facts[names[index]] = FileFacts(bytes=file.size, sha256=file.digest)
+            advance(file.size)
+    return {name: facts[name] for name in names}
 
 
 def set_digest(files: Mapping[str, FileFacts]) -> str:
@@ -72,62 +66,3 @@ def folder_state(folder: Path) -> str:
             status = (folder / name).stat()
             total.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return total.hexdigest()
-
-
-class _Finding(Config):
-    where: str
-    what: str
-    right: str
-    fatal: bool
-
-
-class _Verdict(Config):
-    """The stored verdict of a check, as JSON."""
-
-    checks: int
-    state: str
-    digest: str
-    problems: tuple[_Finding, ...] = Field(default=())
-
-
-def kept_verdict(folder: Path) -> tuple[DataReport, str] | None:
-    """Return the report and digest of an earlier check of the same files, or None."""
-    state: str | None = None
-    for path in _verdict_paths(folder):
-        with suppress(OSError, ValidationError):
-            verdict = _Verdict.model_validate_json(path.read_text(encoding="utf-8"))
-            state = state if state is not None else folder_state(folder)
-            if verdict.checks == CHECKS and verdict.state == state:
-                return DataReport(tuple(_problem(finding, folder) for finding in verdict.problems)), verdict.digest
-    return None
-
-
-def keep_verdict(folder: Path, report: DataReport, digest: str) -> None:
-    """Store the result of a check: in the data set's folder, or in the user's cache folder if that is read-only."""
-    findings = tuple(_finding(problem, folder) for problem in report.problems)
-    verdict = _Verdict(checks=CHECKS, state=folder_state(folder), digest=digest, problems=findings)
-    for path in _verdict_paths(folder):
-        with suppress(OSError), write_file(path) as temporary:
-            temporary.write_text(verdict.model_dump_json(), encoding="utf-8")
-            return
-
-
-_HERE = "$DATASET"
-"""Replaces the folder in messages, so that a verdict stays valid when the folder is moved."""
-
-
-def _finding(problem: DataProblem, folder: Path) -> _Finding:
-    where = problem.where.replace(str(folder), _HERE)
-    return _Finding(where=where, what=problem.what, right=problem.right, fatal=problem.fatal)
-
-
-def _problem(finding: _Finding, folder: Path) -> DataProblem:
-    where = finding.where.replace(_HERE, str(folder))
-    return DataProblem(where, finding.what, finding.right, finding.fatal)
-
-
-def _verdict_paths(folder: Path) -> Iterator[Path]:
-    yield folder / VERDICT_FILE
-    caches = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:32]
-    yield caches / "mindsweep" / "verdicts" / f"{name}.json"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.clips import Frames
 from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.datasets.npy_files import ArrayFileError, map_npy
 from trainables.datasets.prepared.description import Description, read_description
 from trainables.datasets.prepared.tables import (
     ClipRow,
@@ -30,15 +31,12 @@ def map_array(path: Path) -> NDArray[Any]:
     """Memory-map a .npy file. Raises `DatasetError`: it is missing, no array, or shorter than its header says."""
     right = "it must be a NumPy file (.npy) without objects"
     try:
-        array = np.load(path, allow_pickle=False, mmap_mode="r")
+        return map_npy(path)
     except FileNotFoundError:
         raise DatasetError.of(DataProblem(str(path), "there is no such file", right)) from None
-    except Exception as error:  # NumPy may raise any exception on damaged input
+    except ArrayFileError as error:
         hint = "is truncated, or a pointer of git-annex or LFS: get the data again"
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {error}", f"{right}; if it {hint}")) from error
-    if not isinstance(array, np.ndarray):
-        raise DatasetError.of(DataProblem(str(path), "is an archive of arrays", right))
-    return array
 
 
 @dataclass(frozen=True)

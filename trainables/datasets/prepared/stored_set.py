@@ -1,14 +1,16 @@
 """Prepared data sets in a store: uploaded as they are, downloaded once per machine, verified, and mapped from there.
 
+Planning downloads description, tables and card alone; clips and fMRI follow when a stage reads them.
+
 The URI of a data set is that of its folder: `dataset.json` and all files lie below it as they do in a folder.
 """
 
 import fcntl
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,9 +22,12 @@ from storage.uri import open_store
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description, description_of, read_description
 from trainables.datasets.prepared.digest import CARDS, content_files, digest_files, set_digest
+from trainables.user_cache import user_cache
 
 logger = logging.getLogger(__name__)
 
+_TABLE = ".parquet"
+_UPLOAD_AGAIN = "upload it again (`python -m platform.prepare upload`)"
 _Advance = Callable[[int], None]
 """Is called with the number of bytes that have just been sent."""
 
@@ -37,6 +42,50 @@ def local_folder(location: str) -> Path:
         DatasetError: The store cannot be reached, or holds no data set, or one that is incomplete or damaged.
     """
     return _copied(location) if "://" in location else Path(location)
+
+
+@dataclass(frozen=True)
+class SetTables:
+    """Description, tables and card of a data set, in a folder of this machine."""
+
+    folder: Path
+    missing: tuple[DataProblem, ...] = ()
+    """What the store lacks of the arrays, by its listing."""
+    has_arrays: bool = True
+    """Whether the arrays lie in `folder`, too, so that they can be checked."""
+
+
+def local_tables(location: str) -> SetTables:
+    """Return the tables of a data set; the arrays of one in a store are not downloaded.
+
+    Raises:
+        DatasetError: As `local_folder`, but for arrays.
+    """
+    if "://" not in location:
+        return SetTables(Path(location))
+    try:
+        store = _store(location)
+        about = _stored_description(store)
+        if (_copies() / about.digest).is_dir():
+            return SetTables(_copies() / about.digest)
+        folder = _copies() / f".{about.digest}.tables"
+        if not (folder / DESCRIPTION_FILE).is_file():
+            with _alone(folder):
+                _download_files(store, about, folder, [name for name in about.files if name.endswith(_TABLE)])
+        return SetTables(folder, tuple(_missing(store, about)), has_arrays=False)
+    except (StoreError, ValueError, OSError) as error:
+        raise _unusable(location, error) from error
+
+
+def _missing(store: Store, about: Description) -> Iterator[DataProblem]:
+    """Yield the files that are not in the store, or not with the size that dataset.json says."""
+    sizes = {entry.key: entry.size for entry in store.entries("")}
+    for name, facts in about.files.items():
+        if sizes.get(name) != facts.bytes:
+            there = (
+                f"has {sizes[name]:,} bytes, but dataset.json says {facts.bytes:,}" if name in sizes else "is missing"
+            )
+            yield DataProblem(f"{store.uri}/{name}", there, _UPLOAD_AGAIN)
 
 
 def _copied(uri: str) -> Path:
@@ -55,7 +104,7 @@ def _copied(uri: str) -> Path:
 def _unusable(uri: str, error: Exception) -> DatasetError:
     if isinstance(error, DatasetError):
         return error
-    right = "upload it again (`python -m platform.prepare upload`)"
+    right = _UPLOAD_AGAIN
     if not isinstance(error, NotFoundError | IntegrityError):
         right = "see that the store can be reached and that this machine has room"
     return DatasetError.of(DataProblem(uri, str(error), right))
@@ -82,7 +131,7 @@ def _store(uri: str) -> Store:
 
 
 def _copies() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mindsweep" / "datasets"
+    return user_cache("datasets")
 
 
 @contextmanager
@@ -99,19 +148,25 @@ def _download(store: Store, about: Description, target: Path) -> None:
     if target.is_dir():
         return  # another process was faster
     partial = target.with_name(f".{target.name}.partial")
-    total, done = sum(facts.bytes for facts in about.files.values()), 0
-    for name, facts in about.files.items():
-        fetch_verified(store, checked_key(name), File(facts.sha256, facts.bytes), partial / name)
+    _download_files(store, about, partial, list(about.files))
+    partial.rename(target)
+
+
+def _download_files(store: Store, about: Description, folder: Path, names: Sequence[str]) -> None:
+    """Download what is missing of the files `names`, then the card, last the description."""
+    total, done = sum(about.files[name].bytes for name in names), 0
+    for name in names:
+        facts = about.files[name]
+        fetch_verified(store, checked_key(name), File(facts.sha256, facts.bytes), folder / name)
         done += facts.bytes
         logger.info("data set %s: %d of %d MB", about.name, done >> 20, total >> 20)
     for name in CARDS:
         if store.exists(name):
-            store.fetch(name, partial / name)
-    store.fetch(DESCRIPTION_FILE, partial / DESCRIPTION_FILE)
-    if read_description(partial).digest != about.digest:
-        shutil.rmtree(partial)
+            store.fetch(name, folder / name)
+    store.fetch(DESCRIPTION_FILE, folder / DESCRIPTION_FILE)
+    if read_description(folder).digest != about.digest:
+        shutil.rmtree(folder)
         raise IntegrityError(f"{DESCRIPTION_FILE} was replaced while the data set was downloaded")
-    partial.rename(target)
 
 
 def bytes_to_send(folder: Path) -> int:

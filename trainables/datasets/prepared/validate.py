@@ -4,25 +4,15 @@ Arrays are read once, in blocks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.datasets.errors import DataProblem, DataReport, DatasetError
-from trainables.datasets.prepared.check_clips import ClipFacts, clip_problems
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
+from trainables.datasets.prepared.check_clips import ClipFacts, clip_problems, clip_table_problems
 from trainables.datasets.prepared.check_subject import subject_problems, twin_problems
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description, FileFacts
-from trainables.datasets.prepared.digest import content_files, digest_files, keep_verdict, kept_verdict, set_digest
+from trainables.datasets.prepared.digest import content_files, digest_files, folder_state, set_digest
 from trainables.datasets.prepared.read import PreparedSet, open_prepared
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The result of a check."""
-
-    report: DataReport
-    digest: str
-    """Digest of all content files; "" if they could not be read."""
-    subjects: int = 0
+from trainables.datasets.verdicts import recall_verdict, remember_verdict
 
 
 def validate(
@@ -30,7 +20,7 @@ def validate(
     advance: Callable[[int], None] = lambda count: None,
     *,
     files: Mapping[str, FileFacts] | None = None,
-) -> Validation:
+) -> DataVerdict:
     """Check the data set in `folder`, and store the verdict for `checked_before`.
 
     Args:
@@ -41,24 +31,40 @@ def validate(
     try:
         data = open_prepared(folder)
     except DatasetError as error:
-        return Validation(DataReport(error.problems), "")
+        return DataVerdict(DataReport(error.problems))
     links = [*_dangling(folder)]
     if files is None:
         files = {} if links else digest_files(folder, advance)
     problems = [*links, *_facts(data.description, folder), *_files(data.description, files, folder)]
     if not links:
         problems += _content(data, files, advance)
-    verdict = Validation(
-        DataReport(tuple(problems)), set_digest(files) if files else "", len(data.description.subjects)
+    verdict = DataVerdict(
+        DataReport(tuple(problems)),
+        subjects=len(data.description.subjects),
+        kind=data.description.kind,
+        digest=set_digest(files) if files else "",
     )
-    keep_verdict(folder, verdict.report, verdict.digest)
+    remember_verdict(folder, folder_state(folder), verdict, beside=True)
     return verdict
 
 
-def checked_before(folder: Path) -> Validation | None:
+def checked_before(folder: Path) -> DataVerdict | None:
     """Return the verdict on files that have not changed since; reads names, sizes and times only."""
-    kept = kept_verdict(folder)
-    return None if kept is None else Validation(*kept, len(open_prepared(folder).description.subjects))
+    return recall_verdict(folder, folder_state(folder)) if (folder / DESCRIPTION_FILE).is_file() else None
+
+
+def check_tables(folder: Path) -> DataVerdict:
+    """Check description and table of clips alone: what can be said before the arrays are there. Nothing is remembered.
+
+    `upload` refuses what has errors, and the stages check everything when they read it.
+    """
+    try:
+        data = open_prepared(folder)
+        problems = [*_facts(data.description, folder), *clip_table_problems(data)]
+    except DatasetError as error:
+        return DataVerdict(DataReport(error.problems))
+    about = data.description
+    return DataVerdict(DataReport(tuple(problems)), len(about.subjects), about.kind, about.digest)
 
 
 def bytes_to_read(folder: Path) -> tuple[int, int]:

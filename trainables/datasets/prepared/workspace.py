@@ -1,18 +1,21 @@
 """The hidden folder in which a data set is written. It records finished parts, so that a kill costs one part only."""
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainables.datasets.errors import DataProblem, DatasetError
 
 _PARTS, _REQUEST = ".parts", "request.json"
+_RIGHT = "name a new or empty folder"
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,17 @@ class Workspace:
         """Whether any part is finished."""
         return any((self.folder / _PARTS).glob("*.json"))
 
+    def discard(self, subject: str) -> None:
+        """Delete what was written of a subject."""
+        shutil.rmtree(self.folder / subject, ignore_errors=True)
+        self.forget(f"{subject}-")
+
     def publish(self) -> None:
-        """Turn the folder into the data set: the last step."""
-        shutil.rmtree(self.folder / _PARTS)
+        """Turn the folder into the data set: the last step. A kill before it costs no part."""
         if self.out.exists():
             self.out.rmdir()  # it is empty: `open_workspace` refuses others
         self.folder.replace(self.out)
+        shutil.rmtree(self.out / _PARTS)
 
     def remove(self) -> None:
         """Delete everything that was written."""
@@ -74,34 +82,66 @@ def open_workspace(out: Path, request: Mapping[str, Any]) -> Iterator[Workspace]
     Raises:
         DatasetError: `out` is not empty or cannot be written, or another process is writing it.
     """
-    right = "name a new or empty folder"
     folder = out.with_name(f".{out.name}.partial")
     try:
-        _make(folder / _PARTS, out)
-        with (folder / _PARTS / ".lock").open("w") as lock:
-            _lock(lock.fileno(), out)
+        with _alone(out):
+            _refuse_content(out)  # another process may just have finished
+            (folder / _PARTS).mkdir(parents=True, exist_ok=True)
             _begin(folder, request)
             yield Workspace(folder, out)
     except PermissionError as error:
-        raise DatasetError.of(DataProblem(str(out), f"cannot be written: {error}", right)) from error
+        raise DatasetError.of(DataProblem(str(out), f"cannot be written: {error}", _RIGHT)) from error
 
 
-def _make(folder: Path, out: Path) -> None:
-    right = "name a new or empty folder"
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the lock file beside `out` during the block, then remove it. A file that a kill leaves locks nothing."""
+    path = out.with_name(f".{out.name}.lock")
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DatasetError.of(DataProblem(str(out), "is not empty", right))
-        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_content(out)
+        if out.parent.exists() and not out.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(path, out)
     except OSError as error:  # such as a parent that is a file
-        raise DatasetError.of(DataProblem(str(out), f"cannot be made: {error.strerror}", right)) from error
-
-
-def _lock(descriptor: int, out: Path) -> None:
+        raise DatasetError.of(DataProblem(str(out), f"cannot be made: {error.strerror}", _RIGHT)) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        what = "another process is writing this data set"
-        raise DatasetError.of(DataProblem(str(out), what, "wait for it, or name another folder")) from None
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before it is unlocked: who waits for another file at this path sees it is new
+        lock.close()
+
+
+def _locked(path: Path, out: Path) -> IO[str]:
+    """Lock the file at `path`, and say in it who holds it. Raises `DatasetError` if another process does."""
+    while True:
+        lock = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with lock:
+                lock.seek(0)
+                holder = lock.read()
+            what = f"{holder if holder else 'another process'} is writing this data set"
+            raise DatasetError.of(DataProblem(str(out), what, "wait for it, or name another folder")) from None
+        if _is_at(lock, path):
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {os.uname().nodename}, since {time.strftime('%H:%M:%S')},")
+            lock.flush()
+            return lock
+        lock.close()  # its holder has finished and removed it
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_content(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError.of(DataProblem(str(out), "is not empty", _RIGHT))
 
 
 def _begin(folder: Path, request: Mapping[str, Any]) -> None:

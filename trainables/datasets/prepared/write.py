@@ -1,26 +1,29 @@
-"""Writes clips and fMRI of a prepared data set in parts. Finished parts are not made again.
+"""Writes the fMRI of a prepared data set. Each recording is a part: one that was finished before is not made again.
 
-A part is a shard of clips or a recording of a subject. Tables are written when all parts are finished.
+Parts are made one after the other or at the same time, also on several machines: each has a region of the subject's
+array. Tables are written when all parts are there.
 """
 
 import hashlib
+import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trainables.datasets.clips import Frames
-from trainables.datasets.errors import ClipError, DataProblem, DataReport, DatasetError
+from trainables.datasets.errors import DataProblem, DataReport, DatasetError
+from trainables.datasets.npy_files import write_npy_header
 from trainables.datasets.prepared.description import SetKind
+from trainables.datasets.prepared.parts import Advance, RunParts, parts_here
 from trainables.datasets.prepared.source import (
     DataBlock,
     DataSource,
     RunRecording,
     ShownClip,
-    SourceClip,
     SourceSubject,
 )
 from trainables.datasets.prepared.tables import (
@@ -32,84 +35,8 @@ from trainables.datasets.prepared.tables import (
 )
 from trainables.datasets.prepared.workspace import Workspace, file_stamp
 
-SHARD = 256
-"""Clips per file."""
 _CHUNK = 1 << 22
 """Bytes that are read at a time."""
-Advance = Callable[[int], None]
-"""Is called with the number of clips, or of rows, that have just been written."""
-
-
-@dataclass(frozen=True)
-class StoredClip:
-    """The file of a clip, its index there, and its digest."""
-
-    file: str
-    index: int
-    sha256: str
-    shape: tuple[int, ...]
-
-
-def write_clips(clips: Sequence[SourceClip], space: Workspace, advance: Advance) -> list[StoredClip]:
-    """Write all clips in shards. Raises `DatasetError`, which lists all clips that cannot be used."""
-    (space.folder / "clips").mkdir(exist_ok=True)
-    stored: list[StoredClip] = []
-    problems: list[DataProblem] = []
-    for number, start in enumerate(range(0, len(clips), SHARD)):
-        batch = clips[start : start + SHARD]
-        key, stamp = f"clips-{number:05d}", [[clip.clip_id, *file_stamp(clip.file)] for clip in batch]
-        facts = space.part(key, stamp)
-        if facts is not None:
-            stored += [StoredClip(file, index, sha256, tuple(shape)) for file, index, sha256, shape in facts]
-        else:
-            path = space.folder / "clips" / f"shard_{number:05d}.npy"
-            shard, of_shard = _write_shard(batch, path, stored[0].shape if stored else None)
-            stored, problems = stored + shard, problems + of_shard
-            if not of_shard:
-                space.finish(key, stamp, [astuple(clip) for clip in shard])
-        advance(len(batch))
-    DataReport(tuple(problems)).raise_for_errors()
-    return stored
-
-
-def _write_shard(
-    clips: Sequence[SourceClip], path: Path, shape: tuple[int, ...] | None
-) -> tuple[list[StoredClip], list[DataProblem]]:
-    """Write clips one after the other, so that only one is in memory."""
-    stored: list[StoredClip] = []
-    problems = []
-    with path.open("wb") as file:
-        for index, clip in enumerate(clips):
-            try:
-                frames = _frames(clip, shape)
-            except (ClipError, DatasetError, OSError) as error:
-                problems.append(DataProblem(_where(clip), str(error), "replace the clip, or take it out of the tables"))
-                continue
-            if shape is None:
-                shape = frames.shape
-            if not stored:
-                _header(file, (len(clips), *shape), "|u1")
-            file.write(frames.data)
-            sha256 = hashlib.sha256(frames.data).hexdigest()
-            stored.append(StoredClip(f"clips/{path.name}", index, sha256, shape))
-    return stored, problems
-
-
-def _where(clip: SourceClip) -> str:
-    return f"clip {clip.clip_id!r} ({clip.file})" if clip.file else f"clip {clip.clip_id!r}"
-
-
-def _frames(clip: SourceClip, shape: tuple[int, ...] | None) -> Frames:
-    frames = np.ascontiguousarray(clip.read())
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise ClipError(f"is {frames.dtype} {list(frames.shape)}, but must be uint8 [frames, height, width, 3]")
-    if shape is not None and frames.shape != shape:
-        raise ClipError(f"has shape {list(frames.shape)}, but the first clip {list(shape)}")
-    return frames
-
-
-def _header(file: IO[bytes], shape: tuple[int, ...], descr: str) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 @dataclass(frozen=True)
@@ -125,7 +52,13 @@ class StoredSubject:
     """Recordings that were left out, with the reason."""
 
 
-def write_subject(subject: SourceSubject, source: DataSource, space: Workspace, advance: Advance) -> StoredSubject:
+def write_subject(
+    subject: SourceSubject,
+    source: DataSource,
+    space: Workspace,
+    advance: Advance,
+    run_parts: RunParts = parts_here,
+) -> StoredSubject:
     """Write array and tables of a subject of `source`, except its voxel table.
 
     Raises:
@@ -133,45 +66,88 @@ def write_subject(subject: SourceSubject, source: DataSource, space: Workspace, 
         OSError: A file cannot be read; nothing of it is left.
     """
     try:
-        return _write_subject(subject, source, space, advance)
+        return _write_subject(subject, source, space, advance, run_parts)
     except (DatasetError, OSError):
-        for path in (space.folder / subject.name).glob("*"):
-            path.unlink()
-        if (space.folder / subject.name).is_dir():
-            (space.folder / subject.name).rmdir()
-        space.forget(f"{subject.name}-")
+        space.discard(subject.name)
         raise
 
 
-def _write_subject(subject: SourceSubject, source: DataSource, space: Workspace, advance: Advance) -> StoredSubject:
+def _write_subject(
+    subject: SourceSubject, source: DataSource, space: Workspace, advance: Advance, run_parts: RunParts
+) -> StoredSubject:
     voxels, recordings, kind = subject.voxels(), subject.recordings(), source.facts.kind
     _check_recordings(recordings, kind, subject.name)
     folder = space.folder / subject.name
     folder.mkdir(exist_ok=True)
     path = folder / ("bold.npy" if kind == "series" else "rows.npy")
-    first_row, runs = 0, []
-    with path.open("r+b" if path.exists() else "w+b") as file:
-        offset = _sized(file, (0, len(voxels)))
-        for number, recording in enumerate(recordings):
-            run = _run_row(recording, first_row, source.root)
-            if recording.excluded is None:
-                key, stamp = f"{subject.name}-{number:05d}", [*_stamps(recording), recording.rows, len(voxels)]
-                region = _Region(path, offset, first_row, (recording.rows, len(voxels)))
-                digest = space.part(key, [*stamp, first_row])
-                if digest is None:
-                    digest = _write_recording(recording, file, region, voxels)
-                    space.finish(key, [*stamp, first_row], digest)
-                run = replace(run, sha256=digest)
-            runs.append(run)
-            first_row += run.volumes
-            advance(recording.rows)
-        if first_row == 0:
-            raise DatasetError.of(DataProblem(subject.name, "no recording can be used", "see why they are excluded"))
-        file.truncate(offset + first_row * len(voxels) * 4)
-        _sized(file, (first_row, len(voxels)))
+    runs = _run_rows(recordings, source.root)
+    parts = [*_recording_parts(recordings, runs, voxels, path)]
+    rows = sum(run.volumes for run in runs)
+    if rows == 0:
+        raise DatasetError.of(DataProblem(subject.name, "no recording can be used", "see why they are excluded"))
+    advance(sum(recording.rows for recording in recordings if recording.excluded is not None))
+    digests = _write_recordings(parts, (rows, len(voxels)), space, advance, run_parts)
+    runs = [replace(run, sha256=digests.get(run.run_id, "")) for run in runs]
     shown = _write_tables(recordings, runs, kind, folder)
     excluded = tuple(f"{run.run_id}: {run.excluded}" for run in runs if run.excluded is not None)
     return StoredSubject(subject.name, voxels, tuple(runs), shown, excluded)
+
+
+def _run_rows(recordings: Sequence[RunRecording], root: Path | None) -> list[RunRow]:
+    """Return the table of runs, but for the digests."""
+    runs, first_row = [], 0
+    for recording in recordings:
+        runs.append(_run_row(recording, first_row, root))
+        first_row += runs[-1].volumes
+    return runs
+
+
+def _recording_parts(
+    recordings: Sequence[RunRecording], runs: Sequence[RunRow], voxels: VoxelTable, path: Path
+) -> Iterator["_RecordingPart"]:
+    """Yield what is to be written of each recording that is used."""
+    for number, (recording, run) in enumerate(zip(recordings, runs, strict=True)):
+        if recording.excluded is None:
+            region = _Region(path, _header_size(), run.first_row, (recording.rows, len(voxels)))
+            yield _RecordingPart(number, recording, region, voxels.roi)
+
+
+def _write_recordings(
+    parts: Sequence["_RecordingPart"],
+    shape: tuple[int, int],
+    space: Workspace,
+    advance: Advance,
+    run_parts: RunParts,
+) -> dict[str, str]:
+    """Write the recordings that are not there yet into one array; return the digest of each, by the name of its run."""
+    kept = {part.recording.run_id: space.part(part.key, part.stamp) for part in parts}
+    digests: dict[str, str] = {run: digest for run, digest in kept.items() if digest is not None}
+    advance(sum(part.recording.rows for part in parts if part.recording.run_id in digests))
+    missing = [part for part in parts if part.recording.run_id not in digests]
+    if missing:
+        _make_array(missing[0].region.path, shape)
+    with closing(run_parts(_write_recording, missing)) as results:
+        for index, digest in results:
+            if isinstance(digest, Exception):
+                raise digest
+            space.finish(missing[index].key, missing[index].stamp, digest)
+            digests[missing[index].recording.run_id] = digest
+            advance(missing[index].recording.rows)
+    return digests
+
+
+def _make_array(path: Path, shape: tuple[int, int]) -> None:
+    """Make an array of this size, or give the one that an interrupted attempt left this size; its rows stay."""
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        write_npy_header(file, shape, "<f4")
+        file.truncate(file.tell() + shape[0] * shape[1] * 4)
+
+
+def _header_size() -> int:
+    """Return the bytes before the first row, which are as many for any number of rows."""
+    file = io.BytesIO()
+    write_npy_header(file, (0, 0), "<f4")
+    return file.tell()
 
 
 def _stamps(recording: RunRecording) -> list[object]:
@@ -189,13 +165,6 @@ def _check_recordings(recordings: Sequence[RunRecording], kind: SetKind, subject
         if recording.excluded is None and kind == "series" and recording.tr <= 0:
             problems.append(DataProblem(recording.file, f"TR is {recording.tr} s", "it must be above 0"))
     DataReport(tuple(problems)).raise_for_errors()
-
-
-def _sized(file: IO[bytes], shape: tuple[int, int]) -> int:
-    """Write the header of an array of `shape`, and return its size, which is the same for any number of rows."""
-    file.seek(0)
-    _header(file, shape, "<f4")
-    return file.tell()
 
 
 def _run_row(recording: RunRecording, first_row: int, root: Path | None) -> RunRow:
@@ -232,14 +201,41 @@ class _Region:
         return self.start + self.shape[0] * self.shape[1] * 4
 
 
-def _write_recording(recording: RunRecording, file: IO[bytes], region: _Region, voxels: VoxelTable) -> str:
-    """Write the blocks of a recording to their rows and voxels, and return the digest of the rows."""
-    file.truncate(region.start)  # removes rows of an interrupted attempt
-    file.truncate(region.end)
-    file.flush()
+@dataclass(frozen=True)
+class _RecordingPart:
+    """A recording, and where it is written."""
+
+    number: int
+    """Among the recordings of the subject."""
+    recording: RunRecording
+    region: _Region
+    roi: NDArray[np.str_]
+    """The region of each voxel, for messages."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.region.path.parent.name}-{self.number:05d}"
+
+    @property
+    def stamp(self) -> list[object]:
+        return [*_stamps(self.recording), *self.region.shape, self.region.first_row]
+
+
+def _write_recording(part: _RecordingPart) -> str | DatasetError | OSError:
+    """Write the blocks of a recording to their places; return the digest of its rows, or why it cannot be used."""
+    from threadpoolctl import threadpool_limits
+
+    try:
+        with threadpool_limits(1):  # so that sums do not depend on the number of cores
+            return _write_blocks(part.recording, part.region, part.roi)
+    except (DatasetError, OSError) as error:
+        return error
+
+
+def _write_blocks(recording: RunRecording, region: _Region, roi: NDArray[np.str_]) -> str:
     cells = 0
     for block in recording.blocks():
-        _check_block(block, recording, region.shape, voxels)
+        _check_block(block, recording, region.shape, roi)
         _write_block(block, region)
         cells += block.values.size
     if cells != region.shape[0] * region.shape[1]:
@@ -266,7 +262,7 @@ def _region_digest(region: _Region) -> str:
     return digest.hexdigest()
 
 
-def _check_block(block: DataBlock, recording: RunRecording, shape: tuple[int, int], voxels: VoxelTable) -> None:
+def _check_block(block: DataBlock, recording: RunRecording, shape: tuple[int, int], roi: NDArray[np.str_]) -> None:
     rows, columns = block.values.shape
     if block.first_row + rows > shape[0] or block.first_voxel + columns > shape[1]:
         what = f"holds more than {shape[0]} rows or {shape[1]} voxels"
@@ -277,7 +273,7 @@ def _check_block(block: DataBlock, recording: RunRecording, shape: tuple[int, in
         voxel = block.first_voxel + column
         what = (
             f"{int(bad.any(axis=0).sum())} voxel(s) hold NaN or infinite values, the first in row "
-            f"{block.first_row + row}, voxel {voxel} (region {str(voxels.roi[voxel])!r})"
+            f"{block.first_row + row}, voxel {voxel} (region {str(roi[voxel])!r})"
         )
         raise DatasetError.of(DataProblem(recording.file, what, "remove the voxels from all runs, or the file"))
 
