@@ -25,7 +25,7 @@ from trainables.datasets.prepared.digest import (
     folder_state,
 )
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, array_file, open_prepared
-from trainables.datasets.prepared.stored_set import local_folder, local_tables
+from trainables.datasets.prepared.stored_set import local_folder, local_tables, missing_files
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.prepared.validate import check_tables, checked_before, lag_problems, validate
 
@@ -35,14 +35,14 @@ NO_REGION = "no region"
 
 def clips_fingerprint(config: PreparedConfig) -> dict[str, object]:
     """Return digests of the clips' pixels, and of their names and captions, from the table of clips alone."""
-    folder = local_tables(config.path).folder
+    folder, _ = local_tables(config.path)
     clips, captions = _clip_digests(folder, _state(folder))
     return {"clips": clips, "captions": captions}
 
 
 def brains_fingerprint(config: PreparedConfig) -> dict[str, object]:
     """Return the digests of the subjects' files, the split, and the alignment of fMRI with clips."""
-    folder = local_tables(config.path).folder
+    folder, _ = local_tables(config.path)
     return dict(_brain_digests(folder, _state(folder)))
 
 
@@ -61,7 +61,7 @@ def brains_files(config: PreparedConfig) -> list[Path]:
 
 def card_files(config: PreparedConfig) -> list[Path]:
     """Return the card in Markdown and HTML, as far as it is there. Raises `DatasetError` if a store is out of reach."""
-    folder = local_tables(config.path).folder
+    folder, _ = local_tables(config.path)
     return [folder / name for name in CARDS if (folder / name).is_file()]
 
 
@@ -76,14 +76,21 @@ def check(config: PreparedConfig) -> DataVerdict:
     description, tables and the list of files are checked; its arrays when they have been downloaded, by `load_brains`.
     """
     try:
-        tables = local_tables(config.path)
+        folder, has_arrays = local_tables(config.path)
+        verdict = _checked(folder) if has_arrays else _checked_in_store(folder, config.path)
     except DatasetError as error:
         return DataVerdict(DataReport(error.problems))
-    verdict = _checked(tables.folder) if tables.has_arrays else check_tables(tables.folder)
-    report = DataReport((*verdict.report.problems, *tables.missing))
+    report = verdict.report
     if not report.errors:
-        report = DataReport((*report.problems, *_unseen_splits(open_prepared(tables.folder))))
-    return replace(verdict, report=_located(report, tables.folder, config.path))
+        report = DataReport((*report.problems, *_unseen_splits(open_prepared(folder))))
+    return replace(verdict, report=_located(report, folder, config.path))
+
+
+def _checked_in_store(folder: Path, uri: str) -> DataVerdict:
+    """Return what description, tables and the store's listing show."""
+    verdict = check_tables(folder)
+    missing = missing_files(uri, open_prepared(folder).description)
+    return replace(verdict, report=DataReport((*verdict.report.problems, *missing)))
 
 
 def _located(report: DataReport, folder: Path, path: str) -> DataReport:

@@ -10,7 +10,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,41 +43,43 @@ def local_folder(location: str) -> Path:
     return _copied(location) if "://" in location else Path(location)
 
 
-@dataclass(frozen=True)
-class SetTables:
-    """Description, tables and card of a data set, in a folder of this machine."""
+def local_tables(location: str) -> tuple[Path, bool]:
+    """Return a folder with description, tables and card of a data set, and whether its arrays lie there, too.
 
-    folder: Path
-    missing: tuple[DataProblem, ...] = ()
-    """What the store lacks of the arrays, by its listing."""
-    has_arrays: bool = True
-    """Whether the arrays lie in `folder`, too, so that they can be checked."""
-
-
-def local_tables(location: str) -> SetTables:
-    """Return the tables of a data set; the arrays of one in a store are not downloaded.
+    The arrays of a data set in a store are not downloaded.
 
     Raises:
         DatasetError: As `local_folder`, but for arrays.
     """
     if "://" not in location:
-        return SetTables(Path(location))
+        return Path(location), True
     try:
         store = _store(location)
         about = _stored_description(store)
         if (_copies() / about.digest).is_dir():
-            return SetTables(_copies() / about.digest)
+            return _copies() / about.digest, True
         folder = _copies() / f".{about.digest}.tables"
         if not (folder / DESCRIPTION_FILE).is_file():
             with _alone(folder):
                 _download_files(store, about, folder, [name for name in about.files if name.endswith(_TABLE)])
-        return SetTables(folder, tuple(_missing(store, about)), has_arrays=False)
+        return folder, False
     except (StoreError, ValueError, OSError) as error:
         raise _unusable(location, error) from error
 
 
+def missing_files(uri: str, about: Description) -> list[DataProblem]:
+    """Return which files of the data set are not in its store, or not with the size that dataset.json says.
+
+    Raises:
+        DatasetError: The store cannot be reached.
+    """
+    try:
+        return [*_missing(_store(uri), about)]
+    except StoreError as error:
+        raise _unusable(uri, error) from error
+
+
 def _missing(store: Store, about: Description) -> Iterator[DataProblem]:
-    """Yield the files that are not in the store, or not with the size that dataset.json says."""
     sizes = {entry.key: entry.size for entry in store.entries("")}
     for name, facts in about.files.items():
         if sizes.get(name) != facts.bytes:
