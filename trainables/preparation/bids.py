@@ -24,7 +24,7 @@ from trainables.datasets.prepared.source import (
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.atlas import Atlas, areas_in, read_atlas
 from trainables.preparation.bids_events import ShownStimulus, read_events, run_timing
-from trainables.preparation.bids_files import BidsName, BidsTree, RunKey, require_one_space, scan
+from trainables.preparation.bids_files import SURFACE, BidsName, BidsTree, RunKey, require_one_space, right_of, scan
 from trainables.preparation.caption_files import Captions, captions_in, merge_captions
 from trainables.preparation.cifti import open_cifti
 from trainables.preparation.clip_files import read_square_clip
@@ -35,7 +35,7 @@ from trainables.preparation.filtering import Projection, Run, cleaned_blocks, ma
 from trainables.preparation.lag import align_at_lag, volume_times
 from trainables.preparation.options import FolderOptions
 from trainables.preparation.series import BrainAxis, Series
-from trainables.preparation.volumes import open_nifti, read_mask, read_nifti_shape
+from trainables.preparation.volumes import open_gifti, open_nifti, read_gifti_axis, read_mask, read_nifti_shape
 
 VERSION = 1
 
@@ -48,7 +48,8 @@ class Settings(FolderOptions):
     atlas: Path | None = None
     """parcellation of the 32k surface (.dlabel.nii), whose areas become the ROIs"""
     space: str = ""
-    """take bold in this space, such as MNI152NLin2009cAsym (default: fsLR, if there is CIFTI)"""
+    """take bold in this space, such as MNI152NLin2009cAsym, or fsaverage5 from GIFTI of both hemispheres (default:
+    fsLR, if there is CIFTI)"""
     tasks: tuple[str, ...] = ()
     """prepare runs of this task only; may be repeated (default: all with events)"""
     stimulus_column: str = ""
@@ -261,6 +262,8 @@ class _Subject:
     def _axis(self, name: BidsName) -> BrainAxis:
         if name.extension == ".dtseries.nii":
             return open_cifti(name.path).axis
+        if name.extension == SURFACE:
+            return read_gifti_axis(name.path, right_of(name))[0]
         return read_mask(self.tree.mask_of(name))
 
     def _recording(
@@ -314,6 +317,8 @@ class _Subject:
         if name.extension == ".dtseries.nii":
             series = open_cifti(name.path)
             mine, volumes = series.axis, series.volumes
+        elif name.extension == SURFACE:
+            mine, volumes = read_gifti_axis(name.path, right_of(name))
         else:
             mine, volumes = read_mask(self.tree.mask_of(self._first())), read_nifti_shape(name.path)[3]
         difference = mine.differs_from(axis)
@@ -341,6 +346,8 @@ class _Subject:
     def _series(self, name: BidsName, scratch: Path) -> Series:
         if name.extension == ".dtseries.nii":
             return open_cifti(name.path)
+        if name.extension == SURFACE:
+            return open_gifti(name.path, right_of(name), scratch=scratch)
         return open_nifti(name.path, mask=self.tree.mask_of(self._first()), scratch=scratch)
 
 

@@ -9,6 +9,8 @@ from trainables.datasets.clip_names import NaturalKey, natural
 from trainables.datasets.errors import DataProblem, DatasetError
 
 _PASSED_OVER = frozenset({"stimuli", "sourcedata", "figures", "anat", "fmap", "dwi", "logs", "log"})
+SURFACE = ".func.gii"
+"""The extension of a series on one hemisphere."""
 _OWN_SPACES = frozenset({"T1w", "fsnative"})
 """Spaces that differ from subject to subject; they are taken only if asked for."""
 
@@ -86,7 +88,7 @@ class BidsTree:
         return {name.key: name.path for name in tables if name.entities.get("desc") == "confounds"}
 
     def bold(self, space: str = "") -> dict[RunKey, BidsName]:
-        """Return the best bold file of each run: CIFTI of fMRIPrep, of ciftify or HCP, then volumes.
+        """Return the best bold file of each run: CIFTI of fMRIPrep, of ciftify or HCP, volumes, then surfaces.
 
         Args:
             space: use this one only, such as MNI152NLin2009cAsym.
@@ -130,8 +132,15 @@ def _rank(name: BidsName) -> int:
         if name.suffix == "bold":
             return 0 if name.entities.get("den", "91k") == "91k" else 3
         return {True: 1, False: 2}[name.suffix.endswith("clean")] if name.suffix.startswith("Atlas") else _NEVER
+    if name.extension == SURFACE:  # found by its left hemisphere
+        return 5 if name.suffix == "bold" and name.entities.get("hemi") == "L" else _NEVER
     is_volume = name.suffix == "bold" and name.extension in (".nii", ".nii.gz")
     return 4 if is_volume and name.entities.get("desc") == "preproc" else _NEVER
+
+
+def right_of(left: BidsName) -> Path:
+    """Return the file of the right hemisphere beside that of the left one."""
+    return left.path.with_name(left.path.name.replace("_hemi-L", "_hemi-R"))
 
 
 def space_of(name: BidsName) -> str:

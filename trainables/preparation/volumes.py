@@ -6,10 +6,11 @@ are therefore unpacked once, volume by volume, into an array in a scratch folder
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,11 +101,49 @@ def open_gifti(left: Path, right: Path, *, scratch: Path) -> UnpackedSeries:
     if shapes[0][0] != shapes[1][0]:
         what = f"has {shapes[1][0]} volumes, but {left.name} has {shapes[0][0]}"
         raise InputError(right, what, "both hemispheres must be of one run")
-    structures = tuple(
-        Structure(name, np.arange(vertices, dtype=np.int32), None, vertices)
-        for name, (_, vertices) in zip(CORTEX, shapes, strict=True)
-    )
-    return UnpackedSeries(left, BrainAxis(structures), shapes[0][0], tr, (first, second))
+    axis = _surfaces([vertices for _, vertices in shapes])
+    return UnpackedSeries(left, axis, shapes[0][0], tr, (first, second))
+
+
+def read_gifti_axis(left: Path, right: Path) -> tuple[BrainAxis, int]:
+    """Return the columns that `open_gifti` gives, and the number of volumes; decodes no values.
+
+    Raises:
+        InputError: As `open_gifti`, but for values that cannot be decoded.
+    """
+    (volumes, first), (others, second) = _gifti_shape(left), _gifti_shape(right)
+    if volumes != others:
+        what = f"has {others} volumes, but {left.name} has {volumes}"
+        raise InputError(right, what, "both hemispheres must be of one run")
+    return _surfaces([first, second]), volumes
+
+
+def _surfaces(vertices: Sequence[int]) -> BrainAxis:
+    """Return the axis of all vertices of both hemispheres."""
+    counts = zip(CORTEX, vertices, strict=True)
+    return BrainAxis(tuple(Structure(name, np.arange(count, dtype=np.int32), None, count) for name, count in counts))
+
+
+def _gifti_shape(path: Path) -> tuple[int, int]:
+    """Return volumes and vertices, from the tags of the data arrays."""
+    require_content(path)
+    vertices: list[str] = []
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "DataArray":
+            vertices.append(attributes.get("Dim0", ""))
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+    except expat.ExpatError as error:
+        raise InputError(path, f"cannot be read as GIFTI: {error}", "a .func.gii is needed") from error
+    if len(set(vertices)) != 1 or not vertices[0].isdecimal():
+        what = f"holds {len(vertices)} arrays of {sorted(set(vertices))} vertices"
+        raise InputError(path, what, "one array of all vertices per volume is needed")
+    return len(vertices), int(vertices[0])
 
 
 def _unpacked_hemisphere(path: Path, scratch: Path) -> tuple[Path, float | None]:

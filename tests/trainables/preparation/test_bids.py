@@ -11,7 +11,7 @@ from tests.fakes.bids import BidsRun, write_bids
 from tests.fakes.cc2017 import SMALL, run_values, write_cc2017
 from tests.fakes.cifti import reduced_brain, write_dtseries
 from tests.fakes.films import write_film
-from tests.fakes.volumes import write_nifti
+from tests.fakes.volumes import write_gifti, write_nifti
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.read import open_prepared
 from trainables.datasets.prepared.source import DataSource, RunRecording
@@ -138,6 +138,56 @@ def test_volumes_in_a_mask_are_read_where_they_are_asked_for(root: Path) -> None
     (block,) = recordings(source)["ses-02_task-train_run-1"].blocks()
     assert block.values.shape == (VOLUMES, 18)
     np.testing.assert_allclose(block.values.std(axis=0, ddof=1), 1, rtol=1e-4)
+
+
+def write_surfaces(root: Path) -> dict[str, np.ndarray]:
+    """Write GIFTI of both hemispheres for all runs, 24 and 26 vertices; return the values by run."""
+    written = {}
+    for seed, run in enumerate(runs()):
+        values = np.random.default_rng(seed).normal(1e3, 10, (VOLUMES, 50)).astype("f4")
+        for hemisphere, columns in {"L": slice(0, 24), "R": slice(24, 50)}.items():
+            path = run.bold(root).with_name(f"{run.stem}_hemi-{hemisphere}_space-fsaverage5_bold.func.gii")
+            write_gifti(path, values[:, columns])
+            path.with_name(path.name.replace(".func.gii", ".json")).write_text('{"RepetitionTime": 2.0}')
+        written[run.stem.removeprefix("sub-01_")] = values
+    return written
+
+
+def test_surfaces_of_both_hemispheres_are_read_where_they_are_asked_for(root: Path, tmp_path: Path) -> None:
+    written = write_surfaces(root)
+    assert open_source(options(root)).facts.space == "fsLR-32k"
+    asked = options(root, space="fsaverage5", confounds="none", split_by="clip")
+    source = open_source(asked)
+    assert source.facts.space == "fsaverage5"
+    voxels = source.subjects[0].voxels()
+    assert voxels.vertex is not None
+    assert voxels.vertex.tolist() == [*range(24), *range(26)]
+    read = recordings(source)
+    projection = make_projection(VOLUMES, 2.0)
+    for run, values in written.items():
+        (block,) = read[run].blocks()
+        np.testing.assert_allclose(block.values, projection.clean(values).values, atol=1e-5)
+    assert prepare(source, asked, tmp_path / "out").report.errors == ()
+    assert open_prepared(tmp_path / "out").subjects[0].values.shape == (4 * VOLUMES, 50)
+
+
+def test_a_surface_without_its_other_hemisphere_loses_its_run_alone(root: Path) -> None:
+    write_surfaces(root)
+    left = f"{runs()[1].stem}_hemi-L_space-fsaverage5_bold.func.gii"
+    right = runs()[1].bold(root).with_name(left.replace("hemi-L", "hemi-R"))
+    right.unlink()
+    excluded = recordings(open_source(options(root, space="fsaverage5")))
+    assert [name for name, run in excluded.items() if run.excluded is not None] == ["ses-02_task-train_run-10"]
+    assert right.name in str(excluded["ses-02_task-train_run-10"].excluded)
+    write_gifti(right, np.ones((VOLUMES - 1, 26), "f4"))
+    run = recordings(open_source(options(root, space="fsaverage5")))["ses-02_task-train_run-10"]
+    assert f"has {VOLUMES - 1} volumes, but {left} has {VOLUMES}" in str(run.excluded)
+    write_gifti(right, np.ones((VOLUMES, 25), "f4"))
+    run = recordings(open_source(options(root, space="fsaverage5")))["ses-02_task-train_run-10"]
+    assert "CORTEX_RIGHT 25 of 25" in str(run.excluded)
+    right.write_text("<GIFTI")
+    run = recordings(open_source(options(root, space="fsaverage5")))["ses-02_task-train_run-10"]
+    assert "cannot be read as GIFTI" in str(run.excluded)
 
 
 def test_a_bad_run_is_left_out_with_the_reason(root: Path) -> None:
