@@ -54,6 +54,7 @@ lock: ## write requirements.lock from pyproject.toml; versions stay (newer: make
 
 bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.overhead
+	$(PY) -m benchmarks.plan
 	$(PY) -m benchmarks.prepare --every 200
 	$(PY) -m benchmarks.train
 	$(PY) -m benchmarks.metrics

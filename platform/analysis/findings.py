@@ -15,8 +15,9 @@ from platform.analysis.collect import AblationResult, ClipValues
 from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
+from platform.statistics.attainable import ClaimUnit
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
-from platform.statistics.difference import ClaimUnit, over_both, over_units
+from platform.statistics.difference import over_both, over_units
 from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIndex, complete_cases
 from platform.study.design import BASELINE, has_clips
 from trainables.judging.controls import SYSTEM

@@ -12,8 +12,8 @@ from itertools import combinations
 from typing import Any
 
 from platform.reporting.words import bracket, decimals, number, p_text
+from platform.statistics.attainable import unattainable
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_family
-from platform.statistics.difference import unattainable
 from platform.statistics.paired import TrialValues, pair
 from trainables.judging.score_tables import Sheet, shared_clips
 from trainables.judging.values import Value

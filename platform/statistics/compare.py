@@ -21,17 +21,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from platform.statistics.difference import (
-    GENERALISES,
-    ClaimUnit,
-    Estimate,
-    default_unit,
-    over_both,
-    over_units,
-    smallest_p,
-    unattainable,
-    wilcoxon_p,
-)
+from platform.statistics.attainable import ClaimUnit, default_unit, smallest_p, unattainable
+from platform.statistics.difference import GENERALISES, Estimate, over_both, over_units, wilcoxon_p
 from platform.statistics.effects import Effects, effects
 from platform.statistics.equivalence import tost
 from platform.statistics.missing import Bounds, MissingValues, missing_values, worst_case

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from platform.statistics.difference import ClaimUnit, seeds_for, unattainable
+from platform.statistics.attainable import ClaimUnit, seeds_for, unattainable
 from platform.statistics.paired import Values
 from platform.statistics.resampling import sign_flip_p
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from platform.statistics.attainable import EXACT_UP_TO
 from platform.statistics.paired import Values
 
 COVERAGE = {2: 0.5, 3: 0.72, 4: 0.79, 5: 0.83, 6: 0.86, 8: 0.88, 10: 0.90, 15: 0.92, 20: 0.93}
@@ -28,8 +29,6 @@ COVERAGE = {2: 0.5, 3: 0.72, 4: 0.79, 5: 0.83, 6: 0.86, 8: 0.88, 10: 0.90, 15: 0
 the percentile's; 0.94 at 30. 10,000 tables each, 2,000 resamples; the tests repeat it with fewer."""
 ENOUGH_UNITS = 30
 """The number of units from which a bootstrap interval needs no warning."""
-EXACT_UP_TO = 16
-"""The number of units up to which all 2^n flips are computed."""
 _CHUNK = 2**22
 """Largest number of values in memory at a time."""
 _TIE = 1e-12

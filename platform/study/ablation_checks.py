@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from platform.errors import Problem, nearest
+from platform.statistics.attainable import unattainable
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
@@ -131,11 +132,8 @@ def _video_problems(
     if config.system != "given":
         return []
     path = paths.get("given.path", paths.get("system", section))
-    of_subjects = [
-        config.model_copy(update={"voxels": config.voxels.model_copy(update={"subject": subject})})
-        for subject in baseline.subjects
-    ]
-    return [baseline.source.problem(path, message) for message in given_problems(*of_subjects)]
+    messages = given_problems(config, subjects=baseline.subjects)
+    return [baseline.source.problem(path, message) for message in messages]
 
 
 def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
@@ -205,8 +203,6 @@ def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[M
 
 def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     """Refuse a design in which no comparison of the family can be significant."""
-    from platform.statistics.difference import unattainable
-
     if not design.conditions:
         return  # a replication compares nothing
     config = resolve(baseline.overrides)

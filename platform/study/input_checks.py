@@ -1,7 +1,7 @@
 """Checks the inputs of a study: the data set and the pretrained networks."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from platform.errors import Problem
@@ -67,15 +67,14 @@ def _network_problems(config: TrialConfig, stages: Iterable[str]) -> Iterator[tu
             yield (field, message) if field in config_fields() else ("backbones", str(error))
 
 
-def given_problems(*configs: TrialConfig) -> list[str]:
-    """Return what is wrong with the videos in `given.path` of any config, once. That some are resized is a warning."""
+def given_problems(config: TrialConfig, *, subjects: Sequence[int] | None = None) -> Iterator[str]:
+    """Yield what is wrong with the videos in `given.path`. That some will be resized is a warning."""
     from trainables.judging.given_videos import check_given  # it reads videos
 
-    reports = [check_given(config) for config in configs]
-    for warning in dict.fromkeys(str(warning) for report in reports for warning in report.warnings):
+    report = check_given(config, subjects=subjects)
+    for warning in report.warnings:
         _log.warning("%s", warning)
-    errors = (problem for report in reports for problem in report.errors)
-    return list(dict.fromkeys(f"{problem.what}; {problem.right}" for problem in errors))
+    yield from (f"{problem.what}; {problem.right}" for problem in report.errors)
 
 
 def _problem_at(source: Source, section: str, field: str, message: str) -> Problem:

@@ -1,7 +1,7 @@
 """Videos of a system that was run elsewhere: found in a folder, checked, and paired with held-out clips."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,32 +44,30 @@ def given_fingerprint(config: TrialConfig) -> dict[str, Any]:
     return {"videos": {same_spelling(str(path.relative_to(folder))): digest_of_file(path) for path in paths}}
 
 
-def check_given(config: TrialConfig) -> DataReport:
+def check_given(config: TrialConfig, *, subjects: Sequence[int] | None = None) -> DataReport:
     """Return what is wrong with the videos in `given.path`, before anything starts. Every video is read once.
 
     Videos of another size are resized, and longer ones are resampled, with a warning. Errors are: a clip that the study
     judges has no video; a video has fewer frames than the clips, another aspect ratio, or another duration than most;
     videos are numbered, but a test clip has no fMRI, so that the numbers have two meanings.
+
+    Args:
+        config: Names the folder, the data set and how many clips are judged.
+        subjects: Those of the study; None: that of `config`. Which clips have fMRI may differ between subjects.
     """
     try:
-        system = find_given(config)
-        stimuli = load_clips(config.dataset)
-        names, shown = stimuli.source, load_presentations(config.dataset, stimuli)
-        split = shown.split_of(config.voxels.subject, lag_tr=config.voxels.lag_tr)
-        video_of = pair_given(system, names, split)
-        _require_one_meaning(system, video_of, names, shown.split, split)
+        system, stimuli = find_given(config), load_clips(config.dataset)
+        shown = load_presentations(config.dataset, stimuli)
+        numbers = (config.voxels.subject,) if subjects is None else subjects
+        splits = dict.fromkeys(tuple(shown.split_of(number, lag_tr=config.voxels.lag_tr)) for number in numbers)
+        missing = [problem for split in splits for problem in _missing(config, system, stimuli.source, split)]
+        for split in splits:
+            _require_one_meaning(system, stimuli.source, shown.split, split)
     except ValueError as error:
-        return DataReport(
-            (
-                DataProblem(
-                    FIELD, str(error).removeprefix(f"{FIELD}: "), "a video is needed for each clip that is evaluated"
-                ),
-            )
-        )
+        right = "a video is needed for each clip that is evaluated"
+        return DataReport((DataProblem(FIELD, str(error).removeprefix(f"{FIELD}: "), right),))
     shape = stimuli.clips.shape
-    return DataReport(
-        (*_missing(config, video_of, names, split), *_unlike(system, shape), *_converted(config, system, shape))
-    )
+    return DataReport((*dict.fromkeys(missing), *_unlike(system, shape), *_converted(config, system, shape)))
 
 
 def find_given(config: TrialConfig) -> System:
@@ -114,9 +112,9 @@ def _spellings(clip: str) -> tuple[str, str]:
     return name.rpartition(".")[0], name
 
 
-def _missing(
-    config: TrialConfig, video_of: Mapping[int, str], names: Sequence[str], split: Sequence[str]
-) -> Iterator[DataProblem]:
+def _missing(config: TrialConfig, system: System, names: Sequence[str], split: Sequence[str]) -> Iterator[DataProblem]:
+    """Yield which clips that are judged have no video. Raises `PairingError` as `pair_given`."""
+    video_of = pair_given(system, names, split)
     counts = {"validation": config.generator.validation_clips, "test": config.generator.test_clips}
     for name, count in counts.items():
         wanted = [clip for clip, member in enumerate(split) if member == name][:count]
@@ -127,16 +125,15 @@ def _missing(
             yield DataProblem(FIELD, what, f"add them, or evaluate fewer clips (generator.{name}_clips)")
 
 
-def _require_one_meaning(
-    system: System, video_of: Mapping[int, str], names: Sequence[str], split: Sequence[str], judged: Sequence[str]
-) -> None:
+def _require_one_meaning(system: System, names: Sequence[str], split: Sequence[str], judged: Sequence[str]) -> None:
     """Refuse numbered videos if test clips are left out for want of fMRI: do the numbers count these?
 
     Raises:
         PairingError: They are numbered, and `split` has test clips that `judged` has not.
     """
     dropped = [clip for clip, (name, kept) in enumerate(zip(split, judged, strict=True)) if name == "test" != kept]
-    numbered = any(video not in _spellings(names[clip]) for clip, video in video_of.items())
+    paired = pair_given(system, names, judged)
+    numbered = any(video not in _spellings(names[clip]) for clip, video in paired.items())
     if dropped and numbered:
         listed = some([names[clip] for clip in dropped], most=_LISTED)
         raise PairingError(

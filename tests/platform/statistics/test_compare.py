@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from platform.statistics.attainable import ClaimUnit
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
-from platform.statistics.difference import GENERALISES, ClaimUnit
+from platform.statistics.difference import GENERALISES
 from platform.statistics.paired import PairedTable
 from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
 

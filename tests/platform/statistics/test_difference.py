@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from platform.statistics.difference import (
-    default_unit,
-    over_both,
-    over_units,
-    seeds_for,
-    smallest_p,
-    unattainable,
-    wilcoxon_p,
-)
+from platform.statistics.attainable import default_unit, seeds_for, smallest_p, unattainable
+from platform.statistics.difference import over_both, over_units, wilcoxon_p
 from platform.statistics.resampling import sign_flip_p
 from tests.platform.statistics.null_simulations import about, at_least, at_most, crossed
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from platform.statistics.difference import smallest_p
+from platform.statistics.attainable import smallest_p
 from platform.statistics.multiplicity import holm, stars
 from tests.platform.statistics.null_simulations import about, at_least, at_most
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from platform.statistics.difference import over_both, seeds_for
+from platform.statistics.attainable import seeds_for
+from platform.statistics.difference import over_both
 from platform.statistics.power import (
     PowerTarget,
     VarianceComponents,

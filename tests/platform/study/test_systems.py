@@ -1,6 +1,7 @@
 """Studies of several systems: what is shared, what runs once, what varies, and what is refused."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from platform.study.plan import make_plan
 from storage.uri import open_store
 from tests.platform import noop_ablations, study_texts
+from tests.programs import ROOT, program
 
 WORLD = "dataset: {train_clips: 40, validation_clips: 6, test_clips: 6, block_clips: 2}"
 ABLATION = """\
@@ -109,6 +111,16 @@ def test_every_swept_folder_is_read_before_anything_starts(
     assert "1 of 4 validation clips have no video: phantom:0:43" in line
     (line,) = study_texts.complaints(text.replace("OTHER", str(other / "nowhere")))
     assert "there is no such folder" in line
+
+
+def test_a_plan_of_an_ablation_loads_no_scipy(folder: Path, tmp_path: Path) -> None:
+    """Its import takes a second, half of the time of a large plan."""
+    file = tmp_path / "plan.yaml"
+    file.write_text(ABLATION.replace("FOLDER", str(folder)))
+    command = program("loaded", "json", "scipy,torch", "platform.ablate", file, "--dry-run", "--home", tmp_path)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_metrics_of_decoders_are_not_compared_with_given_videos(folder: Path) -> None:
