@@ -63,10 +63,10 @@ def check_under_ray_train(
         AssertionError: A metric differs, or Ray Train did not run the stage.
         Exception: The stage failed.
 
-    Example:
-        >>> ray.init(num_cpus=2)
-        >>> small = {"dataset.train_clips": 10, "motion.train.epochs": 2, "motion.train.batch_size": 7}
-        >>> check_under_ray_train("motion", resolve(small), folder=tmp_path)
+    In a test, after `ray.init(num_cpus=2)`:
+
+        small = {"dataset.train_clips": 10, "motion.train.epochs": 2, "motion.train.batch_size": 7}
+        check_under_ray_train("motion", resolve(small), folder=tmp_path)
     """
     store = LocalStore(folder / "store")
     runs = RunStore(store, cache=folder / "cache")

@@ -26,7 +26,7 @@ def write_reconstructions(store: Store, trial: RecordedTrial, folder: Path, *, f
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose one that does not exist yet")
     # these take seconds to import: errors of the user are reported first
-    from trainables.config.trial import TrialConfig
+    from trainables.config.trial import config_from_json
     from trainables.datasets.stored_clips import read_stimuli
     from trainables.datasets.video_writing import VIDEO_FORMS
     from trainables.tensors import map_tensors
@@ -34,7 +34,7 @@ def write_reconstructions(store: Store, trial: RecordedTrial, folder: Path, *, f
     with tempfile.TemporaryDirectory(prefix="mindsweep-videos-") as cache:
         runs = RunStore(store, cache=Path(cache))
         shown = "clips" if "clips" in identities else "data"
-        dataset = TrialConfig.model_validate(trial.proposed.config).dataset
+        dataset = config_from_json(trial.proposed.config).dataset
         names = read_stimuli({shown: runs.open(identities[shown])}, dataset).source
         videos = map_tensors(runs.open(identities[makers[0]]).path("videos.safetensors"))
         try:
