@@ -1,10 +1,13 @@
 """Ctrl-C and SIGTERM request a stop: the work ends at the next safe point, after its records and leases are closed."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+_STOPPING = b"\nstopping: running work goes on to a safe point, then records are closed; Ctrl-C again stops at once\n"
 
 
 class Interrupt:
@@ -38,3 +41,5 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        with suppress(OSError):
+            os.write(2, _STOPPING)  # not by `sys.stderr`: this process may just be writing there

@@ -82,7 +82,7 @@ def test_a_failed_trial_is_recorded_and_shows_its_own_frame(tmp_path: Path, capl
     assert "RuntimeError: noop was asked to fail at epoch 2" in caplog.text
 
 
-def test_ctrl_c_stops_at_an_epoch_and_the_same_call_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_stops_at_an_epoch_and_the_same_call_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     study = noop_study(tmp_path, "base: {noop.epochs: 3}\ntrials: 3")
 
     class Once:
@@ -99,6 +99,7 @@ def test_ctrl_c_stops_at_an_epoch_and_the_same_call_goes_on(tmp_path: Path) -> N
     first = run_study(study, options_in(tmp_path, inline=True, max_concurrent=None), views=lambda: [Once()])
     assert first.interrupted
     assert first.trials["completed"] < 3
+    assert capfd.readouterr().err.count("stopping: running work goes on to a safe point") == 1
     again = inline(study, tmp_path)
     assert again.trials == {"completed": 3, "pruned": 0, "failed": 0, "unfinished": 0}
     assert not again.interrupted
