@@ -128,6 +128,12 @@ def add_lists(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--help-keys", metavar="PREFIX", nargs="?", const="", help=keys)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the verbs that execute the code of recorded plug-ins."""
+    trust = "execute the recorded code of the plug-in with this digest; may be repeated"
+    parser.add_argument("--trust-plugin", action="append", default=[], metavar="SHA256", dest="trusted", help=trust)
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the option that changes keys of a file and config fields."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=_SET_HELP)

@@ -11,6 +11,7 @@ from platform.cli import Answer, VerbParser, add_store, add_tracking, console, o
 from platform.errors import UserError
 from platform.events import TrialEvent, View
 from platform.options import open_readable, open_writable
+from platform.record.stored_plugins import named_plugins
 from platform.record.study_from_store import provenance_by_time, recorded_study
 from platform.record.study_names import resolve_studies
 from platform.record.tables import rewrite_tables
@@ -77,7 +78,7 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
 
     rewrite_tables(store, study_id)  # needs no lease: the tables of a running study are replaced at its end
     try:
-        with Lease(store, f"study-{study_id}"):
+        with Lease(store, f"study-{study_id}"), named_plugins(store, study_id).active():
             study = recorded_study(store, study_id)
             runs = RunStore(store, cache=home / "scratch" / "cache")
             provenance = provenance_by_time(load_calls(store, study_id))

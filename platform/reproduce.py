@@ -20,6 +20,7 @@ from platform.cli import (
     Answer,
     VerbParser,
     add_store,
+    add_trust,
     options_of,
     positive,
     quiet_loading,
@@ -28,6 +29,8 @@ from platform.cli import (
 )
 from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
+from platform.record.stored_plugins import trusted_plugins
+from platform.record.study_names import resolve_trial
 from platform.reproduction.comparing import Tolerance
 from platform.reproduction.debugging import debug_heading, debug_runs, own_frames, plan_debugging, traceback_text
 from platform.reproduction.repeating import REPRODUCED, RepeatOutcome, Repetition, RepetitionStores
@@ -141,6 +144,7 @@ def _parser() -> VerbParser:
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep the store of the repetition in an empty folder"
     )
+    add_trust(parser)
     add_store(parser)
     return parser
 
@@ -150,10 +154,12 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     quiet_loading()
     request = _request(arguments)
     store = open_readable(options)
-    if arguments.debug:
-        return _debug(recorded_trial(store, arguments.name), store, request, options)
-    selection = choose_trials(store, arguments.name, count=arguments.trials, everything=arguments.all)
-    return _reproduce(selection, store, request, options)
+    study, _ = resolve_trial(store, arguments.name)
+    with trusted_plugins(store, study, trusted=arguments.trusted).active():
+        if arguments.debug:
+            return _debug(recorded_trial(store, arguments.name), store, request, options)
+        selection = choose_trials(store, arguments.name, count=arguments.trials, everything=arguments.all)
+        return _reproduce(selection, store, request, options)
 
 
 def _share(text: str) -> float:

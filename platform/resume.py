@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from platform.cli import Answer, VerbParser, add_running, options_of, run_verb, verb_parser
+from platform.cli import Answer, VerbParser, add_running, add_trust, options_of, run_verb, verb_parser
 from platform.options import open_readable, open_writable
 from platform.record.runnable_study import file_note, runnable_study
+from platform.record.stored_plugins import trusted_plugins
 from platform.record.study_names import resolve_study
 from platform.run_answers import study_answer
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> VerbParser:
     parser = verb_parser("resume", _DESCRIPTION)
     parser.add_argument("study", metavar="STUDY", help="a sweep or ablation that was started, such as cmg or table6")
+    add_trust(parser)
     add_running(parser)
     return parser
 
@@ -36,8 +38,10 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     note = file_note(store, study_id)
     if note is not None:
         Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(note)
-    study = runnable_study(store, study_id)
-    return study_answer(study, store if options.dry_run else open_writable(options), options)
+    plugins = trusted_plugins(store, study_id, trusted=arguments.trusted)
+    with plugins.active():
+        study = runnable_study(store, study_id, plugins)
+        return study_answer(study, store if options.dry_run else open_writable(options), options)
 
 
 if __name__ == "__main__":

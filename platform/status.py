@@ -36,7 +36,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     if arguments.study is None:
         return _overview(store)
     study = recorded_study(store, resolve_study(store, arguments.study))
-    status = study_status(store, study)
+    with study.plugins.active():
+        status = study_status(store, study)
     return Answer(status.to_json(), lambda console: render_status(status, study.targets[0].name, console))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.errors import UserError
 from platform.options import open_readable
+from platform.record.stored_plugins import named_plugins
 from platform.reproduction.selection import RecordedTrial, choose_trials
 from storage.base import Store
 from storage.runs import RunStore
@@ -60,7 +61,7 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
     from trainables.judging.stored_trial import read_judged
     from trainables.pages.strip import draw_strip
 
-    with tempfile.TemporaryDirectory(prefix="mindsweep-strip-") as cache:
+    with tempfile.TemporaryDirectory(prefix="mindsweep-strip-") as cache, named_plugins(store, trial.study).active():
         stored = RunStore(store, cache=Path(cache))
         needed = ("clips" if "clips" in identities else "data", maker, *_NEEDED)
         dataset = config_from_json(trial.proposed.config).dataset

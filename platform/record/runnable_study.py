@@ -16,10 +16,11 @@ from storage.base import Store
 from storage.studies import load_calls, load_definition
 from trainables.config.trial import WEIGHT_FIELDS
 from trainables.datasets.errors import DatasetError
+from trainables.plugins.active import NO_PLUGINS, Plugins
 
 
-def runnable_study(store: Store, study_id: str) -> Study:
-    """Return study `study_id` as it was last run.
+def runnable_study(store: Store, study_id: str, plugins: Plugins = NO_PLUGINS) -> Study:
+    """Return study `study_id` as it was last run. Its `plugins` must be active.
 
     A sweep is built from the recorded text of its file and the settings of its last call, an ablation from its
     registered design.
@@ -31,9 +32,10 @@ def runnable_study(store: Store, study_id: str) -> Study:
     """
     try:
         if load_definition(store, study_id)["definition"].get("kind") == KIND:
-            study = replace(recorded_study(store, study_id))  # drops the recorded definition: this code computes it
+            # Without the recorded definition: this code computes it.
+            study = replace(recorded_study(store, study_id), plugins=plugins)
         else:
-            study = _sweep(study_id, _last_call(store, study_id))
+            study = _sweep(study_id, _last_call(store, study_id), plugins)
         continued = study.continued(store) if study.id == study_id else None
     except (OSError, DatasetError) as error:
         raise UserError(f"{study_id} cannot be continued: its data cannot be read: {error}") from error
@@ -42,10 +44,10 @@ def runnable_study(store: Store, study_id: str) -> Study:
     return continued
 
 
-def _sweep(study_id: str, call: Mapping[str, Any]) -> Study:
+def _sweep(study_id: str, call: Mapping[str, Any], plugins: Plugins) -> Study:
     source = yaml_source.parse(call["source"], path=call["path"])
     name, _, number = study_id.partition(".")
-    study = build_study(source, name=name.rpartition("-")[0], settings=_settings(call))
+    study = build_study(source, name=name.rpartition("-")[0], settings=_settings(call), plugins=plugins)
     return replace(study, attempt=int(number) if number else 1, settings=tuple(call["settings"]))
 
 

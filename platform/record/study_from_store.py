@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from platform.errors import UserError
 from platform.record.provenance import tags_here
+from platform.record.stored_plugins import named_plugins
 from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.domains import AnyDomain
 from platform.study.registration import KIND, registered, seeds_of
@@ -24,6 +25,7 @@ from storage.events import EventLog
 from storage.studies import load_calls, load_definition
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, metric_named
+from trainables.plugins.active import Plugins
 from trainables.plugins.recorded import recorded_plugins
 from trainables.provenance import LOCK, ROOT
 
@@ -60,6 +62,12 @@ def recorded_study(store: Store, study: str) -> Study:
         storage.errors.IntegrityError: Its definition does not match its id.
         UserError: This version of Mindsweep cannot read the definition, for example because of an unknown metric.
     """
+    plugins = named_plugins(store, study)
+    with plugins.active():
+        return _recorded(store, study, plugins)
+
+
+def _recorded(store: Store, study: str, plugins: Plugins) -> Study:
     definition = load_definition(store, study)["definition"]
     calls = load_calls(store, study)
     try:
@@ -67,6 +75,7 @@ def recorded_study(store: Store, study: str) -> Study:
         rebuilt = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
     except (KeyError, ValueError) as error:
         raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_reason(error)}") from error
+    rebuilt = replace(rebuilt, plugins=plugins)
     # Use the recorded definition: the defaults of this version may give another one.
     vars(rebuilt)["definition"] = definition
     if rebuilt.id != study:

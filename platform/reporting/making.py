@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from platform.errors import UserError
 from platform.record.data_card import DATA_CARD, write_data_card
+from platform.record.stored_plugins import named_plugins
 from platform.study.registration import registered
 from storage.base import Store
 from storage.environment import without_secrets
@@ -35,7 +36,8 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Ablat
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
 
-    with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache:
+    # Metrics of plug-ins have their titles; their code is not executed.
+    with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache, named_plugins(store, study_id).active():
         result = collect_ablation(store, study_id, cache=Path(cache))
         pages = [("Data card", DATA_CARD)] if write_data_card(store, study_id, folder) else []
         report = build_report(result, store=without_secrets(store.uri), pages=pages)

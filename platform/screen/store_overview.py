@@ -55,7 +55,8 @@ def overview(store: Store) -> tuple[StudyEntry, ...]:
 def _entry(store: Store, study_id: str) -> StudyEntry:
     try:
         study = recorded_study(store, study_id)
-        return _described(study, study_status(store, study))
+        with study.plugins.active():
+            return _described(study, study_status(store, study))
     except (UserError, StoreError) as error:  # a damaged study must not hide the others
         return StudyEntry(study_id, problem=str(error))
 
