@@ -31,6 +31,7 @@ _WIDTH = 140
 """Width in columns if the output is not a terminal."""
 _HOME_HELP = f"folder for all results (default: $MINDSWEEP_HOME or ./{DEFAULT_HOME})"
 _STALL_HELP = "stop a trial without a new epoch or stage for this time (default: no limit)"
+_DRY_RUN_HELP = "print the plan; start nothing, and write nothing but findings about files into the user's cache"
 _INLINE_HELP = "run in this process, one trial at a time, without Ray: a breakpoint in a stage stops there"
 _RETRY_HELP = "start failed trials again, once the cause of their failure is mended"
 _KEEP_HELP = "go on even if the first trials all fail in the same way"
@@ -96,7 +97,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verbs that run a study."""
     add_store(parser)
     add_tracking(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print the plan; start and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN_HELP)
     parser.add_argument(
         "--address", help="Ray cluster to join, such as auto or HOST:PORT (default: $RAY_ADDRESS, or start one here)"
     )
