@@ -1,6 +1,8 @@
 """What the platform costs per trial: a study of trials that compute nothing, against three usual ways to do the same.
 
-    python -m benchmarks.overhead [--trials 40] [--wrapped-trials 4] [--repeats 3]
+    python -m benchmarks.overhead [--trials 40] [--wrapped-trials 4] [--repeats 3] [--only ours plugin]
+
+`plugin` is the same study with a stage that a plug-in brings: what it costs more than a built-in one.
 
 All run on this machine, one after the other, each in a fresh process, each logging every trial into a fresh MLflow
 SQLite database. Ray is up before the clock starts; everything else, the last MLflow write included, is in the time.
@@ -24,8 +26,51 @@ ROOT = Path(__file__).resolve().parent.parent
 CPUS = 2
 
 
+PLUGIN = '''
+"""A stage that computes nothing, as the built-in noop."""
+
+import json
+
+from trainables.api import Config, Metric, NewStage, Plugin, StageResult
+
+
+class Settings(Config):
+    """Settings of the stage."""
+
+    value: float = 0.0
+    """Value that it reports."""
+
+
+def run(task):
+    value = task.config.own.value
+    task.context.report(1, {"value": value})
+    (task.context.output / "value.json").write_text(json.dumps(value))
+    return StageResult({"value": value}, history=({"value": value},))
+
+
+PLUGIN = Plugin(
+    api=1,
+    stages=(NewStage(name="own", run=run, inputs=(), settings=Settings, seeded=True),),
+    metrics=(Metric("own.value", title="value", goal="min", low=-1.0, high=2.0, source="a benchmark"),),
+)
+'''
+
+
 def ours(trials: int, home: Path) -> float:
     """Run a study as `python -m platform.sweep` does, all views included."""
+    return _study(
+        f"target: noop.value\ntrials: {trials}\nspace: {{noop.value: {{uniform: [0.0, 1.0]}}}}\n", trials, home
+    )
+
+
+def plugin(trials: int, home: Path) -> float:
+    """Run the same study with the stage of a plug-in."""
+    (home / "own.py").write_text(PLUGIN, encoding="utf-8")
+    space = "space: {own.value: {uniform: [0.0, 1.0]}}"
+    return _study(f"plugins: [own.py]\ntarget: own.value\ntrials: {trials}\n{space}\n", trials, home)
+
+
+def _study(text: str, trials: int, home: Path) -> float:
     import ray
 
     from platform.launch import launch
@@ -34,7 +79,7 @@ def ours(trials: int, home: Path) -> float:
     from platform.tracking_uri import default_tracking
 
     file = home / "noop.yaml"
-    file.write_text(f"target: noop.value\ntrials: {trials}\nspace: {{noop.value: {{uniform: [0.0, 1.0]}}}}\n")
+    file.write_text(text, encoding="utf-8")
     study = load_study(file)
     options = Options(home=home, store=(home / "store").as_uri(), tracking=default_tracking(home))
     _start_ray(home)
@@ -131,6 +176,7 @@ def plain_optuna(trials: int, home: Path) -> float:
 
 WAYS: dict[str, tuple[str, Callable[[int, Path], float]]] = {
     "ours": ("this platform: store, MLflow, Optuna journal, progress", ours),
+    "plugin": ("this platform, the stage is a plug-in's", plugin),
     "a": ("(a) Ray Tune function + OptunaSearch + MLflowLoggerCallback", plain_tune),
     "b": ("(b) Ray Tune over TorchTrainer, one worker, no MLflow", tune_over_train),
     "c": ("(c) Optuna + MLflow in a loop, one process", plain_optuna),
@@ -156,15 +202,16 @@ def _measured(way: str, trials: int) -> float:
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS if way in arguments.only}
     for _ in range(arguments.repeats):
-        for way in WAYS:
+        for way in seconds:
             trials = arguments.wrapped_trials if way == "b" else arguments.trials
             seconds[way].append(_measured(way, trials) / trials)
             print(f"{way}: {seconds[way][-1]:.3f} s per trial", file=sys.stderr, flush=True)
     middle = {way: statistics.median(values) for way, values in seconds.items()}
     print(f"| way | seconds per trial (median of {arguments.repeats}) | range | against ours |\n|---|---|---|---|")
-    for way, (name, _) in WAYS.items():
+    for way in seconds:
+        name = WAYS[way][0]
         low, high = min(seconds[way]), max(seconds[way])
         print(f"| {name} | {middle[way]:.3f} | {low:.3f}-{high:.3f} | {middle[way] / middle['ours']:.2f} x |")
 
@@ -175,6 +222,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--wrapped-trials", type=int, default=4, help="of (b), each takes many seconds")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="ours and some of the other ways")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     arguments: Any = parser.parse_args()
