@@ -1,7 +1,7 @@
 """Fixed inputs for every stage, drawn by numpy: no stage decides what another one is given here."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,7 @@ from trainables.networks.motion import motion_decoder
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
 
-SPLIT = ["train"] * 10 + ["validation"] * 3 + ["test"] * 3
-HELD_OUT = np.arange(10, 16)
-MADE = np.array([10, 11, 13, 14])
-"""The clips that are made into video."""
+SPLIT = ("train",) * 10 + ("validation",) * 3 + ("test",) * 3
 FRAMES, VOXELS, CLIP_DIM = 8, 24, 12
 CONDITION, LATENTS = (20, 64), (FRAMES, 4, 16, 16)
 """As the shipped networks have them."""
@@ -54,33 +51,39 @@ def config(folder: Path | None = None) -> TrialConfig:
     return resolve(sections)
 
 
-def write_inputs(folder: Path) -> Mapping[str, Artifacts]:
-    """Return what every stage would find of the stages before it, committed under `folder`."""
+def write_inputs(folder: Path, *, split: Sequence[str] = SPLIT, videos: int = 2) -> Mapping[str, Artifacts]:
+    """Return what every stage would find of the stages before it, committed under `folder`.
+
+    `videos` is how many validation and how many test clips are made into video.
+    """
     runs = RunStore(MemoryStore(), cache=folder / "cache")
-    written = _files(np.random.default_rng(0))
+    clips = np.arange(len(split))
+    made = np.concatenate([clips[np.array(split) == name][:videos] for name in ("validation", "test")])
+    written = _files(np.random.default_rng(0), split, made)
     (folder / VIDEOS_FOLDER).mkdir()
-    made = written["reconstruct"]["videos.safetensors"]
-    for clip, video in zip(made["index"], made["videos"], strict=True):
+    stored = written["reconstruct"]["videos.safetensors"]
+    for clip, video in zip(stored["index"], stored["videos"], strict=True):
         np.save(folder / VIDEOS_FOLDER / f"film {clip}.npy", video)
     return {stage: _committed(runs, stage, files, folder / stage) for stage, files in written.items()}
 
 
-def _files(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
-    factors = sample_factors(np.random.default_rng(1), len(SPLIT))
+def _files(rng: np.random.Generator, split: Sequence[str], made: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+    count = len(split)
+    factors = sample_factors(np.random.default_rng(1), count)
     clips = render(factors)
     shown = {
         "captions": [[caption] for caption in captions(factors)],
-        "source": [f"film {number}" for number in range(len(SPLIT))],
+        "source": [f"film {number}" for number in range(count)],
         "factors": factors.to_json(),
         "warnings": [],
         "shape": clips.shape,
         "digests": [digest_of(clip) for clip in clips],
         "prepared": None,
     }
-    onsets = [[4 * number] for number in range(len(SPLIT))]
+    onsets = [[4 * number] for number in range(count)]
     facts = {
         "kind": "series",
-        "split": SPLIT,
+        "split": list(split),
         "lag_tr": 2,
         "tr": 2.0,
         "roi_names": ["V1", "MT", "frontal"],
@@ -88,9 +91,9 @@ def _files(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
         "drives": list(DRIVES),
     }
     roi = np.arange(VOXELS, dtype=np.int16) % 3
-    bold = {"bold": _normal(rng, 70, VOXELS).cumsum(0, dtype=np.float32) / 4}
+    bold = {"bold": _normal(rng, 4 * count + 6, VOXELS).cumsum(0, dtype=np.float32) / 4}
     planted = {"share": rng.random((VOXELS, len(DRIVES)), dtype=np.float32)}
-    voxels = {"fmri": _normal(rng, len(SPLIT), VOXELS), "roi": roi, "voxel": np.arange(VOXELS, dtype=np.int32)}
+    voxels = {"fmri": _normal(rng, count, VOXELS), "roi": roi, "voxel": np.arange(VOXELS, dtype=np.int32)}
     return {
         "clips": {"clips.safetensors": {"clips": clips}, "clips.json": shown},
         "data": {
@@ -99,18 +102,20 @@ def _files(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
             "planted_0.safetensors": planted,
             "data.json": facts,
         },
-        "features": {"features.safetensors": _features(rng), "features.json": {"condition_tokens": CONDITION[0]}},
+        "features": {
+            "features.safetensors": _features(rng, count),
+            "features.json": {"condition_tokens": CONDITION[0]},
+        },
         "voxels": {
             "voxels.safetensors": voxels,
-            "voxels.json": {"split": SPLIT, "roi_names": facts["roi_names"], "subject": "one"},
+            "voxels.json": {"split": list(split), "roi_names": facts["roi_names"], "subject": "one"},
         },
-        **_decoders(rng),
-        **_videos(rng, clips[MADE]),
+        **_decoders(rng, np.arange(split.index("validation"), count)),
+        **_videos(rng, clips, made),
     }
 
 
-def _features(rng: np.random.Generator) -> Tensors:
-    count = len(SPLIT)
+def _features(rng: np.random.Generator, count: int) -> Tensors:
     return {
         "clip_image": _normal(rng, count, CLIP_DIM),
         "clip_text": _normal(rng, count, CLIP_DIM),
@@ -121,7 +126,7 @@ def _features(rng: np.random.Generator) -> Tensors:
     }
 
 
-def _decoders(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
+def _decoders(rng: np.random.Generator, held_out: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
     trial, sizes = config(), (CONDITION[0] - 1, CONDITION[1])
     semantic = SemanticDecoder(trial.semantic, voxels=VOXELS, clip_dim=CLIP_DIM, condition=sizes)
     structure = StructureDecoder(
@@ -144,7 +149,10 @@ def _decoders(rng: np.random.Generator) -> dict[str, dict[str, Any]]:
     return {
         stage: {
             "model.safetensors": _weights(rng, network),
-            "predictions.safetensors": {shapes[stage][0]: _normal(rng, 6, *shapes[stage][1]), "index": HELD_OUT},
+            "predictions.safetensors": {
+                shapes[stage][0]: _normal(rng, len(held_out), *shapes[stage][1]),
+                "index": held_out,
+            },
         }
         for stage, network in networks.items()
     }
@@ -159,13 +167,15 @@ def _weights(rng: np.random.Generator, network: nn.Module) -> Tensors:
     }
 
 
-def _videos(rng: np.random.Generator, truth: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
+def _videos(rng: np.random.Generator, clips: NDArray[np.uint8], made: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+    truth = clips[made]
+
     def noisy() -> NDArray[np.uint8]:
         return np.clip(truth + rng.normal(scale=30.0, size=truth.shape), 0, 255).astype(np.uint8)
 
-    made = {"videos": noisy(), "plain": noisy(), "index": MADE}
-    controls = {"ceiling": noisy(), "ceiling_plain": noisy(), "mean_latent": noisy()[0], "index": MADE}
-    return {"reconstruct": {"videos.safetensors": made}, "controls": {"videos.safetensors": controls}}
+    own = {"videos": noisy(), "plain": noisy(), "index": made}
+    controls = {"ceiling": noisy(), "ceiling_plain": noisy(), "mean_latent": noisy()[0], "index": made}
+    return {"reconstruct": {"videos.safetensors": own}, "controls": {"videos.safetensors": controls}}
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:

@@ -43,7 +43,7 @@ def stage_result(stage: str) -> Numbers:
         inputs = write_inputs(given)
         trial = config(given)
         needed = {name: inputs[name] for name in inputs_of(stage, trial.system)}
-        task = StageTask(trial, 0, needed, Context(output, _NoCheckpoints()))
+        task = StageTask(trial, 0, needed, Context(output, NoCheckpoints()))
         result = resolve_reference(STAGES[stage].implementation)(task)
         numbers = {f"metric {name}": value for name, value in result.metrics.items()}
         for path in sorted(output.iterdir()):
@@ -62,7 +62,7 @@ def _one_thread_of_the_cpu() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _NoCheckpoints:
+class NoCheckpoints:
     def save(self, epoch: int, folder: Path, *, keep_older: bool = False) -> None:
         """Keep nothing."""
 

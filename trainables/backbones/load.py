@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,18 @@ from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.sources import WeightSource, locate, refuse_missing
+from trainables.free_memory import Pass, plan_pass
 
 logger = logging.getLogger(__name__)
 
-ENCODER_BYTES = 4 << 30
-"""What the VAE's encoder takes at a time: six images of 512 pixels for Stable Diffusion's."""
-_LIVE_MAPS = 5
-"""Maps of the first layer's size that the encoder holds at a time, measured on Stable Diffusion v1-5's."""
+_ENCODER_MAPS = 5
+"""Maps of the first layer's size that the VAE's encoder holds at a time, measured on Stable Diffusion v1-5's."""
+_DECODER_MAPS = 8
+"""The same of its decoder."""
+_DECODED = 8
+"""Images that are decoded at a time at the most."""
+_PREPARED = 8
+"""Images that are prepared for CLIP at a time."""
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -56,31 +61,46 @@ class Vae:
     @torch.no_grad()
     def encode(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return scaled latents [N,c,h,w] of images [N,3,H,W] (from -1 to 1): the mode, or a draw by `generator`."""
-        parts = [self._posterior(part) for part in torch.split(images, self.images_at_once(images.shape[-1]))]
-        mean = torch.cat([part.mean for part in parts])
+        return self.encode_parts(torch.split(images, self.encoding(images.shape[-1]).unit), generator=generator)
+
+    @torch.no_grad()
+    def encode_parts(self, parts: Iterable[Tensor], *, generator: torch.Generator | None = None) -> Tensor:
+        """Return `encode` of all `parts` together. Each is computed by itself; `encoding` says how large it may be."""
+        posteriors = [self._posterior(part) for part in parts]
+        mean = torch.cat([posterior.mean for posterior in posteriors])
         if generator is None:
             return torch.as_tensor(mean * self.scaling_factor).contiguous()
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-        std = torch.cat([part.std for part in parts])
+        std = torch.cat([posterior.std for posterior in posteriors])
         return torch.as_tensor((mean + std * noise) * self.scaling_factor).contiguous()
 
-    def images_at_once(self, side: int) -> int:
-        """Return how many square images are encoded at a time, such that it takes about `ENCODER_BYTES` of memory.
+    def encoding(self, side: int) -> Pass:
+        """Return how many square images of this side are encoded at a time."""
+        return plan_pass(_ENCODER_MAPS * self._map(side, side), self._device)
 
-        It depends on the network and the side alone, so that all machines round alike.
-        """
-        channels = self.model.config.block_out_channels[0]
-        return max(1, int(ENCODER_BYTES // (_LIVE_MAPS * 4 * channels * side * side)))
+    def decoding(self, latent: Sequence[int]) -> Pass:
+        """Return how many latents of this height and width are decoded at a time."""
+        return plan_pass(_DECODER_MAPS * self._map(*self.image_size(latent)), self._device, most=_DECODED)
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def _map(self, height: int, width: int) -> int:
+        """Return the bytes of what a layer of the first width makes of an image."""
+        return int(4 * self.model.config.block_out_channels[0] * height * width)
 
     def _posterior(self, images: Tensor) -> Any:
         # On CPU, convolutions over channels-last images take half the time.
         return self.model.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, *, at_once: int = 8) -> Tensor:
-        """Return images [N,3,H,W], from -1 to 1, of scaled latents [N,c,h,w], `at_once` at a time to bound memory."""
+    def decode(self, latents: Tensor, *, at_once: int | None = None) -> Tensor:
+        """Return images [N,3,H,W], from -1 to 1, of scaled latents [N,c,h,w], `at_once` at a time (`decoding`)."""
+        rows = self.decoding(latents.shape[-2:]).unit if at_once is None else at_once
         scaled = (latents / self.scaling_factor).contiguous(memory_format=torch.channels_last)
-        images = [self.model.decode(part).sample.clamp(-1.0, 1.0) for part in torch.split(scaled, at_once)]
+        images = [self.model.decode(part).sample.clamp(-1.0, 1.0) for part in torch.split(scaled, rows)]
         return torch.cat(images)
 
 
@@ -177,7 +197,8 @@ class ClipModel:
     @torch.no_grad()
     def images(self, frames: Tensor) -> Tensor:
         """Return embeddings [N,D] of frames, uint8 [N,H,W,3]."""
-        return torch.as_tensor(self.model.get_image_features(pixel_values=self.prepare(frames)).pooler_output)
+        prepared = torch.cat([self.prepare(part) for part in torch.split(frames, _PREPARED)])
+        return torch.as_tensor(self.model.get_image_features(pixel_values=prepared).pooler_output)
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:

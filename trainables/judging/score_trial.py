@@ -67,7 +67,8 @@ def judge(material: SplitVideos, bench: Bench) -> SplitScores:
     for row in order:
         readings = _readings(material, row, bench.networks)
         readings |= {"mean_latent": constant} | ({"shuffled_fmri": shuffled} if shuffled is not None else {})
-        truth = replace(readings.pop(TRUTH), known=material.known[row])
+        planted = material.planted[row] if material.planted is not None else None
+        truth = replace(readings.pop(TRUTH), known=planted)
         for name, reading in readings.items():
             outcomes = clip_values(bench.metrics, truth, reading)
             notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)

@@ -10,7 +10,7 @@ from storage.runs import Artifacts
 from trainables.config.data import AnyDataset
 from trainables.config.video import EvaluateConfig
 from trainables.datasets.base import ClipSequence, Stimuli
-from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, from_json, object_mask
+from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, Factors, from_json, object_mask
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.datasets.video_io import resample
 from trainables.graph import resolve_reference, video_stage
@@ -22,6 +22,21 @@ from trainables.tensors import map_tensors
 
 _MADE = {"system": "videos", "plain": "plain"}
 _CONTROLS = {"ceiling": "ceiling", "ceiling_plain": "ceiling_plain"}
+
+
+@dataclass(frozen=True)
+class PlantedObjects:
+    """The object that each clip of a simulated data set shows, drawn when one is looked at."""
+
+    factors: Factors
+    frames: int
+    resolution: int
+
+    def __getitem__(self, row: int, /) -> KnownObject:
+        """Draw the object of one clip."""
+        own = self.factors.select(slice(row, row + 1))
+        (mask,) = object_mask(own, frames=self.frames, resolution=self.resolution)
+        return KnownObject(mask, int(own.shape[0]), int(own.colour[0]), (len(SHAPES), len(COLOURS)))
 
 
 @dataclass(frozen=True)
@@ -37,8 +52,8 @@ class SplitVideos:
     """Of `truth` and of what was made for each clip; shuffled and static videos follow from them."""
     mean_latent: Clip
     """uint8 [F,H,W,3], the same for all clips."""
-    known: tuple[KnownObject | None, ...]
-    """The planted object of each clip; None if the data set is not simulated."""
+    planted: PlantedObjects | None
+    """None if the data set is not simulated."""
 
 
 def read_material(
@@ -111,18 +126,13 @@ def _material(
         tuple(stimuli.captions[clip][0] for clip in chosen),
         {name: StoredVideos(clips, rows, (frames, size)) for name, (clips, rows) in stored.items()},
         resample(mean_latent, frames=frames, size=size),
-        tuple(_known(stimuli.factors, chosen, frames=frames, resolution=size[0])),
+        _planted(stimuli.factors, chosen, frames=frames, resolution=size[0]),
     )
 
 
-def _known(
+def _planted(
     factors: Mapping[str, Any] | None, chosen: list[int], *, frames: int, resolution: int
-) -> Iterator[KnownObject | None]:
-    """Yield the planted object of each clip, or None if the data set is not simulated."""
+) -> PlantedObjects | None:
     if factors is None:
-        yield from [None] * len(chosen)
-        return
-    planted = from_json(factors).select(np.array(chosen))
-    masks = object_mask(planted, frames=frames, resolution=resolution)
-    for mask, shape, colour in zip(masks, planted.shape, planted.colour, strict=True):
-        yield KnownObject(mask, int(shape), int(colour), (len(SHAPES), len(COLOURS)))
+        return None
+    return PlantedObjects(from_json(factors).select(np.array(chosen)), frames, resolution)

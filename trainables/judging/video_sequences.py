@@ -1,6 +1,6 @@
 """Videos of many clips that are read, or made of others, when one of them is looked at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,3 +107,24 @@ class RepeatedVideo:
     def __getitem__(self, row: int, /) -> Clip:
         """Return the video."""
         return self.video
+
+
+@dataclass(frozen=True)
+class VideosOfClip(Mapping[str, Clip]):
+    """The videos of one clip by name, each read when it is looked at."""
+
+    sequences: Mapping[str, VideoSequence]
+    row: int
+
+    def __getitem__(self, name: str, /) -> Clip:
+        """Return the video of the system `name`."""
+        return self.sequences[name][self.row]
+
+    def __contains__(self, name: object, /) -> bool:
+        return name in self.sequences
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sequences)
+
+    def __len__(self) -> int:
+        return len(self.sequences)

@@ -26,7 +26,7 @@ class Exhibit:
     caption: str
     """Empty if the clip has none."""
     videos: Mapping[str, Clip]
-    """Name to uint8 [F,H,W,3], the truth first; all of the same size."""
+    """Name to uint8 [F,H,W,3], the truth first; all of the same size. They may be read when they are looked at."""
     scores: Mapping[str, float | None]
     """Name to value of the metric by which the clips were selected."""
 

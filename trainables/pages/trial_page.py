@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
+from trainables.judging.video_sequences import VideosOfClip
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.metric import Metric
 from trainables.pages.document import videos_page
@@ -42,6 +43,7 @@ def write_sections(
 def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> ExhibitSection:
     chosen = choose_clips(split.values[SYSTEM, _RANKED_BY.short], _RANKED_BY)
     present = {row.system for row in split.rows}
+    videos = {name: split.videos[name] for name in (TRUTH, *SYSTEMS) if name in split.videos}
     return ExhibitSection(
         title=f"{split.split.capitalize()} clips",
         clips=len(split.names),
@@ -55,7 +57,7 @@ def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> ExhibitSection:
                 rank=rank,
                 name=split.names[index],
                 caption=split.captions[index],
-                videos={name: split.videos[name][index] for name in (TRUTH, *SYSTEMS) if name in split.videos},
+                videos=VideosOfClip(videos, index),
                 scores={
                     name: split.values[name, _RANKED_BY.short][index]
                     for name in SYSTEMS

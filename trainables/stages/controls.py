@@ -10,7 +10,7 @@ from trainables.loop import pick_device
 from trainables.randomness import derived_seed
 from trainables.stages.decoding import mean_of_rows, read_some, split_index
 from trainables.stages.feeding import Fed, chosen_clips, noise_seeds
-from trainables.stages.generation import VideoTensors, generate, history, load_vae_decoder, read_prompts
+from trainables.stages.generation import VideoTensors, generate, history, load_frame_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -28,18 +28,19 @@ def run(task: StageTask) -> StageResult:
     prompts, _ = read_prompts(task, device=device)
     truth = _Truth(task)
     batches = generate(task, truth, prompts=prompts, device=device)
-    vae = load_vae_decoder(task, device=device)
+    decoder = load_frame_decoder(task, latent=truth.video[-2:], device=device)
     clips = len(truth.index)
     shapes = dict.fromkeys(("ceiling", "ceiling_plain"), (clips, *truth.video))
     path = task.context.output / "videos.safetensors"
-    with VideoTensors(path, vae, {**shapes, "mean_latent": truth.video}, index=truth.index) as file:
+    with VideoTensors(path, decoder, {**shapes, "mean_latent": truth.video}, index=truth.index) as file:
         for batch in batches:
             own = max(0, clips - batch.first)
             file.write("ceiling", batch.first, batch.latents[:own])
             file.write("ceiling_plain", batch.first, batch.plain[:own])
             for latents in batch.latents[own:]:
                 file.write_single("mean_latent", latents)
-    return StageResult(history=history(task, len(truth)), info={"device": str(device), "clips": str(clips)})
+    info = {"device": str(device), "clips": str(clips), "decoded_at_once": str(decoder.at_once)}
+    return StageResult(history=history(task, len(truth)), info=info)
 
 
 class _Truth:

@@ -19,6 +19,8 @@ from trainables.randomness import Streams
 
 BATCH = 256
 """Clips at a time when rolling out."""
+MEAN_ROWS = 64
+"""Clips at a time when adding up."""
 HELD_OUT = ("validation", "test")
 DECODED_SPLITS = ("train", *HELD_OUT)
 
@@ -88,11 +90,11 @@ def read_some(task: StageTask, names: tuple[str, ...], index: Tensor, *, device:
     return SplitRows(index, pick(fmri, index).to(device), picked)
 
 
-def mean_of_rows(task: StageTask, name: str, index: Tensor, *, block: int = 64) -> Tensor:
+def mean_of_rows(task: StageTask, name: str, index: Tensor) -> Tensor:
     """Return the mean of rows `index` of feature `name`, [1, ...], read some at a time and added up in float64."""
     feature = read_tensors(task.inputs["features"].path("features.safetensors"), (name,))[name]
     total = torch.zeros(feature.shape[1:], dtype=torch.float64)
-    for part in torch.split(index, block):
+    for part in torch.split(index, MEAN_ROWS):
         total += pick(feature, part).double().sum(dim=0)
     return (total / len(index)).to(feature.dtype)[None]
 

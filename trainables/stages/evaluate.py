@@ -51,8 +51,8 @@ def run(task: StageTask) -> StageResult:
         "clip": config.clip,
     }
     networks = load_networks(sources, frames=len(materials[0].mean_latent))
-    known = materials[0].known[0] is not None
-    bench = Bench(networks, available(networks, objects=known), config.shuffles, config.seed)
+    metrics = available(networks, objects=materials[0].planted is not None)
+    bench = Bench(networks, metrics, config.shuffles, config.seed)
     verdicts = [judge(material, bench) for material in materials]
     judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, tuple(_facts(task)))
     _write_clips(verdicts, task.context.output / "per_clip.parquet")

@@ -54,12 +54,17 @@ def run(task: StageTask) -> StageResult:
     _check_latent_size(vae, config)
     encoder = load_text_encoder(sources.stable_diffusion, device=device)
     clip = load_clip(sources.clip, device=device)
+    encoding = vae.encoding(config.resolution)
+    if encoding.warning is not None:
+        task.context.telemetry.warn(encoding.warning)
+    pictures = _pictures(vae, clip, stimuli, config, at_once=encoding.rows)
     path = task.context.output / "features.safetensors"
     with _Rows(path, len(stimuli.clips)) as rows:
-        rows.take({"texts": _texts(clip, encoder, stimuli, config), "pictures": _pictures(vae, clip, stimuli, config)})
+        rows.take({"texts": _texts(clip, encoder, stimuli, config), "pictures": pictures})
     described = _describe(rows.shapes, vae=vae, encoder=encoder, captions=stimuli.first_captions)
     (task.context.output / "features.json").write_text(json.dumps(described), encoding="utf-8")
-    return StageResult(info={"device": str(device), "unknown_words": f"{described['unknown_words']:.3f}"})
+    info = {"device": str(device), "unknown_words": f"{described['unknown_words']:.3f}"}
+    return StageResult(info={**info, "encoded_at_once": str(encoding.rows)})
 
 
 class _Rows:
@@ -190,14 +195,16 @@ def _views(shape: Sequence[int], config: FeaturesConfig) -> Views:
     return Views(frame, top, left, side)
 
 
-def _pictures(vae: Vae, clip: ClipModel, stimuli: Stimuli, config: FeaturesConfig) -> Iterator[tuple[int, Seen]]:
-    """Yield `clip_image`, `clip_image_variants` and `latents` of some clips at a time."""
+def _pictures(
+    vae: Vae, clip: ClipModel, stimuli: Stimuli, config: FeaturesConfig, *, at_once: int
+) -> Iterator[tuple[int, Seen]]:
+    """Yield `clip_image`, `clip_image_variants` and `latents` of some clips at a time; `at_once` frames are encoded."""
     device = next(vae.model.parameters()).device
     draw = torch.Generator().manual_seed(derived_seed(config.seed, "features", "latents"))
     generator = draw if config.latents == "sample" else None
     for rows, clips, views in _chunks(stimuli.clips, config):
-        frames = clips.to(device).flatten(0, 1)
-        latents = vae.encode(_resized(frames, config.resolution), generator=generator)
+        frames = torch.split(clips.to(device).flatten(0, 1), at_once)
+        latents = vae.encode_parts((_resized(part, config.resolution) for part in frames), generator=generator)
         image = _clip_target(clip, clips.to(device), config)
         varied = image[:, None].repeat(1, config.image_variants, 1)
         if config.image_variants > 0:

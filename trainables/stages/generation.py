@@ -118,51 +118,65 @@ def _batches(source: InputBlocks, size: int) -> Iterator[tuple[slice, Fed]]:
             yield slice(begin + first, begin + first + len(several.seeds)), several
 
 
+@dataclass(frozen=True)
+class FrameDecoder:
+    """Makes frames of latents by the VAE alone."""
+
+    vae: Vae
+    at_once: int
+    """Frames that are decoded at a time."""
+
+    def __call__(self, latents: Tensor) -> NDArray[np.uint8]:
+        """Return the frames, uint8 [F,H,W,3], of latents [F,c,h,w]."""
+        device = next(self.vae.model.parameters()).device
+        images = self.vae.decode(latents.to(device), at_once=self.at_once).movedim(1, -1)
+        frames: NDArray[np.uint8] = ((images + 1.0) * 127.5).round().to(torch.uint8).cpu().numpy()
+        return frames
+
+
+def load_frame_decoder(task: StageTask, *, latent: Sequence[int], device: torch.device) -> FrameDecoder:
+    """Load the VAE of the trial's Stable Diffusion, for latents of this height and width. Warn if memory is short."""
+    vae = load_vae(task.config.backbones.stable_diffusion, device=device)
+    decoding = vae.decoding(latent)
+    if decoding.warning is not None:
+        task.context.telemetry.warn(decoding.warning)
+    return FrameDecoder(vae, decoding.rows)
+
+
 class VideoTensors:
     """A file of videos, uint8, that latents are decoded into clip by clip."""
 
-    def __init__(self, path: Path, vae: Vae, shapes: Mapping[str, Sequence[int]], *, index: Tensor) -> None:
+    def __init__(
+        self, path: Path, decoder: FrameDecoder, shapes: Mapping[str, Sequence[int]], *, index: Tensor
+    ) -> None:
         """Begin the file.
 
         Args:
             path: The file, which also gets `index`.
-            vae: The decoder.
+            decoder: Makes frames of latents.
             shapes: Name to the shape of the latents, [n,F,c,h,w] or [F,c,h,w]; videos are [n,F,H,W,3] or [F,H,W,3].
             index: The number of each clip in the data set, [n].
         """
-        sizes = {name: (*shape[:-3], *vae.image_size(shape[-2:]), 3) for name, shape in shapes.items()}
+        sizes = {name: (*shape[:-3], *decoder.vae.image_size(shape[-2:]), 3) for name, shape in shapes.items()}
         tensors = {name: TensorShape("uint8", size) for name, size in sizes.items()}
-        self._vae = vae
+        self._decoder = decoder
         self._file = TensorWriter(path, {**tensors, "index": TensorShape("int64", index.shape)})
         self._file.write_whole("index", index.numpy())
 
     def write(self, name: str, first: int, latents: Tensor) -> None:
         """Decode latents [n,F,c,h,w] into the videos from number `first` on."""
         for row, clip in enumerate(latents, start=first):
-            self._file.write(name, row, _decoded(self._vae, clip)[None])
+            self._file.write(name, row, self._decoder(clip)[None])
 
     def write_single(self, name: str, latents: Tensor) -> None:
         """Decode latents [F,c,h,w] into a single video."""
-        self._file.write_whole(name, _decoded(self._vae, latents))
+        self._file.write_whole(name, self._decoder(latents))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._file.__exit__(*error)
-
-
-def _decoded(vae: Vae, latents: Tensor) -> NDArray[np.uint8]:
-    """Return the frames, uint8 [F,H,W,3], of latents [F,c,h,w]."""
-    device = next(vae.model.parameters()).device
-    images = vae.decode(latents.to(device)).movedim(1, -1)
-    frames: NDArray[np.uint8] = ((images + 1.0) * 127.5).round().to(torch.uint8).cpu().numpy()
-    return frames
-
-
-def load_vae_decoder(task: StageTask, *, device: torch.device) -> Vae:
-    """Return the VAE of the trial's Stable Diffusion."""
-    return load_vae(task.config.backbones.stable_diffusion, device=device)
 
 
 def _check(latents: Tensor, *, first: int, precision: str) -> None:

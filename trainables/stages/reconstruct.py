@@ -3,7 +3,7 @@
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
 from trainables.stages.feeding import Feeder
-from trainables.stages.generation import VideoTensors, generate, history, load_vae_decoder, read_prompts
+from trainables.stages.generation import VideoTensors, generate, history, load_frame_decoder, read_prompts
 
 
 def run(task: StageTask) -> StageResult:
@@ -20,10 +20,11 @@ def run(task: StageTask) -> StageResult:
     prompts, nothing = read_prompts(task, device=device)
     feeder = Feeder(task, nothing=nothing, device=device)
     batches = generate(task, feeder, prompts=prompts, device=device)
-    vae = load_vae_decoder(task, device=device)
+    decoder = load_frame_decoder(task, latent=feeder.video[-2:], device=device)
     shapes = dict.fromkeys(("videos", "plain"), (len(feeder), *feeder.video))
-    with VideoTensors(task.context.output / "videos.safetensors", vae, shapes, index=feeder.index) as file:
+    with VideoTensors(task.context.output / "videos.safetensors", decoder, shapes, index=feeder.index) as file:
         for batch in batches:
             file.write("videos", batch.first, batch.latents)
             file.write("plain", batch.first, batch.plain)
-    return StageResult(history=history(task, len(feeder)), info={"device": str(device), "clips": str(len(feeder))})
+    info = {"device": str(device), "clips": str(len(feeder)), "decoded_at_once": str(decoder.at_once)}
+    return StageResult(history=history(task, len(feeder)), info=info)

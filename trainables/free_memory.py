@@ -1,0 +1,73 @@
+"""How many rows of a computation fit into the memory that is free, and never more than a fixed number."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+UNIT_BYTES = 1 << 30
+"""What the rows of one pass take at most, unless a single one takes more."""
+_PART = 0.5
+"""Of what is free: the rest is for what the estimate leaves out."""
+_CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+"""Of cgroups, version 2 and 1: limit, use, and what of the use the system takes back when it needs it."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How many rows are computed at a time."""
+
+    unit: int
+    """As many as take `UNIT_BYTES`, at least one. It depends on the network and the size of its input alone: networks
+    round by the number of rows, and results must not depend on what else runs on a machine."""
+    rows: int
+    """`unit`, or fewer if memory is short: results may then differ in their last digits."""
+
+    @property
+    def warning(self) -> str | None:
+        """What to say if memory is short."""
+        if self.rows == self.unit:
+            return None
+        return (
+            f"memory is short: {self.rows} images at a time instead of {self.unit}, so results may differ in their "
+            "last digits from those of a machine with more; run fewer trials at a time (--max-concurrent)"
+        )
+
+
+def plan_pass(row_bytes: int, device: torch.device, *, most: int | None = None) -> Pass:
+    """Return how many rows of `row_bytes` each are computed at a time on `device`, `most` at the most."""
+    unit = max(1, UNIT_BYTES // row_bytes)
+    unit = unit if most is None else min(unit, most)
+    return Pass(unit, max(1, min(unit, int(_PART * free_share(device)) // row_bytes)))
+
+
+def free_share(device: torch.device) -> int:
+    """Return the free bytes on `device`, divided by the number of processes that compute on this machine.
+
+    That number is taken to be the machine's cores over the threads of this process, which Ray sets to the cores that it
+    grants.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = min([psutil.virtual_memory().available, *_left_in_groups()])
+    cores = len(os.sched_getaffinity(0))
+    return free // max(1, cores // torch.get_num_threads())
+
+
+def _left_in_groups() -> Iterator[int]:
+    """Yield what the limits of cgroups leave."""
+    for limit_file, use_file, parts_file, part in _LIMITS:
+        try:
+            limit, use = (int((_CGROUP / name).read_text()) for name in (limit_file, use_file))
+            parts = dict(line.split() for line in (_CGROUP / parts_file).read_text().splitlines())
+        except (OSError, ValueError):  # no such group, or "max": no limit
+            continue
+        yield max(0, limit - use + int(parts.get(part, 0)))
