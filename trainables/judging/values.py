@@ -9,7 +9,7 @@ from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
 from trainables.metrics.video import Networks, Reading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """The value of one metric for one clip; None with the reason if it is undefined."""
 
