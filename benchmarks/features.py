@@ -3,7 +3,7 @@
     python -m benchmarks.features [--pixels 512] [--frames 4] [--batch-size 64]
 
 `features` runs on one clip, and the VAE decodes two frames, as `reconstruct` and `controls` do. Peaks are those of the
-resident set of a process that does nothing else; what it holds before (libraries, and for `decode` weights) is beside it.
+resident set of a process on one thread; what it holds before (libraries, and for `decode` weights) is beside it.
 """
 
 import argparse
@@ -11,8 +11,8 @@ import json
 import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 ROWS = ("features", "decode")
 
@@ -45,16 +45,15 @@ def resident(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name + ":")) / 1024
 
 
-def one_row(row: str, folder: Path, arguments: argparse.Namespace, answers: Any) -> None:
+def one_row(row: str, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     """Do the work of a process of its own."""
     import torch
 
     torch.set_num_threads(1)
-    work = encode_clip if row == "features" else decode_frames
-    answers.put(work(folder, arguments))
+    return encode_clip(folder, arguments) if row == "features" else decode_frames(folder, arguments)
 
 
-def encode_clip(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def encode_clip(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     """Run the stage `features` on one clip."""
     import numpy as np
 
@@ -73,6 +72,7 @@ def encode_clip(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         {
             **{f"features.{name}": value for name, value in sizes.items()},
             "features.condition_tokens": 77,
+            "motion.patch_size": 1,
             "backbones.stable_diffusion": str(folder / "sd"),
             "backbones.clip": str(folder / "clip"),
         }
@@ -82,7 +82,7 @@ def encode_clip(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"before": before, "peak": resident("VmHWM"), "seconds": time.perf_counter() - started}
 
 
-def decode_frames(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def decode_frames(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     """Decode two frames by the VAE."""
     import torch
 
@@ -103,16 +103,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=64)
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     print("| what | s | before in MB | peak in MB |\n|---|--:|--:|--:|")
     with tempfile.TemporaryDirectory(prefix="features-") as temporary:
         write_networks(Path(temporary))
         for row in ROWS:
-            answers = context.Queue()
-            process = context.Process(target=one_row, args=(row, Path(temporary), arguments, answers))
-            process.start()
-            measured = answers.get()
-            process.join()
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                measured = pool.submit(one_row, row, Path(temporary), arguments).result()
             print(
                 f"| {row} | {measured['seconds']:.0f} | {measured['before']:.0f} | {measured['peak']:.0f} |", flush=True
             )
