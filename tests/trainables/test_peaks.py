@@ -92,6 +92,7 @@ def single_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", HELD)
 def test_the_peak_of_a_stage_does_not_grow_with_the_number_of_clips(
     stage: str, worlds: Mapping[int, Path], inputs: Mapping[int, Mapping[str, Artifacts]], tmp_path: Path
@@ -114,7 +115,7 @@ def test_the_peak_of_a_stage_does_not_grow_with_the_number_of_clips(
 
     with small_blocks(), single_thread():
         work(FEW)  # imports and networks
-        few, many = (peak(lambda count=count: work(count)) for count in (FEW, MANY))
+        few, many = (peak(partial(work, count)) for count in (FEW, MANY))
     more = (many - few) / (MANY - FEW)
     assert more < HELD[stage] / 2
 

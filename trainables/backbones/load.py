@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _ENCODER_MAPS = 5
 """Maps of the first layer's size that the VAE's encoder holds at a time, measured on Stable Diffusion v1-5's."""
 _DECODER_MAPS = 8
-"""The same of its decoder."""
+"""The same of its decoder, estimated from the shapes of its last layers."""
 _DECODED = 8
 """Images that are decoded at a time at the most."""
 _PREPARED = 8
