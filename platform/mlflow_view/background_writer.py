@@ -41,20 +41,20 @@ class BackgroundWriter(Generic[Item]):
         self._write = write
         self._name = name
         self._pause, self._patience, self._clock = pause, patience, clock
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Item, ...]] = SimpleQueue()
         self._pending: list[Item] = []
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"{name}-writer", daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> None:
-        """Queue `item` and return at once."""
-        self._queue.put(item)
+    def put(self, *items: Item) -> None:
+        """Queue `items`, which are written in one batch, and return at once."""
+        self._queue.put(items)
 
     def close(self) -> list[Item]:
         """Write the queued items and return those that could not be written within the patience."""
         self._closing.set()
-        self._queue.put(None)
+        self._queue.put(())  # wakes the thread
         self._thread.join()
         return self._pending
 
@@ -75,11 +75,9 @@ class BackgroundWriter(Generic[Item]):
 
     def _gather(self, *, block: bool) -> None:
         try:
-            item = self._queue.get(block=block)
+            self._pending += self._queue.get(block=block)
             while True:
-                if item is not None:
-                    self._pending.append(item)
-                item = self._queue.get_nowait()
+                self._pending += self._queue.get_nowait()
         except Empty:
             return
 

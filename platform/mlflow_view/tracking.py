@@ -88,9 +88,9 @@ class Tracking:
         if isinstance(event, Proposed):
             self._waiting[event.trial] = event
             return
-        if event.trial in self._waiting:
-            self._writer.put(self._waiting.pop(event.trial))
-        self._writer.put(event)
+        # Together: the run of a batch that ends with the proposal would begin with it, not with the start.
+        proposed = [self._waiting.pop(event.trial)] if event.trial in self._waiting else []
+        self._writer.put(*proposed, event)
 
     def drain(self) -> list[TrialEvent]:
         """Write the pending events; return those that could not be written. `see` must not be called after this."""

@@ -20,6 +20,16 @@ def test_items_arrive_once_in_order_and_in_batches() -> None:
     assert len(batches) < 50
 
 
+def test_what_is_put_together_is_written_together() -> None:
+    batches: list[list[int]] = []
+    writer = BackgroundWriter(batches.append, name="test", pause=0.0)
+    for item in range(0, 4000, 2):
+        writer.put(item, item + 1)
+    assert writer.close() == []
+    assert len(batches) > 1
+    assert all(len(batch) % 2 == 0 for batch in batches)
+
+
 def test_putting_never_waits_for_a_slow_destination() -> None:
     released = threading.Event()
 
