@@ -55,8 +55,8 @@ def test_exported_reconstructions_have_the_same_metrics_in_a_study_of_their_own(
     assert {"evaluate.vifi", "evaluate.test_ssim", "evaluate.test_epe", "evaluate.test_ssim_ceiling"} <= compared
     # PNG loses nothing; flow of the same frames differs by about 1e-10 from call to call.
     assert dict(given.metrics) == pytest.approx({name: ours.metrics[name] for name in given.metrics}, rel=1e-6)
-    shared = ("clips", "features", "voxels", "controls")
-    assert all(given.identities[stage] == ours.identities[stage] for stage in shared if stage in given.identities)
+    for stage in ("clips", "features", "voxels", "controls"):
+        assert given.identities[stage] == ours.identities[stage], stage
 
 
 @pytest.mark.parametrize("form", FORMS)
