@@ -61,7 +61,8 @@ class Progress:
             elif isinstance(event, Finished):
                 self._running.pop(event.trial, None)
                 self._before += not is_new
-                self._errors[event.trial] = event.reason
+                if event.error is not None:
+                    self._errors[event.trial] = event.reason
             if is_new:
                 self._start()
                 self._print(event)
