@@ -30,7 +30,7 @@ History = list[dict[str, float]]
 
 
 class DivergedError(RuntimeError):
-    """A loss or the monitored metric became NaN or infinite."""
+    """A loss or a metric became NaN or infinite."""
 
 
 class Learner(Protocol):
@@ -159,7 +159,7 @@ def train(learner: Learner, job: Job) -> LoopState:
     """Train `learner.model`, from the latest checkpoint if there is one. The weights of the best epoch are kept.
 
     Raises:
-        DivergedError: A loss or the monitored metric is not finite.
+        DivergedError: A loss or a metric is not finite.
     """
     loop = _Loop(learner, job)
     loop.resume()
@@ -235,10 +235,10 @@ class _Loop:
             )
 
     def _record(self, epoch: int, metrics: dict[str, float]) -> None:
-        progress, monitor = self.progress, self.job.monitor
-        value = metrics[monitor]
-        if not math.isfinite(value):
-            raise DivergedError(f"{self.job.stage}: {monitor} is {value} after epoch {epoch}")
+        for name, value in metrics.items():  # all of them: ranks, for example, are finite whatever the network gives
+            if not math.isfinite(value):
+                raise DivergedError(f"{self.job.stage}: {name} is {value} after epoch {epoch}")
+        progress, value = self.progress, metrics[self.job.monitor]
         progress.epoch = epoch
         progress.history.append(metrics)
         better = value < progress.best_value if self.job.goal == "min" else value > progress.best_value

@@ -14,9 +14,10 @@ from trainables.config.decoders import SemanticConfig
 def info_nce(a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
     """Return the bidirectional InfoNCE of paired rows `a` and `b`, both [B, D] (eq. 1): a scalar.
 
-    Logits are cosines times exp(`logit_scale`).
+    Logits are cosines times exp(`logit_scale`), in full precision also where a network is trained in half of it.
     """
-    logits = logit_scale.exp() * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+    with torch.autocast(a.device.type, enabled=False):
+        logits = logit_scale.exp() * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
     pairs = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 

@@ -161,6 +161,17 @@ def test_a_metric_that_is_not_finite_is_named(tmp_path: Path, value: float) -> N
         train(ToyLearner([1.0, value]), job(checkpoints(tmp_path)))
 
 
+def test_any_metric_that_is_not_finite_ends_training(tmp_path: Path) -> None:
+    """A rank is finite whatever the network gives, so it is not enough to look at the monitored metric."""
+
+    class Ranked(ToyLearner):
+        def evaluate(self) -> dict[str, float]:
+            return {"error": 1.0, "validation_loss": math.nan if self.steps > 4 else 1.0}
+
+    with pytest.raises(DivergedError, match="toy: validation_loss is nan after epoch 2"):
+        train(Ranked(), job(checkpoints(tmp_path)))
+
+
 def test_report_comes_after_the_checkpoint_is_safe(tmp_path: Path) -> None:
     saved, found = checkpoints(tmp_path), []
 

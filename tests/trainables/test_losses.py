@@ -31,6 +31,14 @@ def test_info_nce() -> None:
     assert info_nce(tensor(TEXT), tensor(FMRI), torch.tensor(SCALE)).item() == pytest.approx(value.item(), rel=1e-5)
 
 
+def test_info_nce_is_not_rounded_to_half_precision() -> None:
+    """Temperatures multiply the rounding of a cosine by up to a hundred."""
+    scale = torch.tensor(4.6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = info_nce(tensor(FMRI), tensor(TEXT), scale)
+    assert value.item() == info_nce(tensor(FMRI), tensor(TEXT), scale).item()
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_alpha_weighs_text_against_image(alpha: float) -> None:
     value = tri_modal(tensor(FMRI), tensor(TEXT), tensor(IMAGE), torch.tensor(SCALE), alpha=alpha)

@@ -58,6 +58,15 @@ def test_paper_motion_size(overrides: dict[str, str]) -> None:
     assert isinstance(model.unembed, nn.Identity)
 
 
+def test_a_worker_without_rows_gets_a_video_without_rows() -> None:
+    """The last batch of an epoch may have fewer rows than there are workers."""
+    model = motion()
+    frames, fmri = torch.zeros(0, *VIDEO), torch.zeros(0, 10)
+    predicted = model(frames[:, :-1], fmri)
+    assert predicted.shape == (0, VIDEO[0] - 1, *VIDEO[1:])
+    predicted.sum().backward()
+
+
 def test_semantic_shapes_and_parts() -> None:
     config = SemanticConfig(hidden=16, head_hidden=(8, 12), trunk_blocks=2)
     model = SemanticDecoder(config, voxels=10, clip_dim=6, condition=(3, 4))

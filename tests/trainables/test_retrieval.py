@@ -47,3 +47,10 @@ def test_a_decoder_that_knows_nothing_is_at_chance() -> None:
     query, gallery = torch.randn(2, 2000, 16, generator=generator)
     assert top_k(query, gallery, k=100) == pytest.approx(100 / 2000, abs=0.02)
     assert (ranks(torch.zeros(10, 4), torch.randn(10, 4, generator=generator)) == 5.5).all()
+
+
+def test_a_query_of_nan_ranks_last() -> None:
+    gallery = torch.eye(4)
+    query = gallery.clone()
+    query[1] = torch.nan
+    assert ranks(query, gallery).tolist() == [1.0, 4.0, 1.0, 1.0]

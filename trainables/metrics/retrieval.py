@@ -9,7 +9,7 @@ def ranks(query: Tensor, gallery: Tensor) -> Tensor:
     """Return the rank (from 1) of row i of `gallery` [N, D] for row i of `query` [n, D], n <= N, by cosine: [n].
 
     Ties, such as clips with the same caption, get the average of their ranks. Cosines are computed with the distinct
-    rows of the gallery, so that identical rows tie exactly.
+    rows of the gallery, so that identical rows tie exactly. A query with NaN ranks last.
 
     Example:
         >>> gallery = torch.eye(3)
@@ -22,4 +22,4 @@ def ranks(query: Tensor, gallery: Tensor) -> Tensor:
     own = similarity.gather(1, torch.arange(len(query), device=query.device)[:, None])
     better = (similarity > own).sum(1)
     tied = (similarity == own).sum(1)
-    return better + (tied + 1) / 2
+    return torch.where(own[:, 0].isnan(), float(len(gallery)), better + (tied + 1) / 2)

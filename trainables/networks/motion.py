@@ -177,13 +177,13 @@ class MotionGenerator(nn.Module):
         batch, length, channels = frames.shape[:3]
         grid, patch = self.grid, self.config.patch_size
         cells = frames.reshape(batch, length, channels, grid, patch, grid, patch)
-        return cells.permute(0, 3, 5, 1, 2, 4, 6).reshape(batch, grid * grid, length, -1)
+        return cells.permute(0, 3, 5, 1, 2, 4, 6).reshape(batch, grid * grid, length, channels * patch * patch)
 
     def _join(self, patches: Tensor) -> Tensor:
         """Turn patches [B, P, T, values] into frames [B, T, c, h, w]."""
         batch, _, length, _ = patches.shape
         grid, patch = self.grid, self.config.patch_size
-        cells = patches.reshape(batch, grid, grid, length, -1, patch, patch)
+        cells = patches.reshape(batch, grid, grid, length, self.latent[0], patch, patch)
         return cells.permute(0, 3, 4, 1, 5, 2, 6).reshape(batch, length, *self.latent)
 
 
