@@ -28,8 +28,8 @@ ablate: $(VENV)/installed ## set up and run ablations/table6.yaml on the phantom
 test: $(VENV)/installed ## set up and run the tests
 	$(PY) -m pytest -n $(PROCESSES) -m "not long"
 
-test-long: $(VENV)/installed ## run the tests that take more than ten seconds each, and those on Ceph: lost nodes, killed servers and drivers, whole studies
-	$(PY) -m pytest -m long
+test-long: $(VENV)/installed ## run the tests that take more than five seconds each, and those on Ceph: lost nodes, killed servers and drivers, whole studies
+	$(PY) -m pytest -n 2 -m long
 
 test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
 	$(PY) -m pytest -n 2 -m "not ray and not server and not long"

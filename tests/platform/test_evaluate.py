@@ -26,6 +26,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
 @pytest.mark.parametrize("folder", ["mindvideo", "mindanimator"])
 def test_published_clips_have_their_reference_values(

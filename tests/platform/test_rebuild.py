@@ -132,6 +132,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("plain")
 def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "tiny.yaml"

@@ -120,7 +120,9 @@ def test_the_environment_of_a_machine_bounds_its_copies(
         fetch(Cache(tmp_path / "cache"), number)
         time.sleep(0.01)
     assert held(tmp_path / "cache") == {1, 2}
-    for wrong in ("0", "-1", "nan", "inf", "20G", ""):
+    monkeypatch.setenv("MINDSWEEP_CACHE_GB", "")
+    Cache(tmp_path / "cache")  # as if it were not set
+    for wrong in ("0", "-1", "nan", "inf", "20G"):
         monkeypatch.setenv("MINDSWEEP_CACHE_GB", wrong)
         with pytest.raises(ValueError, match=f"number of gigabytes above 0, but is '{wrong}'"):
             Cache(tmp_path / "cache")

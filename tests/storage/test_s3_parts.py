@@ -138,6 +138,7 @@ def test_a_completion_whose_answer_was_lost(remote: S3Store, source: Path, monke
         remote.put("big", source)
 
 
+@pytest.mark.long
 def test_memory_is_bounded_however_large_the_object(ceph: Ceph, tmp_path: Path) -> None:
     with open(tmp_path / "source", "wb") as file:
         file.truncate(120 << 20)

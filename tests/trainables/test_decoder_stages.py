@@ -131,6 +131,7 @@ def test_each_stage_writes_its_artifacts_and_its_registered_metrics(world: World
         json.dumps([result.metrics, result.history, result.info], allow_nan=False)
 
 
+@pytest.mark.long
 def test_decoders_learn_and_beat_their_controls(world: World) -> None:
     config = tiny(
         **{f"{stage}__train__epochs": 20 for stage in STAGES},
@@ -277,6 +278,7 @@ def test_features_and_voxels_must_have_as_many_rows(world: World) -> None:
         world.run("structure", tiny())
 
 
+@pytest.mark.long
 def test_importance_finds_the_voxels_that_were_planted(world: World) -> None:
     noise = torch.randn(CLIPS, VOXELS // 2, generator=torch.Generator().manual_seed(1))
     roi = torch.arange(VOXELS, dtype=torch.int16) // 5  # V1 and MT answer to the clips, LO and TPOJ to nothing

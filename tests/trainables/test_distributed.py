@@ -135,6 +135,7 @@ def assert_same(one: Curve, two: Curve, *, tolerance: float = TOLERANCE) -> None
                 assert other[name] == pytest.approx(value, rel=tolerance), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_two_workers_train_what_one_does(trained: tuple[Path, dict[int, dict[str, Curve]]], case: str) -> None:
     folder, curves = trained

@@ -169,6 +169,7 @@ def test_identity_follows_content_and_not_the_folder(tmp_path: Path) -> None:
     assert identity(first) != before
 
 
+@pytest.mark.long
 def test_exported_reconstructions_are_judged_as_they_were(tmp_path: Path) -> None:
     artifacts = dict(inputs.write_inputs(tmp_path))
     ours = run_stage("evaluate", inputs.config(), tmp_path / "ours", artifacts)

@@ -22,6 +22,7 @@ def test_all_that_is_shipped_is_small() -> None:
     assert sum(file.stat().st_size for file in PHANTOM.rglob("*") if file.is_file()) < 12_000_000
 
 
+@pytest.mark.long
 def test_they_name_what_held_out_clips_show() -> None:
     # 400 clips gave 0.979, 0.897, 0.958 and 0.885; floors lie three standard errors of 64 clips below.
     scores = {s.name: s.value for s in evaluate_judges(load_vae("phantom"), "phantom", "phantom", clips=64, seed=1)}

@@ -71,6 +71,7 @@ def two_steps(megabytes: int, told: Connection) -> None:
             told.send("done")
 
 
+@pytest.mark.long
 def test_half_the_rows_fit_where_all_do_not() -> None:
     """All rows need 360 MB (three activations, a layer and its gradient), half of them half as much."""
     here, there = multiprocessing.Pipe()

@@ -106,6 +106,7 @@ def test_a_bundle_holds_all_and_says_what_is_what(exported: Path) -> None:
     assert not [path for path in exported.parent.iterdir() if path.name.startswith(".bundle")]
 
 
+@pytest.mark.long
 def test_elsewhere_report_reproduce_and_rebuild_work(
     exported: Path,
     home: Path,

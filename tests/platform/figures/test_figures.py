@@ -64,6 +64,7 @@ def figures(data: StudyData) -> dict[str, Figure]:
     return drawn(data)
 
 
+@pytest.mark.long
 def test_every_figure_of_a_whole_study_is_a_picture_and_on_the_page(data: StudyData, tmp_path: Path) -> None:
     page.write(data, page=tmp_path / "figures.html", pictures=tmp_path)
     files = sorted(tmp_path.glob("*.png"))

@@ -56,6 +56,7 @@ def answer(port: int, path: str, body: Any = None) -> Any:
         return response.read()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_server_lists_the_study_and_ends_on_ctrl_c(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server

@@ -166,6 +166,7 @@ def test_each_stage_run_that_no_trial_changes_is_executed_once(tmp_path: Path) -
     executes_each_identity_once(inline_in(tmp_path), {"dataset.seed": Choice(choice=(1, 2, 3, 4))}, shared=2)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_cluster")
 def test_each_stage_run_that_two_trials_at_a_time_could_make_is_executed_once(tmp_path: Path) -> None:
     """A field of the identity is swept, but has one value: the stage run is no shared one, and all trials need it."""

@@ -256,6 +256,7 @@ def test_a_full_disk_costs_checkpoints_but_not_the_training(ended: Ended) -> Non
     assert any("could not be stored; training continues" in text and "too large" in text for text in body["warnings"])
 
 
+@pytest.mark.long
 def test_a_study_that_another_driver_took_over_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = noop_study(tmp_path, "trials: 4\nbase: {noop.epochs: 20, noop.sleep: 0.2}")
     defaults = lease.Lease.__init__.__kwdefaults__

@@ -67,6 +67,7 @@ def test_swapped_hemispheres_are_reordered_by_name_with_a_note(tmp_path: Path) -
     assert "right hemisphere comes first" in series.notes[0]
 
 
+@pytest.mark.long
 def test_the_standard_axis_of_91k(tmp_path: Path) -> None:
     brain = Brain(range(29696), range(29716), subcortex=SUBCORTEX_91K)
     path = write_dtseries(tmp_path / "a.dtseries.nii", noise(3, brain), brain)
