@@ -4,9 +4,9 @@ The names of this module are public: docs/api.md describes them, and `trainables
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from trainables.config.base import Config
 from trainables.config.trial import TrialConfig
@@ -39,6 +39,12 @@ class Decoder:
     network: NetworkBuilder | None = None
     """Builds the network whose weights are in `model.safetensors`. Without it the decoder cannot be loaded again, and
     a motion decoder cannot be used with `reconstruct.motion: shuffled`."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a stage that is not one of a decoder."""
+        stages = get_args(type(self).__annotations__["stage"])
+        if self.stage not in stages:
+            raise ValueError(f"the stage of the decoder {self.name!r} is {self.stage!r}; it must be one of {stages}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +134,10 @@ class Plugin:
     video_metrics: tuple[VideoMetric, ...] = ()
     controls: tuple[VideoControl, ...] = ()
     datasets: tuple[DatasetKind, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `TypeError` for a part that is not in a tuple: the comma of `(Decoder(...),)` is easily forgotten."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "api" and not isinstance(value, tuple):
+                raise TypeError(f"{field.name} must be a tuple, such as (Decoder(...),), but is {type(value).__name__}")

@@ -175,6 +175,18 @@ def test_an_error_in_a_plugin_shows_its_own_line(folder: Path) -> None:
     assert f"{path}:{line}: the plug-in double cannot be loaded: JSONDecodeError" in deep
 
 
+def test_slips_in_a_declaration_are_told_with_their_line(folder: Path) -> None:
+    one = with_text(folder, "seeded=True),)", "seeded=True))")
+    assert "double.py:" in one
+    assert "stages must be a tuple, such as (Decoder(...),), but is NewStage" in one
+    decoder = "decoders=(Decoder(stage='motoin', name='mine', run=run),), stages=("
+    text = DOUBLE.replace("stages=(", decoder).replace("import math", "import math\nfrom trainables.api import Decoder")
+    written(folder, double_py=text)
+    assert "the stage of the decoder 'mine' is 'motoin'; it must be one of ('semantic', 'structure', 'motion')" in (
+        complaint(folder)
+    )
+
+
 def test_names_that_are_taken_are_refused(folder: Path) -> None:
     assert "Mindsweep has a stage 'motion' already" in with_text(folder, 'name="double"', 'name="motion"')
     assert "the config has a section 'preset' already" in with_text(folder, 'name="double"', 'name="preset"')
