@@ -128,7 +128,7 @@ def _software(result: AblationResult) -> str:
 
 
 def provenance_facts(findings: Findings, store: str) -> tuple[tuple[str, str], ...]:
-    """Return labels and texts: the store, the registration, and the stage runs of the baseline."""
+    """Return labels and texts: the store, the registration, the plug-ins, and the stage runs of the baseline."""
     result = findings.result
     facts = [("study", result.study), ("store", store), ("registered", result.registration.sha256)]
     facts += [("amended", f"{amendment.text}, {moment(amendment.time)}") for amendment in result.amendments]
@@ -136,6 +136,7 @@ def provenance_facts(findings: Findings, store: str) -> tuple[tuple[str, str], .
     if times:
         facts.append(("trials ended", f"{moment(min(times))} to {moment(max(times))}"))
     facts += [(f"baseline, {stage}", identity) for stage, identity in result.registration.baseline.items()]
+    facts += [(f"plug-in {name}", f"SHA-256 {sha256}") for name, sha256 in result.registration.plugins.items()]
     manifest = _manifest(result)
     if manifest is not None:
         facts += [(f"last stage run, {name}", text) for name, text in manifest.info.items()]

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import yaml
@@ -26,7 +26,9 @@ class Registration:
     baseline: Mapping[str, str]
     """Stage to the identity of its run in the baseline: it changes with code, defaults and data."""
     sha256: str
-    """The hash of design and baseline."""
+    """The hash of design, baseline and plug-ins."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """Name of each plug-in to its SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
     if digest(body, length=64) != definition["sha256"]:
         raise IntegrityError(f"the design of {study} does not match the hash that it was registered with")
     _refuse_fraction(study, body["design"])
-    registration = Registration(Design.model_validate(body["design"]), body["baseline"], definition["sha256"])
+    design, plugins = Design.model_validate(body["design"]), body.get("plugins", {})
+    registration = Registration(design, body["baseline"], definition["sha256"], plugins)
     return registration, tuple(Amendment(**value) for value in load_amendments(store, study))
 
 

@@ -1,5 +1,6 @@
 """Recorded studies with plug-ins: views read them without their code, repetitions run it only after consent."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def test_status_report_and_rebuild_execute_no_code_of_a_plugin(
     assert status.main(home) == status.main(["sweep", *home]) == status.main(["ablation", *home]) == 0
     assert report.main(["ablation", *home]) == 0
     assert rebuild.main(["ablation", *home]) == 0
-    assert "twice" in (finished / "home" / "reports" / "ablation" / "report.html").read_text(encoding="utf-8")
+    page = (finished / "home" / "reports" / "ablation" / "report.html").read_text(encoding="utf-8")
+    assert "twice" in page
+    assert re.search(r"plug-in double\W.*?SHA-256 [0-9a-f]{64}", page, re.DOTALL)
     assert not executed(finished)
 
 
