@@ -94,8 +94,11 @@ def keep_starting_workers(tune_controller: Any) -> None:
     Tune gives the free worker to the trial whose own worker is starting, and ends that one. With trials shorter than
     the start of a worker, the study would run on a single worker. With this, the free worker waits for the next trial.
 
-    Wraps `TuneController._maybe_reuse_cached_actor` and reads `_trial_to_actor` and `_resetting_trials`. Calls after
-    the first do nothing.
+    A trial that still waits for its resources does take the free worker: after the loss of a node, the free worker may
+    hold the only ones.
+
+    Wraps `TuneController._maybe_reuse_cached_actor` and reads `_trial_to_actor`, `_resetting_trials` and
+    `_actor_manager.is_actor_started`. Calls after the first do nothing.
     """
     controller = tune_controller._tune_controller
     if "_maybe_reuse_cached_actor" in vars(controller):
@@ -103,7 +106,9 @@ def keep_starting_workers(tune_controller: Any) -> None:
     reuse = controller._maybe_reuse_cached_actor
 
     def reuse_unless_starting(trial: Any) -> bool:
-        starting = trial in controller._trial_to_actor and trial not in controller._resetting_trials
+        own = controller._trial_to_actor.get(trial)
+        has_resources = own is not None and controller._actor_manager.is_actor_started(own)
+        starting = has_resources and trial not in controller._resetting_trials
         return False if starting else bool(reuse(trial))
 
     controller._maybe_reuse_cached_actor = reuse_unless_starting

@@ -24,7 +24,7 @@ def told_to_all() -> str:
 def sweep(folder: Path, *arguments: str) -> int:
     """Run the sweep and look at Ray before it ends."""
     with (
-        patch.object(cluster, "make_folder", lambda _: folder),
+        patch.object(cluster, "make_folder", lambda *_, **__: folder),
         patch.object(cluster, "shutil", SimpleNamespace(rmtree=lambda *_, **__: None)),
         patch.object(ray, "shutdown"),
     ):

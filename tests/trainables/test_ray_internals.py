@@ -183,7 +183,8 @@ def test_a_free_worker_waits_for_a_trial_that_has_none() -> None:
 
     class Controller:
         def __init__(self) -> None:
-            self._trial_to_actor = {"starting": 1, "resetting": 2}
+            self._trial_to_actor = {"starting": 1, "resetting": 2, "without resources": 3}
+            self._actor_manager = SimpleNamespace(is_actor_started=lambda actor: actor != 3)
             self._resetting_trials = {"resetting"}
             self.reused: list[str] = []
 
@@ -194,8 +195,10 @@ def test_a_free_worker_waits_for_a_trial_that_has_none() -> None:
     controller = Controller()
     for _ in range(2):
         keep_starting_workers(SimpleNamespace(_tune_controller=controller))
-    answers = [controller._maybe_reuse_cached_actor(trial) for trial in ("starting", "resetting", "new")]
-    assert (answers, controller.reused) == ([False, True, True], ["resetting", "new"])
+    trials = ("starting", "resetting", "without resources", "new")
+    answers = [controller._maybe_reuse_cached_actor(trial) for trial in trials]
+    assert answers == [False, True, True, True]
+    assert controller.reused == list(trials[1:])
 
 
 def test_tune_knows_the_last_result_by_our_key() -> None:
