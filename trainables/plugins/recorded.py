@@ -27,7 +27,7 @@ _TYPES: Mapping[str, Any] = {
     "metrics": Metric,
     "controls": Control,
 }
-"""Tables whose entries are plain values."""
+"""Tables whose entries are plain values. `metrics` is recorded without the metrics of `clip_metrics`."""
 _LIMITS = ("low", "high")
 
 
@@ -35,7 +35,10 @@ def recorded_plugins(plugins: Plugins) -> dict[str, Any]:
     """Return the part of a call's record with the sources and declarations of `plugins`; empty if there are none."""
     if not plugins.sources:
         return {}
-    tables = {name: [*map(_plain, plugins.additions[name].values())] for name in _TYPES}
+    tables = {
+        name: [_plain(entry) for entry in plugins.additions[name].values() if type(entry) is kind]
+        for name, kind in _TYPES.items()
+    }
     sections = sorted(plugins.sections)
     datasets = sorted(plugins.additions["dataset_configs"])
     declared = {**tables, "sections": sections, "datasets": datasets}
@@ -56,6 +59,7 @@ def declared_plugins(call: Mapping[str, Any]) -> Plugins:
     additions = {
         name: {_key(name, entry): _read(kind, entry) for entry in declared[name]} for name, kind in _TYPES.items()
     }
+    additions["metrics"] |= {metric.name: metric for metric in additions["clip_metrics"].values()}
     config = stored_config(declared["sections"], declared["datasets"], additions)
     return Plugins(sources, {**additions, "config": {"trial": config}}, is_recorded=True)
 
