@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from trainables.config.base import Config
 from trainables.config.trial import TrialConfig
 from trainables.datasets.kinds import DATASET_KINDS
@@ -14,13 +12,15 @@ from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH, Control
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, ClipMetric, full_clip_metric
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS
+from trainables.plugins.checking import DECODED, check_declaration, check_settings, error_in
 from trainables.plugins.composed_config import DatasetEntry, built_in_kinds, composed_config
 from trainables.plugins.declaration import Decoder, NewStage, VideoControl, VideoMetric
 from trainables.plugins.loading import LoadedPlugin
-from trainables.plugins.source import PluginError
 from trainables.tables import Additions, extended
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_RESERVED = ("test_", "shuffle_")
+_OTHER_MEANING = "names that begin with test_ are of test clips, and with shuffle_ of shuffled frames"
 
 
 def additions_of(plugins: Sequence[LoadedPlugin]) -> Additions:
@@ -34,6 +34,8 @@ def additions_of(plugins: Sequence[LoadedPlugin]) -> Additions:
 
 
 def _additions(plugins: Sequence[LoadedPlugin]) -> Additions:
+    for plugin in plugins:
+        check_declaration(plugin)
     _refuse_clashes(plugins)
     settings = dict(_settings(plugins))
     stages = {stage.name: _stage(stage, plugin) for plugin in plugins for stage in plugin.plugin.stages}
@@ -132,12 +134,8 @@ def _reference(function: Callable[..., Any], plugin: LoadedPlugin) -> str:
     """Return `module:name` of a function of the plug-in, by which every process finds it."""
     name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
     if not callable(function) or getattr(plugin.modules.get(module), name, None) is not function:
-        raise _error(plugin, f"{function!r} must be a function at the top of one of the plug-in's modules")
+        raise error_in(plugin, f"{function!r} must be a function at the top of one of the plug-in's modules")
     return f"{module}:{name}"
-
-
-def _error(plugin: LoadedPlugin, message: str) -> PluginError:
-    return PluginError(f"{plugin.source.path}: the plug-in {plugin.source.name}: {message}")
 
 
 def _settings(plugins: Sequence[LoadedPlugin]) -> Iterator[tuple[str, type[Config]]]:
@@ -148,27 +146,15 @@ def _settings(plugins: Sequence[LoadedPlugin]) -> Iterator[tuple[str, type[Confi
         for part in parts:
             if part.settings is None:
                 continue
-            _check_settings(part.settings, part.name, plugin)
+            check_settings(part.settings, part.name, plugin)
             owner = owners.setdefault(part.name, (plugin, part.settings))
             if part.name in TrialConfig.model_fields:
-                raise _error(plugin, f"the config has a section {part.name!r} already; choose another name")
+                raise error_in(plugin, f"the config has a section {part.name!r} already; choose another name")
             if owner != (plugin, part.settings):
-                raise _error(
+                raise error_in(
                     plugin, f"the section {part.name!r} has two classes of settings ({owner[0].source.name} adds one)"
                 )
             yield part.name, part.settings
-
-
-def _check_settings(settings: object, name: str, plugin: LoadedPlugin) -> None:
-    if not (isinstance(settings, type) and issubclass(settings, Config)):
-        raise _error(plugin, f"the settings of {name!r} must be a subclass of trainables.api.Config, not {settings!r}")
-    try:
-        settings()
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-        raise _error(
-            plugin, f"every field of {settings.__name__} needs a valid default; without one: {fields}"
-        ) from error
 
 
 def _refuse_clashes(plugins: Sequence[LoadedPlugin]) -> None:
@@ -181,16 +167,30 @@ def _refuse_clashes(plugins: Sequence[LoadedPlugin]) -> None:
         "metric of video": CLIP_METRICS,
         "control": (*CONTROLS, SYSTEM, TRUTH),
         "kind of data set": DATASET_KINDS,
-        **{f"kind of {stage} decoder": built_in_kinds(stage) for stage in ("semantic", "structure", "motion")},
+        **{f"kind of {stage} decoder": built_in_kinds(stage) for stage in DECODED},
     }
     for plugin in plugins:
         for what, name in _names(plugin):
             if what != "metric" and _NAME.fullmatch(name) is None:
-                raise _error(plugin, f"{name!r} cannot be a name of a {what}: use small letters, digits and _")
+                raise error_in(plugin, f"{name!r} cannot be a name of a {what}: use small letters, digits and _")
             owner = "Mindsweep" if name in ours[what] else taken.get((what, name))
             if owner is not None:
-                raise _error(plugin, f"{owner} has a {what} {name!r} already; choose another name")
+                raise error_in(plugin, f"{owner} has a {what} {name!r} already; choose another name")
             taken[what, name] = plugin.source.name
+        _refuse_reported(plugin, plugins)
+
+
+def _refuse_reported(plugin: LoadedPlugin, plugins: Sequence[LoadedPlugin]) -> None:
+    """Refuse metrics and controls of videos by which two values of `evaluate` would have one name."""
+    metrics = [*CLIP_METRICS, *(metric.name for each in plugins for metric in each.plugin.video_metrics)]
+    controls = [*CONTROLS, *(control.name for each in plugins for control in each.plugin.controls)]
+    reported = {f"{metric}_{control}" for metric in metrics for control in controls}
+    for metric in plugin.plugin.video_metrics:
+        if metric.name.startswith(_RESERVED):
+            raise error_in(plugin, f"{metric.name!r} cannot be a name of a metric of video: {_OTHER_MEANING}")
+    both = sorted(reported & {*metrics, *(metric.short for metric in METRICS.values() if metric.stage == EVALUATE)})
+    if both and (plugin.plugin.video_metrics or plugin.plugin.controls):
+        raise error_in(plugin, f"a metric and a metric of a control would both be evaluate.{both[0]}; rename one")
 
 
 def _names(plugin: LoadedPlugin) -> Iterator[tuple[str, str]]:
@@ -215,12 +215,12 @@ def _refuse_unknown(plugin: LoadedPlugin, additions: Additions) -> None:
     for stage in plugin.plugin.stages:
         for name in stage.inputs:
             if name not in stages and name != VIDEOS:
-                raise _error(
+                raise error_in(
                     plugin, f"stage {stage.name!r} has the input {name!r}; there are: {', '.join(sorted(stages))}"
                 )
         for section in stage.sections:
             if section not in TrialConfig.model_fields:
-                raise _error(
+                raise error_in(
                     plugin, f"stage {stage.name!r} reads the section {section!r}, which the config does not have"
                 )
     for metric in plugin.plugin.metrics:
@@ -230,4 +230,4 @@ def _refuse_unknown(plugin: LoadedPlugin, additions: Additions) -> None:
 def _check_metric(metric: Metric, plugin: LoadedPlugin, stages: set[str]) -> None:
     if metric.stage not in stages or metric.short == "":
         message = f"the metric {metric.name!r} must be stage.name; there are: {', '.join(sorted(stages))}"
-        raise _error(plugin, message)
+        raise error_in(plugin, message)

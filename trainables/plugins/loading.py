@@ -63,16 +63,14 @@ def _declared(module: ModuleType, source: PluginSource) -> Plugin:
 
 @contextmanager
 def importable(plugins: Sequence[LoadedPlugin]) -> Iterator[None]:
-    """Let `import` find the modules of `plugins` in the block, before installed ones of the same name."""
-    modules = {name: module for plugin in plugins for name, module in plugin.modules.items()}
-    before = {name: sys.modules[name] for name in modules if name in sys.modules}
-    sys.modules.update(modules)
-    try:
+    """Let `import` find the modules of `plugins` in the block, before installed ones of the same name.
+
+    A module that a function of a plug-in imports only when it runs is executed in each such block anew.
+    """
+    texts = {name: text for plugin in plugins for name, text in _texts(plugin.source).items()}
+    with _importable(texts):
+        sys.modules.update({name: module for plugin in plugins for name, module in plugin.modules.items()})
         yield
-    finally:
-        for name in modules:
-            sys.modules.pop(name, None)
-        sys.modules.update(before)
 
 
 @dataclass(frozen=True)
@@ -150,16 +148,15 @@ class _Loader(InspectLoader):
 
 def _own_frame(error: Exception, source: PluginSource) -> str:
     """Return the error with the last line of the plug-in that led to it."""
-    paths = {text.path for text in _texts(source).values()}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in paths]
+    texts = {text.path: text.text for text in _texts(source).values()}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in texts]
     what = f"the plug-in {source.name} cannot be loaded: {type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError) and error.filename in paths:
+    if isinstance(error, SyntaxError) and error.filename in texts:
         line = "" if error.text is None else error.text.strip()
         return f"{error.filename}:{error.lineno}: the plug-in {source.name} cannot be loaded: {error.msg}\n    {line}"
     if not frames:
         return f"{source.path}: {what}"
-    lines = _texts(source)
-    text = next(text.text for text in lines.values() if text.path == frames[-1].filename).splitlines()
+    lines = texts[frames[-1].filename].splitlines()
     number = frames[-1].lineno
-    shown = text[number - 1].strip() if number is not None and number <= len(text) else ""
+    shown = lines[number - 1].strip() if number is not None and number <= len(lines) else ""
     return f"{frames[-1].filename}:{number}: {what}\n    {shown}"
