@@ -34,7 +34,8 @@ def check_declaration(plugin: LoadedPlugin) -> None:
     """Raise `PluginError` for a part of another type, and for values that no such part can have."""
     for field, kind in _PARTS.items():
         _check_types(getattr(plugin.plugin, field), field, kind, plugin)
-    for metric in (*plugin.plugin.metrics, *plugin.plugin.video_metrics):
+    metrics: tuple[Metric | VideoMetric, ...] = (*plugin.plugin.metrics, *plugin.plugin.video_metrics)
+    for metric in metrics:
         _check_scale(metric, plugin)
     for dataset in plugin.plugin.datasets:
         _check_dataset(dataset, plugin)

@@ -62,6 +62,7 @@ def test_a_metric_and_a_control_of_videos_are_listed_in_their_block_alone(tmp_pa
     assert "flipped" not in CONTROLS
 
 
+@pytest.mark.long
 def test_evaluate_reports_the_metric_and_the_control_of_a_plugin(tmp_path: Path) -> None:
     with plugins_in(tmp_path, judges_py=JUDGES).active():
         result, folder = evaluate({}, tmp_path / "evaluate", made())
