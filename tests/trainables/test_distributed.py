@@ -23,6 +23,8 @@ from trainables.distributed import PeerLostError, Team
 from trainables.graph import resolve_reference
 from trainables.networks.dropout import Dropout
 
+pytestmark = pytest.mark.long
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "contrastive": ("semantic", {}),
     "a last batch of one row": ("semantic", {"semantic__train__batch_size": 199}),
@@ -135,7 +137,6 @@ def assert_same(one: Curve, two: Curve, *, tolerance: float = TOLERANCE) -> None
                 assert other[name] == pytest.approx(value, rel=tolerance), name
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_two_workers_train_what_one_does(trained: tuple[Path, dict[int, dict[str, Curve]]], case: str) -> None:
     folder, curves = trained

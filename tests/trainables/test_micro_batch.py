@@ -20,6 +20,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Rank:
     return Rank(0, 1, tmp_path_factory.mktemp("parts"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_in_parts_it_trains_what_it_does_at_once(alone: Rank, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, overrides = CASES[case]

@@ -314,6 +314,7 @@ def shared_study(folder: Path, base: Mapping[str, Any]) -> Study:
     return replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base=base))
 
 
+@pytest.mark.long
 def test_a_shared_stage_run_whose_worker_is_killed_is_executed_again(tmp_path: Path) -> None:
     study, view = shared_study(tmp_path, {"noop.epochs": 8, "noop.sleep": 0.3}), SharedStates()
     (run,) = study.shared_runs()
@@ -334,6 +335,7 @@ def test_a_shared_stage_run_that_needs_too_much_memory_is_tried_once_more(tmp_pa
     assert [state for state in view.states if state != "running"] == ["waiting", "waiting", "failed"]
 
 
+@pytest.mark.long
 def test_a_process_that_lost_its_device_runs_no_other_trial(tmp_path: Path) -> None:
     """As after a failed assertion on a GPU: each later call of the process would fail, too."""
     points: tuple[Point, ...] = ({"noop.value": 0.1, "noop.fail_at": 1}, {"noop.value": 0.2, "noop.fail_at": 0})

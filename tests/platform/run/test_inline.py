@@ -61,6 +61,7 @@ def test_a_study_runs_without_ray(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["completed 4", "ray loaded: False"]
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

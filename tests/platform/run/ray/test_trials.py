@@ -12,6 +12,7 @@ from tests.platform.noop_studies import noop_study, options_in
 from tests.platform.run.test_driver import events
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_cluster")
 def test_trials_shorter_than_the_start_of_a_worker_overlap(tmp_path: Path) -> None:
     """Tune ends a worker that is starting when another becomes free: such trials would run on one worker for ever."""
