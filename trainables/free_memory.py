@@ -1,12 +1,13 @@
 """How many rows of a computation fit into the memory that is free, and never more than a fixed number."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import torch
+
+from trainables.usable_cores import usable_cores
 
 UNIT_BYTES = 1 << 30
 """What the rows of one pass take at most, unless a single one takes more."""
@@ -51,15 +52,14 @@ def plan_pass(row_bytes: int, device: torch.device, *, most: int | None = None) 
 def free_share(device: torch.device) -> int:
     """Return the free bytes on `device`, divided by the number of processes that compute on this machine.
 
-    That number is taken to be the machine's cores over the threads of this process, which Ray sets to the cores that it
+    That number is taken to be the usable cores over the threads of this process, which Ray sets to the cores that it
     grants.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     free = min([psutil.virtual_memory().available, *_left_in_groups()])
-    cores = len(os.sched_getaffinity(0))
-    return free // max(1, cores // torch.get_num_threads())
+    return free // max(1, usable_cores() // torch.get_num_threads())
 
 
 def _left_in_groups() -> Iterator[int]:

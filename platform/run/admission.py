@@ -13,10 +13,10 @@ from typing import Any
 
 from platform.errors import UserError
 from platform.options import Options
-from platform.run.usable_cores import usable_cores
 from platform.study.study import Study
 from trainables.config.trial import TrialConfig, config_from_json
 from trainables.graph import STAGES, always_uses_ray_train, ancestors, workers_of
+from trainables.usable_cores import usable_cores
 
 _FRACTION = 10_000
 """Ray counts GPUs in units of 1/10,000."""

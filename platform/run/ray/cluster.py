@@ -16,9 +16,9 @@ import ray
 from platform.errors import StudyError, UserError
 from platform.run.owned_folders import make_folder
 from platform.run.ray.code_upload import runtime_environment
-from platform.run.usable_cores import usable_cores
 from storage.environment import without_secrets
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
+from trainables.usable_cores import usable_cores
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",

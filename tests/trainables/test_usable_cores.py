@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.run.usable_cores import usable_cores
+from trainables.usable_cores import usable_cores
 
 
 @pytest.fixture(autouse=True)
