@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.run.proposer import Proposer
-from tests.platform.study_texts import NOOP, build, complaints
+from tests.platform.study_texts import build, complaints
 
 MOTION = """\
 target: motion.rollout_mse
@@ -335,83 +334,6 @@ def test_cmaes_wants_numbers_that_are_always_there() -> None:
     )
     lines = complaints(text + "sampler: cmaes\n")
     assert [line.split(":")[3].strip() for line in lines] == ["space.motion.kind", "space.motion.depth"]
-
-
-def test_a_grid_is_tried_as_a_whole_or_not_at_all() -> None:
-    """The first four points in the order of the file would have one value of the first field."""
-    text = NOOP.replace("trials: 4\n", "trials: 4\nsampler: grid\n").replace("[0, 1]", "[0, 1], step: 0.25")
-    (line,) = complaints(text)
-    assert "trials: is 4, but the grid has 20 points" in line
-    assert "sampler: random" in line
-
-
-@pytest.mark.parametrize(
-    ("constraint", "step", "points"),
-    [
-        ("noop.value + noop.fail_at * 0.1 <= 0.3", 0.1, 10),
-        ("noop.value + noop.fail_at * 0.1 == 0.3", 0.1, 4),
-        ("noop.value < 0.3", 0.1, 12),
-        ("noop.value in [0.3]", 0.1, 4),
-        ("noop.value == 0.2003", 0.001, 0),
-    ],
-)
-def test_constraints_are_exact_on_a_grid_of_decimal_fractions(constraint: str, step: float, points: int) -> None:
-    text = NOOP.replace("trials: 4\n", "sampler: grid\n").replace("[0, 1]", f"[0, 1], step: {step}")
-    text += f"constraints: ['{constraint}']\n"
-    if points == 0:
-        assert "leaves no point to try: all 4004 points" in complaints(text)[0]
-    else:
-        assert len(build(text).space.grid()) == points
-
-
-def test_the_one_allowed_point_of_thousands_is_found() -> None:
-    text = "target: noop.value\ntrials: 3\nspace: {noop.epochs: {int: [1, 5000]}}\nconstraints: [noop.epochs == 4242]\n"
-    proposer = Proposer(build(text))
-    first = proposer.ask()
-    assert first is not None
-    assert first.values == {"noop.epochs": 4242}
-    assert proposer.ask() is None
-    assert proposer.exhausted == "the space has only 1 different points"
-
-
-@pytest.mark.parametrize(
-    ("setting", "path"),
-    [
-        ("/data/my data #2", "/data/my data #2"),
-        ("/data/2024: new", "/data/2024: new"),
-        ("'/data/quoted'", "/data/quoted"),
-        ("/2024", "/2024"),
-        ("2024", str(Path.cwd() / "2024")),
-    ],
-)
-def test_a_path_is_taken_as_it_is_written(setting: str, path: str) -> None:
-    study = build(NOOP, "dataset.kind=folder", f"dataset.path={setting}")
-    assert study.space.base["dataset.path"] == path
-
-
-def test_a_huge_grid_is_refused() -> None:
-    text = NOOP.replace("trials: 4\n", "sampler: grid\n").replace("[0, 1]", "[0, 1], step: 0.0001")
-    assert "the grid has 40004 points" in complaints(text)[0]
-
-
-@pytest.mark.parametrize(
-    ("setting", "phrases"),
-    [
-        ("trials", ["must be KEY=VALUE"]),
-        ("=3", ["must be KEY=VALUE"]),
-        ("trials=many", ["--set trials=many: trials: must be a valid integer"]),
-        ("sampler=tpee", ["--set sampler=tpee: sampler:", "did you mean tpe"]),
-        ("motion.dept=3", ["--set motion.dept=3: motion.dept:", "did you mean motion.depth"]),
-        ("motion.depth=deep", ["--set motion.depth=deep: base.motion.depth: must be a valid integer"]),
-        ("motion.depth=[", ["is not a YAML value"]),
-        ("noop.value=0.5", ["is swept at test.yaml:4:3"]),
-        ("trails=3", ["did you mean trials"]),
-        ("dataset.path=", ["--set dataset.path=: dataset.path: is empty"]),
-    ],
-)
-def test_settings_that_cannot_be(setting: str, phrases: list[str]) -> None:
-    text = "\n".join(complaints(NOOP, setting))
-    assert [phrase for phrase in phrases if phrase not in text] == []
 
 
 def test_a_value_that_only_another_swept_field_allows_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
