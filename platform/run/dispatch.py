@@ -16,25 +16,11 @@ from platform.record.trial_log import Event, Recorder, Records, proposed_body
 from platform.run.first_failures import FIRST, FirstFailures
 from platform.run.halve_batch import halved
 from platform.run.proposer import Proposer
+from platform.run.retries import RETRIES
 from platform.run.run_leases import RunLeases
 from platform.study.study import Study
 from trainables.failure import Cause
 from trainables.spec import TrialSpec
-
-RETRIES: Mapping[Cause, int] = {
-    "WORKER_LOST": 2,
-    "NODE_LOST": 2,
-    "STORE_LOST": 2,
-    "NETWORK": 2,
-    "DEVICE_LOST": 1,
-    "OUT_OF_MEMORY": 1,
-}
-"""How often a trial is retried after each cause of failure. Causes that are not listed are never retried.
-
-A lost worker, node, store or connection may be there again at the next attempt, and a lost device in another process.
-Another process may have used the memory, so OUT_OF_MEMORY is retried once. Divergence, stalls, errors of the code and a
-full disk would happen again.
-"""
 
 _FAILING = """\
 the first {count} trials all failed in the same way, so no other was started: {error}

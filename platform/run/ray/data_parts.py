@@ -8,10 +8,9 @@ from typing import Any
 import ray
 
 from platform.run.ray.cluster import cluster
+from platform.run.retries import RetryCounts
 from trainables.datasets.prepared.parts import Part, Result, Results, RunParts
-
-_RETRIES = 3
-"""How often a part is made again after its worker was lost; a part that was begun is simply written once more."""
+from trainables.failure import cause_of
 
 
 @contextmanager
@@ -25,8 +24,8 @@ def parts_on_ray(address: str | None) -> Iterator[RunParts]:
 
 
 def _run_parts(make: Callable[[Part], Result], parts: Sequence[Part], /) -> Results[Result]:
-    task = ray.remote(num_cpus=1, max_retries=_RETRIES)(make)
-    waiting, running = iter(enumerate(parts)), dict[Any, int]()
+    task = ray.remote(num_cpus=1, max_retries=0)(make)
+    waiting, running, retries = iter(enumerate(parts)), dict[Any, int](), RetryCounts()
     try:
         while True:
             # A part may carry a table of all voxels: no more of them are sent than can soon begin.
@@ -35,7 +34,15 @@ def _run_parts(make: Callable[[Part], Result], parts: Sequence[Part], /) -> Resu
             if not running:
                 return
             (done, *_), _ = ray.wait(list(running))
-            yield running.pop(done), ray.get(done)
+            index = running.pop(done)
+            try:
+                result = ray.get(done)
+            except ray.exceptions.RayError as error:
+                if not retries.allow(index, cause_of(error)):
+                    raise
+                running[task.remote(parts[index])] = index  # a part that was begun is written once more
+            else:
+                yield index, result
     finally:
         for left in running:
             ray.cancel(left, force=True)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from platform.errors import StudyError
 from platform.events import SharedState
 from platform.run.admission import admit, need_of, shared_cores
-from platform.run.dispatch import RETRIES
 from platform.run.ray.placement import nodes
 from platform.run.ray.trials import Work
+from platform.run.retries import RetryCounts
 from storage.runs import RunStore
 from storage.uri import open_store
 from trainables.execute import missing_runs
-from trainables.failure import Cause, cause_of
+from trainables.failure import cause_of
 from trainables.graph import StageRun
 from trainables.on_ray import SharedRun, shared_run
 
@@ -40,9 +39,9 @@ def run_shared(work: Work, shared: Sequence[StageRun], report_state: ReportState
     """Run the `shared` stage runs (inputs first) that are not in the store; return how many were executed.
 
     Each is a Ray task that waits for the tasks of its inputs. If another driver executes the same stage run, this
-    driver waits for it without a worker. Lost workers, nodes and stores and too little memory are retried as often as
-    for a trial (`RETRIES`). If a stage run that only some trials need fails, the study continues: these trials try it
-    again and record the error.
+    driver waits for it without a worker. A failed one is tried again as often as a trial (`platform.run.retries`). If a
+    stage run that only some trials need fails for good, the study continues: these trials try it again and record the
+    error.
 
     Raises:
         StudyError: A stage run that all trials need failed.
@@ -93,8 +92,7 @@ class _Runs:
         self._started: set[str] = set()
         self._stalled: set[str] = set()
         self._failed: set[str] = set()
-        self._retries: Counter[tuple[str, Cause]] = Counter()
-        """Identity and cause of failure to the number of retries."""
+        self._retries = RetryCounts()
         self._looked = 0.0
 
     def run_all(self) -> int:
@@ -136,7 +134,6 @@ class _Runs:
             task = _Task(run, actor.run.remote(*arguments), actor, group)
         else:
             cpus, gpus = shared_cores(run.stage, self._nodes), self._work.grant.gpus
-            # Ray's own retries are not counted per cause; after too little memory they have no bound.
             remote = ray.remote(shared_run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
             task = _Task(run, remote.remote(*arguments))
         self._results[run.identity] = task.result
@@ -208,9 +205,8 @@ class _Runs:
             return False
         if not inputs & self._waiting.keys():  # else it failed because an input failed, and that one is retried
             cause = cause_of(error)
-            if self._retries[run.identity, cause] >= RETRIES.get(cause, 0):
+            if not self._retries.allow(run.identity, cause):
                 return False
-            self._retries[run.identity, cause] += 1
             _log.warning("stage %s (%s) is executed again: %s", run.stage, run.identity, cause)
         self._started.discard(run.identity)
         self._work.stalls.forget(run.identity)

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from platform.run.dispatch import RETRIES
 from platform.run.halve_batch import halved
 from platform.run.ray.schedulers import scheduler
+from platform.run.retries import RETRIES, RetryCounts
 from platform.run.run_leases import RunLeases
 from platform.study.domains import Choice
 from platform.study.space import Space
@@ -124,6 +124,14 @@ def test_retries_are_bounded_for_each_cause_by_itself(cause: Cause, tmp_path: Pa
     assert heard.events[-1].body["cause"] == cause
     assert running.next() is None
     assert running.done
+
+
+def test_tasks_are_tried_again_as_often_as_trials_each_by_itself() -> None:
+    counts = RetryCounts()
+    assert [counts.allow("part 1", "WORKER_LOST") for _ in range(4)] == [True, True, False, False]
+    assert [counts.allow("part 1", "OUT_OF_MEMORY") for _ in range(2)] == [True, False]
+    assert counts.allow("part 2", "WORKER_LOST")
+    assert not counts.allow("part 2", "ERROR")
 
 
 def test_another_driver_counts_the_retries_on(tmp_path: Path) -> None:
