@@ -20,12 +20,17 @@ from trainables.identity import digest
 _log = logging.getLogger(__name__)
 
 
+def local_name(study: str, store: str) -> str:
+    """Return the name of local files of a study: the store with another URI may hold one of the same id."""
+    return f"{study}-{digest(store, length=8)}"
+
+
 class Spool:
     """The undelivered events of one study for one store, one JSON object per line. Thread-safe."""
 
     def __init__(self, home: Path, study: str, *, store: str) -> None:
         """Use a file in `<home>/spool` for the store with the URI `store`; it is opened by the first `add`."""
-        self.path = home / "spool" / f"{study}-{digest(store, length=8)}.jsonl"
+        self.path = home / "spool" / f"{local_name(study, store)}.jsonl"
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._waiting = 0

@@ -16,7 +16,7 @@ from platform.errors import StudyError, UserError
 from platform.events import SharedState, SharedView, TrialEvent, View
 from platform.options import Options
 from platform.record.data_card import store_data_card
-from platform.record.spool import Spool
+from platform.record.spool import Spool, local_name
 from platform.record.study_from_store import call_of
 from platform.record.trial_log import Recorder, Records, Summary, summarise_study
 from platform.run.admission import refuse_inline
@@ -34,7 +34,6 @@ from storage.runs import RunStore
 from storage.studies import save_call, save_study
 from storage.uri import FIRST_LOOK, check_store, open_store
 from trainables.graph import StageRun
-from trainables.identity import digest
 from trainables.plugins.recorded import digests_to_text
 from trainables.telemetry import delete_pulses
 
@@ -138,8 +137,8 @@ class _Run:
     def worker_settings(self) -> dict[str, str]:
         """The settings of a worker: the store, a scratch folder that this call removes, and a folder for downloads."""
         scratch = self.options.home.absolute() / "scratch"
-        own = f"{self.study.id}-{digest(self.store.uri, length=8)}"  # another store may hold a study of the same id
-        folders = {"scratch": str(scratch / own), "cache": str(scratch / "cache")}
+        own = scratch / local_name(self.study.id, self.store.uri)
+        folders = {"scratch": str(own), "cache": str(scratch / "cache")}
         deadline = self.options.stage_deadline
         # A pulse that is late by one period must not exceed the deadline.
         pulse = math.inf if deadline is None else deadline / 4

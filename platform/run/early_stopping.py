@@ -66,7 +66,7 @@ class MedianRule:
     """
 
     def __init__(self, *, grace: int, min_trials: int, maximize: bool) -> None:
-        """Stop no trial before epoch `grace`, or while fewer than `least` other trials have reached its epoch."""
+        """Stop no trial before epoch `grace`, or while fewer than `min_trials` other trials have reached its epoch."""
         self._grace, self._min_trials, self._maximize = grace, min_trials, maximize
         self._curves: dict[str, dict[int, float]] = {}
 

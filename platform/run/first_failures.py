@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from platform.events import Finished
 
 FIRST = 3
-"""So many trials must fail alike, and none may have ended otherwise."""
+"""How many trials must fail in the same way, while none ends in another way."""
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
 
@@ -17,20 +17,28 @@ class FirstFailures:
     """
 
     def __init__(self, ends: Iterable[Finished] = ()) -> None:
-        self._errors: list[str] = []
+        self._first: str | None = None
+        """What the first trial failed with."""
+        self._alike = 0
+        """How many have failed with it."""
         self._differ = False
         for end in ends:
             self.add(end)
 
     def add(self, end: Finished) -> None:
         """Add the end of one more trial."""
-        if end.outcome != "FAILED" or end.cause == "DIVERGED":
-            self._differ = True
-        else:
-            self._errors.append(f"stage {end.stage}: {end.reason}" if end.stage is not None else end.reason)
+        error = f"stage {end.stage}: {end.reason}" if end.stage is not None else end.reason
+        self._first = error if self._first is None else self._first
+        self._alike += 1
+        is_failure = end.outcome == "FAILED" and end.cause != "DIVERGED"
+        self._differ = self._differ or not is_failure or _kind(error) != _kind(self._first)
 
     @property
     def same(self) -> str | None:
         """What all trials so far failed with, if they are enough; None if one ended otherwise, or for other reasons."""
-        kinds = {_NUMBER.sub("#", error) for error in self._errors}
-        return self._errors[0] if not self._differ and len(self._errors) >= FIRST and len(kinds) == 1 else None
+        return self._first if self._alike >= FIRST and not self._differ else None
+
+
+def _kind(error: str) -> str:
+    """Return an error without its numbers."""
+    return _NUMBER.sub("#", error)
