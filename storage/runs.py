@@ -181,9 +181,8 @@ class RunStore:
         """
         paths = files_in(folder)
         sealed(manifest_without_files.to_json())  # raises for invalid JSON before any blob is written
-        files = tuple(
-            ordered(partial(put_blob, self._store), paths.values(), self._store.concurrency)
-        )  # hashes during uploads
+        # In parallel: files are hashed while others are uploaded.
+        files = tuple(ordered(partial(put_blob, self._store), paths.values(), self._store.concurrency))
         manifest = replace(manifest_without_files, files=dict(zip(paths, files, strict=True)))
         data = sealed(manifest.to_json())
         key = layout.manifest(manifest.identity)

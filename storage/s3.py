@@ -51,13 +51,8 @@ class S3Store:
             )
         try:
             client: Any = boto3.session.Session().client("s3", config=_CONFIG)
-        except (
-            BotoCoreError,
-            ValueError,
-        ) as error:  # a profile that is absent, a file that cannot be read, an endpoint
-            raise ValueError(
-                f"the settings for S3 (AWS_... and the files that they name) cannot be used: {error}"
-            ) from error
+        except (BotoCoreError, ValueError) as error:  # an absent profile, a damaged file, an endpoint that is no URL
+            raise ValueError(f"the settings for S3 (AWS_... and their files) cannot be used: {error}") from error
         if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore shows the endpoint in its errors
             raise ValueError(
                 "the S3 endpoint contains a user or password; set credentials as the AWS tools do, not in the endpoint"

@@ -54,7 +54,8 @@ def save_call(store: Store, name: str, value: Mapping[str, Any], *, time: float)
     number = len(keys) + 1
     if keys:
         try:
-            if {**unsealed(keys[-1], store.get(keys[-1])), "time": time} == {**value, "time": time}:
+            last = unsealed(keys[-1], store.get(keys[-1]))
+            if sealed({**last, "time": time}) == sealed({**value, "time": time}):  # as JSON, which has no tuples
                 return
         except IntegrityError as error:
             _log.warning("%s; it is written anew", error)

@@ -27,3 +27,9 @@ def test_an_emptied_call_is_replaced_by_the_next(store: Store, damage: bytes) ->
     assert [(call["file"], call["time"]) for call in load_calls(store, "study")] == [("one", 1.0), ("three", 3.0)]
     save_call(store, "study", {"file": "three"}, time=4.0)
     assert len(load_calls(store, "study")) == 2
+
+
+def test_a_call_with_a_tuple_equals_what_json_has_of_it(store: Store) -> None:
+    for time in (1.0, 2.0):
+        save_call(store, "study", {"settings": ("trials=3",)}, time=time)
+    assert len(load_calls(store, "study")) == 1
