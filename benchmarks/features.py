@@ -2,8 +2,9 @@
 
     python -m benchmarks.features [--pixels 512] [--frames 4] [--batch-size 64]
 
-`features` runs on one clip, and the VAE decodes two frames, as `reconstruct` and `controls` do. Peaks are those of the
-resident set of a process on one thread; what it holds before (libraries, and for `decode` weights) is beside it.
+`features` runs on one clip, and the VAE decodes two frames, as `reconstruct` and `controls` do. A peak is the largest
+resident memory of a process on one thread. What that process held before the work is printed too: the libraries, and
+for `decode` also the weights.
 """
 
 import argparse

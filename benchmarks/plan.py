@@ -3,8 +3,8 @@
     python -m benchmarks.plan [--repeats 3]
 
 Seven systems are folders of videos made elsewhere (`system: given`), which the plan reads to check them; the eighth is
-the phantom's own. Each plan is a call of `python -m platform.ablate FILE --dry-run`, from start to end, Python's own
-start included, with an empty store. Beside the wall stands the CPU time, which other work on the machine changes less.
+the phantom's own. Each plan is a call of `python -m platform.ablate FILE --dry-run` with an empty store, from the
+start of Python to the end. The table shows wall time and CPU time; other work on the machine changes the second less.
 """
 
 import argparse

@@ -77,7 +77,7 @@ def _built_by_plugin(facts: dict[str, Any]) -> nn.Module:
     stage, sections = facts["stage"], facts["settings"]
     kind = DECODER_KINDS.get(f"{stage}.{facts['config'].get('kind')}")
     section, builder = (stage, None) if kind is None else (kind.section, kind.builder)
-    if kind is None and stage in STAGES:
+    if kind is None and stage in STAGES and STAGES[stage].plugin is not None:  # else it is a kind that is not active
         builder = STAGES[stage].builder
     if builder is None:
         digests = ", ".join(sections["plugins"])

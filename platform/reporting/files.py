@@ -1,6 +1,5 @@
 """Writes the report as files: HTML, Markdown and LaTeX for readers, CSV and Parquet for programs, figures as SVG."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from platform.analysis.findings import Findings
 from platform.record.results import error_line
 from platform.reporting.contents import AblationReport
 from platform.reporting.page import report_page
+from platform.reporting.words import finite_or_none
 from platform.statistics.compare import Comparison
 
 PAGE = "report.html"
@@ -141,10 +141,6 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
 
 def _write(columns: Columns, stem: Path) -> None:
     """Write `<stem>.csv` and `<stem>.parquet`; NaN and infinity become null."""
-    table = pa.table({name: [_json_value(value) for value in values] for name, values in columns.items()})
+    table = pa.table({name: [finite_or_none(value) for value in values] for name, values in columns.items()})
     pq.write_table(table, stem.with_suffix(".parquet"))
     pyarrow.csv.write_csv(table, stem.with_suffix(".csv"))
-
-
-def _json_value(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

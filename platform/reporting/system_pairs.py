@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from platform.reporting.words import bracket, decimals, number, p_text
+from platform.reporting.words import bracket, decimals, finite_or_none, number, p_text
 from platform.statistics.attainable import unattainable
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_family
 from platform.statistics.paired import TrialValues, pair
@@ -148,13 +148,9 @@ def pair_json(each: SystemPair) -> dict[str, Any]:
         "second": each.second,
         "metric": each.metric.short,
         "clips": comparison.sizes[2],
-        **{name: _finite(value) for name, value in numbers.items()},
+        **{name: finite_or_none(value) for name, value in numbers.items()},
         "interval": f"{comparison.interval.method} over clips, {comparison.interval.level:.0%}",
         "family": comparison.family,
         "smallest_p": comparison.smallest_p,
         "result": comparison.verdict if each.tested else "no common clip",
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

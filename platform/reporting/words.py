@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 MINUS = "−"
 DASH = "–"
@@ -25,6 +26,11 @@ def number(value: float, digits: int, *, signed: bool = False) -> str:
     if float(text) == 0:
         return text
     return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def finite_or_none(value: Any) -> Any:
+    """Return `value`, but None for NaN and infinity, which JSON and tables do not have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def bracket(low: float, high: float, digits: int) -> str:

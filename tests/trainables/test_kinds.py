@@ -54,6 +54,12 @@ def test_every_kind_of_motion_decoder_has_a_network_and_a_learner() -> None:
         motion_decoder(stranger, voxels=3, video=(2, 4, 8, 8))
 
 
+def test_a_saved_decoder_of_a_plugin_that_is_not_active_is_not_built_as_one_of_ours() -> None:
+    facts = {"stage": "motion", "config": {"kind": "drift"}, "voxels": 3, "shapes": {"latents": [2, 4, 8, 8]}}
+    with pytest.raises(ValueError, match=r"motion was trained by a plug-in \(SHA-256 0a1b\) that is not active"):
+        _built({**facts, "settings": {"motion": {"kind": "drift"}, "plugins": ["0a1b"]}})
+
+
 def test_a_saved_decoder_of_an_unknown_stage_is_not_taken_for_a_motion_decoder() -> None:
     with pytest.raises(ValueError, match="stage: there is no 'voxels'; there are: semantic, structure, motion"):
         _built({"stage": "voxels", "config": {}, "voxels": 3, "shapes": {"latents": [2, 4, 8, 8]}})

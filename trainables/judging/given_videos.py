@@ -13,12 +13,11 @@ from trainables.datasets.clips import clips_in, files
 from trainables.datasets.errors import DataProblem, DataReport, some
 from trainables.file_version import FileVersion, digest_of_file, version_of
 from trainables.judging.pairing import (
-    ASPECT_TOLERANCE,
-    LENGTH_TOLERANCE,
     PairingError,
     System,
-    VideoFile,
     find_videos,
+    has_aspect_of,
+    lasts_other_than,
 )
 
 FIELD = "given.path"
@@ -149,24 +148,16 @@ def _unlike(system: System, shape: tuple[int, ...]) -> Iterator[DataProblem]:
     if short:
         right = "use clips with as many frames, so that all systems are evaluated alike"
         yield _listing(system, short, f"have fewer frames than the clips ({frames})", right)
-    stretched = [
-        name
-        for name, video in system.clips.items()
-        if abs(video.size[1] * height / (video.size[0] * width) - 1) > ASPECT_TOLERANCE
-    ]
+    stretched = [name for name, video in system.clips.items() if not has_aspect_of(video.size, (height, width))]
     if stretched:
         right = "crop or pad them, since a stretched video shows other shapes"
         yield _listing(system, stretched, f"have another aspect ratio than the clips ({height}x{width})", right)
     usual = Counter(video.seconds for video in system.clips.values() if video.seconds is not None).most_common(1)
     for seconds, _ in usual:
-        odd = [name for name, video in system.clips.items() if _lasts_other_than(video, seconds)]
+        odd = [name for name, video in system.clips.items() if lasts_other_than(video.seconds, seconds)]
         if odd:
             right = "give all the frame rate and duration of the clips"
             yield _listing(system, odd, f"last longer or shorter than most ({seconds:.2f} s)", right)
-
-
-def _lasts_other_than(video: VideoFile, seconds: float) -> bool:
-    return video.seconds is not None and abs(video.seconds - seconds) > LENGTH_TOLERANCE * seconds
 
 
 def _listing(system: System, videos: Sequence[str], what: str, right: str) -> DataProblem:

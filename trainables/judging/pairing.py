@@ -11,10 +11,20 @@ from trainables.datasets.errors import ClipError
 from trainables.datasets.video_io import read_video, split_pair
 from trainables.metrics.pixels import WINDOW
 
-ASPECT_TOLERANCE = 0.01
+_ASPECT_TOLERANCE = 0.01
 """Relative difference of aspect ratios up to which a video is resized. More would stretch what it shows."""
-LENGTH_TOLERANCE = 0.05
+_LENGTH_TOLERANCE = 0.05
 """Relative difference of durations that file formats cause by rounding."""
+
+
+def has_aspect_of(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether two sizes, height and width each, have the same aspect ratio."""
+    return abs(size[1] * other[0] / (size[0] * other[1]) - 1) <= _ASPECT_TOLERANCE
+
+
+def lasts_other_than(seconds: float | None, usual: float | None) -> bool:
+    """Return whether two durations differ; False if one is not known."""
+    return seconds is not None and usual is not None and abs(seconds - usual) > _LENGTH_TOLERANCE * usual
 
 
 class PairingError(ValueError):

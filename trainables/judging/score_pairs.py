@@ -9,7 +9,7 @@ from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import ClipError
 from trainables.datasets.video_io import is_black, read_video, resample, split_pair
 from trainables.judging.controls import TRUTH, PairControl
-from trainables.judging.pairing import ASPECT_TOLERANCE, LENGTH_TOLERANCE, Failure, Pairing, VideoFile
+from trainables.judging.pairing import Failure, Pairing, VideoFile, has_aspect_of, lasts_other_than
 from trainables.judging.values import Value, available, clip_values
 from trainables.metrics.clip import Clip
 from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
@@ -108,11 +108,7 @@ class PairJudge:
         if is_black(clip):
             yield "all pixels of the reconstruction are black"
         truth = self.pairing.truths[name]
-        if (
-            file.seconds is not None
-            and truth.seconds is not None
-            and abs(file.seconds / truth.seconds - 1) > LENGTH_TOLERANCE
-        ):
+        if lasts_other_than(file.seconds, truth.seconds):
             yield f"lasts {file.seconds:.2f} s, but its truth {truth.seconds:.2f} s; frames were compared nevertheless"
 
     def _fitted(self, frames: Clip) -> Clip:
@@ -122,7 +118,7 @@ class PairJudge:
             ClipError: This would change the aspect ratio or add frames.
         """
         (height, width), (own_height, own_width) = self.pairing.size, frames.shape[1:3]
-        if abs(own_width * height / (own_height * width) - 1) > ASPECT_TOLERANCE:
+        if not has_aspect_of((own_height, own_width), (height, width)):
             raise ClipError(f"{own_height}x{own_width} has another aspect ratio than the common size {height}x{width}")
         if len(frames) < self.pairing.frames:
             hint = "; a GIF cannot contain a static video, because equal frames are merged" if len(frames) == 1 else ""

@@ -12,8 +12,6 @@ from trainables.plugins.declaration import DatasetKind, Decoder, NewStage, Video
 from trainables.plugins.loading import LoadedPlugin
 from trainables.plugins.source import PluginError
 
-DECODED = ("semantic", "structure", "motion")
-"""The stages with kinds of decoder."""
 _PARTS: Mapping[str, type[Any]] = {
     "decoders": Decoder,
     "stages": NewStage,

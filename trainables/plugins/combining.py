@@ -12,9 +12,9 @@ from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH, Control
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, ClipMetric, full_clip_metric
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS
-from trainables.plugins.checking import DECODED, check_declaration, check_settings, error_in
+from trainables.plugins.checking import check_declaration, check_settings, error_in
 from trainables.plugins.composed_config import DatasetEntry, built_in_kinds, composed_config
-from trainables.plugins.declaration import Decoder, NewStage, VideoControl, VideoMetric
+from trainables.plugins.declaration import DECODED, Decoder, NewStage, VideoControl, VideoMetric
 from trainables.plugins.loading import LoadedPlugin
 from trainables.tables import Additions, extended
 

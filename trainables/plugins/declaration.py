@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 API_VERSION = 1
 """Raised when a public name is removed, or its arguments, shapes or meaning change."""
 
+DecoderStage: TypeAlias = Literal["semantic", "structure", "motion"]
+DECODED: tuple[DecoderStage, ...] = get_args(DecoderStage)
+"""The stages with kinds of decoder."""
+
 NetworkBuilder: TypeAlias = Callable[[Any, int, Mapping[str, Sequence[int]]], "nn.Module"]
 """(settings, number of voxels, shapes of the predictions of one clip by name) to the untrained network."""
 
@@ -30,7 +34,7 @@ NetworkBuilder: TypeAlias = Callable[[Any, int, Mapping[str, Sequence[int]]], "n
 class Decoder:
     """A kind of semantic, structure or motion decoder. `motion.kind: NAME` chooses it."""
 
-    stage: Literal["semantic", "structure", "motion"]
+    stage: DecoderStage
     """The stage whose function it replaces. It has that stage's inputs, and must write that stage's files."""
     name: str
     run: StageFunction
@@ -42,9 +46,8 @@ class Decoder:
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a stage that is not one of a decoder."""
-        stages = get_args(type(self).__annotations__["stage"])
-        if self.stage not in stages:
-            raise ValueError(f"the stage of the decoder {self.name!r} is {self.stage!r}; it must be one of {stages}")
+        if self.stage not in DECODED:
+            raise ValueError(f"the stage of the decoder {self.name!r} is {self.stage!r}; it must be one of {DECODED}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.npy_files import write_npy_header
 from trainables.preparation.files import InputError, require_content
 from trainables.preparation.series import CORTEX, BrainAxis, Floats, Structure
 
@@ -158,8 +159,7 @@ def _unpack(path: Path, volumes: Iterator[NDArray[Any]], unpacked: Path, *, shap
     partial = unpacked.with_suffix(".partial")
     try:
         with partial.open("wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            write_npy_header(file, shape, "<f4")
             for volume in volumes:
                 file.write(np.ascontiguousarray(volume, "<f4").tobytes())
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import StageResult, StageTask
-from trainables.loop import Job, LoopState
+from trainables.loop import Job, Learner, LoopState, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
 from trainables.randomness import Streams
 
@@ -113,6 +113,13 @@ def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, 
     """Return the training job of `stage`."""
     goal = DECODER_METRICS[f"{stage}.{monitor}"].goal
     return Job(stage, task.seed, config, width=width, monitor=monitor, goal=goal, context=task.context)
+
+
+def train_unless_solved(learner: Learner, job: Job, *, device: torch.device, solved: bool) -> LoopState | None:
+    """Train `learner.model`, unless it is `solved`: has its final weights. Leave it on `device`, in eval mode."""
+    progress = None if solved else train(learner, job)
+    learner.model.to(device).eval()
+    return progress
 
 
 class DecoderLearner:

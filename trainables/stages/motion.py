@@ -15,7 +15,7 @@ from trainables.config.decoders import MotionConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
 from trainables.kinds import of_kind
-from trainables.loop import Job, pick_device, train
+from trainables.loop import Job, pick_device
 from trainables.losses import latent_mse
 from trainables.networks.masks import draw_masks
 from trainables.networks.motion import MotionGenerator, PerFrameMlps
@@ -30,6 +30,7 @@ from trainables.stages.decoding import (
     make_job,
     read_rows,
     read_tensors,
+    train_unless_solved,
 )
 
 
@@ -207,8 +208,7 @@ def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved:
     rows = motion_rows(task, device=pick_device(config.train.device))
     job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
     learner = learner_of(config, rows, job)
-    progress = None if solved else train(learner, job)
-    learner.model.to(rows["train"].fmri.device).eval()
+    progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     with torch.no_grad():
         latents = torch.cat([learner.video(rows[name]) for name in ("validation", "test")])

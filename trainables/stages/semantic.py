@@ -10,7 +10,7 @@ from trainables.augment import pick_variant
 from trainables.config.decoders import SemanticConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
-from trainables.loop import Job, pick_device, train
+from trainables.loop import Job, pick_device
 from trainables.losses import semantic_loss
 from trainables.metrics.retrieval import ranks
 from trainables.networks.semantic import LOGIT_SCALE, SemanticDecoder
@@ -24,6 +24,7 @@ from trainables.stages.decoding import (
     make_job,
     predict,
     read_rows,
+    train_unless_solved,
 )
 
 TOP = (1, 5, 10)
@@ -150,8 +151,7 @@ def train_semantic_network(
     rows = read_rows(task, FEATURES, device=pick_device(config.train.device))
     job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)
     learner = SemanticLearner(config, rows, job, network_of=network_of)
-    progress = None if solved else train(learner, job)
-    learner.model.to(rows["train"].fmri.device).eval()
+    progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     (embedding, condition), index = predict(learner.model, rows)
     predictions = {"embedding": embedding, "condition": condition, "index": index}

@@ -8,7 +8,7 @@ from torch import Tensor
 from trainables.config.decoders import StructureConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
-from trainables.loop import Job, pick_device, train
+from trainables.loop import Job, pick_device
 from trainables.losses import latent_mse
 from trainables.networks.structure import StructureDecoder
 from trainables.randomness import Streams
@@ -21,6 +21,7 @@ from trainables.stages.decoding import (
     make_job,
     predict,
     read_rows,
+    train_unless_solved,
 )
 
 
@@ -96,8 +97,7 @@ def train_structure_network(
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
     job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)
     learner = StructureLearner(config, rows, job, network_of=network_of)
-    progress = None if solved else train(learner, job)
-    learner.model.to(rows["train"].fmri.device).eval()
+    progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     latents, index = predict(learner.model, rows)
     return finish(task, learner, progress, metrics, {"first_latent": latents, "index": index})

@@ -145,7 +145,7 @@ def test_a_lost_store_ends_the_study_no_view_runs_ahead_and_what_it_lacks_is_kep
 
 
 def test_an_error_of_our_own_is_told_too(tmp_path: Path) -> None:
-    """A thread that died of it would record nothing more, and nobody would know."""
+    """Otherwise the thread would end, and all later events would be lost without a message."""
 
     class Broken(Log):
         def append(self, trial: str, sequence: int, value: Any) -> None:

@@ -64,17 +64,23 @@ def test_a_stored_set_is_that_of_the_folder(s3: S3Store, sound: Path, cache: Pat
     assert (cache / digest / "card.md").read_bytes() == (sound / "card.md").read_bytes()
 
 
-def test_it_is_fetched_once_and_again_only_if_the_store_holds_another(
-    s3: S3Store, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fetched: list[str] = []
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that are fetched from S3 during the test."""
+    keys: list[str] = []
     fetch = S3Store.fetch
 
     def counted(store: S3Store, key: str, target: Path) -> Path:
-        fetched.append(key)
+        keys.append(key)
         return fetch(store, key, target)
 
     monkeypatch.setattr(S3Store, "fetch", counted)
+    return keys
+
+
+def test_it_is_fetched_once_and_again_only_if_the_store_holds_another(
+    s3: S3Store, sound: Path, tmp_path: Path, fetched: list[str]
+) -> None:
     upload(sound, URI)
     first = local_folder(URI)
     count = len(fetched)
@@ -87,16 +93,8 @@ def test_it_is_fetched_once_and_again_only_if_the_store_holds_another(
 
 
 def test_planning_downloads_tables_alone_and_the_stages_the_rest(
-    s3: S3Store, sound: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Store, sound: Path, cache: Path, fetched: list[str]
 ) -> None:
-    fetched: list[str] = []
-    fetch = S3Store.fetch
-
-    def counted(store: S3Store, key: str, target: Path) -> Path:
-        fetched.append(key)
-        return fetch(store, key, target)
-
-    monkeypatch.setattr(S3Store, "fetch", counted)
     digest = upload(sound, URI)
     for _ in range(2):  # the second plan asks for nothing more
         assert identity(URI) == identity(sound)

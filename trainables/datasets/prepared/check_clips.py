@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -12,6 +12,7 @@ import numpy as np
 from trainables.datasets.clips import Frames
 from trainables.datasets.errors import DataProblem, DatasetError, some
 from trainables.datasets.prepared.description import ClipShape
+from trainables.datasets.prepared.parts import Advance
 from trainables.datasets.prepared.read import ArrayFile, PreparedSet, array_file
 from trainables.datasets.prepared.similarity import difference_hash, near_pairs
 from trainables.datasets.prepared.tables import SPLITS, ClipRow
@@ -21,7 +22,7 @@ _LONG_WORDS = 60
 """CLIP's text encoder reads 77 tokens; some words take several."""
 
 
-def clip_problems(data: PreparedSet, advance: Callable[[int], None]) -> Iterator[DataProblem]:
+def clip_problems(data: PreparedSet, advance: Advance) -> Iterator[DataProblem]:
     """Yield what is wrong with table and pixels. Raises `DatasetError` if the table cannot be read."""
     yield from clip_table_problems(data)
     hashes: list[int] = []
@@ -138,7 +139,7 @@ def _counts(clips: Sequence[ClipRow], shape: ClipShape, path: Path) -> Iterator[
         yield DataProblem(f"{path}, column frames", what, "all clips must have the frames that dataset.json says")
 
 
-def _pixels(data: PreparedSet, hashes: list[int], advance: Callable[[int], None]) -> Iterator[DataProblem]:
+def _pixels(data: PreparedSet, hashes: list[int], advance: Advance) -> Iterator[DataProblem]:
     """Read every clip once: compare its digest, and collect its difference hash in `hashes`."""
     shape, table = data.description.clips, data.folder / TABLE
     expected = (shape.frames, shape.height, shape.width, 3)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainables.datasets.errors import DataProblem, some
 from trainables.datasets.prepared.check_clips import ClipFacts
 from trainables.datasets.prepared.description import Description
+from trainables.datasets.prepared.parts import Advance
 from trainables.datasets.prepared.read import ArrayFile, PreparedSubject, array_file
 from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable
 
@@ -35,7 +36,7 @@ class ArrayFacts:
 
 
 def subject_problems(
-    subject: PreparedSubject, about: Description, clips: ClipFacts, advance: Callable[[int], None]
+    subject: PreparedSubject, about: Description, clips: ClipFacts, advance: Advance
 ) -> Iterator[DataProblem]:
     """Yield what is wrong with a subject. Raises `DatasetError` if a table or the array cannot be read."""
     values, voxels = subject.values, subject.voxels
@@ -189,7 +190,7 @@ def _never_shown(shown: set[str], clips: ClipFacts, path: Path) -> Iterator[Data
         yield DataProblem(str(path), f"clips never shown to this subject: {counts}", "they are not used", fatal=False)
 
 
-def scan_array(file: ArrayFile, runs: Sequence[tuple[int, int]], advance: Callable[[int], None]) -> ArrayFacts:
+def scan_array(file: ArrayFile, runs: Sequence[tuple[int, int]], advance: Advance) -> ArrayFacts:
     """Read [rows, voxels] once. `runs` are first row and length; without any, all rows are one."""
     rows, voxels = file.shape
     low, high = np.full(voxels, np.inf), np.full(voxels, -np.inf)

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from storage.content import file_at
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, FileFacts
-from trainables.datasets.prepared.parts import RunParts, parts_here
+from trainables.datasets.prepared.parts import Advance, RunParts, parts_here
 from trainables.datasets.prepared.tables import ClipRow
 
 CARDS = ("card.md", "card.html")
@@ -22,7 +22,7 @@ def content_files(folder: Path) -> list[str]:
 
 
 def digest_files(
-    folder: Path, advance: Callable[[int], None] = lambda count: None, *, run_parts: RunParts = parts_here
+    folder: Path, advance: Advance = lambda count: None, *, run_parts: RunParts = parts_here
 ) -> dict[str, FileFacts]:
     """Return size and digest of every content file; reads all bytes, and calls `advance` with their number."""
     names = content_files(folder)

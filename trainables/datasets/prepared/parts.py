@@ -10,7 +10,7 @@ Results: TypeAlias = Generator[tuple[int, Result], None, None]
 
 
 Advance: TypeAlias = Callable[[int], None]
-"""Is called with the number of clips, of rows or of bytes that have just been written or read."""
+"""Is called with the number of clips, of rows or of bytes that have just been written, read or sent."""
 
 
 class RunParts(Protocol):

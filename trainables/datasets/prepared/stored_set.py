@@ -8,7 +8,7 @@ The URI of a data set is that of its folder: `dataset.json` and all files lie be
 import fcntl
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,14 +21,13 @@ from storage.uri import open_store
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description, description_of, read_description
 from trainables.datasets.prepared.digest import CARDS, content_files, digest_files, set_digest
+from trainables.datasets.prepared.parts import Advance
 from trainables.user_cache import user_cache
 
 logger = logging.getLogger(__name__)
 
 _TABLE = ".parquet"
 _UPLOAD_AGAIN = "upload it again (`python -m platform.prepare upload`)"
-_Advance = Callable[[int], None]
-"""Is called with the number of bytes that have just been sent."""
 
 
 def local_folder(location: str) -> Path:
@@ -179,7 +178,7 @@ def _names(folder: Path) -> list[str]:
     return [*content_files(folder), *(card for card in CARDS if (folder / card).exists())]
 
 
-def upload(folder: Path, uri: str, advance: _Advance = lambda count: None) -> str:
+def upload(folder: Path, uri: str, advance: Advance = lambda count: None) -> str:
     """Put the data set in `folder`, which was checked before, into a store, and return its digest.
 
     What the store holds already is not sent again. `dataset.json` comes last, so that an interrupted upload is no data

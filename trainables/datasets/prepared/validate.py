@@ -3,7 +3,7 @@
 Arrays are read once, in blocks.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
@@ -11,13 +11,14 @@ from trainables.datasets.prepared.check_clips import ClipFacts, clip_problems, c
 from trainables.datasets.prepared.check_subject import subject_problems, twin_problems
 from trainables.datasets.prepared.description import DESCRIPTION_FILE, Description, FileFacts
 from trainables.datasets.prepared.digest import content_files, digest_files, folder_state, set_digest
+from trainables.datasets.prepared.parts import Advance
 from trainables.datasets.prepared.read import PreparedSet, open_prepared
 from trainables.datasets.verdicts import recall_verdict, remember_verdict
 
 
 def validate(
     folder: Path,
-    advance: Callable[[int], None] = lambda count: None,
+    advance: Advance = lambda count: None,
     *,
     files: Mapping[str, FileFacts] | None = None,
 ) -> DataVerdict:
@@ -73,9 +74,7 @@ def bytes_to_read(folder: Path) -> tuple[int, int]:
     return sum(sizes.values()), sum(size for name, size in sizes.items() if name.endswith(".npy"))
 
 
-def _content(
-    data: PreparedSet, files: Mapping[str, FileFacts], advance: Callable[[int], None]
-) -> Iterator[DataProblem]:
+def _content(data: PreparedSet, files: Mapping[str, FileFacts], advance: Advance) -> Iterator[DataProblem]:
     try:
         yield from clip_problems(data, advance)
         clips = ClipFacts.of(data.clips)
