@@ -11,16 +11,20 @@ from functools import cached_property
 
 import numpy as np
 
-from platform.analysis.collect import AblationResult, ClipValues
+from platform.analysis.collect import AblationResult
+from platform.analysis.condition_values import (
+    ConditionValues,
+    comparison_plan,
+    condition_values,
+    first_seeds,
+    paired_table,
+)
 from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
-from platform.record.results import Result, controls, error_line
 from platform.statistics.attainable import ClaimUnit
-from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
+from platform.statistics.compare import Comparison, compare_exploratory, compare_family
 from platform.statistics.difference import over_both, over_units
-from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIndex, complete_cases
-from platform.study.design import BASELINE, has_clips
-from trainables.judging.controls import SYSTEM
+from platform.study.design import BASELINE
 
 Pair = tuple[str, str]
 """Condition (or control) and metric."""
@@ -61,7 +65,7 @@ class Findings:
     subjects: Mapping[Pair, tuple[MeanInterval, ...]]
     """Differences per subject in primary metrics; empty if there is only one subject."""
     controls: tuple[str, ...]
-    tables: "Mapping[str, ConditionValues]"
+    tables: Mapping[str, ConditionValues]
     """Metric to its values."""
 
     @cached_property
@@ -84,32 +88,6 @@ class Findings:
         return (*self.measures, *self.other_measures)
 
 
-@dataclass(frozen=True)
-class ConditionValues:
-    """One metric: the values of all conditions [subjects, seeds, clips], and of its controls in the baseline."""
-
-    measure: Measure
-    unit: ClaimUnit
-    clips: tuple[int, ...]
-    by_condition: Mapping[str, Floats]
-    undefined: str
-    """Why values of finished trials are undefined, if it is recorded."""
-    controls: Mapping[str, Floats]
-
-    @property
-    def undefined_clips(self) -> int:
-        """The largest number of clips that a mean excludes because a finished trial has no value for them."""
-        rows = (*self.by_condition.values(), *self.controls.values())
-        gaps = [np.isnan(row) & np.isfinite(row).any(axis=2, keepdims=True) for row in rows]
-        return max((int(gap.any(axis=(0, 1)).sum()) for gap in gaps), default=0)
-
-    def complete_cases(self, before: Floats, after: Floats) -> CompleteCases:
-        """Apply the listwise rule to two conditions [subjects, seeds, clips]."""
-        subjects, seeds, clips = map(range, before.shape)
-        axes = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
-        return complete_cases(PairedTable("", self.measure.metric, before, after, *axes))
-
-
 def analyse(result: AblationResult) -> Findings:
     """Return the comparisons and means of `result`.
 
@@ -119,9 +97,9 @@ def analyse(result: AblationResult) -> Findings:
     design = result.design
     measures = tuple(map(measure_named, design.primary))
     other_measures = tuple(_other_measures(result))
-    tables = {measured.name: _values(result, measured) for measured in (*measures, *other_measures)}
+    tables = {measured.name: condition_values(result, measured) for measured in (*measures, *other_measures)}
     family = [(declaration.condition, declaration.metric) for declaration in design.family]
-    plan = _plan(result, [tables[metric].unit for _, metric in family])
+    plan = comparison_plan(result, [tables[metric].unit for _, metric in family])
     pairs = [paired_table(result, tables[metric], condition) for condition, metric in family]
     before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
     declared = compare_family(pairs, plan)
@@ -153,14 +131,9 @@ def _exploratory(
     for condition in result.design.order:
         for metric, values in values_of.items():
             if (condition, metric) not in family:
-                yield compare_exploratory(paired_table(result, values, condition), _plan(result, [values.unit]))
-
-
-def _plan(result: AblationResult, units: Sequence[ClaimUnit]) -> ComparisonPlan:
-    design = result.design
-    # Metrics with one value per trial have no clips: with "both", every test would be refused.
-    unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
-    return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins)
+                yield compare_exploratory(
+                    paired_table(result, values, condition), comparison_plan(result, [values.unit])
+                )
 
 
 def _other_measures(result: AblationResult) -> Iterable[Measure]:
@@ -169,60 +142,6 @@ def _other_measures(result: AblationResult) -> Iterable[Measure]:
         known_measure = find_measure(name) if name not in result.design.primary else None
         if known_measure is not None:
             yield known_measure
-
-
-def _values(result: AblationResult, metric: Measure) -> ConditionValues:
-    if not has_clips(metric.name):
-        by_condition = {condition: values[..., None] for condition, values in result.scalars(metric.name).items()}
-        return ConditionValues(
-            metric, "seeds", (0,), by_condition, "the trial reports no such number", _scalar_controls(result, metric)
-        )
-    clip_values: ClipValues = result.clips(metric.name)
-    controls_of = {system: result.clips(metric.name, system) for system in result.systems() if system != SYSTEM}
-    with_values = {
-        name: clips.values[BASELINE] for name, clips in controls_of.items() if np.isfinite(clips.values[BASELINE]).any()
-    }
-    return ConditionValues(
-        metric, result.design.unit, clip_values.clips, clip_values.values, "; ".join(clip_values.reasons), with_values
-    )
-
-
-def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Floats]:
-    arrays: dict[str, Floats] = {}
-    for (condition, subject, seed), trial in result.trials.items():
-        if condition == BASELINE and trial.outcome == "COMPLETED":
-            for name, value in controls(Result(trial.name, metrics=trial.metrics), target.metric).items():
-                array = arrays.setdefault(name, np.full((len(result.subjects), len(result.seeds), 1), np.nan))
-                array[result.subjects.index(subject), result.seeds.index(seed)] = value
-    return arrays
-
-
-def paired_table(result: AblationResult, values: ConditionValues, condition: str) -> PairedTable:
-    """Return `condition` paired with the baseline, with the reason for each missing value."""
-    reasons: dict[TableIndex, str] = {}
-    sides: tuple[tuple[Side, str], ...] = (("baseline", BASELINE), ("condition", condition))
-    for side, name in sides:
-        for u, s, c in np.argwhere(np.isnan(values.by_condition[name])).tolist():
-            reasons[TableIndex(side, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
-    arrays = (values.by_condition[BASELINE], values.by_condition[condition])
-    subjects = tuple(map(str, result.subjects))
-    return PairedTable(condition, values.measure.metric, *arrays, subjects, result.seeds, values.clips, reasons)
-
-
-def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:
-    trial = result.trials[key]
-    if trial.outcome is None:
-        return "not finished"
-    if trial.outcome != "COMPLETED":
-        return error_line(trial.error)
-    return f"undefined: {values.undefined}" if values.undefined else "no value in the store"
-
-
-def first_seeds(table: PairedTable, count: int) -> PairedTable:
-    """Return `table` with its first `count` seeds."""
-    reasons = {cell: reason for cell, reason in table.reasons.items() if cell.seed < count}
-    arrays = (table.baseline[:, :count], table.condition[:, :count])
-    return PairedTable(table.name, table.metric, *arrays, table.subjects, table.seeds[:count], table.clips, reasons)
 
 
 def _described(

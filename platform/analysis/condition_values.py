@@ -1,0 +1,105 @@
+"""The values of one metric in an ablation, for all conditions and controls, as paired tables for the tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from platform.analysis.collect import AblationResult, ClipValues
+from platform.analysis.measures import Measure
+from platform.analysis.per_clip import Floats
+from platform.record.results import Result, controls, error_line
+from platform.statistics.attainable import ClaimUnit
+from platform.statistics.compare import ComparisonPlan
+from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIndex, complete_cases
+from platform.study.design import BASELINE, has_clips
+from trainables.judging.controls import SYSTEM
+
+
+@dataclass(frozen=True)
+class ConditionValues:
+    """One metric: the values of all conditions [subjects, seeds, clips], and of its controls in the baseline."""
+
+    measure: Measure
+    unit: ClaimUnit
+    clips: tuple[int, ...]
+    by_condition: Mapping[str, Floats]
+    undefined: str
+    """Why values of finished trials are undefined, if it is recorded."""
+    controls: Mapping[str, Floats]
+
+    @property
+    def undefined_clips(self) -> int:
+        """The largest number of clips that a mean excludes because a finished trial has no value for them."""
+        rows = (*self.by_condition.values(), *self.controls.values())
+        gaps = [np.isnan(row) & np.isfinite(row).any(axis=2, keepdims=True) for row in rows]
+        return max((int(gap.any(axis=(0, 1)).sum()) for gap in gaps), default=0)
+
+    def complete_cases(self, before: Floats, after: Floats) -> CompleteCases:
+        """Apply the listwise rule to two conditions [subjects, seeds, clips]."""
+        subjects, seeds, clips = map(range, before.shape)
+        axes = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
+        return complete_cases(PairedTable("", self.measure.metric, before, after, *axes))
+
+
+def comparison_plan(result: AblationResult, units: Sequence[ClaimUnit]) -> ComparisonPlan:
+    """Return the level, unit and margins of the design for metrics with these units."""
+    design = result.design
+    # Metrics with one value per trial have no clips: with "both", every test would be refused.
+    unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
+    return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins)
+
+
+def condition_values(result: AblationResult, metric: Measure) -> ConditionValues:
+    """Return the values of `metric`, with those of its controls in the baseline."""
+    if not has_clips(metric.name):
+        by_condition = {condition: values[..., None] for condition, values in result.scalars(metric.name).items()}
+        return ConditionValues(
+            metric, "seeds", (0,), by_condition, "the trial reports no such number", _scalar_controls(result, metric)
+        )
+    clip_values: ClipValues = result.clips(metric.name)
+    controls_of = {system: result.clips(metric.name, system) for system in result.systems() if system != SYSTEM}
+    with_values = {
+        name: clips.values[BASELINE] for name, clips in controls_of.items() if np.isfinite(clips.values[BASELINE]).any()
+    }
+    return ConditionValues(
+        metric, result.design.unit, clip_values.clips, clip_values.values, "; ".join(clip_values.reasons), with_values
+    )
+
+
+def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Floats]:
+    arrays: dict[str, Floats] = {}
+    for (condition, subject, seed), trial in result.trials.items():
+        if condition == BASELINE and trial.outcome == "COMPLETED":
+            for name, value in controls(Result(trial.name, metrics=trial.metrics), target.metric).items():
+                array = arrays.setdefault(name, np.full((len(result.subjects), len(result.seeds), 1), np.nan))
+                array[result.subjects.index(subject), result.seeds.index(seed)] = value
+    return arrays
+
+
+def paired_table(result: AblationResult, values: ConditionValues, condition: str) -> PairedTable:
+    """Return `condition` paired with the baseline, with the reason for each missing value."""
+    reasons: dict[TableIndex, str] = {}
+    sides: tuple[tuple[Side, str], ...] = (("baseline", BASELINE), ("condition", condition))
+    for side, name in sides:
+        for u, s, c in np.argwhere(np.isnan(values.by_condition[name])).tolist():
+            reasons[TableIndex(side, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
+    arrays = (values.by_condition[BASELINE], values.by_condition[condition])
+    subjects = tuple(map(str, result.subjects))
+    return PairedTable(condition, values.measure.metric, *arrays, subjects, result.seeds, values.clips, reasons)
+
+
+def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:
+    trial = result.trials[key]
+    if trial.outcome is None:
+        return "not finished"
+    if trial.outcome != "COMPLETED":
+        return error_line(trial.error)
+    return f"undefined: {values.undefined}" if values.undefined else "no value in the store"
+
+
+def first_seeds(table: PairedTable, count: int) -> PairedTable:
+    """Return `table` with its first `count` seeds."""
+    reasons = {cell: reason for cell, reason in table.reasons.items() if cell.seed < count}
+    arrays = (table.baseline[:, :count], table.condition[:, :count])
+    return PairedTable(table.name, table.metric, *arrays, table.subjects, table.seeds[:count], table.clips, reasons)
