@@ -34,9 +34,9 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     study = resolve_study(store, arguments.study)
     folder = arguments.out if arguments.out is not None else options.home / "reports" / study
     page, report = make_report(store, study, folder)
-    conclusions = [text for _, text in report.conclusions]
-    value = {"study": study, "report": str(page), "alerts": list(report.alerts), "answers": conclusions}
-    return Answer(value, str(page))
+    from platform.reporting.files import answers_json  # loads scipy
+
+    return Answer({"study": study, "report": str(page), **answers_json(report)}, str(page))
 
 
 if __name__ == "__main__":

@@ -128,6 +128,15 @@ class AblationResult:
         """The trials that are missing or failed."""
         return tuple(trial for trial in self.trials.values() if trial.outcome != "COMPLETED")
 
+    @property
+    def registered_part(self) -> "AblationResult":
+        """The same result with the registered seeds only: what the registered tests are about."""
+        seeds = self.seeds[: self.design.seeds]
+        if seeds == self.seeds:
+            return self
+        trials = {key: trial for key, trial in self.trials.items() if key[2] in seeds}
+        return replace(self, seeds=seeds, trials=trials)
+
     def scalars(self, metric: str) -> dict[str, Floats]:
         """Return the values of `metric` per trial: condition to [subjects, seeds]; NaN if missing."""
         return self._arranged(lambda trial: trial.metrics.get(metric))

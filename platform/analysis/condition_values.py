@@ -15,6 +15,9 @@ from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIn
 from platform.study.design import BASELINE, has_clips
 from trainables.judging.controls import SYSTEM
 
+NOT_FINISHED = "not finished"
+"""Why a trial that is still running has no value."""
+
 
 @dataclass(frozen=True)
 class ConditionValues:
@@ -60,11 +63,25 @@ def condition_values(result: AblationResult, metric: Measure) -> ConditionValues
     clip_values: ClipValues = result.clips(metric.name)
     controls_of = {system: result.clips(metric.name, system) for system in result.systems() if system != SYSTEM}
     with_values = {
-        name: clips.values[BASELINE] for name, clips in controls_of.items() if np.isfinite(clips.values[BASELINE]).any()
+        name: _aligned(clips, clip_values.clips)
+        for name, clips in controls_of.items()
+        if np.isfinite(clips.values[BASELINE]).any()
     }
     return ConditionValues(
         metric, result.design.unit, clip_values.clips, clip_values.values, "; ".join(clip_values.reasons), with_values
     )
+
+
+def _aligned(control: ClipValues, clips: Sequence[int]) -> Floats:
+    """Return the values of a control in the baseline, [subjects, seeds, clips], in the order of `clips`."""
+    if tuple(clips) == control.clips:
+        return control.values[BASELINE]
+    values = control.values[BASELINE]
+    aligned = np.full((*values.shape[:2], len(clips)), np.nan)
+    for column, clip in enumerate(clips):
+        if clip in control.clips:
+            aligned[..., column] = values[..., control.clips.index(clip)]
+    return aligned
 
 
 def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Floats]:
@@ -89,17 +106,23 @@ def paired_table(result: AblationResult, values: ConditionValues, condition: str
     return PairedTable(condition, values.measure.metric, *arrays, subjects, result.seeds, values.clips, reasons)
 
 
+def control_table(result: AblationResult, values: ConditionValues, control: str) -> PairedTable:
+    """Return the baseline (as the condition) paired with its own `control` (as the baseline); the control's name."""
+    reasons: dict[TableIndex, str] = {}
+    arrays: dict[Side, Floats] = {"baseline": values.controls[control], "condition": values.by_condition[BASELINE]}
+    for side, array in arrays.items():
+        for u, s, c in np.argwhere(np.isnan(array)).tolist():
+            reasons[TableIndex(side, u, s, c)] = _reason(
+                result, values, (BASELINE, result.subjects[u], result.seeds[s])
+            )
+    subjects = tuple(map(str, result.subjects))
+    return PairedTable(control, values.measure.metric, *arrays.values(), subjects, result.seeds, values.clips, reasons)
+
+
 def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:
     trial = result.trials[key]
     if trial.outcome is None:
-        return "not finished"
+        return NOT_FINISHED
     if trial.outcome != "COMPLETED":
         return error_line(trial.error)
     return f"undefined: {values.undefined}" if values.undefined else "no value in the store"
-
-
-def first_seeds(table: PairedTable, count: int) -> PairedTable:
-    """Return `table` with its first `count` seeds."""
-    reasons = {cell: reason for cell, reason in table.reasons.items() if cell.seed < count}
-    arrays = (table.baseline[:, :count], table.condition[:, :count])
-    return PairedTable(table.name, table.metric, *arrays, table.subjects, table.seeds[:count], table.clips, reasons)

@@ -1,4 +1,4 @@
-"""Analysis of an ablation: declared comparisons as one family, exploratory comparisons, and means of all conditions.
+"""Analysis of an ablation: the baseline against its controls, then all comparisons, and means of all conditions.
 
 Declared comparisons are `design.family`; they are adjusted together. The other conditions are compared in primary
 metrics without adjustment and without stars. All other metrics are described by means and intervals, without tests.
@@ -16,9 +16,9 @@ from platform.analysis.condition_values import (
     ConditionValues,
     comparison_plan,
     condition_values,
-    first_seeds,
     paired_table,
 )
+from platform.analysis.control_tests import ControlTest, control_tests, floors_of, without_floor_claims
 from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
 from platform.statistics.attainable import ClaimUnit
@@ -46,18 +46,21 @@ class MeanInterval:
 
 @dataclass(frozen=True)
 class Findings:
-    """All numbers of a report about conditions."""
+    """All numbers of a report about conditions: of the registered seeds, but for `with_added`."""
 
     result: AblationResult
+    """All trials, those of added seeds included."""
     measures: tuple[Measure, ...]
     """The primary metrics."""
     other_measures: tuple[Measure, ...]
     """The other metrics with values per clip."""
+    control_tests: tuple[ControlTest, ...]
+    """The baseline against the controls that know nothing of the clip, in the primary metrics that have some."""
     declared: tuple[Comparison, ...]
     """The registered family, in its order; `name` is the condition."""
     exploratory: tuple[Comparison, ...]
-    as_registered: tuple[Comparison, ...]
-    """The family with the registered seeds only; empty if no seeds were added later."""
+    with_added: tuple[Comparison, ...]
+    """The family with the seeds that were added later, exploratory; empty if none were added."""
     means: Mapping[Pair, MeanInterval]
     """Means of all conditions, and of all controls in the baseline."""
     differences: Mapping[Pair, MeanInterval]
@@ -88,39 +91,51 @@ class Findings:
         return (*self.measures, *self.other_measures)
 
 
-def analyse(result: AblationResult) -> Findings:
-    """Return the comparisons and means of `result`.
+def analyse(collected: AblationResult) -> Findings:
+    """Return the comparisons and means of `collected`.
 
     Raises:
         UserError: The study was registered with a metric that this version does not know.
     """
-    design = result.design
+    result, design = collected.registered_part, collected.design
     measures = tuple(map(measure_named, design.primary))
     other_measures = tuple(_other_measures(result))
     tables = {measured.name: condition_values(result, measured) for measured in (*measures, *other_measures)}
     family = [(declaration.condition, declaration.metric) for declaration in design.family]
     plan = comparison_plan(result, [tables[metric].unit for _, metric in family])
     pairs = [paired_table(result, tables[metric], condition) for condition, metric in family]
-    before = [first_seeds(pair, design.seeds) for pair in pairs] if result.amendments else []
-    declared = compare_family(pairs, plan)
-    exploratory = tuple(_exploratory(result, [tables[measured.name] for measured in measures], family))
+    primary = [tables[measured.name] for measured in measures]
+    tests = control_tests(result, primary)
+    floors = floors_of(tests)
+    declared = tuple(without_floor_claims(tested, floors) for tested in compare_family(pairs, plan))
+    exploratory = tuple(without_floor_claims(tested, floors) for tested in _exploratory(result, primary, family))
     means, differences = _described(result, tables.values())
     tested = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
     for pair, comparison in tested.items():
         differences[pair] = MeanInterval(comparison.difference, comparison.interval.low, comparison.interval.high)
     return Findings(
-        result=result,
+        result=collected,
         measures=measures,
         other_measures=other_measures,
+        control_tests=tests,
         declared=declared,
         exploratory=exploratory,
-        as_registered=compare_family(before, plan) if before else (),
+        with_added=tuple(_with_added(collected, measures)) if collected.amendments else (),
         means=means,
         differences=differences,
-        subjects=_by_subject(result, [tables[primary.name] for primary in measures]),
+        subjects=_by_subject(result, primary),
         controls=tuple(dict.fromkeys(control for values in tables.values() for control in values.controls)),
         tables=tables,
     )
+
+
+def _with_added(result: AblationResult, measures: Iterable[Measure]) -> Iterator[Comparison]:
+    """Yield the declared comparisons over all seeds: exploratory, since results were known when seeds were added."""
+    tables = {measure.name: condition_values(result, measure) for measure in measures}
+    for declaration in result.design.family:
+        values = tables[declaration.metric]
+        plan = comparison_plan(result, [values.unit])
+        yield compare_exploratory(paired_table(result, values, declaration.condition), plan)
 
 
 def _exploratory(

@@ -1,15 +1,23 @@
-"""The report of an ablation as artifacts of its study's run in MLflow."""
+"""The report of an ablation in its study's run in MLflow: its files, paired differences, and what it concludes."""
 
+import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from platform.mlflow_view.client import connected
+from platform.mlflow_view.mirror import key, tag_value
 from platform.mlflow_view.runs import KIND, STUDY
 from platform.mlflow_view.saved_view import EXPERIMENTS, NOTE, run_link
 from platform.study.study import Study
 from storage.environment import without_secrets
 
+if TYPE_CHECKING:
+    from platform.mlflow_view.client import MlflowClient
+
 _FOLDER = "report"
+_ANSWERS = "answers.json"  # as in `platform.reporting.files`, which loads scipy
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +33,38 @@ def attach_report(page: Path, study: Study, *, uri: str) -> None:
         query = f"tags.`{STUDY}` = '{study.id}' and tags.`{KIND}` = 'study'"
         for run in client.search_runs([experiment.experiment_id], query, max_results=1):
             client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
+            _log_answers(client, run.info.run_id, folder / _ANSWERS)
             link = run_link(experiment.experiment_id, run.info.run_id, f"{_FOLDER}/{page.name}")
             note = run.data.tags.get(NOTE, "")
             if link not in note:
                 client.set_tag(run.info.run_id, NOTE, f"[Report]({link})\n\n{note}")
     except Exception as error:  # the results are stored: a view must not fail the study
         _log.warning("the report %s is not in MLflow: %s", folder, without_secrets(str(error)))
+
+
+def _log_answers(client: "MlflowClient", run: str, file: Path) -> None:
+    """Log the paired differences as metrics, and as tags the verdicts and how the baseline stands to its controls."""
+    if not file.is_file():
+        return
+    answers = json.loads(file.read_text(encoding="utf-8"))
+    for row in answers["comparisons"]:
+        if row["difference"] is not None:
+            client.log_metric(run, key(f"difference.{row['condition']}.{row['metric']}"), row["difference"])
+    for name, text in _tags(answers):
+        client.set_tag(run, key(name), tag_value(text))
+
+
+def _tags(answers: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for row in answers["comparisons"]:
+        if row["declared"]:
+            reason = f" ({row['reason']})" if row["reason"] else ""
+            yield f"verdict.{row['condition']}.{row['metric']}", f"{row['verdict']}{reason}"
+    for row in answers["controls"]:
+        yield f"controls.{row['metric']}", _STANDINGS[row["standing"]]
+
+
+_STANDINGS = {
+    "above": "the baseline is better than all controls",
+    "at": "the baseline is not shown to be better than its controls",
+    "untested": "too few seeds or clips to test the baseline against its controls",
+}

@@ -7,6 +7,7 @@ from platform.analysis.collect import AblationResult
 from platform.analysis.findings import Findings, analyse
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
+from platform.reporting.control_standing import control_grid, control_sentences
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
 from platform.reporting.methods import methods, provenance_facts
@@ -79,7 +80,8 @@ def build_report(result: AblationResult, *, store: str, pages: Sequence[tuple[st
     published = agreements(findings)
     embedded = embedding_maps(result)
     drawings = figures(findings, maps, embedded)
-    answered: list[tuple[Tone, str]] = [(TONES[tested.verdict], text) for tested, text in sentences_of(findings)]
+    answered = list(control_sentences(findings))
+    answered += [(TONES[tested.verdict], text) for tested, text in sentences_of(findings)]
     answered += [("", text) for text in replicated(findings)]
     return AblationReport(
         title=f"Ablation {result.study}",
@@ -99,6 +101,9 @@ def build_report(result: AblationResult, *, store: str, pages: Sequence[tuple[st
 def _sections(
     findings: Findings, published: Sequence[Agreement], drawings: Mapping[str, Sequence[Drawing]]
 ) -> Iterator[ReportSection]:
+    against_controls = control_grid(findings)
+    if against_controls is not None:
+        yield ReportSection("Baseline against its controls", grids=(against_controls,))
     yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     if findings.declared:
         lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds. Shaded: equivalent within the margin."

@@ -1,5 +1,6 @@
 """Writes the report as files: HTML, Markdown and LaTeX for readers, CSV and Parquet for programs, figures as SVG."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,11 +14,13 @@ import pyarrow.parquet as pq
 from platform.analysis.findings import Findings
 from platform.record.results import error_line
 from platform.reporting.contents import AblationReport
+from platform.reporting.control_standing import control_rows
 from platform.reporting.page import report_page
 from platform.reporting.words import finite_or_none
 from platform.statistics.compare import Comparison
 
 PAGE = "report.html"
+ANSWERS = "answers.json"
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
@@ -27,8 +30,10 @@ def write_files(report: AblationReport, folder: Path) -> Path:
     (folder / PAGE).write_text(report_page(report), encoding="utf-8")
     (folder / "report.md").write_text(_markdown(report), encoding="utf-8")
     (folder / "report.tex").write_text("\n".join(grid.latex() for grid in report.grids), encoding="utf-8")
+    (folder / ANSWERS).write_text(json.dumps(answers_json(report), indent=2), encoding="utf-8")
     findings = report.findings
     _write(_comparisons(findings), folder / "comparisons")
+    _write(_columns(control_rows(findings.control_tests)), folder / "controls")
     _write(_means(findings), folder / "means")
     _write(_trials(findings), folder / "trials")
     published = [cell for agreement in report.agreements for cell in agreement.cells]
@@ -42,6 +47,22 @@ def write_files(report: AblationReport, folder: Path) -> Path:
         name = re.sub(r"[^a-z0-9]+", "-", panel.title.lower()).strip("-")
         (folder_of_figures / f"{name}.svg").write_text(panel.svg(alone=True), encoding="utf-8")
     return folder / PAGE
+
+
+def answers_json(report: AblationReport) -> dict[str, Any]:
+    """Return warnings, sentences, the baseline against its controls, and all comparisons, as JSON."""
+    findings = report.findings
+    tested = (*findings.declared, *findings.exploratory)
+    return {
+        "alerts": list(report.alerts),
+        "answers": [text for _, text in report.conclusions],
+        "controls": list(map(_finite, control_rows(findings.control_tests))),
+        "comparisons": [_finite(_flat(comparison, findings)) for comparison in tested],
+    }
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: finite_or_none(value) for name, value in row.items()}
 
 
 def _markdown(report: AblationReport) -> str:
@@ -91,6 +112,7 @@ def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "p_equivalence": None if equivalence is None else equivalence.p,
         "p_equivalence_holm": None if equivalence is None else equivalence.p_holm,
         "verdict": comparison.verdict,
+        "reason": comparison.reason,
         "missing_trials": sum(gap.whole_trial for gap in comparison.missing),
         "worst_low": comparison.bounds.low,
         "worst_high": comparison.bounds.high,

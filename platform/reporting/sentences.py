@@ -1,11 +1,18 @@
 """The answers of a report as sentences. Each sentence follows from one comparison."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 
+from platform.analysis.condition_values import NOT_FINISHED
+from platform.analysis.control_tests import ControlTest
 from platform.analysis.findings import Findings
 from platform.analysis.measures import Measure
+from platform.reporting.control_standing import floor_text
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
+from platform.statistics.missing import MissingValues
+from platform.statistics.sameness import Reason
 from platform.study.design import BASELINE
 
 
@@ -19,8 +26,11 @@ def condition_label(condition: str) -> str:
     return f"Under {condition}"
 
 
-def sentence(comparison: Comparison, measure: Measure) -> str:
-    """Return the result of a comparison as text: size, p-value, and better, worse, equivalent or inconclusive."""
+def sentence(comparison: Comparison, measure: Measure, test: ControlTest | None = None) -> str:
+    """Return the result of a comparison as text: size, p-value, and better, worse, equivalent or inconclusive.
+
+    `test` compares the baseline with its controls in the same metric.
+    """
     if not math.isfinite(comparison.difference):
         reasons = (
             listed(sorted({gap.reason for gap in comparison.missing})[:3])
@@ -30,12 +40,8 @@ def sentence(comparison: Comparison, measure: Measure) -> str:
         return f"{condition_label(comparison.name)}, {measure.title} cannot be compared: {reasons}."
     text = f"{condition_label(comparison.name)}, {measure.title} {_verb(comparison, measure)}, {_tested(comparison)}."
     if comparison.verdict == "inconclusive":
-        text += f" {_open(comparison)}"
-    if comparison.missing:
-        gaps = sum(gap.whole_trial for gap in comparison.missing)
-        what = counted(gaps, "trial") if gaps else counted(sum(gap.clips for gap in comparison.missing), "value")
-        text += f" {what} missing: at worst, {_bounds(comparison)}."
-    return text
+        text += f" {_open(comparison, measure, test)}"
+    return f"{text} {_gaps(comparison)}".rstrip()
 
 
 def _verb(comparison: Comparison, measure: Measure) -> str:
@@ -56,11 +62,27 @@ def _verb(comparison: Comparison, measure: Measure) -> str:
 
 
 def _tested(comparison: Comparison) -> str:
-    sizes = counted(comparison.sizes[1], "seed") + (
-        f", {counted(comparison.sizes[0], 'subject')}" if comparison.sizes[0] > 1 else ""
-    )
-    sizes += f", {counted(comparison.sizes[2], 'clip')}" if comparison.sizes[2] > 1 else ""
+    subjects, seeds, clips = comparison.sizes
+    planned = comparison.planned[1]
+    sizes = counted(seeds, "seed") if seeds == planned else f"{seeds:,} of {counted(planned, 'seed')}"
+    sizes += f", {counted(subjects, 'subject')}" if subjects > 1 else ""
+    sizes += f", {counted(clips, 'clip')}" if clips > 1 else ""
     return f"{_p(comparison)}, {sizes}"
+
+
+def _gaps(comparison: Comparison) -> str:
+    """Return what is missing, by reason, and the worst cases; empty if nothing is."""
+    if not comparison.missing:
+        return ""
+    trials = Counter("not finished" if gap.reason == NOT_FINISHED else "failed" for gap in _lost(comparison))
+    values = sum(gap.clips for gap in comparison.missing if not gap.whole_trial)
+    parts = [f"{counted(count, 'trial')} {state}" for state, count in trials.items()]
+    parts += [f"{counted(values, 'value')} missing"] if values else []
+    return f"{listed(parts)}: {_bounds(comparison)}."
+
+
+def _lost(comparison: Comparison) -> list[MissingValues]:
+    return [gap for gap in comparison.missing if gap.whole_trial]
 
 
 def _p(comparison: Comparison) -> str:
@@ -73,33 +95,54 @@ def _p(comparison: Comparison) -> str:
     return f"{symbol} ({kind}) {p_text(p_value if adjusted is None else adjusted)}"
 
 
-def _open(comparison: Comparison) -> str:
-    family = max(1, comparison.family)
-    if comparison.smallest_p * family > 1 - comparison.interval.level:
-        adjusted = f", {min(1.0, family * comparison.smallest_p):.2g} after Holm" if family > 1 else ""
-        return f"No result could be significant: the smallest possible p is {comparison.smallest_p:.2g}{adjusted}."
+def _open(comparison: Comparison, measure: Measure, test: ControlTest | None) -> str:
+    """Return why nothing can be concluded."""
+    family, smallest = max(1, comparison.family), comparison.smallest_p
+    adjusted = f", {min(1.0, family * smallest):.2g} after Holm" if family > 1 else ""
+    impossible = f"No result could be significant: the smallest possible p is {smallest:.2g}{adjusted}."
+    texts: dict[Reason, str] = {
+        "floor": floor_text(test) if test is not None else "",
+        "too few units": impossible,
+        "saturated": f"The metric is saturated: every value of both is {comparison.baseline:g}, which shows nothing.",
+        "identical": "Every value equals that of the baseline: there is no spread that a test could use.",
+        "no spread": "The differences have no spread over a unit of the claim, so sameness cannot be tested.",
+        "missing trials": "This is inconclusive: the missing trials could move the difference beyond the margin.",
+    }
+    if comparison.reason != "":
+        return texts[comparison.reason]
+    if smallest * family > 1 - comparison.interval.level:
+        return impossible
     return "This is inconclusive; it does not show that there is no difference."
 
 
 def _bounds(comparison: Comparison) -> str:
     digits = decimals(comparison.bounds.low, comparison.bounds.high)
     low, high = (number(bound, digits) for bound in (comparison.bounds.low, comparison.bounds.high))
-    return f"the difference is between {low} and {high}"
+    if comparison.bounds.is_of_range:
+        return f"at worst, the difference is between {low} and {high}"
+    return f"with the most extreme values observed, the difference is between {low} and {high}"
 
 
 def sentences_of(findings: Findings) -> list[tuple[Comparison, str]]:
-    """Return all declared comparisons with their sentences, and with their results before seeds were added."""
+    """Return all declared comparisons with their sentences, and with their results after seeds were added."""
     measures = {measure.name: measure for measure in findings.measures}
-    before = {(tested.name, tested.metric): tested for tested in findings.as_registered}
+    tests = {test.metric: test for test in findings.control_tests}
+    added = {(tested.name, tested.metric): tested for tested in findings.with_added}
     sentences = []
     for tested in findings.declared:
-        text = sentence(tested, measures[tested.metric])
-        first = before.get((tested.name, tested.metric))
-        if first is not None:
-            seeds = counted(first.planned[1], "registered seed")
-            text += f" With the {seeds} alone: {first.verdict}, {_p(first)}."
+        text = sentence(tested, measures[tested.metric], tests.get(tested.metric))
+        later = added.get((tested.name, tested.metric))
+        if later is not None:
+            text += f" With the added seeds, {later.sizes[1]:,} in all (exploratory): {_difference(later, measures)}."
         sentences.append((tested, text))
     return sentences
+
+
+def _difference(comparison: Comparison, measures: Mapping[str, Measure]) -> str:
+    low, high = comparison.interval.low, comparison.interval.high
+    digits, unit = decimals(low, high, of=comparison.difference), measures[comparison.metric].unit
+    parts = (number(comparison.difference, digits, signed=True), unit, bracket(low, high, digits))
+    return f"{' '.join(part for part in parts if part)}, {_p(comparison)}"
 
 
 def replicated(findings: Findings) -> list[str]:
@@ -140,9 +183,9 @@ def status(findings: Findings) -> list[str]:
     if result.amendments:
         changes = "; ".join(amendment.text for amendment in result.amendments)
         warnings.append(
-            f"Amended after results were known: {changes}. Tests over all seeds are not the registered tests, and "
-            "adding seeds until a result is significant does not keep the significance level. The results with the "
-            "registered seeds are shown, too."
+            f"Amended after results were known: {changes}. Stars, verdicts, tables and figures are of the registered "
+            "seeds. Results with the added seeds are exploratory: adding seeds until a result is significant does not "
+            "keep the significance level (0.05 becomes about 0.17 from 7 up to 20 seeds)."
         )
     return warnings
 

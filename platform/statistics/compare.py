@@ -9,7 +9,8 @@ least 30 clips, otherwise Student's t over the unit; for `both` the t interval o
 
 The verdict uses level alpha, and the adjusted p if there is one. `equivalent`: the difference is within the declared
 margin; if it is also significant, a warning says so. `better` or `worse`: it is significant. Otherwise `inconclusive`,
-which does not mean "no difference".
+which does not mean "no difference". `reason` says why nothing can be concluded, if it is not the p-value alone:
+`platform.statistics.sameness` lists what forbids `equivalent`.
 """
 
 import math
@@ -29,6 +30,7 @@ from platform.statistics.missing import Bounds, MissingValues, missing_values, w
 from platform.statistics.multiplicity import holm, stars
 from platform.statistics.paired import CompleteCases, PairedTable, Values, complete_cases
 from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
+from platform.statistics.sameness import Reason, missing_trials, no_spread
 
 Verdict: TypeAlias = Literal["worse", "better", "equivalent", "inconclusive"]
 FEWEST_RESAMPLES = 999
@@ -99,6 +101,8 @@ class Comparison:
     missing: tuple[MissingValues, ...]
     bounds: Bounds
     warnings: tuple[str, ...]
+    reason: Reason = ""
+    """Why it is inconclusive, if the p-value is not the only reason."""
 
 
 def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple[Comparison, ...]:
@@ -178,7 +182,18 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         missing=missing_values(table),
         bounds=worst_case(table),
         warnings=_warnings(planned, sizes, unit=unit, plan=plan, family=family),
+        reason=_reason(data, unit, plan.alpha, family),
     )
+
+
+def _reason(data: CompleteCases, unit: ClaimUnit, alpha: float, family: int) -> Reason:
+    """Return why neither a difference nor sameness can be shown with these values; empty if both can."""
+    if data.empty:
+        return ""
+    seeds, clips = data.differences.shape
+    if unattainable(unit, seeds=seeds, clips=clips, alpha=alpha, family=max(1, family)):
+        return "too few units"
+    return no_spread(data, _estimates(data.differences, unit))
 
 
 def _mean(values: Values) -> float:
@@ -286,10 +301,14 @@ def _with_verdict(comparison: Comparison, table: PairedTable, plan: ComparisonPl
     if comparison.missing and comparison.bounds.low < 0.0 < comparison.bounds.high:
         warnings.append("the missing values could reverse the sign of the difference")
     verdict: Verdict = "inconclusive"
-    if _equivalence_p(comparison) <= plan.alpha:
+    reason = comparison.reason
+    within = _equivalence_p(comparison) <= plan.alpha
+    if within and reason == "":
+        reason = missing_trials(comparison.missing, comparison.bounds, margin=plan.margins[comparison.metric])
+    if within and reason == "":
         verdict = "equivalent"
         if differs:
             warnings.append("differs significantly, but by less than the declared margin")
     elif differs:
-        verdict = "better" if comparison.difference * table.sign > 0 else "worse"
-    return replace(comparison, verdict=verdict, warnings=tuple(warnings))
+        verdict, reason = "better" if comparison.difference * table.sign > 0 else "worse", ""
+    return replace(comparison, verdict=verdict, warnings=tuple(warnings), reason=reason)

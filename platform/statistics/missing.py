@@ -39,6 +39,8 @@ class Bounds:
     high: float
     assumed: str
     """The values assumed for missing ones, in words."""
+    is_of_range: bool = True
+    """Whether both are ends of the metric's range. If not, values beyond the observed ones could give wider bounds."""
 
 
 def missing_values(paired: PairedTable) -> tuple[MissingValues, ...]:
@@ -69,6 +71,7 @@ def worst_case(paired: PairedTable) -> Bounds:
         float((lowest[1] - highest[0]).mean()),
         float((highest[1] - lowest[0]).mean()),
         assumed if gaps.any() else "nothing is missing",
+        bool(np.isfinite([paired.metric.low, paired.metric.high]).all()),
     )
 
 

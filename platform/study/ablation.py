@@ -150,18 +150,13 @@ class AblationStudy(Study):
         return self.uses[run.identity] == len(self.specs)
 
     def summary(self, results: Iterable[tuple[Point, Mapping[str, float]]]) -> dict[str, float]:
-        """Return the mean of each primary metric in each condition, and its difference to the baseline."""
+        """Return the mean of each primary metric in each condition. Differences, which are paired, are the report's."""
         by_condition: dict[tuple[str, str], list[float]] = defaultdict(list)
         for values, metrics in results:
             for metric in self.design.primary:
                 if metric in metrics:
                     by_condition[str(values["condition"]), metric].append(metrics[metric])
-        means = {pair: fmean(values) for pair, values in by_condition.items()}
-        summary = {f"mean.{condition}.{metric}": value for (condition, metric), value in means.items()}
-        for (condition, metric), value in means.items():
-            if condition != BASELINE and (BASELINE, metric) in means:
-                summary[f"difference.{condition}.{metric}"] = value - means[BASELINE, metric]
-        return summary
+        return {f"mean.{condition}.{metric}": fmean(values) for (condition, metric), values in by_condition.items()}
 
     def headline(self) -> dict[str, str]:
         """Return the first lines of a plan: registration, metrics, family, and the number of trials."""

@@ -29,6 +29,8 @@ class Control:
     """Heading in tables."""
     meaning: str
     """What it is, and what it shows."""
+    lacks: Literal["", "clip", "motion"] = ""
+    """What it knows nothing of: the clip, or only how the clip moves. Empty if it knows the clip."""
     of_videos: bool = True
     """Whether it is a video. The others are numbers that are reported with a metric of a decoder."""
     function: str | None = None
@@ -38,7 +40,7 @@ class Control:
 _CONTROLS = {
     control.name: control
     for control in (
-        Control("static", "first frame held", "its first frame held: what does its motion add?"),
+        Control("static", "first frame held", "its first frame held: what does its motion add?", lacks="motion"),
         Control(
             "plain",
             "features by the VAE alone",
@@ -48,17 +50,28 @@ _CONTROLS = {
             "mean_latent",
             "mean latent",
             "mean training latents and condition through the generator: one video for all clips",
+            lacks="clip",
         ),
-        Control("random_clip", "random training clip", "a random training clip"),
-        Control("shuffled_fmri", "another clip's fMRI", "what was reconstructed from another clip's fMRI"),
+        Control("random_clip", "random training clip", "a random training clip", lacks="clip"),
+        Control(
+            "shuffled_fmri", "another clip's fMRI", "what was reconstructed from another clip's fMRI", lacks="clip"
+        ),
         Control(
             "ceiling",
             "true features (ceiling)",
             "the noise ceiling: the clip's true features through the generator, as by perfect decoding",
         ),
         Control("ceiling_plain", "true latents by the VAE alone", "the clip's true latents by the VAE alone"),
-        Control("mean", "mean over the training clips", "the mean over the training clips", of_videos=False),
-        Control("chance", "chance on these clips", "the chance level for this number of clips", of_videos=False),
+        Control(
+            "mean", "mean over the training clips", "the mean over the training clips", lacks="clip", of_videos=False
+        ),
+        Control(
+            "chance",
+            "chance on these clips",
+            "the chance level for this number of clips",
+            lacks="clip",
+            of_videos=False,
+        ),
     )
 }
 CONTROLS: Mapping[str, Control] = Table("controls", _CONTROLS)
@@ -84,3 +97,9 @@ def label_of(name: str) -> str:
 def title_of(name: str) -> str:
     """Return the title of a control, or its name in words if this version has no such control."""
     return CONTROLS[name].title if name in CONTROLS else name.replace("_", " ")
+
+
+def is_uninformed(name: str, *, of_motion: bool) -> bool:
+    """Return whether a control knows nothing of what a metric measures. `of_motion`: the metric measures motion."""
+    lacks = CONTROLS[name].lacks if name in CONTROLS else ""
+    return lacks == "clip" or (lacks == "motion" and of_motion)

@@ -63,7 +63,14 @@ def _shuffled_ratio(decoder: str) -> Metric:
     )
 
 
-def _error(name: str, *, controls: tuple[str, ...] = (), scale_fields: tuple[str, ...], source: str) -> Metric:
+def _error(
+    name: str,
+    *,
+    controls: tuple[str, ...] = (),
+    of_motion: bool = False,
+    scale_fields: tuple[str, ...],
+    source: str,
+) -> Metric:
     return Metric(
         name,
         title=title_in_words(name),
@@ -71,6 +78,7 @@ def _error(name: str, *, controls: tuple[str, ...] = (), scale_fields: tuple[str
         low=0.0,
         high=math.inf,
         chance_controls=controls,
+        of_motion=of_motion,
         scale_fields=scale_fields,
         source=source,
     )
@@ -92,6 +100,7 @@ _ENTRIES = (
     _error(
         "motion.rollout_mse",
         controls=("mean",),
+        of_motion=True,
         scale_fields=_DATA,
         source="eq. 9, greedy from the decoded first frame",
     ),

@@ -26,6 +26,8 @@ class Metric:
     """Formula of the chance level, if it depends on the data and can be computed."""
     chance_controls: tuple[str, ...] = ()
     """Controls that show the chance level if there is no formula. The stage reports them as `metric_control`."""
+    of_motion: bool = False
+    """Whether it measures motion, so that a still video knows nothing of it."""
     scale_fields: tuple[str, ...] = ()
     """Config fields or sections that change the scale. Values from different settings cannot be compared."""
     version: int = 1

@@ -55,6 +55,10 @@ class MadeUp:
     )
     margins: Mapping[str, float] = field(default_factory=lambda: {SSIM: 0.03, EPE: 0.15})
     effects: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: EFFECTS)
+    controls: Mapping[str, float] = field(default_factory=lambda: CONTROLS)
+    """As `CONTROLS`."""
+    saturated: frozenset[str] = frozenset()
+    """Metrics of which every value of the system is 1."""
 
     @property
     def design(self) -> Design:
@@ -177,7 +181,10 @@ def rows(made: MadeUp, key: tuple[str, int, int]) -> list[dict[str, Any]]:
         shift = made.effects.get(condition, {}).get(metric, 0.0) + own.normal(0, size * 0.05)
         values = mean + shift + size * clip_effect * 4 + own.normal(0, size * 0.1, made.clips)
         sign = -1 if metric == EPE else 1
-        systems = {"system": values, **{name: values + sign * by * mean for name, by in CONTROLS.items()}}
+        noise = own.normal(0, size * 0.1, (len(made.controls), made.clips))
+        shifted = zip(made.controls.items(), noise, strict=True)
+        systems = {name: values + sign * by * mean + rest for (name, by), rest in shifted}
+        systems["system"] = values if metric not in made.saturated else np.ones(made.clips)
         for system, numbers in systems.items():
             highest = 1.0 if metric in (SSIM, TWO_WAY, VIFI) else np.inf
             for clip, value in enumerate(np.clip(numbers, 0.0, highest).tolist()):

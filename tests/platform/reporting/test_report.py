@@ -1,6 +1,7 @@
 """The report of made-up ablations: the verb, its files, and that what is planted is what is said."""
 
 import csv
+import json
 import re
 import subprocess
 import xml.etree.ElementTree as ET
@@ -16,7 +17,7 @@ from platform.reporting.making import make_report
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
-from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, MadeUp, write_study
+from tests.platform.reporting.made_up_ablation import EPE, SSIM, STUDY, TWO_WAY, MadeUp, write_study
 from tests.programs import ROOT, program
 
 FULL = MadeUp(subjects=(0, 1), seeds=9, clips=10, importance=True, failed=frozenset({"wo_motion-u0-s3"}))
@@ -42,10 +43,71 @@ def test_planted_effects_are_said_in_sentences(report: Path) -> None:
         r"^- Without structure, SSIM worsens by 0\.1\d+ \[.*p \(Holm\) = 0\.016, 9 seeds, 2 subjects", text, re.M
     )
     assert re.search(
-        r"^- Without motion, EPE worsens by 0\.[34]\d* px .*8 seeds.* 1 trial missing: at worst", text, re.M
+        r"^- Without motion, EPE worsens by 0\.[34]\d* px .*8 of 9 seeds.* 1 trial failed: with the most extreme",
+        text,
+        re.M,
     )
     assert re.search(r"^- Under renamed, SSIM is the same to within the declared 0\.03", text, re.M)
     assert "No trial is missing" not in text
+
+
+def test_the_baseline_is_tested_against_its_controls_before_all_else(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    first = next(line for line in text.splitlines() if line.startswith("- "))
+    assert first.startswith("- The baseline is better than every control that knows nothing of the clip (")
+    assert "another clip's fMRI" in first
+    assert first.endswith("in 2-way-I, SSIM and EPE: p (Holm) ≤ 0.012.")
+    rows = pq.read_table(report / "controls.parquet").to_pylist()
+    compared = {(row["metric"], row["control"]) for row in rows}
+    still = {(EPE, "static")}  # a still frame of the clip knows nothing of its motion alone
+    assert compared == still | {(name, one) for name in FULL.design.primary for one in ("shuffled_fmri", "random_clip")}
+    assert all(row["p_better_than_all_holm"] == pytest.approx(3 / 2**8) for row in rows)
+    answers = json.loads((report / "answers.json").read_text(encoding="utf-8"))
+    assert [row["control"] for row in answers["controls"]] == [row["control"] for row in rows]
+    assert "| SSIM ↑ | another clip's fMRI |" in text
+    assert r"another clip's fMRI" in (report / "report.tex").read_text(encoding="utf-8")
+
+
+def test_at_the_level_of_the_controls_nothing_is_the_same(tmp_path: Path) -> None:
+    """`renamed` differs from the baseline by nothing, and neither does another clip's fMRI."""
+    store, controls = MemoryStore(), {"static": -0.05, "shuffled_fmri": 0.0, "random_clip": -0.25, "ceiling": 0.2}
+    write_study(store, tmp_path, MadeUp(seeds=9, controls=controls))
+    make_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert re.search(
+        r"^- In SSIM the baseline is not shown to be better than its controls: .* against another", text, re.M
+    )
+    said = r"^- Under renamed, SSIM changes by .* The baseline is at the level of its controls \(.*\): the compar"
+    assert re.search(said, text, re.M)
+    assert "is the same" not in text
+    rows = {
+        (row["condition"], row["metric"]): row
+        for row in pq.read_table(tmp_path / "report/comparisons.parquet").to_pylist()
+    }
+    assert (rows["renamed", SSIM]["verdict"], rows["renamed", SSIM]["reason"]) == ("inconclusive", "floor")
+    assert rows["wo_structure", SSIM]["verdict"] == "worse", "a difference stays one"
+
+
+def test_a_saturated_metric_shows_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    family = (("renamed", TWO_WAY), ("renamed", SSIM))
+    made = MadeUp(seeds=9, saturated=frozenset({TWO_WAY}), family=family, margins={TWO_WAY: 0.02, SSIM: 0.03})
+    write_study(store, tmp_path, made)
+    make_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"Under renamed, 2-way-I changes by .* The metric is saturated: every value of both is 1,", text)
+    assert "Under renamed, SSIM is the same" in text
+
+
+def test_sameness_needs_the_seeds_that_were_planned(tmp_path: Path) -> None:
+    """Seven of nine trainings failed: two that agree show nothing."""
+    store = MemoryStore()
+    failed = frozenset(f"renamed-u0-s{seed}" for seed in range(7))
+    write_study(store, tmp_path, MadeUp(seeds=9, failed=failed, published=False))
+    make_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    said = r"^- Under renamed, SSIM .*, 2 of 9 seeds, .*No result could be significant.* 7 trials failed: at worst"
+    assert re.search(said, text, re.M)
 
 
 def test_the_answer_comes_before_any_table(report: Path) -> None:
@@ -153,7 +215,11 @@ def test_seeds_added_later_are_an_amendment_and_the_registered_ones_stand_beside
     make_report(store, STUDY, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "Amended after results were known: seeds 3 -> 9" in text
-    assert re.search(r"SSIM worsens by .* With the 3 registered seeds alone: inconclusive", text)
+    added = r"Without structure, SSIM changes by .*, 3 seeds, .* No result could be significant: .*"
+    assert re.search(added + r"With the added seeds, 9 in all \(exploratory\): −0\.1[34].* p \(not adjusted\) =", text)
+    assert "worsens" not in text, "verdicts are of the registered seeds"
+    rows = pq.read_table(tmp_path / "report" / "comparisons.parquet").to_pylist()
+    assert {(row["seeds"], row["stars"], row["verdict"]) for row in rows} == {(3, "", "inconclusive")}
 
 
 def test_before_the_first_trial_has_ended_there_is_a_report(tmp_path: Path) -> None:

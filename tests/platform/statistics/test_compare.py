@@ -72,10 +72,40 @@ def test_small_but_significant_is_equivalent_and_says_so() -> None:
     assert "differs significantly, but by less than the declared margin" in found.warnings
 
 
-def test_two_conditions_that_do_the_same_are_equivalent() -> None:
+MARGIN = ComparisonPlan(margins={"evaluate.made_up": 0.1})
+
+
+def test_sameness_needs_spread() -> None:
     same = rng().random(SHAPE)
-    found = judged(table(same, same), ComparisonPlan(margins={"evaluate.made_up": 0.01}))
-    assert (found.verdict, found.p, found.difference, found.smallest_p) == ("equivalent", 1.0, 0.0, 1.0)
+    found = judged(table(same, same), MARGIN)
+    assert (found.verdict, found.reason, found.p, found.difference) == ("inconclusive", "identical", 1.0, 0.0)
+    full = judged(table(np.ones(SHAPE), np.ones(SHAPE)), MARGIN)
+    assert (full.verdict, full.reason) == ("inconclusive", "saturated")
+    same_in_every_seed = np.broadcast_to(rng().normal(0.0, 0.01, (1, 1, 30)), SHAPE)
+    found = judged(table(same, same + same_in_every_seed), MARGIN)
+    assert (found.verdict, found.reason) == ("inconclusive", "no spread")
+
+
+def test_sameness_needs_as_many_seeds_as_a_difference() -> None:
+    assert judged(shifted(0.0), MARGIN).verdict == "equivalent"
+    assert judged(shifted(0.0, shape=(1, 2, 30)), replace(MARGIN, unit="both")).reason == "too few units"
+    paired = shifted(0.0, shape=(1, 9, 30))
+    paired.condition[0, 2:] = NAN
+    found = judged(paired, replace(MARGIN, unit="both"))
+    assert (found.verdict, found.reason, found.sizes[1], found.planned[1]) == ("inconclusive", "too few units", 2, 9)
+
+
+def test_sameness_is_not_concluded_if_a_failed_training_could_have_left_the_margin() -> None:
+    paired = shifted(0.0, shape=(1, 9, 30))
+    paired.condition[0, 0] = NAN
+    found = judged(paired, MARGIN)
+    assert found.equivalence is not None
+    assert found.equivalence.p < 0.05
+    assert found.bounds.high - found.bounds.low > 0.0
+    wide = replace(MARGIN, margins={"evaluate.made_up": 2.0})
+    assert (found.verdict, judged(paired, wide).verdict) == ("equivalent", "equivalent"), "its worst cases lie within"
+    narrow = judged(paired, replace(MARGIN, margins={"evaluate.made_up": 0.03}))
+    assert (narrow.verdict, narrow.reason) == ("inconclusive", "missing trials")
 
 
 def test_holm_is_over_the_whole_family_also_over_what_failed() -> None:

@@ -1,0 +1,129 @@
+"""The baseline against its controls, as sentences, table, and rows for programs: the first answer of a report."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from platform.analysis.control_tests import ControlTest, Standing
+from platform.analysis.findings import Findings
+from platform.reporting.words import bracket, decimals, listed, number, p_text
+from platform.statistics.compare import Comparison
+from trainables.judging.controls import title_of
+from trainables.pages.grid import Cell, Grid, Tone
+
+_STANDINGS: dict[Standing, str] = {
+    "above": "better than all",
+    "at": "not shown to be better",
+    "untested": "cannot be tested",
+}
+_TONES: dict[Standing, Tone] = {"above": "better", "at": "", "untested": ""}
+
+
+def control_sentences(findings: Findings) -> Iterator[tuple[Tone, str]]:
+    """Yield what was found about the baseline and the controls that know nothing of the clip, with a tone."""
+    above = [test for test in findings.control_tests if test.standing == "above"]
+    if above:
+        names = list(dict.fromkeys(title_of(each.name) for test in above for each in test.comparisons))
+        metrics = listed([test.measure.title for test in above])
+        yield (
+            "better",
+            f"The baseline is better than every control that knows nothing of the clip ({', '.join(names)}) in "
+            f"{metrics}: p (Holm) {_at_most(max(test.p_holm for test in above))}.",
+        )
+    for test in findings.control_tests:
+        if test.standing == "at":
+            yield "", f"{_closest(test)} Comparisons in {test.measure.title} can therefore show no loss."
+        elif test.standing == "untested":
+            sizes = test.hardest.sizes
+            yield (
+                "",
+                f"In {test.measure.title}, {sizes[1]} seeds and {sizes[2]} clips cannot show whether the baseline is "
+                f"better than its controls: the smallest possible p is {test.hardest.smallest_p:.2g}.",
+            )
+    tested = {test.metric for test in findings.control_tests}
+    without = [measure.title for measure in findings.measures if measure.name not in tested]
+    if without:
+        yield "", f"In {listed(without)} no control that knows nothing of the clip was measured."
+
+
+def _at_most(p: float) -> str:
+    text = p_text(p)
+    return text if text.startswith("<") else f"≤ {text.removeprefix('= ')}"
+
+
+def _closest(test: ControlTest) -> str:
+    hardest = test.hardest
+    return (
+        f"In {test.measure.title} the baseline is not shown to be better than its controls: {_size(test, hardest)} "
+        f"against {title_of(hardest.name)}, p (Holm) {p_text(test.p_holm)}."
+    )
+
+
+def floor_text(test: ControlTest) -> str:
+    """Return what a comparison in the metric of `test` can tell if the baseline is at the level of its controls."""
+    return (
+        f"The baseline is at the level of its controls ({_size(test, test.hardest)} against "
+        f"{title_of(test.hardest.name)}): the comparison tells nothing about {test.measure.title}."
+    )
+
+
+def _size(test: ControlTest, comparison: Comparison) -> str:
+    low, high = comparison.interval.low, comparison.interval.high
+    digits = decimals(low, high, of=comparison.difference)
+    parts = (number(comparison.difference, digits, signed=True), test.measure.unit, bracket(low, high, digits))
+    return " ".join(part for part in parts if part)
+
+
+def control_grid(findings: Findings) -> Grid | None:
+    """Return the table of the baseline against each of its controls; None if no metric has such controls."""
+    if not findings.control_tests:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for test in findings.control_tests:
+        p = (f"p (Holm) {p_text(test.p_holm)}",) if test.standing != "untested" else ()
+        standing = Cell(_STANDINGS[test.standing], p, _TONES[test.standing])
+        for index, comparison in enumerate(test.comparisons):
+            rows.append((*_cells(test, comparison), standing if index == 0 else Cell("")))
+    header = ("metric", "control", "baseline", "control's value", "difference", "p", "baseline")
+    units = sorted({each.generalises_over for test in findings.control_tests for each in test.comparisons})
+    notes = (
+        "Difference: baseline minus control, paired by subject, seed and clip. Each control knows nothing of the clip; "
+        "a still frame is one for metrics of motion.",
+        "Better than all: the largest p of the controls, adjusted by Holm's method over the primary metrics. "
+        f"Results generalise to: {'; '.join(units)}.",
+    )
+    return Grid("Baseline against its controls", header, tuple(rows), notes)
+
+
+def _cells(test: ControlTest, comparison: Comparison) -> Iterator[Cell]:
+    yield Cell(test.measure.heading)
+    yield Cell(title_of(comparison.name))
+    low, high = comparison.interval.low, comparison.interval.high
+    digits = decimals(low, high, of=comparison.difference)
+    yield Cell(number(comparison.condition, digits))
+    yield Cell(number(comparison.baseline, digits))
+    yield Cell(number(comparison.difference, digits, signed=True), (bracket(low, high, digits),))
+    yield Cell(p_text(comparison.p).removeprefix("= "))
+
+
+def control_rows(tests: Sequence[ControlTest]) -> list[dict[str, Any]]:
+    """Return a row for each metric and control, for files and JSON."""
+    return [
+        {
+            "metric": test.metric,
+            "control": comparison.name,
+            "baseline": comparison.condition,
+            "control_value": comparison.baseline,
+            "difference": comparison.difference,
+            "low": comparison.interval.low,
+            "high": comparison.interval.high,
+            "unit": comparison.unit,
+            "seeds": comparison.sizes[1],
+            "clips": comparison.sizes[2],
+            "p": comparison.p,
+            "p_better_than_all": test.p,
+            "p_better_than_all_holm": test.p_holm,
+            "standing": test.standing,
+        }
+        for test in tests
+        for comparison in test.comparisons
+    ]
