@@ -70,6 +70,13 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
     elif name in SCHEDULERS and name != "fifo" and not _has_epochs(draft.target[0]):
         message = f"{name} needs a value per epoch, but {draft.target[0]} has one value at the end; use fifo"
         yield draft.problem("scheduler", message=message)
+    if name in SCHEDULERS and name != "fifo" and draft.repeats > 1:
+        message = (
+            f"{name} stops each repeat of a point alone, and a point with a stopped repeat has no mean: of "
+            f"{draft.repeats} repeats nearly all points would be lost; use fifo, or repeats: 1 and an ablation of the "
+            "best points with several seeds"
+        )
+        yield draft.problem("scheduler", message=message)
 
 
 def _has_epochs(target: str) -> bool:

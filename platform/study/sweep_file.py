@@ -159,6 +159,7 @@ def _draft(file: StudyFile, source: Source, base: Mapping[str, LocatedValue]) ->
         sampler=file.sampler,
         scheduler=file.scheduler,
         trials=file.trials,
+        repeats=file.repeats,
         domains=file.space,
         constraints=file.constraints,
         points=file.points,

@@ -19,6 +19,7 @@ class Draft:
     scheduler: Mapping[str, Mapping[str, Any]]
     """One name and its options."""
     trials: int | None
+    repeats: int
     domains: Mapping[str, AnyDomain]
     constraints: tuple[str, ...]
     points: tuple[Mapping[str, Any], ...]

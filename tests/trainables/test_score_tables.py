@@ -42,7 +42,7 @@ def test_special_characters_survive_markdown_and_latex() -> None:
     written = score_sheet(
         summarise_scores([value("my_net|50%", "1", 0.1)], [SSIM]), [SSIM], title="a & b", notes=["100% {of} it"]
     )
-    assert r"my\_net|50\%" in written.latex()
+    assert r"my\_net\textbar{}50\%" in written.latex()
     assert r"\caption{a \& b. 100\% \{of\} it}" in written.latex()
     assert "| metric | chance | clips | my_net/50% |" in written.markdown()
     assert "| SSIM ↑ | see right | 1 | 0.100 |" in written.markdown()

@@ -16,6 +16,7 @@ from scipy.stats import DegenerateDataWarning, bootstrap
 
 from trainables.judging.controls import PAIR_CONTROLS, PairControl, title_of
 from trainables.judging.values import Value
+from trainables.latex_text import escaped
 from trainables.metrics.clip import Floats
 from trainables.metrics.metric import Metric
 
@@ -152,12 +153,12 @@ class Sheet:
 
     def latex(self) -> str:
         """Return the table as LaTeX. It needs the package booktabs."""
-        rows = [" & ".join(map(_escaped, line)) + r" \\" for line in (self.header, *self.body)]
+        rows = [" & ".join(map(escaped, line)) + r" \\" for line in (self.header, *self.body)]
         lines = [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escaped(self.title)}. {_escaped(' '.join(self.notes))}}}",
+            rf"\caption{{{escaped(self.title)}. {escaped(' '.join(self.notes))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
             r"\toprule",
             rows[0],
@@ -179,22 +180,6 @@ def _parts(words: Sequence[int], *, width: int) -> list[list[int]]:
             parts.append(list(range(_FIXED)))
         parts[-1].append(index)
     return parts
-
-
-_LATEX = str.maketrans(
-    {sign: "\\" + sign for sign in "&%$#_{}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "↑": r"$\uparrow$",
-        "↓": r"$\downarrow$",
-    }
-)
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 def column(system: str, control: PairControl) -> str:

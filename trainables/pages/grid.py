@@ -4,27 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainables.judging.score_tables import Sheet
+from trainables.pages.latex import latex_tables
 
 Tone = Literal["", "better", "worse", "same", "agrees", "opposite", "quiet", "prose", "group"]
 _SIGNS = {"better": "▲", "worse": "▼", "same": "=", "agrees": "✓", "opposite": "✗"}
-_LATEX = {
-    "−": "$-$",
-    "–": "--",
-    "Δ": r"$\Delta$",
-    "τ": r"$\tau$",
-    "δ": r"$\delta$",
-    "×": r"$\times$",
-    "°": r"$^\circ$",
-    "<": "$<$",
-    ">": "$>$",
-    "≤": r"$\leq$",
-    "▲": r"$\blacktriangle$",
-    "▼": r"$\blacktriangledown$",
-    "✓": r"$\checkmark$",
-    "✗": r"$\times$",
-    "“": "``",
-    "”": "''",
-}
 
 
 @dataclass(frozen=True)
@@ -72,13 +55,8 @@ class Grid:
         return self.sheet.markdown()
 
     def latex(self) -> str:
-        """Return the table as LaTeX. It needs the packages booktabs, amssymb and graphicx."""
-        text = self.sheet.latex()
-        for sign, command in _LATEX.items():
-            text = text.replace(sign, command)
-        text = text.replace(r"\begin{tabular}", "\\resizebox{\\linewidth}{!}{%\n\\begin{tabular}")
-        text = text.replace(r"\end{tabular}", "\\end{tabular}}")
-        return text.replace(r"\usepackage{booktabs}", r"\usepackage{booktabs,amssymb,graphicx}")
+        """Return the table as LaTeX: one or more tables, as `trainables.pages.latex` describes."""
+        return latex_tables(self)
 
     def column_class(self, column: int) -> str:
         """Return the CSS class of a column: `own` (highlighted), `prose` (if a cell is), or none."""

@@ -43,6 +43,7 @@ class MadeUp:
     clips: int = 12
     failed: frozenset[str] = frozenset()
     """Names of trials that failed."""
+    error: str = "RuntimeError: out of memory"
     waiting: frozenset[str] = frozenset()
     """Names of trials that have not ended."""
     published: bool = True
@@ -125,7 +126,7 @@ def _events(made: MadeUp, name: str, key: tuple[str, int, int], identities: Mapp
         "outcome": "FAILED" if failed else "COMPLETED",
         "metrics": _trial_metrics(made) if not failed else {},
         "step": 0,
-        "error": "Traceback (most recent call last):\nRuntimeError: out of memory" if failed else None,
+        "error": f"Traceback (most recent call last):\n{made.error}" if failed else None,
         "seconds": 100.0,
         "runs": {}
         if failed

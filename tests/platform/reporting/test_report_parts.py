@@ -134,8 +134,8 @@ def test_html_is_escaped_and_latex_too(tmp_path: Path) -> None:
     assert "<b>" not in html
     assert "<i>" not in html
     assert 'colspan="2"' in html
-    assert r"a \& b" in grid.latex()
-    assert "$<$b$>$ & 1\\_2; [$-$1, 2]" in grid.latex()
+    assert r"\caption{a \& b}" in grid.latex()
+    assert r"$<$b$>$ & \shortstack[r]{1\_2 $\blacktriangledown$\\ {[}$-$1, 2]}" in grid.latex()
 
 
 def test_what_goes_against_the_paper_is_called_opposite(findings: Findings) -> None:

@@ -90,6 +90,12 @@ constraints:
         ("trials: 4", "trials: 4\nscheduler: 3", "test.yaml:3:1: scheduler:", ["a name or a name with options"]),
         (
             "trials: 4",
+            "trials: 4\nrepeats: 3\nscheduler: {asha: {grace_epochs: 3}}",
+            "test.yaml:4:1: scheduler:",
+            ["asha stops each repeat of a point alone", "of 3 repeats", "use fifo, or repeats: 1"],
+        ),
+        (
+            "trials: 4",
             "trials: 4\nscheduler: {asha: {grace: 3}}",
             "test.yaml:3:20: scheduler.asha.grace:",
             ["grace_epochs, reduction_factor"],
