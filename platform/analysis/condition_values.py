@@ -116,7 +116,16 @@ def control_table(result: AblationResult, values: ConditionValues, control: str)
                 result, values, (BASELINE, result.subjects[u], result.seeds[s])
             )
     subjects = tuple(map(str, result.subjects))
-    return PairedTable(control, values.measure.metric, *arrays.values(), subjects, result.seeds, values.clips, reasons)
+    return PairedTable(
+        control,
+        values.measure.metric,
+        arrays["baseline"],
+        arrays["condition"],
+        subjects,
+        result.seeds,
+        values.clips,
+        reasons,
+    )
 
 
 def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:

@@ -26,6 +26,8 @@ from platform.statistics.compare import Comparison, compare_exploratory, compare
 from platform.statistics.difference import over_both, over_units
 from platform.study.design import BASELINE
 
+CEILING, SHUFFLED = "ceiling", "shuffled_fmri"
+"""The controls with all and with no information of the clip's fMRI."""
 Pair = tuple[str, str]
 """Condition (or control) and metric."""
 
@@ -84,6 +86,18 @@ class Findings:
     def is_declared(self, pair: Pair) -> bool:
         """Return whether a comparison is part of the registered family."""
         return self.result.design.is_declared(*pair)
+
+    def span(self, metric: str) -> float | None:
+        """Return the ceiling minus another clip's fMRI in the baseline: the range in which decoding can move `metric`.
+
+        None if one of them was not measured, or if the ceiling is not the better one.
+        """
+        ends = [self.means.get((name, metric)) for name in (CEILING, SHUFFLED)]
+        values = [end.value for end in ends if end is not None and math.isfinite(end.value)]
+        if len(values) < 2 or values[0] == values[1]:
+            return None
+        span = values[0] - values[1]
+        return span if self.tables[metric].measure.sense(span) == "better" else None
 
     @property
     def measured(self) -> tuple[Measure, ...]:

@@ -87,6 +87,7 @@ def _comparisons(findings: Findings) -> Columns:
 
 def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     effect, equivalence = comparison.effect, comparison.equivalence
+    span = findings.span(comparison.metric)
     return {
         "condition": comparison.name,
         "metric": comparison.metric,
@@ -101,6 +102,7 @@ def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "low": comparison.interval.low,
         "high": comparison.interval.high,
         "interval": f"{comparison.interval.method} over {comparison.interval.unit}, {comparison.interval.level:.0%}",
+        "share_of_ceiling_minus_control": None if span is None else comparison.difference / span,
         "p": comparison.p,
         "p_holm": comparison.p_holm,
         "smallest_p": comparison.smallest_p,

@@ -9,6 +9,7 @@ from platform.statistics.compare import Comparison
 from platform.study.design import BASELINE
 from storage.errors import StoreError
 from storage.runs import Manifest
+from trainables.judging.controls import title_of
 
 _TESTS = {
     "seeds": "p is from a sign-flip test of the mean over seeds; values are averaged over clips and subjects",
@@ -33,7 +34,8 @@ def _sentences(findings: Findings) -> Iterator[str]:
     if findings.declared:
         yield _tested(findings.declared[0])
         yield "Declared comparisons were adjusted by Holm's method; all others are exploratory and were not adjusted."
-        yield "Effect sizes are Hedges' g and the paired Cliff's delta."
+        if any(comparison.effect is not None for comparison in findings.declared):
+            yield "Effect sizes are Hedges' g and the paired Cliff's delta, over the unit of the test."
     if design.margins:
         margins = ", ".join(
             f"{measure.title} {design.margins[measure.name]:g}"
@@ -58,10 +60,24 @@ def _design(findings: Findings) -> Iterator[str]:
     )
     metrics = {comparison.metric for comparison in design.family}
     tested = listed([measure.title for measure in findings.measures if measure.name in metrics])
+    clips = max((comparison.planned[2] for comparison in findings.declared), default=1)
+    if clips > 1:
+        yield f"Each trial was evaluated on the same {clips:,} test clips."
+    yield from _controls(findings)
     yield (
         f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "
         f"({design.seeds}) and the level ({design.alpha:g}) were registered {registration}."
     )
+
+
+def _controls(findings: Findings) -> Iterator[str]:
+    """Yield with which controls the baseline was compared."""
+    names = list(dict.fromkeys(title_of(each.name) for test in findings.control_tests for each in test.comparisons))
+    if names:
+        yield (
+            f"The baseline was first compared with controls that know nothing of the clip ({listed(names)}): the "
+            "largest p of the controls of a metric, adjusted by Holm's method over the primary metrics."
+        )
 
 
 def _replication(findings: Findings) -> Iterator[str]:
@@ -100,7 +116,7 @@ def _tested(comparison: Comparison) -> str:
     paired = "subject, seed and clip" if comparison.planned[2] > 1 else "subject and seed"
     return (
         f"Differences are paired by {paired}; {_TESTS[comparison.unit]}. The smallest possible p is "
-        f"{comparison.smallest_p:.2g}. Intervals ({comparison.interval.level:.0%}) are {method}."
+        f"{comparison.smallest_p:.2g}. Intervals ({comparison.interval.level:.0%}) are {method}; they are not adjusted."
     )
 
 

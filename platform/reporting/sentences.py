@@ -149,7 +149,9 @@ def replicated(findings: Findings) -> list[str]:
     """Return the mean of each primary metric with its interval if there is no condition to compare."""
     if findings.conditions:
         return []
-    ended = sum(trial.outcome == "COMPLETED" for trial in findings.result.trials.values())
+    ended = [trial for trial in findings.result.trials.values() if trial.outcome == "COMPLETED"]
+    seeds, subjects = len({trial.seed for trial in ended}), len({trial.subject for trial in ended})
+    extent = counted(seeds, "seed") + (f" and {counted(subjects, 'subject')}" if subjects > 1 else "")
     sentences = []
     for measure in findings.measures:
         mean = findings.means[BASELINE, measure.name]
@@ -158,7 +160,7 @@ def replicated(findings: Findings) -> list[str]:
             digits = decimals(mean.low, mean.high, of=mean.value)
             interval = bracket(mean.low, mean.high, digits)
             size = " ".join(part for part in (number(mean.value, digits), measure.unit, interval) if part)
-            sentences.append(f"{measure.title} is {size} over {counted(ended, 'trial')}{chance}.")
+            sentences.append(f"{measure.title} is {size} over {extent}{chance}.")
         else:
             sentences.append(f"{measure.title} is not known: no trial has ended.")
     return sentences

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median_high
 
 from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure
@@ -47,15 +49,16 @@ def other_table(findings: Findings) -> Grid:
 
 def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes: tuple[str, ...]) -> Grid:
     rows: list[tuple[Cell, ...]] = []
+    digits = {measure.name: _digits(findings, measure) for measure in measures}
     for condition in (BASELINE, *findings.conditions):
-        rows.append((Cell(condition), *(_condition(findings, condition, measure) for measure in measures)))
+        cells = (_condition(findings, condition, measure, digits[measure.name]) for measure in measures)
+        rows.append((Cell(condition), *cells))
     shown = [name for name in findings.controls if any((name, measure.name) in findings.means for measure in measures)]
     if shown or any(measure.chance for measure in measures):
         rows.append((Cell("Controls, in the baseline", tone="group"),))
     for control in shown:
-        rows.append(
-            (Cell(title_of(control)), *(_mean(findings.means.get((control, measure.name))) for measure in measures))
-        )
+        means = [(findings.means.get((control, measure.name)), digits[measure.name]) for measure in measures]
+        rows.append((Cell(title_of(control)), *(_mean(mean, places) for mean, places in means)))
     if any(measure.chance for measure in measures):
         rows.append((Cell("chance"), *(Cell(measure.chance or DASH) for measure in measures)))
     gaps = [
@@ -71,15 +74,27 @@ def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes
     return Grid(title, ("condition", *(measure.heading for measure in measures)), tuple(rows), notes)
 
 
-def _mean(mean: MeanInterval | None, *, tone: Tone = "quiet") -> Cell:
+def column_decimals(column: Sequence[MeanInterval]) -> int:
+    """Return the decimals of a column: the median of those that its intervals justify, so that its numbers align."""
+    places = [decimals(mean.low, mean.high, of=mean.value) for mean in column if math.isfinite(mean.value)]
+    return median_high(places) if places else 3
+
+
+def _digits(findings: Findings, measure: Measure) -> int:
+    pairs = [(condition, measure.name) for condition in (BASELINE, *findings.conditions)]
+    return column_decimals(
+        [means[pair] for means in (findings.means, findings.differences) for pair in pairs if pair in means]
+    )
+
+
+def _mean(mean: MeanInterval | None, digits: int, *, tone: Tone = "quiet") -> Cell:
     if mean is None or not math.isfinite(mean.value):
         return Cell(DASH, tone="quiet")
-    digits = decimals(mean.low, mean.high, of=mean.value)
     return Cell(number(mean.value, digits), (bracket(mean.low, mean.high, digits),), tone)
 
 
-def _condition(findings: Findings, condition: str, measure: Measure) -> Cell:
-    mean = _mean(findings.means.get((condition, measure.name)), tone="")
+def _condition(findings: Findings, condition: str, measure: Measure, digits: int) -> Cell:
+    mean = _mean(findings.means.get((condition, measure.name)), digits, tone="")
     shift = findings.differences.get((condition, measure.name))
     if shift is None or not math.isfinite(shift.value):
         return mean
@@ -88,9 +103,9 @@ def _condition(findings: Findings, condition: str, measure: Measure) -> Cell:
     mark = ""
     if tested is not None:
         declared = findings.is_declared((condition, measure.name))
-        mark = tested.stars if declared else "°"
+        # "the same" and a star in one cell would contradict each other; the table of comparisons has both
+        mark = "°" if not declared else tested.stars if tested.verdict != "equivalent" else ""
         tone = TONES[tested.verdict] if declared else ""
-    digits = decimals(shift.low, shift.high, of=shift.value)
     delta = f"Δ {number(shift.value, digits, signed=True)} {bracket(shift.low, shift.high, digits)}"
     return Cell(f"{mean.text}{mark}", (*mean.small, delta), tone)
 
@@ -102,10 +117,12 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
     if not findings.conditions:
         return (f"Means with {level} intervals.",)
     notes = [
-        f"Means with {level} intervals; Δ is the paired difference to the baseline with its interval. Stars: p after "
-        f"Holm's correction for {counted(len(design.family), 'declared comparison')}: {levels}.",
+        f"Means with {level} intervals; Δ is the paired difference to the baseline with its interval, which is not "
+        f"adjusted. Stars: p after Holm's correction for {counted(len(design.family), 'declared comparison')}: "
+        f"{levels}.",
         f"{smallest(findings)} ° exploratory: outside the declared family, therefore without stars.",
-        "▲ better and ▼ worse than the baseline, = the same to within the declared margin; no sign: inconclusive.",
+        "▲ better and ▼ worse than the baseline, = the same to within the declared margin; a declared comparison "
+        "without a sign is inconclusive.",
     ]
     notes += metric_notes(measure.metric for measure in findings.measured)
     if findings.controls:
@@ -125,25 +142,61 @@ def smallest(findings: Findings) -> str:
 
 
 def comparison_table(comparisons: Sequence[Comparison], findings: Findings, *, title: str) -> Grid:
-    """Return the table of comparisons: difference, interval, p, effect sizes, equivalence, verdict."""
-    measures = {measure.name: measure for measure in findings.measures}
-    declared = any(comparison.p_holm is not None for comparison in comparisons)
-    header = ("condition", "metric", "difference", "p", *(("p (Holm)",) if declared else ()))
-    header += ("Hedges g", "Cliff's δ", "p (same)", "smallest p", "verdict")
-    rows = tuple(
-        tuple(_cells(comparison, measures[comparison.metric], declared=declared)) for comparison in comparisons
-    )
-    methods = sorted(
-        {
-            f"{comparison.interval.method} over {comparison.interval.unit}"
-            for comparison in comparisons
-            if comparison.sizes[0] > 0
-        }
-    )
-    generalised = sorted({comparison.generalises_over for comparison in comparisons})
-    first = (f"Intervals: {', '.join(methods)}. Results generalise to: {'; '.join(generalised)}.",) if methods else ()
-    legend = "g is Hedges' g_av, δ is paired. p (same): two one-sided tests against the declared margin."
-    return Grid(title, header, rows, (*first, legend, *_warnings(comparisons)))
+    """Return the table of comparisons: difference, interval, p, sizes of effects, equivalence, verdict."""
+    columns = _Columns.of(comparisons, findings)
+    header = ("condition", "metric", "difference", *(("share",) if columns.shares else ()), "p")
+    header += ("p (Holm)",) if columns.declared else ()
+    header += ("Hedges g", "Cliff's δ") if columns.effects else ()
+    header += ("p (same)", "smallest p", "verdict")
+    rows = tuple(tuple(_cells(comparison, findings, columns)) for comparison in comparisons)
+    return Grid(title, header, rows, (*_comparison_notes(comparisons, findings, columns), *_warnings(comparisons)))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table of comparisons that not every table has, and the decimals of each metric."""
+
+    declared: bool
+    shares: bool
+    effects: bool
+    digits: Mapping[str, int]
+
+    @classmethod
+    def of(cls, comparisons: Sequence[Comparison], findings: Findings) -> "_Columns":
+        intervals: dict[str, list[MeanInterval]] = {}
+        for each in comparisons:
+            interval = MeanInterval(each.difference, each.interval.low, each.interval.high)
+            intervals.setdefault(each.metric, []).append(interval)
+        return cls(
+            any(comparison.p_holm is not None for comparison in comparisons),
+            any(findings.span(comparison.metric) is not None for comparison in comparisons),
+            any(comparison.effect is not None for comparison in comparisons),
+            {metric: column_decimals(column) for metric, column in intervals.items()},
+        )
+
+
+def _comparison_notes(comparisons: Sequence[Comparison], findings: Findings, columns: _Columns) -> Iterator[str]:
+    compared = [comparison for comparison in comparisons if comparison.sizes[0] > 0]
+    if compared:
+        methods = sorted({f"{each.interval.method} over {each.interval.unit}" for each in compared})
+        generalised = sorted({comparison.generalises_over for comparison in compared})
+        yield (
+            f"Intervals: {', '.join(methods)}, not adjusted for several comparisons. Results generalise to: "
+            f"{'; '.join(generalised)}."
+        )
+    if columns.shares:
+        titles = {measure.name: measure.title for measure in findings.measures}
+        spans = [
+            (titles[metric], findings.span(metric)) for metric in dict.fromkeys(each.metric for each in comparisons)
+        ]
+        sizes = ", ".join(f"{title} {number(abs(span), 3)}" for title, span in spans if span is not None)
+        yield (
+            "Share: the difference in units of the ceiling minus another clip's fMRI, both of the baseline and taken "
+            f"as known ({sizes}); positive is better."
+        )
+    if columns.effects:
+        yield "g is Hedges' g_av, δ is Cliff's paired delta, both over the unit of the test."
+    yield "p (same): two one-sided tests against the declared margin."
 
 
 def _warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -158,25 +211,36 @@ def _warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
         yield f"{prefix}{warning}."
 
 
-def _cells(comparison: Comparison, measure: Measure, *, declared: bool) -> Iterator[Cell]:
+def _cells(comparison: Comparison, findings: Findings, columns: _Columns) -> Iterator[Cell]:
+    measure = findings.tables[comparison.metric].measure
     yield Cell(comparison.name)
     yield Cell(measure.heading)
-    digits = decimals(comparison.interval.low, comparison.interval.high, of=comparison.difference)
-    interval = bracket(comparison.interval.low, comparison.interval.high, digits)
-    yield Cell(f"{number(comparison.difference, digits, signed=True)}{comparison.stars}", (interval,))
+    low, high, digits = comparison.interval.low, comparison.interval.high, columns.digits[comparison.metric]
+    difference = f"{number(comparison.difference, digits, signed=True)}{comparison.stars}"
+    yield Cell(difference, (bracket(low, high, digits),))
+    if columns.shares:
+        yield _share(comparison, findings.span(comparison.metric))
     yield Cell(p_text(comparison.p).removeprefix("= "))
-    if declared:
+    if columns.declared:
         yield Cell(p_text(comparison.p_holm).removeprefix("= "))
-    effect = comparison.effect
-    for size in (None, None) if effect is None else (effect.g_av, effect.cliff):
-        yield Cell(DASH) if size is None else Cell(number(size.value, 2), (bracket(size.low, size.high, 2),))
+    if columns.effects:
+        effect = comparison.effect
+        for size in (None, None) if effect is None else (effect.g_av, effect.cliff):
+            yield Cell(DASH) if size is None else Cell(number(size.value, 2), (bracket(size.low, size.high, 2),))
     equivalence = comparison.equivalence
     p_same = None if equivalence is None else equivalence.p if equivalence.p_holm is None else equivalence.p_holm
     yield Cell(
         p_text(p_same).removeprefix("= "), (f"margin {equivalence.margin:g}",) if equivalence is not None else ()
     )
     yield Cell(f"{comparison.smallest_p:.2g}")
-    yield Cell(comparison.verdict, tone=TONES[comparison.verdict])
+    yield Cell(comparison.verdict, (comparison.reason,) if comparison.reason else (), TONES[comparison.verdict])
+
+
+def _share(comparison: Comparison, span: float | None) -> Cell:
+    if span is None or not math.isfinite(comparison.difference):
+        return Cell(DASH)
+    low, high = sorted((comparison.interval.low / span, comparison.interval.high / span))
+    return Cell(number(comparison.difference / span, 2, signed=True), (bracket(low, high, 2),))
 
 
 def subject_table(findings: Findings) -> Grid:
@@ -186,7 +250,10 @@ def subject_table(findings: Findings) -> Grid:
     for condition in findings.conditions:
         rows.append((Cell(condition, tone="group"),))
         for index, subject in enumerate(result.subjects):
-            cells = [_mean(findings.subjects[condition, measure.name][index], tone="") for measure in findings.measures]
+            cells = [
+                _mean(findings.subjects[condition, measure.name][index], _digits(findings, measure), tone="")
+                for measure in findings.measures
+            ]
             rows.append((Cell(f"subject {subject}"), *cells))
     header = ("difference to the baseline", *(measure.heading for measure in findings.measures))
     return Grid("Subjects", header, tuple(rows), (f"Student's {level:.0%} intervals, not adjusted: descriptive.",))

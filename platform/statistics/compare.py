@@ -92,7 +92,7 @@ class Comparison:
     smallest_p: float
     """The smallest p that this number of units can yield, before adjustment."""
     effect: Effects | None
-    """Over seeds for the unit `seeds`, over clips otherwise."""
+    """Over the unit of the claim; None for `both`, for which no such size with a valid interval is known."""
     equivalence: Equivalence | None
     verdict: Verdict
     stars: str
@@ -174,7 +174,7 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         p_holm=None,
         p_values=p_values,
         smallest_p=_smallest(data, unit, plan.resamples),
-        effect=None if data.empty else _effect(data, unit, 1 - plan.alpha),
+        effect=None if data.empty or unit == "both" else _effect(data, unit, 1 - plan.alpha),
         equivalence=_equivalence(data, unit, plan.margins.get(table.metric.name)),
         verdict="inconclusive",
         stars="",
