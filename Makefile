@@ -64,6 +64,9 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.tracking --scale small
 	$(PY) -m benchmarks.scale --scale small
 
+levels: $(VENV)/installed ## simulate how often tests reject where nothing differs (some minutes); prints the table of platform/statistics/levels.py
+	$(VENV)/bin/python -m benchmarks.levels
+
 ui: $(VENV)/installed ## open the newest study of ./runs in the MLflow UI (this machine only)
 	$(PY) -m platform.ui
 

@@ -29,6 +29,7 @@ from platform.reporting.system_pairs import compare_systems, comparison_sheet, p
 from platform.tracking_uri import check_tracking
 from storage.environment import without_secrets
 from trainables.judging.controls import TRUTH
+from trainables.judging.paired_marks import few_clips_note
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
 from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import ScoreRow, Sheet, score_sheet, share_clips, summarise_scores, write_parquet
@@ -198,6 +199,8 @@ def _native(system: System) -> str:
 def _notes(values: Sequence[Value]) -> Iterator[str]:
     """Yield the notes below the table."""
     yield "Means over clips, with 95% BCa bootstrap intervals over clips."
+    if note := few_clips_note(len({value.clip for value in values})):
+        yield note
     if share_clips(values):
         yield "All systems are evaluated on the same clips: those for which the metric is defined in every system."
     else:

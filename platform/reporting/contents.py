@@ -7,6 +7,7 @@ from platform.analysis.collect import AblationResult
 from platform.analysis.findings import Findings, analyse
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
+from platform.reporting.comparison_table import comparison_table
 from platform.reporting.control_standing import control_grid, control_sentences
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
@@ -16,7 +17,6 @@ from platform.reporting.sentences import declared_as, replicated, sentences_of, 
 from platform.reporting.tables import (
     TONES,
     bounds_table,
-    comparison_table,
     condition_table,
     main_table,
     missing_table,

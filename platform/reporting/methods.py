@@ -6,6 +6,7 @@ from platform.analysis.collect import AblationResult, AblationTrial
 from platform.analysis.findings import Findings
 from platform.reporting.words import counted, listed, moment
 from platform.statistics.compare import Comparison
+from platform.statistics.levels import level_note
 from platform.study.design import BASELINE
 from storage.errors import StoreError
 from storage.runs import Manifest
@@ -33,6 +34,9 @@ def _sentences(findings: Findings) -> Iterator[str]:
         yield f"Later the plan was amended: {changes}."
     if findings.declared:
         yield _tested(findings.declared[0])
+        note = level_note(findings.declared[0].unit, seeds=findings.declared[0].sizes[1])
+        if note:
+            yield f"{note}."
         yield "Declared comparisons were adjusted by Holm's method; all others are exploratory and were not adjusted."
         if any(comparison.effect is not None for comparison in findings.declared):
             yield "Effect sizes are Hedges' g and the paired Cliff's delta, over the unit of the test."

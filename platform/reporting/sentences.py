@@ -11,6 +11,7 @@ from platform.analysis.measures import Measure
 from platform.reporting.control_standing import floor_text
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
+from platform.statistics.levels import not_excluded
 from platform.statistics.missing import MissingValues
 from platform.statistics.sameness import Reason
 from platform.study.design import BASELINE
@@ -39,6 +40,8 @@ def sentence(comparison: Comparison, measure: Measure, test: ControlTest | None 
         )
         return f"{condition_label(comparison.name)}, {measure.title} cannot be compared: {reasons}."
     text = f"{condition_label(comparison.name)}, {measure.title} {_verb(comparison, measure)}, {_tested(comparison)}."
+    if comparison.verdict == "equivalent" and comparison.unit != "clips":
+        text += f" It holds for trainings like these: {not_excluded(comparison.sizes[1])}."
     if comparison.verdict == "inconclusive":
         text += f" {_open(comparison, measure, test)}"
     return f"{text} {_gaps(comparison)}".rstrip()

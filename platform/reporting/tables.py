@@ -1,16 +1,14 @@
-"""The tables of a report: conditions by metrics, all comparisons, subjects, and missing trials."""
+"""The tables of a report: conditions by metrics, subjects, and missing trials."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import median_high
 
 from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure
 from platform.record.results import error_line
 from platform.reporting.sentences import condition_label
-from platform.reporting.words import DASH, bracket, counted, decimals, number, p_text
-from platform.statistics.compare import Comparison
+from platform.reporting.words import DASH, bracket, counted, decimals, number
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
 from trainables.judging.controls import title_of
@@ -139,108 +137,6 @@ def smallest(findings: Findings) -> str:
     text = f"The smallest possible p is {lowest:.2g}, {min(1.0, lowest * family):.2g} after Holm's correction"
     alpha = findings.result.design.alpha
     return f"{text}{': no result can be significant.' if lowest * family > alpha else '.'}"
-
-
-def comparison_table(comparisons: Sequence[Comparison], findings: Findings, *, title: str) -> Grid:
-    """Return the table of comparisons: difference, interval, p, sizes of effects, equivalence, verdict."""
-    columns = _Columns.of(comparisons, findings)
-    header = ("condition", "metric", "difference", *(("share",) if columns.shares else ()), "p")
-    header += ("p (Holm)",) if columns.declared else ()
-    header += ("Hedges g", "Cliff's δ") if columns.effects else ()
-    header += ("p (same)", "smallest p", "verdict")
-    rows = tuple(tuple(_cells(comparison, findings, columns)) for comparison in comparisons)
-    return Grid(title, header, rows, (*_comparison_notes(comparisons, findings, columns), *_warnings(comparisons)))
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """The columns of a table of comparisons that not every table has, and the decimals of each metric."""
-
-    declared: bool
-    shares: bool
-    effects: bool
-    digits: Mapping[str, int]
-
-    @classmethod
-    def of(cls, comparisons: Sequence[Comparison], findings: Findings) -> "_Columns":
-        intervals: dict[str, list[MeanInterval]] = {}
-        for each in comparisons:
-            interval = MeanInterval(each.difference, each.interval.low, each.interval.high)
-            intervals.setdefault(each.metric, []).append(interval)
-        return cls(
-            any(comparison.p_holm is not None for comparison in comparisons),
-            any(findings.span(comparison.metric) is not None for comparison in comparisons),
-            any(comparison.effect is not None for comparison in comparisons),
-            {metric: column_decimals(column) for metric, column in intervals.items()},
-        )
-
-
-def _comparison_notes(comparisons: Sequence[Comparison], findings: Findings, columns: _Columns) -> Iterator[str]:
-    compared = [comparison for comparison in comparisons if comparison.sizes[0] > 0]
-    if compared:
-        methods = sorted({f"{each.interval.method} over {each.interval.unit}" for each in compared})
-        generalised = sorted({comparison.generalises_over for comparison in compared})
-        yield (
-            f"Intervals: {', '.join(methods)}, not adjusted for several comparisons. Results generalise to: "
-            f"{'; '.join(generalised)}."
-        )
-    if columns.shares:
-        titles = {measure.name: measure.title for measure in findings.measures}
-        spans = [
-            (titles[metric], findings.span(metric)) for metric in dict.fromkeys(each.metric for each in comparisons)
-        ]
-        sizes = ", ".join(f"{title} {number(abs(span), 3)}" for title, span in spans if span is not None)
-        yield (
-            "Share: the difference in units of the ceiling minus another clip's fMRI, both of the baseline and taken "
-            f"as known ({sizes}); positive is better."
-        )
-    if columns.effects:
-        yield "g is Hedges' g_av, δ is Cliff's paired delta, both over the unit of the test."
-    yield "p (same): two one-sided tests against the declared margin."
-
-
-def _warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Yield each warning once, with its conditions unless it concerns all conditions."""
-    conditions: dict[str, dict[str, None]] = {}
-    for tested in comparisons:
-        for warning in tested.warnings:
-            conditions.setdefault(warning, {})[tested.name] = None
-    all_conditions = {tested.name for tested in comparisons}
-    for warning, names in conditions.items():
-        prefix = "" if names.keys() == all_conditions else f"{', '.join(names)}: "
-        yield f"{prefix}{warning}."
-
-
-def _cells(comparison: Comparison, findings: Findings, columns: _Columns) -> Iterator[Cell]:
-    measure = findings.tables[comparison.metric].measure
-    yield Cell(comparison.name)
-    yield Cell(measure.heading)
-    low, high, digits = comparison.interval.low, comparison.interval.high, columns.digits[comparison.metric]
-    difference = f"{number(comparison.difference, digits, signed=True)}{comparison.stars}"
-    yield Cell(difference, (bracket(low, high, digits),))
-    if columns.shares:
-        yield _share(comparison, findings.span(comparison.metric))
-    yield Cell(p_text(comparison.p).removeprefix("= "))
-    if columns.declared:
-        yield Cell(p_text(comparison.p_holm).removeprefix("= "))
-    if columns.effects:
-        effect = comparison.effect
-        for size in (None, None) if effect is None else (effect.g_av, effect.cliff):
-            yield Cell(DASH) if size is None else Cell(number(size.value, 2), (bracket(size.low, size.high, 2),))
-    equivalence = comparison.equivalence
-    p_same = None if equivalence is None else equivalence.p if equivalence.p_holm is None else equivalence.p_holm
-    yield Cell(
-        p_text(p_same).removeprefix("= "), (f"margin {equivalence.margin:g}",) if equivalence is not None else ()
-    )
-    yield Cell(f"{comparison.smallest_p:.2g}")
-    yield Cell(comparison.verdict, (comparison.reason,) if comparison.reason else (), TONES[comparison.verdict])
-
-
-def _share(comparison: Comparison, span: float | None) -> Cell:
-    if span is None or not math.isfinite(comparison.difference):
-        return Cell(DASH)
-    low, high = sorted((comparison.interval.low / span, comparison.interval.high / span))
-    return Cell(number(comparison.difference / span, 2, signed=True), (bracket(low, high, 2),))
 
 
 def subject_table(findings: Findings) -> Grid:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import binom, ttest_rel
 
 from trainables.judging.controls import SYSTEMS, TRUTH, label_of
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
+from trainables.judging.paired_marks import few_clips_note, paired_marks, paired_p
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.pages import trial_page
-from trainables.pages.document import verdict_on
 from trainables.pages.exhibits import choose_clips
 from trainables.pages.strip import STRIP_ROWS, draw_strip, verdict_sentence
 
@@ -143,24 +144,52 @@ def test_the_contact_sheet_has_a_row_for_each_and_a_column_for_each_clip(tmp_pat
     assert sheet.shape[1] > 12 * 3 * SIDE
 
 
-def test_intervals_that_do_not_touch_are_told(tmp_path: Path) -> None:
-    def row(low: float, high: float) -> ScoreRow:
-        return ScoreRow("x", "", "ssim", 9, (low + high) / 2, low, high)
-
+def test_marks_are_of_paired_differences_adjusted_for_the_whole_table() -> None:
+    """Clips differ by far more than systems, so intervals of means overlap; the differences are clear."""
+    noise, clips = np.random.default_rng(0), 24
+    hard = noise.normal(0.5, 0.2, clips)
     ssim, epe = CLIP_METRICS["ssim"], CLIP_METRICS["epe"]
-    assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), ssim) == "better"
-    assert verdict_on(row(0.5, 0.6), row(0.2, 0.4), epe) == "worse"
-    assert verdict_on(row(0.1, 0.15), row(0.2, 0.4), ssim) == "worse"
-    assert verdict_on(row(0.4, 0.6), row(0.2, 0.4), ssim) is None
-    assert verdict_on(row(0.4, 0.6), ScoreRow("x", "", "ssim", 1, 0.1, None, None), ssim) is None
+    values: dict[tuple[str, str], list[float | None]] = {}
+    for metric in (ssim, epe):
+        for system, shift in (("system", 0.0), ("static", -0.03), ("ceiling", 0.03), ("plain", 0.0)):
+            values[system, metric.short] = [*(hard + shift + noise.normal(0.0, 0.02, clips)).tolist(), None]
+    found = paired_marks(values, (ssim, epe), ("system", "static", "ceiling", "plain"))
+    assert found == {
+        ("static", "ssim"): "worse",
+        ("ceiling", "ssim"): "better",
+        ("static", "epe"): "better",
+        ("ceiling", "epe"): "worse",
+    }
+    few = {key: row[:5] for key, row in values.items()}
+    assert paired_marks(few, (ssim, epe), ("system", "static", "ceiling")) == {}
+    first, other = values["system", "ssim"][:-1], values["static", "ssim"][:-1]
+    difference, p = paired_p(first, other)
+    assert difference == pytest.approx(np.mean(other) - np.mean(first))  # type: ignore[arg-type]
+    assert p == pytest.approx(ttest_rel(other, first).pvalue)
+
+
+def test_tables_of_nothing_but_noise_have_marks_as_seldom_as_their_level_says() -> None:
+    noise, tables, systems = np.random.default_rng(1), 300, ("system", "static", "ceiling", "plain")
+    marked = 0
+    for _ in range(tables):
+        values = {(name, metric.short): noise.normal(size=20).tolist() for name in systems for metric in METRICS}
+        marked += bool(paired_marks(values, METRICS, systems))
+    assert marked <= binom.ppf(0.9999, tables, 0.05)
+
+
+def test_few_clips_are_said_beside_their_intervals(tmp_path: Path) -> None:
+    trial_page.write_page(judged(), tmp_path)
+    text = Page((tmp_path / "page.html").read_text(encoding="utf-8")).text
+    assert "A bootstrap interval over 14 clips is too narrow" in text
+    assert few_clips_note(30) == ""
 
 
 def with_two_way(split: JudgedSplit, *, control: float) -> JudgedSplit:
-    rows = [
-        ScoreRow(system, "", "two_way_i", 14, mean, mean - 0.05, mean + 0.04)
-        for system, mean in (("system", 0.9), ("shuffled_fmri", control), ("ceiling", 0.999))
-    ]
-    return replace(split, rows=tuple(rows))
+    means = {"system": 0.9, "shuffled_fmri": control, "ceiling": 0.999}
+    rows = [ScoreRow(system, "", "two_way_i", 14, mean, mean - 0.05, mean + 0.04) for system, mean in means.items()]
+    noise = np.random.default_rng(2)
+    values = {(name, "two_way_i"): tuple((mean + noise.normal(0.0, 0.1, 14)).tolist()) for name, mean in means.items()}
+    return replace(split, rows=tuple(rows), values={**split.values, **values})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Literal
 
 from trainables.judging.controls import label_of
+from trainables.judging.paired_marks import Mark
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.metric import Metric
@@ -42,6 +43,8 @@ class ExhibitSection:
     """Column of the table to its meaning. The others are compared with the first."""
     metrics: tuple[Metric, ...]
     rows: tuple[ScoreRow, ...]
+    marks: Mapping[tuple[str, str], Mark]
+    """(system, short metric) to whether it is better or worse than the first system."""
     ranked_by: Metric
     exhibits: tuple[Exhibit, ...]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainables.datasets.clip_names import natural
 from trainables.judging.controls import CONTROLS, PAIR_CONTROLS, PairControl
+from trainables.judging.paired_marks import ClipScores, paired_marks
 from trainables.judging.pairing import Failure
 from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import ScoreRow, column
@@ -36,10 +37,21 @@ def write_pairs_page(
         systems={column(name, control): _meaning(control) for name, control in kinds},
         metrics=judge.metrics,
         rows=tuple(replace(row, system=column(row.system, row.control), control="") for row in rows),
+        marks=paired_marks(_by_clip(values), judge.metrics, [column(name, control) for name, control in kinds]),
         ranked_by=_RANKED_BY,
         exhibits=_exhibits(judge, values, order[0]),
     )
     write_sections("Reconstructed video against its truth", facts, [section], folder)
+
+
+def _by_clip(values: Sequence[Value]) -> ClipScores:
+    """Return the values of each column and metric, in one order of all clips."""
+    position = {clip: index for index, clip in enumerate(dict.fromkeys(value.clip for value in values))}
+    scores: dict[tuple[str, str], list[float | None]] = {}
+    for value in values:
+        key = (column(value.system, value.control), value.metric)
+        scores.setdefault(key, [None] * len(position))[position[value.clip]] = value.value
+    return scores
 
 
 def _meaning(control: PairControl) -> str:

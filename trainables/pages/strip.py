@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables.judging.controls import SYSTEM, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
+from trainables.judging.paired_marks import paired_marks
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.clip_metrics import CLIP_METRICS
-from trainables.pages.document import verdict_on
 from trainables.pages.exhibits import choose_clips
 
 _CONTROL, _CEILING = "shuffled_fmri", "ceiling"
@@ -74,7 +74,8 @@ def verdict_sentence(split: JudgedSplit) -> str:
     if _CONTROL not in rows:
         raise ValueError(f"the {split.split} split has {len(split.clips)} clip; the control needs at least 2")
     own, control = rows[SYSTEM], rows[_CONTROL]
-    verdict = _VERDICTS[verdict_on(control, own, _JUDGED_BY)]
+    marks = paired_marks(split.values, [_JUDGED_BY], [SYSTEM, _CONTROL])
+    verdict = _VERDICTS[marks.get((_CONTROL, _JUDGED_BY.short))]
     return (
         f"{verdict}: {_JUDGED_BY.label} {_numbers(own)} against {_numbers(control)} "
         f"(chance {_JUDGED_BY.chance_text}, ceiling {_numbers(rows[_CEILING])}) on {own.clips} {split.split} clips."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
+from trainables.judging.paired_marks import paired_marks
 from trainables.judging.video_sequences import VideosOfClip
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.metric import Metric
@@ -50,6 +51,7 @@ def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> ExhibitSection:
         systems={name: text for name, text in SYSTEMS.items() if name in present},
         metrics=metrics,
         rows=split.rows,
+        marks=paired_marks(split.values, metrics, [name for name in SYSTEMS if name in present]),
         ranked_by=_RANKED_BY,
         exhibits=tuple(
             Exhibit(
