@@ -76,7 +76,7 @@ def stopping_rejections(
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((studies, last))
     looks = np.stack([sign_flip_p(rows[:, :n], rng=rng) <= ALPHA for n in range(first, last + 1)])
-    return looks.any(axis=0), looks[0]
+    return np.asarray(looks.any(axis=0)), np.asarray(looks[0])
 
 
 def false_sameness(rate: float, *, seeds: int, studies: int, seed: int) -> NDArray[np.bool_]:

@@ -99,7 +99,7 @@ def join_slices(
         dots = [*figure.data, *unfinished_points(points, target, field_values)]
         if best is not None and best.trial in field_values:
             data = {"x": [field_values[best.trial]], "y": [best.metrics[target.name]], "hovertext": point_text(best)}
-            dots.append(Scatter(data, mode="markers", marker=ring, name=f"best: {best.trial}", legendgroup="best"))
+            dots.append(Scatter(data, mode="markers", marker=ring, name=f"best: {best.label}", legendgroup="best"))
         for trace in dots:
             if trace.name == "Feasible Trial":
                 trace.hovertext = [point_text(points[number]) for number in trace.marker.color]
@@ -132,7 +132,7 @@ def raise_best(figure: Figure, best: Result, target: Metric) -> None:
         trace for trace in figure.data if trace.line.dash == "solid" and len(trace.x) > 1 and trace.y[0] is not None
     ]
     line = (min if target.goal == "min" else max)(lines, key=lambda trace: trace.y[0])
-    line.update(line={"color": _BEST, "width": 3.5}, opacity=1, name=f"best: {best.trial}", showlegend=True)
+    line.update(line={"color": _BEST, "width": 3.5}, opacity=1, name=f"best: {best.label}", showlegend=True)
     figure.data = [*(trace for trace in figure.data if trace is not line), line]
 
 

@@ -42,7 +42,7 @@ class Conclusion:
     points: Sequence[MetricPoint] = ()
     tags: dict[str, str] = field(default_factory=dict)
     best: Result | None = None
-    """The best trial of the best point; None if the study does not select one."""
+    """The first repeat of the best point, whose model is registered; None if the study does not select one."""
 
 
 def conclude(
@@ -62,7 +62,7 @@ def conclude(
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
     tags[NOTE] = tag_value(summary_table(study, results, order))
     # An ablation compares conditions. It must not select a model by its test clips.
-    best = best_trial(study, results, order[0]) if order and study.has_best else None
+    best = first_repeat(results, order[0]) if order and study.has_best else None
     if best is not None:
         tags |= _best_tags(study, order[0])
         model = best_model(study, best, store=store, find=find)
@@ -86,7 +86,7 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
     lines += [" | ".join(["| trial", *names, *swept]) + " |", "|" + " --- |" * (1 + len(names) + len(swept))]
     for result in order[:BEST_ROWS]:
         values = [format_value(result.values[name]) if name in result.values else "" for name in swept]
-        lines.append(" | ".join([f"| {result.trial}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
+        lines.append(" | ".join([f"| {result.label}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
     for target in study.targets if order else ():
         levels = controls(order[0], target)
         if levels:
@@ -95,9 +95,9 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
     return "\n".join(lines)
 
 
-def best_trial(study: Study, results: Sequence[Result], point: Result) -> Result:
-    """Return the best trial of a point."""
-    return ranked([result for result in results if result.point == point.point], study.targets)[0]
+def first_repeat(results: Sequence[Result], point: Result) -> Result:
+    """Return the first repeat of a point. The best one would be chosen for its luck with a seed."""
+    return min((result for result in results if result.point == point.point), key=lambda result: result.repeat)
 
 
 def best_model(
@@ -118,7 +118,8 @@ def best_model(
 
 def _best_tags(study: Study, best: Result) -> dict[str, str]:
     values = {f"best.{name}": tag_value(readable(value)) for name, value in best.values.items()}
-    return {"best.trial": best.trial, **values}
+    point = {"best.point": best.label} if best.repeats > 1 else {}
+    return {"best.trial": best.trial, **point, **values}
 
 
 def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result]) -> list[MetricPoint]:
@@ -161,7 +162,7 @@ def _write_tables(study: Study, results: Sequence[Result], order: Sequence[Resul
     summary = {
         "study": study.id,
         "outcomes": outcomes(results),
-        "best": [r.trial for r in order[:BEST_ROWS]],
+        "best": [r.label for r in order[:BEST_ROWS]],
         "trials": rows,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

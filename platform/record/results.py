@@ -40,6 +40,13 @@ class Result:
     repeats: int = 1
     """How many trials the metrics are the mean of."""
 
+    @property
+    def label(self) -> str:
+        """The name in tables and figures: the trial or, of a mean over repeats, `t0007, mean of 3 seeds`."""
+        if self.repeats == 1:
+            return self.trial
+        return f"{self.trial.removesuffix(f'-s{self.repeat}')}, mean of {self.repeats} seeds"
+
     def value(self, metric: Metric) -> float | None:
         """Return the value of `metric`; None unless the trial completed with a finite value."""
         value = self.metrics.get(metric.name)

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
+import numpy as np
 
 from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure, measure_named
 from platform.reporting.words import DASH, counted, decimals, number
+from platform.statistics.permutation import kendall, sign_agreement
 from platform.study.ablation_checks import PUBLISHED
 from platform.study.design import BASELINE, Published
 from trainables.pages.grid import Cell, Grid, Tone
@@ -30,6 +31,8 @@ class ReproducedValue:
     metric: str
     row: str
     published: float
+    published_effect: float
+    """The published difference to the published baseline; NaN if the table has none."""
     ours: float
     """The measured value in the table's unit; the interval has the same unit."""
     low: float
@@ -37,8 +40,11 @@ class ReproducedValue:
     direction: Direction
     """Direction of the effect against the baseline. Empty for the baseline, and if the table has no effect. `unclear`
     if the measured interval of the difference includes 0."""
-    within: bool
-    """Whether the relative difference to the published value is within the declared tolerance."""
+    within: bool | None
+    """Whether the relative difference to the published value is within the declared tolerance. None if the published
+    value is of other data: then sizes cannot be compared."""
+    share: float | None
+    """The measured difference to the baseline in units of the ceiling minus another clip's fMRI; positive is better."""
     other_data: bool
 
     @property
@@ -49,7 +55,7 @@ class ReproducedValue:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Agreement of the order of conditions in one metric with the published order."""
+    """Agreement of the order of conditions in one metric with the published order. The baseline is left out."""
 
     table: str
     metric: str
@@ -57,7 +63,7 @@ class Ranking:
     tau: float
     """Kendall's tau-b; its expectation for a random order is 0."""
     p: float
-    """One-sided p: the probability that a random order agrees at least as well."""
+    """Exact one-sided p: the share of all assignments of conditions that agree at least as well."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Agreement:
     published: Published
     cells: tuple[ReproducedValue, ...]
     rankings: tuple[Ranking, ...]
+    directions_p: float
+    """The share of assignments of measured effects to conditions in which as many directions agree; NaN without any."""
 
 
 def agreements(findings: Findings) -> tuple[Agreement, ...]:
@@ -76,8 +84,26 @@ def agreements(findings: Findings) -> tuple[Agreement, ...]:
         cells = tuple(_cells(findings, table))
         metrics = dict.fromkeys(cell.metric for cell in cells)
         rankings = [_ranking([cell for cell in cells if cell.metric == metric]) for metric in metrics]
-        compared.append(Agreement(table, cells, tuple(ranking for ranking in rankings if ranking is not None)))
+        kept = tuple(ranking for ranking in rankings if ranking is not None)
+        compared.append(Agreement(table, cells, kept, _directions_p(cells, findings)))
     return tuple(compared)
+
+
+def _directions_p(cells: Sequence[ReproducedValue], findings: Findings) -> float:
+    """Return the permutation p of the agreement in direction, over all conditions and metrics of a table."""
+    compared = [cell for cell in cells if cell.direction]
+    if not compared:
+        return math.nan
+    conditions, metrics = (
+        list(dict.fromkeys(getattr(cell, name) for cell in compared)) for name in ("condition", "metric")
+    )
+    published, ours = (np.full((len(conditions), len(metrics)), np.nan) for _ in range(2))
+    for cell in compared:
+        index = conditions.index(cell.condition), metrics.index(cell.metric)
+        effect = findings.differences[cell.condition, cell.metric]
+        ours[index] = effect.value if effect.excludes_zero else 0.0
+        published[index] = cell.published_effect
+    return sign_agreement(published, ours)[1]
 
 
 def _published_rows(table: Published) -> dict[str, dict[str, str]]:
@@ -102,6 +128,9 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
                 continue
             published = float(rows[row][column])
             reference = rows[mapped[BASELINE]][column] if BASELINE in mapped else ""
+            effect = findings.differences.get((condition, metric))
+            span = findings.span(metric)
+            near = abs(table.scale * mean.value - published) <= findings.result.design.tolerance * abs(published)
             value, low, high = (table.scale * end for end in (mean.value, mean.low, mean.high))
             yield ReproducedValue(
                 table=table.table,
@@ -109,11 +138,13 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
                 metric=metric,
                 row=row,
                 published=published,
+                published_effect=math.nan if reference == "" else published - float(reference),
                 ours=value,
                 low=low,
                 high=high,
-                direction=_direction(published, reference, findings.differences.get((condition, metric))),
-                within=abs(value - published) <= findings.result.design.tolerance * abs(published),
+                direction=_direction(published, reference, effect),
+                within=None if table.other_data else near,
+                share=None if span is None or effect is None else effect.value / span,
                 other_data=table.other_data,
             )
 
@@ -127,11 +158,12 @@ def _direction(published: float, reference: str, ours: MeanInterval | None) -> D
 
 
 def _ranking(cells: Sequence[ReproducedValue]) -> Ranking | None:
-    """Compare the order of conditions in one metric; None for fewer than three conditions."""
-    if len(cells) < 3:
+    """Compare the order of conditions without the baseline in one metric; None for fewer than three conditions."""
+    conditions = [cell for cell in cells if cell.condition != BASELINE]
+    if len(conditions) < 3:
         return None
-    test = stats.kendalltau([cell.published for cell in cells], [cell.ours for cell in cells], alternative="greater")
-    return Ranking(cells[0].table, cells[0].metric, len(cells), float(test.statistic), float(test.pvalue))
+    published, ours = (np.array([getattr(cell, side) for cell in conditions]) for side in ("published", "ours"))
+    return Ranking(conditions[0].table, conditions[0].metric, len(conditions), *kendall(published, ours))
 
 
 def published_table(agreement: Agreement, findings: Findings) -> Grid:
@@ -166,9 +198,13 @@ def _cell(cell: ReproducedValue | None) -> Cell:
     if cell is None:
         return Cell(DASH, tone="quiet")
     digits = decimals(cell.low, cell.high, of=cell.ours)
-    small = [f"published {cell.published:g}", f"Δ {number(cell.difference, digits, signed=True)}"]
-    size = f"size {'within' if cell.within else 'outside'}"
-    small.append(f"effect {cell.direction}; {size}" if cell.direction else size)
+    small = [f"published {cell.published:g}"]
+    if cell.within is not None:
+        size = f"size {'within' if cell.within else 'outside'}"
+        small += [f"Δ {number(cell.difference, digits, signed=True)}", size]
+    if cell.direction:
+        share = f", {number(cell.share, 2, signed=True)} of the range" if cell.share is not None else ""
+        small.append(f"effect {cell.direction}{share}")
     return Cell(number(cell.ours, digits), tuple(small), _TONES.get(cell.direction, ""))
 
 
@@ -187,16 +223,27 @@ def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
     if directions:
         counts = ", ".join(f"{directions.count(name)} {text}" for name, text in _DIRECTIONS.items())
         total = counted(len(directions), "cell")
-        yield f"Direction of the effect, {total}: {counts} (the measured interval of the difference includes 0)."
-    share = findings.result.design.tolerance
-    within = sum(cell.within for cell in cells)
-    size = f"{within} of {len(cells)} are within the declared {share:.0%} of the published value"
-    yield f"Size: {size} (“within”). Δ is the measured minus the published value."
-    if agreement.rankings:
         yield (
-            "Order of conditions: Kendall's τ, whose chance level is 0; p is the probability that a random order "
-            f"agrees as well. With {agreement.rankings[0].conditions} conditions, perfect agreement has p = "
-            f"{1 / math.factorial(agreement.rankings[0].conditions):.2g}."
+            f"Direction of the effect, {total}: {counts} (the measured interval of the difference includes 0). If our "
+            "rows are assigned to the paper's conditions in every other way, as many or more directions agree in "
+            f"{agreement.directions_p:.0%} of the assignments."
+        )
+    if any(cell.share is not None and cell.direction for cell in cells):
+        yield (
+            "Of the range: the measured difference in units of the ceiling minus another clip's fMRI; positive is "
+            "better."
+        )
+    if not agreement.published.other_data:
+        within = sum(cell.within is True for cell in cells)
+        share = findings.result.design.tolerance
+        size = f"{within} of {len(cells)} are within the declared {share:.0%} of the published value"
+        yield f"Size: {size} (“within”). Δ is the measured minus the published value."
+    if agreement.rankings:
+        conditions = agreement.rankings[0].conditions
+        yield (
+            "Order of conditions without the baseline: Kendall's τ, whose chance level is 0; p is the exact share of "
+            f"all orders that agree as well. With {conditions} conditions, perfect agreement has p = "
+            f"{1 / math.factorial(conditions):.2g}."
         )
 
 

@@ -70,17 +70,16 @@ def best_line(best: Result, targets: Sequence[Metric], names: Mapping[str, str])
     for target in targets:
         levels = ", ".join(f"{name} {value:.4g}" for name, value in controls(best, target).items())
         parts.append(f"{target.name} {best.metrics[target.name]:.4g}" + (f" ({levels})" if levels else ""))
-    return f"best so far: {best.trial}  {', '.join(parts)}  {values_text(best, names)}"
+    return f"best so far: {best.label}  {', '.join(parts)}  {values_text(best, names)}"
 
 
 def _best_table(study: Study, order: Sequence[Result]) -> Table:
     names = short_names(study.space.fields)
     table = _empty("best", *(target.name for target in study.targets), *names.values(), "time")
     for index, result in enumerate(order[:_BEST]):
-        repeats = "" if result.repeats == 1 else f" (mean of {result.repeats})"
         style = "bold green" if index == 0 else None
         scores = _scores(study, result)
-        table.add_row(result.trial + repeats, *scores, *cells(result, names), duration(result.seconds), style=style)
+        table.add_row(result.label, *scores, *cells(result, names), duration(result.seconds), style=style)
     _add_controls(table, study, order[0], before=1)
     return table
 

@@ -112,6 +112,8 @@ def test_repeats_and_unfinished_trials(new_home: Callable[[str], Path]) -> None:
     assert runs["t0001-s1"].info.status == "RUNNING"
     assert runs[study.id].info.status == "KILLED", "trials are missing"
     assert runs[study.id].data.tags["best.trial"] == "t0000-s0"
+    assert runs[study.id].data.tags["best.point"] == "t0000, mean of 2 seeds"
+    assert "| t0000, mean of 2 seeds |" in runs[study.id].data.tags["mlflow.note.content"]
     mirror(folder, study, events)
     assert runs_by_name(folder)[study.id].info.status == "FINISHED"
     assert runs_by_name(folder)["t0001-s1"].info.status == "FINISHED"
