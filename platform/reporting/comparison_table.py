@@ -87,7 +87,10 @@ def _warnings(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 def _far(comparison: Comparison) -> Iterator[str]:
     """Yield a warning if a few seeds differ by far more than the others: then the test may not keep its level."""
-    by_seed = [fmean(seed) for seed in zip(*comparison.by_seed.values(), strict=True)]
+    subjects = list(comparison.by_seed.values())
+    if len(set(map(len, subjects))) != 1:
+        return  # a trial is missing: seeds of different subjects do not stand side by side
+    by_seed = [fmean(seed) for seed in zip(*subjects, strict=True)]
     far = far_seeds(by_seed)
     if far and comparison.unit != "clips":
         lowest, highest = (number(end, 4, signed=True) for end in (min(by_seed), max(by_seed)))

@@ -111,7 +111,8 @@ def _missing(result: AblationResult) -> str:
         return "No trial is missing."
     return (
         f"{counted(unusable, 'trial')} of {len(result.trials):,} failed or did not finish; values that both "
-        "conditions have are compared (listwise), with worst-case bounds for the missing values."
+        "conditions have are compared (listwise; a seed that some subjects lack is the mean of the others), with "
+        "worst-case bounds for the missing values."
     )
 
 

@@ -190,7 +190,7 @@ def status(findings: Findings) -> list[str]:
         warnings.append(
             f"Amended after results were known: {changes}. Stars, verdicts, tables and figures are of the registered "
             "seeds. Results with the added seeds are exploratory: adding seeds until a result is significant does not "
-            "keep the significance level (0.05 becomes about 0.17 from 7 up to 20 seeds)."
+            "keep the significance level (0.05 becomes 0.16 from 7 up to 20 seeds)."
         )
     return warnings
 

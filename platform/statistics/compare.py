@@ -97,7 +97,7 @@ class Comparison:
     verdict: Verdict
     stars: str
     by_seed: Mapping[str, tuple[float, ...]]
-    """Subject to its difference under each kept seed, over clips."""
+    """Subject to its difference under each kept seed that it has, over clips."""
     missing: tuple[MissingValues, ...]
     bounds: Bounds
     warnings: tuple[str, ...]
@@ -181,7 +181,7 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         by_seed=_by_seed(data),
         missing=missing_values(table),
         bounds=worst_case(table),
-        warnings=_warnings(planned, sizes, unit=unit, plan=plan, family=family),
+        warnings=(*_partly_missing(data), *_warnings(planned, sizes, unit=unit, plan=plan, family=family)),
         reason=_reason(data, unit, plan.alpha, family),
     )
 
@@ -204,7 +204,8 @@ def _by_seed(data: CompleteCases) -> dict[str, tuple[float, ...]]:
     if data.empty:
         return {}
     means = (data.condition - data.baseline).mean(axis=2)
-    return {subject: tuple(row.tolist()) for subject, row in zip(data.subjects, means, strict=True)}
+    rows = zip(data.subjects, means, data.filled, strict=True)
+    return {subject: tuple(row[~filled].tolist()) for subject, row, filled in rows}
 
 
 def _estimates(differences: Values, unit: ClaimUnit) -> tuple[Estimate, ...]:
@@ -290,6 +291,11 @@ def _warnings(planned: Counts, sizes: Counts, *, unit: ClaimUnit, plan: Comparis
         reason = unattainable("both", seeds=planned[1], clips=planned[2], alpha=plan.alpha, family=max(1, family))
         warnings.append(f"the p is over clips: it holds for these networks, not for networks trained anew: {reason}")
     return tuple(warnings)
+
+
+def _partly_missing(data: CompleteCases) -> tuple[str, ...]:
+    seeds = int(data.filled.any(axis=0).sum())
+    return (f"{seeds} of {len(data.seeds)} seeds are the mean of the subjects that have them",) if seeds else ()
 
 
 def _with_verdict(comparison: Comparison, table: PairedTable, plan: ComparisonPlan) -> Comparison:

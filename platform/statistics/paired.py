@@ -4,10 +4,13 @@ Every comparison starts from such a table. A cell without a value (the trial fai
 clip) is NaN and has a reason. Differences are always condition minus baseline, in the metric's unit; the metric's goal
 decides whether a positive difference is better or worse.
 
-Listwise rule (complete cases): only values that both conditions have are compared, and the same clips under the same
-seeds for every subject, so that all means are over the same cells. In this order: a subject is left out if it has no
-seed under which both trials have values; then a seed, if either trial failed for any remaining subject; then a clip,
-if any remaining cell of it has no value. `platform.statistics.missing` lists what is left out and bounds its effect.
+Listwise rule (complete cases): only values that both conditions have are compared. In this order: a subject is left out
+if it has no seed under which both trials have values; then a seed, if no remaining subject has it; then a clip, if any
+remaining trial has no value for it. `platform.statistics.missing` lists what is left out and bounds its effect.
+
+A seed that failed for some subjects is kept: the missing trial has the values that an additive model of subjects and
+seeds gives it (least squares). So the mean under a seed is that of the subjects that have it, free of the differences
+between subjects.
 """
 
 import math
@@ -27,6 +30,8 @@ Side: TypeAlias = Literal["baseline", "condition"]
 TrialValues: TypeAlias = Mapping[int, float | str] | str
 """Clip to its value or to the reason why it has none; for a trial that failed, the reason alone."""
 NOT_RECORDED = "no reason recorded"
+_ROUNDS = 50
+"""Steps towards the least-squares values of missing trials; each halves the error or better if few are missing."""
 ROUNDING = 1e-6
 """Tolerance for values outside the metric's range, relative to the range's larger end: float32 arithmetic."""
 
@@ -83,13 +88,15 @@ class PairedTable:
 
 @dataclass(frozen=True, eq=False)
 class CompleteCases:
-    """The cells of a table that the listwise rule keeps: finite values [subjects, seeds, clips] of both conditions."""
+    """What the listwise rule keeps of a table: finite values [subjects, seeds, clips] of both conditions."""
 
     baseline: Values
     condition: Values
     subjects: tuple[str, ...]
     seeds: tuple[int, ...]
     clips: tuple[int, ...]
+    filled: Mask
+    """[subjects, seeds]: trials that are missing, with values that follow from the others."""
 
     @property
     def differences(self) -> Values:
@@ -143,13 +150,29 @@ def complete_cases(paired: PairedTable) -> CompleteCases:
     defined = np.isfinite(paired.baseline) & np.isfinite(paired.condition)
     trials: Mask = np.asarray(defined.any(axis=2))
     subjects: Mask = np.asarray(trials.any(axis=1))
-    seeds: Mask = np.asarray(trials[subjects].all(axis=0)) & bool(subjects.any())
-    clips: Mask = np.asarray(defined[np.ix_(subjects, seeds)].all(axis=(0, 1))) & bool(seeds.any())
+    seeds: Mask = np.asarray(trials[subjects].any(axis=0)) & bool(subjects.any())
+    missing: Mask = np.asarray(~trials[np.ix_(subjects, seeds)])
+    with_value = defined[np.ix_(subjects, seeds)] | missing[..., None]
+    clips: Mask = np.asarray(with_value.all(axis=(0, 1))) & bool(seeds.any())
     cells = np.ix_(subjects, seeds, clips)
     return CompleteCases(
-        paired.baseline[cells],
-        paired.condition[cells],
+        _filled(paired.baseline[cells], missing),
+        _filled(paired.condition[cells], missing),
         tuple(np.array(paired.subjects, dtype=object)[subjects]),
         tuple(int(seed) for seed in np.array(paired.seeds)[seeds]),
         tuple(int(clip) for clip in np.array(paired.clips)[clips]),
+        missing,
     )
+
+
+def _filled(values: Values, missing: Mask) -> Values:
+    """Return `values` [subjects, seeds, clips] with those of `missing` trials from the other subjects and seeds."""
+    if not missing.any():
+        return values
+    gap = missing[..., None]
+    known = np.where(gap, np.nan, values)
+    filled = np.where(gap, np.nanmean(known, axis=1, keepdims=True), values)
+    for _ in range(_ROUNDS):
+        of_subject, of_seed = filled.mean(axis=1, keepdims=True), filled.mean(axis=0, keepdims=True)
+        filled = np.where(gap, of_subject + of_seed - filled.mean(axis=(0, 1), keepdims=True), values)
+    return np.asarray(filled)

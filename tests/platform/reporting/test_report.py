@@ -43,7 +43,7 @@ def test_planted_effects_are_said_in_sentences(report: Path) -> None:
         r"^- Without structure, SSIM worsens by 0\.1\d+ \[.*p \(Holm\) = 0\.016, 9 seeds, 2 subjects", text, re.M
     )
     assert re.search(
-        r"^- Without motion, EPE worsens by 0\.[34]\d* px .*8 of 9 seeds.* 1 trial failed: with the most extreme",
+        r"^- Without motion, EPE worsens by 0\.[34]\d* px .*9 seeds, 2 subjects.* 1 trial failed: with the most",
         text,
         re.M,
     )
@@ -129,7 +129,8 @@ def test_comparisons_file_holds_what_is_planted(report: Path) -> None:
     rows = {(row["condition"], row["metric"]): row for row in pq.read_table(report / "comparisons.parquet").to_pylist()}
     assert rows["wo_structure", SSIM]["difference"] == pytest.approx(-0.14, abs=0.005)
     assert rows["wo_motion", EPE]["verdict"] == "worse"
-    assert rows["wo_motion", EPE]["seeds"] == 8
+    assert rows["wo_motion", EPE]["seeds"] == 9, "a seed is not lost because one of two subjects lacks it"
+    assert "1 of 9 seeds are the mean of the subjects" in rows["wo_motion", EPE]["warnings"]
     declared = {pair for pair, row in rows.items() if row["declared"]}
     assert declared == set(FULL.family)
     assert all(row["stars"] == "" and row["p_holm"] is None for pair, row in rows.items() if pair not in declared)

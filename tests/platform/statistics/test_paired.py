@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from platform.statistics.paired import TableIndex, complete_cases, pair
-from tests.platform.statistics.null_simulations import metric, table
+from platform.statistics.resampling import sign_flip_p
+from tests.platform.statistics.null_simulations import at_most, metric, table
 
 NAN = np.nan
 
@@ -33,13 +34,40 @@ def test_listwise_leaves_out_subjects_then_seeds_then_clips() -> None:
     baseline = np.arange(36.0).reshape(3, 3, 4)
     condition = baseline + 1
     condition[2] = NAN  # subject 2 never worked
-    baseline[0, 1] = NAN  # a trial of subject 0 failed
+    baseline[:, 1] = NAN  # a seed failed for all
     condition[1, 1, 0] = NAN  # does not matter: that seed is out
     condition[1, 2, 3] = NAN  # an undefined clip
     kept = complete_cases(table(baseline, condition))
     assert (kept.subjects, kept.seeds, kept.clips) == (("S0", "S1"), (0, 2), (0, 1, 2))
     assert kept.baseline.shape == (2, 2, 3)
     assert kept.differences.tolist() == [[1.0] * 3] * 2
+    assert not kept.filled.any()
+
+
+def test_a_seed_that_failed_for_one_subject_has_what_subjects_and_seeds_predict() -> None:
+    """Subjects differ in level and in effect; the seed adds to both. With nothing else, the filled trial is exact."""
+    level, effect, seeds = np.array([1.0, 5.0, 9.0]), np.array([0.2, 0.4, 0.6]), np.array([0.0, 0.3, -0.1, 0.2])
+    shape = (3, 4, 2)
+    baseline = np.broadcast_to(level[:, None, None], shape).copy()
+    condition = baseline + effect[:, None, None] + seeds[None, :, None]
+    expected = (condition - baseline).mean(axis=0)[:, 0]
+    condition[0, 0] = NAN
+    kept = complete_cases(table(baseline, condition))
+    assert kept.seeds == (0, 1, 2, 3)
+    assert kept.filled.tolist() == [[True, False, False, False], [False] * 4, [False] * 4]
+    assert np.isfinite(kept.condition).all()
+    assert (kept.condition - kept.baseline)[0, 0, 0] == pytest.approx(effect[0] + seeds[0])
+    assert kept.differences[:, 0] == pytest.approx(expected)
+
+
+def test_failures_of_single_subjects_keep_the_level() -> None:
+    rng, rejected = np.random.default_rng(5), []
+    for _ in range(400):
+        baseline, condition = rng.normal(size=(2, 3, 8, 1)) + rng.normal(size=(1, 1, 8, 1)) * 2
+        condition[rng.random((3, 8)) < 0.1] = NAN
+        kept = complete_cases(table(baseline, condition))
+        rejected.append(float(sign_flip_p(kept.differences[:, 0], rng=rng)) <= 0.05)
+    assert at_most(np.array(rejected), 0.05)
 
 
 def test_nothing_left_is_empty() -> None:
