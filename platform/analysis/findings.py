@@ -116,12 +116,10 @@ def analyse(collected: AblationResult) -> Findings:
     other_measures = tuple(_other_measures(result))
     tables = {measured.name: condition_values(result, measured) for measured in (*measures, *other_measures)}
     family = [(declaration.condition, declaration.metric) for declaration in design.family]
-    plan = comparison_plan(result, [tables[metric].unit for _, metric in family])
-    pairs = [paired_table(result, tables[metric], condition) for condition, metric in family]
     primary = [tables[measured.name] for measured in measures]
     tests = control_tests(result, primary)
     floors = floors_of(tests)
-    declared = tuple(without_floor_claims(tested, floors) for tested in compare_family(pairs, plan))
+    declared = _declared(result, tables, floors)
     exploratory = tuple(without_floor_claims(tested, floors) for tested in _exploratory(result, primary, family))
     means, differences = _described(result, tables.values())
     tested = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
@@ -141,6 +139,27 @@ def analyse(collected: AblationResult) -> Findings:
         controls=tuple(dict.fromkeys(control for values in tables.values() for control in values.controls)),
         tables=tables,
     )
+
+
+def declared_comparisons(collected: AblationResult) -> tuple[Comparison, ...]:
+    """Return the declared comparisons alone, over the registered seeds.
+
+    Raises:
+        UserError: The study was registered with a metric that this version does not know.
+    """
+    result = collected.registered_part
+    measures = map(measure_named, result.design.primary)
+    tables = {measure.name: condition_values(result, measure) for measure in measures}
+    return _declared(result, tables, floors_of(control_tests(result, tables.values())))
+
+
+def _declared(
+    result: AblationResult, tables: Mapping[str, ConditionValues], floors: frozenset[str]
+) -> tuple[Comparison, ...]:
+    family = [(declaration.condition, declaration.metric) for declaration in result.design.family]
+    plan = comparison_plan(result, [tables[metric].unit for _, metric in family])
+    compared = compare_family([paired_table(result, tables[metric], condition) for condition, metric in family], plan)
+    return tuple(without_floor_claims(tested, floors) for tested in compared)
 
 
 def _with_added(result: AblationResult, measures: Iterable[Measure]) -> Iterator[Comparison]:

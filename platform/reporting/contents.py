@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from platform.analysis.collect import AblationResult
 from platform.analysis.findings import Findings, analyse
+from platform.analysis.siblings import Sibling
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
 from platform.reporting.comparison_table import comparison_table
@@ -14,6 +15,7 @@ from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding
 from platform.reporting.methods import methods, provenance_facts
 from platform.reporting.published import Agreement, agreements, published_table
 from platform.reporting.sentences import declared_as, replicated, sentences_of, status
+from platform.reporting.sibling_table import sibling_alert, sibling_table
 from platform.reporting.tables import (
     TONES,
     bounds_table,
@@ -69,8 +71,12 @@ class AblationReport:
         return tuple(panel for section in self.sections for panel in section.panels)
 
 
-def build_report(result: AblationResult, *, store: str, pages: Sequence[tuple[str, str]] = ()) -> AblationReport:
+def build_report(
+    result: AblationResult, *, store: str, pages: Sequence[tuple[str, str]] = (), siblings: Sequence[Sibling] = ()
+) -> AblationReport:
     """Return the report on `result`, with links to `pages`; `store` is the URI of its store, without secrets.
+
+    `siblings` are the other attempts at the same ablation.
 
     Raises:
         UserError: The study was registered with a metric that this version does not have.
@@ -85,10 +91,14 @@ def build_report(result: AblationResult, *, store: str, pages: Sequence[tuple[st
     answered += [("", text) for text in replicated(findings)]
     return AblationReport(
         title=f"Ablation {result.study}",
-        alerts=tuple(status(findings)),
+        alerts=(*status(findings), *sibling_alert(siblings)),
         conclusions=tuple(answered),
         facts=tuple(declared_as(findings)),
-        sections=(*_sections(findings, published, drawings), *_last(findings, drawings, embedded)),
+        sections=(
+            *_sections(findings, published, drawings),
+            *((ReportSection("Other attempts", grids=(sibling_table(siblings),)),) if siblings else ()),
+            *_last(findings, drawings, embedded),
+        ),
         methods=methods(findings),
         provenance=provenance_facts(findings, store),
         findings=findings,

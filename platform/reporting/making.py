@@ -33,6 +33,7 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Ablat
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
     # pyarrow and scipy take seconds to import: check the arguments first
     from platform.analysis.collect import collect_ablation
+    from platform.analysis.siblings import siblings_of
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
 
@@ -40,5 +41,6 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Ablat
     with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache, named_plugins(store, study_id).active():
         result = collect_ablation(store, study_id, cache=Path(cache))
         pages = [("Data card", DATA_CARD)] if write_data_card(store, study_id, folder) else []
-        report = build_report(result, store=without_secrets(store.uri), pages=pages)
+        siblings = siblings_of(store, study_id, cache=Path(cache))
+        report = build_report(result, store=without_secrets(store.uri), pages=pages, siblings=siblings)
         return write_files(report, folder), report

@@ -82,17 +82,17 @@ class MadeUp:
         )
 
 
-def write_study(store: Store, scratch: Path, made: MadeUp, *, added: int = 0) -> str:
+def write_study(store: Store, scratch: Path, made: MadeUp, *, added: int = 0, study: str = STUDY) -> str:
     """Put the study on record; `added` seeds were amended later. Returns its id."""
     design = made.design
     frozen_design = frozen(design, {"evaluate": "evaluate-0000000000000000"})
     definition = {"targets": list(design.primary), "seed": 0, "repeats": made.seeds, **frozen_design}
-    save_study(store, STUDY, {"id": STUDY, "definition": definition})
+    save_study(store, study, {"id": study, "definition": definition})
     if added:
         amendment = Amendment(made.seeds, made.seeds + added, BEGAN + 9000)
-        save_amendment(store, STUDY, 1, asdict(amendment))
+        save_amendment(store, study, 1, asdict(amendment))
     runs = RunStore(store, cache=scratch / "cache")
-    log = EventLog(store, STUDY)
+    log = EventLog(store, study)
     for condition in design.names:
         for subject in design.subjects:
             for seed in range(made.seeds + added):
@@ -100,7 +100,7 @@ def write_study(store: Store, scratch: Path, made: MadeUp, *, added: int = 0) ->
                 identities = _stages(runs, scratch, made, (condition, subject, seed))
                 for number, event in enumerate(_events(made, name, (condition, subject, seed), identities)):
                     log.append(name, number, {"trial": name, "sequence": number, **event})
-    return STUDY
+    return study
 
 
 def _events(made: MadeUp, name: str, key: tuple[str, int, int], identities: Mapping[str, str]) -> list[dict[str, Any]]:

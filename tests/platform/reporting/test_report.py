@@ -224,6 +224,20 @@ def test_seeds_added_later_are_an_amendment_and_the_registered_ones_stand_beside
     assert {(row["seeds"], row["stars"], row["verdict"]) for row in rows} == {(3, "", "inconclusive")}
 
 
+def test_other_attempts_are_listed_with_their_verdicts(tmp_path: Path) -> None:
+    store = MemoryStore()
+    write_study(store, tmp_path / "first", MadeUp(seeds=9, clips=6))
+    made = MadeUp(seeds=3, clips=6, waiting=frozenset({"renamed-u0-s0"}))
+    write_study(store, tmp_path / "second", made, study=f"{STUDY}.2")
+    make_report(store, f"{STUDY}.2", tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "> There is 1 other attempt at this ablation (made_up), listed below." in text
+    assert re.search(r"\| made_up \| [0-9a-f]{16} \| 9 \| 45 of 45 \| 3 \| 3 worse, 1 equivalent \|", text)
+    make_report(store, STUDY, tmp_path / "other")
+    other = (tmp_path / "other" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"\| made_up\.2 \| [0-9a-f]{16} \| 3 \| 14 of 15 \| 0 \| 4 inconclusive \|", other)
+
+
 def test_before_the_first_trial_has_ended_there_is_a_report(tmp_path: Path) -> None:
     store = MemoryStore()
     conditions = ("baseline", "wo_semantic", "wo_structure", "wo_motion", "renamed")
