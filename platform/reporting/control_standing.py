@@ -32,13 +32,14 @@ def control_sentences(findings: Findings) -> Iterator[tuple[Tone, str]]:
     for test in findings.control_tests:
         if test.standing == "at":
             yield "", f"{_closest(test)} Comparisons in {test.measure.title} can therefore show no loss."
-        elif test.standing == "untested":
-            sizes = test.hardest.sizes
-            yield (
-                "",
-                f"In {test.measure.title}, {sizes[1]} seeds and {sizes[2]} clips cannot show whether the baseline is "
-                f"better than its controls: the smallest possible p is {test.hardest.smallest_p:.2g}.",
-            )
+    untested = [test for test in findings.control_tests if test.standing == "untested"]
+    if untested:
+        metrics, smallest = listed([test.measure.title for test in untested]), untested[0].hardest.smallest_p
+        yield (
+            "",
+            f"There are too few seeds or clips to test the baseline against its controls in {metrics}: the smallest "
+            f"possible p is {smallest:.2g}.",
+        )
     tested = {test.metric for test in findings.control_tests}
     without = [measure.title for measure in findings.measures if measure.name not in tested]
     if without:
@@ -83,7 +84,7 @@ def control_grid(findings: Findings) -> Grid | None:
         standing = Cell(_STANDINGS[test.standing], p, _TONES[test.standing])
         for index, comparison in enumerate(test.comparisons):
             rows.append((*_cells(test, comparison), standing if index == 0 else Cell("")))
-    header = ("metric", "control", "baseline", "control's value", "difference", "p", "baseline")
+    header = ("metric", "control", "baseline", "control's value", "difference", "p", "baseline is")
     units = sorted({each.generalises_over for test in findings.control_tests for each in test.comparisons})
     notes = (
         "Difference: baseline minus control, paired by subject, seed and clip. Each control knows nothing of the clip; "

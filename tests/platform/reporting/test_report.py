@@ -226,7 +226,7 @@ def test_seeds_added_later_are_an_amendment_and_the_registered_ones_stand_beside
 
 def test_other_attempts_are_listed_with_their_verdicts(tmp_path: Path) -> None:
     store = MemoryStore()
-    write_study(store, tmp_path / "first", MadeUp(seeds=9, clips=6))
+    write_study(store, tmp_path / "first", MadeUp(seeds=9))
     made = MadeUp(seeds=3, clips=6, waiting=frozenset({"renamed-u0-s0"}))
     write_study(store, tmp_path / "second", made, study=f"{STUDY}.2")
     make_report(store, f"{STUDY}.2", tmp_path / "report")
