@@ -168,8 +168,10 @@ def simulated_power(
         p_seeds = sign_flip_p(by_seed, rng=rng) if flips else _t_p(mean, of_seeds, np.full(_SIMULATED, seeds - 1.0))
         p = np.maximum(p, p_seeds)
         if aim.unit == "both":
-            total = of_seeds + of_clips
-            freedom = total**2 / (of_seeds**2 / (seeds - 1) + of_clips**2 / (clips - 1))
+            cells = np.full(_SIMULATED, spread.residual / (seeds * clips))
+            total = np.maximum(of_seeds + of_clips - cells, np.maximum(of_seeds, of_clips))
+            parts = of_seeds**2 / (seeds - 1) + of_clips**2 / (clips - 1)
+            freedom = total**2 / (parts + cells**2 / ((seeds - 1) * (clips - 1)))
             p = np.maximum(p, _t_p(mean, total, freedom))
     return float((p <= level).mean())
 

@@ -35,13 +35,25 @@ def test_student_equals_scipy() -> None:
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_crossed_t_is_clarks_min_f_prime() -> None:
-    cells = rng(1).normal(0.5, 1.0, (6, 9)) + rng(2).normal(size=(6, 1))
-    f_seeds = stats.ttest_1samp(cells.mean(axis=1), 0.0).statistic ** 2
-    f_clips = stats.ttest_1samp(cells.mean(axis=0), 0.0).statistic ** 2
+def test_crossed_t_is_clarks_min_f_prime_without_its_double_count() -> None:
+    """Mean squares of the two-way table, by hand: seeds + clips - cells, which is in both."""
+    cells = rng(1).normal(0.5, 1.0, (6, 9)) + rng(2).normal(size=(6, 1)) + 2 * rng(3).normal(size=(1, 9))
+    by_seed, by_clip = cells.mean(axis=1), cells.mean(axis=0)
+    rest = cells - by_seed[:, None] - by_clip + cells.mean()
+    squares = {"seeds": 9 * by_seed.var(ddof=1), "clips": 6 * by_clip.var(ddof=1), "rest": (rest**2).sum() / 40}
+    variance = (squares["seeds"] + squares["clips"] - squares["rest"]) / 54
     found = over_both(cells)
-    assert (found.mean / found.error) ** 2 == pytest.approx(f_seeds * f_clips / (f_seeds + f_clips))
-    assert found.freedom == pytest.approx((f_seeds + f_clips) ** 2 / (f_seeds**2 / 8 + f_clips**2 / 5))
+    assert found.error**2 == pytest.approx(variance)
+    parts = squares["seeds"] ** 2 / 5 + squares["clips"] ** 2 / 8 + squares["rest"] ** 2 / 40
+    assert found.freedom == pytest.approx(variance**2 / (parts / 54**2))
+    f_seeds, f_clips = (54 * cells.mean() ** 2 / squares[name] for name in ("seeds", "clips"))
+    assert (found.mean / found.error) ** 2 >= f_seeds * f_clips / (f_seeds + f_clips), "Clark's is smaller"
+
+
+def test_cells_alone_never_make_the_error_smaller_than_that_over_seeds_or_clips() -> None:
+    for cells in crossed((50, 6, 9), rng(4), spread=(0.0, 0.0, 1.0)):
+        larger = max(over_units(cells.mean(axis=1)).error, over_units(cells.mean(axis=0)).error)
+        assert over_both(cells).error >= larger
 
 
 def test_means_without_spread() -> None:
