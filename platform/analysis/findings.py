@@ -132,7 +132,7 @@ def analyse(collected: AblationResult) -> Findings:
         control_tests=tests,
         declared=declared,
         exploratory=exploratory,
-        with_added=tuple(_with_added(collected, measures)) if collected.amendments else (),
+        with_added=tuple(without_floor_claims(tested, floors) for tested in _with_added(collected, measures)),
         means=means,
         differences=differences,
         subjects=_by_subject(result, primary),
@@ -163,7 +163,9 @@ def _declared(
 
 
 def _with_added(result: AblationResult, measures: Iterable[Measure]) -> Iterator[Comparison]:
-    """Yield the declared comparisons over all seeds: exploratory, since results were known when seeds were added."""
+    """Yield the declared comparisons over all seeds if some were added: exploratory, since results were known then."""
+    if not result.amendments:
+        return
     tables = {measure.name: condition_values(result, measure) for measure in measures}
     for declaration in result.design.family:
         values = tables[declaration.metric]

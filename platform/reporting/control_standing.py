@@ -31,7 +31,7 @@ def control_sentences(findings: Findings) -> Iterator[tuple[Tone, str]]:
         )
     for test in findings.control_tests:
         if test.standing == "at":
-            yield "", f"{_closest(test)} Comparisons in {test.measure.title} can therefore show no loss."
+            yield "", f"{_closest(test)} So a comparison that finds no loss in {test.measure.title} shows nothing."
     untested = [test for test in findings.control_tests if test.standing == "untested"]
     if untested:
         metrics, smallest = listed([test.measure.title for test in untested]), untested[0].hardest.smallest_p

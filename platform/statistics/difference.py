@@ -113,7 +113,7 @@ def _cell_variance(differences: Values) -> float:
     """Return the variance of the mean of `differences` [seeds, clips] that is due to the cells alone."""
     by_seed, by_clip = differences.mean(axis=1, keepdims=True), differences.mean(axis=0, keepdims=True)
     rest = differences - by_seed - by_clip + differences.mean()
-    return float((rest**2).sum()) / ((rest.shape[0] - 1) * (rest.shape[1] - 1)) / rest.size
+    return float((rest**2).sum() / ((rest.shape[0] - 1) * (rest.shape[1] - 1)) / rest.size)
 
 
 def standard_deviation(values: Values) -> float:
