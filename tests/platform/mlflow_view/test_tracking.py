@@ -223,6 +223,17 @@ def test_the_page_of_the_evaluate_stage_run_becomes_an_artifact(
     assert {path.name for path in artifacts["t0001"].iterdir()} == {"config.json"}
 
 
+ANSWERS = {
+    "comparisons": [
+        {"condition": "half", "metric": "noop.value", "difference": 0.25, "declared": True}
+        | {"verdict": "inconclusive", "reason": "floor"},
+        {"condition": "none", "metric": "noop.value", "difference": None, "declared": False}
+        | {"verdict": "inconclusive", "reason": ""},
+    ],
+    "controls": [{"metric": "noop.value", "standing": "at"}],
+}
+
+
 def test_a_report_becomes_artifacts_of_the_study(
     new_home: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,12 +246,17 @@ def test_a_report_becomes_artifacts_of_the_study(
     for text in ("second", "third"):
         (folder / "report.html").write_text(text)
         (folder / "figures" / "effects.svg").write_text("<svg/>")
+        (folder / "answers.json").write_text(json.dumps(ANSWERS), encoding="utf-8")
         attach_report(folder / "report.html", study, uri=default_tracking(home))
     run = runs_by_name(home)[study.id]
     link = f"[Report](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/report/report.html)"
     assert run.data.tags["mlflow.note.content"].count(link) == 1
     place = Path(run.info.artifact_uri.removeprefix("file://")) / "report"
     assert (place / "report.html").read_text() == "third"
+    assert run.data.metrics == {"difference.half.noop.value": 0.25}, "paired, and nothing for what cannot be compared"
+    assert run.data.tags["verdict.half.noop.value"] == "inconclusive (floor)"
+    assert run.data.tags["controls.noop.value"] == "the baseline is not shown to be better than its controls"
+    assert "verdict.none.noop.value" not in run.data.tags
     assert (place / "figures" / "effects.svg").is_file()
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from platform.mlflow_view.summary import first_repeat
 from platform.record.results import (
     Result,
     averaged,
@@ -50,6 +51,16 @@ def test_a_point_counts_only_when_all_its_repeats_completed(outcome: str) -> Non
     whole = averaged([result("t1", 1.0), result("t2", 3.0)])[0]
     assert (whole.value(MSE), whole.repeats, whole.finished) == (2.0, 2, 2.0)
     assert averaged([result("t1", 1.0), result("t2", 3.0, outcome=outcome)])[0].outcome == outcome
+
+
+def test_a_mean_of_repeats_has_the_name_of_its_point_and_the_first_repeat_stands_for_it() -> None:
+    repeats = [
+        replace(result("t0", value), trial=f"t0007-s{number}", point=7, repeat=number)
+        for number, value in enumerate((3.0, 1.0, 2.0))
+    ]
+    (point,) = averaged(repeats)
+    assert (point.label, repeats[1].label) == ("t0007, mean of 3 seeds", "t0007-s1")
+    assert first_repeat(repeats, point).trial == "t0007-s0", "not the luckiest seed"
 
 
 def test_ranking_follows_the_goal() -> None:
