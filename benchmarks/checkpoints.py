@@ -1,4 +1,4 @@
-"""What checkpoints and logging cost a real trial at one checkpoint per epoch.
+"""What checkpoints and logging cost a real trial.
 
     python -m benchmarks.checkpoints [--stages semantic motion] [--repeats 3] [--set KEY=VALUE] [--keep FOLDER]
 
@@ -22,8 +22,8 @@ from typing import Any
 from storage.runs import RunStore
 from storage.uri import open_store
 from trainables.context import Context, StageTask
-from trainables.graph import STAGES, StageRun, resolve_reference
-from trainables.keeping import BackgroundCheckpoints
+from trainables.graph import STAGES, StageRun, checkpoint_share, resolve_reference
+from trainables.keeping import BackgroundCheckpoints, Pace
 
 TARGETS = {"semantic": "semantic.retrieval_image_top1", "motion": "motion.rollout_mse"}
 
@@ -62,8 +62,9 @@ def seconds(run: StageRun, config: Any, runs: RunStore, *, kept: bool) -> float:
     inputs = {name: runs.open(identity) for name, identity in run.inputs.items()}
     checkpoints = runs.checkpoints(f"{run.identity}-again")
     with tempfile.TemporaryDirectory() as folder:
-        keeper = BackgroundCheckpoints(checkpoints, logging.warning)
-        context = (Context if kept else _Without)(Path(folder), keeper)
+        pace = Pace(checkpoint_share(config, run.stage))
+        keeper = BackgroundCheckpoints(checkpoints, logging.warning, pace=pace)
+        context = (Context if kept else _Without)(Path(folder), keeper, pace=pace)
         started = time.perf_counter()
         resolve_reference(STAGES[run.stage].implementation)(StageTask(config, run.seed, inputs, context))
         keeper.drain()

@@ -208,7 +208,7 @@ def _requests(epochs: int = 10) -> None:
                 sent[name] += 1
             return super().__getattribute__(name)
 
-    config = resolve({"noop.epochs": epochs})
+    config = resolve({"noop.epochs": epochs, "noop.checkpoint_share": 1.0})
     runs = stage_runs(config, seed=0, targets=["noop"])
     spec = TrialSpec("study", "t0000", config.model_dump(mode="json"), 0, runs, ("noop.value",))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """`python -m storage.gc URI`: remove objects that nothing refers to and that no process is still writing.
 
 Garbage is: blobs that no manifest names, checkpoints of finished stage runs, and files of interrupted writes (parts of
-uploads, temporary files, probes). Finished stage runs that no study names are listed. With `--runs` they are removed,
-together with the blobs that only they need.
+uploads, temporary files, probes). Finished stage runs that no study names, and checkpoints that no unfinished trial
+needs, are listed. With `--runs` they are removed, together with the blobs that only these stage runs need.
 
 Objects younger than `--min-age` stay, so a running study loses nothing: its blobs get their manifest within minutes. If
 a stage run finishes during the removal with an older blob that nothing else needs, its next reader finds the blob
@@ -23,6 +23,8 @@ from rich.progress import track
 
 from storage import layout
 from storage.base import Entry, Store
+from storage.checkpoints import with_checkpoints
+from storage.content import unsealed
 from storage.errors import IntegrityError, NotFoundError, StoreError
 from storage.parallel import ordered
 from storage.runs import Manifest, read_manifest
@@ -56,6 +58,8 @@ class Contents:
     """Finished stage runs by identity."""
     named: frozenset[str]
     """Identities and digests in the records of studies."""
+    unfinished: frozenset[str]
+    """Those in the records of trials that have not ended."""
 
     @property
     def unnamed(self) -> frozenset[str]:
@@ -87,10 +91,31 @@ def read_contents(store: Store) -> Contents:
         if manifest is not None
     }
     records = [key for key in store.list(layout.studies()) if key.endswith(".json")]
+    texts = ordered(lambda key: _text(store, key), records, store.concurrency)
+    return Contents(blobs, runs, *_named(zip(records, texts, strict=True)))
+
+
+def _named(records: Iterable[tuple[str, bytes]]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names in all records, and those in records other than of ended trials. The keys are in order."""
     named: set[str] = set()
-    for text in ordered(lambda key: _text(store, key), records, store.concurrency):
-        named.update(name.decode() for name in _NAMES.findall(text))
-    return Contents(blobs, runs, frozenset(named))
+    unfinished: set[str] = set()
+    for _, group in groupby(records, key=lambda record: record[0].rpartition("/")[0]):
+        names, ended = set[str](), False
+        for key, text in group:
+            names.update(name.decode() for name in _NAMES.findall(text))
+            ended = _ends_trial(key, text)
+        named |= names
+        if not ended:
+            unfinished |= names
+    return frozenset(named), frozenset(unfinished)
+
+
+def _ends_trial(key: str, text: bytes) -> bool:
+    """Return whether a record is the event that ends a trial. A trial that is started again has a later event."""
+    try:
+        return unsealed(key, text).get("kind") == "finished"
+    except IntegrityError:
+        return False
 
 
 def find_garbage(store: Store, contents: Contents, *, min_age: float, runs: bool = False) -> list[Garbage]:
@@ -103,10 +128,12 @@ def find_garbage(store: Store, contents: Contents, *, min_age: float, runs: bool
     needed = [manifest for entry, manifest in contents.runs.values() if entry.key not in leaving]
     used = contents.named | {file.digest for manifest in needed for file in manifest.files.values()}
     unused = (blob for blob in contents.blobs if blob.key.rpartition("/")[2] not in used)
+    is_orphan = frozenset(with_checkpoints(store) - contents.runs.keys() - contents.unfinished).__contains__
     items = [
         *_keys(store, "stage run that no study names", unnamed, is_kept=not runs),
         *_keys(store, "blob without a manifest", unused),
-        *_keys(store, "checkpoint of a finished stage run", _checkpoints_of_finished(store, contents)),
+        *_keys(store, "checkpoint of a finished stage run", _checkpoints(store, contents.runs.__contains__)),
+        *_keys(store, "checkpoint that no unfinished trial needs", _checkpoints(store, is_orphan), is_kept=not runs),
         *_keys(store, "probe", store.entries("probes/")),
         *(Garbage("unfinished write", left.name, left.size, left.age, left.remove) for left in store.leftovers()),
     ]
@@ -118,10 +145,10 @@ def _keys(store: Store, kind: str, entries: Iterable[Entry], *, is_kept: bool = 
         yield Garbage(kind, entry.key, entry.size, entry.age, partial(store.delete, entry.key), is_kept)
 
 
-def _checkpoints_of_finished(store: Store, contents: Contents) -> Iterator[Entry]:
-    """Yield the checkpoints of finished stage runs, manifests first, so that a partly removed one is never read."""
-    for identity, group in groupby(store.entries("checkpoints/"), key=lambda entry: entry.key.split("/")[1]):
-        if identity in contents.runs:
+def _checkpoints(store: Store, chosen: Callable[[str], bool]) -> Iterator[Entry]:
+    """Yield the checkpoints of the `chosen` identities, manifests first, so that a partly removed one is never read."""
+    for identity, group in groupby(store.entries(layout.all_checkpoints()), key=lambda entry: entry.key.split("/")[1]):
+        if chosen(identity):
             yield from sorted(group, key=lambda entry: "/files/" in entry.key)
 
 
@@ -153,7 +180,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("uri", metavar="URI", help="such as file:///data/runs/store or s3://bucket/prefix")
     parser.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
-    parser.add_argument("--runs", action="store_true", help="also remove finished stage runs that no study names")
+    parser.add_argument("--runs", action="store_true", help="also remove what is kept: see above")
     parser.add_argument(
         "--min-age", type=float, default=24.0, metavar="HOURS", help="keep everything younger than this (default: 24)"
     )
@@ -191,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = "would be removed" if given.dry_run else "removed"
     size = decimal(sum(item.size for item in removable))
     kept = len(items) - len(removable)
-    console.print(f"{store.uri}: {len(removable)} {verb} ({size}), {kept} stage runs that no study names kept")
+    console.print(f"{store.uri}: {len(removable)} {verb} ({size}), {kept} kept, which --runs removes")
     return 0
 
 

@@ -67,7 +67,12 @@ def checkpoint_manifest(identity: str, epoch: int) -> str:
 
 def checkpoints(identity: str) -> str:
     """Return the prefix of all checkpoints of a stage run."""
-    return f"checkpoints/{checked(identity)}/"
+    return f"{all_checkpoints()}{checked(identity)}/"
+
+
+def all_checkpoints() -> str:
+    """Return the prefix of the checkpoints of all stage runs."""
+    return "checkpoints/"
 
 
 def study(name: str) -> str:

@@ -166,9 +166,9 @@ class RunStore:
             raise NotFoundError(f"{self._store.uri} has no finished, intact run {identity}")
         return Artifacts(self._store, manifest, cache=self._cache)
 
-    def checkpoints(self, identity: str) -> Checkpoints:
-        """Return the checkpoints of an unfinished run."""
-        return Checkpoints(self._store, identity, cache=self._folder)
+    def checkpoints(self, identity: str, *, code: str = "") -> Checkpoints:
+        """Return the checkpoints of an unfinished run; those of code with another digest than `code` are not read."""
+        return Checkpoints(self._store, identity, cache=self._folder, code=code)
 
     def commit(self, manifest_without_files: Manifest, folder: Path) -> Manifest:
         """Store every file of `folder` as a blob, then the manifest. If the run is already stored, return its manifest.

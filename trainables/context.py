@@ -11,7 +11,7 @@ from storage.errors import StoreError
 from storage.runs import Artifacts
 from trainables.config.trial import TrialConfig
 from trainables.failure import cause_of
-from trainables.keeping import CheckpointKeeper, lost_checkpoint
+from trainables.keeping import CheckpointKeeper, Pace, lost_checkpoint
 from trainables.telemetry import Telemetry
 
 
@@ -53,19 +53,27 @@ class Context:
     world_size: int = 1
     telemetry: Telemetry = field(default_factory=Telemetry)
     """Records how the time is spent."""
+    pace: Pace = field(default_factory=Pace)
+    """Decides when a checkpoint is due; by default after every epoch."""
+    staging: Path | None = None
+    """The folder in which checkpoints are made; None: the system's folder for temporary files."""
 
     @contextmanager
     def checkpoint(self, epoch: int, *, keep_older: bool = False) -> Iterator[Path]:
         """Yield an empty folder. The files written into it are saved as the checkpoint of `epoch`.
 
-        Older ones are removed unless `keep_older`.
+        Older ones are removed unless `keep_older`. A stage asks `pace.due()` before.
 
         If the disk is full or the store does not answer, the checkpoint is lost with a warning; training continues.
         """
-        with self.telemetry.spending("checkpoint"), tempfile.TemporaryDirectory(prefix="mindsweep-") as folder:
+        with (
+            self.telemetry.spending("checkpoint"),
+            tempfile.TemporaryDirectory(prefix="mindsweep-", dir=self.staging) as folder,
+        ):
             try:
-                yield Path(folder)
-                self.checkpoints.save(epoch, Path(folder), keep_older=keep_older)
+                with self.pace.making():
+                    yield Path(folder)
+                    self.checkpoints.save(epoch, Path(folder), keep_older=keep_older)
             except Exception as error:
                 if not isinstance(error, StoreError) and cause_of(error) != "DISK_FULL":
                     raise

@@ -9,7 +9,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +18,8 @@ from typing import Any, Protocol
 from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Context, EpochReport, Part, StageFunction, StageResult, StageTask, silent
-from trainables.graph import StageRun, stage_function
-from trainables.keeping import BackgroundCheckpoints
+from trainables.graph import StageRun, checkpoint_share, stage_function
+from trainables.keeping import BackgroundCheckpoints, Pace
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
@@ -85,12 +86,13 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
     part.telemetry.begins(run.stage)
     with part.telemetry.spending("data"):
         inputs = {name: runs.open(identity) for name, identity in run.inputs.items()}
-    checkpoints = runs.checkpoints(run.identity)
+    checkpoints = runs.checkpoints(run.identity, code=code_facts()["code"])
     scratch.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{run.identity}-") as folder:
-        background = BackgroundCheckpoints(checkpoints, part.telemetry.warn)
-        context = Context(Path(folder), background, part.report, part.rank, part.world_size, part.telemetry)
+    with _work_folders(scratch, run) as (output, staging):
+        pace = Pace(checkpoint_share(config, run.stage))
+        background = BackgroundCheckpoints(checkpoints, part.telemetry.warn, pace=pace)
+        context = Context(output, background, part.report, part.rank, part.world_size, part.telemetry, pace, staging)
         try:
             with unchanged_files(run, config):
                 result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
@@ -102,9 +104,19 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
             manifest = replace(manifest, info={**manifest.info, UNDER_RAY_TRAIN: f"{part.world_size} worker(s)"})
         if part.rank > 0:
             return manifest
-        manifest = runs.commit(manifest, Path(folder))
+        manifest = runs.commit(manifest, output)
     checkpoints.clear()
     return manifest
+
+
+@contextmanager
+def _work_folders(scratch: Path, run: StageRun) -> Iterator[tuple[Path, Path]]:
+    """Yield two empty folders below `scratch`: for the artifacts of `run`, and for its checkpoints in the making."""
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{run.identity}-") as folder:
+        output, staging = Path(folder, "output"), Path(folder, "staging")
+        output.mkdir()
+        staging.mkdir()
+        yield output, staging
 
 
 def execute_trial(

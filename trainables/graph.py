@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from trainables.config.base import workers_range
+from trainables.config.base import CHECKPOINT_SHARE, workers_range
 from trainables.config.trial import TrialConfig, config_class
 from trainables.identity import SCHEMA, decides, digest, identity_fields
 from trainables.tables import DerivedTable, Table
@@ -254,6 +254,11 @@ def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
 def always_uses_ray_train(config: TrialConfig, stage: str) -> bool:
     """Return whether Ray Train runs `stage` also with one worker."""
     return getattr(_training(config, stage), "use_ray_train", "auto") == "always"
+
+
+def checkpoint_share(config: TrialConfig, stage: str) -> float:
+    """Return the share of its time that a run of `stage` may spend on checkpoints."""
+    return float(getattr(_training(config, stage), "checkpoint_share", CHECKPOINT_SHARE))
 
 
 def _training(config: TrialConfig, stage: str) -> object:

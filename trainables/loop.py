@@ -13,15 +13,18 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainables.config.decoders import TrainConfig
 from trainables.context import Context
 from trainables.distributed import Forward, Team
+from trainables.failure import cause_of
 from trainables.kinds import of_kind
 from trainables.micro_batch import InParts
 from trainables.randomness import Streams
@@ -208,7 +211,8 @@ class _Loop:
         metrics = {"loss": losses.mean().item(), **self.learner.evaluate()} if self.team.leads else {}
         metrics = self.team.broadcast(metrics)
         self._record(epoch, metrics)
-        if self.team.leads and not self.finished():  # repeating the work after the last epoch is cheaper than saving
+        # Repeating the work after the last epoch is cheaper than saving.
+        if self.team.leads and not self.finished() and self.job.context.pace.due():
             self._save()
         self.job.context.report(epoch, metrics)
 
@@ -272,17 +276,35 @@ class _Loop:
             )
 
     def _restore(self) -> None:
+        """Load the latest checkpoint. One that does not fit, such as one of a network of other sizes, is not used."""
         latest = self.job.context.checkpoints.latest()
         if latest is None:
             return
-        _, folder = latest
+        epoch, folder = latest
+        untrained = {name: tensor.clone() for name, tensor in self.learner.model.state_dict().items()}
+        try:
+            self._load(folder)
+        except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+            if cause_of(error) != "ERROR":  # no memory, or a lost device: the checkpoint may be sound
+                raise
+            self._start_over(untrained)
+            self.job.context.telemetry.warn(
+                f"{self.job.stage}: the checkpoint of epoch {epoch} cannot be continued, training starts over: {error}"
+            )
+
+    def _start_over(self, untrained: Mapping[str, Tensor]) -> None:
+        self.learner.model.load_state_dict(untrained)
+        self.optimizer = make_optimizer(self.parameters, self.job.config)
+        self.best, self.progress = {}, LoopState()
+
+    def _load(self, folder: Path) -> None:
         device = str(self.job.device)
         self.learner.model.load_state_dict(load_file(folder / "model.safetensors", device=device))
         best = folder / "best.safetensors"
         self.best = load_file(best if best.exists() else folder / "model.safetensors", device=device)
         self._restore_optimizer(load_file(folder / "optimizer.safetensors", device=device))
-        self.learner.restore(load_file(folder / "learner.safetensors", device=device))
         self.progress = LoopState(**json.loads((folder / "progress.json").read_text()))
+        self.learner.restore(load_file(folder / "learner.safetensors", device=device))
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         states = self.optimizer.state_dict()["state"]

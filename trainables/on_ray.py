@@ -14,7 +14,6 @@ from typing import Any
 import ray
 from ray import tune
 
-from storage.environment import variable
 from storage.errors import StoreError
 from storage.runs import Manifest, RunStore
 from storage.uri import open_store
@@ -26,6 +25,7 @@ from trainables.failure import DeviceLostError
 from trainables.graph import StageRun, always_uses_ray_train, workers_of
 from trainables.plugins.active import Plugins
 from trainables.plugins.recorded import digests_from_text, fetch_plugins
+from trainables.scratch import on_this_node, remove_scratch
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
 
@@ -41,10 +41,6 @@ ENDED = "ended"
 """Key of a trial's last result: the fields of its `finished` event that the worker knows, as JSON text."""
 DONE = "done"
 """Key of the last result, defined by Tune. It saves the round trip in which Tune asks for a further result."""
-
-SCRATCH_VARIABLE = "MINDSWEEP_SCRATCH"
-"""Environment variable of a node: the folder for scratch and cache, on a local disk. By default they are in the
-driver's home folder."""
 
 _EVERY_WORKER = ("store", "study", "plugins", "scratch", "cache")
 """The settings that each of several workers of a stage run needs."""
@@ -130,7 +126,8 @@ class _Maker:
             "config": config.model_dump(mode="json"),
             "worker_settings": self._worker_settings,
         }
-        run_on_workers(_take_part, settings, granted[:workers], part.report)
+        scratch.mkdir(parents=True, exist_ok=True)
+        run_on_workers(_take_part, settings, granted[:workers], part.report, scratch=scratch)
         manifest = runs.find(run.identity)
         assert manifest is not None, "worker 0 committed the manifest"
         return manifest
@@ -159,6 +156,11 @@ def unseen(settings: Mapping[str, Any], key: str) -> str | None:
         return None if open_store(settings["store"]).exists(key) else f"the store has no {key} when this node reads it"
     except (StoreError, ValueError) as error:
         return str(error)
+
+
+def clear_node(settings: Mapping[str, Any]) -> None:
+    """Remove the scratch folder of the worker `settings` on this node. No worker of the study may run."""
+    remove_scratch(settings["scratch"])
 
 
 class _Rows:
@@ -207,14 +209,8 @@ def _fetched(store: str, study: str, digests: str) -> Plugins:
 
 
 def _runs(settings: Mapping[str, Any]) -> RunStore:
-    return RunStore(open_store(settings["store"]), cache=_here(settings["cache"]))
+    return RunStore(open_store(settings["store"]), cache=on_this_node(settings["cache"]))
 
 
 def _scratch(settings: Mapping[str, Any]) -> Path:
-    return _here(settings["scratch"])
-
-
-def _here(folder: str) -> Path:
-    """Return this node's path of the driver's `folder`: the same path, or below the folder in SCRATCH_VARIABLE."""
-    disk = variable(SCRATCH_VARIABLE)
-    return Path(folder) if disk is None else Path(disk) / Path(folder).name
+    return on_this_node(settings["scratch"])

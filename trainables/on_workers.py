@@ -11,6 +11,7 @@ answered at once. The only other processes are the workers and the actor that sy
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -40,10 +41,18 @@ def _report(epoch: int, metrics: Mapping[str, float]) -> None:
     ray.train.report({EPOCH: epoch, METRICS: json.dumps(dict(metrics))})
 
 
-def run_on_workers(loop: Loop, settings: dict[str, Any], bundles: list[dict[str, float]], report: EpochReport) -> None:
+def run_on_workers(
+    loop: Loop,
+    settings: dict[str, Any],
+    bundles: list[dict[str, float]],
+    report: EpochReport,
+    *,
+    scratch: Path | None = None,
+) -> None:
     """Run `loop(settings)` in one process per bundle; `bundles` are the first bundles granted to this process.
 
-    The processes communicate by torch.distributed: with gloo, or with NCCL if they have GPUs.
+    The processes communicate by torch.distributed: with gloo, or with NCCL if they have GPUs. Ray Train's files lie in
+    `scratch`; None: in the system's folder for temporary files.
 
     `report` is called once for each epoch, when all workers have finished it. Until it returns, the workers wait
     before the end of the next epoch. If it raises, the workers are ended.
@@ -53,7 +62,7 @@ def run_on_workers(loop: Loop, settings: dict[str, Any], bundles: list[dict[str,
     """
     resources = bundles[0]
     gpu = resources.get("GPU", 0) > 0
-    with tempfile.TemporaryDirectory(prefix="mindsweep-train-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mindsweep-train-", dir=scratch) as folder:
         # The type checker sees the classes of ray.train's first version, which do not have this argument.
         failures = FailureConfig(max_failures=0, controller_failure_limit=0)  # type: ignore[call-arg]
         trainer = _Trainer(

@@ -131,10 +131,13 @@ class Dispatcher:
 
     def ended(self, trial: str, end: Mapping[str, Any]) -> None:
         """Record the end of `trial`: outcome, metrics, runs, error, seconds. Some failures lead to another attempt."""
-        turn = self._running.pop(trial)
+        turn, unfinished = self._running.pop(trial), self._tools.leases.held(trial)
         self._tools.leases.release(trial)
         if self._again(turn.spec, end):
             return
+        if end["outcome"] != "COMPLETED":
+            needed = {run.identity for spec in self._waiting for run in spec.runs}
+            self._tools.leases.abandon(unfinished - needed)
         record = self._tools.records.trials[trial]
         times = {"queue": self._queued.pop(trial, 0.0), **end.get("time", {})}
         attempts = {"attempts": record.attempts, **({"retries": dict(record.retries)} if record.retries else {})}

@@ -5,11 +5,9 @@ Ray and Optuna are imported only if there is something to run, so a complete stu
 
 import math
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform.errors import StudyError, UserError
@@ -35,6 +33,7 @@ from storage.studies import save_call, save_study
 from storage.uri import FIRST_LOOK, check_store, open_store
 from trainables.graph import StageRun
 from trainables.plugins.recorded import digests_to_text
+from trainables.scratch import on_this_node, remove_scratch
 from trainables.telemetry import delete_pulses
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ class _Run:
 
     @property
     def runs(self) -> RunStore:
-        return RunStore(self.store, cache=Path(self.worker_settings["cache"]))
+        return RunStore(self.store, cache=on_this_node(self.worker_settings["cache"]))
 
     def to_end(self) -> Summary:
         """Run the unfinished trials, after the views have received all past events."""
@@ -181,8 +180,8 @@ class _Run:
         dispatcher = Dispatcher(
             self.study, Tools(Proposer(self.study), records, recorder, leases, self.options.keep_going)
         )
-        scratch = Path(self.worker_settings["scratch"])
-        shutil.rmtree(scratch, ignore_errors=True)  # left by a killed driver; no other driver holds the lease
+        scratch = self.worker_settings["scratch"]
+        remove_scratch(scratch)  # left by a killed driver; no other driver holds the lease
         try:
             if dispatcher.has_work():
                 execute = self._inline if self.options.inline else self._on_ray
@@ -192,14 +191,14 @@ class _Run:
             counts["executed"] += dispatcher.executed
             counts["reused"] += dispatcher.reused
             leases.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_scratch(scratch)
 
     def _inline(self, dispatcher: "Dispatcher", records: Records) -> int:
         """Run all trials in this process; return the number of shared stage runs that were executed first."""
         from platform.run.inline import InlineWork, run_inline
 
         delete_pulses(self.store, self.study.id)
-        scratch = Path(self.worker_settings["scratch"])
+        scratch = on_this_node(self.worker_settings["scratch"])
         work = InlineWork(self.study, self.store, self.runs, scratch, dispatcher, self.interrupt, self._report_state)
         return run_inline(work, records.curves())
 
@@ -207,17 +206,21 @@ class _Run:
         """Run all trials; return the number of shared stage runs that were executed first."""
         from platform.run.ray import trials
         from platform.run.ray.cluster import cluster
-        from platform.run.ray.cluster_check import check_nodes
+        from platform.run.ray.cluster_check import check_nodes, clear_nodes
         from platform.run.ray.shared_runs import run_shared
 
         with cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.worker_settings, layout.study(self.study.id))
+            clear_nodes(self.worker_settings)
             grant = trials.grant(self.study, self.options.max_concurrent)
             delete_pulses(self.store, self.study.id)
             stalls = StallDetector(self.store, self.study.id, self.options.stage_deadline)
             work = trials.Work(self.study, self.worker_settings, dispatcher.leases, grant, self.interrupt, stalls)
-            executed = run_shared(work, self.study.shared_runs(), self._report_state)
-            trials.run_trials(work, dispatcher, records.curves())
+            try:
+                executed = run_shared(work, self.study.shared_runs(), self._report_state)
+                trials.run_trials(work, dispatcher, records.curves())
+            finally:
+                clear_nodes(self.worker_settings)
         return executed
 
     def _report_state(self, run: StageRun, state: SharedState) -> None:

@@ -1,11 +1,16 @@
 """Leases of stage runs: no two trials, of this or of another driver, execute the same stage run at the same time."""
 
+import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from storage.base import Store
-from storage.errors import LeaseHeldError
+from storage.checkpoints import with_checkpoints
+from storage.errors import LeaseHeldError, StoreError
 from storage.lease import Lease
 from storage.runs import RunStore
+
+_log = logging.getLogger(__name__)
 
 
 class RunLeases:
@@ -21,6 +26,8 @@ class RunLeases:
         self._stored: set[str] = set()
         self._watched: dict[str, Lease] = {}
         """Leases that other drivers hold. Each keeps its last observation, from which the next call sees renewals."""
+        self._abandoned: set[str] = set()
+        self._remover: ThreadPoolExecutor | None = None
 
     def acquire(self, owner: str, identities: Iterable[str]) -> bool:
         """Take leases for `owner` on all `identities` that are not stored yet.
@@ -29,6 +36,8 @@ class RunLeases:
         """
         leases: dict[str, Lease] = {}
         self._held[owner] = leases
+        identities = tuple(identities)
+        self._abandoned.difference_update(identities)
         for identity in identities:
             if self._is_stored(identity):
                 continue
@@ -51,10 +60,43 @@ class RunLeases:
         for lease in self._held.pop(owner, {}).values():
             lease.release()
 
+    def held(self, owner: str) -> frozenset[str]:
+        """Return the identities on which `owner` has leases."""
+        return frozenset(self._held.get(owner, {}))
+
+    def abandon(self, identities: Iterable[str]) -> None:
+        """Remove, in a thread, the checkpoints of stage runs that no trial will finish."""
+        if self._remover is None:
+            self._remover = ThreadPoolExecutor(1, "checkpoints")
+        for identity in identities:
+            self._abandoned.add(identity)
+            self._remover.submit(self._remove_checkpoints, identity)
+
     def close(self) -> None:
-        """Release all leases."""
+        """Release all leases. Call it when no worker runs any more."""
         for owner in tuple(self._held):
             self.release(owner)
+        if self._remover is not None:
+            self._remover.shutdown()
+            self._remove_late()
+
+    def _remove_late(self) -> None:
+        """Remove the checkpoints that workers wrote while their trial was stopped."""
+        try:
+            for identity in with_checkpoints(self._store) & self._abandoned:
+                self._remove_checkpoints(identity)
+        except StoreError as error:
+            _log.info("%s", error)
+
+    def _remove_checkpoints(self, identity: str) -> None:
+        """Remove checkpoints, unless the store does not answer: what stays is left to `python -m storage.gc`."""
+        if identity not in self._abandoned:
+            return
+        try:
+            self._runs.checkpoints(identity).clear()
+        except StoreError as error:
+            self._abandoned.clear()  # each of them would wait for the store
+            _log.info("the checkpoints of %s stay: %s", identity, error)
 
     def _is_stored(self, identity: str) -> bool:
         if identity not in self._stored and self._runs.find(identity) is not None:

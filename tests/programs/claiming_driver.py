@@ -36,7 +36,7 @@ def wait(leases: RunLeases, run: StageRun) -> None:
 
 def drive(uri: str, folder: Path, *, epochs: int, held: int) -> None:
     runs = RunStore(open_store(uri), cache=folder / "cache")
-    config = resolve({"noop.epochs": epochs, "noop.sleep": 0.01})
+    config = resolve({"noop.epochs": epochs, "noop.sleep": 0.01, "noop.checkpoint_share": 1.0})
     (run,) = stage_runs(config, seed=0, targets=["noop"])
     leases, trained = RunLeases(open_store(uri), runs), []
     say("ready")

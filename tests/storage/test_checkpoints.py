@@ -7,7 +7,7 @@ import pytest
 
 from storage import layout
 from storage.base import Store
-from storage.checkpoints import Checkpoints
+from storage.checkpoints import Checkpoints, with_checkpoints
 from storage.local import LocalStore
 
 
@@ -118,3 +118,23 @@ def test_an_empty_checkpoint_is_refused(checkpoints: Checkpoints, tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no files"):
         checkpoints.save(1, tmp_path / "empty")
+
+
+def test_other_code_does_not_continue_it(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def by(code: str) -> Checkpoints:
+        return Checkpoints(store, "semantic-1", cache=tmp_path / "cache", code=code)
+
+    by("older").save(3, state(tmp_path / "out", 3))
+    assert loaded(by("older")) == 3
+    assert by("newer").latest() is None
+    assert by("newer").stored() == ()
+    assert "epoch 3 of semantic-1 is not continued: it was made by other code (older, now newer)" in caplog.text
+    by("newer").save(1, state(tmp_path / "out", 1))
+    assert loaded(by("newer")) == 1
+
+
+def test_whose_checkpoints_there_are(store: Store, tmp_path: Path) -> None:
+    assert with_checkpoints(store) == frozenset()
+    for identity in ("semantic-1", "motion-2"):
+        Checkpoints(store, identity, cache=tmp_path).save(1, state(tmp_path / "out", 1))
+    assert with_checkpoints(store) == {"semantic-1", "motion-2"}

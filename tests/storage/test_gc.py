@@ -16,7 +16,9 @@ from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
 from storage.studies import save_study
 
-DATA, VOXELS, SEMANTIC, OTHER = (f"{stage}-{number:016x}" for number, stage in enumerate(["data", "v", "s", "o"]))
+DATA, VOXELS, SEMANTIC, OTHER, UNFINISHED = (
+    f"{stage}-{number:016x}" for number, stage in enumerate(["data", "v", "s", "o", "s"])
+)
 
 
 def finished(store: Store, folder: Path, identity: str, inputs: dict[str, str], content: str) -> Manifest:
@@ -36,11 +38,11 @@ def fill(store: Store, folder: Path) -> dict[str, str]:
     finished(store, folder, SEMANTIC, {"voxels": VOXELS}, "semantic")
     other = finished(store, folder, OTHER, {"data": DATA}, "other")
     save_study(store, "cmg", {"trials": 1})
-    EventLog(store, "cmg").append("t", 0, {"kind": "proposed", "runs": [{"identity": SEMANTIC}]})
+    EventLog(store, "cmg").append("t", 0, {"kind": "proposed", "runs": [{"identity": SEMANTIC}, UNFINISHED]})
     kept = layout.blob("a" * 64)
     EventLog(store, "cmg").append("t", 1, {"report": f"see {kept}"})
     store.put(kept, b"named by a record alone")
-    Checkpoints(store, "s-00000000000000ff", cache=folder).save(3, folder / SEMANTIC)
+    Checkpoints(store, UNFINISHED, cache=folder).save(3, folder / SEMANTIC)
     Checkpoints(store, SEMANTIC, cache=folder).save(3, folder / SEMANTIC)
     keys = {
         "blob": layout.blob("b" * 64),
@@ -89,6 +91,20 @@ def test_what_is_removed_leaves_the_rest_intact(store: Store, tmp_path: Path) ->
     assert runs.find(OTHER) is None
 
 
+def test_a_checkpoint_stays_as_long_as_a_trial_that_has_not_ended_needs_it(store: Store, tmp_path: Path) -> None:
+    fill(store, tmp_path)
+    key, log = layout.checkpoint_manifest(UNFINISHED, 3), EventLog(store, "cmg")
+    assert key not in found(store, runs=True)
+    log.append("t", 2, {"kind": "finished", "body": {"error": UNFINISHED}})
+    assert found(store)[key].is_kept
+    assert not found(store, runs=True)[key].is_kept
+    log.append("u", 0, {"kind": "proposed", "runs": [UNFINISHED]})
+    assert key not in found(store, runs=True), "another trial needs it"
+    log.append("u", 1, {"kind": "finished"})
+    log.append("t", 3, {"kind": "started"})
+    assert key not in found(store, runs=True), "the trial was started again"
+
+
 def test_a_damaged_manifest_stops_it(local: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(local, tmp_path)
     key = layout.manifest(VOXELS)
@@ -106,9 +122,7 @@ def test_the_command(local: LocalStore, tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "store" / "blobs" / ".tmp-1").write_bytes(b"half")
     before = set(local.list(""))
     assert gc.main([local.uri, "--dry-run"]) == 0
-    assert (
-        capsys.readouterr().out == f"{local.uri}: 0 would be removed (0 bytes), 0 stage runs that no study names kept\n"
-    )
+    assert capsys.readouterr().out == f"{local.uri}: 0 would be removed (0 bytes), 0 kept, which --runs removes\n"
     for path in (tmp_path / "store").rglob("*"):
         os.utime(path, (time.time() - 30 * 3600,) * 2)
     assert gc.main([local.uri, "--dry-run"]) == 0
@@ -117,7 +131,7 @@ def test_the_command(local: LocalStore, tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{keys['run']}: stage run that no study names" in output
     assert "blobs/.tmp-1: unfinished write, 4 bytes, 30 h old\n" in output
     assert "6 would be removed" in output
-    assert "1 stage runs that no study names kept" in output
+    assert "1 kept, which --runs removes" in output
     assert set(local.list("")) == before
     assert gc.main([local.uri]) == 0
     assert "6 removed" in capsys.readouterr().out

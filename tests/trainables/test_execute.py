@@ -1,6 +1,7 @@
 """One execution for each identity, resumed where it stopped, healed where it is damaged."""
 
 import math
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from storage.runs import RunStore
 from trainables.config.trial import TrialConfig, resolve
 from trainables.execute import Row, execute, execute_trial, finite, missing_runs
 from trainables.graph import StageRun, stage_runs
+from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
 
 
@@ -51,7 +53,7 @@ def test_a_run_is_executed_once(runs: RunStore, tmp_path: Path) -> None:
 
 
 def test_what_was_stopped_goes_on_from_its_checkpoint(runs: RunStore, tmp_path: Path) -> None:
-    run, config = noop(value=0.5, epochs=6)
+    run, config = noop(value=0.5, epochs=6, checkpoint_share=1.0)
     whole = execute(run, config, runs=RunStore(LocalStore(tmp_path / "other"), cache=tmp_path), scratch=tmp_path)
     seen: list[int] = []
 
@@ -69,6 +71,33 @@ def test_what_was_stopped_goes_on_from_its_checkpoint(runs: RunStore, tmp_path: 
     assert resumed.history == whole.history
     assert resumed.digest == whole.digest
     assert runs.checkpoints(run.identity).latest() is None
+
+
+def test_other_code_starts_over(runs: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, config = noop(value=0.5, epochs=6)
+
+    def stop(epoch: int, metrics: Any) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        execute(run, config, runs=runs, scratch=tmp_path, report=stop)
+    monkeypatch.setattr("trainables.execute.code_facts", lambda: {"code": "another"})
+    again = execute(run, config, runs=runs, scratch=tmp_path)
+    assert again.info["continued_after"] == "0"
+    assert list(runs.store.list("checkpoints/")) == []
+
+
+def test_only_the_scratch_folder_is_written(runs: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    run, config = noop(value=0.5, epochs=3, checkpoint_share=1.0)
+    found: list[tuple[int, Path]] = []
+
+    def look(epoch: int, metrics: Any) -> None:
+        found.extend(runs.checkpoints(run.identity, code=code_facts()["code"]).stored())
+
+    execute(run, config, runs=runs, scratch=tmp_path / "scratch", report=look)
+    assert found, "checkpoints were made"
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_failing_run_leaves_no_manifest(runs: RunStore, tmp_path: Path) -> None:

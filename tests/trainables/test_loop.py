@@ -1,4 +1,5 @@
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,55 @@ def test_a_resumed_run_of_which_the_best_epoch_is_past_keeps_it(tmp_path: Path) 
     assert train(resumed, job(saved)) == progress
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], weight)
+
+
+class Wider(ToyLearner):
+    """A network of other sizes, as of a later version of a plug-in's code that forgot its checkpoints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with Streams(0, "toy", epoch=0).as_default("init"):
+            self.model = nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Dropout(0.3), nn.Linear(24, 2))
+
+
+@pytest.mark.parametrize("damage", ["shapes", "progress", "optimizer"])
+def test_a_checkpoint_that_does_not_fit_is_not_continued(tmp_path: Path, damage: str) -> None:
+    def stop(epoch: int, metrics: Mapping[str, float]) -> None:
+        raise Interrupted
+
+    fresh = Wider()
+    expected = train(fresh, job(checkpoints(tmp_path / "other")))
+    saved = checkpoints(tmp_path)
+    with pytest.raises(Interrupted):
+        train(ToyLearner() if damage == "shapes" else Wider(), job(saved, stop))
+    if damage != "shapes":
+        latest = saved.latest()
+        assert latest is not None
+        shutil.copytree(latest[1], tmp_path / "changed")
+        name, text = {"progress": ("progress.json", "{}}"), "optimizer": ("optimizer.safetensors", "no tensors")}[
+            damage
+        ]
+        (tmp_path / "changed" / name).chmod(0o600)
+        (tmp_path / "changed" / name).write_text(text)
+        saved.save(1, tmp_path / "changed")
+    again, made = Wider(), job(saved)
+    assert train(again, made) == expected
+    for name, weight in fresh.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], weight)
+    (warning,) = made.context.telemetry.warnings
+    assert warning.startswith("toy: the checkpoint of epoch 1 cannot be continued, training starts over: ")
+
+
+def test_a_checkpoint_is_made_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    due, saved, found = iter([False, True, False, False]), checkpoints(tmp_path), []
+    monkeypatch.setattr("trainables.keeping.Pace.due", lambda pace: next(due))
+
+    def look(epoch: int, metrics: Mapping[str, float]) -> None:
+        latest = saved.latest()
+        found.append(None if latest is None else latest[0])
+
+    run(saved, look)
+    assert found == [None, 2, 2, 2, 2]
 
 
 def test_training_learns_and_depends_on_the_seed(tmp_path: Path) -> None:

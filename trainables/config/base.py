@@ -69,6 +69,8 @@ Workers = Annotated[
     int | str, AfterValidator(_checked_workers), Field(json_schema_extra={"values": "integer >= 1, or a range as 1..4"})
 ]
 """Number of processes: a number, or a range such as `1..4`."""
+CHECKPOINT_SHARE = 0.05
+"""Share of a stage's time that its checkpoints take at most, unless its config sets another."""
 UseRayTrain = Literal["auto", "always"]
 """Whether Ray Train runs a stage only with several workers, or always."""
 Weights = Annotated[str, AfterValidator(absolute_source), BY_CONTENT]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.config.base import (
+    CHECKPOINT_SHARE,
     Config,
     Count,
     DropoutRate,
@@ -79,6 +80,9 @@ class TrainConfig(Config):
     micro_batch: Annotated[Count | None, CIRCUMSTANCE] = None
     """Maximum number of rows that a process computes at a time, to save memory. None: all its rows of a batch. The loss
     is still that of the whole batch, so this changes a result by rounding only."""
+    checkpoint_share: Annotated[Fraction, CIRCUMSTANCE] = CHECKPOINT_SHARE
+    """Share of the training's time that checkpoints take at most: the slower one is, the longer until the next. What is
+    lost with a worker is the time since its last checkpoint. 1: one after every epoch; 0: none."""
 
     @model_validator(mode="after")
     def _workers_have_rows(self) -> Self:
@@ -225,7 +229,7 @@ class NoopConfig(Config):
     value: float = 0.0
     """Value that it reports at the end."""
     epochs: Count = 1
-    """Number of epochs. Each reports a value and writes a checkpoint."""
+    """Number of epochs. Each reports a value and may write a checkpoint."""
     sleep: Annotated[NonNegative, CIRCUMSTANCE] = 0.0
     """Seconds per epoch."""
     memory: Annotated[Natural, CIRCUMSTANCE] = 0
@@ -238,3 +242,5 @@ class NoopConfig(Config):
     """Number of processes that run it together."""
     use_ray_train: Annotated[UseRayTrain, CIRCUMSTANCE] = "auto"
     """When Ray Train's TorchTrainer runs it: `auto` with several workers, `always` also with one."""
+    checkpoint_share: Annotated[Fraction, CIRCUMSTANCE] = CHECKPOINT_SHARE
+    """Share of its time that checkpoints take at most. 1: one after every epoch but the last; 0: none."""

@@ -79,8 +79,9 @@ def generate(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: 
     """
     config, total = task.config.generator, len(source)
     draw = _generator(task, source, prompts=prompts, device=device)
-    kept = _Kept(task, total)
+    kept = _Kept(task, total, source.video)
     clock = _Clock(total)
+    unsaved: list[Tensor] = []
     for rows, fed in _batches(source, config.batch_clips):
         latents = kept.latents(rows)
         if latents is None:
@@ -88,9 +89,13 @@ def generate(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: 
             _check(latents, first=rows.start, precision=config.precision)
             clock.log(rows)
             epoch = -(-rows.stop // config.batch_clips)
-            if rows.stop < total:
-                _save(task, epoch, latents)
+            unsaved.append(latents)
+            if rows.stop < total and task.context.pace.due():
+                _save(task, epoch, torch.cat(unsaved))
+                unsaved.clear()
             task.context.report(epoch, {"clips": float(rows.stop)})
+        else:
+            unsaved.clear()  # what a checkpoint holds is consecutive
         yield Batch(rows.start, latents, fed.latents)
 
 
@@ -192,13 +197,16 @@ def _check(latents: Tensor, *, first: int, precision: str) -> None:
 class _Kept:
     """The latents of the batches that checkpoints hold. A checkpoint ends with the clips of its epoch."""
 
-    def __init__(self, task: StageTask, total: int) -> None:
+    def __init__(self, task: StageTask, total: int, video: Sequence[int]) -> None:
+        """Use the checkpoints with latents of the shape `video`."""
         step = task.config.generator.batch_clips
         self._parts: list[tuple[int, int, Path]] = []
         for epoch, folder in task.context.checkpoints.stored():
             path, end = folder / "latents.safetensors", min(epoch * step, total)
             with safe_open(path, framework="pt") as file:
-                self._parts.append((end - file.get_slice("latents").get_shape()[0], end, path))
+                count, *shape = file.get_slice("latents").get_shape()
+            if shape == list(video):
+                self._parts.append((end - count, end, path))
 
     def latents(self, rows: slice) -> Tensor | None:
         """Return the latents of the clips `rows`, or None."""
@@ -223,6 +231,6 @@ class _Clock:
 
 
 def _save(task: StageTask, epoch: int, latents: Tensor) -> None:
-    """Save the latents of a batch beside those of earlier ones. They are much smaller than decoded frames."""
+    """Save the latents since the last checkpoint beside it. They are much smaller than decoded frames."""
     with task.context.checkpoint(epoch, keep_older=True) as folder:
         save_file({"latents": latents.contiguous()}, folder / "latents.safetensors")

@@ -10,7 +10,7 @@ _MEGA = 1 << 20
 
 
 def run(task: StageTask) -> StageResult:
-    """Report a value that decreases linearly to `noop.value` at the last epoch. Every other epoch is checkpointed.
+    """Report a value that decreases linearly to `noop.value` at the last epoch. Other epochs may leave checkpoints.
 
     Example:
         >>> run(task).metrics  # task: StageTask, whose config has noop.value 0.5
@@ -29,7 +29,7 @@ def run(task: StageTask) -> StageResult:
         if epoch == config.fail_at:
             raise RuntimeError(config.fail_with if config.fail_with else f"noop was asked to fail at epoch {epoch}")
         history.append({"value": config.value + 1.0 - epoch / config.epochs})
-        if epoch < config.epochs and task.context.rank == 0:
+        if epoch < config.epochs and task.context.rank == 0 and task.context.pace.due():
             with task.context.checkpoint(epoch) as folder:
                 (folder / "history.json").write_text(json.dumps(history))
                 if held:

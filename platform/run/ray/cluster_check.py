@@ -1,4 +1,4 @@
-"""Checks that every node of a Ray cluster reaches the store of the study. Results of other nodes would be lost."""
+"""What every node of a Ray cluster is asked: whether it reaches the store, and to remove what killed workers left."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from platform.errors import UserError
-from trainables.on_ray import unseen
+from trainables.on_ray import clear_node, unseen
 
 _TIMEOUT = 120.0
 """Seconds for all nodes to answer: the first worker of a node downloads the code and imports it."""
+_CLEARING = 20.0
+"""Seconds for all nodes to remove files."""
 
 
 def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
@@ -20,7 +22,7 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
         UserError: A node does not find the key; the message names the node. The usual reason is a store on the driver's
             own disk.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]  # type: ignore[no-untyped-call]
+    nodes = _nodes()
     if len(nodes) < 2:
         return
     task = ray.remote(unseen)
@@ -31,6 +33,23 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
         if problem is not None:
             remedy = "use a store that every node reaches: --store s3://BUCKET/PREFIX, or a folder that all nodes share"
             raise UserError(f"node {address} does not see the store {worker_settings['store']}: {problem}; {remedy}")
+
+
+def clear_nodes(worker_settings: Mapping[str, str]) -> None:
+    """Remove the study's scratch folder on every node, as far as the nodes answer soon. No worker of it may run.
+
+    The driver removes its own; a single node is the driver's.
+    """
+    nodes = _nodes()
+    if len(nodes) > 1:
+        task = ray.remote(clear_node)
+        pending = [_on(node, task).remote(dict(worker_settings)) for node in nodes]
+        ray.wait(pending, num_returns=len(pending), timeout=_CLEARING)
+
+
+def _nodes() -> list[Any]:
+    """Return the nodes that can run trials."""
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]  # type: ignore[no-untyped-call]
 
 
 def _on(node: Mapping[str, Any], task: Any) -> Any:

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,6 +22,7 @@ from trainables.execute import missing_runs
 from trainables.failure import cause_of
 from trainables.graph import StageRun
 from trainables.on_ray import SharedRun, shared_run
+from trainables.scratch import on_this_node
 
 _log = logging.getLogger(__name__)
 _POLL = 0.2
@@ -47,7 +47,7 @@ def run_shared(work: Work, shared: Sequence[StageRun], report_state: ReportState
         StudyError: A stage run that all trials need failed.
     """
     settings = work.worker_settings
-    missing = missing_runs(shared, RunStore(open_store(settings["store"]), cache=Path(settings["cache"])))
+    missing = missing_runs(shared, RunStore(open_store(settings["store"]), cache=on_this_node(settings["cache"])))
     for run in shared:
         report_state(run, "waiting" if run.identity in missing else "cached")
     runs = _Runs(work, [run for run in shared if run.identity in missing], report_state)

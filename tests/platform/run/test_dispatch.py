@@ -16,6 +16,7 @@ from platform.study.domains import Choice
 from platform.study.space import Space
 from platform.study.study import Study
 from platform.study.sweep_file import load_study
+from storage.checkpoints import with_checkpoints
 from storage.lease import Lease
 from storage.memory import MemoryStore
 from storage.runs import RunStore
@@ -45,6 +46,42 @@ def test_a_run_that_is_being_made_is_not_made_a_second_time(tmp_path: Path) -> N
     second = running.next()
     assert second is not None
     assert second.trial != first.trial
+
+
+def test_a_checkpoint_stays_while_another_trial_waits_for_its_stage_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(RunLeases, "abandon", lambda leases, identities: removed.extend(identities))
+    running, _ = dispatcher(duplicates(tmp_path), [], tmp_path)
+    running.concurrent = 4
+    for left in (True, True, True, False):
+        spec = running.next()
+        assert spec is not None
+        running.next()  # proposes those that are left
+        running.started(spec.trial)
+        running.ended(spec.trial, end({}, "PRUNED"))
+        assert removed == ([] if left else [spec.runs[0].identity])
+
+
+def test_what_no_trial_will_finish_is_removed_also_if_a_worker_writes_late(tmp_path: Path) -> None:
+    store = MemoryStore()
+    runs = RunStore(store, cache=tmp_path / "cache")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "file").write_text("1")
+    leases = RunLeases(store, runs)
+    for identity in ("noop-1", "noop-2", "noop-3"):
+        runs.checkpoints(identity).save(1, tmp_path / "state")
+    leases.abandon(["noop-1", "noop-2"])
+    assert leases.acquire("t0009", ["noop-2"]), "another trial was proposed for it"
+    leases.close()
+    runs.checkpoints("noop-2").save(2, tmp_path / "state")
+    assert with_checkpoints(store) == {"noop-2", "noop-3"}
+    late = RunLeases(store, runs)
+    late.abandon(["noop-3"])
+    runs.checkpoints("noop-3").save(2, tmp_path / "state")  # by a worker that does not know yet
+    late.close()
+    assert with_checkpoints(store) == {"noop-2"}
 
 
 def test_what_is_held_back_lets_others_pass(tmp_path: Path) -> None:

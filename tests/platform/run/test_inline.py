@@ -76,6 +76,18 @@ def test_it_leaves_what_ray_with_one_slot_leaves(tmp_path: Path, scheduler: str)
     assert artifacts(homes[0]) == artifacts(homes[1]) != {}
 
 
+@pytest.mark.parametrize("text", [CURVES % SCHEDULERS[1], "base: {noop.epochs: 4, noop.fail_at: 3}\ntrials: 2"])
+def test_nothing_is_left_of_what_ended_trials_had_begun(tmp_path: Path, text: str) -> None:
+    study = noop_study(tmp_path, text)
+    summary = inline(study, tmp_path)
+    assert summary.trials["pruned"] + summary.trials["failed"] > 0
+    assert list(open_store((tmp_path / "store").as_uri()).list(layout.all_checkpoints())) == []
+    assert not (tmp_path / "scratch").exists() or [path.name for path in (tmp_path / "scratch").iterdir()] in (
+        [],
+        ["cache"],
+    )
+
+
 def test_a_failed_trial_is_recorded_and_shows_its_own_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     study = noop_study(tmp_path, "base: {noop.epochs: 3, noop.fail_at: 2}\ntrials: 2")
     assert inline(study, tmp_path).trials == {"completed": 0, "pruned": 0, "failed": 2, "unfinished": 0}
