@@ -23,6 +23,7 @@ from trainables.keeping import BackgroundCheckpoints, Pace
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
+from trainables.threads import limit_loaded
 from trainables.unchanged import unchanged_files
 
 UNDER_RAY_TRAIN = "ray_train"
@@ -82,7 +83,7 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         The manifest. In processes of other ranks it is not stored and lists no files.
     """
     function: StageFunction = stage_function(config, run.stage)
-    _limit_threads()
+    limit_loaded()
     part.telemetry.begins(run.stage)
     with part.telemetry.spending("data"):
         inputs = {name: runs.open(identity) for name, identity in run.inputs.items()}
@@ -240,10 +241,3 @@ def environment() -> dict[str, str]:
     torch = sys.modules.get("torch")
     threads = {} if torch is None else {"threads": str(torch.get_num_threads())}
     return {**facts, **threads, **code_facts()}
-
-
-def _limit_threads() -> None:
-    """Set torch's number of threads, if torch is loaded, to the number of CPUs that Ray granted. The default is 1."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -41,6 +41,8 @@ class Stage:
     """For a decoder, the reference of the function that builds its network again: see `trainables.saved`."""
     cores: int = 1
     """CPUs of a shared stage run, if the cluster has them. More than 1 only if the result stays bit-identical."""
+    gpu: bool = True
+    """Whether it computes on a GPU, if it is granted one."""
     fingerprint: str | None = None
     """The reference of a function from `TrialConfig` to JSON values. They describe what affects the result and is not
     in the config, such as files. The function reads only the stage's own sections."""
@@ -66,6 +68,7 @@ _STAGES = {
             (),
             "trainables.stages.clips:run",
             (8.0, 260_000_000),
+            gpu=False,
             fingerprint="trainables.datasets:clips_fingerprint",
             files="trainables.datasets:clips_files",
         ),
@@ -76,6 +79,7 @@ _STAGES = {
             ("clips",),
             "trainables.stages.data:run",
             (17.0, 40_000_000),
+            gpu=False,
             fingerprint="trainables.datasets:brains_fingerprint",
             files="trainables.datasets:brains_files",
         ),
@@ -90,7 +94,7 @@ _STAGES = {
             fingerprint="trainables.backbones:fingerprint",
             files="trainables.backbones:feature_files",
         ),
-        Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run", (4.0, 11_000_000)),
+        Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run", (4.0, 11_000_000), gpu=False),
         Stage(
             "semantic",
             2,
@@ -150,6 +154,7 @@ _STAGES = {
             ("clips", "voxels"),
             "trainables.stages.given:run",
             (5.0, 6_000_000),
+            gpu=False,
             makes="given",
             fingerprint="trainables.judging.given_videos:given_fingerprint",
             files="trainables.judging.given_videos:given_files",
@@ -172,7 +177,7 @@ _STAGES = {
             "trainables.stages.importance:run",
             (60.0, 200_000),
         ),
-        Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", (0.05, 1_000), seeded=True),
+        Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", (0.05, 1_000), seeded=True, gpu=False),
     )
 }
 STAGES: Mapping[str, Stage] = Table("stages", _STAGES)
@@ -254,6 +259,11 @@ def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
 def always_uses_ray_train(config: TrialConfig, stage: str) -> bool:
     """Return whether Ray Train runs `stage` also with one worker."""
     return getattr(_training(config, stage), "use_ray_train", "auto") == "always"
+
+
+def uses_gpu(config: TrialConfig, stage: str) -> bool:
+    """Return whether a run of `stage` computes on a GPU, if it is granted one."""
+    return STAGES[stage].gpu and getattr(_training(config, stage), "device", "auto") != "cpu"
 
 
 def checkpoint_share(config: TrialConfig, stage: str) -> float:

@@ -28,6 +28,7 @@ from trainables.plugins.recorded import digests_from_text, fetch_plugins
 from trainables.scratch import on_this_node, remove_scratch
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
+from trainables.threads import limited_threads
 
 EPOCH = "epoch"
 """Key of a result: the epoch of the target's stage, for the scheduler's decision."""
@@ -59,7 +60,7 @@ def trial_function(config: Mapping[str, Any]) -> None:
     """
     spec = TrialSpec.from_json(json.loads(config["spec"]))
     started = time.monotonic()
-    with _plugins(config).active():
+    with _plugins(config).active(), limited_threads(_granted_cores()):
         _run_trial(spec, config, started)
 
 
@@ -88,7 +89,11 @@ def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], settings: Mapp
     """
     stage_run = StageRun.from_json(run)
     runs = _runs(settings)
-    with _plugins(settings).active(), _telemetry(settings, stage_run.identity) as telemetry:
+    with (
+        _plugins(settings).active(),
+        limited_threads(_granted_cores()),
+        _telemetry(settings, stage_run.identity) as telemetry,
+    ):
         if find_intact(stage_run, runs) is None:
             part = Part(telemetry.reached, telemetry=telemetry)
             whole = config_from_json(config)
@@ -140,13 +145,19 @@ def _bundles() -> list[dict[str, float]]:
     return [] if group is None or own else list(group.bundle_specs)
 
 
+def _granted_cores() -> int:
+    """Return the CPUs that Ray granted to this process; 1 for a coordinator, which has none."""
+    granted = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(granted.get("CPU", 1)))
+
+
 def _take_part(settings: dict[str, Any]) -> None:
     """Execute a stage run as one of Ray Train's workers."""
     from trainables.on_workers import part_of_worker
 
     run, worker_settings = StageRun.from_json(settings["run"]), settings["worker_settings"]
     runs, scratch = _runs(worker_settings), _scratch(worker_settings)
-    with _plugins(worker_settings).active():
+    with _plugins(worker_settings).active(), limited_threads(_granted_cores()):
         execute_anew(run, config_from_json(settings["config"]), runs=runs, scratch=scratch, part=part_of_worker())
 
 

@@ -15,7 +15,7 @@ from platform.errors import UserError
 from platform.options import Options
 from platform.study.study import Study
 from trainables.config.trial import TrialConfig, config_from_json
-from trainables.graph import STAGES, always_uses_ray_train, ancestors, workers_of
+from trainables.graph import STAGES, always_uses_ray_train, ancestors, uses_gpu, workers_of
 from trainables.usable_cores import usable_cores
 
 _FRACTION = 10_000
@@ -45,6 +45,8 @@ class Need:
     """The smallest number of workers that it can run with; None: `workers`."""
     always_ray_train: bool = False
     """Whether Ray Train runs a stage also with one worker."""
+    gpu: bool = True
+    """Whether it computes on a GPU. One that does not leaves the GPUs of a cluster to others."""
 
     @property
     def has_coordinator(self) -> bool:
@@ -103,7 +105,11 @@ def trial_need(study: Study) -> Need:
         if stage in own
     ]
     largest = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
-    largest = replace(largest, always_ray_train=any(need.always_ray_train for need in needs))
+    largest = replace(
+        largest,
+        always_ray_train=any(need.always_ray_train for need in needs),
+        gpu=any(need.gpu for need in needs) or not needs,
+    )
     fewest_workers = max((need.fewest_workers for need in needs), default=1)
     return largest if fewest_workers == largest.fewest_workers else replace(largest, min_workers=fewest_workers)
 
@@ -112,11 +118,12 @@ def need_of(config: TrialConfig, stage: str) -> Need:
     """Return the resources that a run of `stage` needs."""
     min_workers, max_workers = workers_of(config, stage)
     train = getattr(getattr(config, stage, None), "train", None)
-    whole_gpus = max_workers > 1 and train is not None and train.device != "cpu"
+    gpu = uses_gpu(config, stage)
     return Need(
         max_workers,
         stage,
-        whole_gpus=whole_gpus,
+        whole_gpus=max_workers > 1 and train is not None and gpu,
+        gpu=gpu,
         min_workers=None if min_workers == max_workers else min_workers,
         always_ray_train=always_uses_ray_train(config, stage),
     )
@@ -138,12 +145,14 @@ def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:
     """Divide the cluster: each worker gets one CPU and, if there are GPUs, one GPU, or a share of a GPU.
 
-    A GPU is shared if `max_concurrent` asks for more workers than there are GPUs. A trial that can run with fewer
-    workers gets as many as the cluster has room for.
+    A GPU is shared if `max_concurrent` asks for more workers than there are GPUs. A trial that computes on none gets
+    none. A trial that can run with fewer workers gets as many as the cluster has room for.
 
     Raises:
         UserError: A trial needs more CPUs or GPUs than the cluster has. The message shows both numbers.
     """
+    if not need.gpu:
+        nodes = [replace(node, gpus=0) for node in nodes]
     for workers in range(need.workers, need.fewest_workers, -1):
         with suppress(UserError):
             return _admit(replace(need, workers=workers), nodes, max_concurrent)
@@ -204,9 +213,15 @@ def refuse_here(study: Study, options: Options) -> None:
         share_out(study, [Node("this machine", usable_cores())])
 
 
-def shared_cores(stage: str, nodes: Sequence[Node]) -> int:
-    """Return the CPUs of a shared run of `stage` in one process: as many as it can use, at most those of one node."""
-    return max(1, min(STAGES[stage].cores, max((node.cpus for node in nodes), default=1)))
+def shared_resources(need: Need, trials: Grant, nodes: Sequence[Node]) -> tuple[int, float]:
+    """Return CPUs and GPUs of a shared stage run in one process, which one of `nodes` has together.
+
+    CPUs: as many as the stage can use, at most those of a node. GPUs, if the stage computes on one: the share of
+    `trials`, or a whole one if trials compute on none.
+    """
+    gpus = trials.gpus if need.gpu and trials.gpus > 0 else admit(need, nodes).gpus
+    cpus = max((node.cpus for node in nodes if node.gpus >= gpus), default=1)
+    return max(1, min(STAGES[need.stage].cores, cpus)), gpus
 
 
 def refuse_inline(options: Options) -> None:

@@ -6,15 +6,11 @@ a function of its config, seed and inputs, and it uses as many threads as a Ray 
 """
 
 import logging
-import os
 import time
 from bdb import BdbQuit
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from threadpoolctl import threadpool_limits
 
 from platform.errors import StudyError
 from platform.events import SharedState
@@ -31,14 +27,13 @@ from trainables.execute import Row, execute_anew, missing_runs
 from trainables.graph import STAGES, StageRun
 from trainables.spec import TrialSpec
 from trainables.telemetry import Telemetry
+from trainables.threads import limited_threads
 
 _log = logging.getLogger(__name__)
 _POLL = 0.2
 """Seconds between two checks for stage runs that other drivers have finished."""
 _PERIOD = 1.0
 """Seconds between two records of rows, as on Ray."""
-_THREADS = "OMP_NUM_THREADS"
-"""The environment variable from which stages read their number of threads."""
 
 
 class StoppedEarly(BaseException):
@@ -105,7 +100,7 @@ def _execute_shared(run: StageRun, work: InlineWork) -> bool:
 
 
 def _executed(run: StageRun, work: InlineWork) -> bool:
-    with _telemetry(work, run.identity) as telemetry, _threads(STAGES[run.stage].cores):
+    with _telemetry(work, run.identity) as telemetry, limited_threads(STAGES[run.stage].cores):
         part = Part(_Checked(work.interrupt, telemetry), telemetry=telemetry)
         try:
             _execute(run, work.study.config_of(run), runs=work.runs, scratch=work.scratch, part=part)
@@ -132,7 +127,7 @@ def _execute(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Pat
 def _run_trial(spec: TrialSpec, work: InlineWork, rule: StoppingRule) -> None:
     started = time.monotonic()
     work.dispatcher.started(spec.trial)
-    with _telemetry(work, spec.trial) as telemetry, _threads(1):
+    with _telemetry(work, spec.trial) as telemetry, limited_threads(1):
         report = _Rows(spec.trial, work, telemetry, _stops(spec, work.study, rule))
         try:
             ended = attempt(
@@ -194,18 +189,3 @@ class _Checked:
 
 def _telemetry(work: InlineWork, name: str) -> Telemetry:
     return Telemetry(work.store, study=work.study.id, name=name)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Limit numeric libraries to `count` threads, as in Ray's workers: more threads may sum in another order."""
-    before = os.environ.get(_THREADS)
-    os.environ[_THREADS] = str(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        if before is None:
-            del os.environ[_THREADS]
-        else:
-            os.environ[_THREADS] = before

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from platform.errors import StudyError
 from platform.events import SharedState
-from platform.run.admission import admit, need_of, shared_cores
+from platform.run.admission import admit, need_of, shared_resources
 from platform.run.ray.placement import nodes
 from platform.run.ray.trials import Work
 from platform.run.retries import RetryCounts
@@ -133,7 +133,7 @@ class _Runs:
             actor: Any = ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()
             task = _Task(run, actor.run.remote(*arguments), actor, group)
         else:
-            cpus, gpus = shared_cores(run.stage, self._nodes), self._work.grant.gpus
+            cpus, gpus = shared_resources(need, self._work.grant, self._nodes)
             remote = ray.remote(shared_run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
             task = _Task(run, remote.remote(*arguments))
         self._results[run.identity] = task.result

@@ -5,11 +5,23 @@ from pathlib import Path
 import pytest
 
 from platform.errors import UserError
-from platform.run.admission import Grant, Need, Node, admit, refuse_here, share_out, trial_need, worker_capacity
+from platform.run.admission import (
+    Grant,
+    Need,
+    Node,
+    admit,
+    need_of,
+    refuse_here,
+    share_out,
+    shared_resources,
+    trial_need,
+    worker_capacity,
+)
 from platform.study.ablation_file import load_ablation
 from platform.study.sweep_file import load_study
 from platform.sweep import main
 from tests.platform.noop_studies import noop_study, options_in
+from trainables.config.trial import resolve
 
 ABLATIONS = Path(__file__).resolve().parents[3] / "ablations"
 ONE, TWO = Need(), Need(2, "motion", whole_gpus=True)
@@ -108,6 +120,34 @@ def test_a_stage_that_always_uses_ray_train_needs_a_coordinator(tmp_path: Path, 
 ])  # fmt: skip
 def test_what_nodes_hold(grant: Grant, cluster: list[Node], workers: int) -> None:
     assert worker_capacity(grant, cluster) == workers
+
+
+def test_what_computes_on_no_gpu_leaves_the_gpus_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "cpu.yaml"
+    space = "target: semantic.loss\nsampler: grid\nspace: {semantic.hidden: {choice: [8, 16]}}\nbase: "
+    for device, granted in (("auto", Grant(concurrent=2, gpus=1.0)), ("cpu", Grant(concurrent=16, gpus=0.0))):
+        path.write_text(f"{space}{{semantic.train.device: {device}}}")
+        assert share_out(load_study(path), nodes((16, 2))) == granted
+    path.write_text(f"{space}{{semantic.train.device: cpu, semantic.train.workers: 4}}")
+    assert share_out(load_study(path), nodes((16, 2))) == Grant(concurrent=4, gpus=0.0, workers=4)
+
+
+@pytest.mark.parametrize(
+    ("stage", "trials", "cluster", "resources"),
+    [
+        ("data", Grant(2, 1.0), nodes((16, 2)), (1, 0.0)),
+        ("features", Grant(2, 1.0), nodes((16, 2)), (2, 1.0)),
+        ("features", Grant(4, 0.5), nodes((16, 2)), (2, 0.5)),
+        ("features", Grant(9, 0.0), nodes((9, 0)), (2, 0.0)),
+        ("features", Grant(16, 0.0), nodes((16, 1)), (2, 1.0)),  # the trials compute on no GPU
+        ("features", Grant(1, 1.0), nodes((1, 1), (8, 0)), (1, 1.0)),  # no node has two CPUs and a GPU
+        ("clips", Grant(1, 1.0), nodes((1, 1), (8, 0)), (1, 0.0)),
+    ],
+)
+def test_a_shared_stage_run_asks_for_what_one_node_has(
+    stage: str, trials: Grant, cluster: list[Node], resources: tuple[int, float]
+) -> None:
+    assert shared_resources(need_of(resolve({}), stage), trials, cluster) == resources
 
 
 def test_of_an_ablation_every_condition_counts() -> None:
