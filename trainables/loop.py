@@ -214,7 +214,9 @@ class _Loop:
         # Repeating the work after the last epoch is cheaper than saving.
         if self.team.leads and not self.finished() and self.job.context.pace.due():
             self._save()
-        self.job.context.report(epoch, metrics)
+        if epoch == self.job.config.epochs or not self.finished():
+            self.job.context.report(epoch, metrics)
+        # else patience has run out: no scheduler may stop what is complete, and the row follows with the stage run.
 
     def _step(self, rows: Tensor, streams: Streams, step: int) -> Tensor:
         config, epoch = self.job.config, self.progress.epoch + 1

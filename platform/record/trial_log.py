@@ -1,6 +1,7 @@
 """All events of a study in memory, and the thread that writes new events: first to the store, then to the views."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +49,8 @@ class Records:
         self._study = study
         self.events: list[TrialEvent] = []
         self.trials: dict[str, TrialRecord] = {}
+        self._latest = 0.0
+        """The time of the latest event."""
         for event in past:
             self.absorb(event)
 
@@ -56,12 +59,17 @@ class Records:
         record = self.trials.setdefault(event.trial, TrialRecord(event.trial))
         if record.absorb(event):
             self.events.append(event)
+            self._latest = max(self._latest, event.time)
         return record
 
     def new(self, kind: type[Event], trial: str, body: Mapping[str, Any]) -> Event:
-        """Create the next event of `trial` from its JSON `body`, with the current time, and add it."""
+        """Create the next event of `trial` from its JSON `body`, with the current time, and add it.
+
+        The time is later than that of all events so far: their order must not depend on the clocks of two machines.
+        """
         number = self.trials[trial].events if trial in self.trials else 0
-        event = kind.read({"trial": trial, "sequence": number, "time": time.time()}, body)
+        now = max(time.time(), math.nextafter(self._latest, math.inf))
+        event = kind.read({"trial": trial, "sequence": number, "time": now}, body)
         self.absorb(event)
         return event
 

@@ -1,16 +1,21 @@
 """Leases of stage runs: no two trials, of this or of another driver, execute the same stage run at the same time."""
 
 import logging
+import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from storage.base import Store
 from storage.checkpoints import with_checkpoints
+from storage.clock import REAL, Clock
 from storage.errors import LeaseHeldError, StoreError
 from storage.lease import Lease
 from storage.runs import RunStore
 
 _log = logging.getLogger(__name__)
+_LOOK = 1.0
+"""Seconds between two looks at the lease of another driver. It is asked for about ten times a second."""
 
 
 class RunLeases:
@@ -19,13 +24,17 @@ class RunLeases:
     The driver takes the lease before it hands the run to a worker, so no worker waits for a lease.
     """
 
-    def __init__(self, store: Store, runs: RunStore) -> None:
+    def __init__(self, store: Store, runs: RunStore, *, clock: Clock = REAL) -> None:
+        """Create no lease yet; `clock` measures how long the holder of another's is not asked for again."""
         self._store = store
+        self._clock = clock
         self._runs = runs
         self._held: dict[str, dict[str, Lease]] = {}
         self._stored: set[str] = set()
         self._watched: dict[str, Lease] = {}
         """Leases that other drivers hold. Each keeps its last observation, from which the next call sees renewals."""
+        self._next_look: dict[str, float] = {}
+        """Run of another driver to the time before which its lease is not looked at again."""
         self._abandoned: set[str] = set()
         self._remover: ThreadPoolExecutor | None = None
 
@@ -34,9 +43,12 @@ class RunLeases:
 
         If another owner holds one of them, take none and return False.
         """
+        # Those of others first: while one is held, nothing else is asked of the store.
+        identities = sorted(identities, key=lambda identity: identity not in self._next_look)
+        if any(self._is_ours(identity) or self._was_held(identity) for identity in identities):
+            return False
         leases: dict[str, Lease] = {}
         self._held[owner] = leases
-        identities = tuple(identities)
         self._abandoned.difference_update(identities)
         for identity in identities:
             if self._is_stored(identity):
@@ -50,10 +62,17 @@ class RunLeases:
 
     def _attempt(self, identity: str) -> bool:
         """Try to take the lease of a run without waiting; return whether this driver holds it."""
-        try:
-            return self._watched.setdefault(identity, Lease(self._store, f"run-{identity}")).attempt()
-        except LeaseHeldError:
-            return False
+        lease = self._watched.setdefault(identity, Lease(self._store, f"run-{identity}"))
+        with suppress(LeaseHeldError):
+            if lease.attempt():
+                self._next_look.pop(identity, None)
+                return True
+        self._next_look[identity] = self._clock.now() + _LOOK
+        return False
+
+    def _was_held(self, identity: str) -> bool:
+        """Return whether another driver held the lease of `identity` a moment ago."""
+        return self._clock.now() < self._next_look.get(identity, -math.inf)
 
     def release(self, owner: str) -> None:
         """Release the leases of `owner`."""

@@ -1,16 +1,21 @@
+import errno
 import os
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from storage.errors import UnavailableError
+from storage.content import put_sealed, unsealed
+from storage.errors import ExistsError, UnavailableError
 from storage.local import LocalStore
+from storage.retry import RetryPolicy
 from storage.uri import open_store
 from tests.programs import ROOT, program
 
@@ -123,3 +128,107 @@ def test_uri_round_trip(tmp_path: Path) -> None:
     folder = tmp_path / "with space %41"
     LocalStore(folder).put("a", b"x")
     assert open_store(LocalStore(folder).uri).get("a") == b"x"
+
+
+def _without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_file_system_without_hard_links_will_do(local: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """exFAT, SMB and many FUSE mounts have none."""
+    _without_links(monkeypatch)
+    local.put("a/b", b"first")
+    with pytest.raises(ExistsError):
+        local.put("a/b", b"second")
+    assert local.get("a/b") == b"first"
+    assert list(local.leftovers()) == []
+    local.put("a/b", b"third", replace=True)
+    assert local.get("a/b") == b"third"
+
+
+def test_without_links_one_of_several_writers_wins(local: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_links(monkeypatch)
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)  # all of them look before one has written
+
+    def put(number: int) -> int:
+        try:
+            local.put("key", str(number).encode() * 1000)
+        except ExistsError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(put, range(1, 9))) == 1
+    assert len(local.get("key")) == 1000
+
+
+def test_without_links_a_killed_writer_leaves_what_counts_as_not_written(
+    local: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_links(monkeypatch)
+
+    def kill(source: str, target: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            put_sealed(local, "event", {"kind": "proposed"})
+    assert local.get("event") == b""
+    put_sealed(local, "event", {"kind": "started"})
+    assert unsealed("event", local.get("event")) == {"kind": "started"}
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])
+def test_what_a_network_disk_refuses_for_a_moment_is_tried_again(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    local = LocalStore(tmp_path, policy=RetryPolicy(patience=5.0, sleep=waits.append, clock=lambda: sum(waits)))
+    for where, name in ((os, "link"), (os, "stat"), (os, "scandir"), (Path, "read_bytes")):
+        _fails_first(monkeypatch, where, name, code)
+    local.put("a/b", b"x")
+    _fails_first(monkeypatch, os, "unlink", code)
+    assert (local.get("a/b"), local.size("a/b"), list(local.list(""))) == (b"x", 1, ["a/b"])
+    local.delete("a/b")
+    assert not local.exists("a/b")
+    assert len(waits) >= 5
+
+    def broken(*given: object, **named: object) -> None:
+        raise OSError(code, "broken")
+
+    monkeypatch.setattr(os, "stat", broken)
+    with pytest.raises(UnavailableError, match="broken"):
+        local.size("a")
+
+
+def _fails_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, code: int) -> None:
+    usual, failed = getattr(where, name), list[bool]()
+
+    def once(*given: Any, **named: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise OSError(code, "stale")
+        return usual(*given, **named)
+
+    monkeypatch.setattr(where, name, once)
+
+
+def test_a_link_that_was_made_although_it_failed_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = LocalStore(tmp_path, policy=RetryPolicy(sleep=lambda seconds: None))
+    usual, failed = os.link, list[bool]()
+
+    def link(source: str, target: str) -> None:
+        usual(source, target)
+        if not failed:
+            failed.append(True)
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "link", link)
+    local.put("a", b"x")
+    assert local.get("a") == b"x"
+    with pytest.raises(ExistsError):
+        local.put("a", b"y")

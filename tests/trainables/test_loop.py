@@ -160,6 +160,18 @@ def test_a_checkpoint_that_does_not_fit_is_not_continued(tmp_path: Path, damage:
     assert warning.startswith("toy: the checkpoint of epoch 1 cannot be continued, training starts over: ")
 
 
+@pytest.mark.parametrize(("epochs", "reported"), [(9, [1, 2]), (3, [1, 2, 3])])
+def test_the_epoch_after_which_patience_runs_out_is_not_decided_on(
+    tmp_path: Path, epochs: int, reported: list[int]
+) -> None:
+    """A scheduler would stop what is complete. The row follows from the history of the stage run."""
+    seen: list[int] = []
+    learner = ToyLearner([1.0, 2.0, 3.0])
+    report = lambda epoch, metrics: seen.append(epoch)  # noqa: E731
+    progress = train(learner, job(checkpoints(tmp_path), report, patience=2, epochs=epochs))
+    assert (seen, len(progress.history)) == (reported, 3)
+
+
 def test_a_checkpoint_is_made_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     due, saved, found = iter([False, True, False, False]), checkpoints(tmp_path), []
     monkeypatch.setattr("trainables.keeping.Pace.due", lambda pace: next(due))

@@ -36,6 +36,22 @@ def test_seeing_an_event_again_changes_nothing(tmp_path: Path) -> None:
     assert records.trials["t0000"].attempts == 1
 
 
+def test_the_clock_of_another_machine_does_not_change_the_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = noop_study(tmp_path, "trials: 3")
+    first = Records(study)
+    monkeypatch.setattr("time.time", lambda: 1030.0)
+    past = [first.new(Proposed, f"t{point:04d}", proposed(point)) for point in range(2)]
+    monkeypatch.setattr("time.time", lambda: 1000.0)  # the next driver's clock is half a minute behind
+    second = Records(study, past)
+    late = [second.new(Started, "t0000", {"attempt": 1}), second.new(Proposed, "t0002", proposed(2))]
+    assert sorted([*late, *past], key=lambda event: event.time) == [*past, *late]
+    assert [event.time for event in late] == pytest.approx([1030.0] * 2)
+    monkeypatch.setattr("time.time", lambda: 2000.0)
+    assert second.new(Started, "t0001", {"attempt": 1}).time == 2000.0
+
+
 def test_rows_that_are_recorded_are_not_recorded_again(tmp_path: Path) -> None:
     records = Records(noop_study(tmp_path, "trials: 3"))
     records.new(Proposed, "t0000", proposed(0))

@@ -20,6 +20,7 @@ from storage.checkpoints import with_checkpoints
 from storage.lease import Lease
 from storage.memory import MemoryStore
 from storage.runs import RunStore
+from tests.clocks import SetClock
 from tests.platform.noop_studies import dispatcher, end, noop_study, play
 from trainables.config.trial import TrialConfig, resolve
 from trainables.execute import execute
@@ -84,6 +85,30 @@ def test_what_no_trial_will_finish_is_removed_also_if_a_worker_writes_late(tmp_p
     assert with_checkpoints(store) == {"noop-2"}
 
 
+def test_waiting_for_another_driver_asks_the_store_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, clock, asked = MemoryStore(), SetClock(), []
+    first, second = (RunLeases(store, RunStore(store, cache=tmp_path), clock=clock) for _ in range(2))
+    assert first.acquire("t0000", ["noop-2"])
+    for name in ("put", "get", "list", "delete", "exists", "size"):
+        usual = getattr(store, name)
+        monkeypatch.setattr(
+            store, name, lambda *given, usual=usual, **named: (asked.append(given[0]), usual(*given, **named))[1]
+        )
+    requests = []
+    for _ in range(20):  # two seconds
+        before = len(asked)
+        assert not second.acquire("t0001", ["noop-1", "noop-2"])
+        requests.append(len(asked) - before)
+        clock.sleep(0.1)
+    assert [count for count in requests[1:] if count > 0] == [3], "in a second: is it stored, who holds it"
+    first.release("t0000")
+    clock.sleep(1.0)
+    assert second.acquire("t0001", ["noop-1", "noop-2"])
+    assert second.held("t0001") == {"noop-1", "noop-2"}
+    first.close()
+    second.close()
+
+
 def test_what_is_held_back_lets_others_pass(tmp_path: Path) -> None:
     running, _ = dispatcher(duplicates(tmp_path, "repeats: 2"), [], tmp_path)
     running.concurrent = 4
@@ -101,11 +126,13 @@ def test_a_run_that_another_driver_makes_is_waited_for(tmp_path: Path) -> None:
     store = MemoryStore()
     (run,) = stage_runs(resolve({}), seed=0, targets=["noop"])
     runs = RunStore(store, cache=tmp_path)
-    leases = RunLeases(store, runs)
+    clock = SetClock()
+    leases = RunLeases(store, runs, clock=clock)
     other = Lease(store, f"run-{run.identity}")
     other.acquire()
     assert not leases.acquire("t0000", [run.identity])
     execute(run, resolve({}), runs=runs, scratch=tmp_path)
+    clock.sleep(1.0)
     assert leases.acquire("t0000", [run.identity]), "it is stored now, so there is nothing to wait for"
     other.release()
 
