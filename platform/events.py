@@ -172,7 +172,7 @@ class Finished(TrialEvent):
     """Traceback, or the metric without a finite value."""
     seconds: float
     runs: Mapping[str, Mapping[str, Any]]
-    """Stage to {identity, reused, seconds}."""
+    """Stage to {identity, reused, seconds}, and `made_by` if it was read and other code had made it."""
     step: int | None = None
     """Last epoch of the target's stage."""
     cause: str | None = None
@@ -236,3 +236,6 @@ class SharedView(Protocol):
 
     def shared(self, stage: str, identity: str, state: SharedState) -> None:
         """Show the state of a shared stage run."""
+
+    def remark(self, text: str) -> None:
+        """Show what is to be known about a stored stage run. The same text is shown once."""

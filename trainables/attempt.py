@@ -1,6 +1,7 @@
 """One attempt at a trial. A failure is returned as a result, not raised."""
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ def attempt(
     Ctrl-C) are raised.
     """
     fields: dict[str, Any]
+    heard: Sequence[str] = telemetry.warnings
     try:
         result = execute_trial(spec, runs=runs, scratch=scratch, report=report, make=make, telemetry=telemetry)
         fields = {"outcome": "COMPLETED", "metrics": result.metrics, "runs": result.runs, "error": None}
+        heard = result.warnings
         absent = [target for target in spec.targets if target not in result.metrics]
         if absent:
             error_text = f"no finite value was reported for {', '.join(absent)}"
@@ -38,7 +41,7 @@ def attempt(
         cause = cause_of(error) if device_answers() else "DEVICE_LOST"
         failure = {"error": without_secrets(traceback.format_exc()), "cause": cause, "stage": telemetry.stage}
         fields = {"outcome": "FAILED", "metrics": {}, "runs": {}, **failure}
-    warnings = {"warnings": telemetry.warnings} if telemetry.warnings else {}
+    warnings = {"warnings": heard} if heard else {}
     return {**fields, "time": telemetry.split(), **warnings}
 
 

@@ -19,6 +19,7 @@ from storage.runs import Manifest, RunStore
 from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Context, EpochReport, Part, StageFunction, StageResult, StageTask, silent
 from trainables.graph import StageRun, checkpoint_share, stage_function
+from trainables.heard_warnings import hearing_warnings
 from trainables.keeping import BackgroundCheckpoints, Pace
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
@@ -28,6 +29,8 @@ from trainables.unchanged import unchanged_files
 
 UNDER_RAY_TRAIN = "ray_train"
 """In the facts of a manifest: how many workers of Ray Train executed the stage run. Absent if none did."""
+WARNINGS = "warnings"
+"""In the facts of a manifest: the warnings of the stage run, one a line. Absent or empty if there were none."""
 Row = dict[str, Any]
 """The metrics of one epoch of one stage: {stage, epoch, metrics, time}, plain JSON values."""
 
@@ -53,7 +56,10 @@ class TrialResult:
     metrics: Mapping[str, float]
     """`stage.metric` to value, for all stages. Values that are not finite are left out."""
     runs: Mapping[str, Mapping[str, Any]]
-    """Stage to {identity, reused, seconds}. For a reused stage run, `seconds` is the time of its first execution."""
+    """Stage to {identity, reused, seconds}. For a reused stage run, `seconds` is the time of its first execution, and
+    `made_by` says which code made it if that was another."""
+    warnings: tuple[str, ...] = ()
+    """The warnings of all its stage runs, each with the name of the stage."""
 
 
 def execute(
@@ -94,12 +100,14 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         pace = Pace(checkpoint_share(config, run.stage))
         background = BackgroundCheckpoints(checkpoints, part.telemetry.warn, pace=pace)
         context = Context(output, background, part.report, part.rank, part.world_size, part.telemetry, pace, staging)
+        heard = len(part.telemetry.warnings)
         try:
-            with unchanged_files(run, config):
+            with unchanged_files(run, config), hearing_warnings(part.telemetry.hear):
                 result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
         finally:  # the process that continues this run, possibly at once, must find a complete checkpoint
             with part.telemetry.spending("checkpoint"):
                 background.drain()
+        result = with_warnings(result, part.telemetry.warnings[heard:])
         manifest = _manifest(run, result, time.monotonic() - started)
         if part.under_ray_train:
             manifest = replace(manifest, info={**manifest.info, UNDER_RAY_TRAIN: f"{part.world_size} worker(s)"})
@@ -140,6 +148,7 @@ def execute_trial(
         absent = missing_runs(spec.runs, runs)
     metrics: dict[str, float] = {}
     stages: dict[str, dict[str, Any]] = {}
+    warnings: list[str] = []
     for run in spec.runs:
         live = _LiveRows(run.stage, report, watch)
         with watch.spending("data"):
@@ -151,7 +160,36 @@ def execute_trial(
                 report(row(run.stage, epoch, values), live=False)
         metrics |= {f"{run.stage}.{name}": value for name, value in finite(manifest.metrics).items()}
         stages[run.stage] = {"identity": run.identity, "reused": reused is not None, "seconds": manifest.seconds}
-    return TrialResult(metrics, stages)
+        stages[run.stage] |= {} if reused is None else made_by(manifest)
+        warnings += warnings_of(manifest)
+    return TrialResult(metrics, stages, tuple(dict.fromkeys(warnings)))
+
+
+def made_by(manifest: Manifest) -> dict[str, str]:
+    """Return, under `made_by`, which code made a stage run; empty if it was this code."""
+    made, now = manifest.info.get("code", "unknown"), code_facts()["code"]
+    if made == now:
+        return {}
+    commit = manifest.info.get("commit")
+    at = (
+        ""
+        if commit is None
+        else f", commit {commit[:12]}{' with changes' if manifest.info.get('dirty') == 'true' else ''}"
+    )
+    return {"made_by": f"code {made}{at}; this is code {now}"}
+
+
+def warnings_of(manifest: Manifest) -> tuple[str, ...]:
+    """Return the warnings of a finished stage run, each with the name of the stage."""
+    texts = manifest.info.get(WARNINGS, "").splitlines()
+    return tuple(f"{manifest.stage}: {text.removeprefix(f'{manifest.stage}: ')}" for text in texts if text)
+
+
+def with_warnings(result: StageResult, heard: Sequence[str]) -> StageResult:
+    """Return `result` with the warnings that were heard beside its own."""
+    own = result.info.get(WARNINGS, "").splitlines()
+    lines = dict.fromkeys((*own, *heard))
+    return replace(result, info={**result.info, WARNINGS: "\n".join(lines)}) if lines else result
 
 
 def missing_runs(needed: Sequence[StageRun], runs: RunStore) -> frozenset[str]:

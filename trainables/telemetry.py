@@ -19,6 +19,7 @@ import psutil
 
 from storage import layout
 from storage.base import Store
+from storage.environment import without_secrets
 from storage.errors import NotFoundError, StoreError
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Telemetry:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.warnings: list[str] = []
-        """Problems that did not end the work; only the first ones are kept."""
+        """Problems that did not end the work, each once; only the first ones are kept."""
 
     @property
     def stage(self) -> str | None:
@@ -73,8 +74,13 @@ class Telemetry:
     def warn(self, text: str) -> None:
         """Record and log a problem that does not end the work."""
         _log.warning("%s", text)
-        if len(self.warnings) < _WARNINGS:
-            self.warnings.append(text)
+        self.hear(text)
+
+    def hear(self, text: str) -> None:
+        """Record a problem that was logged."""
+        line = " ".join(without_secrets(text).split())
+        if line not in self.warnings and len(self.warnings) < _WARNINGS:
+            self.warnings.append(line)
 
     @contextmanager
     def spending(self, part: Spending) -> Iterator[None]:

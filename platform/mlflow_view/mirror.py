@@ -22,7 +22,7 @@ LAST = "last/"
 """Prefix of the last values of an early-stopped trial, so that MLflow does not mix them with final values."""
 STATUS = {"COMPLETED": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
 """Outcome to MLflow's run status. MLflow has no status for early stopping; the tag `outcome` has the exact outcome."""
-_NO_FAILURE = {"outcome": "", "cause": "", "error": ""}
+_NO_FAILURE = {"outcome": "", "cause": "", "error": "", "warnings": ""}
 """The tags of a failed trial that is started again."""
 _KEY_LIMIT, _PARAM_LIMIT, _TAG_LIMIT, _DIGEST_LIMIT = 250, 6000, 5000, 36
 _NOT_ALLOWED = re.compile(r"[^/\w.\- :]")
@@ -138,6 +138,9 @@ def _add_end(entries: Entries, end: Finished) -> None:
     entries.tags["reused"] = " ".join(stage for stage, run in end.runs.items() if run["reused"])
     if end.cause is not None:
         entries.tags["cause"] = end.cause.lower()
+    if end.warnings:
+        entries.texts["warnings.txt"] = "\n".join(end.warnings)
+        entries.tags["warnings"] = tag_value("\n".join(end.warnings))
     if end.error is not None:
         entries.texts["error.txt"] = end.error
         entries.tags["error"] = tag_value(end.reason)

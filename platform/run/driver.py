@@ -6,7 +6,7 @@ Ray and Optuna are imported only if there is something to run, so a complete stu
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from storage.lease import Lease
 from storage.runs import RunStore
 from storage.studies import save_call, save_study
 from storage.uri import FIRST_LOOK, check_store, open_store
+from trainables.execute import made_by, warnings_of
 from trainables.graph import StageRun
 from trainables.plugins.recorded import digests_to_text
 from trainables.scratch import on_this_node, remove_scratch
@@ -227,6 +228,16 @@ class _Run:
         for view in self.views:
             if isinstance(view, SharedView):
                 view.shared(run.stage, run.identity, state)
+                for text in self._remarks(run) if state in ("done", "cached") else ():
+                    view.remark(text)
+
+    def _remarks(self, run: StageRun) -> Iterator[str]:
+        """Yield the warnings of a stored stage run, and which code made it if that was another."""
+        if (manifest := self.runs.find(run.identity)) is None:
+            return
+        yield from (f"warning: {text}" for text in warnings_of(manifest))
+        if other := made_by(manifest):
+            yield f"{run.stage} ({run.identity}) is read from the store; made by {other['made_by']}"
 
     def _save_definition(self) -> None:
         definition: Mapping[str, object] = {"id": self.study.id, "definition": self.study.definition}

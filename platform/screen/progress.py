@@ -45,6 +45,7 @@ class Progress:
         """Running trial to the time when it started."""
         self._errors: dict[str, str] = {}
         self._shared: dict[str, tuple[str, SharedState, float]] = {}
+        self._remarks: set[str] = set()
         self._lock = threading.RLock()
         self._live: Live | None = None
         self._names = short_names(study.space.fields)
@@ -66,6 +67,9 @@ class Progress:
             if is_new:
                 self._start()
                 self._print(event)
+                if isinstance(event, Finished):
+                    for text in remarks_of(event):
+                        self.remark(text)
 
     def shared(self, stage: str, identity: str, state: SharedState) -> None:
         """Show the state of a shared stage run."""
@@ -76,6 +80,14 @@ class Progress:
             if self._live is None and state != "waiting":
                 timing = f" in {duration(time.time() - since)}" if state == "done" else ""
                 self._line(f"shared stage {stage} ({identity}): {state}{timing}")
+
+    def remark(self, text: str) -> None:
+        """Print a text once."""
+        with self._lock:
+            if text not in self._remarks:
+                self._remarks.add(text)
+                self._start()
+                self.note(text)
 
     def note(self, text: str) -> None:
         """Print a text above the live table."""
@@ -184,6 +196,16 @@ class Progress:
             ]
             table.add_row(*row, *cells(self._results[trial], self._names))
         return table
+
+
+def remarks_of(end: Finished) -> Iterator[str]:
+    """Yield the warnings of a trial's stage runs, and which of them other code had made."""
+    yield from (f"warning: {text}" for text in end.warnings)
+    yield from (
+        f"{stage} ({run['identity']}) is read from the store; made by {run['made_by']}"
+        for stage, run in end.runs.items()
+        if "made_by" in run
+    )
 
 
 def stderr_console() -> Console:

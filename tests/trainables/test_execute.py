@@ -1,5 +1,6 @@
 """One execution for each identity, resumed where it stopped, healed where it is damaged."""
 
+import logging
 import math
 import tempfile
 from dataclasses import replace
@@ -12,11 +13,14 @@ from storage import layout
 from storage.errors import IntegrityError
 from storage.local import LocalStore
 from storage.runs import RunStore
+from trainables.attempt import attempt
 from trainables.config.trial import TrialConfig, resolve
+from trainables.context import StageResult, StageTask
 from trainables.execute import Row, execute, execute_trial, finite, missing_runs
 from trainables.graph import StageRun, stage_runs
 from trainables.provenance import code_facts
 from trainables.spec import TrialSpec
+from trainables.telemetry import Telemetry
 
 
 @pytest.fixture
@@ -160,3 +164,67 @@ def test_a_trial_yields_rows_and_metrics_also_when_all_is_reused(runs: RunStore,
 
 def test_values_that_json_does_not_know_are_left_out() -> None:
     assert finite({"a": 1, "b": math.nan, "c": math.inf, "d": -2.5}) == {"a": 1.0, "d": -2.5}
+
+
+def warn_twice(task: StageTask) -> StageResult:
+    """Stand for a stage that warns: twice the same, and once more as a fact."""
+    for _ in range(2):
+        logging.getLogger("trainables.stages.noop").warning("12 captions\nare one")
+    (task.context.output / "file").touch()
+    return StageResult(info={"warnings": "a fact\n12 captions are one"})
+
+
+def as_trial(run: StageRun, config: TrialConfig) -> TrialSpec:
+    return TrialSpec("study", "t0000", config.model_dump(mode="json"), 0, (run,), ())
+
+
+def test_warnings_of_a_stage_run_reach_each_trial_that_reads_it(
+    runs: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.stages.noop.run", warn_twice)
+    run, config = noop(value=0.5)
+    for reused in (False, True):
+        result = attempt(
+            as_trial(run, config),
+            runs=runs,
+            scratch=tmp_path / "scratch",
+            report=lambda row, *, live: None,
+            telemetry=Telemetry(),
+        )
+        assert result["runs"]["noop"]["reused"] is reused
+        assert result["warnings"] == ("noop: a fact", "noop: 12 captions are one")
+    manifest = runs.find(run.identity)
+    assert manifest is not None
+    assert manifest.info["warnings"] == "a fact\n12 captions are one"
+
+
+def test_warnings_of_an_attempt_that_fails_are_kept(
+    runs: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(task: StageTask) -> StageResult:
+        logging.getLogger("storage.cache").warning("the disk is slow")
+        logging.getLogger("someone.else").warning("deprecated")
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("trainables.stages.noop.run", fails)
+    spec = as_trial(*noop(value=0.5))
+    result = attempt(spec, runs=runs, scratch=tmp_path, report=lambda row, *, live: None, telemetry=Telemetry())
+    assert (result["outcome"], result["warnings"]) == ("FAILED", ["the disk is slow"])
+
+
+def test_what_other_code_made_is_said_when_it_is_read(
+    runs: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = noop(value=0.5)
+    spec = as_trial(run, config)
+    facts = {"code": "0123456789abcdef", "commit": "f" * 40, "dirty": "true"}
+    with monkeypatch.context() as patch:
+        patch.setattr("trainables.execute.code_facts", lambda: facts)
+        first = execute_trial(spec, runs=runs, scratch=tmp_path, report=lambda row, *, live: None)
+        again = execute_trial(spec, runs=runs, scratch=tmp_path, report=lambda row, *, live: None)
+    assert "made_by" not in {**first.runs["noop"], **again.runs["noop"]}
+    later = execute_trial(spec, runs=runs, scratch=tmp_path, report=lambda row, *, live: None)
+    now = code_facts()["code"]
+    assert (
+        later.runs["noop"]["made_by"] == f"code 0123456789abcdef, commit ffffffffffff with changes; this is code {now}"
+    )

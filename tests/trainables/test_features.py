@@ -18,6 +18,7 @@ from trainables.datasets.base import Stimuli
 from trainables.datasets.phantom.stimuli import captions, render, sample_factors
 from trainables.datasets.stored_clips import write_stimuli
 from trainables.stages import features
+from trainables.tensors import TensorShape
 
 FACTORS = sample_factors(np.random.default_rng(21), 10)
 CLIPS = render(FACTORS, frames=4)
@@ -86,6 +87,20 @@ def test_shapes_types_and_description(bench: Bench, plain: dict[str, Tensor]) ->
     assert (described["latent_channels"], described["latent_size"], described["unknown_words"]) == (4, 16, 0.0)
     assert described["scaling_factor"] == load_vae("phantom").scaling_factor
     assert all(torch.equal(values, again[name]) for name, values in plain.items()), "same config, same bytes"
+
+
+def test_unknown_words_of_captions_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = load_text_encoder("phantom")
+    assert encoder.unknown(["\u4e00\u4e2a\u4eba\u5728\u8d70"]) == 1.0, "all such captions become one embedding"
+    shapes = {"latents": (1, 4, 4, 16, 16), "condition": (1, 20, 8), "clip_text": (1, 8)}
+    described = features._describe(
+        {name: TensorShape("float32", shape) for name, shape in shapes.items()},
+        vae=load_vae("phantom"),
+        encoder=encoder,
+        captions=["a red disk", "a zebroid disk"],
+    )
+    assert 0 < described["unknown_words"] < 0.5
+    assert "does not know" in caplog.text
 
 
 def test_image_target_is_mean_over_frames_or_the_fourth(bench: Bench, plain: dict[str, Tensor]) -> None:

@@ -116,8 +116,12 @@ def _describe(
     shapes: Mapping[str, TensorShape], *, vae: Vae, encoder: TextEncoder, captions: Sequence[str]
 ) -> dict[str, Any]:
     unknown = encoder.unknown(captions)
-    if unknown > 0.5:
-        logger.warning("the text encoder knows only %.0f %% of the words in the captions", 100 * (1 - unknown))
+    if unknown > 0:
+        logger.warning(
+            "the text encoder does not know %.1f %% of the words in the captions; clips whose captions differ in such "
+            "words only have one text embedding",
+            100 * unknown,
+        )
     _, _, channels, size, _ = shapes["latents"].shape
     _, tokens, width = shapes["condition"].shape
     return {

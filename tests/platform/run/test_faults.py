@@ -304,6 +304,9 @@ class SharedStates:
     def shared(self, stage: str, identity: str, state: str) -> None:
         self.states.append(state)
 
+    def remark(self, text: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

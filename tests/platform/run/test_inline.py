@@ -1,5 +1,6 @@
 """Studies in one process: without Ray, with the records that Ray with one slot leaves, and open to a debugger."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from platform.cli import add_running, options_of, verb_parser
 from platform.errors import StudyError, UserError
-from platform.events import TrialEvent
+from platform.events import Finished, TrialEvent
 from platform.record.results import Result, results_from_events
 from platform.record.trial_log import Summary
 from platform.run.driver import run_study
@@ -26,6 +27,7 @@ from storage.uri import open_store
 from tests.platform.noop_studies import noop_study, options_in
 from tests.programs import ROOT, program
 from trainables.context import StageResult, StageTask
+from trainables.stages.noop import run as usual_run
 
 CURVES = "base: {noop.epochs: 4}\ntrials: 8\nscheduler: %s"
 SCHEDULERS = ("fifo", "{asha: {grace_epochs: 1, reduction_factor: 2}}", "{median: {min_trials: 1}}")
@@ -86,6 +88,51 @@ def test_nothing_is_left_of_what_ended_trials_had_begun(tmp_path: Path, text: st
         [],
         ["cache"],
     )
+
+
+class Remarks:
+    """A view that keeps what is remarked, and the events."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.events: list[TrialEvent] = []
+
+    def see(self, event: TrialEvent) -> None:
+        self.events.append(event)
+
+    def shared(self, stage: str, identity: str, state: str) -> None:
+        pass
+
+    def remark(self, text: str) -> None:
+        self.texts.append(text)
+
+    def close(self) -> None:
+        pass
+
+
+def test_warnings_of_shared_stage_runs_are_shown_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warns(task: StageTask) -> StageResult:
+        logging.getLogger("trainables.stages.noop").warning("12 captions are one")
+        return usual_run(task)
+
+    monkeypatch.setattr("trainables.stages.noop.run", warns)
+    usual = noop_study(tmp_path, "sampler: grid\ntrials: 2", space="space: {noop.epochs: {int: [1, 2]}}")
+    study = replace(usual, space=Space({"dataset.seed": Choice(choice=(1, 2))}, base={"noop.epochs": 1}))
+    first, again = Remarks(), Remarks()
+    options = options_in(tmp_path, inline=True, max_concurrent=None)
+    run_study(study, options, views=lambda: [first])
+    assert first.texts == ["warning: noop: 12 captions are one"]
+    ends = [event for event in first.events if isinstance(event, Finished)]
+    assert [list(end.warnings) for end in ends] == [["noop: 12 captions are one"]] * 2
+    monkeypatch.setattr("trainables.execute.code_facts", lambda: {"code": "another"})
+    other_study = noop_study(
+        tmp_path, "sampler: grid\ntrials: 2", space="space: {noop.epochs: {int: [1, 2]}}", name="other"
+    )
+    run_study(replace(other_study, space=study.space), options, views=lambda: [again])
+    warning, other = again.texts
+    assert warning == first.texts[0]
+    assert other.startswith("noop (noop-")
+    assert other.endswith("this is code another")
 
 
 def test_a_failed_trial_is_recorded_and_shows_its_own_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

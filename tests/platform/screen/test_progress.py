@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from platform.events import TrialEvent
+from platform.events import Finished, TrialEvent
 from platform.screen.final_table import short_names
 from platform.screen.progress import Progress
 from platform.screen.units import duration
@@ -42,6 +42,29 @@ def test_without_a_terminal_each_finished_trial_is_a_line() -> None:
     assert "ValueError: the loss is not finite" in lines[4]
     assert "patch_size=" in lines[0]
     assert "\x1b" not in text
+
+
+def test_warnings_of_stage_runs_and_what_other_code_made_are_shown_once() -> None:
+    run = {"identity": "data-0123456789abcdef", "reused": True, "seconds": 1.0, "made_by": "code a; this is code b"}
+    ends = [
+        Finished(
+            trial=f"t000{number}",
+            sequence=3,
+            time=0.0,
+            outcome="COMPLETED",
+            metrics={"motion.rollout_mse": 0.5},
+            error=None,
+            seconds=1.0,
+            runs={"data": run},
+            warnings=["features: 12 captions are one"],
+        )
+        for number in range(2)
+    ]
+    events = [event for number in range(2) for event in (*list(trial_events(number))[:2], ends[number])]
+    lines = shown(events).splitlines()
+    assert lines.count("warning: features: 12 captions are one") == 1
+    read = "data (data-0123456789abcdef) is read from the store; made by code a; this is code b"
+    assert lines.count(read) == 1
 
 
 def test_final_table_has_the_best_the_controls_failures_and_the_way_on() -> None:
