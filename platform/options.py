@@ -13,6 +13,7 @@ from storage.environment import badly_set, variable, without_secrets
 from storage.errors import StoreError
 from storage.local import LocalStore
 from storage.uri import FIRST_LOOK, check_store, open_store
+from trainables.scratch import scratch_problem
 
 DEFAULT_HOME = "runs"
 
@@ -60,8 +61,9 @@ def open_readable(options: Options) -> Store:
         UserError: The kind of URI is unknown, an environment variable cannot be used, or the home or the folder of a
             local store is a file.
     """
-    if (problem := badly_set()) is not None:
-        raise UserError(problem)
+    for problem in (badly_set(), scratch_problem()):
+        if problem is not None:
+            raise UserError(problem)
     _refuse_file("--home", options.home)
     try:
         limit_from_environment()  # of the cache for remote stores

@@ -25,7 +25,7 @@ from trainables.failure import DeviceLostError
 from trainables.graph import StageRun, always_uses_ray_train, workers_of
 from trainables.plugins.active import Plugins
 from trainables.plugins.recorded import digests_from_text, fetch_plugins
-from trainables.scratch import on_this_node, remove_scratch
+from trainables.scratch import on_this_node, remove_scratch, scratch_problem
 from trainables.spec import TrialSpec
 from trainables.telemetry import PERIOD, Telemetry
 from trainables.threads import limited_threads
@@ -162,7 +162,9 @@ def _take_part(settings: dict[str, Any]) -> None:
 
 
 def unseen(settings: Mapping[str, Any], key: str) -> str | None:
-    """Return why this node does not find `key` in the store of the worker `settings`, or None if it does."""
+    """Return why this node cannot work with the worker `settings` and the store that holds `key`, or None if it can."""
+    if (problem := scratch_problem()) is not None:
+        return problem
     try:
         return None if open_store(settings["store"]).exists(key) else f"the store has no {key} when this node reads it"
     except (StoreError, ValueError) as error:

@@ -8,7 +8,8 @@ from platform.errors import Problem
 from platform.study.config_errors import config_fields
 from platform.study.yaml_source import Source
 from trainables import datasets
-from trainables.config.trial import TrialConfig
+from trainables.backbones.sources import is_unpinned
+from trainables.config.trial import WEIGHT_FIELDS, TrialConfig
 from trainables.graph import STAGES, ancestors, resolve_reference
 
 _log = logging.getLogger(__name__)
@@ -41,8 +42,25 @@ def check_inputs(
             problems = [(_GIVEN, message) for message in given_problems(config)]
         for field, message in problems:
             yield _problem_at(source, section, field, message)
+    _warn_of_unpinned(config, needed)
     for field, message in _network_problems(config, needed):
         yield _problem_at(source, section, field, message)
+
+
+def _warn_of_unpinned(config: TrialConfig, stages: Iterable[str]) -> None:
+    """Log which networks of the hub have no revision: the identity of a stage run does not tell their versions."""
+    sections = {section for name in stages for section in STAGES[name].sections}
+    for field in WEIGHT_FIELDS:
+        section, _, name = field.partition(".")
+        value = getattr(getattr(config, section), name)
+        if section in sections and is_unpinned(value):
+            _log.warning(
+                "%s: %s names no revision, so results stay as they are when its owner changes the weights; "
+                "%s@COMMIT fixes one version",
+                field,
+                value,
+                value,
+            )
 
 
 def _data_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:

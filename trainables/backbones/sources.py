@@ -43,6 +43,12 @@ def locate(source: str, *, kind: str) -> WeightSource:
     return WeightSource(match["name"], match["revision"], False)
 
 
+def is_unpinned(source: str) -> bool:
+    """Return whether `source` is a name on the hub without a revision, whose weights can change under the name."""
+    match = None if source == "phantom" or Path(source).expanduser().is_dir() else _HUB_NAME.fullmatch(source)
+    return match is not None and match["revision"] is None
+
+
 def source_files(source: WeightSource, *, parts: Iterable[str] = (".",)) -> list[Path]:
     """Return the files of a folder's `parts` that decide what is loaded; none for a hub name."""
     root = Path(source.location)

@@ -16,7 +16,7 @@ import ray
 from platform.errors import StudyError, UserError
 from platform.run.owned_folders import make_folder
 from platform.run.ray.code_upload import runtime_environment
-from storage.environment import without_secrets
+from storage.environment import variable, without_secrets
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
 from trainables.usable_cores import usable_cores
 
@@ -49,6 +49,11 @@ another.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 """Workers read them from their node: its environment, profile or role."""
 
+_log = logging.getLogger(__name__)
+_OPEN_CLUSTER = (
+    "the Ray cluster at %s asks for no token: everybody who reaches its ports can run code there as its user; start it "
+    "with RAY_AUTH_MODE=token (deploy/README.md)"
+)
 _LONGEST_ROOT = 16
 _SHORT_ROOT = Path("/tmp")
 
@@ -101,8 +106,16 @@ def _connect(address: str | None, folder: str | None) -> None:
     except Exception as error:  # Ray raises a bare Exception if a busy machine delays its start
         cluster_text = "on this machine" if address is None else f"at {address}"
         raise StudyError(
-            f"no Ray cluster {cluster_text}: {error} Nothing was run; the same command tries again."
+            f"no Ray cluster {cluster_text}: {error} Nothing was run; the same command tries again.{_own_variables()}"
         ) from error
+    if address is not None and variable("RAY_AUTH_MODE") != "token":  # Ray sets it where it finds a token
+        _log.warning(_OPEN_CLUSTER, address)
+
+
+def _own_variables() -> str:
+    """Return the names of the variables that the user's environment sets for Ray."""
+    names = sorted(name for name in os.environ if name.startswith("RAY_") and name not in SETTINGS)
+    return f" Your environment sets {', '.join(names)}." if names else ""
 
 
 def _hide_secrets() -> None:

@@ -32,7 +32,7 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
         problem = ray.get(answer) if answer in ready else f"no answer within {_TIMEOUT:.0f} s"
         if problem is not None:
             remedy = "use a store that every node reaches: --store s3://BUCKET/PREFIX, or a folder that all nodes share"
-            raise UserError(f"node {address} does not see the store {worker_settings['store']}: {problem}; {remedy}")
+            raise UserError(f"node {address} cannot use the store {worker_settings['store']}: {problem}; {remedy}")
 
 
 def clear_nodes(worker_settings: Mapping[str, str]) -> None:

@@ -24,6 +24,39 @@ def test_a_cluster_that_does_not_answer_is_no_traceback(
         raise AssertionError("must not get here")
 
 
+@pytest.mark.parametrize(
+    ("address", "mode", "warned"),
+    [("h:1", None, True), ("h:1", "", True), ("h:1", "disabled", True), ("h:1", "token", False), (None, None, False)],
+)
+def test_a_cluster_that_asks_for_no_token_is_warned_of(
+    address: str | None,
+    mode: str | None,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with cluster(address):
+        assert ("the Ray cluster at h:1 asks for no token" in caplog.text) == warned
+
+
+def test_variables_that_the_user_sets_for_ray_are_named_if_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: object) -> None:
+        raise Exception("unknown mode")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fails)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setenv("RAY_AUTH_MODE", "bogus")
+    with pytest.raises(StudyError, match=r"unknown mode .*Your environment sets .*RAY_AUTH_MODE"), cluster(None):
+        raise AssertionError("must not get here")
+
+
 def test_a_long_temporary_folder_is_not_used_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of a socket has at most 107 characters, and Ray adds about 90 to the folder's."""
     (tmp_path / "long").mkdir()
