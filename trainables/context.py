@@ -43,6 +43,8 @@ class Context:
     """The environment of a stage's execution. Nothing in it may change the result.
 
     `report` may raise to stop the run (early stopping by a scheduler). Training loops must not catch that exception.
+    A stage that continues from a checkpoint reports the epochs before it again: a killed driver may have lost their
+    rows, or the decision to stop there.
     """
 
     output: Path

@@ -276,6 +276,8 @@ class _Loop:
                 f"{self.job.stage}: worker 0 continues after epoch {first}, worker {self.team.rank} after "
                 f"{self.progress.epoch}; all nodes must reach the same store"
             )
+        for epoch, metrics in enumerate(self.progress.history, start=1):  # see `Context.report`
+            self.job.context.report(epoch, metrics)
 
     def _restore(self) -> None:
         """Load the latest checkpoint. One that does not fit, such as one of a network of other sizes, is not used."""

@@ -84,9 +84,17 @@ class Records:
                 record.reopen()
 
     def curves(self) -> dict[str, dict[int, float]]:
-        """Return the values that trials have reported: trial to epoch to the first target's value."""
+        """Return the values on which a scheduler has decided: trial to epoch to the first target's value.
+
+        The last epoch of a trial that has not ended is left out. Its decision may have been lost with a killed driver,
+        and the trial reports it again.
+        """
         target = self._study.targets[0].name
-        return {name: record.curve(target) for name, record in self.trials.items()}
+        curves = {name: record.curve(target) for name, record in self.trials.items()}
+        for name, curve in curves.items():
+            if curve and self.trials[name].finished is None:
+                del curve[max(curve)]
+        return curves
 
     def values(self) -> dict[int, Mapping[str, Any]]:
         """Return every proposed point, in order, with its values."""

@@ -38,21 +38,22 @@ def drive(uri: str, folder: Path, *, epochs: int, held: int) -> None:
     runs = RunStore(open_store(uri), cache=folder / "cache")
     config = resolve({"noop.epochs": epochs, "noop.sleep": 0.01, "noop.checkpoint_share": 1.0})
     (run,) = stage_runs(config, seed=0, targets=["noop"])
-    leases, trained = RunLeases(open_store(uri), runs), []
+    leases, trained = RunLeases(open_store(uri), runs), False
     say("ready")
     sys.stdin.readline()
     wait(leases, run)
     say("works")
 
     def report(epoch: int, metrics: Mapping[str, float]) -> None:
-        trained.append(epoch)
+        nonlocal trained
+        trained = True
         if epoch == held:
             say("holds")
             sys.stdin.readline()
 
-    execute(run, config, runs=runs, scratch=folder / "scratch", report=report)
+    manifest = execute(run, config, runs=runs, scratch=folder / "scratch", report=report)
     leases.close()
-    say(f"trained {len(trained)}")
+    say(f"trained {epochs - int(manifest.info['continued_after']) if trained else 0}")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def test_what_was_stopped_goes_on_from_its_checkpoint(runs: RunStore, tmp_path: 
     assert runs.find(run.identity) is None
     assert list((tmp_path / "scratch").iterdir()) == []
     resumed = execute(run, config, runs=runs, scratch=tmp_path, report=lambda epoch, metrics: seen.append(epoch))
-    assert seen == [1, 2, 3, 4, 5, 6]
+    assert seen == [1, 2, 3, 1, 2, 3, 4, 5, 6], "what it continues is reported again"
+    assert resumed.info["continued_after"] == "3"
     assert resumed.history == whole.history
     assert resumed.digest == whole.digest
     assert runs.checkpoints(run.identity).latest() is None
