@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,18 @@ from tests.servers.ports import free_port
 
 _PROGRAMS = ("initdb", "postgres", "pg_isready", "createdb")
 _NOBODY = 65534
-_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB", "max_connections=200")
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB", "max_connections=200")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postgres:
-    """A running server whose superuser `postgres` needs no password."""
+    """A running server whose superuser `postgres` needs no password. What was committed survives `kill`."""
 
     programs: Path
     port: int
+    _command: Sequence[str]
+    _folder: str
+    _process: "subprocess.Popen[bytes] | None" = None
 
     def create(self, name: str) -> str:
         """Make the database `name` and return its URI, which names no driver."""
@@ -37,6 +40,17 @@ class Postgres:
         where = ("-h", "127.0.0.1", "-p", str(self.port))
         subprocess.run([str(self.programs / program), *where, *arguments], check=True, capture_output=True)
 
+    def start(self) -> None:
+        """Start it, which must not run, and wait until it answers."""
+        self._process = _start(self._folder, *self._command)
+        _wait(self, self._process)
+
+    def kill(self) -> None:
+        """End it as a crash would: the next start recovers from its log."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)  # what PostgreSQL calls an immediate shutdown
+        self._process.wait(20)
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
@@ -44,7 +58,7 @@ def postgres() -> Iterator[Postgres]:
     programs = installed()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    with running(programs, *_FAST) as server:
+    with running(programs, *FAST) as server:
         yield server
 
 
@@ -60,14 +74,13 @@ def running(programs: Path, *settings: str) -> Iterator[Postgres]:
         port = free_port()
         places = ("listen_addresses=127.0.0.1", f"unix_socket_directories={folder}")
         options = [text for setting in (*places, *settings) for text in ("-c", setting)]
-        process = _start(folder, str(programs / "postgres"), "-D", f"{folder}/data", "-p", str(port), *options)
+        command = (str(programs / "postgres"), "-D", f"{folder}/data", "-p", str(port), *options)
+        server = Postgres(programs, port, command, folder)
+        server.start()
         try:
-            server = Postgres(programs, port)
-            _wait(server, process)
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)  # at once, without writing what nobody will read
-            process.wait(20)
+            server.kill()
 
 
 def installed() -> Path | None:
