@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -79,6 +80,8 @@ class Case:
         began = time.monotonic()
         try:
             self._run()
+        except Exception:  # of the campaign itself: the other cases go on
+            self.result.problems.append(f"the case broke:\n{traceback.format_exc()}")
         finally:
             for process in processes_of(self.folder.name):
                 process.kill()

@@ -55,7 +55,7 @@ def _sweep(name: str, where: Where, text: str, **kwargs: object) -> ChaosStudy:
 
 
 def _timed(epochs: int, sleep: float, more: str = "") -> str:
-    return f"base: {{noop.epochs: {epochs}, noop.sleep: {sleep}{more}}}\n"
+    return f"base: {{noop.epochs: {epochs}, noop.sleep: {sleep}, noop.checkpoint_share: 1.0{more}}}\n"
 
 
 STUDIES = (
