@@ -5,6 +5,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 180
 SPACE ?= search_spaces/cmg.yaml
 ABLATION ?= ablations/table6.yaml
+# Of the campaign of faults: it draws what happens to which study.
+SEED ?= 3
 # Of the tests: three share two cores well, since tests with Ray mostly wait. tests/groups.py spreads them.
 PROCESSES ?= 3
 
@@ -12,7 +14,7 @@ PROCESSES ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep ablate test test-long test-fast coverage check fmt fields lock bench ui clean
+.PHONY: help sweep ablate test test-long test-fast chaos coverage check fmt fields lock bench ui clean
 
 help: ## list the targets
 	@echo "Mindsweep: sweeps and ablations of models that reconstruct video from fMRI."
@@ -33,6 +35,9 @@ test-long: $(VENV)/installed ## run the tests that take more than five seconds e
 
 test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
 	$(PY) -m pytest -n 2 -m "not ray and not server and not long"
+
+chaos: $(VENV)/installed ## 20 small studies, more than 100 kills of drivers, workers, nodes and servers, full disks, wrong clocks (another: make chaos SEED=N)
+	$(PY) -m tests.chaos --seed $(SEED)
 
 coverage: $(VENV)/installed ## run the tests and print how much of the code they reach, branches included
 	$(PY) -m pytest -n $(PROCESSES) --cov --cov-report=term

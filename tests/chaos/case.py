@@ -60,7 +60,7 @@ class Case:
 
     def __init__(self, plan: Plan, servers: Servers) -> None:
         self._plan = plan
-        folder = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix="c", dir="/tmp"))
         self._file = plan.study.write(folder)
         self._scene = Scene(plan.study, plan.study.load(self._file), folder, servers)
         for part in (self._scene.home, self._scene.temporary):
@@ -87,8 +87,12 @@ class Case:
                 process.kill()
         self.result.seconds = round(time.monotonic() - began, 1)
         if not self.result.problems:
-            shutil.rmtree(self.folder)
+            self.remove()
         return self.result
+
+    def remove(self) -> None:
+        """Remove the case's folder."""
+        shutil.rmtree(self.folder)
 
     def _run(self) -> None:
         expected = reference(self._plan.study, self._file, self.folder / "reference")
