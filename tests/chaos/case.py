@@ -26,7 +26,7 @@ from tests.programs import ROOT
 
 _MORE = 4
 """Commands without a new fault in which a study must end."""
-_LONGEST = 240.0
+_LONGEST = 900.0
 """Seconds after which a command counts as hanging."""
 _LOOK = 0.05
 """Seconds between two looks at a running command."""

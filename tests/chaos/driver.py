@@ -11,12 +11,12 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from platform import ablate, sweep
-from platform.figures import page
 from storage.errors import UnavailableError
 from storage.local import LocalStore
 
@@ -113,7 +113,14 @@ def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _draw_no_figures() -> None:
+    """Drawing takes longer than a small study, and so does loading what draws."""
+    none: Any = types.ModuleType("platform.figures.page")
+    none.write = lambda data, **files: None
+    sys.modules["platform.figures.page"] = none
+
+
 if __name__ == "__main__":
-    page.write = lambda data, **files: None  # figures take longer than a small study
+    _draw_no_figures()
     _Faults(Inner(**json.loads(sys.argv[1]))).install()
     sys.exit({"sweep": sweep, "ablate": ablate}[sys.argv[2]].main(sys.argv[3:]))
