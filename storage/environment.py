@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from urllib.parse import quote
 
 SECRET_VARIABLES = (
@@ -27,6 +28,18 @@ def variable(name: str, environment: Mapping[str, str] = os.environ) -> str | No
     """Return the value of an environment variable, or None if it is not set or empty."""
     value = environment.get(name)
     return None if value == "" else value
+
+
+@contextmanager
+def without_empty(prefix: str, environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """Unset, in the block, the variables with `prefix` that are empty: libraries take some for the name of a file."""
+    empty = [name for name, value in environment.items() if name.startswith(prefix) and value == ""]
+    for name in empty:
+        del environment[name]
+    try:
+        yield
+    finally:
+        environment.update(dict.fromkeys(empty, ""))
 
 
 def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:

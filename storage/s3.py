@@ -11,6 +11,7 @@ header (status 501), the key is checked before each write. `storage.uri.check_st
 ignore the header.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from storage.base import Entry, Leftover, Store
 from storage.content import write_file
+from storage.environment import without_empty
 from storage.errors import ExistsError, NotFoundError
 from storage.layout import checked_key, checked_prefix
 from storage.retry import RetryPolicy
@@ -50,9 +52,12 @@ class S3Store:
                 f"{bucket.rpartition('@')[2]!r} is not a bucket; use s3://bucket/prefix without credentials or port"
             )
         try:
-            client: Any = boto3.session.Session().client("s3", config=_CONFIG)
+            with without_empty("AWS_"):
+                client: Any = boto3.session.Session().client("s3", config=_CONFIG)
         except (BotoCoreError, ValueError) as error:  # an absent profile, a damaged file, an endpoint that is no URL
-            raise ValueError(f"the settings for S3 (AWS_... and their files) cannot be used: {error}") from error
+            names = ", ".join(sorted(name for name in os.environ if name.startswith("AWS_"))) or "none of them"
+            settings = "the settings for S3 (AWS_... and their files)"
+            raise ValueError(f"{settings} cannot be used: {error}; your environment sets {names}") from error
         if "@" in urlsplit(client.meta.endpoint_url).netloc:  # botocore shows the endpoint in its errors
             raise ValueError(
                 "the S3 endpoint contains a user or password; set credentials as the AWS tools do, not in the endpoint"
