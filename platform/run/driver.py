@@ -207,12 +207,12 @@ class _Run:
         """Run all trials; return the number of shared stage runs that were executed first."""
         from platform.run.ray import trials
         from platform.run.ray.cluster import cluster
-        from platform.run.ray.cluster_check import check_nodes, clear_nodes
+        from platform.run.ray.cluster_check import check_nodes
         from platform.run.ray.shared_runs import run_shared
 
         with cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.worker_settings, layout.study(self.study.id))
-            clear_nodes(self.worker_settings)
+            self._clear_nodes()
             grant = trials.grant(self.study, self.options.max_concurrent)
             delete_pulses(self.store, self.study.id)
             stalls = StallDetector(self.store, self.study.id, self.options.stage_deadline)
@@ -221,8 +221,15 @@ class _Run:
                 executed = run_shared(work, self.study.shared_runs(), self._report_state)
                 trials.run_trials(work, dispatcher, records.curves())
             finally:
-                clear_nodes(self.worker_settings)
+                self._clear_nodes()
         return executed
+
+    def _clear_nodes(self) -> None:
+        """Remove scratch folders on the nodes of a cluster. On this machine, `_work` does."""
+        from platform.run.ray.cluster_check import clear_nodes
+
+        if self.options.address is not None:
+            clear_nodes(self.worker_settings)
 
     def _report_state(self, run: StageRun, state: SharedState) -> None:
         for view in self.views:

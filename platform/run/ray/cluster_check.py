@@ -1,5 +1,6 @@
 """What every node of a Ray cluster is asked: whether it reaches the store, and to remove what killed workers left."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from platform.errors import UserError
 from trainables.on_ray import clear_node, unseen
 
+_log = logging.getLogger(__name__)
 _TIMEOUT = 120.0
 """Seconds for all nodes to answer: the first worker of a node downloads the code and imports it."""
 _CLEARING = 20.0
@@ -36,15 +38,16 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
 
 
 def clear_nodes(worker_settings: Mapping[str, str]) -> None:
-    """Remove the study's scratch folder on every node, as far as the nodes answer soon. No worker of it may run.
+    """Remove the study's scratch folder on every node, as far as they answer soon. No worker of the study may run.
 
-    The driver removes its own; a single node is the driver's.
+    A cluster that is lost raises no error here, which would hide why.
     """
-    nodes = _nodes()
-    if len(nodes) > 1:
+    try:
         task = ray.remote(clear_node)
-        pending = [_on(node, task).remote(dict(worker_settings)) for node in nodes]
+        pending = [_on(node, task).remote(dict(worker_settings)) for node in _nodes()]
         ray.wait(pending, num_returns=len(pending), timeout=_CLEARING)
+    except Exception as error:
+        _log.info("scratch folders of other nodes may be left: %s", error)
 
 
 def _nodes() -> list[Any]:
