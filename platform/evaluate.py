@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.metric import notes
 from trainables.metrics.video import Network, Networks, Role
 from trainables.pages.pairs_page import write_pairs_page
+from trainables.usable_cores import usable_cores
 
 _DESCRIPTION = """\
 Evaluate the videos of any system. FOLDER holds GIF, MP4, folders of PNG, or .npy [frames, height, width, 3].
@@ -89,7 +89,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     choice = _choice(pairing, arguments)
     console().print(choice, soft_wrap=True)
     networks, missing = _networks(arguments, frames=pairing.frames)
-    judge = PairJudge(pairing, networks, legacy_flow=arguments.legacy_epe, threads=len(os.sched_getaffinity(0)))
+    judge = PairJudge(pairing, networks, legacy_flow=arguments.legacy_epe, threads=usable_cores())
     progress = Console()
     values, failures = judge.run(lambda names: track(names, console=progress, disable=not progress.is_terminal))
     failures = [*pairing.failures, *missing, *failures]
@@ -167,13 +167,14 @@ def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, 
         source = getattr(arguments, key)
         if source is not None:
             quiet_loading()
-            from trainables.metrics.networks import load_network  # torch, only if it is needed
+            from trainables.loop import pick_device  # torch, only if it is needed
+            from trainables.metrics.networks import load_network
 
             try:
                 if key == "clip" and source == arguments.vifi and "vifi" in loaded:
                     loaded[key] = loaded["vifi"]  # so that it runs once for both
                 else:
-                    loaded[key] = load_network(key, source, frames=frames)
+                    loaded[key] = load_network(key, source, frames=frames, device=pick_device("auto"))
             except Exception as error:  # loaders raise various exceptions for damaged weights
                 failures.append(Failure("", "", source, f"{_flag(key)}: {error}", False))
     return Networks(**loaded), failures

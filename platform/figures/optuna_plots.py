@@ -16,6 +16,7 @@ from platform.figures import overlay
 from platform.figures.study_data import StudyData, last_value, with_goal
 from platform.record.optuna_study import STATES, distributions, in_memory, quiet
 from platform.record.results import Result, controls
+from platform.study.domains import sampled_values
 from trainables.metrics.metric import Metric
 
 MIN_TRIALS = 4
@@ -196,7 +197,7 @@ def _frozen(data: StudyData, result: Result, values: Sequence[float] | None) -> 
     trial = optuna.trial.create_trial(
         state=state_without_values if values is None else TrialState.COMPLETE,
         values=values,
-        params=dict(result.values),
+        params=sampled_values(result.values),
         distributions=distributions(data.domains, result.values),
     )
     trial.datetime_complete = datetime.datetime.fromtimestamp(result.finished, datetime.UTC)

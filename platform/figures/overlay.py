@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from platform.figures.study_data import last_value
 from platform.record.results import OUTCOME_WORDS, Result, format_value
+from platform.study.domains import sampled_value
 from trainables.metrics.metric import Metric
 
 _COLOURS = {"COMPLETED": "#3b6ea5", "PRUNED": "#8a9099", "FAILED": "#c0392b"}
@@ -94,7 +95,7 @@ def join_slices(
     named: set[str] = set()
     for index, (field, figure) in enumerate(slices.items()):
         is_category = figure.layout.xaxis.type == "category"
-        field_values = {point.trial: point.values[field] for point in points if field in point.values}
+        field_values = {point.trial: sampled_value(point.values[field]) for point in points if field in point.values}
         cell = {"row": 1 + index // columns, "col": 1 + index % columns}
         dots = [*figure.data, *unfinished_points(points, target, field_values)]
         if best is not None and best.trial in field_values:
@@ -139,7 +140,7 @@ def raise_best(figure: Figure, best: Result, target: Metric) -> None:
 def finish_pairs(figure: Figure, names: Sequence[str], points: Sequence[Result]) -> Figure:
     """Sort category axes, and explain the colours in the legend."""
     for number, name in enumerate(names, start=1):
-        order = sorted({str(point.values[name]) for point in points if name in point.values})
+        order = sorted({str(sampled_value(point.values[name])) for point in points if name in point.values})
         figure.update_xaxes(categoryarray=order, selector={"type": "category"}, col=number)
         figure.update_yaxes(categoryarray=order, selector={"type": "category"}, row=number)
     *panels, bar = figure.data

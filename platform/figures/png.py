@@ -84,7 +84,9 @@ def _panels(picture: Figure, figure: PlotlyFigure) -> dict[tuple[str, str], Axes
 
 def _draw_scatter(panel: Axes, trace: Any) -> None:
     name = None if trace.showlegend is False else trace.name
-    x, y = ([np.nan if value is None else value for value in values] for values in (trace.x, trace.y))
+    # A trace without values is there for the legend; an axis of words takes no NaN.
+    is_empty = all(value is None for value in trace.x)
+    x, y = ([np.nan if v is None else v for v in values if not is_empty] for values in (trace.x, trace.y))
     if "lines" in trace.mode:
         line = trace.line
         look = {"color": _colour(line.color), "linewidth": line.width or 2, "linestyle": _LINES[line.dash]}

@@ -17,6 +17,7 @@ from platform.errors import UserError
 from platform.events import Finished, TrialEvent
 from platform.record.optuna_study import STATES, directions, distributions, quiet
 from platform.record.trial_log import PointResult, Records
+from platform.study.domains import sampled_values
 from platform.study.study import Study
 from trainables.identity import digest
 
@@ -77,7 +78,7 @@ def _frozen(study: Study, result: PointResult) -> FrozenTrial:
         values = [curve[max(curve)]]  # as Optuna itself does for a pruned trial
     return create_trial(
         state=state,
-        params=dict(result.swept),
+        params=sampled_values(result.swept),
         distributions=distributions(study.space.domains, result.swept),
         values=values,
         intermediate_values=curve,

@@ -9,7 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
-from platform.study.domains import AnyDomain, Scalar
+from platform.study.domains import AnyDomain, Value, sampled_value
 from trainables.metrics.metric import Metric
 
 STATES = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
@@ -21,11 +21,11 @@ class OptunaSuggester:
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
 
-    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+    def choice(self, name: str, options: tuple[Value, ...]) -> Value:
         """Return one of `options`."""
-        value: Scalar | None = self._trial.suggest_categorical(name, options)
-        assert value is not None, "None is not a Scalar, so it is not an option"
-        return value
+        value = self._trial.suggest_categorical(name, tuple(map(sampled_value, options)))
+        # Only of texts: `true` and `1` are one key.
+        return {sampled_value(option): option for option in options}[value] if isinstance(value, str) else value
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
         """Return a number in [low, high], a multiple of `step` above `low` if one is given."""
@@ -62,7 +62,7 @@ def quiet() -> Iterator[None]:
 
 
 def distributions(domains: Mapping[str, AnyDomain], values: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """Return Optuna's distribution for the domain of each field in `values`."""
+    """Return Optuna's distribution for the domain of each field in `values`, as of `sampled_values`."""
     suggester = _KnownValues(values)
     for name, domain in domains.items():
         if name in values:
@@ -77,8 +77,8 @@ class _KnownValues:
         self._values = values
         self.distributions: dict[str, BaseDistribution] = {}
 
-    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
-        value: Scalar = self._note(name, CategoricalDistribution(options))
+    def choice(self, name: str, options: tuple[Value, ...]) -> Value:
+        value: Value = self._note(name, CategoricalDistribution(tuple(map(sampled_value, options))))
         return value
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:

@@ -14,9 +14,9 @@ from platform.errors import UserError
 from platform.record.provenance import tags_here
 from platform.record.stored_plugins import named_plugins
 from platform.study.ablation import AblationStudy, ablation_study
-from platform.study.domains import AnyDomain
+from platform.study.domains import AnyDomain, as_value
 from platform.study.registration import KIND, registered, seeds_of
-from platform.study.space import Space
+from platform.study.space import Point, Space
 from platform.study.space_checks import in_dependency_order
 from platform.study.study import SCHEDULERS, SchedulerConfig, Study
 from storage.base import Store
@@ -101,7 +101,9 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
     fields = call["fields"] if sorted(call["fields"]) == sorted(domains) else in_dependency_order(domains)
     return Study(
         name=_name_of(study, _SWEEP),
-        space=Space({name: domains[name] for name in fields}, base=call["base"], points=tuple(definition["points"])),
+        space=Space(
+            {name: domains[name] for name in fields}, base=call["base"], points=tuple(map(_point, definition["points"]))
+        ),
         targets=tuple(METRICS[name] for name in definition["targets"]),
         sampler=definition["sampler"],
         scheduler=SchedulerConfig(kind, SCHEDULERS[kind].model_validate(scheduler)),
@@ -113,6 +115,10 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
         settings=tuple(call["settings"]),
         attempt=_attempt_of(study, _SWEEP),
     )
+
+
+def _point(values: Mapping[str, Any]) -> Point:
+    return {name: as_value(value) for name, value in values.items()}
 
 
 def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Mapping[str, Any]) -> AblationStudy:

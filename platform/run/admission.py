@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from platform.errors import UserError
@@ -201,6 +202,11 @@ def worker_capacity(grant: Grant, nodes: Sequence[Node]) -> int:
     )
 
 
+def _has_gpu() -> bool:
+    """Return whether a driver of NVIDIA's shows its device files, without importing torch."""
+    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
 def refuse_here(study: Study, options: Options) -> None:
     """Refuse a study that is to run on this machine and needs more cores than it has. GPUs are not checked here.
 
@@ -209,6 +215,7 @@ def refuse_here(study: Study, options: Options) -> None:
     """
     if options.inline:
         refuse_inline(options)
+        refuse_absent_gpu(study, has_gpu=_has_gpu(), where="this machine has no GPU")
     elif options.address is None:
         share_out(study, [Node("this machine", usable_cores())])
 
@@ -222,6 +229,18 @@ def shared_resources(need: Need, trials: Grant, nodes: Sequence[Node]) -> tuple[
     gpus = trials.gpus if need.gpu and trials.gpus > 0 else admit(need, nodes).gpus
     cpus = max((node.cpus for node in nodes if node.gpus >= gpus), default=1)
     return max(1, min(STAGES[need.stage].cores, cpus)), gpus
+
+
+def refuse_absent_gpu(study: Study, *, has_gpu: bool, where: str) -> None:
+    """Raise `UserError` if a stage must train on a GPU and there is none. `where` says so."""
+    for config in () if has_gpu else _configs(study):
+        for stage in ancestors(study.stages, systems=[config.system]):
+            train = getattr(getattr(config, stage, None), "train", None)
+            if getattr(train, "device", "auto") == "cuda":
+                raise UserError(
+                    f"{stage}.train.device is cuda, but {where}; write auto or cpu, or use a cluster with a GPU "
+                    "(--address)"
+                )
 
 
 def refuse_inline(options: Options) -> None:

@@ -16,6 +16,7 @@ from optuna.trial import Trial, TrialState
 from platform.errors import UserError
 from platform.record.optuna_study import STATES, OptunaSuggester, in_memory, quiet
 from platform.record.trial_log import PointResult
+from platform.study.domains import sampled_values
 from platform.study.space import Point
 from platform.study.study import Study
 from trainables.identity import canonical, digest
@@ -76,7 +77,7 @@ class Proposer:
 
     def restore(self, point: int, values: Mapping[str, Any]) -> None:
         """Restore the next point, which was proposed as `values` before this process started."""
-        if self._study.sampler in _REMEMBERING and self._draw(point) == values:
+        if self._study.sampler in _REMEMBERING and canonical(self._draw(point)) == canonical(values):
             return
         self.exhausted = None  # the draw only replayed a past proposal
         self._optuna.sampler = optuna.samplers.RandomSampler()
@@ -121,7 +122,7 @@ class Proposer:
     def _sample(self, fixed: Mapping[str, Any]) -> tuple[Trial, dict[str, Any]]:
         with quiet():
             if fixed:
-                self._optuna.enqueue_trial(dict(fixed))
+                self._optuna.enqueue_trial(sampled_values(fixed))
             trial = self._optuna.ask()
             return trial, self._study.space.suggest(OptunaSuggester(trial))
 

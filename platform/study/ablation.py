@@ -111,7 +111,7 @@ class AblationStudy(Study):
     def trial_name(self, point: int, repeat: int) -> str:
         """Return `<condition>-u<subject>-s<seed>`."""
         values = self.points[point]
-        return trial_name(str(values["condition"]), int(values["subject"]), self.seeds()[repeat])
+        return trial_name(str(values["condition"]), int(str(values["subject"])), self.seeds()[repeat])
 
     def training_seed(self, repeat: int, values: Point) -> int:
         """Return the seed of the block plus the seed offset of the condition."""

@@ -17,6 +17,7 @@ from platform.study.input_checks import given_problems
 from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
 from platform.study.yaml_source import KeyPath, Source
+from platform.study.yielded import why_not_yielded
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.graph import STAGES, ancestors, stage_runs
 from trainables.metrics.metric import Metric
@@ -162,6 +163,7 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
         yield source.problem(("figures",), message)
     yield from _check_systems(baseline, design, metrics)
     yield from _check_scales(baseline, design, metrics)
+    yield from _check_yielded(baseline, design, metrics)
     yield from _check_seeds(baseline, design)
     for index, table in enumerate(design.published):
         yield from _check_published(source, design, table, index)
@@ -199,6 +201,14 @@ def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[M
             if dependent:
                 message = f"{metric.name} is not comparable in {name}: its scale depends on {', '.join(dependent)}"
                 yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
+
+
+def _check_yielded(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
+    """Refuse a metric that the data set does not yield."""
+    config = resolve(baseline.overrides)
+    for metric in metrics:
+        if (message := why_not_yielded(metric, config)) is not None:
+            yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
 
 
 def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:

@@ -30,6 +30,8 @@ def _equal(a: Any, b: Any) -> bool:
     numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (a, b))
     if numbers and (isinstance(a, float) or isinstance(b, float)):
         return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE * 1e-3)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
     return bool(a == b)
 
 
@@ -44,7 +46,10 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotIn: lambda value, options: not any(_equal(value, option) for option in options),
 }
 _UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {ast.Not: operator.not_, ast.USub: operator.neg}
-_GRAMMAR = "arithmetic (+ - * / // %), comparisons, `in`, and, or, not, numbers, 'words' and dotted fields may be used"
+_GRAMMAR = (
+    "arithmetic (+ - * / // %), comparisons, `in`, and, or, not, numbers, 'words', null, [lists] and dotted fields may "
+    "be used"
+)
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,10 @@ def parse_constraint(text: str) -> Constraint:
 def _collect(node: ast.expr, fields: dict[str, None]) -> None:
     """Collect the fields that `node` names. Raises `ValueError` for syntax that is not allowed."""
     match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None) | ast.Name(id="null"):
+            pass
         case ast.Name() | ast.Attribute():
             fields.setdefault(_dotted(node))
-        case ast.Constant(value=bool() | int() | float() | str()):
-            pass
         case ast.BoolOp(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
             for part in parts:
                 _collect(part, fields)
@@ -135,6 +140,8 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
+        case ast.Name(id="null"):
+            return None
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return tuple(_evaluate(part, values) for part in parts)
         case ast.BoolOp(op=ast.And(), values=parts):

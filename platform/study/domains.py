@@ -1,10 +1,12 @@
 """Domains of swept fields: one model per kind of domain, with the field names of the YAML file."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import (
+    BeforeValidator,
     Discriminator,
     Field,
     StrictBool,
@@ -19,7 +21,9 @@ from pydantic import (
 from trainables.config.base import Config
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
-"""One value of a field. Tuples cannot be swept: samplers and databases support only scalars."""
+"""A word, a number, true or false."""
+Value = Scalar | None | tuple[Scalar | None, ...]
+"""One value of a field. Lists are tuples here; JSON has them as lists."""
 
 Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
 Integer = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
@@ -34,7 +38,7 @@ MAX_PROBES = 64
 class Suggester(Protocol):
     """Chooses values, one field at a time: a sampler, a fixed point, a random generator."""
 
-    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+    def choice(self, name: str, options: tuple[Value, ...]) -> Value:
         """Return one of `options`."""
 
     def uniform(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
@@ -44,15 +48,44 @@ class Suggester(Protocol):
         """Return an integer in [low, high]: `low + k * step` for an integer k."""
 
 
-def is_same_value(a: Scalar, b: Scalar) -> bool:
+def is_same_value(a: Any, b: Any) -> bool:
     """Return whether two values are equal for a config: `1` equals `1.0`, but not `true`."""
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(is_same_value, a, b))
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+
+
+def as_value(raw: Any) -> Value:
+    """Return a value that JSON or YAML gave.
+
+    Raises:
+        ValueError: It is neither a word, a number, true, false or null, nor a list of these.
+    """
+    if isinstance(raw, list | tuple) and all(isinstance(part, _PLAIN) for part in raw):
+        return tuple(raw)
+    if not isinstance(raw, _PLAIN):
+        raise ValueError(f"must be a word, a number, true, false, null, or a list of these, but got {str(raw)[:60]}")
+    return raw
+
+
+_PLAIN = bool | int | float | str | None
+_Option = Annotated[Any, BeforeValidator(as_value)]
+
+
+def sampled_value(value: Value) -> Scalar:
+    """Return `value` as samplers and their databases can take it: a list or null as JSON text."""
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def sampled_values(values: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return the values of a point as samplers and their databases can take them."""
+    return {name: sampled_value(value) for name, value in values.items()}
 
 
 class Domain(Config):
     """The values of one field, and the condition under which the field is swept."""
 
-    when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    when: dict[str, tuple[_Option, ...]] = Field(default_factory=dict)
     """Other swept field to the value or values that it must have; otherwise this field has its value of `base`."""
 
     @field_validator("when", mode="before")
@@ -73,37 +106,39 @@ class Domain(Config):
         """The number of values; None if it is infinite."""
 
     @abstractmethod
-    def values(self) -> tuple[Scalar, ...]:
+    def values(self) -> tuple[Value, ...]:
         """Return all values of a domain that has a `size`."""
 
     @abstractmethod
-    def bounds(self) -> tuple[Scalar, ...]:
+    def bounds(self) -> tuple[Value, ...]:
         """Return the outermost values: if they are valid, the values between are most likely valid, too."""
 
     @abstractmethod
-    def contains(self, value: Scalar) -> bool:
+    def contains(self, value: Value) -> bool:
         """Return whether `value` is one of the values."""
 
     @abstractmethod
-    def suggest(self, name: str, suggester: Suggester) -> Scalar:
+    def suggest(self, name: str, suggester: Suggester) -> Value:
         """Let `suggester` choose a value for the field `name`."""
 
     @abstractmethod
-    def probes(self) -> tuple[Scalar, ...]:
+    def probes(self) -> tuple[Value, ...]:
         """Return the values with which the domain is checked against the config."""
 
 
 class Choice(Domain):
-    """`{choice: [a, b, c]}`: one of the listed values."""
+    """`{choice: [a, null, [256, 128]]}`: one of the listed values. A value may be null or a list."""
 
-    choice: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+    choice: Annotated[tuple[_Option, ...], Field(min_length=1)]
 
     @field_validator("choice", mode="after")
     @classmethod
-    def _no_value_twice(cls, choice: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    def _no_value_twice(cls, choice: tuple[Value, ...]) -> tuple[Value, ...]:
         for index, value in enumerate(choice):
             if any(is_same_value(value, other) for other in choice[:index]):
-                raise ValueError(f"each value may be listed once, but {value!r} is listed twice")
+                raise ValueError(f"each value may be listed once, but {in_words(value)} is listed twice")
+            if any(sampled_value(value) == other for other in choice if isinstance(other, str) and other is not value):
+                raise ValueError(f"{sampled_value(value)} and the word {sampled_value(value)!r} are written alike")
         return choice
 
     @property
@@ -116,23 +151,23 @@ class Choice(Domain):
         """The number of options."""
         return len(self.choice)
 
-    def values(self) -> tuple[Scalar, ...]:
+    def values(self) -> tuple[Value, ...]:
         """Return the options, in the file's order."""
         return self.choice
 
-    def bounds(self) -> tuple[Scalar, ...]:
+    def bounds(self) -> tuple[Value, ...]:
         """Return all options, since they are unordered."""
         return self.choice
 
-    def probes(self) -> tuple[Scalar, ...]:
+    def probes(self) -> tuple[Value, ...]:
         """Return all options."""
         return self.choice
 
-    def contains(self, value: Scalar) -> bool:
+    def contains(self, value: Value) -> bool:
         """Return whether `value` is one of the options."""
         return any(is_same_value(value, option) for option in self.choice)
 
-    def suggest(self, name: str, suggester: Suggester) -> Scalar:
+    def suggest(self, name: str, suggester: Suggester) -> Value:
         """Let `suggester` choose one of the options."""
         return suggester.choice(name, self.choice)
 
@@ -190,9 +225,9 @@ class _Range(Domain):
         low, high = self.ends
         return (low, high, self._nearest_step(low + 0.382 * (high - low)))
 
-    def contains(self, value: Scalar) -> bool:
+    def contains(self, value: Value) -> bool:
         """Return whether `value` is a number within the range and on a step."""
-        if isinstance(value, str | bool):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         low, high = self.ends
         is_near = abs(self._nearest_step(value) - value) <= 1e-9 * max(abs(low), abs(high))
@@ -256,8 +291,16 @@ def values_in_words(domain: Domain) -> str:
     raw = domain.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"when"})
     kind = kind_of(domain)
     step = f", step {raw['step']:g}" if "step" in raw else ""
-    values = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in raw[kind])
+    values = ", ".join(map(in_words, raw[kind]))
     return f"{kind} [{values}]{step}"
+
+
+def in_words(value: Any) -> str:
+    """Return a value as a file has it, such as `[256, 128]`, `null` or `0.5`."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(in_words, value))}]"
+    is_word = value is not None and not isinstance(value, bool)
+    return f"{value:g}" if isinstance(value, float) else str(value) if is_word else json.dumps(value)
 
 
 def _kind(value: Any) -> str | None:

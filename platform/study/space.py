@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from platform.study.constraints import Constraint
-from platform.study.domains import AnyDomain, Domain, Scalar, Suggester, is_same_value
+from platform.study.domains import AnyDomain, Domain, Suggester, Value, is_same_value
 from trainables.config.trial import TrialConfig, flatten, resolve
 
-Point = dict[str, Scalar]
+Point = dict[str, Value]
 """Swept field to value; a field whose condition does not hold is absent."""
 MAX_GRID = 10_000
 """The largest number of points that are listed."""
@@ -35,7 +35,7 @@ class Space:
         """The swept fields."""
         return tuple(self.domains)
 
-    def is_active(self, name: str, values: Mapping[str, Scalar]) -> bool:
+    def is_active(self, name: str, values: Mapping[str, Value]) -> bool:
         """Return whether the condition of the field `name` holds, given the `values` of the fields before it."""
         return all(
             other in values and any(is_same_value(values[other], value) for value in allowed)
@@ -50,11 +50,11 @@ class Space:
                 values[name] = domain.suggest(name, suggester)
         return values
 
-    def config(self, values: Mapping[str, Scalar]) -> TrialConfig:
+    def config(self, values: Mapping[str, Value]) -> TrialConfig:
         """Return the full config of a point. Raises `pydantic.ValidationError` if the values are not valid."""
         return resolve({**self.base, **values})
 
-    def violated(self, values: Mapping[str, Scalar]) -> str | None:
+    def violated(self, values: Mapping[str, Value]) -> str | None:
         """Return the constraint or the check of the config that a point violates, as text, or None."""
         try:
             config = self.config(values)
@@ -111,7 +111,7 @@ class RandomSuggester:
 
     generator: random.Random
 
-    def choice(self, name: str, options: tuple[Scalar, ...]) -> Scalar:
+    def choice(self, name: str, options: tuple[Value, ...]) -> Value:
         """Return one of `options`."""
         return self.generator.choice(options)
 

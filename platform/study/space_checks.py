@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from platform.errors import Problem, nearest
 from platform.study.config_errors import config_field, config_fields, explain
 from platform.study.constraints import Constraint, parse_constraint
-from platform.study.domains import AnyDomain, Choice, Scalar, is_same_value, kind_of
+from platform.study.domains import AnyDomain, Choice, Value, in_words, is_same_value, kind_of, values_in_words
 from platform.study.space import Point, RandomSuggester, Space
 from platform.study.unresolved_config import Draft
 from trainables.config.trial import TrialConfig, flatten, resolve
@@ -57,7 +57,7 @@ def _check_values(draft: Draft, field: str, domain: AnyDomain) -> Iterator[Probl
     yield draft.problem("space", field, kind, message=message)
 
 
-def _invalid_reason(draft: Draft, field: str, value: Scalar) -> str | None:
+def _invalid_reason(draft: Draft, field: str, value: Value) -> str | None:
     """Return why `value` is not valid for `field`, or None if it is valid."""
     try:
         return conversion_problem(field, value, resolve({**draft.base, field: value}))
@@ -80,6 +80,8 @@ def _invalid_reason(draft: Draft, field: str, value: Scalar) -> str | None:
 def conversion_problem(field: str, value: Any, config: TrialConfig) -> str | None:
     """Return the problem if the config converted `value` to another type, such as `"4"` or `true` to a number."""
     converted = flatten(config.model_dump()).get(field)
+    if isinstance(value, list | tuple) and isinstance(converted, list | tuple) and len(value) == len(converted):
+        return None if is_same_value(value, converted) else f"must be {in_words(converted)}, but got {in_words(value)}"
     if not isinstance(value, bool | int | float | str) or not isinstance(converted, bool | int | float | str):
         return None
     is_text = isinstance(converted, str) and isinstance(value, str)  # a folder was made absolute
@@ -98,7 +100,7 @@ def check_conditions(draft: Draft) -> Iterator[Problem]:
                 continue
             for value in allowed:
                 if not draft.domains[other].contains(value):
-                    message = f"{value!r} is not in the domain of {other}"
+                    message = f"{in_words(value)} is not in the domain of {other}"
                     yield draft.problem("space", field, "when", other, message=message)
     try:
         in_dependency_order(draft.domains)
@@ -157,7 +159,8 @@ def _completed(space: Space, values: Mapping[str, Any], defaults: Mapping[str, A
     point: Point = {}
     for field in space.fields:
         if space.is_active(field, point):
-            point[field] = values.get(field, defaults[field])
+            value = values.get(field, defaults[field])
+            point[field] = tuple(value) if isinstance(value, list) else value
     return point
 
 
@@ -173,14 +176,16 @@ def _check_point(draft: Draft, space: Space, index: int, defaults: Mapping[str, 
             continue
         yield draft.problem("points", index, field, message=message)
     for field, value in point.items():
-        if not isinstance(value, bool | int | float | str) or not space.domains[field].contains(value):
+        if not space.domains[field].contains(value):
             verb = "is" if field in values else "is missing, and in `base` it is"
-            domain = space.domains[field].model_dump(by_alias=True, exclude_defaults=True)
-            yield draft.problem("points", index, field, message=f"{verb} {value!r}, outside the domain {domain}")
+            domain = values_in_words(space.domains[field])
+            yield draft.problem(
+                "points", index, field, message=f"{verb} {in_words(value)}, outside the domain {domain}"
+            )
 
 
 def _condition(domain: AnyDomain) -> str:
-    return " and ".join(f"{other} is {' or '.join(map(repr, allowed))}" for other, allowed in domain.when.items())
+    return " and ".join(f"{other} is {' or '.join(map(in_words, allowed))}" for other, allowed in domain.when.items())
 
 
 def check_not_empty(draft: Draft, space: Space) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from platform.study.domains import values_in_words
+from platform.study.domains import in_words, values_in_words
 from platform.study.registration import Amendment
 from platform.study.space import Point, Space
 from platform.study.swept_stages import swept_systems, varying_stages
@@ -313,7 +313,7 @@ class Study:
         conditional = any(domain.when for domain in domains.values())
         rows = []
         for field, domain in domains.items():
-            condition = ", ".join(f"{other} in {list(allowed)}" for other, allowed in domain.when.items())
+            condition = ", ".join(f"{other} in {in_words(allowed)}" for other, allowed in domain.when.items())
             rows.append((field, values_in_words(domain), *((condition,) if conditional else ())))
         return Listing(("swept field", "values", *(("only when",) if conditional else ())), tuple(rows))
 

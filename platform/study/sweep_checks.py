@@ -12,6 +12,7 @@ from platform.study.space import MAX_GRID, Space
 from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
+from platform.study.yielded import why_not_yielded
 from trainables.config.trial import TrialConfig, config_class
 from trainables.graph import STAGES
 from trainables.metrics.metric import Metric
@@ -96,6 +97,7 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     problems += [problem for metric in targets for problem in _check_comparable(draft, metric, systems)]
     problems += _check_influence(draft, targets, systems)
     problems += _check_clips(draft, config)
+    problems += _check_yielded(draft, config, targets)
     problems += _check_sampler(draft) if draft.sampler in SAMPLERS else ()
     refuse(problems)
     space = Space(space_checks.in_dependency_order(draft.domains), base=draft.base, constraints=tuple(constraints))
@@ -121,6 +123,15 @@ def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
             "set it under base, for example to 24"
         )
         yield draft.problem("target", message=message)
+
+
+def _check_yielded(draft: Draft, config: TrialConfig, targets: tuple[Metric, ...]) -> Iterator[Problem]:
+    """Refuse a target that the data set does not yield. A swept data set is not checked."""
+    if any(field.startswith("dataset.") for field in draft.domains):
+        return
+    for metric in targets:
+        if (message := why_not_yielded(metric, config)) is not None:
+            yield draft.problem("target", draft.target.index(metric.name), message=message)
 
 
 def _check_comparable(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, render, sample_factors
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
+from trainables.judging.controls import CONTROLS
+from trainables.judging.per_clip_table import write_values
+from trainables.judging.values import Value
+from trainables.metrics.clip_metrics import CLIP_METRICS, SHUFFLE_TESTED
 from trainables.networks.motion import motion_decoder
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
@@ -27,6 +32,8 @@ CONDITION, LATENTS = (20, 64), (FRAMES, 4, 16, 16)
 DRIVES = ("image", "contrast", "colour", "motion", "words")
 _SMALL = {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8, "mlp_hidden": 8}
 _TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2}
+JUDGED = {"image_classifier": 32, "video_classifier": 32, "vifi": 64, "clip": 64}
+"""Role of the shipped networks that judge to the width of their outputs."""
 VIDEOS_FOLDER = "elsewhere"
 """Holds the videos of the stage `reconstruct` as .npy, under the names of their clips."""
 Tensors = Mapping[str, NDArray[Any]]
@@ -112,6 +119,7 @@ def _files(rng: np.random.Generator, split: Sequence[str], made: NDArray[np.int6
         },
         **_decoders(rng, np.arange(split.index("validation"), count)),
         **_videos(rng, clips, made),
+        "control_scores": _control_scores(rng, [split[clip] for clip in made], made),
     }
 
 
@@ -178,6 +186,25 @@ def _videos(rng: np.random.Generator, clips: NDArray[np.uint8], made: NDArray[np
     return {"reconstruct": {"videos.safetensors": own}, "controls": {"videos.safetensors": controls}}
 
 
+def _control_scores(rng: np.random.Generator, splits: Sequence[str], made: NDArray[np.int64]) -> dict[str, Any]:
+    """Return values of shared controls and outputs of networks that no network computed."""
+    shared = [name for name, control in CONTROLS.items() if control.shared]
+    rows: dict[str, list[Value]] = {name: [] for name in dict.fromkeys(splits)}
+    for name, clip, system, metric in product(rows, made, shared, CLIP_METRICS):
+        if splits[list(made).index(clip)] == name:
+            rows[name].append(Value(system, "", str(clip), metric, float(rng.random())))
+    outputs = {
+        f"truth_{name}.safetensors": {
+            role: _normal(rng, splits.count(name), 1 if role == "video_classifier" else FRAMES, size)
+            for role, size in JUDGED.items()
+        }
+        for name in rows
+    }
+    test = {"group_p": 0.5, "group_p_repeats": [0.5], "clips": 2, "clips_below_0.05": 0.5, "median_clip_p": 0.5}
+    shuffle = {name: {"ceiling": dict.fromkeys(SHUFFLE_TESTED, test)} for name in rows}
+    return {"per_clip.parquet": rows, "shuffle.json": shuffle, **outputs}
+
+
 def _normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
@@ -187,6 +214,9 @@ def _committed(runs: RunStore, stage: str, files: Mapping[str, Any], folder: Pat
     for name, content in files.items():
         if name.endswith(".json"):
             (folder / name).write_text(json.dumps(content), encoding="utf-8")
+        elif name == "per_clip.parquet":
+            clips = {int(value.clip): f"film {value.clip}" for values in content.values() for value in values}
+            write_values([(split, clips, values) for split, values in content.items()], folder / name)
         elif name.endswith(".parquet"):
             write_voxels(content, folder / name)
         else:

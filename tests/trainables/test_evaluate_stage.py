@@ -1,6 +1,7 @@
 """The evaluate stage on a few phantom clips, judged by tiny networks: what it writes is what metrics say."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -18,7 +19,7 @@ from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from tests.trainables.flow_oracles import static_error
 from trainables.backbones.judges import IMAGE, VIDEO_JUDGE
-from trainables.config.trial import resolve
+from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
@@ -27,6 +28,8 @@ from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.stored_trial import read_judged
 from trainables.metrics import flow, pixels
 from trainables.metrics.registry import METRICS
+from trainables.metrics.video import Networks
+from trainables.stages import control_scores
 from trainables.stages.evaluate import run
 
 SPLIT = ["train"] * 5 + ["dropped"] + ["validation"] * 3 + ["test"] * 4
@@ -81,9 +84,24 @@ def commit(runs: RunStore, stage: str, files: dict[str, Any], folder: Path) -> A
             (folder / name).write_text(json.dumps(content))
         else:
             save_file({key: np.ascontiguousarray(values) for key, values in content.items()}, folder / name)
+    return commit_folder(runs, stage, folder)
+
+
+def commit_folder(runs: RunStore, stage: str, folder: Path) -> Artifacts:
     config = {"reconstruct": {"motion": "decoded"}, "generator": {"steps": 20}}
     runs.commit(Manifest(f"{stage}-0", stage, config, 0, {}, {}, {}, (), {}, 0.0, 0.0), folder)
     return runs.open(f"{stage}-0")
+
+
+def with_control_scores(
+    inputs: dict[str, Artifacts], config: TrialConfig, runs: RunStore, folder: Path
+) -> dict[str, Artifacts]:
+    """Return `inputs` with those of the stage before `evaluate`, which gets no video of the trial."""
+    output = folder / "control_scores"
+    output.mkdir()
+    given = {stage: inputs[stage] for stage in ("clips", "voxels", "controls")}
+    assert control_scores.run(StageTask(config, 0, given, Context(output, runs.checkpoints("y")))).metrics == {}
+    return {**inputs, "control_scores": commit_folder(runs, "control_scores", output)}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +129,7 @@ def evaluate(
     output = folder / "out"
     output.mkdir()
     config = resolve({**judges, "evaluate.shuffles": 20, "evaluate.resolution": resolution})
+    artifacts = with_control_scores(artifacts, config, runs, folder)
     return run(StageTask(config, 0, artifacts, Context(output, runs.checkpoints("x")))), output
 
 
@@ -193,6 +212,47 @@ def test_frames_in_order_are_told_from_shuffled_ones(result: tuple[StageResult, 
     assert stage.metrics["test_shuffle_clips_epe_ceiling"] == shuffle["ceiling"]["epe"]["clips_below_0.05"]
 
 
+def test_a_trial_asks_the_networks_only_about_its_own_videos(
+    judges: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, seen = made(), Counter[bytes]()
+
+    def networks(*_: Any, **__: Any) -> Networks:
+        def network(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+            seen[clip.tobytes()] += 1
+            return np.random.default_rng(int(clip.sum())).normal(size=(FRAMES, 32)).astype(np.float32)
+
+        return Networks(image_classifier=network)
+
+    monkeypatch.setattr("trainables.judging.bench.load_networks", networks)
+    controls = inputs["controls"]["videos.safetensors"]
+    controls["ceiling"] = controls["ceiling_plain"] = noisy(CLIPS[INDEX], 3)
+    runs = RunStore(MemoryStore(), cache=tmp_path / "cache")
+    artifacts = {stage: commit(runs, stage, files, tmp_path / stage) for stage, files in inputs.items()}
+    config = resolve({"evaluate.shuffles": 2})
+    artifacts = with_control_scores(artifacts, config, runs, tmp_path)
+    assert {clip.tobytes() for clip in CLIPS[INDEX]} <= seen.keys()
+    seen.clear()
+    output = tmp_path / "out"
+    output.mkdir()
+    run(StageTask(config, 0, artifacts, Context(output, runs.checkpoints("x"))))
+    made_here = inputs["reconstruct"]["videos.safetensors"]
+    # each once, and the last of each split once more as another clip's
+    assert seen.total() == 2 * len(INDEX) + 2
+    assert seen.keys() == {video.tobytes() for name in ("videos", "plain") for video in made_here[name]}
+
+
+def test_threads_change_no_value(judges: dict[str, str], tmp_path: Path, result: tuple[StageResult, Path]) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        stage, folder = evaluate(judges, tmp_path, made())
+    finally:
+        torch.set_num_threads(threads)
+    assert read_values(folder) == read_values(result[1])
+    assert stage.metrics == result[0].metrics
+
+
 def test_one_test_clip_without_factors_at_another_resolution(judges: dict[str, str], tmp_path: Path) -> None:
     inputs = made()
     inputs["clips"]["clips.json"]["factors"] = None
@@ -224,6 +284,7 @@ def test_a_stored_trial_is_read_back_as_it_was_judged(
     inputs = {stage: commit(runs, stage, files, tmp_path / stage) for stage, files in made().items()}
     config, output = resolve({**judges, "evaluate.shuffles": 2, "evaluate.seed": 5}), tmp_path / "out"
     output.mkdir()
+    inputs = with_control_scores(inputs, config, runs, tmp_path)
     run(StageTask(config, 0, inputs, Context(output, runs.checkpoints("x"))))
     settings = {"evaluate": config.evaluate.model_dump(mode="json")}
     runs.commit(Manifest("evaluate-0", "evaluate", settings, 0, {}, {}, {}, (), {}, 0.0, 0.0), output)

@@ -23,8 +23,9 @@ GOLDEN = {
         "structure": "structure-26d225808bfa04f3",
         "motion": "motion-e8802cc98cf2bcad",
         "controls": "controls-b09a5ce520194920",
+        "control_scores": "control_scores-6e1f0d1e8b722776",
         "reconstruct": "reconstruct-60692219ee66dfe8",
-        "evaluate": "evaluate-72961d6de751df7f",
+        "evaluate": "evaluate-338c94bf48d4bae7",
         "importance": "importance-8a29a047f62392f0",
         "noop": "noop-c44b7f3a757ab78e",
     },
@@ -37,8 +38,9 @@ GOLDEN = {
         "structure": "structure-248b213a487347d9",
         "motion": "motion-bdeb635a60de868e",
         "controls": "controls-12fd0e56fbee4d42",
+        "control_scores": "control_scores-426356c647c73290",
         "reconstruct": "reconstruct-134ebdd378dc58f9",
-        "evaluate": "evaluate-d4202c3b1aedb793",
+        "evaluate": "evaluate-32db0b266c03c84b",
         "importance": "importance-b473774c8a9d171f",
         "noop": "noop-c44b7f3a757ab78e",
     },
@@ -118,12 +120,12 @@ def test_captions_and_split_of_a_folder_are_apart(tmp_path: Path) -> None:
 
 def test_an_ablated_feature_retrains_nothing() -> None:
     assert changed({"reconstruct.semantic": "noise"}) == {"reconstruct", "evaluate"}
-    assert changed({"generator.guidance": 1.0}) == {"controls", "reconstruct", "evaluate"}
-    assert changed({"evaluate.shuffles": 10}) == {"evaluate"}
+    assert changed({"generator.guidance": 1.0}) == {"controls", "control_scores", "reconstruct", "evaluate"}
+    assert changed({"evaluate.shuffles": 10}) == {"control_scores", "evaluate"}
 
 
 def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
-    assert changed({"generation": "paper"}) == {"controls", "reconstruct", "evaluate"}
+    assert changed({"generation": "paper"}) == {"controls", "control_scores", "reconstruct", "evaluate"}
     assert identities({"generation": "paper"}) == identities(
         {f"generator.{name}": value for name, value in GeneratorConfig().model_dump().items()}
     )

@@ -14,6 +14,8 @@ from transformers.utils.hub import cached_file
 from trainables.backbones.load import Preparation, read_preparation
 from trainables.backbones.sources import locate, refuse_missing
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class ImageClassifier:
@@ -45,12 +47,14 @@ class VideoClassifier:
         return torch.as_tensor(self.model(pixel_values=pixels[None]).logits)
 
 
-def load_image_classifier(source: str) -> ImageClassifier:
+def load_image_classifier(source: str, *, device: torch.device = _CPU) -> ImageClassifier:
     """Load a folder or hub name. Raises `ValueError`."""
-    return ImageClassifier(*_load(AutoModelForImageClassification.from_pretrained, source, kind="image_classifier"))
+    loader = AutoModelForImageClassification.from_pretrained
+    model, prepare = _load(loader, source, kind="image_classifier")
+    return ImageClassifier(model.to(device), prepare)
 
 
-def load_video_classifier(source: str, *, frames: int) -> VideoClassifier:
+def load_video_classifier(source: str, *, frames: int, device: torch.device = _CPU) -> VideoClassifier:
     """Load a folder or hub name for clips of `frames` frames; its positions are computed for that count.
 
     Raises:
@@ -62,15 +66,16 @@ def load_video_classifier(source: str, *, frames: int) -> VideoClassifier:
     tubelet = getattr(model.config, "tubelet_size", 1)
     if frames % tubelet != 0:
         raise ValueError(f"the video classifier {source} needs a multiple of {tubelet} frames, but clips have {frames}")
-    return VideoClassifier(model, prepare)
+    return VideoClassifier(model.to(device), prepare)
 
 
 def _resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize uint8 [F,H,W,3] as these models' preprocessors do: bilinear, antialiased, 8-bit."""
+    """Resize uint8 [F,H,W,3] as these models' preprocessors do: bilinear, antialiased, 8-bit, which only a CPU can."""
     if tuple(frames.shape[1:3]) == size:
         return frames
-    images = F.interpolate(frames.permute(0, 3, 1, 2), size, mode="bilinear", antialias=True, align_corners=False)
-    return images.permute(0, 2, 3, 1)
+    images = frames.cpu().permute(0, 3, 1, 2)
+    images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+    return images.permute(0, 2, 3, 1).to(frames.device)
 
 
 def _load(loader: Callable[..., Any], source: str, *, kind: str, **options: Any) -> tuple[Any, Preparation]:

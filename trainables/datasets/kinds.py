@@ -65,6 +65,10 @@ _ENTRIES: tuple[ReaderEntry[Reader], ...] = (
 DATASET_KINDS: Mapping[str, ReaderEntry[Reader]] = Table("dataset_kinds", {entry.name: entry for entry in _ENTRIES})
 
 
+WITHOUT_ANSWER = ("folder", "prepared")
+"""Kinds of measured data, where nobody knows what a voxel carries or which object a clip shows."""
+
+
 def reader_of(kind: str) -> Reader:
     """Return the module for data sets of `kind`. Raises `ValueError`, which lists the kinds there are."""
     return of_kind(DATASET_KINDS, kind, field="dataset.kind").reader

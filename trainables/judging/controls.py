@@ -33,6 +33,8 @@ class Control:
     """What it knows nothing of: the clip, or only how the clip moves. Empty if it knows the clip."""
     of_videos: bool = True
     """Whether it is a video. The others are numbers that are reported with a metric of a decoder."""
+    shared: bool = False
+    """Whether no decoder changes it. The stage `control_scores` judges such videos once for all trials."""
     function: str | None = None
     """Of a plug-in: the reference of the function that makes it, from the truth and the reconstruction of a clip."""
 
@@ -51,8 +53,9 @@ _CONTROLS = {
             "mean latent",
             "mean training latents and condition through the generator: one video for all clips",
             lacks="clip",
+            shared=True,
         ),
-        Control("random_clip", "random training clip", "a random training clip", lacks="clip"),
+        Control("random_clip", "random training clip", "a random training clip", lacks="clip", shared=True),
         Control(
             "shuffled_fmri", "another clip's fMRI", "what was reconstructed from another clip's fMRI", lacks="clip"
         ),
@@ -60,8 +63,11 @@ _CONTROLS = {
             "ceiling",
             "true features (ceiling)",
             "the noise ceiling: the clip's true features through the generator, as by perfect decoding",
+            shared=True,
         ),
-        Control("ceiling_plain", "true latents by the VAE alone", "the clip's true latents by the VAE alone"),
+        Control(
+            "ceiling_plain", "true latents by the VAE alone", "the clip's true latents by the VAE alone", shared=True
+        ),
         Control(
             "mean", "mean over the training clips", "the mean over the training clips", lacks="clip", of_videos=False
         ),

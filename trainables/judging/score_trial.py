@@ -1,23 +1,29 @@
-"""Evaluates one split of a trial: all metrics of the system and its controls, and the shuffle test."""
+"""Evaluates one split of a trial: all metrics of the system and its controls, and the shuffle test.
 
-from collections.abc import Callable, Mapping
+Controls that no decoder changes are judged once for all trials (`judge_controls`). What the networks say of the true
+clips is kept with their values, so a trial (`judge`) asks the networks only about what it made itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from trainables.judging.controls import SYSTEM, SYSTEMS, TRUTH
+from trainables.judging.bench import Bench
+from trainables.judging.control_scores import SplitControls, TruthOutputs
+from trainables.judging.controls import CONTROLS, SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import summarise_scores
 from trainables.judging.trial_videos import SplitVideos
-from trainables.judging.values import Value, clip_values
+from trainables.judging.values import Scores, Value, clip_values
 from trainables.judging.video_sequences import ReorderedVideos, RepeatedVideo, StaticVideos, VideoSequence
 from trainables.metrics.clip import Floats, UndefinedError
 from trainables.metrics.clip_metrics import CLIP_METRICS, SHUFFLE_TESTED, ClipMetric
 from trainables.metrics.flow import transition_errors
 from trainables.metrics.shuffle import shuffle_test
-from trainables.metrics.video import Networks, Reading, reading_of
+from trainables.metrics.video import Reading
 from trainables.metrics.video_semantics import transition_similarities
 
 SHUFFLED = (SYSTEM, "ceiling")
@@ -27,24 +33,21 @@ _LEAST_FRAMES = 3
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Networks, metrics and shuffles for the evaluation of a split."""
-
-    networks: Networks
-    metrics: tuple[ClipMetric, ...]
-    shuffles: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class SplitScores:
     """The evaluation of one split."""
 
     judged: JudgedSplit
-    values: tuple[Value, ...]
-    """Values with the index of the clip in the data set as `clip`."""
-    shuffle: Mapping[str, Mapping[str, Any]]
-    """System to metric (`epe`, `clip_pcc`) to the result of the shuffle test; empty for fewer than three frames."""
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """The readings of one clip."""
+
+    row: int
+    truth: Reading
+    readings: Mapping[str, Reading]
+    """System to reading."""
 
 
 @dataclass
@@ -53,30 +56,64 @@ class _Notes:
     tables: dict[tuple[str, str], list[Floats]] = field(default_factory=dict)
 
 
-def judge(material: SplitVideos, bench: Bench) -> SplitScores:
-    """Return the evaluation of the clips of `material`.
+def judge_controls(material: SplitVideos, bench: Bench, outputs: TruthOutputs) -> Scores:
+    """Return the scores of the controls that no decoder changes; write what the networks say of the truth."""
+    constant = bench.read(material.mean_latent)
+
+    def visits() -> Iterator[_Visit]:
+        for row in _order(len(material.clips), bench.seed):
+            readings = bench.read_all({name: videos[row] for name, videos in material.videos.items()})
+            truth = readings.pop(TRUTH)
+            outputs.write(row, truth.outputs)
+            yield _Visit(row, _with_object(truth, material, row), {**readings, "mean_latent": constant})
+
+    return _scores(material, visits(), bench)
+
+
+def judge(material: SplitVideos, bench: Bench, controls: SplitControls) -> SplitScores:
+    """Return the evaluation of the clips of `material`, of which `controls` were judged before.
 
     Clips are visited in a random order. `shuffled_fmri` is the reconstruction of the previous clip, so it is never the
     clip's own. A split with one clip has no such control.
     """
-    order = _order(len(material.clips), bench.seed)
-    notes, system = _Notes(), material.videos[SYSTEM]
-    constant = reading_of(material.mean_latent, bench.networks)
-    previous = order[-1] if len(order) > 1 else None
-    shuffled = reading_of(system[previous], bench.networks) if previous is not None else None
-    for row in order:
-        readings = _readings(material, row, bench.networks)
-        readings |= {"mean_latent": constant} | ({"shuffled_fmri": shuffled} if shuffled is not None else {})
-        planted = material.planted[row] if material.planted is not None else None
-        truth = replace(readings.pop(TRUTH), known=planted)
-        for name, reading in readings.items():
-            outcomes = clip_values(bench.metrics, truth, reading)
-            notes.values.extend(Value(name, "", str(material.clips[row]), *outcome) for outcome in outcomes)
-        _note_order(notes, truth, readings)
-        if previous is not None:
-            previous, shuffled = row, readings[SYSTEM]
+    own = _scores(material, _own_visits(material, bench, controls), bench)
+    scores = Scores((*own.values, *controls.scores.values), {**own.shuffle, **controls.scores.shuffle})
     partner = shuffled_partners(len(material.clips), bench.seed)
-    return SplitScores(_judged(material, notes, bench.metrics, partner), tuple(notes.values), _shuffle(notes, bench))
+    return SplitScores(_judged(material, scores.values, bench.metrics, partner), scores)
+
+
+def _own_visits(material: SplitVideos, bench: Bench, controls: SplitControls) -> Iterator[_Visit]:
+    order = _order(len(material.clips), bench.seed)
+    made = {name: videos for name, videos in material.videos.items() if name == SYSTEM or _is_own(name)}
+    previous = bench.read(made[SYSTEM][order[-1]]) if len(order) > 1 else None
+    for row in order:
+        frames = material.videos[TRUTH][row]
+        truth = Reading(frames, bench.flow(frames), controls.outputs(row))
+        readings = bench.read_all({name: videos[row] for name, videos in made.items()})
+        readings["static"] = bench.hold(readings[SYSTEM])
+        shuffled = {"shuffled_fmri": previous} if previous is not None else {}
+        yield _Visit(row, _with_object(truth, material, row), {**readings, **shuffled})
+        previous = readings[SYSTEM] if previous is not None else None
+
+
+def _is_own(name: str) -> bool:
+    """Return whether the control `name` differs between trials."""
+    return name in CONTROLS and not CONTROLS[name].shared
+
+
+def _with_object(truth: Reading, material: SplitVideos, row: int) -> Reading:
+    return replace(truth, known=material.planted[row] if material.planted is not None else None)
+
+
+def _scores(material: SplitVideos, visits: Iterable[_Visit], bench: Bench) -> Scores:
+    notes = _Notes()
+    for visit in visits:
+        clip = str(material.clips[visit.row])
+        for name, reading in visit.readings.items():
+            outcomes = clip_values(bench.metrics, visit.truth, reading, threads=bench.threads)
+            notes.values.extend(Value(name, "", clip, *outcome) for outcome in outcomes)
+        _note_order(notes, visit.truth, visit.readings, threads=bench.threads)
+    return Scores(tuple(notes.values), _shuffle(notes, bench))
 
 
 def _order(clips: int, seed: int) -> list[int]:
@@ -90,38 +127,33 @@ def shuffled_partners(clips: int, seed: int) -> dict[int, int]:
     return dict(zip(order, [order[-1], *order[:-1]], strict=True)) if clips > 1 else {}
 
 
-def _readings(material: SplitVideos, row: int, networks: Networks) -> dict[str, Reading]:
-    readings = {name: reading_of(videos[row], networks) for name, videos in material.videos.items()}
-    return readings | {"static": readings[SYSTEM].static(networks)}
-
-
-def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading]) -> None:
+def _note_order(notes: _Notes, truth: Reading, readings: Mapping[str, Reading], *, threads: int) -> None:
     if len(truth.frames) < _LEAST_FRAMES:
         return
     for name, metric in product(SHUFFLED, SHUFFLE_TESTED):
-        if metric == "clip_pcc" and "clip" not in readings[name].outputs:
+        if name not in readings or (metric == "clip_pcc" and "clip" not in readings[name].outputs):
             continue
         try:
-            table = _TRANSITIONS[metric](truth, readings[name])
+            table = _TRANSITIONS[metric](truth, readings[name], threads)
         except UndefinedError:
             continue  # per_clip.parquet has the reason
         notes.tables.setdefault((name, metric), []).append(table)
 
 
-def _flow_transitions(truth: Reading, prediction: Reading) -> Floats:
-    return transition_errors(truth.flow["rgb"], prediction.frames)
+def _flow_transitions(truth: Reading, prediction: Reading, threads: int) -> Floats:
+    return transition_errors(truth.flow["rgb"], prediction.frames, own=prediction.flow["rgb"], threads=threads)
 
 
-def _clip_transitions(truth: Reading, prediction: Reading) -> Floats:
+def _clip_transitions(truth: Reading, prediction: Reading, threads: int) -> Floats:
     """CLIP-pcc without its gate, which does not depend on the order of frames."""
     return transition_similarities(prediction.outputs["clip"])
 
 
-_TRANSITIONS: Mapping[str, Callable[[Reading, Reading], Floats]] = {
+_TRANSITIONS: Mapping[str, Callable[[Reading, Reading, int], Floats]] = {
     "epe": _flow_transitions,
     "clip_pcc": _clip_transitions,
 }
-"""Each metric of `SHUFFLE_TESTED` to the function that computes the table for `shuffle_test`."""
+"""Each metric of `SHUFFLE_TESTED` to the function that computes the table for `shuffle_test`, on several threads."""
 
 
 def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
@@ -140,11 +172,11 @@ def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def _judged(
-    material: SplitVideos, notes: _Notes, metrics: tuple[ClipMetric, ...], partner: Mapping[int, int]
+    material: SplitVideos, values: tuple[Value, ...], metrics: tuple[ClipMetric, ...], partner: Mapping[int, int]
 ) -> JudgedSplit:
-    numbers = {(value.system, value.metric, value.clip): value.value for value in notes.values}
-    present = {value.system for value in notes.values}
-    rows = summarise_scores(notes.values, metrics)
+    numbers = {(value.system, value.metric, value.clip): value.value for value in values}
+    present = {value.system for value in values}
+    rows = summarise_scores(values, metrics)
     return JudgedSplit(
         split=material.split,
         clips=material.clips,

@@ -55,6 +55,12 @@ class SplitVideos:
     planted: PlantedObjects | None
     """None if the data set is not simulated."""
 
+    @property
+    def shape(self) -> tuple[int, tuple[int, int]]:
+        """Frames of each video, and their height and width."""
+        frames, height, width, _ = self.mean_latent.shape
+        return frames, (height, width)
+
 
 def read_material(
     inputs: Mapping[str, Artifacts], config: EvaluateConfig, dataset: AnyDataset
@@ -66,16 +72,28 @@ def read_material(
     Raises:
         ValueError: Reconstructions and controls are of different clips.
     """
-    stimuli, split = read_stimuli(inputs, dataset), inputs["voxels"].json("voxels.json")["split"]
     maker = video_stage(inputs)
-    videos, controls = (map_tensors(inputs[stage].path("videos.safetensors")) for stage in (maker, "controls"))
-    index = controls["index"].tolist()
+    videos = map_tensors(inputs[maker].path("videos.safetensors"))
     row_of = {clip: row for row, clip in enumerate(videos["index"].tolist())}
+    index = map_tensors(inputs["controls"].path("videos.safetensors"))["index"].tolist()
     if missing := [clip for clip in index if clip not in row_of]:
         raise ValueError(
             f"{maker} has no video of {len(missing)} of the {len(index)} clips of the controls (the first is "
-            f"{stimuli.source[missing[0]]}); both must be of the same clips"
+            f"{read_stimuli(inputs, dataset).source[missing[0]]}); both must be of the same clips"
         )
+    for material in read_controls(inputs, config, dataset):
+        rows, shape = [row_of[clip] for clip in material.clips], material.shape
+        made = {name: StoredVideos(videos[key], rows, shape) for name, key in _MADE.items() if key in videos}
+        yield replace(material, videos={**material.videos, **made})
+
+
+def read_controls(
+    inputs: Mapping[str, Artifacts], config: EvaluateConfig, dataset: AnyDataset
+) -> Iterator[SplitVideos]:
+    """Yield the splits with the truth and the controls that no decoder changes, from `clips`, `voxels`, `controls`."""
+    stimuli, split = read_stimuli(inputs, dataset), inputs["voxels"].json("voxels.json")["split"]
+    controls = map_tensors(inputs["controls"].path("videos.safetensors"))
+    index = controls["index"].tolist()
     training = [clip for clip, member in enumerate(split) if member == "train"]
     rng = np.random.default_rng(config.seed)
     for name in ("validation", "test"):
@@ -84,13 +102,8 @@ def read_material(
             continue
         chosen = [index[row] for row in rows]
         stored: dict[str, tuple[ClipSequence, list[int]]] = {
-            "truth": (stimuli.clips, chosen),
+            TRUTH: (stimuli.clips, chosen),
             "random_clip": (stimuli.clips, rng.choice(training, size=len(rows)).tolist()),
-            **{
-                system: (videos[key], [row_of[clip] for clip in chosen])
-                for system, key in _MADE.items()
-                if key in videos
-            },
             **{system: (controls[key], rows) for system, key in _CONTROLS.items()},
         }
         yield _material(name, stored, controls["mean_latent"], stimuli, side=config.resolution)
@@ -118,7 +131,7 @@ def _material(
     _, own_frames, height, width, _ = stimuli.clips.shape
     size = (side, side) if side is not None else (height, width)
     frames = min(own_frames, mean_latent.shape[0])
-    chosen = stored["truth"][1]
+    chosen = stored[TRUTH][1]
     return SplitVideos(
         split,
         tuple(chosen),

@@ -1,7 +1,8 @@
 """The values of metrics for pairs of clips, and the metrics that can be computed with given networks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.judging.controls import PairControl
 from trainables.metrics.clip import UndefinedError
@@ -19,6 +20,16 @@ class Value:
     metric: str
     value: float | None
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values of systems on the clips of one split, and their shuffle tests."""
+
+    values: tuple[Value, ...]
+    """With the index of the clip in the data set as `clip`."""
+    shuffle: Mapping[str, Mapping[str, Any]]
+    """System to metric (`epe`, `clip_pcc`) to the result of the shuffle test; empty for fewer than three frames."""
 
 
 def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[ClipMetric, ...]:

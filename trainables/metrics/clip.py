@@ -37,13 +37,13 @@ def check_pair(truth: Clip, prediction: Clip) -> None:
 def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> list[_Result]:
     """Return `function(item)` for each of `items`, on a thread pool if `threads` is above 1. OpenCV releases the GIL.
 
-    OpenCV's own threads are disabled meanwhile: they would split small images between cores that are all busy.
+    OpenCV's own threads are disabled meanwhile: they would take more cores than were granted.
     """
-    if threads <= 1:
-        return list(map(function, items))
     own = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
+        if threads <= 1:
+            return list(map(function, items))
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(function, items))
     finally:

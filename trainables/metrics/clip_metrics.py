@@ -25,6 +25,8 @@ Requirement: TypeAlias = Literal["image_classifier", "video_classifier", "vifi",
 
 EVALUATE = "evaluate"
 """The stage that reports these metrics."""
+CONTROL_SCORES = "control_scores"
+"""The stage that computes them for controls that no decoder changes."""
 SHUFFLE_TESTED = ("epe", "clip_pcc")
 """Clip metrics that depend on the order of frames. The evaluate stage runs a shuffle test on each."""
 
@@ -75,7 +77,9 @@ def finite_value(value: object, name: str) -> float:
 def full_clip_metric(metric: ClipMetric) -> ClipMetric:
     """Return an entry of `_ENTRIES` with its full name and the fields that all metrics of video share."""
     controls = _VIDEO_CONTROLS if metric.chance is None else ()
-    return replace(metric, name=f"{EVALUATE}.{metric.name}", chance_controls=controls, scale_fields=_VIDEO)
+    full = f"{EVALUATE}.{metric.name}"
+    known = "object" in metric.needs
+    return replace(metric, name=full, chance_controls=controls, scale_fields=_VIDEO, needs_known_answer=known)
 
 
 _ENTRIES = (

@@ -45,6 +45,7 @@ def _importance(decoder: str, method: str, unit: str) -> Metric:
         high=1.0,
         chance=0.0,
         scale_fields=("dataset", "voxels.subject", "importance"),
+        needs_known_answer=True,
         source=f"mind-animator.md C.4; Spearman with the planted map, over {unit}",
     )
 

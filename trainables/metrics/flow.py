@@ -91,10 +91,14 @@ def flow_error(truth: Floats, prediction: Floats, *, mask: Bools | None = None) 
 
 
 def _lengths(flow: Floats) -> Floats:
-    return np.asarray(cv2.magnitude(flow[..., 0], flow[..., 1]), dtype=np.float32)
+    # Not by cv2.magnitude: it rounds by where the array lies in memory, so that two runs differ in their last digits.
+    squares = flow * flow
+    return np.asarray(np.sqrt(squares[..., 0] + squares[..., 1]), dtype=np.float32)
 
 
-def transition_errors(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", threads: int = 1) -> Floats:
+def transition_errors(
+    flows: Floats, prediction: Clip, *, own: Floats | None = None, grey: Grey = "rgb", threads: int = 1
+) -> Floats:
     """Return `[F-1, F, F]`: the error of the predicted flow from frame i to frame j against the true flow t.
 
     With it, `shuffle.reorder` gives the EPE of any order of the predicted frames. So all shuffles together need only
@@ -103,6 +107,7 @@ def transition_errors(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", th
     Args:
         flows: Flows of the true clip, `[F-1, H, W, 2]`.
         prediction: `[F, H, W, 3]`.
+        own: Its flows, if they are known.
         grey: Weights of the conversion to grey.
         threads: Number of frame pairs computed in parallel.
     """
@@ -110,7 +115,10 @@ def transition_errors(flows: Floats, prediction: Clip, *, grey: Grey = "rgb", th
 
     def errors(pair: tuple[int, ...]) -> list[float]:
         before, after = pair
-        flow = _flow((frames[before], frames[after])) if before != after else np.zeros_like(flows[0])
+        if own is not None and after == before + 1:
+            flow = own[before]
+        else:
+            flow = _flow((frames[before], frames[after])) if before != after else np.zeros_like(flows[0])
         return [float(_lengths(true - flow).mean(dtype=np.float64)) for true in flows]
 
     count = len(frames)

@@ -30,6 +30,8 @@ class Metric:
     """Whether it measures motion, so that a still video knows nothing of it."""
     scale_fields: tuple[str, ...] = ()
     """Config fields or sections that change the scale. Values from different settings cannot be compared."""
+    needs_known_answer: bool = False
+    """Whether only data sets with a known answer yield it: simulated brains and objects."""
     version: int = 1
     """Increased when the same input would give another value, together with the version of the reporting stage."""
     source: str

@@ -9,7 +9,7 @@ from trainables.config.trial import TrialConfig
 from trainables.datasets.kinds import DATASET_KINDS
 from trainables.graph import STAGES, VIDEOS, DecoderKind, Stage
 from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH, Control
-from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, ClipMetric, full_clip_metric
+from trainables.metrics.clip_metrics import CLIP_METRICS, CONTROL_SCORES, EVALUATE, ClipMetric, full_clip_metric
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS
 from trainables.plugins.checking import check_declaration, check_settings, error_in
@@ -61,9 +61,10 @@ def _additions(plugins: Sequence[LoadedPlugin]) -> Additions:
         "dataset_configs": {name: kind.settings for name, kind in datasets.items()},
         "dataset_plugins": {kind.name: plugin.source.sha256 for plugin in plugins for kind in plugin.plugin.datasets},
         "extended_by": {
+            CONTROL_SCORES: tuple(plugin.source.sha256 for plugin in plugins if plugin.plugin.video_metrics),
             EVALUATE: tuple(
                 plugin.source.sha256 for plugin in plugins if plugin.plugin.video_metrics or plugin.plugin.controls
-            )
+            ),
         },
     }
     for plugin in plugins:

@@ -1,36 +1,22 @@
 """The evaluate stage: metrics of the reconstructed videos and of all controls, as in the paper."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from trainables.context import StageResult, StageTask
 from trainables.graph import STAGES, VIDEO_STAGES
+from trainables.judging.bench import judge_sources, load_bench
+from trainables.judging.control_scores import read_split
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
-from trainables.judging.score_trial import Bench, SplitScores, judge, row_json
+from trainables.judging.per_clip_table import write_values
+from trainables.judging.score_trial import SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material, with_added_controls
-from trainables.judging.values import available
+from trainables.judging.values import Value
 from trainables.metrics.metric import Metric
-from trainables.metrics.networks import load_networks
 from trainables.metrics.video import Role
 from trainables.pages.trial_page import write_page
-
-_SCHEMA = pa.schema(
-    [
-        ("split", pa.string()),
-        ("clip", pa.int64()),
-        ("name", pa.string()),
-        ("system", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("reason", pa.string()),
-    ]
-)
 
 
 def run(task: StageTask) -> StageResult:
@@ -44,19 +30,12 @@ def run(task: StageTask) -> StageResult:
     """
     config = task.config.evaluate
     materials = [*map(with_added_controls, read_material(task.inputs, config, task.config.dataset))]
-    sources: dict[Role, str] = {
-        "image_classifier": config.image_classifier,
-        "video_classifier": config.video_classifier,
-        "vifi": config.vifi,
-        "clip": config.clip,
-    }
-    networks = load_networks(sources, frames=len(materials[0].mean_latent))
-    metrics = available(networks, objects=materials[0].planted is not None)
-    bench = Bench(networks, metrics, config.shuffles, config.seed)
-    verdicts = [judge(material, bench) for material in materials]
+    bench = load_bench(config, frames=materials[0].shape[0], objects=materials[0].planted is not None)
+    controls = task.inputs["control_scores"]
+    verdicts = [judge(material, bench, read_split(controls, material.split)) for material in materials]
     judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, tuple(_facts(task)))
-    _write_clips(verdicts, task.context.output / "per_clip.parquet")
-    summary = _summary(verdicts, bench.metrics, sources)
+    write_values(map(_table, verdicts), task.context.output / "per_clip.parquet")
+    summary = _summary(verdicts, bench.metrics, judge_sources(config))
     (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
     write_page(judged, task.context.output)
     counts = ", ".join(f"{len(split.clips)} {split.split}" for split in judged.splits)
@@ -69,7 +48,7 @@ def _metrics(verdicts: Sequence[SplitScores]) -> Iterator[tuple[str, float]]:
         for row in verdict.judged.rows:
             if row.mean is not None:
                 yield f"{prefix}{row.metric}{_suffix(row.system)}", row.mean
-        for system, outcomes in verdict.shuffle.items():
+        for system, outcomes in verdict.scores.shuffle.items():
             for metric, outcome in outcomes.items():
                 yield f"{prefix}shuffle_p_{metric}{_suffix(system)}", outcome["group_p"]
                 yield f"{prefix}shuffle_clips_{metric}{_suffix(system)}", outcome["clips_below_0.05"]
@@ -89,24 +68,18 @@ def _summary(verdicts: Sequence[SplitScores], metrics: Sequence[Metric], sources
         verdict.judged.split: {
             "clips": len(verdict.judged.clips),
             "rows": row_json(verdict.judged),
-            "shuffle": verdict.shuffle,
+            "shuffle": verdict.scores.shuffle,
         }
         for verdict in verdicts
     }
     return {"systems": dict(SYSTEMS), "metrics": described, "judges": dict(sources), "splits": splits}
 
 
-def _write_clips(verdicts: Sequence[SplitScores], path: Path) -> None:
-    """Write one row per split, clip, system and metric. An undefined value is null, with the reason."""
-    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
-    for verdict in verdicts:
-        name = dict(zip(verdict.judged.clips, verdict.judged.names, strict=True))
-        for value in verdict.values:
-            clip = int(value.clip)
-            cells = (verdict.judged.split, clip, name[clip], value.system, value.metric, value.value, value.reason)
-            for column, cell in zip(columns.values(), cells, strict=True):
-                column.append(cell)
-    pq.write_table(pa.table(columns, schema=_SCHEMA), path)
+def _table(verdict: SplitScores) -> tuple[str, Mapping[int, str], Iterable[Value]]:
+    """Return a split's part of `per_clip.parquet`, by clip, and by system in the order of tables."""
+    judged, place = verdict.judged, {system: number for number, system in enumerate(SYSTEMS)}
+    values = sorted(verdict.scores.values, key=lambda value: (int(value.clip), place[value.system]))
+    return judged.split, dict(zip(judged.clips, judged.names, strict=True)), values
 
 
 def _facts(task: StageTask) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from platform.run.admission import Grant, share_out, trial_need
+from platform.run.admission import Grant, refuse_absent_gpu, share_out, trial_need
 from platform.run.dispatch import Dispatcher
 from platform.run.interrupt import Interrupt
 from platform.run.ray.placement import Reservations, nodes
@@ -22,7 +22,9 @@ from trainables.on_ray import trial_function
 
 def grant(study: Study, max_concurrent: int | None) -> Grant:
     """Return the resources of each trial of `study`. Raises `UserError` if the cluster can never hold a trial."""
-    return share_out(study, nodes(), max_concurrent)
+    cluster = nodes()
+    refuse_absent_gpu(study, has_gpu=any(node.gpus > 0 for node in cluster), where="no node of the cluster has a GPU")
+    return share_out(study, cluster, max_concurrent)
 
 
 @dataclass(frozen=True)

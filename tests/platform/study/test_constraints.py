@@ -2,7 +2,7 @@ import pytest
 
 from platform.study.constraints import parse_constraint
 
-VALUES = {"a.width": 8, "a.heads": 3, "b": 0.5, "kind": "cmg", "flag": True}
+VALUES = {"a.width": 8, "a.heads": 3, "b": 0.5, "kind": "cmg", "flag": True, "unset": None, "listed": (256, 0.3)}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,10 @@ VALUES = {"a.width": 8, "a.heads": 3, "b": 0.5, "kind": "cmg", "flag": True}
         ("a.width not in [1, 2]", True),
         ("-b < 0", True),
         ("a.width / 16 + 0.5 - 1 == 0", True),
+        ("unset == null and b != null", True),
+        ("null in (unset, 1)", True),
+        ("listed == [256, 0.3] and listed != [256]", True),
+        ("listed in ([1], [256, 0.1 + 0.2])", True),
     ],
 )
 def test_what_holds(text: str, holds: bool) -> None:
@@ -48,7 +52,6 @@ def test_fields_are_those_that_are_named_once_each() -> None:
         "~a > 1",
         "f'{a}' == 'x'",
         "a if b else kind",
-        "None == a",
         "a is b",
         "(a := 3) > 1",
         "b'x' == a",

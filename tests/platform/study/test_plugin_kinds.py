@@ -98,7 +98,7 @@ def test_metrics_and_controls_are_part_of_evaluate_alone(tmp_path: Path) -> None
     with plugins.active():
         after = {run.stage: run for run in stage_runs(resolve({}), seed=0, targets=["evaluate"])}
     assert after["evaluate"].config["plugins"] == [plugins.digests["judges"]]
-    assert {stage for stage in before if before[stage] != after[stage]} == {"evaluate"}
+    assert {stage for stage in before if before[stage] != after[stage]} == {"control_scores", "evaluate"}
 
 
 def test_recorded_metrics_and_controls_have_their_names_without_code(tmp_path: Path) -> None:

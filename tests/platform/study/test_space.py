@@ -1,7 +1,7 @@
 import random
 
 from platform.study.constraints import parse_constraint
-from platform.study.domains import Choice, Integers, Scalar, Uniform
+from platform.study.domains import Choice, Integers, Uniform, Value
 from platform.study.space import RandomSuggester, Space
 
 CONDITIONAL = Space(
@@ -14,7 +14,7 @@ CONDITIONAL = Space(
 )
 
 
-def drawn(space: Space, count: int) -> list[dict[str, Scalar]]:
+def drawn(space: Space, count: int) -> list[dict[str, Value]]:
     suggester = RandomSuggester(random.Random(1))
     return [space.suggest(suggester) for _ in range(count)]
 

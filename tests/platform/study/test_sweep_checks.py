@@ -368,7 +368,7 @@ def test_a_subject_that_is_not_there_is_told_at_its_key(monkeypatch: pytest.Monk
 def test_a_named_set_of_the_generator_changes_what_the_video_metrics_depend_on() -> None:
     text = "target: evaluate.vifi\nsampler: grid\nbase: {generator.validation_clips: 4}\nspace:\n"
     study = build(text + "  generation: {choice: [gentle, paper]}\n")
-    assert set(study.own_stages()) == {"controls", "reconstruct", "evaluate"}
+    assert set(study.own_stages()) == {"controls", "control_scores", "reconstruct", "evaluate"}
     gentle, paper = (spec for _, spec in study.known_trials())
     changed = {a.stage for a, b in zip(gentle.runs, paper.runs, strict=True) if a.identity != b.identity}
     assert changed == set(study.own_stages())

@@ -45,7 +45,8 @@ def test_given_videos_are_a_condition_that_runs_once_per_subject(folder: Path) -
     runs = {stage.stage: stage.runs for stage in plan.stages}
     alone = {stage.stage: stage.needed for stage in plan.stages}
     assert (runs["given"], runs["evaluate"], runs["reconstruct"]) == (2, 14 + 2, 14)
-    assert (runs["clips"], runs["features"], runs["voxels"], runs["controls"]) == (1, 1, 2, 2)
+    assert (runs["clips"], runs["features"], runs["voxels"]) == (1, 1, 2)
+    assert (runs["controls"], runs["control_scores"]) == (2, 2)
     assert (alone["given"], alone["semantic"], alone["evaluate"]) == (14, 14, 28)
     assert plan.exact
     assert study.systems == ("mindanimator", "given")
@@ -55,7 +56,8 @@ def test_a_sweep_over_systems_varies_what_they_do_not_have_in_common(folder: Pat
     study = study_texts.build(SWEEP.replace("FOLDER", str(folder)))
     own = {"semantic", "structure", "motion", "reconstruct", "given", "evaluate"}
     assert set(study.own_stages()) == own
-    assert {run.stage for run in study.shared_runs()} == {"clips", "data", "features", "voxels", "controls"}
+    shared = {"clips", "data", "features", "voxels", "controls", "control_scores"}
+    assert {run.stage for run in study.shared_runs()} == shared
     plan = make_plan(study, open_store("memory://"))
     assert {stage.stage: stage.runs for stage in plan.stages if stage.stage in own} == {
         "semantic": 2,

@@ -1,0 +1,45 @@
+"""Whether a data set yields a metric at all, and one that can tell trials apart."""
+
+import re
+from collections.abc import Iterable
+
+from trainables.config.trial import TrialConfig
+from trainables.datasets.kinds import WITHOUT_ANSWER
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import METRICS
+
+_TOP = re.compile(r"semantic\.(test_)?retrieval_(?:image|text)_(large_)?top(\d+)")
+
+
+def why_not_yielded(metric: Metric, config: TrialConfig) -> str | None:
+    """Return why no trial has a usable value of `metric`, with what would work; None if trials have one."""
+    kind = config.dataset.kind
+    if metric.needs_known_answer and kind in WITHOUT_ANSWER:
+        others = ", ".join(_others(metric, METRICS.values()))
+        return f"{metric.name} needs a known answer, which data sets of kind {kind} do not have; use one of: {others}"
+    return _always_right(metric, config)
+
+
+def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:
+    """Return the metrics of the same stage that need no known answer."""
+    return [other.name for other in metrics if other.stage == metric.stage and not other.needs_known_answer]
+
+
+def _always_right(metric: Metric, config: TrialConfig) -> str | None:
+    """Return that top-k retrieval among k clips or fewer is always right, if the config says how many clips there are.
+
+    In a folder the split decides that, which is not read here.
+    """
+    found = _TOP.fullmatch(metric.name)
+    field = f"{'test' if found is not None and found[1] else 'validation'}_clips"
+    clips = getattr(config.dataset, field, None)
+    if found is None or clips is None:
+        return None
+    gallery = clips + (getattr(config.dataset, "train_clips", 0) if found[2] else 0)
+    k = int(found[3])
+    if gallery > k:
+        return None
+    return (
+        f"{metric.name} is 1 in every trial, since the gallery has {gallery} clips; set dataset.{field} to more than "
+        f"{k}, or use a smaller k"
+    )

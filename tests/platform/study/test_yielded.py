@@ -1,0 +1,61 @@
+"""Targets that the data set does not yield are refused before anything starts, with what would work."""
+
+from pathlib import Path
+
+import pytest
+
+from platform.errors import UserError
+from platform.run.admission import refuse_absent_gpu
+from platform.study.yielded import why_not_yielded
+from tests.platform.study_texts import build, complaints
+from trainables.config.trial import resolve
+from trainables.metrics.registry import metric_named
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("evaluate.object_ssim", "needs a known answer, which data sets of kind folder do not have"),
+        ("evaluate.test_shape_accuracy", "use one of: evaluate.two_way_i"),
+        ("importance.motion_gradient_voxels", "use one of: importance."),
+        ("importance.motion_shuffled_ratio", None),
+        ("evaluate.ssim", None),
+    ],
+)
+def test_a_folder_yields_no_metric_of_a_known_answer(tmp_path: Path, name: str, message: str | None) -> None:
+    config = resolve({"dataset.kind": "folder", "dataset.path": str(tmp_path)})
+    metric = metric_named(name)
+    assert metric is not None
+    reason = why_not_yielded(metric, config)
+    assert (reason is None) if message is None else (reason is not None and message in reason)
+    assert why_not_yielded(metric, resolve({})) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "is_refused"),
+    [
+        ("semantic.retrieval_image_top10", 10, True),
+        ("semantic.retrieval_image_top10", 11, False),
+        ("semantic.retrieval_text_large_top10", 2, False),
+        ("semantic.retrieval_text_top1", 1, True),
+    ],
+)
+def test_retrieval_that_is_always_right_is_refused(name: str, clips: int, is_refused: bool) -> None:
+    text = f"target: {name}\ntrials: 2\nbase: {{dataset.validation_clips: {clips}}}\n"
+    text += "space:\n  semantic.hidden: {choice: [8, 16]}\n"
+    if is_refused:
+        (line,) = complaints(text)
+        assert line.startswith("test.yaml:1:")
+        assert f"is 1 in every trial, since the gallery has {clips} clips; set dataset.validation_clips to more" in line
+    else:
+        build(text)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    text = "target: semantic.retrieval_image_top1\ntrials: 2\nbase: {semantic.train.device: DEVICE}\n"
+    text += "space:\n  semantic.hidden: {choice: [8, 16]}\n"
+    study = build(text.replace("DEVICE", "cuda"))
+    with pytest.raises(UserError, match=r"semantic\.train\.device is cuda, but there is none; write auto or cpu"):
+        refuse_absent_gpu(study, has_gpu=False, where="there is none")
+    refuse_absent_gpu(study, has_gpu=True, where="")
+    refuse_absent_gpu(build(text.replace("DEVICE", "auto")), has_gpu=False, where="")

@@ -1,0 +1,88 @@
+"""The networks and metrics that judge the videos of a trial, on the GPU if there is one, and on all granted cores.
+
+Each network runs on one core, because more would change the last digits of what it says. Several videos are read at a
+time instead.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from trainables.config.video import EvaluateConfig
+from trainables.judging.values import available
+from trainables.loop import pick_device
+from trainables.metrics.clip import Clip, Floats, map_in_threads
+from trainables.metrics.clip_metrics import ClipMetric
+from trainables.metrics.flow import Grey
+from trainables.metrics.networks import load_networks
+from trainables.metrics.video import Networks, Reading, Role, flows_of, reading_of
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Networks, metrics and shuffles for the evaluation of a split."""
+
+    networks: Networks
+    metrics: tuple[ClipMetric, ...]
+    shuffles: int
+    seed: int
+    threads: int = 1
+    """Videos that are read at a time, and frames that are compared at a time. It changes no bit of a value."""
+
+    def read_all(self, videos: Mapping[str, Clip]) -> dict[str, Reading]:
+        """Return the readings of several videos `[F, H, W, 3]`."""
+        with one_core():
+            readings = map_in_threads(self._read, videos.values(), threads=self.threads)
+        return dict(zip(videos, readings, strict=True))
+
+    def read(self, clip: Clip) -> Reading:
+        """Return the reading of one video `[F, H, W, 3]`."""
+        with one_core():
+            return self._read(clip)
+
+    def _read(self, clip: Clip) -> Reading:
+        torch.set_num_threads(1)  # a setting of each thread
+        return reading_of(clip, self.networks)
+
+    def hold(self, reading: Reading) -> Reading:
+        """Return the reading of the static video of the first frame."""
+        with one_core():
+            return reading.static(self.networks)
+
+    def flow(self, clip: Clip) -> Mapping[Grey, Floats]:
+        """Return the flow of `clip` alone, as in its reading."""
+        return flows_of([clip], threads=self.threads)[0]
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let each network use one core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def judge_sources(config: EvaluateConfig) -> Mapping[Role, str]:
+    """Return the source of each network."""
+    return {
+        "image_classifier": config.image_classifier,
+        "video_classifier": config.video_classifier,
+        "vifi": config.vifi,
+        "clip": config.clip,
+    }
+
+
+def load_bench(config: EvaluateConfig, *, frames: int, objects: bool) -> Bench:
+    """Load the networks for clips of `frames` frames. `objects`: whether the clips show known objects.
+
+    Raises:
+        ValueError: A network cannot be loaded.
+    """
+    networks = load_networks(judge_sources(config), frames=frames, device=pick_device("auto"))
+    metrics = available(networks, objects=objects)
+    return Bench(networks, metrics, config.shuffles, config.seed, threads=torch.get_num_threads())

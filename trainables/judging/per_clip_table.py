@@ -1,0 +1,40 @@
+"""`per_clip.parquet` of a trial: a row per split, clip, system and metric. Undefined values are null, with a reason."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.judging.values import Value
+
+_SCHEMA = pa.schema(
+    [
+        ("split", pa.string()),
+        ("clip", pa.int64()),
+        ("name", pa.string()),
+        ("system", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def write_values(splits: Iterable[tuple[str, Mapping[int, str], Iterable[Value]]], path: Path) -> None:
+    """Write the values of each split: its name, the names of its clips, and the values in the order of rows."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
+    for split, names, values in splits:
+        for value in values:
+            clip = int(value.clip)
+            cells = (split, clip, names[clip], value.system, value.metric, value.value, value.reason)
+            for column, cell in zip(columns.values(), cells, strict=True):
+                column.append(cell)
+    pq.write_table(pa.table(columns, schema=_SCHEMA), path)
+
+
+def read_values(path: Path, split: str) -> tuple[Value, ...]:
+    """Return the values of one split in the order of rows."""
+    rows = pq.read_table(path, filters=[("split", "=", split)]).to_pylist()
+    return tuple(Value(row["system"], "", str(row["clip"]), row["metric"], row["value"], row["reason"]) for row in rows)
