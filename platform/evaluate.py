@@ -98,11 +98,12 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values))
     )
     pairs = compare_systems(values, judge.metrics, [system.name for system in pairing.systems])
-    tables = (table, comparison_sheet(pairs)) if pairs else (table,)
+    comparisons = (comparison_sheet(pairs),) if pairs else ()
+    tables = (table, *comparisons)
     report = {**_report(pairing, rows, failures, folder), "comparisons": [pair_json(each) for each in pairs]}
     _write(folder, tables, report)
     write_parquet(values, folder / "per_clip.parquet")
-    write_pairs_page(judge, values, rows, failures, folder)
+    write_pairs_page(judge, values, rows, failures=failures, comparisons=comparisons, folder=folder)
     if not arguments.no_tracking:
         _record(rows, report, arguments, began=began)
     code = 1 if failures and not arguments.allow_failures else 0

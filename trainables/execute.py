@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from storage.runs import Manifest, RunStore
+from storage.runs import Artifacts, Manifest, RunStore
 from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Context, EpochReport, Part, StageFunction, StageResult, StageTask, silent
-from trainables.graph import StageRun, checkpoint_share, stage_function
+from trainables.graph import StageRun, checkpoint_share, decoder_kind, stage_function
 from trainables.heard_warnings import hearing_warnings
 from trainables.keeping import BackgroundCheckpoints, Pace
 from trainables.provenance import code_facts
@@ -104,6 +104,8 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         try:
             with unchanged_files(run, config), hearing_warnings(part.telemetry.hear):
                 result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
+            if part.rank == 0:
+                _check_of_plugin(run.stage, config, output, inputs)
         finally:  # the process that continues this run, possibly at once, must find a complete checkpoint
             with part.telemetry.spending("checkpoint"):
                 background.drain()
@@ -126,6 +128,15 @@ def _work_folders(scratch: Path, run: StageRun) -> Iterator[tuple[Path, Path]]:
         output.mkdir()
         staging.mkdir()
         yield output, staging
+
+
+def _check_of_plugin(stage: str, config: TrialConfig, folder: Path, inputs: Mapping[str, Artifacts]) -> None:
+    """Raise `ValueError` if a plug-in's decoder wrote other predictions than those of `stage`."""
+    kind = decoder_kind(config, stage)
+    if kind is not None:
+        from trainables.plugins.written_predictions import check_predictions  # torch, only if it is needed
+
+        check_predictions(stage, kind.name, folder, inputs=inputs)
 
 
 def execute_trial(

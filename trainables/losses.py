@@ -40,9 +40,14 @@ def semantic_loss(
         prediction: Embedding f [B, D] and condition [B, L-1, C].
         target: CLIP text [B, D], CLIP image [B, D], condition without the begin token [B, L-1, C].
         scale: The learned logarithm of the inverse temperature, a scalar.
+
+    Raises:
+        ValueError: The prediction has another shape than the target.
     """
     embedding, condition = (x.float() for x in prediction)
     text, image, true_condition = target
+    check_shape("embedding", embedding, text)
+    check_shape("condition", condition, true_condition)
     projection = config.lambda_projection * F.mse_loss(condition, true_condition)
     if config.loss == "mse":
         to_text, to_image = F.mse_loss(embedding, text), F.mse_loss(embedding, image)
@@ -52,5 +57,16 @@ def semantic_loss(
 
 
 def latent_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error of latents: eq. 6 on first frames, eq. 9 on frames 2 to F."""
+    """Return the mean squared error of latents: eq. 6 on first frames, eq. 9 on frames 2 to F.
+
+    Raises:
+        ValueError: The prediction has another shape than the target.
+    """
+    check_shape("latents", prediction, target)
     return F.mse_loss(prediction.float(), target)
+
+
+def check_shape(name: str, prediction: Tensor, target: Tensor) -> None:
+    """Raise `ValueError` unless the prediction has the shape of its target; torch would broadcast it."""
+    if prediction.shape != target.shape:
+        raise ValueError(f"the decoder returned {name} {[*prediction.shape]}; the targets are {[*target.shape]}")

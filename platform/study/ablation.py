@@ -159,11 +159,11 @@ class AblationStudy(Study):
         return {f"mean.{condition}.{metric}": fmean(values) for (condition, metric), values in by_condition.items()}
 
     def headline(self) -> dict[str, str]:
-        """Return the first lines of a plan: registration, metrics, family, and the number of trials."""
+        """Return the first lines of a plan: hash of the design, metrics, family, and the number of trials."""
         design, amended = self.design, "".join(f"; amended: {amendment.text}" for amendment in self.amendments)
         blocks = f"{len(design.subjects)} subject(s) x {self.repeats} seeds"
         return {
-            "registered": self.definition["sha256"][:16] + amended,
+            "design": self.definition["sha256"][:16] + amended,
             "primary": ", ".join(f"{metric.name} ({metric.goal})" for metric in self.targets),
             "family": f"{len(design.family)} comparisons over {design.tested_over}, alpha {design.alpha:g} after Holm",
             "trials": f"{len(design.names)} conditions x {blocks} = {self.trial_count}",

@@ -122,8 +122,8 @@ def test_all_systems_are_judged_on_the_clips_that_all_have(
     ssim = compared["ssim"]
     assert (ssim["first"], ssim["second"], ssim["clips"], ssim["p"]) == ("ours", "theirs", 2, 0.5)
     assert ssim["difference"] == pytest.approx(means(report)["ssim"]["mean"] - 1.0)
-    for form in ("md", "tex"):
-        text = Path(report["out"], f"scores.{form}").read_text()
+    for name in ("scores.md", "scores.tex", "page.html"):
+        text = Path(report["out"], name).read_text()
         assert "Systems compared, clip by clip" in text
         assert "ours − theirs" in text
 

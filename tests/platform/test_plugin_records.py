@@ -1,13 +1,15 @@
 """Recorded studies with plug-ins: views read them without their code, repetitions run it only after consent."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from platform import ablate, rebuild, report, reproduce, resume, status, sweep
+from platform import ablate, export, rebuild, report, reproduce, resume, status, sweep
 from tests.plugin_files import ABLATION, DOUBLE, SWEEP, written
 
+import_study = importlib.import_module("platform.import").main  # `import` is a keyword
 MARK = 'open("EXECUTED", "a").write("x")'
 
 
@@ -66,3 +68,20 @@ def test_recorded_code_is_executed_only_after_consent_to_its_digest(
         inline = ["--inline"] if verb is resume else []
         assert verb.main([study, "--home", "home", "--trust-plugin", digest, *inline]) == 0
         assert executed(finished)
+
+
+def test_a_bundle_brings_the_plugin_and_executes_it_only_after_consent(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export.main(["ablation", "bundle", "--artifacts", "all", "--home", "home"]) == 0
+    assert import_study(["bundle", "--home", "there"]) == 0
+    assert report.main(["ablation", "--home", "there"]) == status.main(["ablation", "--home", "there"]) == 0
+    capsys.readouterr()
+    assert reproduce.main(["ablation", "--home", "there"]) == 2
+    text = capsys.readouterr().err
+    assert "Nothing of it is executed without your consent" in text
+    assert not executed(finished)
+    digest = text.rpartition("--trust-plugin ")[2].split()[0]
+    assert reproduce.main(["ablation", "--home", "there", "--trust-plugin", digest]) == 0
+    assert executed(finished)
+    assert "bit-equal" in capsys.readouterr().out

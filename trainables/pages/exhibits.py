@@ -10,6 +10,7 @@ from trainables.judging.paired_marks import Mark
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip import Clip
 from trainables.metrics.metric import Metric
+from trainables.pages.grid import Grid
 
 Group = Literal["best", "median", "worst"]
 SHOWN = 4
@@ -47,6 +48,8 @@ class ExhibitSection:
     """(system, short metric) to whether it is better or worse than the first system."""
     ranked_by: Metric
     exhibits: tuple[Exhibit, ...]
+    comparisons: tuple[Grid, ...] = ()
+    """Tables that compare systems, below the table of scores."""
 
     @property
     def meanings(self) -> list[tuple[str, str]]:

@@ -63,3 +63,9 @@ class Grid:
         if column == self.own:
             return "own"
         return "prose" if any(row[column].tone == "prose" for row in self.rows if column < len(row)) else ""
+
+
+def grid_of(sheet: Sheet) -> Grid:
+    """Return a table of plain texts as a grid."""
+    rows = tuple(tuple(map(Cell, line)) for line in sheet.body)
+    return Grid(sheet.title, sheet.header, rows, sheet.notes)

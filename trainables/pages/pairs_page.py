@@ -9,19 +9,29 @@ from trainables.judging.controls import CONTROLS, PAIR_CONTROLS, PairControl
 from trainables.judging.paired_marks import ClipScores, paired_marks
 from trainables.judging.pairing import Failure
 from trainables.judging.score_pairs import PairJudge
-from trainables.judging.score_tables import ScoreRow, column
+from trainables.judging.score_tables import ScoreRow, Sheet, column
 from trainables.judging.values import Value
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.pages.exhibits import Exhibit, ExhibitSection, choose_clips
+from trainables.pages.grid import grid_of
 from trainables.pages.trial_page import write_sections
 
 _RANKED_BY = CLIP_METRICS["ssim"]
 
 
 def write_pairs_page(
-    judge: PairJudge, values: Sequence[Value], rows: Sequence[ScoreRow], failures: Sequence[Failure], folder: Path
+    judge: PairJudge,
+    values: Sequence[Value],
+    rows: Sequence[ScoreRow],
+    *,
+    failures: Sequence[Failure],
+    comparisons: Sequence[Sheet],
+    folder: Path,
 ) -> None:
-    """Write `page.html` and `contact.png` into `folder`. Clips are selected by the SSIM of the first system."""
+    """Write `page.html` and `contact.png` into `folder`. Clips are selected by the SSIM of the first system.
+
+    The tables `comparisons` follow the table of scores.
+    """
     pairing = judge.pairing
     order = [system.name for system in pairing.systems]
     present = {(row.system, row.control) for row in rows if row.clips > 0}
@@ -38,6 +48,7 @@ def write_pairs_page(
         metrics=judge.metrics,
         rows=tuple(replace(row, system=column(row.system, row.control), control="") for row in rows),
         marks=paired_marks(_by_clip(values), judge.metrics, [column(name, control) for name, control in kinds]),
+        comparisons=tuple(map(grid_of, comparisons)),
         ranked_by=_RANKED_BY,
         exhibits=_exhibits(judge, values, order[0]),
     )
