@@ -93,12 +93,12 @@ def drift_run(folder: Path, text: str, *, expected: str) -> None:
     """Train the motion decoder of `text` after its inputs, and expect a `ValueError`."""
     with load_plugins([read_source("drift.py", folder=written(folder, drift_py=text))]).active():
         config = resolve({**SMALL, "motion.kind": "drift"})
-        runs, options = RunStore(MemoryStore(), cache=folder / "cache"), {"scratch": folder / "scratch"}
+        runs, scratch = RunStore(MemoryStore(), cache=folder / "cache"), folder / "scratch"
         *inputs, motion = stage_runs(config, seed=0, targets=["motion"])
         for run in inputs:
-            execute(run, config, runs=runs, **options)
+            execute(run, config, runs=runs, scratch=scratch)
         with pytest.raises(ValueError, match=expected):
-            execute(motion, config, runs=runs, **options)
+            execute(motion, config, runs=runs, scratch=scratch)
 
 
 @pytest.mark.ray
