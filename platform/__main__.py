@@ -9,6 +9,7 @@ from platform.cli import Answer, run_verb, verb_parser
 VERBS: Mapping[str, str] = {
     "sweep": "run the search space in a file, or continue it where it stopped",
     "ablate": "run the ablation in a file, or continue it where it stopped",
+    "confirm": "train the best points of a sweep anew under fresh seeds, and compare them",
     "resume": "continue a study with its recorded file and settings",
     "status": "list the studies of a store, or show the progress of one from another terminal",
     "report": "write the report of an ablation again, from its records",

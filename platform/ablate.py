@@ -14,6 +14,7 @@ from platform.cli import (
     Answer,
     VerbParser,
     add_study_file,
+    add_trust,
     options_of,
     positive,
     run_verb,
@@ -22,6 +23,7 @@ from platform.cli import (
 from platform.errors import UserError
 from platform.events import Finished, TrialEvent
 from platform.field_answer import field_answer
+from platform.follow_up_answer import apart_answer
 from platform.options import Options, open_readable, open_writable
 from platform.run_answers import study_answer
 from platform.screen.units import duration
@@ -56,6 +58,12 @@ def _parser() -> VerbParser:
     parser.add_argument("--add-seeds", type=positive, metavar="N", help=more_seeds_help)
     effect = "print the number of seeds that this effect needs, estimated from the existing trials; starts nothing"
     parser.add_argument("--power", metavar="METRIC=EFFECT", help=effect)
+    apart = "take the best point of a sweep apart: one field at a time at its default, and the path from there to it"
+    parser.add_argument("--from", metavar="STUDY", dest="sweep", help=apart)
+    parser.add_argument(
+        "--target", metavar="METRIC", help="with --from: of several targets, the one that orders the points"
+    )
+    add_trust(parser)
     add_study_file(parser)
     return parser
 
@@ -63,6 +71,11 @@ def _parser() -> VerbParser:
 def _answer(arguments: argparse.Namespace) -> Answer:
     if (answer := field_answer(arguments, ablation_keys)) is not None:
         return answer
+    if arguments.sweep is not None:
+        _refuse_with_sweep(arguments)
+        return apart_answer(arguments)
+    if arguments.target is not None:
+        raise UserError("--target: only with --from; the metrics of a file are its `primary`")
     options = options_of(arguments)
     if arguments.list:
         return _list(options)
@@ -77,6 +90,22 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         if arguments.add_seeds is not None:
             study = with_more_seeds(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
         return study_answer(study, store, options)
+
+
+def _refuse_with_sweep(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be combined with `--from`."""
+    others = {
+        "FILE": arguments.file,
+        "--list": arguments.list,
+        "--add-seeds": arguments.add_seeds,
+        "--power": arguments.power,
+    }
+    for name, value in others.items():
+        if value not in (None, False):
+            raise UserError(
+                f"--from {arguments.sweep}: cannot be combined with {name}; the file that --from writes into "
+                "HOME/ablations can be run with all options"
+            )
 
 
 def with_more_seeds(study: AblationStudy, store: Store, *, more: int, dry_run: bool) -> AblationStudy:

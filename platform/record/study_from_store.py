@@ -132,6 +132,7 @@ def _ablation(store: Store, study: str, definition: Mapping[str, Any], call: Map
         settings=tuple(call["settings"]),
         repeats=seeds_of(registration.design, amendments),
         amendments=amendments,
+        search=registration.search,
     )
 
 

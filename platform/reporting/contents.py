@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from platform.analysis.collect import AblationResult
 from platform.analysis.findings import Findings, analyse
+from platform.analysis.optimism import SearchCheck, search_check
 from platform.analysis.siblings import Sibling
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
@@ -14,6 +15,7 @@ from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
 from platform.reporting.methods import methods, provenance_facts
 from platform.reporting.published import Agreement, agreements, published_table
+from platform.reporting.search_section import search_sentences, search_table
 from platform.reporting.sentences import declared_as, replicated, sentences_of, status
 from platform.reporting.sibling_table import sibling_alert, sibling_table
 from platform.reporting.tables import (
@@ -89,6 +91,8 @@ def build_report(
     answered = list(control_sentences(findings))
     answered += [(TONES[tested.verdict], text) for tested, text in sentences_of(findings)]
     answered += [("", text) for text in replicated(findings)]
+    check = search_check(result)
+    answered += [("", text) for text in search_sentences(check)] if check is not None else []
     return AblationReport(
         title=f"Ablation {result.study}",
         alerts=(*status(findings), *sibling_alert(siblings)),
@@ -97,6 +101,7 @@ def build_report(
         sections=(
             *_sections(findings, published, drawings),
             *((ReportSection("Other attempts", grids=(sibling_table(siblings),)),) if siblings else ()),
+            *_searched(check),
             *_last(findings, drawings, embedded),
         ),
         methods=methods(findings),
@@ -137,6 +142,11 @@ def _sections(
         yield ReportSection("Exploratory comparisons", lead, (grid,), folded=True)
     if findings.other_measures:
         yield ReportSection("Other metrics", grids=(other_table(findings),), folded=True)
+
+
+def _searched(check: SearchCheck | None) -> Iterator[ReportSection]:
+    if check is not None:
+        yield ReportSection("Search and confirmation", grids=(search_table(check),))
 
 
 def _last(

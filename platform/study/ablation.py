@@ -15,6 +15,7 @@ from platform.study.design import BASELINE, Design, trial_name
 from platform.study.domains import Choice
 from platform.study.file_name import study_name
 from platform.study.registration import frozen, registered, seeds_of
+from platform.study.search_origin import SearchOrigin
 from platform.study.space import Point, Space
 from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
 from storage.base import Store
@@ -51,6 +52,8 @@ class AblationStudy(Study):
     """An ablation compares conditions. It does not select one by its test clips."""
     has_report: ClassVar[bool] = True
     design: Design
+    search: SearchOrigin | None = None
+    """The sweep that chose the conditions."""
 
     @cached_property
     def id(self) -> str:
@@ -64,7 +67,8 @@ class AblationStudy(Study):
         runs = self.runs(config, seed=self.design.seed)
         common = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
         baseline = {run.stage: run.identity for run in runs}
-        return {**common, **frozen(self.design, baseline, self.plugin_digests)}
+        search = {} if self.search is None else {"search": self.search.model_dump(mode="json")}
+        return {**common, **frozen(self.design, baseline, {**self.plugin_digests, **search})}
 
     def continued(self, store: Store) -> Self | None:
         """Return this attempt as `store` has it, amendments included; None if another design is registered."""

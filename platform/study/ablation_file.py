@@ -16,10 +16,12 @@ from platform.study.design import BASELINE, DeclaredComparison, Design, Factoria
 from platform.study.input_checks import check_inputs
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.plugin_key import plugins_of_file
+from platform.study.search_origin import SearchOrigin, search_problems
 from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import Source
 from trainables.config.trial import TrialConfig, resolve
+from trainables.plugins.active import Plugins
 
 ABLATIONS = Path("ablations")
 """The folder of the project's own files, relative to its root. Commands are run there."""
@@ -41,9 +43,9 @@ def load_ablation(path: Path, settings: Sequence[str] = ()) -> AblationStudy:
     return build_ablation(read_named(path, ABLATIONS), settings=settings)
 
 
-def build_ablation(source: Source, *, settings: Sequence[str] = ()) -> AblationStudy:
-    """Return the ablation that `source` describes; see `load_ablation`."""
-    plugins = plugins_of_file(source)
+def build_ablation(source: Source, *, settings: Sequence[str] = (), plugins: Plugins | None = None) -> AblationStudy:
+    """Return the ablation that `source` describes; see `load_ablation`. By default, plug-ins are read from files."""
+    plugins = plugins_of_file(source) if plugins is None else plugins
     with plugins.active():
         study = _checked_ablation(source, settings=settings)
     return replace(study, plugins=plugins)
@@ -68,9 +70,14 @@ def _checked_ablation(source: Source, *, settings: Sequence[str]) -> AblationStu
     distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
     refuse([*expansion.problems, *problems])
     design = _design(file, baseline, distinct)
-    refuse(ablation_checks.check_design(written_baseline, design, metrics))
+    refuse(
+        [
+            *ablation_checks.check_design(written_baseline, design, metrics),
+            *search_problems(source, file.search, design),
+        ]
+    )
     study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
-    return replace(study, settings=tuple(settings))
+    return replace(study, settings=tuple(settings), search=file.search)
 
 
 _COPIED_KEYS = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
@@ -116,6 +123,8 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
             valid_keys = tuple(Published.model_fields)
         elif path[0] == "factorial":
             valid_keys = tuple(FactorialFile.model_fields)
+        elif path[0] == "search":
+            valid_keys = tuple(SearchOrigin.model_fields)
         if entry["type"] == "extra_forbidden":
             entry["loc"] = entry["loc"][-1:]
         text = explain(dict(entry), valid_keys)

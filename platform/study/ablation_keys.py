@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictStr, field_validator
 
 from platform.study.design import Figure, Published, Unit
+from platform.study.search_origin import SearchOrigin
 from trainables.config.base import Config, Count, Natural
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
@@ -56,6 +57,8 @@ class AblationFile(Config):
     """Rows of published tables that the report shows next to the results."""
     figures: tuple[Figure, ...] = ()
     """Additional figures in the report."""
+    search: SearchOrigin | None = None
+    """The sweep that chose the conditions, and what it measured there; `platform.confirm` writes it."""
 
     @field_validator("published", mode="before")
     @classmethod

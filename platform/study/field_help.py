@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from platform.study.ablation_keys import AblationFile
 from platform.study.design import Published
 from platform.study.domains import DOMAINS, Domain
+from platform.study.search_origin import SearchOrigin
 from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS
 from platform.study.sweep_file import StudyFile
 from trainables.config.trial import TrialConfig, config_class, flatten, resolve
@@ -86,10 +87,9 @@ def sweep_keys() -> tuple[FieldHelp, ...]:
 @cache
 def ablation_keys() -> tuple[FieldHelp, ...]:
     """Return the keys of an ablation file."""
-    published = tuple(_keys_of(Published, "published."))
-    return tuple(
-        below for key in _keys_of(AblationFile) for below in (key, *(published if key.name == "published" else ()))
-    )
+    nested = {"published": Published, "search": SearchOrigin}
+    below = {key: tuple(_keys_of(model, f"{key}.")) for key, model in nested.items()}
+    return tuple(entry for key in _keys_of(AblationFile) for entry in (key, *below.get(key.name, ())))
 
 
 def matching(entries: tuple[FieldHelp, ...], prefix: str) -> tuple[FieldHelp, ...]:

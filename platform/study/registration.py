@@ -9,6 +9,7 @@ import yaml
 
 from platform.errors import UserError
 from platform.study.design import Design
+from platform.study.search_origin import SearchOrigin
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.studies import load_amendments, load_definition, save_amendment
@@ -29,6 +30,8 @@ class Registration:
     """The hash of design, baseline and plug-ins."""
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Name of each plug-in to its SHA-256."""
+    search: SearchOrigin | None = None
+    """The sweep that chose the conditions."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,16 @@ class Amendment:
         return f"seeds {self.seeds_before} -> {self.seeds}"
 
 
-_BODY = ("design", "baseline", "plugins")
-"""The keys of a definition that its hash covers; `plugins` is absent without plug-ins."""
+_BODY = ("design", "baseline", "plugins", "search")
+"""The keys of a definition that its hash covers; `plugins` and `search` are absent where there are none."""
 
 
-def frozen(design: Design, baseline: Mapping[str, str], plugins: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the registered definition of a design, with its hash, as JSON. `plugins` is added to what is hashed."""
+def frozen(design: Design, baseline: Mapping[str, str], added: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the registered definition of a design, with its hash, as JSON. `added` is hashed, too."""
     body = {
         "design": design.model_dump(mode="json"),
         "baseline": dict(baseline),
-        **({} if plugins is None else plugins),
+        **({} if added is None else added),
     }
     return {"kind": KIND, **body, "sha256": digest(body, length=64)}
 
@@ -78,7 +81,8 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
         raise IntegrityError(f"the design of {study} does not match the hash that it was registered with")
     _refuse_fraction(study, body["design"])
     design, plugins = Design.model_validate(body["design"]), body.get("plugins", {})
-    registration = Registration(design, body["baseline"], definition["sha256"], plugins)
+    search = SearchOrigin.model_validate(body["search"]) if "search" in body else None
+    registration = Registration(design, body["baseline"], definition["sha256"], plugins, search)
     return registration, tuple(Amendment(**value) for value in load_amendments(store, study))
 
 
