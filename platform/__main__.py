@@ -12,7 +12,7 @@ VERBS: Mapping[str, str] = {
     "confirm": "train the best points of a sweep anew under fresh seeds, and compare them",
     "resume": "continue a study with its recorded file and settings",
     "status": "list the studies of a store, or show the progress of one from another terminal",
-    "report": "write the report of an ablation again, from its records",
+    "report": "write the report of a sweep or an ablation again, from its records",
     "preview": "draw a data set (clips, captions, fMRI) as a picture",
     "strip": "draw a finished trial in one picture: truth, reconstruction, control, ceiling",
     "prepare": "make a data set of fMRI and clips from a lab's files, cut videos into clips, or check one",

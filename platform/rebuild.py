@@ -90,7 +90,7 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
                     view.see(event)
             for view in views:
                 view.close()
-            if study.has_report and events and not mlflow.missing:
+            if events and not mlflow.missing:
                 _report(store, study, home=home, tracking=tracking)
     except LeaseHeldError as error:
         raise UserError(f"another driver works on study {study_id}, so only its tables were written: {error}") from None

@@ -1,4 +1,4 @@
-"""`python -m platform.report STUDY`: writes the report of an ablation from its records; no trial is run."""
+"""`python -m platform.report STUDY`: writes the report of a sweep or an ablation from its records; no trial is run."""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from pathlib import Path
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.options import open_readable
 from platform.record.study_names import resolve_study
-from platform.reporting.making import make_report
+from platform.reporting.making import make_report, report_json
 
-_DESCRIPTION = "Write the report of an ablation from its records: HTML, Markdown, LaTeX, CSV, Parquet and figures."
+_DESCRIPTION = "Write the report of a sweep or an ablation from its records: HTML, Markdown, LaTeX, figures, data."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> VerbParser:
     parser = verb_parser("report", _DESCRIPTION)
-    parser.add_argument("study", metavar="STUDY", help="an ablation that was started, such as table6")
+    parser.add_argument("study", metavar="STUDY", help="a sweep or an ablation that was started, such as cmg")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder for the report (default: HOME/reports/STUDY)"
     )
@@ -34,9 +34,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     study = resolve_study(store, arguments.study)
     folder = arguments.out if arguments.out is not None else options.home / "reports" / study
     page, report = make_report(store, study, folder)
-    from platform.reporting.files import answers_json  # loads scipy
-
-    return Answer({"study": study, "report": str(page), **answers_json(report)}, str(page))
+    return Answer({"study": study, "report": str(page), **report_json(report)}, str(page))
 
 
 if __name__ == "__main__":

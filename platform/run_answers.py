@@ -52,8 +52,6 @@ def _run(study: Study, store: Store, options: Options) -> Answer:
 
 def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
     """Write the report, print its answers, and attach it to the study's run in MLflow; return its part of `--json`."""
-    if not study.has_report:
-        return {}
     from platform.mlflow_view.attached_report import attach_report
     from platform.reporting.making import make_report
 

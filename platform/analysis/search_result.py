@@ -12,6 +12,7 @@ from platform.record.trial_record import TrialRecord, reduce_events
 from platform.study.study import Study
 from storage.base import Store
 from storage.events import EventLog
+from storage.studies import list_studies, load_definition
 from trainables.metrics.metric import Metric
 
 
@@ -92,3 +93,15 @@ def read_search(store: Store, study_id: str) -> SearchResult:
     return SearchResult(
         study, tuple(reduce_events(map(TrialEvent.from_json, EventLog(store, study_id).read())).values())
     )
+
+
+def follow_ups_of(store: Store, study_id: str) -> tuple[str, ...]:
+    """Return the ablations in `store` that confirm the sweep `study_id` or take its best point apart, by name."""
+    name = study_id.rpartition("-")[0]
+    candidates = [study for study in list_studies(store) if study.startswith(f"{name}-") and study != study_id]
+    return tuple(study for study in candidates if _origin(store, study) == study_id)
+
+
+def _origin(store: Store, study: str) -> str | None:
+    search = load_definition(store, study)["definition"].get("search", {})
+    return search.get("study") if isinstance(search, dict) else None

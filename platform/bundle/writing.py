@@ -104,7 +104,7 @@ class _Bundle:
         self._write_records()
         present, missing = self._write_runs(included)
         self._write_configs()
-        if self._study.has_report and self._events:
+        if self._events:
             from platform.reporting.making import make_report  # scipy and matplotlib take seconds to import
 
             make_report(self._source, self._study.id, self._folder / "report")

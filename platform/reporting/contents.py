@@ -27,21 +27,10 @@ from platform.reporting.tables import (
     other_table,
     subject_table,
 )
+from platform.reporting.texts import ReportSection
 from platform.study.design import BASELINE
 from trainables.pages.drawing import Drawing
-from trainables.pages.grid import Grid, Tone
-
-
-@dataclass(frozen=True)
-class ReportSection:
-    """One part of the report."""
-
-    title: str
-    lead: str = ""
-    grids: tuple[Grid, ...] = ()
-    panels: tuple[Drawing, ...] = ()
-    folded: bool = False
-    """Whether it is collapsed on a page."""
+from trainables.pages.grid import Tone
 
 
 @dataclass(frozen=True)
@@ -61,16 +50,6 @@ class AblationReport:
     maps: tuple[RegionMap, ...]
     pages: tuple[tuple[str, str], ...] = ()
     """Title and file of further pages in the report's folder, without the ending: each is there as .html and .md."""
-
-    @property
-    def grids(self) -> tuple[Grid, ...]:
-        """All tables, in order."""
-        return tuple(grid for section in self.sections for grid in section.grids)
-
-    @property
-    def panels(self) -> tuple[Drawing, ...]:
-        """All figures, in order."""
-        return tuple(panel for section in self.sections for panel in section.panels)
 
 
 def build_report(
@@ -169,7 +148,7 @@ def _last(
         yield ReportSection(
             "Missing and failed", grids=(missing_table(findings), *((bounds,) if bounds is not None else ()))
         )
-    stage_costs = costs(findings.result)
+    stage_costs = costs(findings.result.trials.values())
     if stage_costs:
         yield ReportSection(
             "Cost", grids=(cost_table(stage_costs), trial_table(findings.result, (BASELINE, *findings.conditions)))

@@ -1,16 +1,29 @@
-"""The compute time of an ablation, and the time that shared stage runs saved."""
+"""The compute time of a study, and the time that shared stage runs saved."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol
 
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.reporting.words import DASH
 from platform.screen.units import duration
 from trainables.graph import STAGES
 from trainables.pages.grid import Cell, Grid
+
+
+class Costed(Protocol):
+    """A trial with the stage runs that it used."""
+
+    @property
+    def identities(self) -> Mapping[str, str]:
+        """Stage to the identity of its run."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Stage to the seconds of its run."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,11 @@ class StageCost:
     """Compute time if trials did not share runs."""
 
 
-def costs(result: AblationResult) -> tuple[StageCost, ...]:
+def costs(trials: Iterable[Costed]) -> tuple[StageCost, ...]:
     """Return the cost of every stage, in the order of the pipeline."""
     uses: Counter[tuple[str, str]] = Counter()
     seconds_of: dict[tuple[str, str], float] = {}
-    for trial in result.trials.values():
+    for trial in trials:
         for stage, seconds in trial.seconds.items():
             run = (stage, trial.identities[stage])
             uses[run] += 1

@@ -1,8 +1,7 @@
 """Writes the report as files: HTML, Markdown and LaTeX for readers, CSV and Parquet for programs, figures as SVG."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,21 +14,17 @@ from platform.analysis.findings import Findings
 from platform.record.results import error_line
 from platform.reporting.contents import AblationReport
 from platform.reporting.control_standing import control_rows
-from platform.reporting.page import report_page
+from platform.reporting.texts import write_texts
 from platform.reporting.words import finite_or_none
 from platform.statistics.compare import Comparison
 
-PAGE = "report.html"
 ANSWERS = "answers.json"
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
 def write_files(report: AblationReport, folder: Path) -> Path:
     """Write all files into `folder`; return the path of the HTML page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE).write_text(report_page(report), encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(report), encoding="utf-8")
-    (folder / "report.tex").write_text("\n".join(grid.latex() for grid in report.grids), encoding="utf-8")
+    page = write_texts(report, folder)
     (folder / ANSWERS).write_text(json.dumps(answers_json(report), indent=2), encoding="utf-8")
     findings = report.findings
     _write(_comparisons(findings), folder / "comparisons")
@@ -41,12 +36,7 @@ def write_files(report: AblationReport, folder: Path) -> Path:
         _write(_columns([{**asdict(cell), "difference": cell.difference} for cell in published]), folder / "published")
         rankings = [asdict(ranking) for agreement in report.agreements for ranking in agreement.rankings]
         _write(_columns(rankings), folder / "order")
-    folder_of_figures = folder / "figures"
-    folder_of_figures.mkdir(exist_ok=True)
-    for panel in report.panels:
-        name = re.sub(r"[^a-z0-9]+", "-", panel.title.lower()).strip("-")
-        (folder_of_figures / f"{name}.svg").write_text(panel.svg(alone=True), encoding="utf-8")
-    return folder / PAGE
+    return page
 
 
 def answers_json(report: AblationReport) -> dict[str, Any]:
@@ -63,22 +53,6 @@ def answers_json(report: AblationReport) -> dict[str, Any]:
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: finite_or_none(value) for name, value in row.items()}
-
-
-def _markdown(report: AblationReport) -> str:
-    parts = [f"# {report.title}", *(f"> {alert}" for alert in report.alerts)]
-    parts.append("\n".join(f"- {text}" for _, text in report.conclusions))
-    parts.append(_listed(report.facts))
-    parts += [f"[{title}]({file}.md)" for title, file in report.pages]
-    for section in report.sections:
-        parts += [section.lead] if section.lead and section.grids else []
-        parts += [grid.markdown().rstrip() for grid in section.grids]
-    parts += ["## Methods", report.methods, "## Provenance", _listed(report.provenance)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _listed(facts: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"- {name}: {text}" for name, text in facts)
 
 
 def _comparisons(findings: Findings) -> Columns:

@@ -1,46 +1,77 @@
-"""Writes the report of an ablation from its records alone."""
+"""Writes the report of a study from its records alone."""
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform.errors import UserError
 from platform.record.data_card import DATA_CARD, write_data_card
 from platform.record.stored_plugins import named_plugins
-from platform.study.registration import registered
+from platform.study.registration import KIND, registered
 from storage.base import Store
 from storage.environment import without_secrets
 from storage.errors import NotFoundError
+from storage.studies import load_definition
 
 if TYPE_CHECKING:
     from platform.reporting.contents import AblationReport
+    from platform.reporting.sweep_report import SweepReport
 
 
-def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AblationReport]":
-    """Write the report of ablation `study_id` into `folder`; return the path of its page, and the report.
+def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AblationReport | SweepReport]":
+    """Write the report of study `study_id` into `folder`; return the path of its page, and the report.
 
     Raises:
-        UserError: There is no such study, it is not an ablation, or `folder` cannot be written.
+        UserError: There is no such study, or `folder` cannot be written.
         StoreError: The records are damaged or cannot be read.
     """
     try:
-        registered(store, study_id)
+        is_ablation = load_definition(store, study_id)["definition"].get("kind") == KIND
+        if is_ablation:
+            registered(store, study_id)
     except (NotFoundError, ValueError) as error:
         raise UserError(str(error)) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
+    with named_plugins(store, study_id).active():  # metrics have their titles; the code of plug-ins is not executed
+        pages = [("Data card", DATA_CARD)] if write_data_card(store, study_id, folder) else []
+        return (_of_ablation if is_ablation else _of_sweep)(store, study_id, folder, pages)
+
+
+def _of_ablation(
+    store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]
+) -> "tuple[Path, AblationReport | SweepReport]":
     # pyarrow and scipy take seconds to import: check the arguments first
     from platform.analysis.collect import collect_ablation
     from platform.analysis.siblings import siblings_of
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
 
-    # Metrics of plug-ins have their titles; their code is not executed.
-    with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache, named_plugins(store, study_id).active():
+    with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache:
         result = collect_ablation(store, study_id, cache=Path(cache))
-        pages = [("Data card", DATA_CARD)] if write_data_card(store, study_id, folder) else []
         siblings = siblings_of(store, study_id, cache=Path(cache))
         report = build_report(result, store=without_secrets(store.uri), pages=pages, siblings=siblings)
         return write_files(report, folder), report
+
+
+def _of_sweep(
+    store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]
+) -> "tuple[Path, AblationReport | SweepReport]":
+    from platform.analysis.search_result import follow_ups_of, read_search
+    from platform.reporting.sweep_report import build_sweep_report, write_sweep_report
+
+    search, followed_by = read_search(store, study_id), follow_ups_of(store, study_id)
+    report = build_sweep_report(search, store=without_secrets(store.uri), pages=pages, followed_by=followed_by)
+    return write_sweep_report(report, folder), report
+
+
+def report_json(report: "AblationReport | SweepReport") -> dict[str, Any]:
+    """Return warnings and sentences of a report as JSON, of an ablation also its comparisons."""
+    from platform.reporting.contents import AblationReport
+    from platform.reporting.files import answers_json
+
+    if isinstance(report, AblationReport):
+        return answers_json(report)
+    return {"alerts": list(report.alerts), "answers": [text for _, text in report.conclusions]}

@@ -65,7 +65,7 @@ def _described(study: Study, status: StudyStatus) -> StudyEntry:
     metric, holder = study.targets[0].name, status.holder
     return StudyEntry(
         study=study.id,
-        kind="ablation" if study.has_report else "sweep",
+        kind="sweep" if study.has_best else "ablation",
         state=status.state,
         ended=sum(status.counts.values()),
         trials=status.trials,

@@ -50,7 +50,6 @@ class AblationStudy(Study):
     has_optuna_journal: ClassVar[bool] = False
     has_best: ClassVar[bool] = False
     """An ablation compares conditions. It does not select one by its test clips."""
-    has_report: ClassVar[bool] = True
     design: Design
     search: SearchOrigin | None = None
     """The sweep that chose the conditions."""

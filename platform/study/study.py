@@ -109,8 +109,6 @@ class Study:
     """Whether its points are written to an Optuna study, because a sampler uses their results."""
     has_best: ClassVar[bool] = True
     """Whether one of its points is selected as the best."""
-    has_report: ClassVar[bool] = False
-    """Whether `platform.report` can report on it."""
 
     name: str
     """The file's stem."""

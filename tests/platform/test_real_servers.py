@@ -13,7 +13,7 @@ import pytest
 from platform.events import TrialEvent
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
-from platform.reporting.files import PAGE
+from platform.reporting.texts import PAGE
 from storage.events import EventLog
 from storage.uri import open_store
 from tests.platform.made_up_study import made_up_study, study_events

@@ -12,8 +12,8 @@ from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.saved_view import run_link, view_link
 from platform.mlflow_view.tracking import Tracking
-from platform.reporting.files import PAGE
 from platform.reporting.making import make_report
+from platform.reporting.texts import PAGE
 from storage.events import EventLog
 from storage.memory import MemoryStore
 from tests.platform.noop_ablations import build, play, register

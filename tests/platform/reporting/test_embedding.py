@@ -13,7 +13,7 @@ from platform.analysis.collect import AblationResult, collect_ablation
 from platform.reporting.charts import figures
 from platform.reporting.contents import build_report
 from platform.reporting.embedding import embedding_maps, embedding_table
-from platform.reporting.page import report_page
+from platform.reporting.texts import report_page
 from storage.memory import MemoryStore
 from storage.runs import Manifest, RunStore
 from tests.platform.reporting.made_up_ablation import MadeUp, write_study

@@ -256,10 +256,10 @@ def test_an_unknown_study_is_answered_with_the_nearest(home: Path, capsys: pytes
     assert "holds no study yet" in capsys.readouterr().err
 
 
-def test_a_sweep_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_sweep_is_refused(tmp_path: Path) -> None:
     store = MemoryStore()
     save_study(store, "cmg-1234", {"id": "cmg-1234", "definition": {"targets": ["noop.value"]}})
-    with pytest.raises(UserError, match="cmg-1234 is a sweep, not an ablation"):
+    with pytest.raises(UserError, match="cmg-1234 cannot be read by this version"):
         make_report(store, "cmg-1234", tmp_path)
 
 

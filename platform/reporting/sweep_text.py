@@ -1,0 +1,137 @@
+"""The sentences of a sweep's report: what was found, how much of it is luck, and the methods paragraph."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from platform.analysis.search_result import SearchResult
+from platform.record.results import counts_text
+from platform.reporting.sweep_findings import SweepFindings
+from platform.reporting.sweep_tables import value_text
+from platform.reporting.words import counted, listed, moment
+from platform.study.study import SAMPLERS
+from trainables.metrics.metric import Metric
+from trainables.metrics.registry import is_held_out
+
+
+def alerts(findings: SweepFindings) -> list[str]:
+    """Return the warnings at the top of the report."""
+    search, warnings = findings.search, []
+    if search.open_points > 0:
+        ended = search.study.trials - search.open_points
+        warnings.append(f"Not finished: {ended:,} of {counted(search.study.trials, 'point')} have ended.")
+    if findings.failed:
+        warnings.append(f"{counted(len(findings.failed), 'trial')} failed: see “Failed trials” for the reasons.")
+    return warnings
+
+
+def conclusions(findings: SweepFindings, followed_by: Sequence[str]) -> list[str]:
+    """Return what the sweep found, what it does not show, and the ablations that show more or the command for one."""
+    if not findings.order:
+        return [f"No point has completed ({findings.search.counts}): there is nothing to choose from."]
+    several = len(findings.search.study.targets) > 1
+    sentences = [_front(findings)] if several else [_best(findings)]
+    sentences += [_luck(findings, target) for target in findings.search.study.targets]
+    sentences += [_what_next(findings.search)] if not followed_by else list(map(_followed, followed_by))
+    return sentences
+
+
+def _front(findings: SweepFindings) -> str:
+    names = listed([f"t{point.point:04d}" for point in findings.front])
+    targets = listed([measure.title for measure in findings.measures])
+    return (
+        f"{names} form the Pareto front of {counted(len(findings.order), 'completed point')} in {targets}: no other "
+        "point is at least as good in all of them and better in one."
+    )
+
+
+def _best(findings: SweepFindings) -> str:
+    target, best = findings.search.study.targets[0], findings.order[0]
+    value = best.metrics[target.name]
+    text = (
+        f"The best of {counted(len(findings.order), 'completed point')} is t{best.point:04d}: {target.title} "
+        f"{value:.4g}{f' {target.unit}' if target.unit else ''}"
+    )
+    gain = findings.gain(target)
+    if not math.isfinite(gain):
+        return f"{text}."
+    if best.point == 0:
+        return f"{text}, the point tried first: the search found no better one."
+    return f"{text}, {value_text(gain, target, like=gain)} better than the point tried first."
+
+
+def _luck(findings: SweepFindings, target: Metric) -> str:
+    study, count = findings.search.study, len(findings.order)
+    spread, luck = findings.luck(target)
+    if not math.isfinite(luck):
+        return (
+            f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the "
+            "clips that chose it. With one training per point, the spread between seeds is not known, so no point is "
+            "shown to be better than another."
+        )
+    size, noise = value_text(luck, target, like=luck), value_text(spread, target, like=spread)
+    return (
+        f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the clips "
+        f"that chose it. If all points were equally good, seeds alone (standard deviation {noise}, means of "
+        f"{study.repeats}) would make the best look {size} better than it is."
+    )
+
+
+def _what_next(search: SearchResult) -> str:
+    target = "" if len(search.study.targets) == 1 else f" --target {search.study.targets[0].name}"
+    return f"To claim a difference, confirm it under fresh seeds: python -m platform.confirm {search.study.id}{target}"
+
+
+def _followed(study_id: str) -> str:
+    what = "are confirmed under fresh seeds" if "-confirm" in study_id else "is taken apart"
+    subject = "Its best points" if "-confirm" in study_id else "Its best point"
+    return f"{subject} {what} in the ablation {study_id}: python -m platform.report {study_id}"
+
+
+def facts(findings: SweepFindings) -> list[tuple[str, str]]:
+    """Return what was planned and what ended, as labels and texts."""
+    study = findings.search.study
+    lines = list(study.headline().items())
+    return [*lines, ("trials", counts_text(findings.search.trials)), ("seeds", _seeds(findings))]
+
+
+def _seeds(findings: SweepFindings) -> str:
+    seeds = findings.search.study.seeds()
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}, the same for all points"
+
+
+def methods(findings: SweepFindings) -> str:
+    """Return the methods paragraph."""
+    return " ".join(_methods(findings))
+
+
+def _methods(findings: SweepFindings) -> Iterator[str]:
+    search, study = findings.search, findings.search.study
+    fields = listed([f"{name}" for name in study.space.fields])
+    config = study.space.config({})
+    data = f" on the data set {config.dataset.kind}" if study.targets[0].stage != "noop" else ""
+    targets = listed(
+        [f"{target.title} ({'maximised' if target.goal == 'max' else 'minimised'})" for target in study.targets]
+    )
+    held_out = all(is_held_out(target.name) for target in study.targets)
+    yield (
+        f"We searched {fields}{data} with the sampler {study.sampler} ({SAMPLERS[study.sampler].purpose}) and the "
+        f"scheduler {study.headline()['scheduler']} for {targets}{', on validation clips' if held_out else ''}."
+    )
+    first = len(study.space.points)
+    fixed = f", of which {first:,} {'was' if first == 1 else 'were'} fixed in advance," if first else ""
+    yield (
+        f"{counted(study.trials, 'point')}{fixed} were planned, each trained under {counted(study.repeats, 'seed')} "
+        f"({counts_text(search.trials)})."
+    )
+    yield "The values of a search serve to choose, not to compare: no test was made, and no test clip served to choose."
+
+
+def provenance(findings: SweepFindings, store: str) -> tuple[tuple[str, str], ...]:
+    """Return labels and texts: the store, the file, the plug-ins, the times."""
+    study = findings.search.study
+    lines = [("study", study.id), ("store", store), ("file", study.path)]
+    lines += [("settings", ", ".join(study.settings))] if study.settings else []
+    times = [trial.finished for trial in findings.search.trials if trial.finished > 0]
+    lines += [("trials ended", f"{moment(min(times))} to {moment(max(times))}")] if times else []
+    lines += [(f"plug-in {name}", f"SHA-256 {sha256}") for name, sha256 in study.plugins.digests.items()]
+    return (*lines, ("again", f"python -m platform.report {study.id}"))

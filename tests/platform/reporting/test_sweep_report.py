@@ -1,0 +1,97 @@
+"""The report of made-up sweeps: what was found, how much is luck, early stopping, failures, cost; in every format."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from platform.analysis.search_result import SearchResult
+from platform.record.trial_record import reduce_events
+from platform.reporting.sweep_report import SweepReport, build_sweep_report, write_sweep_report
+from platform.statistics.selection import luck_of_the_best
+from tests.platform.made_up_study import made_up_study, study_events
+
+TARGET = "motion.rollout_mse"
+
+
+def search(*, trials: int = 12, repeats: int = 1, planned: int | None = None, **ends: int) -> SearchResult:
+    study = made_up_study(trials=trials if planned is None else planned, repeats=repeats)
+    events = study_events(trials=trials, repeats=repeats, **ends)
+    return SearchResult(study, tuple(reduce_events(events).values()))
+
+
+def report(result: SearchResult, *, followed_by: tuple[str, ...] = ()) -> SweepReport:
+    return build_sweep_report(result, store="file:///store", followed_by=followed_by)
+
+
+def texts(made: SweepReport) -> str:
+    return "\n".join(text for _, text in made.conclusions)
+
+
+def test_the_files_say_what_was_found_and_need_no_network(tmp_path: Path) -> None:
+    result = search()
+    page = write_sweep_report(report(result), tmp_path / "out").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert not re.search(r"<script|<link|<img|url\(|@import|https?://", page)
+    markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    best = result.completed[0]
+    assert (
+        f"The best of 9 completed points is t{best.point:04d}: motion: rollout mse {best.metrics[TARGET]:.4g}"
+        in markdown
+    )
+    assert "## Search space" in markdown
+    assert "| motion.heads | choice [2, 4, 8] |" in markdown
+    assert "| first frame held | 0.62 |" in markdown
+    assert "| epoch 2 | 2 |" in markdown
+    assert "59 of 120 epochs were trained (49%)." in markdown  # 9 x 6 to the end, 2 x 2 stopped, 1 failed at its first
+    assert "ValueError: the loss is not finite" in markdown
+    assert "## Importance of fields" in markdown
+    assert "(9 for 6) it cannot be trusted" in markdown
+    data = json.loads((tmp_path / "out" / "sweep.json").read_text(encoding="utf-8"))
+    assert data["outcomes"] == {"completed": 9, "pruned": 2, "failed": 1, "unfinished": 0}
+    assert data["stopped_at"] == {"2": 2}
+    assert len(data["points"]) == 12
+    assert (tmp_path / "out" / "report.tex").read_text(encoding="utf-8").count(r"\begin{tabular}") >= 4
+    assert {path.suffix for path in (tmp_path / "out" / "figures").iterdir()} == {".svg"}
+
+
+def test_one_training_per_point_orders_nothing(tmp_path: Path) -> None:
+    made = report(search())
+    assert "no point is shown to be better than another" in texts(made)
+    assert "confirm it under fresh seeds: python -m platform.confirm cmg-1a2b3c4d" in texts(made)
+
+
+def test_with_repeats_the_luck_of_the_best_is_a_number() -> None:
+    result = search(repeats=3, pruned=0, failed=0)
+    by_point = {point.point: [] for point in result.completed}  # type: dict[int, list[float]]
+    for trial in result.trials:
+        by_point[trial.point].append(trial.metrics[TARGET])
+    values = np.array(list(by_point.values()))
+    luck = luck_of_the_best(values)
+    assert f"would make the best look {luck:.3g}"[:-1] in texts(report(result))
+    first_row = report(result).sections[0].grids[0].rows[0]
+    assert first_row[1].small == (f"± {values[0].std(ddof=1):.2g}",)
+
+
+def test_a_confirmation_takes_the_place_of_the_advice() -> None:
+    made = report(search(), followed_by=("cmg-confirm", "cmg-apart"))
+    assert "Its best points are confirmed under fresh seeds in the ablation cmg-confirm" in texts(made)
+    assert "Its best point is taken apart in the ablation cmg-apart" in texts(made)
+    assert "platform.confirm" not in texts(made)
+
+
+def test_an_unfinished_and_an_empty_search_are_said_to_be(tmp_path: Path) -> None:
+    assert report(search(trials=5, planned=12)).alerts[0] == "Not finished: 5 of 12 points have ended."
+    nothing = report(SearchResult(made_up_study(), ()))
+    assert "No point has completed" in texts(nothing)
+    page = write_sweep_report(nothing, tmp_path / "out")
+    assert "Importance" in page.read_text(encoding="utf-8")
+
+
+def test_several_targets_have_a_front() -> None:
+    study = made_up_study(targets=(TARGET, "motion.teacher_forced_mse"))
+    made = report(SearchResult(study, tuple(reduce_events(study_events()).values())))
+    assert "Pareto front of 9 completed points" in texts(made)
+    assert made.sections[0].grids[0].rows[0][0].text.endswith("●")
+    assert "--target motion.rollout_mse" in texts(made)
