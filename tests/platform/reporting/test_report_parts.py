@@ -165,6 +165,6 @@ def test_inconclusive_is_not_called_no_difference(findings: Findings) -> None:
 
 
 def test_a_shared_stage_run_is_counted_once(findings: Findings) -> None:
-    data, evaluate = costs(findings.result)
+    data, evaluate = costs(findings.result.trials.values())
     assert (data.needed, data.distinct, data.seconds, data.alone) == (35, 1, 10.0, 350.0)
     assert (evaluate.needed, evaluate.distinct) == (35, 35)
