@@ -18,7 +18,7 @@ from platform.study.domains import AnyDomain, as_value
 from platform.study.registration import KIND, registered, seeds_of
 from platform.study.space import Point, Space
 from platform.study.space_checks import in_dependency_order
-from platform.study.study import SCHEDULERS, SchedulerConfig, Study
+from platform.study.study import SCHEDULERS, SchedulerConfig, StopOptions, Study
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog
@@ -48,6 +48,7 @@ def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
         "trials": study.trials,
         "base": json.loads(json.dumps(dict(study.base))),
         "fields": list(study.space.fields),
+        **({} if study.stop is None else {"stop": study.stop.model_dump(mode="json", exclude_none=True)}),
         "provenance": tags_here(),
         "lock": lock.read_text(encoding="utf-8") if lock.is_file() else None,
         **recorded_plugins(study.plugins),
@@ -114,6 +115,7 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
         path=call["path"],
         settings=tuple(call["settings"]),
         attempt=_attempt_of(study, _SWEEP),
+        stop=StopOptions.model_validate(call["stop"]) if "stop" in call else None,
     )
 
 

@@ -18,7 +18,9 @@ def alerts(findings: SweepFindings) -> list[str]:
     search, warnings = findings.search, []
     if search.open_points > 0:
         ended = search.study.trials - search.open_points
-        warnings.append(f"Not finished: {ended:,} of {counted(search.study.trials, 'point')} have ended.")
+        rule = search.study.headline().get("stop")
+        what = "Not finished" if rule is None else f"Not all points were tried (stop: {rule})"
+        warnings.append(f"{what}: {ended:,} of {counted(search.study.trials, 'point')} have ended.")
     if findings.failed:
         warnings.append(f"{counted(len(findings.failed), 'trial')} failed: see “Failed trials” for the reasons.")
     return warnings

@@ -18,6 +18,7 @@ from platform.run.halve_batch import halved
 from platform.run.proposer import Proposer
 from platform.run.retries import RETRIES
 from platform.run.run_leases import RunLeases
+from platform.run.stop_rule import StopRule
 from platform.study.study import Study
 from trainables.failure import Cause
 from trainables.spec import TrialSpec
@@ -70,6 +71,7 @@ class Dispatcher:
         self.executed = 0
         ends = (record.finished for record in tools.records.trials.values())
         self._first = FirstFailures(end for end in ends if end is not None)
+        self._stop = StopRule(study, tools.records)
         restore_proposer(tools.proposer, tools.records, repeats=study.repeats)
         self._waiting = [spec for point, values in tools.records.values().items() for spec in self._open(point, values)]
 
@@ -81,7 +83,8 @@ class Dispatcher:
     @property
     def exhausted(self) -> str | None:
         """Why fewer points than requested are proposed; None while this is not the case."""
-        return self._tools.proposer.exhausted
+        reason = self._tools.proposer.exhausted
+        return self._stop.reason if reason is None else reason
 
     def next(self) -> TrialSpec | None:
         """Return a trial to start now.
@@ -151,6 +154,7 @@ class Dispatcher:
         result = self._tools.records.result(proposed.point)
         if result is not None:
             self._tools.proposer.tell(result)
+            self._stop.add(result)
 
     def stopped(self, trial: str) -> None:
         """Record that the scheduler stopped `trial` early."""
@@ -191,7 +195,9 @@ class Dispatcher:
         return claimed
 
     def _propose(self) -> bool:
-        """Append the trials of one more point to the queue."""
+        """Append the trials of one more point to the queue, unless a rule of the study has ended the search."""
+        if self._stop.reason is not None:
+            return False
         proposal = self._tools.proposer.ask()
         if proposal is None:
             return False

@@ -33,8 +33,9 @@ _SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "nsga3": lambda seed: optuna.samplers.NSGAIIISampler(seed=seed),
 }
-_REMEMBERING = ("cmaes", "nsga2")
+_REMEMBERING = ("cmaes", "nsga2", "nsga3", "qmc")
 """These samplers store their state in each trial, so they are restored only by asking them again."""
 
 
@@ -96,7 +97,7 @@ class Proposer:
         """Propose `point` and return its values, or None if no point is left; `exhausted` then has the reason."""
         seed = int(digest([self._study.seed, point], length=8), 16)
         fixed = self._fixed[point] if point < len(self._fixed) else {}
-        self._optuna.sampler = _SAMPLERS[self._study.sampler](seed)
+        self._optuna.sampler = _sampler(self._study, seed)
         violated = None
         repeated = False
         for attempt in range(TRIES):
@@ -133,6 +134,16 @@ class Proposer:
         self._trials[point] = trial
         self._accepted.add(canonical(values))
         return values
+
+
+def _sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of one point. All points of a quasi-random sequence have its seed."""
+    if study.sampler != "qmc":
+        return _SAMPLERS[study.sampler](seed)
+    with quiet():
+        return optuna.samplers.QMCSampler(
+            seed=study.seed, scramble=True, independent_sampler=optuna.samplers.RandomSampler(seed=seed)
+        )
 
 
 def _fixed_points(study: Study) -> Sequence[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ All of it is read from the models: types and limits from the fields, meanings fr
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from types import UnionType
@@ -19,7 +19,7 @@ from platform.study.ablation_keys import AblationFile
 from platform.study.design import Published
 from platform.study.domains import DOMAINS, Domain
 from platform.study.search_origin import SearchOrigin
-from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS
+from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, StopOptions
 from platform.study.sweep_file import StudyFile
 from trainables.config.trial import TrialConfig, config_class, flatten, resolve
 from trainables.identity import Circumstance
@@ -79,7 +79,7 @@ def _help_of(config: type[TrialConfig]) -> tuple[FieldHelp, ...]:
 def sweep_keys() -> tuple[FieldHelp, ...]:
     """Return the keys of a sweep file, domains and the options of samplers and schedulers included."""
     keys = {entry.name: entry for entry in _keys_of(StudyFile)}
-    keys["sampler"] = replace(keys["sampler"], values=_one_of(SAMPLERS))
+    keys["sampler"] = replace(keys["sampler"], values=_one_of([*SAMPLERS, AUTO]))
     keys["scheduler"] = replace(keys["scheduler"], values=_one_of(SCHEDULERS), default="fifo")
     return tuple(entry for key in keys.values() for entry in (key, *_below(key.name)))
 
@@ -102,6 +102,10 @@ def _below(key: str) -> Iterator[FieldHelp]:
     if key == "sampler":
         for name, sampler in SAMPLERS.items():
             yield FieldHelp(f"sampler={name}", sampler.purpose, "", "")
+        auto = "gp, or tpe with conditional fields, early stopping or two to three targets, or nsga3 with more targets"
+        yield FieldHelp(f"sampler={AUTO}", auto, "", "")
+    if key == "stop":
+        yield from _keys_of(StopOptions, "stop.")
     if key == "scheduler":
         for name, options in SCHEDULERS.items():
             yield FieldHelp(f"scheduler={name}", _summary(options), "", "")
@@ -206,7 +210,7 @@ def _changes(name: str, values: Mapping[str, str], defaults: Mapping[str, str]) 
     return name in values and values[name] != defaults[name] and name not in ("preset", "profile", "generation")
 
 
-def _one_of(names: Mapping[str, Any]) -> str:
+def _one_of(names: Iterable[str]) -> str:
     return f"one of: {', '.join(names)}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from platform.study.domains import in_words, values_in_words
 from platform.study.registration import Amendment
@@ -63,16 +63,55 @@ class Sampler:
     numeric_only: bool = False
     """Whether all fields must be numeric ranges without conditions."""
     max_targets: int | None = None
+    min_fields: int = 1
 
 
 SAMPLERS: Mapping[str, Sampler] = {
     "tpe": Sampler("tree-structured Parzen estimator: a good first choice"),
     "random": Sampler("independent draws: a baseline, and for coverage"),
     "grid": Sampler("every combination once; needs choices, integers or steps"),
-    "cmaes": Sampler("CMA-ES: many trials over numeric ranges", numeric_only=True, max_targets=1),
+    "cmaes": Sampler("CMA-ES: many trials over numeric ranges", numeric_only=True, max_targets=1, min_fields=2),
     "gp": Sampler("Gaussian process: few, expensive trials"),
+    "qmc": Sampler("quasi-random (Sobol): more even than random draws", numeric_only=True),
     "nsga2": Sampler("genetic, for several targets"),
+    "nsga3": Sampler("genetic, for four or more targets"),
 }
+
+AUTO = "auto"
+"""Chooses one of `SAMPLERS` when the file is read: `auto_sampler`."""
+
+
+def auto_sampler(*, targets: int, early_stopping: bool, conditional: bool) -> tuple[str, str]:
+    """Return the sampler that `sampler: auto` stands for, and why. It does not depend on the number of points.
+
+    A study can thus be extended: another number of points keeps its sampler.
+    """
+    if targets > 3:
+        return "nsga3", "four or more targets"
+    if targets > 1:
+        return "tpe", "two or three targets"
+    if early_stopping:
+        return "tpe", "it learns from trials that were stopped early"
+    if conditional:
+        return "tpe", "it knows conditional fields"
+    return "gp", "one target, no conditional field, no early stopping"
+
+
+class StopOptions(Config):
+    """When a sweep ends before all its points are tried. The first rule that holds ends it."""
+
+    hours: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
+    """Hours of a call after which no further point is proposed."""
+    target: float | None = None
+    """Value of the target that ends the sweep when a point reaches it."""
+    no_better_in: Count | None = None
+    """Number of completed points in a row, none of them better than the best before, after which the sweep ends."""
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if self.hours is None and self.target is None and self.no_better_in is None:
+            raise ValueError("names no rule; set hours, target or no_better_in")
+        return self
 
 
 @dataclass(frozen=True)
@@ -129,6 +168,8 @@ class Study:
     """Increased by `--new-attempt`: the same definition is run again."""
     notes: tuple[str, ...] = ()
     """Notes on its file that are not errors, such as equal conditions."""
+    stop: StopOptions | None = None
+    """When it ends before all points are tried. Not part of the definition, as the number of points."""
     amendments: tuple[Amendment, ...] = ()
     """Seeds that were added after an ablation was registered."""
     plugins: Plugins = NO_PLUGINS
@@ -303,7 +344,13 @@ class Study:
             "sampler": f"{self.sampler} ({SAMPLERS[self.sampler].purpose})",
             "scheduler": " ".join((self.scheduler.name, *(f"({text})" for text in [", ".join(options)] if options))),
             "points": f"{self.trials}{repeats}",
+            **({} if self.stop is None else {"stop": self._stop_text(self.stop)}),
         }
+
+    @staticmethod
+    def _stop_text(stop: StopOptions) -> str:
+        texts = {"hours": "after {:g} hours", "target": "at {:g}", "no_better_in": "without a better point in {:g}"}
+        return " or ".join(texts[name].format(value) for name, value in stop.model_dump(exclude_none=True).items())
 
     def listing(self) -> Listing:
         """Return a table of the swept fields with their values."""

@@ -9,7 +9,7 @@ from platform.errors import Problem, nearest, refuse
 from platform.study import space_checks
 from platform.study.config_errors import explain
 from platform.study.space import MAX_GRID, Space
-from platform.study.study import REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
+from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import why_not_yielded
@@ -45,7 +45,8 @@ def check_names(draft: Draft) -> Iterator[Problem]:
             yield draft.problem("target", index, message=message)
     if draft.sampler not in SAMPLERS:
         yield draft.problem(
-            "sampler", message=f"there is no sampler {draft.sampler!r}; {nearest(draft.sampler, SAMPLERS)}"
+            "sampler",
+            message=f"there is no sampler {draft.sampler!r}; {nearest(draft.sampler, SAMPLERS)}; {AUTO} chooses one",
         )
     yield from _check_scheduler(draft)
 
@@ -194,8 +195,8 @@ def _check_sampler(draft: Draft) -> Iterator[Problem]:
             if not domain.is_numeric or domain.when:
                 message = f"{draft.sampler} supports only numeric ranges without `when`; use another sampler or domain"
                 yield draft.problem("space", field, message=message)
-        if len(draft.domains) < 2:
-            yield draft.problem("sampler", message=f"{draft.sampler} needs at least two fields; use tpe or gp for one")
+    if len(draft.domains) < sampler.min_fields:
+        yield draft.problem("sampler", message=f"{draft.sampler} needs at least two fields; use tpe or gp for one")
 
 
 def _check_grid(draft: Draft) -> Iterator[Problem]:

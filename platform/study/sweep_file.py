@@ -14,7 +14,7 @@ from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
 from platform.study.file_name import study_name
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.plugin_key import plugins_of_file
-from platform.study.study import Study
+from platform.study.study import AUTO, StopOptions, Study, auto_sampler
 from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.swept_stages import swept_systems
 from platform.study.unresolved_config import Draft
@@ -34,6 +34,7 @@ class StudyFile(Config):
     space: Annotated[dict[str, AnyDomain], Field(min_length=1)]
     """Dotted config field to the domain that it is swept over."""
     sampler: StrictStr = "tpe"
+    """Name of the sampler; `auto` chooses one by targets, conditional fields and early stopping."""
     scheduler: dict[str, dict[str, Any]] = {"fifo": {}}  # noqa: RUF012 (pydantic copies it)
     """Name, or name and options: `{asha: {grace_epochs: 5}}`."""
     trials: Annotated[PositiveInteger, Field(le=100_000)] | None = None
@@ -46,6 +47,8 @@ class StudyFile(Config):
     """Overrides for all trials, dotted or nested."""
     constraints: tuple[StrictStr, ...] = ()
     """Expressions over config fields that every point must satisfy: `motion.width >= motion.attention_width`."""
+    stop: StopOptions | None = None
+    """When the sweep ends before all points are tried: `{hours: 2}`, `{target: 0.4}`, `{no_better_in: 20}`."""
     points: tuple[dict[str, Any], ...] = ()
     """Points to try first; a missing field has its value of `base`."""
 
@@ -64,7 +67,7 @@ class StudyFile(Config):
         raise ValueError("must be a name or a name with options, such as {asha: {grace_epochs: 5}}")
 
 
-_KEYS = Keys(("target", "sampler", "scheduler", "trials", "repeats", "seed"), section="base", varied="space")
+_KEYS = Keys(("target", "sampler", "scheduler", "trials", "repeats", "seed", "stop"), section="base", varied="space")
 
 
 SEARCH_SPACES = Path("search_spaces")
@@ -115,6 +118,10 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
     source, base = apply_settings(settings, source=source, base=base, keys=_KEYS)
     config = overridden_config(source, base, problems)
     file = file_keys(StudyFile, source, section="base", problems=problems, explanation=_shape_problems)
+    notes: tuple[str, ...] = ()
+    if file.sampler == AUTO:
+        file, notes = _with_sampler(file)
+    problems += _stop_problems(file, source)
     draft = _draft(file, source, base)
     if config is not None:
         problems += conversion_problems(source, base, config)
@@ -139,7 +146,26 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
         targets=parts.targets,
         scheduler=parts.scheduler,
         trials=parts.trials,
+        stop=file.stop,
+        notes=notes,
     )
+
+
+def _with_sampler(file: StudyFile) -> tuple[StudyFile, tuple[str, ...]]:
+    """Return `file` with the sampler that `auto` stands for, and a note that names it."""
+    sampler, why = auto_sampler(
+        targets=len(file.target),
+        early_stopping="fifo" not in file.scheduler,
+        conditional=any(domain.when for domain in file.space.values()),
+    )
+    return file.model_copy(update={"sampler": sampler}), (f"sampler auto: {sampler} ({why})",)
+
+
+def _stop_problems(file: StudyFile, source: Source) -> Iterator[Problem]:
+    for key in ("target", "no_better_in"):
+        if file.stop is not None and getattr(file.stop, key) is not None and len(file.target) > 1:
+            message = f"needs one target, but there are {len(file.target)}; use hours"
+            yield source.problem(("stop", key), message)
 
 
 def _folder_problems(draft: Draft, systems: Sequence[str]) -> Iterator[Problem]:
@@ -174,6 +200,8 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
         if path[0] == "space" and len(path) > 2:
             del path[2]  # pydantic's name for the kind of domain
             valid_keys = (*DOMAIN_KINDS, "step", "when")
+        if path[0] == "stop":
+            valid_keys = tuple(StopOptions.model_fields)
         if entry["type"] == "extra_forbidden":
             entry["loc"] = entry["loc"][-1:]
         text = explain(dict(entry), valid_keys)
