@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platform.events import Proposed, TrialEvent
 from platform.mlflow_view.client import find_experiment, log, unless_refused
+from platform.mlflow_view.clip_pictures import log_clip_pictures
 from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, params, readable
 from platform.mlflow_view.registry import register
 from platform.mlflow_view.saved_view import NOTE, run_link, saved_view
@@ -84,8 +85,10 @@ class StudyRuns:
         if entries.status is not None:
             with tempfile.TemporaryDirectory() as folder:
                 pages(Path(folder))
-                for page in sorted(Path(folder).iterdir()):
+                for page in sorted(path for path in Path(folder).iterdir() if path.is_file()):
                     self._client.log_artifact(self._children[trial], str(page))
+                ended = entries.ended if entries.ended is not None else milliseconds(fresh[-1].time)
+                log_clip_pictures(self._client, self._children[trial], Path(folder), time=ended)
         log(self._client, self._children[trial], entries, store=self._store)
         with self._mutex:
             if entries.dataset is not None and entries.dataset.digest not in self._datasets:

@@ -17,6 +17,7 @@ from pathlib import Path
 from platform.events import Proposed, TrialEvent
 from platform.mlflow_view.background_writer import BackgroundWriter
 from platform.mlflow_view.client import artifact_folder, connected
+from platform.mlflow_view.clip_pictures import write_clip_pictures
 from platform.mlflow_view.mirror import TrialMirror
 from platform.mlflow_view.registry import save_decoders
 from platform.mlflow_view.runs import Provenance, StudyRuns
@@ -31,6 +32,7 @@ from storage.environment import without_secrets
 from storage.errors import StoreError
 from storage.parallel import ordered
 from storage.runs import RunStore
+from trainables.datasets.errors import DatasetError
 
 _log = logging.getLogger(__name__)
 _PAGES = ("page.html", "contact.png")
@@ -128,7 +130,7 @@ class Tracking:
             raise ConnectionError(without_secrets(f"{type(error).__name__}: {error}")) from None
 
     def _pages(self, trial: str, folder: Path) -> None:
-        """Copy the pages of a trial's evaluate stage run, if there is one, into `folder`."""
+        """Copy the pages of a trial's evaluate stage run, if there is one, and pictures of clips into `folder`."""
         proposed = self._records[trial].proposed
         identity = None if proposed is None else proposed.identities.get("evaluate")
         if identity is None or self._stage_runs is None or self._stage_runs.find(identity) is None:
@@ -137,8 +139,10 @@ class Tracking:
             artifacts = self._stage_runs.open(identity)
             for name in artifacts.manifest.files.keys() & set(_PAGES):
                 shutil.copyfile(artifacts.path(name), folder / name)
-        except StoreError as error:
-            _log.warning("the page of trial %s is not in MLflow: %s", trial, without_secrets(str(error)))
+            assert proposed is not None
+            write_clip_pictures(self._stage_runs, proposed.identities, proposed.config, folder)
+        except (StoreError, DatasetError, ValueError, OSError) as error:
+            _log.warning("pages of trial %s are not in MLflow: %s", trial, without_secrets(str(error)))
 
     def _connected(self) -> StudyRuns:
         if self._runs is None:

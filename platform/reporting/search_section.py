@@ -31,8 +31,8 @@ def search_sentences(check: SearchCheck) -> Iterator[str]:
 def search_table(check: SearchCheck) -> Grid:
     """Return the table of the search's values and those of fresh trainings."""
     measure = check.measure
-    header = ("point", f"{measure.heading} in the search", "fresh seeds", "too good by")
-    header += ("better than the baseline, in the search", "under fresh seeds")
+    gains = ("better than the baseline, in the search", "under fresh seeds")
+    header = ("point", f"{measure.heading} in the search", "fresh seeds", "too good by", *gains)
     repeats = "of one training" if check.origin.repeats == 1 else f"the mean of {check.origin.repeats} trainings"
     notes = (
         f"Sweep {check.origin.study}: the best of {counted(check.origin.points, 'completed point')}, each value "

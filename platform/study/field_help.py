@@ -87,7 +87,7 @@ def sweep_keys() -> tuple[FieldHelp, ...]:
 @cache
 def ablation_keys() -> tuple[FieldHelp, ...]:
     """Return the keys of an ablation file."""
-    nested = {"published": Published, "search": SearchOrigin}
+    nested: Mapping[str, type[BaseModel]] = {"published": Published, "search": SearchOrigin}
     below = {key: tuple(_keys_of(model, f"{key}.")) for key, model in nested.items()}
     return tuple(entry for key in _keys_of(AblationFile) for entry in (key, *below.get(key.name, ())))
 

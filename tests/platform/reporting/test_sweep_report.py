@@ -64,7 +64,7 @@ def test_one_training_per_point_orders_nothing(tmp_path: Path) -> None:
 
 def test_with_repeats_the_luck_of_the_best_is_a_number() -> None:
     result = search(repeats=3, pruned=0, failed=0)
-    by_point = {point.point: [] for point in result.completed}  # type: dict[int, list[float]]
+    by_point: dict[int, list[float]] = {point.point: [] for point in result.completed}
     for trial in result.trials:
         by_point[trial.point].append(trial.metrics[TARGET])
     values = np.array(list(by_point.values()))

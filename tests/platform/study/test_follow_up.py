@@ -13,6 +13,7 @@ from platform.record.trial_record import reduce_events
 from platform.study import yaml_source
 from platform.study.ablation_file import build_ablation
 from platform.study.follow_up import around, baseline_of, difference_of, on_test_clips, written
+from platform.study.space import Point
 from platform.study.study import Study
 from tests.platform.made_up_events import made_up_event
 from tests.platform.study_texts import build
@@ -34,8 +35,8 @@ constraints:
 points:
   - {motion.patch_size: 16, motion.depth: 2, motion.spatial_fusion: cross}
 """
-FIRST = {"motion.patch_size": 16, "motion.depth": 2, "motion.spatial_fusion": "cross"}
-BEST = {"motion.patch_size": 8, "motion.depth": 1, "motion.spatial_fusion": "self", "motion.heads": 2}
+FIRST: Point = {"motion.patch_size": 16, "motion.depth": 2, "motion.spatial_fusion": "cross"}
+BEST: Point = {"motion.patch_size": 8, "motion.depth": 1, "motion.spatial_fusion": "self", "motion.heads": 2}
 
 
 def tried(study: Study, *points: tuple[dict[str, Any], float]) -> SearchResult:
