@@ -1,4 +1,4 @@
-"""The report of a sweep or an ablation in its study's run in MLflow: its files, paired differences, and what it concludes."""
+"""The report of a study in its run in MLflow: its files, paired differences, and what it concludes."""
 
 import json
 import logging
