@@ -97,7 +97,8 @@ class Proposer:
         """Propose `point` and return its values, or None if no point is left; `exhausted` then has the reason."""
         seed = int(digest([self._study.seed, point], length=8), 16)
         fixed = self._fixed[point] if point < len(self._fixed) else {}
-        self._optuna.sampler = _sampler(self._study, seed)
+        with quiet():  # NSGA-III and QMC are experimental in Optuna
+            self._optuna.sampler = _sampler(self._study, seed)
         violated = None
         repeated = False
         for attempt in range(TRIES):
@@ -140,10 +141,8 @@ def _sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
     """Return the sampler of one point. All points of a quasi-random sequence have its seed."""
     if study.sampler != "qmc":
         return _SAMPLERS[study.sampler](seed)
-    with quiet():
-        return optuna.samplers.QMCSampler(
-            seed=study.seed, scramble=True, independent_sampler=optuna.samplers.RandomSampler(seed=seed)
-        )
+    independent = optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.QMCSampler(seed=study.seed, scramble=True, independent_sampler=independent)
 
 
 def _fixed_points(study: Study) -> Sequence[Mapping[str, Any]]:

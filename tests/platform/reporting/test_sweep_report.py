@@ -52,7 +52,7 @@ def test_the_files_say_what_was_found_and_need_no_network(tmp_path: Path) -> Non
     assert data["outcomes"] == {"completed": 9, "pruned": 2, "failed": 1, "unfinished": 0}
     assert data["stopped_at"] == {"2": 2}
     assert len(data["points"]) == 12
-    assert (tmp_path / "out" / "report.tex").read_text(encoding="utf-8").count(r"\begin{tabular}") >= 4
+    assert (tmp_path / "out" / "report.tex").read_text(encoding="utf-8").count(r"\toprule") >= 4
     assert {path.suffix for path in (tmp_path / "out" / "figures").iterdir()} == {".svg"}
 
 

@@ -71,7 +71,12 @@ constraints:
         ),
         # samplers and schedulers
         ("trials: 4", "trials: 4\nsampler: tpee", "test.yaml:3:1: sampler:", ["no sampler 'tpee'", "did you mean tpe"]),
-        ("trials: 4", "trials: 4\nsampler: bayes", "test.yaml:3:1: sampler:", ["cmaes, gp, grid, nsga2, random, tpe"]),
+        (
+            "trials: 4",
+            "trials: 4\nsampler: bayes",
+            "test.yaml:3:1: sampler:",
+            ["gp, grid, nsga2, nsga3, qmc", "auto"],
+        ),
         (
             "trials: 4",
             "sampler: grid",
