@@ -10,6 +10,7 @@ from platform.analysis.siblings import Sibling
 from platform.analysis.voxel_importance import RegionMap, region_maps
 from platform.reporting.charts import figures
 from platform.reporting.comparison_table import comparison_table
+from platform.reporting.contrast_section import contrast_sections
 from platform.reporting.control_standing import control_grid, control_sentences
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
@@ -80,6 +81,7 @@ def build_report(
         sections=(
             *_sections(findings, published, drawings),
             *((ReportSection("Other attempts", grids=(sibling_table(siblings),)),) if siblings else ()),
+            *contrast_sections(findings),
             *_searched(check),
             *_last(findings, drawings, embedded),
         ),
