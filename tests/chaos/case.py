@@ -5,27 +5,27 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.checks import Ended, problems
+from tests.chaos.drivers import Command, execute, fork
 from tests.chaos.faults import FAULTS
 from tests.chaos.plan import Plan, Strike, inner_of
 from tests.chaos.reference import reference
 from tests.chaos.scene import Scene, processes_of
 from tests.chaos.servers import Servers
-from tests.programs import ROOT
 
 _MORE = 4
 """Commands without a new fault in which a study must end."""
+_OWN_DATABASE = 4
+"""Every fourth case makes its MLflow database itself, and meets faults meanwhile; the others begin with one."""
 _LONGEST = 900.0
 """Seconds after which a command counts as hanging."""
 _LOOK = 0.05
@@ -65,6 +65,8 @@ class Case:
         self._scene = Scene(plan.study, plan.study.load(self._file), folder, servers)
         for part in (self._scene.home, self._scene.temporary):
             part.mkdir()
+        if plan.number % _OWN_DATABASE and plan.study.tracking == "file":
+            shutil.copy(servers.database, self._scene.home / "mlflow.db")
         self.result = Result(plan.number, plan.study.name)
         self._forgiven: set[str] = set()
         self._failed = False
@@ -109,7 +111,7 @@ class Case:
         """Run the command once; return whether the study has ended."""
         self.result.commands += 1
         outcome = self._watched(tuple(strikes))
-        code = self._scene.process.returncode if self._scene.process is not None else 0
+        code = -signal.SIGABRT if outcome is not None or (ended := self._ended()) is None else ended
         self.result.codes.append(code)
         text = self._messages("out").read_text(errors="replace").strip()
         answer = json.loads(text.splitlines()[-1]) if text else {}
@@ -122,6 +124,9 @@ class Case:
         if trials.get("failed", 0) > 0 and not self._forgiven:
             self.result.problems.append(f"command {self.result.commands}: trials failed: {trials}")
         return code == 0 and trials.get("unfinished") == 0 and not self._failed
+
+    def _ended(self) -> int | None:
+        return None if self._scene.process is None else self._scene.process.returncode
 
     def _judge(self, code: int, answer: dict[str, Any], strikes: Sequence[Strike]) -> None:
         """A command that is not killed ends with 0, 130 after an interruption, or a message about what was broken."""
@@ -162,16 +167,13 @@ class Case:
 
     def _start(self, strikes: tuple[Strike, ...]) -> None:
         study, scene = self._plan.study, self._scene
-        usual = asdict(inner_of(()))
-        inner = {name: value for name, value in asdict(inner_of(strikes)).items() if value != usual[name]}
-        command = [sys.executable, "-m", "tests.chaos.driver", json.dumps(inner), study.verb, str(self._file)]
-        command += ["--home", str(scene.home), "--store", scene.store_uri, "--tracking", scene.tracking, "--json"]
-        command += self._where()
-        command += ["--retry-failed"] if self._failed else []
-        with self._messages("out").open("wb") as out, self._messages("err").open("wb") as err:
-            scene.process = subprocess.Popen(
-                command, cwd=ROOT, env=dict(scene.environment), stdout=out, stderr=err, start_new_session=True
-            )
+        arguments = [study.verb, str(self._file), "--home", str(scene.home), "--store", scene.store_uri]
+        arguments += ["--tracking", scene.tracking, "--json", *self._where()]
+        arguments += ["--retry-failed"] if self._failed else []
+        for stream in ("out", "err"):
+            self._messages(stream).touch()
+        command = Command(inner_of(strikes), arguments, scene.environment, self._messages("out"), self._messages("err"))
+        scene.process = fork(command) if study.where == "inline" else execute(command)
 
     def _where(self) -> list[str]:
         study = self._plan.study

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -120,7 +120,13 @@ def _draw_no_figures() -> None:
     sys.modules["platform.figures.page"] = none
 
 
-if __name__ == "__main__":
+def drive(inner: Inner, arguments: Sequence[str]) -> int:
+    """Run the verb and its `arguments` with the faults of `inner`, and return the exit code."""
     _draw_no_figures()
-    _Faults(Inner(**json.loads(sys.argv[1]))).install()
-    sys.exit({"sweep": sweep, "ablate": ablate}[sys.argv[2]].main(sys.argv[3:]))
+    _Faults(inner).install()
+    verb, *others = arguments
+    return {"sweep": sweep.main, "ablate": ablate.main}[verb](others)
+
+
+if __name__ == "__main__":
+    sys.exit(drive(Inner(**json.loads(sys.argv[1])), sys.argv[2:]))

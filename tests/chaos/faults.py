@@ -49,6 +49,7 @@ def _kill_driver(scene: Scene, _: random.Random) -> bool:
 
 def _cut_power(scene: Scene, _: random.Random) -> bool:
     """Kill every process of the case at once."""
+    scene.signal(signal.SIGKILL)
     processes = processes_of(scene.folder.name)
     for process in processes:
         _send(process.pid, signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from storage import layout
 from storage.base import Store
 from storage.errors import StoreError
 from storage.uri import open_store
+from tests.chaos.drivers import Driver
 from tests.chaos.servers import NOT_NICE, Servers, variables
 from tests.chaos.studies import ChaosStudy
 from trainables.telemetry import read_pulses
@@ -33,7 +33,7 @@ class Scene:
     folder: Path
     """Holds home, temporary folder and messages of the case."""
     servers: Servers
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Driver | None = None
     """The driver."""
     hurt: Counter[str] = field(default_factory=Counter)
     """How often the worker of each trial was killed: a third time is one too many for the platform's retries."""
