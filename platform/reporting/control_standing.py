@@ -53,17 +53,20 @@ def _at_most(p: float) -> str:
 
 def _closest(test: ControlTest) -> str:
     hardest = test.hardest
-    return (
-        f"In {test.measure.title} the baseline is not shown to be better than its controls: {_size(test, hardest)} "
-        f"against {title_of(hardest.name)}, p (Holm) {p_text(test.p_holm)}."
-    )
+    size = f"{_size(test, hardest)} against {title_of(hardest.name)}"
+    if hardest.verdict == "worse":
+        p = p_text(hardest.p)
+        return f"In {test.measure.title} the baseline is worse than one of its controls: {size}, p (not adjusted) {p}."
+    p = p_text(test.p_holm)
+    return f"In {test.measure.title} the baseline is not shown to be better than its controls: {size}, p (Holm) {p}."
 
 
 def floor_text(test: ControlTest) -> str:
-    """Return what a comparison in the metric of `test` can tell if the baseline is at the level of its controls."""
+    """Return what a comparison in the metric of `test` can tell if the baseline is not better than its controls."""
+    level = "below the level of one" if test.hardest.verdict == "worse" else "at the level"
     return (
-        f"The baseline is at the level of its controls ({_size(test, test.hardest)} against "
-        f"{title_of(test.hardest.name)}): the comparison tells nothing about {test.measure.title}."
+        f"The baseline is {level} of its controls ({_size(test, test.hardest)} against {title_of(test.hardest.name)}): "
+        f"the comparison tells nothing about {test.measure.title}."
     )
 
 

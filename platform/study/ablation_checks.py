@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from platform.errors import Problem, nearest
-from platform.statistics.attainable import unattainable
+from platform.statistics.attainable import seeds_for, unattainable
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
@@ -229,6 +229,16 @@ def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]
     reason = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)
     if reason:
         yield baseline.source.problem(("seeds",), reason)
+
+
+def slack_note(design: Design) -> Iterator[str]:
+    """Yield a note if a single failed training would make every significant result impossible."""
+    fewest = seeds_for(design.alpha, max(1, len(design.family)))
+    if design.conditions and design.unit != "clips" and design.seeds == fewest:
+        yield (
+            f"{fewest} seeds are the fewest with which a result can be significant: if one training fails, none can; "
+            f"seeds: {fewest + 2} leaves room for two"
+        )
 
 
 def with_columns(table: Published) -> Published:

@@ -76,6 +76,7 @@ def _checked_ablation(source: Source, *, settings: Sequence[str]) -> AblationStu
             *search_problems(source, file.search, design),
         ]
     )
+    notes = [*notes, *ablation_checks.slack_note(design)]
     study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
     return replace(study, settings=tuple(settings), search=file.search)
 

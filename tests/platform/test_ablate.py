@@ -140,7 +140,8 @@ def test_the_end_of_a_run_is_its_report(
     said = json.loads(capsys.readouterr().out)
     assert Path(said["report"]) == home / "reports" / "small" / "report.html"
     assert Path(said["report"]).is_file()
-    (answer,) = said["answers"]
+    controls, answer = said["answers"]
+    assert controls == "In noop: value no control that knows nothing of the clip was measured."
     assert answer.startswith("Under half, noop: value")
     assert attached == [home / "reports" / "small" / "report.html"]
     assert run(written(tmp_path), home) == 0

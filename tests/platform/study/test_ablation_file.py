@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from platform.analysis.measures import measure_named
+from platform.statistics.attainable import seeds_for
+from platform.study.ablation_file import ABLATIONS, load_ablation
 from platform.study.design import BASELINE, DeclaredComparison, Design
 from tests.platform.noop_ablations import NOOP, build, complaints
 from trainables.metrics.registry import METRICS, ablation_metrics, metric_named
@@ -70,7 +72,7 @@ def test_a_level_that_the_baseline_has_is_no_condition() -> None:
     assert study.design.names == (BASELINE, "epochs-2")
     assert study.design.factorial is not None
     assert study.design.factorial.cells == {"epochs-1": BASELINE, "epochs-2": "epochs-2"}
-    assert study.notes == ("epochs-1 is equal to the baseline: it has no trials of its own",)
+    assert study.notes[0] == "epochs-1 is equal to the baseline: it has no trials of its own"
 
 
 def test_a_factorial_has_every_combination_of_levels_once() -> None:
@@ -256,3 +258,14 @@ def test_the_command_line_changes_keys_and_fields_of_the_baseline() -> None:
 def test_a_subject_that_is_not_there() -> None:
     (line,) = complaints(DECODERS, "subjects=[0, 5]")
     assert "the data set has 3 subject(s)" in line
+
+
+def test_no_room_for_a_failed_training_is_noted_and_shipped_designs_have_room_for_two() -> None:
+    (note,) = build(NOOP).notes
+    assert note.startswith("6 seeds are the fewest with which a result can be significant")
+    assert "seeds: 8 leaves room for two" in note
+    assert build(NOOP, "seeds=7").notes == ()
+    for path in ABLATIONS.glob("*.yaml"):
+        design = load_ablation(path).design
+        if design.conditions:
+            assert design.seeds >= seeds_for(design.alpha, len(design.family)) + 2, path

@@ -85,7 +85,7 @@ def test_trials_are_named_and_seeded_by_block() -> None:
 
 def test_equal_conditions_share_every_stage_run() -> None:
     study = build(NOOP + "  same: {noop.value: 0.5}\n", "seeds=7")
-    assert study.notes == ("same and half are the same after resolution: their stage runs are executed once",)
+    assert study.notes[0] == "same and half are the same after resolution: their stage runs are executed once"
     assert Counter(study.uses.values()) == {1: 7, 2: 7}
 
 
