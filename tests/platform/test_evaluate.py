@@ -125,7 +125,7 @@ def test_all_systems_are_judged_on_the_clips_that_all_have(
     for name in ("scores.md", "scores.tex", "page.html"):
         text = Path(report["out"], name).read_text()
         assert "Systems compared, clip by clip" in text
-        assert ("ours $-$ theirs" if form == "tex" else "ours − theirs") in text
+        assert ("ours $-$ theirs" if name.endswith("tex") else "ours − theirs") in text
 
 
 def test_systems_without_a_common_clip_are_told_apart_loudly(
