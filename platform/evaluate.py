@@ -24,6 +24,7 @@ from platform.cli import (
     verb_parser,
 )
 from platform.errors import UserError
+from platform.reporting.cluster_file import read_clusters
 from platform.reporting.system_pairs import compare_systems, comparison_sheet, pair_json
 from platform.tracking_uri import check_tracking
 from storage.environment import without_secrets
@@ -65,6 +66,8 @@ def _parser() -> VerbParser:
     )
     add("--system", action="append", default=[], metavar="NAME=FOLDER", help="one more system; may be repeated")
     add("--truth", type=Path, metavar="FOLDER", help="the true videos, with the names of the reconstructions")
+    clusters = "CSV with the columns name and cluster (or COLUMN): film, run or scene of each clip, the unit of tests"
+    add("--clusters", metavar="FILE.csv[:COLUMN]", help=f"{clusters} (default: each clip is on its own)")
     size = "frame size for all (default: the smallest common native one)"
     add("--resolution", type=_size, metavar="N or HxW", help=size)
     count = "frames per clip for all (default: the smallest common native count)"
@@ -83,6 +86,7 @@ def _parser() -> VerbParser:
 def _answer(arguments: argparse.Namespace) -> Answer:
     began, options = time.time(), options_of(arguments)
     pairing = _pairing(arguments)
+    clusters = None if arguments.clusters is None else read_clusters(arguments.clusters, list(pairing.truths))
     if not arguments.no_tracking:
         check_tracking(options.tracking)
     folder = _output(arguments.out, pairing.systems, home=options.home)
@@ -97,7 +101,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     table = score_sheet(
         rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values))
     )
-    pairs = compare_systems(values, judge.metrics, [system.name for system in pairing.systems])
+    pairs = compare_systems(values, judge.metrics, [system.name for system in pairing.systems], clusters=clusters)
     comparisons = (comparison_sheet(pairs),) if pairs else ()
     tables = (table, *comparisons)
     report = {**_report(pairing, rows, failures, folder), "comparisons": [pair_json(each) for each in pairs]}

@@ -38,6 +38,7 @@ ENGINES = {
         "platform/run/proposer.py",
         "platform/record/optuna_study.py",
         "platform/record/optuna_journal.py",
+        "platform/figures/importance.py",
         "platform/figures/optuna_plots.py",
     },
     "mlflow": {"platform/mlflow_view/client.py"},

@@ -172,9 +172,9 @@ _STAGES = {
         ),
         Stage(
             "evaluate",
-            2,
+            3,
             ("evaluate",),
-            ("clips", "voxels", VIDEOS, "controls", "control_scores"),
+            ("clips", "data", "voxels", VIDEOS, "controls", "control_scores"),
             "trainables.stages.evaluate:run",
             (20.0, 4_000_000),
             fingerprint="trainables.backbones:judges_fingerprint",

@@ -81,11 +81,15 @@ class ClipValues:
     clips: tuple[int, ...]
     """Numbers of the clips in the data set, in the order of the last axis of every array."""
     names: tuple[str, ...]
-    """Names of the clips' sources, in the same order."""
+    """Names of the clips' sources, in the same order; of the first trial if each block has clips of its own."""
     values: Mapping[str, Floats]
     """Condition to [subjects, seeds, clips]; NaN where missing or undefined."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Reason for undefined values to their number."""
+    clusters: tuple[str, ...] = ()
+    """Cluster of each clip; empty if an evaluation of an earlier version recorded none."""
+    own_clips: bool = False
+    """Whether each block has clips of its own: then a number stands for another clip in every block."""
 
 
 @dataclass(frozen=True)
@@ -161,14 +165,25 @@ class AblationResult:
             return ClipValues(metric, system, (), (), values)
         clips = np.concatenate([rows.clips for rows in tables.values()])
         order, first = np.unique(clips, return_index=True)
-        names = np.concatenate([rows.names for rows in tables.values()])[first]
+        all_names, all_clusters = (
+            np.concatenate([getattr(rows, column) for rows in tables.values()]) for column in ("names", "clusters")
+        )
+        names, clusters = all_names[first], all_clusters[first]
+        own_clips = bool((all_names != names[np.searchsorted(order, clips)]).any())
         values = {condition: self._empty(len(order)) for condition in self.conditions}
         reasons: Counter[str] = Counter()
         for (condition, subject, seed), rows in tables.items():
             row = values[condition][self.subjects.index(subject), self.seeds.index(seed)]
             row[np.searchsorted(order, rows.clips)] = rows.values
             reasons.update(rows.reasons[np.isnan(rows.values)].tolist())
-        return ClipValues(metric, system, tuple(order.tolist()), tuple(names.tolist()), values, dict(reasons))
+        recorded = tuple(clusters.tolist()) if all(all_clusters) else ()
+        described = (tuple(order.tolist()), tuple(names.tolist()), values, dict(reasons))
+        return ClipValues(metric, system, *described, recorded, own_clips)
+
+    @cached_property
+    def own_clips(self) -> bool:
+        """Whether each block has clips of its own, since the data set is varied as a whole (`vary` in a design)."""
+        return any(self.clips(metric).own_clips for metric in self.clip_metrics()[:1])
 
     def systems(self) -> tuple[str, ...]:
         """Return the evaluated systems, `system` first, then the controls."""

@@ -13,6 +13,7 @@ from platform.statistics.attainable import ClaimUnit
 from platform.statistics.compare import ComparisonPlan
 from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIndex, complete_cases
 from platform.study.design import BASELINE, has_clips
+from platform.study.varied import varied_of
 from trainables.judging.controls import SYSTEM
 
 NOT_FINISHED = "not finished"
@@ -30,6 +31,8 @@ class ConditionValues:
     undefined: str
     """Why values of finished trials are undefined, if it is recorded."""
     controls: Mapping[str, Floats]
+    clusters: tuple[str, ...] = ()
+    """Cluster of each clip; empty if every clip is on its own or nothing is recorded."""
 
     @property
     def undefined_clips(self) -> int:
@@ -42,7 +45,7 @@ class ConditionValues:
         """Apply the listwise rule to two conditions [subjects, seeds, clips]."""
         subjects, seeds, clips = map(range, before.shape)
         axes = (tuple(map(str, subjects)), tuple(seeds), tuple(clips))
-        return complete_cases(PairedTable("", self.measure.metric, before, after, *axes))
+        return complete_cases(PairedTable("", self.measure.metric, before, after, *axes, clusters=self.clusters))
 
 
 def comparison_plan(result: AblationResult, units: Sequence[ClaimUnit]) -> ComparisonPlan:
@@ -50,7 +53,7 @@ def comparison_plan(result: AblationResult, units: Sequence[ClaimUnit]) -> Compa
     design = result.design
     # Metrics with one value per trial have no clips: with "both", every test would be refused.
     unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
-    return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins)
+    return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins, varied=varied_of(design))
 
 
 def condition_values(result: AblationResult, metric: Measure) -> ConditionValues:
@@ -67,9 +70,11 @@ def condition_values(result: AblationResult, metric: Measure) -> ConditionValues
         for name, clips in controls_of.items()
         if np.isfinite(clips.values[BASELINE]).any()
     }
-    return ConditionValues(
-        metric, result.design.unit, clip_values.clips, clip_values.values, "; ".join(clip_values.reasons), with_values
-    )
+    # Blocks with clips of their own are the only units: a clip is seen in one block alone.
+    unit: ClaimUnit = "seeds" if clip_values.own_clips else result.design.unit
+    reasons = "; ".join(clip_values.reasons)
+    described = (clip_values.clips, clip_values.values, reasons, with_values, clip_values.clusters)
+    return ConditionValues(metric, unit, *described)
 
 
 def _aligned(control: ClipValues, clips: Sequence[int]) -> Floats:
@@ -101,9 +106,10 @@ def paired_table(result: AblationResult, values: ConditionValues, condition: str
     for side, name in sides:
         for u, s, c in np.argwhere(np.isnan(values.by_condition[name])).tolist():
             reasons[TableIndex(side, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
-    arrays = (values.by_condition[BASELINE], values.by_condition[condition])
+    before, after = values.by_condition[BASELINE], values.by_condition[condition]
     subjects = tuple(map(str, result.subjects))
-    return PairedTable(condition, values.measure.metric, *arrays, subjects, result.seeds, values.clips, reasons)
+    listed = (subjects, result.seeds, values.clips, reasons, values.clusters)
+    return PairedTable(condition, values.measure.metric, before, after, *listed)
 
 
 def control_table(result: AblationResult, values: ConditionValues, control: str) -> PairedTable:
@@ -125,6 +131,7 @@ def control_table(result: AblationResult, values: ConditionValues, control: str)
         result.seeds,
         values.clips,
         reasons,
+        values.clusters,
     )
 
 

@@ -22,6 +22,7 @@ from platform.analysis.control_tests import ControlTest, control_tests, floors_o
 from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
 from platform.statistics.attainable import ClaimUnit
+from platform.statistics.clusters import in_clusters
 from platform.statistics.compare import Comparison, compare_exploratory, compare_family
 from platform.statistics.difference import over_both, over_units
 from platform.study.design import BASELINE
@@ -202,10 +203,10 @@ def _described(
     differences: dict[Pair, MeanInterval] = {}
     for values in tables:
         for name, array in {**values.controls, **values.by_condition}.items():
-            cases = values.complete_cases(array, array)
+            cases = in_clusters(values.complete_cases(array, array))
             means[name, values.measure.name] = mean_interval(cases.condition, values.unit, level=level)
             if name in result.design.conditions:
-                arrays = values.complete_cases(values.by_condition[BASELINE], array)
+                arrays = in_clusters(values.complete_cases(values.by_condition[BASELINE], array))
                 shift = arrays.condition - arrays.baseline
                 differences[name, values.measure.name] = mean_interval(shift, values.unit, level=level)
     return means, differences
@@ -220,7 +221,7 @@ def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> di
     for values in tables:
         for name in result.design.conditions:
             subjects = zip(values.by_condition[BASELINE], values.by_condition[name], strict=True)
-            cases = [values.complete_cases(before[None], after[None]) for before, after in subjects]
+            cases = [in_clusters(values.complete_cases(before[None], after[None])) for before, after in subjects]
             shifts = [complete.condition - complete.baseline for complete in cases]
             by_pair[name, values.measure.name] = tuple(
                 mean_interval(shift, values.unit, level=level) for shift in shifts
@@ -229,7 +230,7 @@ def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> di
 
 
 def mean_interval(values: Floats, unit: ClaimUnit, *, level: float) -> MeanInterval:
-    """Return the mean of finite `values` [subjects, seeds, clips] with Student's interval over `unit`."""
+    """Return the mean of finite `values` [subjects, seeds, clips or clusters] with Student's interval over `unit`."""
     if values.size == 0:
         return MeanInterval(math.nan, math.nan, math.nan)
     table = values.mean(axis=0)

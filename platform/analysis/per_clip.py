@@ -14,6 +14,7 @@ Texts: TypeAlias = npt.NDArray[np.object_]
 
 _GROUP = ("split", "system", "metric")
 _TEXTS = (*_GROUP, "name", "reason")
+_CLUSTER = "cluster"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ClipRows:
     names: Texts
     reasons: Texts
     """Why a value is undefined; empty if it is defined."""
+    clusters: Texts
+    """Cluster of each clip; empty in evaluations of earlier versions, which recorded none."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,15 @@ class PerClip:
     values: Floats
     names: Texts
     reasons: Texts
+    clusters: Texts
 
     def rows(self, split: str, system: str, metric: str) -> ClipRows | None:
         """Return the rows of a group, or None if there are none."""
         part = self.groups.get((split, system, metric))
         if part is None:
             return None
-        return ClipRows(self.clips[part], self.values[part], self.names[part], self.reasons[part])
+        texts = (self.names[part], self.reasons[part], self.clusters[part])
+        return ClipRows(self.clips[part], self.values[part], *texts)
 
 
 def read_per_clip(path: Path) -> PerClip:
@@ -53,9 +58,11 @@ def read_per_clip(path: Path) -> PerClip:
     import pyarrow.parquet as pq
 
     # With dictionaries, only distinct texts become Python objects.
-    with pq.ParquetFile(path, read_dictionary=list(_TEXTS)) as file:
-        table = file.read(columns=[*_TEXTS, "clip", "value"], use_threads=False).unify_dictionaries()
-    texts = {name: _coded(table.column(name).combine_chunks()) for name in _TEXTS}
+    names = [*_TEXTS, *((_CLUSTER,) if _CLUSTER in pq.read_schema(path).names else ())]
+    with pq.ParquetFile(path, read_dictionary=names) as file:
+        table = file.read(columns=[*names, "clip", "value"], use_threads=False).unify_dictionaries()
+    texts = {name: _coded(table.column(name).combine_chunks()) for name in names}
+    texts.setdefault(_CLUSTER, (np.zeros(len(table), np.int64), np.array([""], dtype=object)))
     group = np.zeros(len(table), np.int64)
     for name in _GROUP:
         codes, texts_of_codes = texts[name]
@@ -67,8 +74,8 @@ def read_per_clip(path: Path) -> PerClip:
     groups = dict(zip(zip(*firsts, strict=True), map(slice, starts.tolist(), ends), strict=True))
     values = np.array(table.column("value").to_numpy(), np.float64)[order]
     values[~np.isfinite(values)] = np.nan
-    names, reasons = (texts[name][1][texts[name][0][order]] for name in ("name", "reason"))
-    return PerClip(groups, table.column("clip").to_numpy()[order], values, names, reasons)
+    columns = (texts[name][1][texts[name][0][order]] for name in ("name", "reason", _CLUSTER))
+    return PerClip(groups, table.column("clip").to_numpy()[order], values, *columns)
 
 
 def _coded(column: Any) -> tuple[Integers, Texts]:

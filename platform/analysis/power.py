@@ -8,6 +8,7 @@ from rich.table import Table
 from platform.analysis.collect import AblationResult
 from platform.errors import UserError
 from platform.study.design import has_clips
+from trainables.datasets.clusters import kind_of
 from trainables.metrics.registry import metric_named
 
 
@@ -33,22 +34,26 @@ def power_table(result: AblationResult, stated: str) -> Table:
 
 
 def _rows(result: AblationResult, name: str, conditions: list[str], effect: float) -> Iterator[tuple[str, ...]]:
-    from platform.statistics.paired import PairedTable, complete_cases
+    from platform.statistics.clusters import in_clusters
+    from platform.statistics.paired import PairedTable, TableIndex, complete_cases
     from platform.statistics.power import PowerTarget, seeds_needed
 
     metric, design = metric_named(name), result.design
     assert metric is not None, "the design was read with it"
     clips: tuple[int, ...] = (0,)
+    clusters: tuple[str, ...] = ()
     if has_clips(name):
         per_clip = result.clips(name)
-        values, clips, unit = per_clip.values, per_clip.clips, design.unit
+        values, clips, clusters = per_clip.values, per_clip.clips, per_clip.clusters
+        unit = "seeds" if per_clip.own_clips else design.unit
     else:  # one value per trial
         values, unit = {side: array[..., None] for side, array in result.scalars(name).items()}, "seeds"
-    aim = PowerTarget(effect, alpha=design.alpha, family=len(design.family), unit=unit)
+    aim = PowerTarget(effect, alpha=design.alpha, family=len(design.family), unit=unit, clustered=kind_of(clusters))
     baseline, *_ = result.conditions
     for condition in conditions:
         arrays = (values[baseline], values[condition])
-        pilot = PairedTable(condition, metric, *arrays, tuple(map(str, result.subjects)), result.seeds, clips)
-        plan = seeds_needed(complete_cases(pilot).differences, aim)
+        subjects, no_reasons = tuple(map(str, result.subjects)), dict[TableIndex, str]()
+        pilot = PairedTable(condition, metric, *arrays, subjects, result.seeds, clips, no_reasons, clusters)
+        plan = seeds_needed(in_clusters(complete_cases(pilot)).differences, aim)
         numbers = ["none" if seeds is None else str(seeds) for seeds in (plan.seeds, plan.cautious)]
         yield condition, *numbers, str(plan.fewest_seeds), plan.explanation

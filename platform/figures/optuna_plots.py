@@ -13,16 +13,15 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
 from platform.figures import overlay
+from platform.figures.importance import importance, importances
 from platform.figures.study_data import StudyData, last_value, with_goal
 from platform.record.optuna_study import STATES, distributions, in_memory, quiet
 from platform.record.results import Result, controls
 from platform.study.domains import sampled_values
 from trainables.metrics.metric import Metric
 
-MIN_TRIALS = 4
-"""The smallest number of completed points for which importance is computed: it compares the best points with all."""
-_BEST = 5
-"""The smallest number of best points that Optuna recommends for the comparison."""
+_RANKED = 4
+"""The smallest number of completed points that are drawn in pairs."""
 _PAIRED = 3
 """The number of most important fields that are drawn in pairs: more panels are too small to read."""
 
@@ -50,28 +49,6 @@ def draw_plots(data: StudyData) -> Iterator[StudyFigure]:
                 yield StudyFigure(name, title, figure)
 
 
-def importances(data: StudyData, target: Metric) -> dict[str, float]:
-    """Return each field's share of the importance (PED-ANOVA: best points against all), with conditional fields.
-
-    Empty for fewer than `ENOUGH` points, and for fewer than two fields that vary: a single one has the whole share.
-    Source: Watanabe et al. 2023, https://arxiv.org/abs/2304.10255; conditional fields: https://arxiv.org/abs/2601.20800.
-    """
-    study, names = _completed(data, target)
-    equal = len({trial.value for trial in study.trials}) < 2
-    if too_few(data, target) is not None or len(names) < 2 or equal:
-        return {}
-    with quiet():
-        return dict(optuna.importance.get_param_importances(study, evaluator=_evaluator(study), params=names))
-
-
-def too_few(data: StudyData, target: Metric) -> str | None:
-    """Return why there are too few points for `importances`; None if there are enough."""
-    count = len(_completed_points(data, target))
-    return (
-        f"Parameter importance needs {MIN_TRIALS} completed points; there are {count}." if count < MIN_TRIALS else None
-    )
-
-
 def _history(data: StudyData, target: Metric) -> Figure | None:
     if not data.valued([target]):
         return None
@@ -84,12 +61,10 @@ def _history(data: StudyData, target: Metric) -> Figure | None:
 
 
 def _importance(data: StudyData, target: Metric) -> Figure | None:
-    if not importances(data, target):
-        return None
-    study, names = _completed(data, target)
-    plot = visualization.plot_param_importances(study, _evaluator(study), names, target_name=target.name)
-    figure = overlay.restyle(plot, height=150 + 34 * len(names)).update_traces(showlegend=False)
-    return figure.update_xaxes(title="share of the importance (PED-ANOVA)").update_yaxes(title=None)
+    found = importance(data, target)
+    return (
+        None if found is None else overlay.restyle(overlay.draw_importance(found), height=190 + 34 * len(found.fields))
+    )
 
 
 def _slices(data: StudyData, target: Metric) -> Figure | None:
@@ -104,10 +79,10 @@ def _slices(data: StudyData, target: Metric) -> Figure | None:
 
 
 def _pairs(data: StudyData, target: Metric) -> Figure | None:
-    names = list(importances(data, target))[:_PAIRED]
-    if len(names) < _PAIRED:
+    study, varying = _completed(data, target)
+    names = [name for name in importances(data, target) if name in varying][:_PAIRED]
+    if len(names) < _PAIRED or len(study.trials) < _RANKED:
         return None
-    study, _ = _completed(data, target)
     plot = overlay.restyle(visualization.plot_rank(study, names, target_name=target.name), height=1000)
     return overlay.finish_pairs(plot, names, data.points)
 
@@ -164,11 +139,6 @@ def _completed(data: StudyData, target: Metric) -> tuple[optuna.Study, list[str]
     """Return an Optuna study of the completed points, and the fields that vary among them."""
     points = _completed_points(data, target)
     return _study(data, [target], points), data.varying(points)
-
-
-def _evaluator(study: optuna.Study) -> optuna.importance.BaseImportanceEvaluator:
-    part = min(0.5, max(0.1, _BEST / len(study.trials)))
-    return optuna.importance.PedAnovaImportanceEvaluator(target_quantile=part)
 
 
 def _study(

@@ -6,6 +6,7 @@ from typing import Any
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
+from platform.figures.importance import Importance
 from platform.figures.study_data import last_value
 from platform.record.results import OUTCOME_WORDS, Result, format_value
 from platform.study.domains import sampled_value
@@ -58,6 +59,25 @@ def finish_history(figure: Figure, points: Sequence[Result], controls: Mapping[s
         line = {"color": _CONTROL, "width": 1.4, "dash": dash}
         figure.add_scatter(x=[1, len(points)], y=[level, level], mode="lines", line=line, name=f"control: {name}")
     return figure
+
+
+def draw_importance(found: Importance) -> Figure:
+    """Draw the importance of each field as a bar with its spread, and the null line; say if it cannot be trusted."""
+    names = [field.field for field in reversed(found.fields)]
+    shares = [field.share for field in reversed(found.fields)]
+    figure = Figure()
+    figure.add_bar(x=shares, y=names, orientation="h", marker_color=_COLOURS["COMPLETED"], showlegend=False)
+    ends = [end for field in reversed(found.fields) for end in (field.low, field.high, None)]
+    rows = [row for name in names for row in (name, name, None)]
+    whisker = {"color": _CONTROL, "width": 1.6}
+    figure.add_scatter(x=ends, y=rows, mode="lines", line=whisker, name="90 % of random subsets of the points")
+    line = {"color": _BEST, "width": 2, "dash": "dash"}
+    null = "null line: 95 % of shuffled values have no field beyond it"
+    figure.add_scatter(x=[found.null] * 2, y=[names[0], names[-1]], mode="lines", line=line, name=null)
+    early = f", {found.stopped_early} of them stopped early" if found.stopped_early else ""
+    counted = f"share of the importance (PED-ANOVA), {found.points} points{early}"
+    title = f"{counted}<br>{found.warning}" if found.warning else counted
+    return figure.update_xaxes(title=title).update_yaxes(categoryarray=names, type="category")
 
 
 def unfinished_points(points: Sequence[Result], target: Metric, coordinates: Mapping[str, Any]) -> list[Scatter]:

@@ -5,7 +5,8 @@ from html import escape
 from pathlib import Path
 
 from platform.figures import png
-from platform.figures.optuna_plots import StudyFigure, draw_plots, too_few
+from platform.figures.importance import why_none
+from platform.figures.optuna_plots import StudyFigure, draw_plots
 from platform.figures.study_data import StudyData
 
 _STYLE = (
@@ -28,7 +29,7 @@ def html(data: StudyData, figures: Sequence[StudyFigure]) -> str:
     from plotly.offline import get_plotlyjs
 
     title = escape(data.study)
-    reasons = dict.fromkeys(reason for target in data.targets if (reason := too_few(data, target)) is not None)
+    reasons = dict.fromkeys(reason for target in data.targets if (reason := why_none(data, target)) is not None)
     notes = "".join(f"<p>{escape(reason)}</p>" for reason in reasons)
     sections = "".join(
         f"<h2>{escape(figure.title)}</h2>{figure.figure.to_html(full_html=False, include_plotlyjs=False)}"

@@ -70,6 +70,8 @@ def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "subjects": comparison.sizes[0],
         "seeds": comparison.sizes[1],
         "clips": comparison.sizes[2],
+        "clusters": comparison.clusters,
+        "clustered_by": comparison.clustered,
         "baseline": comparison.baseline,
         "value": comparison.condition,
         "difference": comparison.difference,

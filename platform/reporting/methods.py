@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.analysis.findings import Findings
+from platform.reporting.clusters import clusters_in_methods
 from platform.reporting.words import counted, listed, moment
 from platform.statistics.compare import Comparison
 from platform.statistics.levels import level_note
 from platform.study.design import BASELINE
+from platform.study.varied import varied_in_words
 from storage.errors import StoreError
 from storage.runs import Manifest
 from trainables.judging.controls import title_of
@@ -32,11 +34,16 @@ def _sentences(findings: Findings) -> Iterator[str]:
     if result.amendments:
         changes = "; ".join(f"{amendment.text} on {moment(amendment.time)}" for amendment in result.amendments)
         yield f"Later the plan was amended: {changes}."
+    if design.varies_data:
+        yield f"Between seeds we varied {varied_in_words(design, len(result.seeds))}."
     if findings.declared:
         yield _tested(findings.declared[0])
         note = level_note(findings.declared[0].unit, seeds=findings.declared[0].sizes[1])
         if note:
             yield f"{note}."
+        clusters = clusters_in_methods(findings)
+        if clusters is not None:
+            yield clusters
         yield "Declared comparisons were adjusted by Holm's method; all others are exploratory and were not adjusted."
         if any(comparison.effect is not None for comparison in findings.declared):
             yield "Effect sizes are Hedges' g and the paired Cliff's delta, over the unit of the test."

@@ -8,6 +8,7 @@ from platform.analysis.condition_values import NOT_FINISHED
 from platform.analysis.control_tests import ControlTest
 from platform.analysis.findings import Findings
 from platform.analysis.measures import Measure
+from platform.reporting.clusters import clips_fact, clips_text
 from platform.reporting.control_standing import floor_text
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
@@ -69,7 +70,7 @@ def _tested(comparison: Comparison) -> str:
     planned = comparison.planned[1]
     sizes = counted(seeds, "seed") if seeds == planned else f"{seeds:,} of {counted(planned, 'seed')}"
     sizes += f", {counted(subjects, 'subject')}" if subjects > 1 else ""
-    sizes += f", {counted(clips, 'clip')}" if clips > 1 else ""
+    sizes += f", {clips_text(comparison)}" if clips > 1 else ""
     return f"{_p(comparison)}, {sizes}"
 
 
@@ -207,7 +208,9 @@ def declared_as(findings: Findings) -> list[tuple[str, str]]:
             ("holds for", "; ".join(sorted({comparison.generalises_over for comparison in findings.declared}))),
             ("exploratory", f"{counted(len(findings.exploratory), 'other comparison')} in primary metrics"),
         ]
+    clips = clips_fact(findings)
     facts += [
+        *((("test clips", clips),) if clips is not None else ()),
         ("primary", listed([measure.title for measure in findings.measures])),
         ("planned", f"{counted(len(design.subjects), 'subject')}, {counted(design.seeds, 'seed')}"),
         ("trials", f"{ended:,} of {len(result.trials):,} ended"),

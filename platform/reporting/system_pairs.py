@@ -7,7 +7,7 @@ family holds every pair of systems in every metric, and no difference gets a sta
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -25,10 +25,10 @@ _ONLY = ("systems", 0)
 _MEANING = (
     "Difference: the mean over clips of first minus second, on the clips of the table above; "
     "{level:.0%} interval: {method}.",
-    "p: sign-flip test over clips. p (Holm): adjusted for all {family} comparisons of this table; "
+    "p: sign-flip test over {kind}s. p (Holm): adjusted for all {family} comparisons of this table; "
     "better and worse mean that it is at most {alpha:g}.",
-    "Clips count as independent. Clips that were cut from one film are alike, and then p-values are too small.",
-    "A difference holds for other clips like these and for these systems as they are, not for systems trained anew. "
+    "{units}",
+    "A difference holds for other {kind}s like these and for these systems as they are, not for systems trained anew. "
     "Inconclusive does not mean that there is no difference.",
 )
 
@@ -56,9 +56,15 @@ class SystemPair:
 
 
 def compare_systems(
-    values: Sequence[Value], metrics: Sequence[Metric], systems: Sequence[str]
+    values: Sequence[Value],
+    metrics: Sequence[Metric],
+    systems: Sequence[str],
+    *,
+    clusters: Mapping[str, str] | None = None,
 ) -> tuple[SystemPair, ...]:
     """Compare every pair of `systems` in every metric, on the clips over which `summarise_scores` takes the means.
+
+    `clusters` has the cluster of each clip, which is then the unit; without it every clip is on its own.
 
     If the systems have no clip in common, each pair is compared on the clips that both have.
     """
@@ -72,9 +78,19 @@ def compare_systems(
         for first, second in combinations(systems, 2):
             baseline, condition = {_ONLY: by_system[second]}, {_ONLY: by_system[first]}
             pairs.append((first, second, metric))
-            tables.append(pair(f"{first} against {second}", metric, baseline=baseline, condition=condition))
+            table = pair(f"{first} against {second}", metric, baseline=baseline, condition=condition)
+            tables.append(replace(table, clusters=_clusters_of(table.clips, numbers, clusters)))
     comparisons = compare_family(tables, _PLAN)
     return tuple(SystemPair(*named, comparison) for named, comparison in zip(pairs, comparisons, strict=True))
+
+
+def _clusters_of(
+    clips: Sequence[int], numbers: Mapping[str, int], clusters: Mapping[str, str] | None
+) -> tuple[str, ...]:
+    if clusters is None:
+        return ()
+    names = {number: clip for clip, number in numbers.items()}
+    return tuple(clusters[names[clip]] for clip in clips)
 
 
 def _trial(
@@ -107,16 +123,31 @@ def comparison_sheet(pairs: Sequence[SystemPair]) -> Sheet:
 
 def _notes(pairs: Sequence[SystemPair]) -> tuple[str, ...]:
     tested = [each.comparison for each in pairs if each.tested]
-    methods = sorted({f"{comparison.interval.method} over clips" for comparison in tested})
-    facts = {"level": 1 - _PLAN.alpha, "alpha": _PLAN.alpha, "family": len(pairs), "method": ", ".join(methods)}
+    methods = sorted({f"{comparison.interval.method} over {comparison.interval.unit}" for comparison in tested})
+    kind = next((comparison.clustered for comparison in tested if comparison.clustered != "clip"), "clip")
+    level = {"level": 1 - _PLAN.alpha, "alpha": _PLAN.alpha, "family": len(pairs)}
+    facts = {**level, "method": ", ".join(methods), "kind": kind, "units": _units(tested, kind)}
     return (*(text.format(**facts) for text in _MEANING), *_too_few(tested, family=len(pairs)))
+
+
+def _units(tested: Sequence[Comparison], kind: str) -> str:
+    if kind == "clip":
+        return (
+            "Each clip counts as independent. Clips that were cut from one film are alike, and then p-values are too "
+            "small; name the films with --clusters."
+        )
+    counts = sorted({comparison.clusters for comparison in tested})
+    return f"A {kind} is one unit of the tests: the clips lie in {' or '.join(map(str, counts))} {kind}s."
 
 
 def _too_few(tested: Sequence[Comparison], *, family: int) -> tuple[str, ...]:
     """Return a note if too few clips are compared for any p to be at most alpha."""
-    fewest = min((comparison.sizes[2] for comparison in tested), default=0)
-    reason = unattainable("clips", seeds=1, clips=fewest, alpha=_PLAN.alpha, family=family) if tested else ""
-    return (f"Too few clips for any difference to be significant: {reason}.",) if reason else ()
+    if not tested:
+        return ()
+    least = min(tested, key=lambda comparison: comparison.clusters)
+    kind = least.clustered
+    reason = unattainable("clips", seeds=1, clips=least.clusters, alpha=_PLAN.alpha, family=family, clustered=kind)
+    return (f"Too few {kind}s for any difference to be significant: {reason}.",) if reason else ()
 
 
 def _difference(comparison: Comparison) -> str:
@@ -148,8 +179,10 @@ def pair_json(each: SystemPair) -> dict[str, Any]:
         "second": each.second,
         "metric": each.metric.short,
         "clips": comparison.sizes[2],
+        "clusters": comparison.clusters,
+        "clustered_by": comparison.clustered,
         **{name: finite_or_none(value) for name, value in numbers.items()},
-        "interval": f"{comparison.interval.method} over clips, {comparison.interval.level:.0%}",
+        "interval": f"{comparison.interval.method} over {comparison.interval.unit}, {comparison.interval.level:.0%}",
         "family": comparison.family,
         "smallest_p": comparison.smallest_p,
         "result": comparison.verdict if each.tested else "no common clip",

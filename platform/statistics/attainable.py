@@ -27,16 +27,20 @@ def seeds_for(alpha: float, family: int) -> int:
     return 1 + math.ceil(math.log2(family / alpha) - 1e-9)
 
 
-def unattainable(unit: ClaimUnit, *, seeds: int, clips: int, alpha: float, family: int) -> str:
-    """Return why a design can never show a difference, and how many units can; empty if the design can."""
+def unattainable(unit: ClaimUnit, *, seeds: int, clips: int, alpha: float, family: int, clustered: str = "clip") -> str:
+    """Return why a design can never show a difference, and how many units can; empty if the design can.
+
+    `clips` is the number of clusters where clips lie in clusters, and `clustered` their kind, such as `film`.
+    """
     needed = seeds_for(alpha, family)
     problems = []
-    for name, units in (("seeds", seeds), ("clips", clips)):
+    for name, units, word in (("seeds", seeds, "seed"), ("clips", clips, clustered)):
         if unit in (name, "both") and units < needed:
             smallest = smallest_p(units)
+            allow = f"{word} allows" if units == 1 else f"{word}s allow"
             problems.append(
-                f"{units} {name} allow no p below {smallest:g}, but a family of {family} at {alpha:g} needs a p of "
-                f"{alpha / family:g}: {needed} {name} are enough"
+                f"{units} {allow} no p below {smallest:g}, but a family of {family} at {alpha:g} needs a p of "
+                f"{alpha / family:g}: {needed} {word}s are enough"
             )
     return "; ".join(problems)
 

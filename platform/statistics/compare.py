@@ -3,6 +3,8 @@
 `compare_family` tests the declared family with Holm's adjustment. Only its comparisons can earn stars.
 `compare_exploratory` tests one table outside the family.
 
+Where clips lie in clusters (`platform.statistics.clusters`), "clips" means clusters in all that follows.
+
 The primary p and interval are those of the plan's unit (`platform.statistics.difference` explains what each unit
 generalises over). The primary interval is the one with the best measured coverage: BCa over clips if there are at
 least 30 clips, otherwise Student's t over the unit; for `both` the t interval of min F'. `intervals` holds all of them.
@@ -18,19 +20,23 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from platform.statistics.attainable import ClaimUnit, default_unit, smallest_p, unattainable
-from platform.statistics.difference import GENERALISES, Estimate, over_both, over_units, wilcoxon_p
+from platform.statistics.clusters import cluster_means, in_clusters
+from platform.statistics.difference import Estimate, over_both, over_units, wilcoxon_p
 from platform.statistics.effects import Effects, effects
 from platform.statistics.equivalence import tost
 from platform.statistics.missing import Bounds, MissingValues, missing_values, worst_case
 from platform.statistics.multiplicity import holm, stars
 from platform.statistics.paired import CompleteCases, PairedTable, Values, complete_cases
+from platform.statistics.population import Varied, population
 from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
 from platform.statistics.sameness import Reason, missing_trials, no_spread
+from trainables.datasets.clusters import kind_of
 
 Verdict: TypeAlias = Literal["worse", "better", "equivalent", "inconclusive"]
 FEWEST_RESAMPLES = 999
@@ -49,6 +55,8 @@ class ComparisonPlan:
     """Metric to its margin of equivalence. Without a margin no verdict is `equivalent`."""
     resamples: int = 9999
     """Number of random sign flips if there are too many to compute all."""
+    varied: Varied = "training"
+    """What differs between the blocks, for the population of a claim."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,6 +87,10 @@ class Comparison:
     """Comparisons in the declared family; 0 for an exploratory one."""
     planned: Counts
     sizes: Counts
+    clusters: int
+    """Clusters among the compared clips, the units of tests over clips; the number of clips if they are independent."""
+    clustered: str
+    """What the clips of a cluster share, such as `film`; `clip` if they are independent."""
     baseline: float
     condition: float
     difference: float
@@ -150,21 +162,25 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
     data = complete_cases(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
     sizes = (len(data.subjects), len(data.seeds), len(data.clips))
+    tested, clustered = in_clusters(data), kind_of(table.clusters)
     unit = plan.unit
     if unit is None:
-        unit = default_unit(seeds=planned[1], clips=planned[2], alpha=plan.alpha, family=max(1, family))
+        unit = default_unit(seeds=planned[1], clips=_planned_units(table), alpha=plan.alpha, family=max(1, family))
     rng = np.random.default_rng([plan.seed, zlib.crc32(f"{table.name}\n{table.metric.name}".encode())])
     undefined = Interval(math.nan, math.nan, 1 - plan.alpha, "none", unit)
-    intervals = () if data.empty else _intervals(data, unit, plan, rng)
-    p_values = {} if data.empty else _p_values(data.differences, plan, rng)
+    intervals = () if data.empty else _intervals(tested, unit, plan, rng, clustered=clustered)
+    flipped = np.empty((0, 0)) if data.empty else cluster_means(data.differences, data.clusters).flipped
+    p_values = {} if data.empty else _p_values(tested.differences, flipped, plan, rng)
     return Comparison(
         name=table.name,
         metric=table.metric.name,
         unit=unit,
-        generalises_over=GENERALISES[unit],
+        generalises_over=population(unit, clustered=clustered, varied=plan.varied),
         family=family,
         planned=planned,
         sizes=sizes,
+        clusters=data.units,
+        clustered=clustered,
         baseline=_mean(data.baseline),
         condition=_mean(data.condition),
         difference=_mean(data.condition - data.baseline),
@@ -173,16 +189,16 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         p=_primary(p_values, unit),
         p_holm=None,
         p_values=p_values,
-        smallest_p=_smallest(data, unit, plan.resamples),
-        effect=None if data.empty or unit == "both" else _effect(data, unit, 1 - plan.alpha),
-        equivalence=_equivalence(data, unit, plan.margins.get(table.metric.name)),
+        smallest_p=1.0 if data.empty else _smallest(flipped, unit, plan.resamples),
+        effect=None if data.empty or unit == "both" else _effect(tested, unit, 1 - plan.alpha),
+        equivalence=_equivalence(tested, unit, plan.margins.get(table.metric.name)),
         verdict="inconclusive",
         stars="",
         by_seed=_by_seed(data),
         missing=missing_values(table),
         bounds=worst_case(table),
-        warnings=(*_partly_missing(data), *_warnings(planned, sizes, unit=unit, plan=plan, family=family)),
-        reason=_reason(data, unit, plan.alpha, family),
+        warnings=(*_partly_missing(data), *_warnings(table, data, unit=unit, plan=plan, family=family)),
+        reason=_reason(tested, unit, plan.alpha, family),
     )
 
 
@@ -194,6 +210,11 @@ def _reason(data: CompleteCases, unit: ClaimUnit, alpha: float, family: int) -> 
     if unattainable(unit, seeds=seeds, clips=clips, alpha=alpha, family=max(1, family)):
         return "too few units"
     return no_spread(data, _estimates(data.differences, unit))
+
+
+def _planned_units(table: PairedTable) -> int:
+    """Return the planned number of clusters, or of clips if they are independent."""
+    return len(set(table.clusters)) if table.clusters else len(table.clips)
 
 
 def _mean(values: Values) -> float:
@@ -215,22 +236,23 @@ def _estimates(differences: Values, unit: ClaimUnit) -> tuple[Estimate, ...]:
 
 
 def _intervals(
-    data: CompleteCases, unit: ClaimUnit, plan: ComparisonPlan, rng: np.random.Generator
+    data: CompleteCases, unit: ClaimUnit, plan: ComparisonPlan, rng: np.random.Generator, *, clustered: str
 ) -> tuple[Interval, ...]:
     """Return all intervals, the primary one first."""
-    level, differences = 1 - plan.alpha, data.differences
-    names: dict[ClaimUnit, str] = {"seeds": "seeds", "clips": "clips", "both": "seeds and clips"}
+    level, differences, clips = 1 - plan.alpha, data.differences, f"{clustered}s"
+    names: dict[ClaimUnit, str] = {"seeds": "seeds", "clips": clips, "both": f"seeds and {clips}"}
     student = {name: _estimates(differences, name)[0].interval(level=level, unit=names[name]) for name in names}
     by_seed = bca_interval(differences.mean(axis=1), unit="seeds", level=level, rng=rng)
-    by_clip = bca_interval(differences.mean(axis=0), unit="clips", level=level, rng=rng)
+    by_clip = bca_interval(differences.mean(axis=0), unit=clips, level=level, rng=rng)
     crossed = crossed_interval(data.condition - data.baseline, level=level, rng=rng)
     first = by_clip if unit == "clips" and len(data.clips) >= ENOUGH_UNITS else student[unit]
     all_intervals = (*student.values(), by_seed, by_clip, crossed)
     return (first, *(interval for interval in all_intervals if interval is not first))
 
 
-def _p_values(differences: Values, plan: ComparisonPlan, rng: np.random.Generator) -> dict[str, float]:
-    by_seed, by_clip = differences.mean(axis=1), differences.mean(axis=0)
+def _p_values(differences: Values, flipped: Values, plan: ComparisonPlan, rng: np.random.Generator) -> dict[str, float]:
+    """Return the p values of `differences` [seeds, clusters]; signs are flipped of `flipped`."""
+    by_seed, by_clip = differences.mean(axis=1), flipped.mean(axis=0)
     return {
         "sign flip over seeds": float(sign_flip_p(by_seed, rng=rng, resamples=plan.resamples)),
         "sign flip over clips": float(sign_flip_p(by_clip, rng=rng, resamples=plan.resamples)),
@@ -252,12 +274,8 @@ def _primary(p_values: Mapping[str, float], unit: ClaimUnit) -> float:
     return max(1.0 if math.isnan(p_values[name]) else p_values[name] for name in names)
 
 
-def _smallest(data: CompleteCases, unit: ClaimUnit, resamples: int) -> float:
-    if data.empty:
-        return 1.0
-    seeds, clips = (
-        smallest_p(int(np.count_nonzero(data.differences.mean(axis=axis))), resamples=resamples) for axis in (1, 0)
-    )
+def _smallest(flipped: Values, unit: ClaimUnit, resamples: int) -> float:
+    seeds, clips = (smallest_p(int(np.count_nonzero(flipped.mean(axis=axis))), resamples=resamples) for axis in (1, 0))
     return {"seeds": seeds, "clips": clips, "both": max(seeds, clips)}[unit]
 
 
@@ -275,8 +293,13 @@ def _equivalence(data: CompleteCases, unit: ClaimUnit, margin: float | None) -> 
     return Equivalence(margin, math.nan if any(map(math.isnan, p_values)) else max(p_values))
 
 
-def _warnings(planned: Counts, sizes: Counts, *, unit: ClaimUnit, plan: ComparisonPlan, family: int) -> tuple[str, ...]:
+def _warnings(
+    table: PairedTable, data: CompleteCases, *, unit: ClaimUnit, plan: ComparisonPlan, family: int
+) -> tuple[str, ...]:
     """Return warnings about values that are missing and about claims that the units do not allow."""
+    planned = (len(table.subjects), len(table.seeds), len(table.clips))
+    sizes = (len(data.subjects), len(data.seeds), len(data.clips))
+    unattained = partial(unattainable, alpha=plan.alpha, family=max(1, family), clustered=kind_of(table.clusters))
     warnings = []
     if planned != sizes:
         listed = ", ".join(
@@ -284,11 +307,11 @@ def _warnings(planned: Counts, sizes: Counts, *, unit: ClaimUnit, plan: Comparis
             for name, have, all_ in zip(("subjects", "seeds", "clips"), sizes, planned, strict=True)
         )
         warnings.append(f"values are missing: {listed} are compared (listwise)")
-    reason = unattainable(unit, seeds=sizes[1], clips=sizes[2], alpha=plan.alpha, family=max(1, family))
+    reason = unattained(unit, seeds=sizes[1], clips=data.units)
     if reason:
         warnings.append(f"no star can be earned: {reason}")
     if plan.unit is None and unit == "clips":
-        reason = unattainable("both", seeds=planned[1], clips=planned[2], alpha=plan.alpha, family=max(1, family))
+        reason = unattained("both", seeds=planned[1], clips=_planned_units(table))
         warnings.append(f"the p is over clips: it holds for these networks, not for networks trained anew: {reason}")
     return tuple(warnings)
 

@@ -28,7 +28,7 @@ The last column: 4,000 tables; the t test alone, for 6 to 20 seeds and 12 to 60 
 vary (with the double count "rest only" is 0.011, and power is lost). A p over clips is therefore
 not a statement about a decoder: if trainings differ by chance only, it gives a star to nine of ten null studies.
 
-Subjects are fixed in all three: no claim is made about other subjects.
+Subjects and data set are fixed in all three, unless the design varies the data (`platform.statistics.population`).
 
 The sign flips assume that differences are symmetric about zero under the null. The smallest p of the exact test of n
 units is 2^(1-n), which is 0.25 for three seeds. Student's t can yield smaller ones, but it assumes normality, which
@@ -41,16 +41,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from platform.statistics.attainable import ClaimUnit
 from platform.statistics.paired import Values
 from platform.statistics.resampling import Interval
-
-GENERALISES: dict[ClaimUnit, str] = {
-    "clips": "other clips, for these trained networks only",
-    "seeds": "networks trained anew under other seeds, for these clips only",
-    "both": "networks trained anew and other clips",
-}
-
 
 _FLIPPED_UP_TO = 13
 

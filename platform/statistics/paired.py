@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.clusters import each_its_own
 from trainables.metrics.metric import Metric
 
 Values: TypeAlias = NDArray[np.float64]
@@ -59,9 +60,13 @@ class PairedTable:
     clips: tuple[int, ...]
     reasons: Mapping[TableIndex, str] = field(default_factory=dict)
     """Why a cell is NaN; a NaN cell that is not listed has no recorded reason."""
+    clusters: tuple[str, ...] = ()
+    """The cluster of each clip, such as `film seg1`. Empty: every clip is on its own."""
 
     def __post_init__(self) -> None:
         shape = (len(self.subjects), len(self.seeds), len(self.clips))
+        if self.clusters and len(self.clusters) != len(self.clips):
+            raise ValueError(f"{self.name}: {len(self.clusters)} clusters are named, but there are {shape[2]} clips")
         for side, values in (("baseline", self.baseline), ("condition", self.condition)):
             label = f"{self.name}, {self.metric.name}, {side}"
             if values.shape != shape:
@@ -97,6 +102,13 @@ class CompleteCases:
     clips: tuple[int, ...]
     filled: Mask
     """[subjects, seeds]: trials that are missing, with values that follow from the others."""
+    clusters: tuple[str, ...]
+    """The cluster of each clip."""
+
+    @property
+    def units(self) -> int:
+        """The number of clusters, which is that of clips if every clip is on its own."""
+        return len(set(self.clusters))
 
     @property
     def differences(self) -> Values:
@@ -162,6 +174,7 @@ def complete_cases(paired: PairedTable) -> CompleteCases:
         tuple(int(seed) for seed in np.array(paired.seeds)[seeds]),
         tuple(int(clip) for clip in np.array(paired.clips)[clips]),
         missing,
+        tuple(np.array(paired.clusters if paired.clusters else each_its_own(paired.clips), dtype=object)[clips]),
     )
 
 

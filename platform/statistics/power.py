@@ -1,11 +1,11 @@
 """Power analysis: the number of seeds that an effect needs, estimated from a pilot.
 
-A pilot is a table of paired differences [seeds, clips]. Its analysis of variance estimates how much differences vary
-between seeds, between clips, and between the cells beyond both. For a number of seeds, studies with the stated effect
-are simulated from these three normal components (from the sufficient statistics of the tests, not cell by cell) and
-tested as in `platform.statistics.difference`, at alpha divided by the family (Bonferroni: Holm's level for the first).
-Power is the share of significant studies. Sign flips of more than 12 seeds are replaced by Student's t, which they
-approach.
+A pilot is a table of paired differences [seeds, clips]; where clips lie in clusters, these take the place of clips. Its
+analysis of variance estimates how much differences vary between seeds, between clips, and between the cells beyond
+both. For a number of seeds, studies with the stated effect are simulated from these three normal components (from the
+sufficient statistics of the tests, not cell by cell) and tested as in `platform.statistics.difference`, at alpha
+divided by the family (Bonferroni: Holm's level for the first). Power is the share of significant studies. Sign flips of
+more than 12 seeds are replaced by Student's t, which they approach.
 
 There are two limits: fewer seeds than `seeds_for` never reach significance, and if the variance between clips alone
 hides the effect, no number of seeds is enough.
@@ -43,6 +43,8 @@ class PowerTarget:
     power: float = 0.8
     family: int = 1
     unit: ClaimUnit = "both"
+    clustered: str = "clip"
+    """What the clips of a cluster share; the pilot then has a column for each cluster."""
 
     def __post_init__(self) -> None:
         if not (0 < self.alpha < self.power < 1 and self.family >= 1 and math.isfinite(self.effect) and self.effect):
@@ -87,17 +89,19 @@ def seeds_needed(pilot: Values, aim: PowerTarget, *, seed: int = 0) -> SeedPlan:
         ValueError: There are fewer than two seeds or clips: their spread cannot be estimated.
     """
     if pilot.shape[1] == 1 and aim.unit != "seeds":
-        raise ValueError(f"the pilot has one clip, but the unit {aim.unit} needs the spread of at least 2 clips")
+        raise ValueError(f"the pilot has one {aim.clustered}, but the unit {aim.unit} needs the spread of at least 2")
     fewest_seeds = 1 if aim.unit == "clips" else seeds_for(aim.alpha, aim.family)
     spread = variance_components(pilot)
     seeds, power = _search(spread, pilot.shape[1], aim, np.random.default_rng(seed))
     wider = cautious_components(spread, pilot.shape)
     cautious, _ = _search(wider, pilot.shape[1], aim, np.random.default_rng(seed))
-    too_few_clips = unattainable("clips", seeds=0, clips=pilot.shape[1], alpha=aim.alpha, family=aim.family)
+    too_few_clips = unattainable(
+        "clips", seeds=0, clips=pilot.shape[1], alpha=aim.alpha, family=aim.family, clustered=aim.clustered
+    )
     if seeds is None and aim.unit != "seeds" and too_few_clips:
         explanation = too_few_clips
     elif seeds is None:
-        clips_advice = "more clips are needed, or " if aim.unit != "seeds" else ""
+        clips_advice = f"more {aim.clustered}s are needed, or " if aim.unit != "seeds" else ""
         explanation = f"{MOST_SEEDS} seeds reach a power of {power[MOST_SEEDS]:.2f}: {clips_advice}a larger effect"
     else:
         explanation = f"{seeds} seeds reach a power of {power[seeds]:.2f}"

@@ -18,6 +18,7 @@ from platform.study.registration import frozen, registered, seeds_of
 from platform.study.search_origin import SearchOrigin
 from platform.study.space import Point, Space
 from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
+from platform.study.varied import config_of_block, varied_in_words
 from storage.base import Store
 from storage.studies import load_definition
 from trainables.config.trial import TrialConfig, config_from_json, resolve
@@ -62,8 +63,7 @@ class AblationStudy(Study):
     @cached_property
     def definition(self) -> dict[str, Any]:
         """The definition that is registered before the first trial. Seeds that are added later are amendments."""
-        config = self.space.config({})
-        runs = self.runs(config, seed=self.design.seed)
+        runs = self.runs(self.config(0, {}), seed=self.design.seed)
         common = {"targets": [metric.name for metric in self.targets], "seed": self.seed, "repeats": self.design.seeds}
         baseline = {run.stage: run.identity for run in runs}
         search = {} if self.search is None else {"search": self.search.model_dump(mode="json")}
@@ -120,6 +120,11 @@ class AblationStudy(Study):
         """Return the seed of the block plus the seed offset of the condition."""
         return self.seeds()[repeat] + self.design.seed_offset(str(values["condition"]))
 
+    def config(self, repeat: int, values: Point) -> TrialConfig:
+        """Return the config of one trial: if the design varies the data, with those of the block."""
+        config = self.space.config(values)
+        return config_of_block(config, self.seeds()[repeat]) if self.design.varies_data else config
+
     def labels(self, repeat: int, values: Point) -> dict[str, str]:
         """Return condition, subject, seed of the block, and block. Trials are paired and grouped by them."""
         subject, seed = str(values["subject"]), str(self.seeds()[repeat])
@@ -168,6 +173,7 @@ class AblationStudy(Study):
         return {
             "design": self.definition["sha256"][:16] + amended,
             "primary": ", ".join(f"{metric.name} ({metric.goal})" for metric in self.targets),
+            **({"vary": varied_in_words(design, self.repeats)} if design.varies_data else {}),
             "family": f"{len(design.family)} comparisons over {design.tested_over}, alpha {design.alpha:g} after Holm",
             "trials": f"{len(design.names)} conditions x {blocks} = {self.trial_count}",
         }

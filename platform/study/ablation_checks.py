@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clip
 from platform.study.input_checks import given_problems
 from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
+from platform.study.varied import varied_of, varied_problem
 from platform.study.yaml_source import KeyPath, Source
 from platform.study.yielded import why_not_yielded
+from trainables import datasets
 from trainables.config.trial import TrialConfig, flatten, resolve
+from trainables.datasets.clusters import kind_of
 from trainables.graph import STAGES, ancestors, stage_runs
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import ablation_metrics, metric_named
@@ -164,6 +168,7 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
     yield from _check_systems(baseline, design, metrics)
     yield from _check_scales(baseline, design, metrics)
     yield from _check_yielded(baseline, design, metrics)
+    yield from _check_varied(baseline, design)
     yield from _check_seeds(baseline, design)
     for index, table in enumerate(design.published):
         yield from _check_published(source, design, table, index)
@@ -211,12 +216,18 @@ def _check_yielded(baseline: WrittenBaseline, design: Design, metrics: Sequence[
             yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
 
 
+def _check_varied(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
+    """Refuse data that cannot be varied, or not for this unit."""
+    message = varied_problem(resolve(baseline.overrides), design)
+    if message is not None:
+        yield baseline.source.problem(("vary",), message)
+
+
 def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
     """Refuse a design in which no comparison of the family can be significant."""
     if not design.conditions:
         return  # a replication compares nothing
     config = resolve(baseline.overrides)
-    clips = config.generator.test_clips if "evaluate" in baseline.stages else 10**6
     if not design.family:
         yield baseline.source.problem(("family",), "declares no comparison; name one, or remove the key to declare all")
         return
@@ -225,10 +236,26 @@ def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]
         message = f"{per_trial[0]} has one value per trial, not per clip; declare it in an ablation with unit: seeds"
         yield baseline.source.problem(("unit",), message)
         return
-    family = len(design.family)
-    reason = unattainable(design.unit, seeds=design.seeds, clips=clips, alpha=design.alpha, family=family)
+    reason, too_few_clips = _unattainable(baseline, design, config)
     if reason:
         yield baseline.source.problem(("seeds",), reason)
+    if too_few_clips:
+        yield baseline.source.problem(("unit",), too_few_clips)
+
+
+def _unattainable(baseline: WrittenBaseline, design: Design, config: TrialConfig) -> tuple[str, str]:
+    """Return why the seeds, and why the test clips, are too few for any star; each is empty if they are enough."""
+    level = partial(unattainable, alpha=design.alpha, family=len(design.family))
+    seeds = level("seeds", seeds=design.seeds, clips=0) if design.unit in ("seeds", "both") else ""
+    if design.unit == "seeds" or "evaluate" not in baseline.stages or varied_of(design) == "data set":
+        return seeds, ""
+    clusters = datasets.judged_clusters(config)
+    units, kind = len(set(clusters)), kind_of(clusters)
+    clips = level("clips", seeds=0, clips=units, clustered=kind)
+    judged = f"generator.test_clips: {config.generator.test_clips}"
+    within = f" in {units} {kind}{'' if units == 1 else 's'}" if kind != "clip" else ""
+    advice = f"{len(clusters)} test clips are judged ({judged}){within}; judge more, or test over seeds (unit: seeds)"
+    return seeds, f"{clips}; {advice}" if clips else ""
 
 
 def slack_note(design: Design) -> Iterator[str]:

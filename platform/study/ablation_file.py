@@ -25,7 +25,7 @@ from trainables.plugins.active import Plugins
 
 ABLATIONS = Path("ablations")
 """The folder of the project's own files, relative to its root. Commands are run there."""
-_KEYS = Keys(("seeds", "seed", "subjects", "alpha", "unit", "primary"), section="baseline", varied="conditions")
+_KEYS = Keys(("seeds", "seed", "subjects", "alpha", "unit", "vary", "primary"), section="baseline", varied="conditions")
 _EARLY_STOPPING_KEYS = ("scheduler", "early_stopping", "pruner", "stop")
 """Keys that would request early stopping."""
 
@@ -81,7 +81,7 @@ def _checked_ablation(source: Source, *, settings: Sequence[str]) -> AblationStu
     return replace(study, settings=tuple(settings), search=file.search)
 
 
-_COPIED_KEYS = {"subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
+_COPIED_KEYS = {"vary", "subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
 
 
 def _resolved(source: Source, written: Mapping[str, LocatedValue], problems: list[Problem]) -> TrialConfig | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictStr, field_validator
 
-from platform.study.design import Figure, Published, Unit
+from platform.study.design import Figure, Published, Source, Unit
 from platform.study.search_origin import SearchOrigin
 from trainables.config.base import Config, Count, Natural
 
@@ -45,6 +45,9 @@ class AblationFile(Config):
     """A named set of settings (`released_code`, ...). Each condition applies one of them."""
     family: Literal["all"] | dict[str, Literal["all"] | tuple[StrictStr, ...]] = "all"
     """Condition to the metrics in which it is compared; `all`: every condition in every primary metric."""
+    vary: Annotated[tuple[Source, ...], Field(min_length=1)] = ("train",)
+    """What differs between the seeds: `train` alone, or `train` and `data` (on a phantom another `dataset.seed`, else
+    training and validation blocks drawn anew). A claim holds for what was varied."""
     unit: Unit = "both"
     """The unit over which a comparison is tested: clips, training seeds, or both."""
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
@@ -65,7 +68,14 @@ class AblationFile(Config):
     def _one_table(cls, value: Any) -> Any:
         return (value,) if isinstance(value, Mapping) else value
 
-    @field_validator("primary", "plugins", mode="before")
+    @field_validator("vary", mode="after")
+    @classmethod
+    def _varies_the_training(cls, value: tuple[Source, ...]) -> tuple[Source, ...]:
+        if "train" not in value or len(set(value)) < len(value):
+            raise ValueError(f"must be [train] or [train, data], but got [{', '.join(value)}]")
+        return ("train", "data") if "data" in value else ("train",)
+
+    @field_validator("primary", "plugins", "vary", mode="before")
     @classmethod
     def _one_metric(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

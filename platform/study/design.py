@@ -4,11 +4,12 @@ It is plain data. The registered design is in the store, and the analysis of the
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from trainables.config.base import Config, Count, Natural
+from trainables.identity import SINCE
 from trainables.metrics.clip_metrics import EVALUATE
 
 BASELINE = "baseline"
@@ -27,6 +28,8 @@ COLUMNS: Mapping[str, str] = {
 """Metrics of Mindsweep to the paper's columns. The paper's hue-pcc is not a correlation (mind-animator.md B31)."""
 
 Unit = Literal["clips", "seeds", "both"]
+Source = Literal["train", "data"]
+"""A source of chance: `train`, the training seed; `data`, the data set or its training clips."""
 Figure = Literal["embedding_map"]
 """`embedding_map`: the CLIP embeddings that the semantic decoder predicts, in two dimensions (Fig. 21)."""
 
@@ -111,6 +114,8 @@ class Design(Config):
     factorial: Factorial | None = None
     figures: tuple[Figure, ...] = ()
     """Additional figures in the report."""
+    vary: Annotated[tuple[Source, ...], SINCE(("train",))] = ("train",)
+    """What differs between blocks, and so the population that a claim speaks of."""
 
     @model_validator(mode="before")
     @classmethod
@@ -127,6 +132,11 @@ class Design(Config):
     def names(self) -> tuple[str, ...]:
         """All conditions in order, the baseline first."""
         return (BASELINE, *self.order)
+
+    @property
+    def varies_data(self) -> bool:
+        """Whether each block has data of its own (`platform.study.varied`)."""
+        return "data" in self.vary
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from platform.study.search_origin import SearchOrigin
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.studies import load_amendments, load_definition, save_amendment
-from trainables.identity import digest
+from trainables.identity import digest, identity_fields
 
 KIND = "ablation"
 """The value of `kind` in the definition of an ablation. The definition of a sweep has no such key."""
@@ -57,7 +57,7 @@ _BODY = ("design", "baseline", "plugins", "search")
 def frozen(design: Design, baseline: Mapping[str, str], added: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the registered definition of a design, with its hash, as JSON. `added` is hashed, too."""
     body = {
-        "design": design.model_dump(mode="json"),
+        "design": identity_fields(design),
         "baseline": dict(baseline),
         **({} if added is None else added),
     }

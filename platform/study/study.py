@@ -245,6 +245,10 @@ class Study:
         """Return the seed of one trial."""
         return self.seeds()[repeat]
 
+    def config(self, repeat: int, values: Point) -> TrialConfig:
+        """Return the config of one trial."""
+        return self.space.config(values)
+
     @cached_property
     def _memory(self) -> Memory:
         return {}
@@ -324,7 +328,7 @@ class Study:
         Raises:
             pydantic.ValidationError: The values are not a valid config; check them with `space.violated` before.
         """
-        config = self.space.config(values)
+        config = self.config(repeat, values)
         seed = self.training_seed(repeat, values)
         return TrialSpec(
             study=self.id,

@@ -33,6 +33,7 @@ from trainables.stages import control_scores
 from trainables.stages.evaluate import run
 
 SPLIT = ["train"] * 5 + ["dropped"] + ["validation"] * 3 + ["test"] * 4
+CLUSTERS = [f"film {clip // 2}" for clip in range(len(SPLIT))]
 INDEX = [6, 7, 8, 9, 10, 11, 12]
 FRAMES = 4
 FACTORS = sample_factors(np.random.default_rng(0), len(SPLIT))
@@ -62,6 +63,7 @@ def made() -> dict[str, Any]:
                 "prepared": None,
             },
         },
+        "data": {"data.json": {"cluster": CLUSTERS}},
         "voxels": {"voxels.json": {"split": SPLIT, "subject": "one"}},
         "reconstruct": {
             "videos.safetensors": {"videos": videos, "plain": noisy(truth, 1), "index": np.array(INDEX)},
@@ -141,6 +143,7 @@ def result(judges: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 def read_values(folder: Path) -> Values:
     rows = pq.read_table(folder / "per_clip.parquet").to_pylist()
     assert all(row["split"] == SPLIT[row["clip"]] and row["name"] == f"film {row['clip']}" for row in rows)
+    assert all(row["cluster"] == CLUSTERS[row["clip"]] for row in rows)
     return {(row["clip"], row["system"], row["metric"]): (row["value"], row["reason"]) for row in rows}
 
 
@@ -298,7 +301,7 @@ def test_a_stored_trial_is_read_back_as_it_was_judged(
     }
     inputs = {"evaluate": runs.open("evaluate-0"), **inputs}
     earlier = {name: artifacts for name, artifacts in inputs.items() if name != "clips"}
-    earlier["data"] = commit(runs, "data", old, tmp_path / "data")
+    earlier["data"] = commit(RunStore(MemoryStore(), cache=tmp_path / "old"), "data", old, tmp_path / "earlier")
     for stage_runs in (inputs, earlier):
         stored = list(read_judged(stage_runs, config.dataset))
         assert [split.split for split in stored] == ["validation", "test"]

@@ -25,7 +25,7 @@ GOLDEN = {
         "controls": "controls-b09a5ce520194920",
         "control_scores": "control_scores-6e1f0d1e8b722776",
         "reconstruct": "reconstruct-60692219ee66dfe8",
-        "evaluate": "evaluate-338c94bf48d4bae7",
+        "evaluate": "evaluate-1c5724f44d8853ac",
         "importance": "importance-8a29a047f62392f0",
         "noop": "noop-c44b7f3a757ab78e",
     },
@@ -40,7 +40,7 @@ GOLDEN = {
         "controls": "controls-12fd0e56fbee4d42",
         "control_scores": "control_scores-426356c647c73290",
         "reconstruct": "reconstruct-134ebdd378dc58f9",
-        "evaluate": "evaluate-32db0b266c03c84b",
+        "evaluate": "evaluate-c7ba5ecbd4756418",
         "importance": "importance-b473774c8a9d171f",
         "noop": "noop-c44b7f3a757ab78e",
     },
@@ -75,7 +75,15 @@ def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
 
 BRAINS = {"subjects": 1, "voxels": 300, "noise": 0.5, "repeats": 3, "rest_tr": 0, "block_clips": 10}
 """Fields of the phantom that decide what brains answer and how clips are split, and nothing else."""
-CLIPS = {"seed": 1, "frames": 4, "resolution": 32, "train_clips": 100, "validation_clips": 10, "test_clips": 10}
+CLIPS = {
+    "scene_clips": 5,
+    "seed": 1,
+    "frames": 4,
+    "resolution": 32,
+    "train_clips": 100,
+    "validation_clips": 10,
+    "test_clips": 10,
+}
 
 
 @pytest.mark.parametrize("field", BRAINS)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainables.config.base import Config, Count, Natural, NonNegative
-from trainables.identity import CIRCUMSTANCE, DECIDES
+from trainables.identity import CIRCUMSTANCE, DECIDES, SINCE
 from trainables.tables import Table
 
 CLIPS = DECIDES("clips")
@@ -20,6 +20,8 @@ BRAINS = DECIDES("data")
 class PhantomWorld(Config):
     """A small world of moving shapes whose brain is known (trainables/datasets/phantom)."""
 
+    varied_by: ClassVar[str] = "seed"
+    """The field that `vary: [train, data]` of an ablation changes from block to block."""
     seed: Natural = 0
     """Of the clips, the brains and the noise."""
     train_clips: Count = 2400
@@ -32,6 +34,9 @@ class PhantomWorld(Config):
     """Frames per clip."""
     resolution: Annotated[int, Field(ge=32), CLIPS] = 64
     """Side of the clips, in pixels."""
+    scene_clips: Annotated[Count, CLIPS, SINCE(1)] = 1
+    """Neighbouring clips of one scene: they share object and ground, and differ in motion and place, as consecutive
+    clips of a film do. Tests over clips take a scene as one unit. 1: all clips are independent."""
     subjects: Annotated[Count, BRAINS] = 3
     """Brains that see the same clips."""
     voxels: Annotated[int, Field(ge=64), BRAINS] = 900
@@ -89,6 +94,7 @@ def _folder_or_uri(location: object) -> object:
 class FolderConfig(Config):
     """Clips, captions and fMRI that a user brings (trainables/datasets/folder)."""
 
+    varied_by: ClassVar[str] = "resplit"
     kind: Literal["folder"] = "folder"
     path: Annotated[Path, AfterValidator(_absolute), CIRCUMSTANCE]
     """Holds the captions, `fmri`, and the clips (GIF, MP4, or folders of PNG), these in its sub-folder `clips` if it
@@ -114,9 +120,13 @@ class FolderConfig(Config):
     """Neighbouring clips that must stay on one side of a split. None: 20, or as many as leave 20 blocks."""
     split: Annotated[str | None, BRAINS] = None
     """A file in `path` with a split of your own, which fractions and blocks then leave alone: CSV with the columns
-    `name` and `split`, or JSON `{clip: split}`; train, validation, test or excluded. The captions' CSV may serve."""
+    `name` and `split`, or JSON `{clip: split}`; train, validation, test or excluded. The captions' CSV may serve. A CSV
+    may have a column `cluster` (such as the film): tests over clips then take a cluster as one unit."""
     seed: Annotated[Natural, BRAINS] = 0
     """Of the split, and of what is simulated."""
+    resplit: Annotated[Natural, BRAINS, SINCE(0)] = 0
+    """Seed with which training and validation blocks are drawn anew from both; test clips stay. 0: the split as it
+    is."""
     voxels: Annotated[int, Field(ge=64), BRAINS] = 900
     """Voxels to simulate; only with `simulate`."""
     noise: Annotated[NonNegative, BRAINS] = 0.3
@@ -134,6 +144,7 @@ class FolderConfig(Config):
 class PreparedConfig(Config):
     """A data set that `python -m platform.prepare` has written and checked (docs/data-format.md)."""
 
+    varied_by: ClassVar[str] = "resplit"
     kind: Literal["prepared"] = "prepared"
     path: Annotated[
         str, BeforeValidator(_folder_or_uri), CIRCUMSTANCE, Field(json_schema_extra={"values": "folder or URI"})
@@ -141,6 +152,8 @@ class PreparedConfig(Config):
     """A folder that holds `dataset.json`, or the URI that `python -m platform.prepare upload` was given (`s3://` or
     `file://`), from which each machine fetches the data set once. Frames, resolution, subjects, lag and split are those
     of the data set. Content decides identity."""
+    resplit: Annotated[Natural, BRAINS, SINCE(0)] = 0
+    """As in a folder: seed with which training and validation blocks are drawn anew. 0: the split of the data set."""
 
 
 def phantom_unless_given(value: Any) -> Any:

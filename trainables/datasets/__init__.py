@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.config.data import AnyDataset, VoxelsConfig
+from trainables.config.data import AnyDataset, PhantomWorld, VoxelsConfig
 from trainables.config.trial import TrialConfig
+from trainables.datasets.clusters import each_its_own
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DataProblem, DataReport, DataVerdict
 from trainables.datasets.kinds import KnowsPresentations, reader_of
 
@@ -80,6 +81,20 @@ def load_presentations(dataset: AnyDataset, stimuli: "Stimuli") -> "Presentation
     if isinstance(reader, KnowsPresentations):
         return reader.load_presentations(dataset)
     return presentations_of(reader.load_brains(dataset, stimuli))
+
+
+def judged_clusters(config: TrialConfig) -> tuple[str, ...]:
+    """Return the cluster of each test clip that `config` judges: the first `generator.test_clips` with fMRI.
+
+    Of a phantom with independent clips nothing is generated. Raises `DatasetError` as `load_brains`.
+    """
+    dataset, most = config.dataset, config.generator.test_clips
+    if isinstance(dataset, PhantomWorld) and dataset.scene_clips == 1:
+        return each_its_own(range(min(most, dataset.test_clips)))
+    shown = load_presentations(dataset, load_clips(dataset))
+    split = shown.split_of(config.voxels.subject, lag_tr=config.voxels.lag_tr)
+    clips = [clip for clip, name in enumerate(split) if name == "test"][:most]
+    return tuple(shown.cluster[clip] for clip in clips) if shown.cluster else each_its_own(clips)
 
 
 def load(dataset: AnyDataset) -> "Dataset":

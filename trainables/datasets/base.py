@@ -154,6 +154,9 @@ class BrainData:
     roi_names: Sequence[str]
     drives: Sequence[str] = ()
     """Names of the planted map's columns."""
+    cluster: Sequence[str] = ()
+    """Cluster of each clip, such as `film seg1` (`datasets.clusters`): the unit of tests over clips. Empty: every clip
+    is on its own."""
     warnings: Sequence[str] = ()
     """Warnings from reading."""
 

@@ -20,7 +20,7 @@ from trainables.datasets.phantom.schedule import schedule
 from trainables.datasets.phantom.world import watched
 from trainables.datasets.pointers import pointer_problems
 from trainables.datasets.prepared.tables import VoxelTable
-from trainables.datasets.splits import clips_per_block, duplicates, neighbours, read_split, split_blocks
+from trainables.datasets.splits import clips_per_block, duplicates, neighbours, split_clips
 from trainables.datasets.verdicts import recall_verdict, remember_verdict
 from trainables.file_version import digest_of_file
 
@@ -162,6 +162,7 @@ class _Brains:
     """Mapped, [subjects, clips, voxels]; None if it is simulated or cannot be read."""
     split: Sequence[str]
     block: Sequence[int]
+    cluster: Sequence[str]
     problems: tuple[DataProblem, ...]
 
     @property
@@ -195,10 +196,10 @@ def _clip_digests(sources: Sequence[Path], config: FolderConfig) -> tuple[list[s
 
 def _read_brains(config: FolderConfig, names: Sequence[str], digests: Sequence[str | None]) -> _Brains:
     fmri, of_fmri = (None, []) if config.simulate else read_fmri(config.path / config.fmri, clips=len(names))
-    given = None if config.split is None else config.path / config.split
-    split, block, of_split = split_blocks(len(names), config) if given is None else read_split(given, names)
-    of_clips = [*duplicates(digests, names, split), *neighbours(split, config)] if split else []
-    return _Brains(fmri, split, block, (*of_fmri, *of_split, *of_clips))
+    of_clips = split_clips(names, config)
+    split = of_clips.split
+    leaks = [*duplicates(digests, names, split), *neighbours(split, config)] if split else []
+    return _Brains(fmri, split, of_clips.block, of_clips.cluster, (*of_fmri, *of_clips.problems, *leaks))
 
 
 def _recorded(read: _Brains, fmri: NDArray[Any]) -> BrainData:
@@ -209,6 +210,7 @@ def _recorded(read: _Brains, fmri: NDArray[Any]) -> BrainData:
         subjects=[Subject(f"subject{index}", rows, onsets, None, voxels) for index, rows in enumerate(fmri)],
         split=read.split,
         block=read.block,
+        cluster=read.cluster,
         lag_tr=0,
         tr=TR,
         roi_names=(_EVERYWHERE,),
@@ -219,7 +221,8 @@ def _simulated(stimuli: Stimuli, read: _Brains, config: FolderConfig) -> BrainDa
     """Simulate the responses of a phantom's subjects to the clips."""
     run_clips = max(RUN_CLIPS, clips_per_block(len(read.split), config))
     plan = schedule(read.split, run_clips=run_clips, rest_tr=REST_TR, repeats=REPEATS)
-    return watched(stimuli, plan, split=read.split, block=read.block, names=["simulated"], config=config)
+    brains = watched(stimuli, plan, split=read.split, block=read.block, names=["simulated"], config=config)
+    return replace(brains, cluster=read.cluster)
 
 
 def _sources(config: FolderConfig) -> list[Path]:

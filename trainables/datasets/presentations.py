@@ -34,6 +34,8 @@ class Presentations:
     lag_tr: int
     """Volumes from a clip's onset to the one that answers it best; 0 for rows."""
     subjects: Sequence[Showing]
+    cluster: Sequence[str] = ()
+    """As in `BrainData`."""
 
     def split_of(self, subject: int, *, lag_tr: int | None) -> list[str]:
         """Return the split of each clip, `DROPPED` where no volume of `subject` answers it.
@@ -52,7 +54,7 @@ class Presentations:
 def presentations_of(brains: BrainData) -> Presentations:
     """Return when the clips of `brains` were shown."""
     subjects = [Showing(subject.onsets, subject.runs, len(subject.bold)) for subject in brains.subjects]
-    return Presentations(brains.kind, brains.split, brains.lag_tr, subjects)
+    return Presentations(brains.kind, brains.split, brains.lag_tr, subjects, brains.cluster)
 
 
 def runs_of(starts: Sequence[int] | NDArray[np.int64] | None, *, volumes: int) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,60 @@ from typing import Any
 import numpy as np
 
 from trainables.config.data import FolderConfig
-from trainables.datasets.errors import DataProblem
+from trainables.datasets.clusters import clusters_named
+from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.tables import SPLITS
+from trainables.datasets.resplit import resplit
 
 MOST_CLIPS, FEWEST_BLOCKS = 20, 20
 """Clips of a block, unless this makes fewer blocks: a block of 20 clips of 2 s lasts 40 s."""
 _TRAINED_AND_TESTED = ("train", "validation", "test")
 _SPLIT_FILE = "it must be .csv (columns name and split) or .json (an object from clip to split)"
+
+
+@dataclass(frozen=True)
+class ClipSplit:
+    """The split, block and cluster of each clip of a folder; all empty if the split cannot be used."""
+
+    split: Sequence[str]
+    block: Sequence[int]
+    cluster: Sequence[str]
+    problems: tuple[DataProblem, ...]
+
+
+def split_clips(names: Sequence[str], config: FolderConfig) -> ClipSplit:
+    """Split the clips `names` as `config` says: by blocks or by a file, with training and validation drawn anew or not.
+
+    Clusters are what the file says, or else blocks of neighbours.
+    """
+    file = None if config.split is None else config.path / config.split
+    split, block, problems = split_blocks(len(names), config) if file is None else read_split(file, names)
+    if problems:
+        return ClipSplit(split, block, (), tuple(problems))
+    named = None if file is None else _given_clusters(file, names)
+    size = clips_per_block(len(names), config)
+    cluster = clusters_named("block", [index // size for index in range(len(names))]) if named is None else named
+    try:
+        return ClipSplit(resplit(split, block, seed=config.resplit), block, cluster, ())
+    except DatasetError as error:
+        return ClipSplit([], block, (), error.problems)
+
+
+def _given_clusters(path: Path, names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what the column `cluster` of a split file says of each clip; None if there is no such column."""
+    if path.suffix != ".csv":
+        return None
+    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+    if "cluster" not in (reader.fieldnames or ()):
+        return None
+    rows, by_name = list(reader), _by_name(names)
+    of_clip = {by_name[row["name"]]: row["cluster"] for row in rows}
+    return clusters_named("cluster", [of_clip[name] or f"{name} alone" for name in names])
+
+
+def _by_name(names: Sequence[str]) -> dict[str, str]:
+    """Return each clip by its name with and without suffix."""
+    return {**{name.rsplit(".", 1)[0]: name for name in names}, **{name: name for name in names}}
 
 
 def clips_per_block(clips: int, config: FolderConfig) -> int:
@@ -57,7 +105,7 @@ def read_split(path: Path, names: Sequence[str]) -> tuple[list[str], list[int], 
         return [], [], [DataProblem(str(path), "there is no such file", _SPLIT_FILE)]
     except (ValueError, csv.Error, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         return [], [], [DataProblem(str(path), f"cannot be read: {error}", _SPLIT_FILE)]
-    by_name = {**{name.rsplit(".", 1)[0]: name for name in names}, **{name: name for name in names}}
+    by_name = _by_name(names)
     problems = list(_wrong_splits(path, given, names, by_name))
     if problems:
         return [], [], problems

@@ -65,6 +65,7 @@ def brain_facts(brains: BrainData) -> dict[str, Any]:
         "kind": brains.kind,
         "split": list(brains.split),
         "block": list(brains.block),
+        "cluster": list(brains.cluster),
         "warnings": list(brains.warnings),
         "lag_tr": brains.lag_tr,
         "tr": brains.tr,

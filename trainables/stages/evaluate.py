@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from trainables.config.data import PhantomWorld
 from trainables.context import StageResult, StageTask
+from trainables.datasets.clusters import clusters_of_facts
 from trainables.graph import STAGES, VIDEO_STAGES
 from trainables.judging.bench import judge_sources, load_bench
 from trainables.judging.control_scores import read_split
@@ -34,7 +36,7 @@ def run(task: StageTask) -> StageResult:
     controls = task.inputs["control_scores"]
     verdicts = [judge(material, bench, read_split(controls, material.split)) for material in materials]
     judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, tuple(_facts(task)))
-    write_values(map(_table, verdicts), task.context.output / "per_clip.parquet")
+    write_values(map(_table, verdicts), task.context.output / "per_clip.parquet", clusters=_clusters(task))
     summary = _summary(verdicts, bench.metrics, judge_sources(config))
     (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
     write_page(judged, task.context.output)
@@ -80,6 +82,12 @@ def _table(verdict: SplitScores) -> tuple[str, Mapping[int, str], Iterable[Value
     judged, place = verdict.judged, {system: number for number, system in enumerate(SYSTEMS)}
     values = sorted(verdict.scores.values, key=lambda value: (int(value.clip), place[value.system]))
     return judged.split, dict(zip(judged.clips, judged.names, strict=True)), values
+
+
+def _clusters(task: StageTask) -> Sequence[str]:
+    """Return the cluster of each clip of the data set; empty if every clip is on its own."""
+    simulated = isinstance(task.config.dataset, PhantomWorld)
+    return clusters_of_facts(task.inputs["data"].json("data.json"), simulated=simulated)
 
 
 def _facts(task: StageTask) -> Iterator[tuple[str, str]]:

@@ -24,17 +24,22 @@ from tests.platform.noop_ablations import NOOP, build, play, register
 CLIPS = (3, 5, 8)
 
 
-def evaluated(runs: RunStore, identity: str, folder: Path, *, shift: float) -> None:
-    """Store an evaluation whose SSIM of clip c is c + `shift`, undefined for clip 8; the ceiling's is c + 100."""
+def evaluated(runs: RunStore, identity: str, folder: Path, *, shift: float, world: str = "", film: str = "") -> None:
+    """Store an evaluation whose SSIM of clip c is c + `shift`, undefined for clip 8; the ceiling's is c + 100.
+
+    With `film`, each clip has a cluster, two clips to a film; `world` begins the names of clips.
+    """
     rows: list[tuple[str, int, str, str, str, float | None, str | None]] = []
     for clip in CLIPS:
         undefined = clip == 8
         value, reason = (None, "one frame") if undefined else (clip + shift, "")
-        rows.append(("test", clip, f"clip{clip}", "system", "ssim", value, reason))
-        rows.append(("test", clip, f"clip{clip}", "ceiling", "ssim", clip + 100.0, None))
-        rows.append(("validation", clip + 50, f"clip{clip + 50}", "system", "ssim", 0.5, None))
+        rows.append(("test", clip, f"{world}clip{clip}", "system", "ssim", value, reason))
+        rows.append(("test", clip, f"{world}clip{clip}", "ceiling", "ssim", clip + 100.0, None))
+        rows.append(("validation", clip + 50, f"{world}clip{clip + 50}", "system", "ssim", 0.5, None))
     names = ("split", "clip", "name", "system", "metric", "value", "reason")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    if film:
+        columns["cluster"] = [f"{film} {row[1] // 4}" for row in rows]
     folder.mkdir()
     pq.write_table(pa.table(columns), folder / "per_clip.parquet")
     runs.commit(Manifest(identity, "evaluate", {}, 0, {}, {}, {}, (), {}, 0.0, 1.0), folder)
@@ -168,3 +173,21 @@ def test_reading_records_is_fast(tmp_path: Path) -> None:
     assert time.process_time() - began < 1.0
     assert len(found.trials) == 200
     assert found.complete
+
+
+@pytest.mark.parametrize(("worlds", "own"), [(("", ""), False), (("a:", "b:"), True)])
+def test_clusters_and_clips_of_ones_own(
+    result: AblationResult, tmp_path: Path, worlds: tuple[str, str], own: bool
+) -> None:
+    assert (result.clips("evaluate.test_ssim").clusters, result.own_clips) == ((), False), "an earlier version's"
+    trials = dict(result.trials)
+    for number, (world, key) in enumerate(zip(worlds, [("baseline", 0, 0), ("baseline", 0, 1)], strict=True)):
+        identity = f"evaluate-{number + 16:016x}"
+        trials[key] = replace(trials[key], identities={**trials[key].identities, "evaluate": identity})
+        evaluated(result.runs, identity, tmp_path / f"new-{identity}", shift=0.0, world=world, film="film")
+    mixed = replace(result, trials=trials).clips("evaluate.test_ssim")
+    assert mixed.clusters == (), "one evaluation has none: nothing is guessed"
+    del trials["half", 0, 0]
+    found = replace(result, trials=trials)
+    assert found.clips("evaluate.test_ssim").clusters == ("film 0", "film 1", "film 2")
+    assert found.own_clips == own

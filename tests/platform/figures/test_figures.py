@@ -11,7 +11,8 @@ from PIL import Image
 from plotly.graph_objects import Figure
 
 from platform.figures import page, png
-from platform.figures.optuna_plots import draw_plots, importances, too_few
+from platform.figures.importance import importances, why_none
+from platform.figures.optuna_plots import draw_plots
 from platform.figures.study_data import StudyData
 from platform.record.results import Result, results_from_events
 from platform.study.domains import AnyDomain, Choice, Uniform
@@ -175,15 +176,19 @@ def test_importance_takes_a_field_of_many_categories() -> None:
     assert next(iter(importances(small(results), TARGET))) == "condition"
 
 
-def test_importance_is_not_asked_of_a_field_alone_nor_of_few_points() -> None:
+def test_importance_is_not_asked_of_a_field_alone_nor_of_one_point() -> None:
     alone = small([finished(f"t{i}", 0.1 * i, condition=f"c{i:02}") for i in range(26)])
-    assert importances(alone, TARGET) == {}
-    assert too_few(alone, TARGET) is None
-    few = small([finished(f"t{i}", 0.1 * i, a=i, b=i % 2) for i in range(3)])
-    assert importances(few, TARGET) == {}
-    reason = "Parameter importance needs 4 completed points; there are 3."
-    assert too_few(few, TARGET) == reason
-    assert f"<p>{reason}</p>" in page.html(few, [])
+    one = small([finished("t0", 0.1, a=0, b=0)])
+    same = small([finished(f"t{i}", 0.1, a=i, b=i % 2) for i in range(3)])
+    for data, reason in (
+        (alone, "Parameter importance compares fields, but fewer than two vary."),
+        (one, f"Parameter importance needs 2 points with a value of {TARGET.name}; there are 1."),
+        (same, f"Parameter importance is undefined: all points have the same {TARGET.name}."),
+    ):
+        assert importances(data, TARGET) == {}
+        assert "importance" not in drawn(data)
+        assert why_none(data, TARGET) == reason
+        assert f"<p>{reason}</p>" in page.html(data, [])
 
 
 def test_several_targets_have_a_front_and_a_history_each() -> None:
@@ -224,7 +229,7 @@ def test_the_best_of_a_target_to_maximise_is_the_highest() -> None:
         ([finished(f"t{i}", 0.5, a=i, b=i % 2) for i in range(6)], {"history", "slices", "parallel", "timeline"}),
         ([finished(f"t{i}", i / 9, a=i / 7) for i in range(12)], {"history", "slices", "parallel", "timeline"}),
         ([finished("t0", 0.5, a=True, b="x"), finished("t1", 0.6, a=False, b="y"), finished("t2", 0.7, a=True)],
-         {"history", "slices", "parallel", "timeline"}),
+         {"history", "importance", "slices", "parallel", "timeline"}),
     ],
     ids=["nothing", "one failed", "unfinished", "one", "one stopped early", "no field varies", "two",
          "one not finite", "all equal", "one parameter", "conditional words"],

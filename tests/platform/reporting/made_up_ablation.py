@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from platform.study.design import BASELINE, Condition, DeclaredComparison, Design, Published, trial_name
+from platform.study.design import BASELINE, Condition, DeclaredComparison, Design, Published, Source, trial_name
 from platform.study.registration import Amendment, frozen
 from storage.base import Store
 from storage.events import EventLog
@@ -48,6 +48,10 @@ class MadeUp:
     """Names of trials that have not ended."""
     published: bool = True
     importance: bool = False
+    vary: tuple[Source, ...] = ("train",)
+    """With `data`, each seed has clips of its own."""
+    film_clips: int = 0
+    """Clips of a film; 0: evaluations of an earlier version, without clusters."""
     family: Sequence[tuple[str, str]] = (
         ("wo_semantic", TWO_WAY),
         ("wo_structure", SSIM),
@@ -78,6 +82,7 @@ class MadeUp:
             alpha=0.05,
             margins=dict(self.margins),
             tolerance=0.1,
+            vary=self.vary,
             published=(table,) if self.published else (),
         )
 
@@ -177,6 +182,7 @@ def rows(made: MadeUp, key: tuple[str, int, int]) -> list[dict[str, Any]]:
     clip_effect = np.random.default_rng(1).normal(0, 0.05, made.clips)
     own = np.random.default_rng([7, subject, seed, list(made.design.names).index(condition)])
     found = []
+    world = f"world {seed}: " if "data" in made.vary else ""
     for metric, mean in TRUE.items():
         size = mean * 0.1
         shift = made.effects.get(condition, {}).get(metric, 0.0) + own.normal(0, size * 0.05)
@@ -189,6 +195,7 @@ def rows(made: MadeUp, key: tuple[str, int, int]) -> list[dict[str, Any]]:
         for system, numbers in systems.items():
             highest = 1.0 if metric in (SSIM, TWO_WAY, VIFI) else np.inf
             for clip, value in enumerate(np.clip(numbers, 0.0, highest).tolist()):
-                cell = {"split": "test", "clip": 100 + clip, "name": f"clip {clip}", "system": system}
+                cell = {"split": "test", "clip": 100 + clip, "name": f"{world}clip {clip}", "system": system}
+                cell |= {"cluster": f"film {clip // made.film_clips}"} if made.film_clips else {}
                 found.append({**cell, "metric": metric.removeprefix("evaluate.test_"), "value": value, "reason": ""})
     return found

@@ -8,11 +8,11 @@ import pytest
 
 from platform.statistics.attainable import ClaimUnit
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
-from platform.statistics.difference import GENERALISES
 from platform.statistics.paired import PairedTable
 from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
 
 NAN = np.nan
+UNITS: tuple[ClaimUnit, ...] = ("seeds", "clips", "both")
 SHAPE = (1, 8, 30)
 
 
@@ -59,7 +59,7 @@ def test_noise_is_inconclusive_unless_a_margin_was_declared() -> None:
 
 def test_a_claim_over_both_must_survive_each_of_its_tests() -> None:
     cells = 0.3 + crossed((1, 8, 30), rng(1), spread=((8 / 30) ** 0.5, 1.0, 0.3))
-    found = {unit: judged(table(np.zeros(SHAPE), cells), ComparisonPlan(unit=unit)) for unit in GENERALISES}
+    found = {unit: judged(table(np.zeros(SHAPE), cells), ComparisonPlan(unit=unit)) for unit in UNITS}
     assert found["seeds"].p == found["both"].p_values["sign flip over seeds"]
     assert found["clips"].p == found["both"].p_values["sign flip over clips"]
     # Where seeds and clips both vary, the t test that adds their variances is the hardest.
@@ -154,7 +154,9 @@ def test_three_seeds_earn_no_star_over_seeds() -> None:
 def test_three_seeds_fall_back_on_clips_and_say_what_that_means() -> None:
     found = judged(shifted(-0.2, shape=(1, 3, 30)))
     assert (found.unit, found.verdict, found.stars) == ("clips", "worse", "***")
-    assert found.generalises_over == "other clips, for these trained networks only"
+    assert (
+        found.generalises_over == "other clips, for these trained networks only, for this data set and these subjects"
+    )
     assert found.interval.method == "BCa"
     assert any("not for networks trained anew: 3 seeds allow" in said for said in found.warnings)
 
@@ -193,7 +195,7 @@ def test_subjects_are_pooled_and_can_be_looked_at_alone() -> None:
 
 def test_one_seed_and_one_clip_show_nothing_and_do_not_fail() -> None:
     for shape in ((1, 1, 30), (1, 8, 1), (1, 1, 1)):
-        for unit in GENERALISES:
+        for unit in UNITS:
             found = judged(shifted(-0.2, shape=shape), ComparisonPlan(unit=unit, margins={"evaluate.made_up": 0.5}))
             units = {"clips": shape[2], "seeds": shape[1], "both": min(shape[1:])}[unit]
             assert (found.p < 1.0) == (units > 1), (shape, unit)

@@ -218,6 +218,18 @@ def test_too_few_seeds_are_refused_with_the_number_that_would_do() -> None:
     assert build(NOOP, "seeds=6").design.seeds == 6
 
 
+def test_too_few_clusters_of_test_clips_are_refused_with_the_number_that_would_do() -> None:
+    text = "primary: evaluate.test_ssim\nseeds: 8\nunit: both\nconditions: {a: {motion.depth: 3}}\n"
+    scenes = "baseline: {dataset.scene_clips: 10, generator.test_clips: 50}\n"
+    (line,) = complaints(text + scenes)
+    assert line.startswith(
+        "test.yaml:3:1: unit: 5 scenes allow no p below 0.0625, but a family of 1 at 0.05 needs a p of 0.05: 6 scenes "
+        "are enough; 50 test clips are judged (generator.test_clips: 50) in 5 scenes; judge more, or test over seeds"
+    )
+    assert build(text + scenes.replace("50", "51")).design.unit == "both"
+    assert build(text.replace("both", "seeds") + scenes).design.unit == "seeds"
+
+
 def test_a_number_of_a_trial_stands_in_no_family_that_is_tested_over_clips() -> None:
     ssim = "unit: both\nconditions: {a: {motion.depth: 3}}\n"
     text = "primary: [evaluate.test_ssim, motion.test_rollout_mse]\nseeds: 8\n" + ssim

@@ -177,24 +177,35 @@ def from_json(columns: Mapping[str, Sequence[float]]) -> Factors:
     return kind(**{name: values.astype(types[str(values.dtype)]) for name, values in arrays.items()})
 
 
-def sample_factors(rng: np.random.Generator, count: int) -> Factors:
-    """Draw the factors of `count` clips, independently and uniformly, such that no object ever leaves the frame."""
-    return _placed(Factors(**_causes(rng, count)), rng)
+def sample_factors(rng: np.random.Generator, count: int, *, scenes: Ints | None = None) -> Factors:
+    """Draw the factors of `count` clips, independently and uniformly, such that no object ever leaves the frame.
+
+    With `scenes`, the number of each clip's scene [N], clips of a scene share `SCENE` and are drawn alone in the rest.
+    """
+    return _placed(Factors(**_causes(rng, count, scenes)), rng)
 
 
-def sample_appearing(rng: np.random.Generator, count: int, *, onset: float) -> Appearing:
+def sample_appearing(rng: np.random.Generator, count: int, *, onset: float, scenes: Ints | None = None) -> Appearing:
     """Draw as `sample_factors` does, for objects that appear at step `onset`."""
-    return _placed(Appearing(**_causes(rng, count), onset=np.full(count, onset, np.float32)), rng)
+    return _placed(Appearing(**_causes(rng, count, scenes), onset=np.full(count, onset, np.float32)), rng)
 
 
-def _causes(rng: np.random.Generator, count: int) -> dict[str, Any]:
+SCENE = ("shape", "colour", "size", "texture", "background", "phase_x", "phase_y")
+"""What the clips of a scene share: object and ground."""
+
+
+def _causes(rng: np.random.Generator, count: int, scenes: Ints | None) -> dict[str, Any]:
     """Draw all factors except the start, which depends on the velocity."""
     tables = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES, "background": BACKGROUNDS}
     tables |= {"direction": DIRECTIONS, "speed": SPEEDS}
     drawn = {name: rng.integers(len(table), size=count) for name, table in tables.items()}
     phase = rng.random((2, count), dtype=np.float32)
     nowhere = np.zeros(count, np.float32)
-    return drawn | {"start_x": nowhere, "start_y": nowhere, "phase_x": phase[0], "phase_y": phase[1]}
+    causes = drawn | {"start_x": nowhere, "start_y": nowhere, "phase_x": phase[0], "phase_y": phase[1]}
+    if scenes is None:
+        return causes
+    _, first, number = np.unique(scenes, return_index=True, return_inverse=True)
+    return causes | {name: causes[name][first[number]] for name in SCENE}
 
 
 def _placed(still: AnyFactors, rng: np.random.Generator) -> AnyFactors:

@@ -1,11 +1,13 @@
 """The phantoms as data sets, and the responses of their brains to any clips."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from trainables.config.data import AppearingConfig, FolderConfig, PhantomConfig, PhantomWorld
 from trainables.datasets.base import BrainData, Stimuli, Subject
+from trainables.datasets.clusters import clusters_named
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, TR, scan_subject
 from trainables.datasets.phantom.drives import DRIVES, drives
@@ -31,14 +33,15 @@ def phantom_brains(config: PhantomWorld, shown: Stimuli) -> BrainData:
     split = _split(config)
     plan = _plan(config)
     names = [f"phantom{index + 1:02d}" for index in range(config.subjects)]
-    return watched(shown, plan, split=split, block=_blocks(plan), names=names, config=config)
+    brains = watched(shown, plan, split=split, block=_blocks(plan), names=names, config=config)
+    return replace(brains, cluster=_clusters(config))
 
 
 def phantom_presentations(config: PhantomWorld) -> Presentations:
     """Return when a phantom's brains watch its clips: all at the same time."""
     plan = _plan(config)
     shown = Showing(plan.onsets, plan.runs, plan.volumes)
-    return Presentations("series", _split(config), LAG_TR, [shown] * config.subjects)
+    return Presentations("series", _split(config), LAG_TR, [shown] * config.subjects, _clusters(config))
 
 
 def _plan(config: PhantomWorld) -> Schedule:
@@ -50,11 +53,26 @@ def _split(config: PhantomWorld) -> list[str]:
     return [name for name, count in counts.items() for _ in range(count)]
 
 
+def _scenes(config: PhantomWorld) -> list[int]:
+    """Return the number of each clip's scene. No scene lies in two splits."""
+    counts = (config.train_clips, config.validation_clips, config.test_clips)
+    scenes: list[int] = []
+    for count in counts:
+        first = scenes[-1] + 1 if scenes else 0
+        scenes += [first + index // config.scene_clips for index in range(count)]
+    return scenes
+
+
+def _clusters(config: PhantomWorld) -> tuple[str, ...]:
+    return () if config.scene_clips == 1 else clusters_named("scene", _scenes(config))
+
+
 def _factors(config: PhantomWorld, rng: np.random.Generator, count: int) -> stimuli.Factors:
+    scenes = None if config.scene_clips == 1 else np.array(_scenes(config))
     if isinstance(config, AppearingConfig):
-        return stimuli.sample_appearing(rng, count, onset=config.onset)
+        return stimuli.sample_appearing(rng, count, onset=config.onset, scenes=scenes)
     if isinstance(config, PhantomConfig):
-        return stimuli.sample_factors(rng, count)
+        return stimuli.sample_factors(rng, count, scenes=scenes)
     raise TypeError(f"{type(config).__name__}: no clips are defined for this kind of phantom")
 
 

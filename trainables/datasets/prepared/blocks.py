@@ -74,7 +74,8 @@ def split_clips(clips: Sequence[ClipOrigin], rule: SplitRule) -> SplitResult:
         return _given(clips, rule, same_as)
     by, group = _groups(clips, rule)
     group = _with_copies(group, clips, same_as)
-    split = _assign(group, np.ones(len(clips), bool), {"test": rule.test, "validation": rule.validation}, rule.seed)
+    shares: dict[Split, float] = {"test": rule.test, "validation": rule.validation}
+    split = assign_groups(group, np.ones(len(clips), bool), shares, rule.seed)
     return SplitResult(tuple(split), tuple(group.tolist()), same_as, by)
 
 
@@ -101,7 +102,7 @@ def _given(clips: Sequence[ClipOrigin], rule: SplitRule, same_as: tuple[str | No
     by, group = _groups(clips, rule)
     group = _with_copies(group, clips, same_as)
     open_clips = np.array([name == "train" for name in split])
-    chosen = _assign(group, open_clips, {"validation": rule.validation}, rule.seed)
+    chosen = assign_groups(group, open_clips, {"validation": rule.validation}, rule.seed)
     split = [chosen[index] if is_open else split[index] for index, is_open in enumerate(open_clips)]
     warning = DataProblem("clips, column split", "no clip is 'validation'", f"taken from training, by {by}", False)
     return SplitResult(tuple(split), tuple(group.tolist()), same_as, f"given; validation by {by}", (warning,))
@@ -114,7 +115,7 @@ def _groups(clips: Sequence[ClipOrigin], rule: SplitRule) -> tuple[str, NDArray[
         case "source":
             group = _numbered(clip.source for clip in clips)
         case "run":
-            group = _joined(clips)
+            group = joined_runs(clips)
         case "block":
             group = _neighbours(clips, rule.block_clips)
         case _:
@@ -129,7 +130,7 @@ def _groups(clips: Sequence[ClipOrigin], rule: SplitRule) -> tuple[str, NDArray[
 def _automatic(clips: Sequence[ClipOrigin]) -> str:
     if all(clip.source for clip in clips) and len({clip.source for clip in clips}) >= FEWEST:
         return "source"
-    if all(clip.runs for clip in clips) and len(np.unique(_joined(clips))) >= FEWEST:
+    if all(clip.runs for clip in clips) and len(np.unique(joined_runs(clips))) >= FEWEST:
         return "run"
     sources, runs = len({clip.source for clip in clips}), len({run for clip in clips for run in clip.runs})
     what = f"the clips have no split, and come from {sources} source(s) and {runs} run(s)"
@@ -142,7 +143,7 @@ def _numbered(names: Iterable[str]) -> NDArray[np.int64]:
     return np.array([numbers.setdefault(name, len(numbers)) for name in names])
 
 
-def _joined(clips: Sequence[ClipOrigin]) -> NDArray[np.int64]:
+def joined_runs(clips: Sequence[ClipOrigin]) -> NDArray[np.int64]:
     """Group clips that share a run; a clip that is shown in several runs joins them. A clip never shown is alone."""
     root: dict[str, str] = {}
 
@@ -178,7 +179,7 @@ def _with_copies(
     return _numbered(map(str, joined.tolist()))
 
 
-def _assign(
+def assign_groups(
     group: NDArray[np.int64], is_open: NDArray[np.bool_], shares: Mapping[Split, float], seed: int
 ) -> list[Split]:
     """Give whole groups to the splits of `shares` until each has its share of the open clips; the rest is training."""

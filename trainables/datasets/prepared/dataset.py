@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trainables.config.data import PreparedConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
+from trainables.datasets.prepared.clusters import prepared_clusters
 from trainables.datasets.prepared.description import DESCRIPTION_FILE
 from trainables.datasets.prepared.digest import (
     CARDS,
@@ -28,6 +29,7 @@ from trainables.datasets.prepared.read import PreparedSet, PreparedSubject, arra
 from trainables.datasets.prepared.stored_set import local_folder, local_tables, missing_files
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.datasets.prepared.validate import check_tables, checked_before, lag_problems, validate
+from trainables.datasets.resplit import resplit
 
 NO_REGION = "no region"
 """The ROI of voxels without one."""
@@ -143,11 +145,13 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
     data = open_prepared(folder)
     about, row = data.description, {clip.clip_id: index for index, clip in enumerate(data.clips)}
     subjects = [_subject(subject, row) for subject in data.subjects]
+    block = [clip.block for clip in data.clips]
     return BrainData(
         kind=about.kind,
         subjects=subjects,
-        split=[clip.split for clip in data.clips],
-        block=[clip.block for clip in data.clips],
+        split=resplit([clip.split for clip in data.clips], block, seed=config.resplit),
+        block=block,
+        cluster=prepared_clusters(data),
         lag_tr=about.lag_volumes,
         tr=about.tr if about.tr is not None else 1.0,
         roi_names=[*dict.fromkeys(name for subject in subjects for name in subject.voxels.roi.tolist())],
