@@ -21,7 +21,7 @@ def reported(folder: Path, *, film_clips: int) -> AblationReport:
 @pytest.mark.parametrize(("film_clips", "said"), [(6, "36 clips in 6 films"), (1, "36 clips"), (0, "36 clips")])
 def test_a_sentence_counts_clips_and_films(tmp_path: Path, film_clips: int, said: str) -> None:
     report = reported(tmp_path, film_clips=film_clips)
-    ((_, text),) = report.conclusions
+    *_, (_, text) = report.conclusions
     assert text.endswith(f"9 seeds, {said}.")
     (tested,) = report.findings.declared
     assert tested.clusters == (6 if film_clips == 6 else 36)
