@@ -87,27 +87,28 @@ def _sections(findings: SweepFindings) -> Iterator[ReportSection]:
 
 
 def _importance(findings: SweepFindings) -> ReportSection:
-    from platform.figures.optuna_plots import importances, too_few  # Optuna takes a second to import
+    from platform.figures.importance import importance, why_none  # Optuna takes a second to import
 
     study = findings.search.study
     data = StudyData(study.id, study.targets, study.space.domains, findings.search.trials)
     panels, notes, rows = [], [], []
     for target in study.targets:
-        subtitle = (
-            f"PED-ANOVA over {len(findings.order)} completed points: shares of what tells the best points from the rest"
-        )
-        shares = importances(data, target)
+        found = importance(data, target)
+        if found is None:
+            reason = why_none(data, target)
+            notes += [reason] if reason is not None else []
+            continue
+        subtitle = f"PED-ANOVA over {found.points} points: shares of what tells the best points from the rest"
+        shares = {field.field: field.share for field in found.fields}
         panel = sweep_charts.importance(shares, target, subtitle=subtitle)
-        rows += [(Cell(target.name), Cell(name), Cell(number(share, 2))) for name, share in shares.items()]
-        reason = too_few(data, target)
         panels += [panel] if panel is not None else []
-        notes += [reason] if reason is not None else []
-    lead = " ".join(dict.fromkeys(notes)) if notes else "" if panels else "The completed points do not differ enough."
-    fields = len(study.space.fields)
-    if panels and len(findings.order) < 10 * fields:
-        lead += f" With fewer than 10 points per field ({len(findings.order)} for {fields}) it cannot be trusted."
+        rows += [(Cell(target.name), Cell(name), Cell(number(share, 2))) for name, share in shares.items()]
+        rows.append((Cell(target.name), Cell("null line: 95 % of shuffled values"), Cell(number(found.null, 2))))
+        above = ", ".join(found.above_null) if found.above_null else "no field"
+        notes.append(f"{target.name}: {above} above what shuffled values give ({number(found.null, 2)}).")
+        notes += [f"Importance {found.warning}."] if found.warning else []
     grids = (Grid("Importance of fields", ("target", "field", "share"), tuple(rows)),) if rows else ()
-    return ReportSection("Importance of fields", lead.strip(), grids, tuple(panels))
+    return ReportSection("Importance of fields", " ".join(dict.fromkeys(notes)), grids, tuple(panels))
 
 
 def _not_counted(findings: SweepFindings) -> str:

@@ -47,7 +47,8 @@ def test_the_files_say_what_was_found_and_need_no_network(tmp_path: Path) -> Non
     assert "59 of 120 epochs were trained (49%)." in markdown  # 9 x 6 to the end, 2 x 2 stopped, 1 failed at its first
     assert "ValueError: the loss is not finite" in markdown
     assert "## Importance of fields" in markdown
-    assert "(9 for 6) it cannot be trusted" in markdown
+    assert re.search(r"Importance cannot be trusted: \d+ points for \d+ fields", markdown)
+    assert "null line: 95 % of shuffled values" in markdown
     data = json.loads((tmp_path / "out" / "sweep.json").read_text(encoding="utf-8"))
     assert data["outcomes"] == {"completed": 9, "pruned": 2, "failed": 1, "unfinished": 0}
     assert data["stopped_at"] == {"2": 2}
