@@ -158,8 +158,13 @@ def l1_weight(config: TrainConfig, epoch: int) -> float:
     return config.l1 * math.exp(-config.l1_decay * passed * (passed - 1) / 2)
 
 
+def kept_epoch(progress: LoopState, config: TrainConfig) -> int:
+    """Return the epoch whose weights are kept."""
+    return progress.epoch if config.keep == "last" else progress.best_epoch
+
+
 def train(learner: Learner, job: Job) -> LoopState:
-    """Train `learner.model`, from the latest checkpoint if there is one. The weights of the best epoch are kept.
+    """Train `learner.model`, from the latest checkpoint if there is one. `config.keep` says which weights it has then.
 
     Raises:
         DivergedError: A loss or a metric is not finite.
@@ -168,17 +173,17 @@ def train(learner: Learner, job: Job) -> LoopState:
     loop.resume()
     while not loop.finished():
         loop.run_epoch()
-    learner.model.load_state_dict(loop.best)
+    learner.model.load_state_dict(loop.kept)
     return loop.progress
 
 
 class _Loop:
-    """The state of one training: learner, optimiser, progress and best weights."""
+    """The state of one training: learner, optimiser, progress and the weights that are kept."""
 
     def __init__(self, learner: Learner, job: Job) -> None:
         self.learner, self.job, self.team = learner, job, job.team
         self.progress = LoopState()
-        self.best: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
         config, device = job.config, job.device
         learner.model.to(device)
         forward: Forward = compiled(learner.model) if config.compile else learner.model
@@ -196,7 +201,7 @@ class _Loop:
         return progress.epoch >= config.epochs or (config.patience > 0 and waited >= config.patience)
 
     def run_epoch(self) -> None:
-        """Train one epoch, validate, keep the best weights, save, then report."""
+        """Train one epoch, validate, keep the weights if they are the best or the last ones, save, then report."""
         epoch = self.progress.epoch + 1
         streams = self.job.streams(epoch)
         self.learner.begin_epoch(streams)
@@ -250,14 +255,15 @@ class _Loop:
         better = value < progress.best_value if self.job.goal == "min" else value > progress.best_value
         if progress.best_epoch == 0 or better:
             progress.best_epoch, progress.best_value = epoch, value
-            self.best = {name: tensor.clone() for name, tensor in self.learner.model.state_dict().items()}
+        if kept_epoch(progress, self.job.config) == epoch:
+            self.kept = {name: tensor.clone() for name, tensor in self.learner.model.state_dict().items()}
 
     def _save(self) -> None:
-        """Save a checkpoint as safetensors and JSON. The best weights are left out if they are the latest ones."""
+        """Save a checkpoint as safetensors and JSON. The kept weights are left out if they are the latest ones."""
         with self.job.context.checkpoint(self.progress.epoch) as folder:
             save_file(self.learner.model.state_dict(), folder / "model.safetensors")
-            if self.progress.best_epoch != self.progress.epoch:
-                save_file(self.best, folder / "best.safetensors")
+            if kept_epoch(self.progress, self.job.config) != self.progress.epoch:
+                save_file(self.kept, folder / "best.safetensors")
             save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
             save_file(self.learner.state(), folder / "learner.safetensors")
             (folder / "progress.json").write_text(json.dumps(self.progress.__dict__))
@@ -305,7 +311,7 @@ class _Loop:
         device = str(self.job.device)
         self.learner.model.load_state_dict(load_file(folder / "model.safetensors", device=device))
         best = folder / "best.safetensors"
-        self.best = load_file(best if best.exists() else folder / "model.safetensors", device=device)
+        self.kept = load_file(best if best.exists() else folder / "model.safetensors", device=device)
         self._restore_optimizer(load_file(folder / "optimizer.safetensors", device=device))
         self.progress = LoopState(**json.loads((folder / "progress.json").read_text()))
         self.learner.restore(load_file(folder / "learner.safetensors", device=device))

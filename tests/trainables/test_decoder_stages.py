@@ -223,6 +223,8 @@ def test_an_interrupted_stage_resumes_bit_equal(world: World, stage: str, profil
     "overrides",
     [
         {"motion__kind": "per_frame_mlp"},
+        {"motion__kind": "cmg_small_patch"},
+        {"motion__layer_norm": "unbiased", "motion__ffn_dropout": 0.2, "motion__encoder_block_dropout": 0.15},
         {"motion__spatial_fusion": "self", "motion__temporal_fusion": "adaln"},
         {"motion__mask_refresh": "run", "motion__mask_diagonal": True, "motion__mask_means": "visible"},
         {"motion__sparsify__voxel_fraction": 0.3, "motion__sparsify__cumulative": True},

@@ -1,10 +1,19 @@
 """The inflated UNet against a plain loop over frames, and against the image model it is made of."""
 
+import copy
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
 
-from trainables.networks.inflation import FirstAndPreviousFrame, inflate
+from trainables.networks.inflation import (
+    FirstAndPreviousFrame,
+    NormOverFrames,
+    add_temporal_biases,
+    inflate,
+    normalise_over_frames,
+)
 
 FRAMES = 4
 
@@ -83,3 +92,57 @@ def test_rows_that_are_no_whole_clips_are_refused(unet: UNet2DConditionModel) ->
     attn = next(module for name, module in unet.named_modules() if name.endswith("attn1"))
     with pytest.raises(ValueError, match="6 rows; they must be a multiple of 4 frames"):
         FirstAndPreviousFrame(FRAMES)(attn, torch.zeros(6, 9, 16))
+
+
+def test_norms_over_all_frames_equal_the_norm_of_a_clip_as_one_volume() -> None:
+    """The released code normalises [clips, channels, frames, h, w]; frames are innermost rows here."""
+    torch.manual_seed(4)
+    norm = torch.nn.GroupNorm(2, 6)
+    torch.nn.init.normal_(norm.weight)
+    rows = torch.randn(2 * FRAMES, 6, 3, 5) * torch.arange(1, 2 * FRAMES + 1)[:, None, None, None]
+    volume = rows.view(2, FRAMES, 6, 3, 5).transpose(1, 2)
+    groups = volume.reshape(2, 2, -1).double()
+    mean, variance = groups.mean(-1, keepdim=True), groups.var(-1, unbiased=False, keepdim=True)
+    expected = ((groups - mean) / (variance + norm.eps).sqrt()).view(volume.shape)
+    expected = expected * norm.weight.view(1, 6, 1, 1, 1) + norm.bias.view(1, 6, 1, 1, 1)
+    ours = NormOverFrames(norm, frames=FRAMES)(rows).view(2, FRAMES, 6, 3, 5).transpose(1, 2)
+    torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_only_norms_of_residual_blocks_and_output_run_over_frames(unet: UNet2DConditionModel) -> None:
+    changed = normalise_over_frames(copy.deepcopy(unet), frames=FRAMES)
+    over = {name for name, module in changed.named_modules() if isinstance(module, NormOverFrames)}
+    expected = {
+        name
+        for name, module in unet.named_modules()
+        if isinstance(module, torch.nn.GroupNorm) and (".resnets." in name or name == "conv_norm_out")
+    }
+    assert over == expected
+    assert any(".norm1" in name for name in over)
+    assert not any("attentions" in name for name in over)
+
+
+def test_a_still_clip_is_the_same_with_norms_over_frames_and_a_moving_one_is_not(unet: UNet2DConditionModel) -> None:
+    context = torch.randn(1, 5, 12, generator=torch.Generator().manual_seed(2)).repeat_interleave(FRAMES, 0)
+    still = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)).repeat_interleave(FRAMES, 0)
+    moving = torch.randn(FRAMES, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    changed = normalise_over_frames(copy.deepcopy(unet), frames=FRAMES)
+    torch.testing.assert_close(run(changed, still, context), run(unet, still, context), atol=1e-5, rtol=1e-4)
+    assert (run(changed, moving, context) - run(unet, moving, context)).abs().max() > 1e-2
+
+
+def test_temporal_biases_are_one_number_per_channel_and_block(unet: UNet2DConditionModel) -> None:
+    latents = torch.randn(FRAMES, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    context = torch.zeros(FRAMES, 5, 12)
+    biased = [add_temporal_biases(copy.deepcopy(unet), seed=seed) for seed in (0, 0, 1)]
+    first, again, other = (run(one, latents, context) for one in biased)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.allclose(first, run(unet, latents, context))
+    block = next(module for module in biased[0].modules() if isinstance(module, BasicTransformerBlock))
+    plain = next(module for module in unet.modules() if isinstance(module, BasicTransformerBlock))
+    tokens = torch.randn(FRAMES, 9, 16)
+    with torch.no_grad():
+        added = block(tokens, encoder_hidden_states=context) - plain(tokens, encoder_hidden_states=context)
+    torch.testing.assert_close(added, added[:1, :1].expand_as(added), atol=1e-5, rtol=1e-5)
+    assert 0 < added.abs().max() <= 16**-0.5

@@ -184,6 +184,27 @@ def test_a_checkpoint_is_made_when_it_is_due(tmp_path: Path, monkeypatch: pytest
     assert found == [None, 2, 2, 2, 2]
 
 
+def test_the_last_weights_are_kept_if_asked_for_also_after_a_resume(tmp_path: Path) -> None:
+    values = [5.0, 1.0, 2.0, 3.0, 4.0]
+    whole, seen, saved = ToyLearner(values), [], checkpoints(tmp_path)
+
+    def stop(epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == 3:
+            raise Interrupted
+
+    def record(epoch: int, metrics: Mapping[str, float]) -> None:
+        seen.append({name: tensor.clone() for name, tensor in whole.model.state_dict().items()})
+
+    progress = train(whole, job(checkpoints(tmp_path / "other"), record, keep="last"))
+    assert (progress.epoch, progress.best_epoch) == (5, 2)
+    assert torch.equal(whole.model.state_dict()["0.weight"], seen[-1]["0.weight"])
+    with pytest.raises(Interrupted):
+        train(ToyLearner(values), job(saved, stop, keep="last"))
+    resumed = ToyLearner(values[3:])
+    assert train(resumed, job(saved, keep="last")) == progress
+    assert torch.equal(resumed.model.state_dict()["0.weight"], seen[-1]["0.weight"])
+
+
 def test_training_learns_and_depends_on_the_seed(tmp_path: Path) -> None:
     weights, progress = run(checkpoints(tmp_path), epochs=10, lr=1e-2)
     assert progress.history[-1]["error"] < 0.6 * progress.history[0]["error"]

@@ -145,16 +145,6 @@ def test_one_architecture_for_all_patch_sizes_and_fusions(patch: int, spatial: s
         assert unused == set()
 
 
-def test_patches_are_cut_and_joined_in_place() -> None:
-    model = motion(width=32)
-    frames = torch.randn(2, 3, 2, 8, 8)
-    patches = model._cut(frames)
-    assert patches.shape == (2, 4, 3, 32)
-    torch.testing.assert_close(patches[:, 1], frames[..., :4, 4:].flatten(2))
-    torch.testing.assert_close(model._join(patches), frames)
-    assert isinstance(model.embed, nn.Identity)  # 2 * 4 * 4 == 32
-
-
 def test_no_frame_sees_the_future() -> None:
     model = motion()
     frames, fmri = torch.randn(2, 4, 2, 8, 8), torch.randn(2, 10)

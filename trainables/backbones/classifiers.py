@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoModelForImageClassification, AutoModelForVideoClassification
 from transformers.utils.hub import cached_file
 
-from trainables.backbones.load import Preparation, read_preparation
+from trainables.backbones.preparation import ModelKind, Preparation, read_preparation
 from trainables.backbones.sources import locate, refuse_missing
 
 _CPU = torch.device("cpu")
@@ -26,9 +25,8 @@ class ImageClassifier:
 
     @torch.no_grad()
     def __call__(self, frames: Tensor) -> Tensor:
-        """Return logits [F,C] of frames, uint8 [F,H,W,3], each squeezed to the model's square."""
-        pixels = self.prepare(_resized(frames, (self.prepare.size, self.prepare.size)))
-        return torch.as_tensor(self.model(pixel_values=pixels).logits)
+        """Return logits [F,C] of frames, uint8 [F,H,W,3], prepared as the model's preprocessor does."""
+        return torch.as_tensor(self.model(pixel_values=self.prepare(frames)).logits)
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,8 @@ class VideoClassifier:
 
     @torch.no_grad()
     def __call__(self, frames: Tensor) -> Tensor:
-        """Return logits [1,C] of one clip, uint8 [F,H,W,3]: shorter side resized, centre cut out."""
-        height, width = frames.shape[1:3]
-        scale = self.prepare.size / min(height, width)
-        pixels = self.prepare(_resized(frames, (round(height * scale), round(width * scale))))
-        return torch.as_tensor(self.model(pixel_values=pixels[None]).logits)
+        """Return logits [1,C] of one clip, uint8 [F,H,W,3], prepared as the model's preprocessor does."""
+        return torch.as_tensor(self.model(pixel_values=self.prepare(frames)[None]).logits)
 
 
 def load_image_classifier(source: str, *, device: torch.device = _CPU) -> ImageClassifier:
@@ -69,23 +64,14 @@ def load_video_classifier(source: str, *, frames: int, device: torch.device = _C
     return VideoClassifier(model.to(device), prepare)
 
 
-def _resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize uint8 [F,H,W,3] as these models' preprocessors do: bilinear, antialiased, 8-bit, which only a CPU can."""
-    if tuple(frames.shape[1:3]) == size:
-        return frames
-    images = frames.cpu().permute(0, 3, 1, 2)
-    images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-    return images.permute(0, 2, 3, 1).to(frames.device)
-
-
-def _load(loader: Callable[..., Any], source: str, *, kind: str, **options: Any) -> tuple[Any, Preparation]:
+def _load(loader: Callable[..., Any], source: str, *, kind: ModelKind, **options: Any) -> tuple[Any, Preparation]:
     weights = locate(source, kind=kind)
     revision = {} if weights.revision is None else {"revision": weights.revision}
     try:
         options = {"dtype": torch.float32, "output_loading_info": True, **options, **revision}
         model, report = loader(weights.location, **options)
         file = str(cached_file(weights.location, "preprocessor_config.json", **revision))
-        prepare = read_preparation(Path(file), weights)
+        prepare = read_preparation(Path(file), kind=kind, location=weights.location)
     except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
         raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {weights.location}: {error}") from error
     refuse_missing(report, what=kind.replace("_", " "), location=weights.location)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTForImageClassification
 
-from trainables.backbones.load import Preparation, Vae, load_vae
+from trainables.backbones.load import Vae, load_vae
 from trainables.backbones.material import TRAINING, LabelledClips, draw_clips, pixels
+from trainables.backbones.preparation import Preparation
 from trainables.datasets.phantom.stimuli import COLOURS, DIRECTIONS, SHAPES, SIDE, STEPS, Factors
 
 logger = logging.getLogger(__name__)

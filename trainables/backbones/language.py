@@ -18,8 +18,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from trainables.backbones.load import ClipModel, Preparation, load_clip
+from trainables.backbones.load import ClipModel, load_clip
 from trainables.backbones.material import TRAINING, LabelledClips, draw_clips
+from trainables.backbones.preparation import Preparation
 from trainables.datasets.eda import SYNONYMS, augment
 from trainables.datasets.phantom.stimuli import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, SIZES, SPEEDS, TEXTURES
 

@@ -1,6 +1,5 @@
 """Loads the frozen networks by `from_pretrained`, whether they are the phantom's or the real ones, and wraps them."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 from transformers.utils.hub import cached_file
 
+from trainables.backbones.preparation import Preparation, read_preparation
 from trainables.backbones.sources import WeightSource, locate, refuse_missing
 from trainables.free_memory import Pass, plan_pass
 
@@ -165,28 +164,6 @@ class Diffusion:
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """What CLIP's preprocessor does to an image: resize the shorter side, cut out the centre, standardise."""
-
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __call__(self, frames: Tensor) -> Tensor:
-        """Turn uint8 [N,H,W,3] into float [N,3,size,size]."""
-        images = frames.permute(0, 3, 1, 2).float() / 255.0
-        height, width = images.shape[-2:]
-        if min(height, width) != self.size:
-            scale = self.size / min(height, width)
-            side = (round(height * scale), round(width * scale))
-            images = F.interpolate(images, side, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
-        top, left = (images.shape[-2] - self.size) // 2, (images.shape[-1] - self.size) // 2
-        images = images[..., top : top + self.size, left : left + self.size]
-        mean, std = (torch.tensor(v, device=images.device)[:, None, None] for v in (self.mean, self.std))
-        return (images - mean) / std
-
-
-@dataclass(frozen=True)
 class ClipModel:
     """A CLIP model with its tokenizer and image preparation. Embeddings are not normalised."""
 
@@ -247,7 +224,8 @@ def load_clip(source: str, *, device: torch.device | None = None) -> ClipModel:
     model = _load_model(CLIPModel, weights, what="CLIP model", dtype=torch.float32)
     tokenizer = _load(AutoTokenizer.from_pretrained, weights, what="tokenizer")
     file = _load(cached_file, weights, what="image preprocessing", filename="preprocessor_config.json")
-    return ClipModel(_frozen(model, device), tokenizer, read_preparation(Path(file), weights))
+    prepare = read_preparation(Path(file), kind="clip", location=weights.location)
+    return ClipModel(_frozen(model, device), tokenizer, prepare)
 
 
 def _load(loader: Callable[..., Any], source: WeightSource, *, what: str, **options: Any) -> Any:
@@ -272,14 +250,3 @@ def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -
 
 def _frozen(model: Any, device: torch.device | None) -> Any:
     return model.to(device if device is not None else torch.device("cpu")).eval().requires_grad_(False)
-
-
-def read_preparation(file: Path, source: WeightSource) -> Preparation:
-    """Read the preparation of frames from `preprocessor_config.json`. Raises `ValueError`."""
-    fields = json.loads(file.read_text(encoding="utf-8"))
-    try:
-        size = fields.get("crop_size", fields["size"])
-        side = size if isinstance(size, int) else next(iter(size.values()))
-        return Preparation(int(side), tuple(fields["image_mean"]), tuple(fields["image_std"]))
-    except (KeyError, TypeError, StopIteration) as error:
-        raise ValueError(f"{source.location}/preprocessor_config.json needs size, image_mean and image_std") from error

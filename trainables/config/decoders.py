@@ -33,6 +33,9 @@ class SparsifyConfig(Config):
     """How often values are chosen at random: `step` for every batch, `epoch` once per epoch."""
     cumulative: bool = False
     """Whether zeros accumulate over epochs (released code: mind-animator.md B01)."""
+    initial: Annotated[bool, SINCE(False)] = False
+    """Whether training rows are sparsified once more before the first epoch, for good (released code's structure
+    decoder: mind-animator.md B03)."""
     validation: bool = False
     """Whether validation rows are sparsified too, once, during training. The final metrics are not affected (released
     code's structure decoder: mind-animator.md B03)."""
@@ -43,6 +46,14 @@ class TrainConfig(Config):
 
     epochs: Count = 30
     """Maximum number of epochs; `patience` can end training earlier."""
+    keep: Annotated[Literal["best", "last"], SINCE("best")] = "best"
+    """Epoch whose weights are kept: the best one by the monitored metric, or the last one. With `last`, `epochs` states
+    the epoch, as the paper does (30 for semantic, 75 for structure, 70 for motion; mind-animator.md A4)."""
+    rows: Annotated[Literal["train", "train_and_validation"], SINCE("train")] = "train"
+    """Clips that are trained on. With `train_and_validation`, as in the paper's final trainings, metrics of validation
+    clips are of clips that were trained on."""
+    init: Annotated[Literal["torch", "xavier"], SINCE("torch")] = "torch"
+    """Initial weights: those of torch's layers, or Xavier's uniform ones for every matrix (released code)."""
     batch_size: Count = 64
     """Clips per optimiser step."""
     lr: Positive = 1e-3
@@ -169,12 +180,14 @@ class MotionTrainConfig(TrainConfig):
 class MotionConfig(Config):
     """The Consistency Motion Generator (eq. 7-9, 11, 12), or the per-frame MLPs that replace it in Table 6."""
 
-    kind: Literal["cmg", "per_frame_mlp"] = "cmg"
-    """The Consistency Motion Generator, or one MLP per frame."""
+    kind: Literal["cmg", "cmg_small_patch", "per_frame_mlp"] = "cmg"
+    """The Consistency Motion Generator; the other network that the released code uses for patches below 64, which has
+    no `attention_width`, encoder or dropout fields (mind-animator.md B44); or one MLP per frame."""
     patch_size: Count = 16
     """Side of a patch of the latent. It must divide `features.latent_size`."""
-    mask_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
-    """Fraction of the past frames that are hidden in training. Nothing is hidden at inference."""
+    mask_ratio: Fraction = 0.6
+    """Fraction of the past frames that are hidden in training, below 1. With `mask_means: visible` it is the visible
+    fraction, up to 1. Nothing is hidden at inference."""
     depth: Count = 2
     """Blocks of temporal attention, spatial attention and feed-forward layer."""
     width: Count = 128
@@ -185,6 +198,11 @@ class MotionConfig(Config):
     """Number of attention heads. It must divide `attention_width`."""
     ffn_width: Count = 256
     """Hidden width of the feed-forward layers."""
+    ffn_dropout: Annotated[DropoutRate, SINCE(0.0)] = 0.0
+    """Dropout of the hidden units of the feed-forward layers (released code: 0.2)."""
+    layer_norm: Annotated[Literal["torch", "unbiased"], SINCE("torch")] = "torch"
+    """Form of the layer norms: torch's, or (x - mean) / (s + 1e-6) with the unbiased standard deviation s (released
+    code). The authors' checkpoints need `unbiased`."""
     dropout: DropoutRate = 0.2
     """Dropout of embeddings and sublayers, and of the MLPs."""
     attention_dropout: DropoutRate = 0.0
@@ -193,6 +211,8 @@ class MotionConfig(Config):
     """Hidden width of the fMRI encoder."""
     encoder_dropout: DropoutRate = 0.1
     """Dropout of the fMRI encoder."""
+    encoder_block_dropout: Annotated[DropoutRate | None, SINCE(None)] = None
+    """Dropout of the residual block of the fMRI encoder (released code: 0.15). None: `encoder_dropout`."""
     fmri_tokens: Count = 8
     """Tokens per fMRI pattern. With 1, cross-attention does not depend on its query (mind-animator.md A.3)."""
     spatial_fusion: Literal["cross", "self", "adaln"] = "cross"
@@ -215,6 +235,20 @@ class MotionConfig(Config):
     """Metric on validation clips that selects the epoch whose weights are kept."""
     sparsify: MotionSparsifyConfig = MotionSparsifyConfig()
     train: MotionTrainConfig = MotionTrainConfig()
+
+    @model_validator(mode="after")
+    def _something_stays_visible(self) -> Self:
+        if self.mask_means == "hidden" and self.mask_ratio == 1.0:
+            raise ValueError("mask_ratio must be below 1, since it is the hidden fraction (mask_means: hidden)")
+        return self
+
+    @model_validator(mode="after")
+    def _small_patches_have_codes(self) -> Self:
+        if self.kind == "cmg_small_patch" and (self.width % self.heads != 0 or self.width % 4 != 0):
+            raise ValueError(
+                f"with cmg_small_patch, width must be a multiple of heads ({self.heads}) and of 4, but got {self.width}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from trainables.config.base import Config, Count, Fraction, Natural, NonNegative, Weights, absolute_folder
-from trainables.identity import BY_CONTENT
+from trainables.identity import BY_CONTENT, SINCE
 
 NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
 """The negative prompt of the released code (mind-animator.md A.4)."""
@@ -46,6 +46,12 @@ class GeneratorConfig(Config):
     """Noise of the frames of a clip: independent, or the same for all."""
     attention: Literal["first_and_previous", "own_frame"] = "first_and_previous"
     """Frames that each frame attends to: eq. 10, or only itself, as in the image model."""
+    norm: Annotated[Literal["per_frame", "all_frames"], SINCE("per_frame")] = "per_frame"
+    """Group norms of the residual blocks and of the output: over each frame, or over all frames of a clip as in the
+    released code (mind-animator.md B55)."""
+    temporal_bias: Annotated[Natural | None, SINCE(None)] = None
+    """Seed of the random biases that the untrained temporal attention of the released code adds to every transformer
+    block (mind-animator.md B16). None: there is no such module."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Number format of the diffusion model."""
     batch_clips: Count = 4

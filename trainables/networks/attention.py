@@ -44,6 +44,23 @@ class Attention(nn.Module):
         return kept
 
 
+class UnbiasedNorm(nn.Module):
+    """Layer norm of the released code: (x - mean) / (s + 1e-6), s the unbiased standard deviation.
+
+    At small s it differs from torch's, which adds 1e-5 to the variance (mind-animator.md A9).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` [..., W] normalised over its last axis, scaled and shifted."""
+        centred = x - x.mean(-1, keepdim=True)
+        return self.weight * centred / (x.std(-1, keepdim=True) + 1e-6) + self.bias
+
+
 class AdaptiveNorm(nn.Module):
     """Layer norm whose scale and shift depend on the fMRI (eq. 12). It is initialised as a plain layer norm."""
 

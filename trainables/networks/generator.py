@@ -9,7 +9,7 @@ from diffusers import DDIMInverseScheduler
 from torch import Tensor
 
 from trainables.config.video import GeneratorConfig
-from trainables.networks.inflation import inflate
+from trainables.networks.inflation import add_temporal_biases, inflate, normalise_over_frames
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class VideoGenerator:
         self.unet = unet.to(memory_format=torch.channels_last)
         if config.attention == "first_and_previous":
             inflate(self.unet, frames=frames)
+        if config.norm == "all_frames":
+            normalise_over_frames(self.unet, frames=frames)
+        if config.temporal_bias is not None:
+            add_temporal_biases(self.unet, seed=config.temporal_bias)
         self.inverse = DDIMInverseScheduler.from_config(schedule.config)
         self.inverse.set_timesteps(config.inversion_steps)
         self.schedule.set_timesteps(config.steps)

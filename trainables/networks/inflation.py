@@ -4,11 +4,16 @@ A plain diffusers UNet gets other attention processors, and the frames of a clip
 copied, added or trained.
 """
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class FirstAndPreviousFrame:
@@ -58,3 +63,52 @@ def inflate(unet: UNet2DConditionModel, *, frames: int) -> UNet2DConditionModel:
     inflated, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()
     unet.set_attn_processor({name: inflated if ".attn1." in name else plain for name in unet.attn_processors})
     return unet
+
+
+class NormOverFrames(nn.Module):
+    """A group norm whose mean and variance are over all frames of a clip, with the parameters of `norm`."""
+
+    def __init__(self, norm: nn.GroupNorm, *, frames: int) -> None:
+        super().__init__()
+        self.norm, self.frames = norm, frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x` [clips * frames, channels, h, w], frames innermost."""
+        clips = x.unflatten(0, (-1, self.frames)).transpose(1, 2)
+        normed: Tensor = self.norm(clips)
+        return normed.transpose(1, 2).flatten(0, 1)
+
+
+def normalise_over_frames(unet: UNet2DConditionModel, *, frames: int) -> UNet2DConditionModel:
+    """Let group norms of `unet` run over the `frames` frames of a clip, as in the released code. Return it.
+
+    These are the norms of the residual blocks and of the output; those of transformers stay per frame (mind-animator.md
+    B55). No weight is changed.
+    """
+    for name, module in list(unet.named_modules()):
+        if isinstance(module, nn.GroupNorm) and (".resnets." in name or name == "conv_norm_out"):
+            parent, _, own = name.rpartition(".")
+            setattr(unet.get_submodule(parent), own, NormOverFrames(module, frames=frames))
+    return unet
+
+
+def add_temporal_biases(unet: UNet2DConditionModel, *, seed: int) -> UNet2DConditionModel:
+    """Add to the output of every transformer block of `unet` the same random number per channel. Return it.
+
+    In the released code these are the initial biases of temporal attentions, whose weights are zero and which are never
+    trained: uniform within 1 / sqrt(channels), as torch initialises them (mind-animator.md B16).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for block in _transformer_blocks(unet):
+        channels = block.norm1.normalized_shape[0]
+        bias = (2 * torch.rand(channels, generator=generator) - 1) / channels**0.5
+        block.register_forward_hook(partial(_add, bias))
+    return unet
+
+
+def _transformer_blocks(unet: UNet2DConditionModel) -> Iterator[Any]:
+    return (module for module in unet.modules() if isinstance(module, BasicTransformerBlock))
+
+
+def _add(bias: Tensor, block: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return output + bias.to(output)

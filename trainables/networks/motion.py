@@ -5,7 +5,7 @@ each; with p = h a frame is one token. If a patch has exactly the token width, i
 flat model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -13,11 +13,16 @@ from torch import Tensor, nn
 
 from trainables.config.decoders import MotionConfig
 from trainables.kinds import of_kind
-from trainables.networks.attention import AdaptiveNorm, Attention, patch_codes, sinusoids
+from trainables.networks.attention import AdaptiveNorm, Attention, UnbiasedNorm, patch_codes, sinusoids
 from trainables.networks.dropout import Dropout
 from trainables.networks.masks import inference_mask
+from trainables.networks.patches import cut, join
 from trainables.networks.semantic import Residual, mlp_block
+from trainables.networks.small_patches import SmallPatchGenerator
 from trainables.networks.structure import StructureDecoder
+
+_LAYER_NORMS: Mapping[str, Callable[[int], nn.Module]] = {"torch": nn.LayerNorm, "unbiased": UnbiasedNorm}
+"""`motion.layer_norm` to the class of the norm."""
 
 
 class FmriEncoder(nn.Module):
@@ -29,10 +34,10 @@ class FmriEncoder(nn.Module):
 
     def __init__(self, config: MotionConfig, voxels: int) -> None:
         super().__init__()
-        hidden = config.encoder_hidden
+        hidden, in_block = config.encoder_hidden, config.encoder_block_dropout
         self.layers = nn.Sequential(
             mlp_block(voxels, hidden, config.encoder_dropout),
-            Residual(mlp_block(hidden, hidden, config.encoder_dropout)),
+            Residual(mlp_block(hidden, hidden, config.encoder_dropout if in_block is None else in_block)),
         )
         several = config.fmri_tokens > 1
         self.gates = nn.Parameter(torch.randn(config.fmri_tokens, hidden)) if several else None
@@ -52,7 +57,7 @@ class Sublayer(nn.Module):
         super().__init__()
         self.dropout = Dropout(config.dropout)
         self.adaptive = AdaptiveNorm(config.width) if adaptive else None
-        self.norm = None if adaptive else nn.LayerNorm(config.width)
+        self.norm = None if adaptive else layer_norm(config)
 
     def forward(self, x: Tensor, update: Tensor, fmri: Tensor) -> Tensor:
         """Return `x` plus the normalised `update`, all [B, P, F, W], given `fmri` [B, K, W]."""
@@ -85,8 +90,9 @@ class CmgBlock(nn.Module):
         self.spatial = _attention(config)
         self.spatial_from_fmri = config.spatial_fusion == "cross"
         self.spatial_add = Sublayer(config, adaptive=config.spatial_fusion == "adaln")
+        hidden = nn.Sequential(nn.ReLU(), Dropout(config.ffn_dropout)) if config.ffn_dropout > 0 else nn.ReLU()
         self.ffn = nn.Sequential(
-            nn.Linear(config.width, config.ffn_width), nn.ReLU(), nn.Linear(config.ffn_width, config.width)
+            nn.Linear(config.width, config.ffn_width), hidden, nn.Linear(config.ffn_width, config.width)
         )
         self.ffn_add = Sublayer(config)
 
@@ -114,6 +120,11 @@ class CmgBlock(nn.Module):
         return attended.view(by_frame.shape).transpose(1, 2)
 
 
+def layer_norm(config: MotionConfig) -> nn.Module:
+    """Return an untrained layer norm of the tokens, in the form of `motion.layer_norm`."""
+    return of_kind(_LAYER_NORMS, config.layer_norm, field="motion.layer_norm")(config.width)
+
+
 def _attention(config: MotionConfig) -> Attention:
     return Attention(config.width, inner=config.attention_width, heads=config.heads, dropout=config.attention_dropout)
 
@@ -132,18 +143,18 @@ class MotionGenerator(nn.Module):
         self.config = config
         self.frames, *self.latent = video
         channels, side, _ = self.latent
-        self.grid = side // config.patch_size
+        grid = side // config.patch_size
         values = channels * config.patch_size**2
         projected = values != config.width
         self.encoder = FmriEncoder(config, voxels)
         self.embed = nn.Linear(values, config.width) if projected else nn.Identity()
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(CmgBlock(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = layer_norm(config)
         self.unembed = nn.Linear(config.width, values) if projected else nn.Identity()
         codes = sinusoids(self.frames, config.width)
-        if self.grid > 1:
-            codes = codes + patch_codes(self.grid, config.width)[:, None]
+        if grid > 1:
+            codes = codes + patch_codes(grid, config.width)[:, None]
         self.register_buffer("codes", codes, persistent=False)
 
     def forward(self, frames: Tensor, fmri: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -167,24 +178,10 @@ class MotionGenerator(nn.Module):
         if mask is None:
             mask = inference_mask(self.config, frames=frames.shape[1], device=frames.device)
         codes: Tensor = self.get_buffer("codes")[..., : frames.shape[1], :]
-        z = self.dropout(self.embed(self._cut(frames)) + codes)
+        z = self.dropout(self.embed(cut(frames, self.config.patch_size)) + codes)
         for block in self.blocks:
             z = block(z, tokens, mask)
-        return self._join(self.unembed(self.norm(z)))
-
-    def _cut(self, frames: Tensor) -> Tensor:
-        """Turn frames [B, T, c, h, w] into patches [B, P, T, values]."""
-        batch, length, channels = frames.shape[:3]
-        grid, patch = self.grid, self.config.patch_size
-        cells = frames.reshape(batch, length, channels, grid, patch, grid, patch)
-        return cells.permute(0, 3, 5, 1, 2, 4, 6).reshape(batch, grid * grid, length, channels * patch * patch)
-
-    def _join(self, patches: Tensor) -> Tensor:
-        """Turn patches [B, P, T, values] into frames [B, T, c, h, w]."""
-        batch, _, length, _ = patches.shape
-        grid, patch = self.grid, self.config.patch_size
-        cells = patches.reshape(batch, grid, grid, length, self.latent[0], patch, patch)
-        return cells.permute(0, 3, 4, 1, 5, 2, 6).reshape(batch, length, *self.latent)
+        return join(self.unembed(self.norm(z)), self.latent)
 
 
 class PerFrameMlps(nn.Module):
@@ -217,8 +214,14 @@ class PerFrameMlps(nn.Module):
         return tuple(layer for layer in self.frames[1].modules() if isinstance(layer, nn.Linear))[:1]
 
 
-MotionDecoder: TypeAlias = MotionGenerator | PerFrameMlps
-MOTION_DECODERS: Mapping[str, type[MotionDecoder]] = {"cmg": MotionGenerator, "per_frame_mlp": PerFrameMlps}
+NextFrameGenerator: TypeAlias = MotionGenerator | SmallPatchGenerator
+"""Predicts each frame from the frames before it and the fMRI."""
+MotionDecoder: TypeAlias = NextFrameGenerator | PerFrameMlps
+MOTION_DECODERS: Mapping[str, type[MotionDecoder]] = {
+    "cmg": MotionGenerator,
+    "cmg_small_patch": SmallPatchGenerator,
+    "per_frame_mlp": PerFrameMlps,
+}
 """`motion.kind` to the class of the network."""
 
 

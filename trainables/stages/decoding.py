@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from safetensors import safe_open
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import StageResult, StageTask
-from trainables.loop import Job, Learner, LoopState, train
+from trainables.loop import Job, Learner, LoopState, kept_epoch, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
+from trainables.networks.initial import initialise
 from trainables.randomness import Streams
 
 BATCH = 256
@@ -23,6 +24,7 @@ MEAN_ROWS = 64
 """Clips at a time when adding up."""
 HELD_OUT = ("validation", "test")
 DECODED_SPLITS = ("train", *HELD_OUT)
+TrainedOn: TypeAlias = Literal["train", "train_and_validation"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,21 @@ def read_tensors(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in names}
 
 
-def read_rows(task: StageTask, names: tuple[str, ...], *, device: torch.device) -> dict[str, SplitRows]:
+def read_rows(
+    task: StageTask, names: tuple[str, ...], *, device: torch.device, trained_on: TrainedOn = "train"
+) -> dict[str, SplitRows]:
     """Return the rows of each split with features `names`, on `device`.
+
+    `train` holds the clips that are trained on: with "train_and_validation" the validation clips follow, which
+    `validation` holds, too.
 
     Raises:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
     """
-    return {name: read_some(task, names, index, device=device) for name, index in split_index(task).items()}
+    members = split_index(task)
+    if trained_on == "train_and_validation":
+        members["train"] = torch.cat((members["train"], members["validation"]))
+    return {name: read_some(task, names, index, device=device) for name, index in members.items()}
 
 
 def split_index(task: StageTask) -> dict[str, Tensor]:
@@ -109,6 +119,14 @@ def pick(tensor: Tensor, index: Tensor) -> Tensor:
     return tensor[first : first + count] if in_order else tensor[index]
 
 
+def untrained(job: Job, build: Callable[[], nn.Module]) -> nn.Module:
+    """Return the network of `build` with the initial weights that the job's seed and `train.init` say."""
+    with job.streams(0).as_default("init"):
+        model = build()
+        initialise(model, job.config.init)
+    return model
+
+
 def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, width: int) -> Job:
     """Return the training job of `stage`."""
     goal = DECODER_METRICS[f"{stage}.{monitor}"].goal
@@ -127,8 +145,10 @@ class DecoderLearner:
 
     def __init__(self, model: nn.Module, rows: Mapping[str, SplitRows], sparsify: SparsifyConfig, job: Job) -> None:
         self.model = model
-        self.micro_batch = job.config.micro_batch
+        self.training = job.config
         self.train = rows["train"]
+        if sparsify.initial:
+            self.train = _sparsified(self.train, sparsify, job.streams(0)["sparsify_initial"])
         self.sparsifier = Sparsifier(sparsify, self.train.fmri)
         self.watched = rows["validation"]
         if sparsify.validation:
@@ -188,12 +208,12 @@ def finish(
         **epochs,
         "device": str(learner.train.fmri.device),
         "workers": str(task.context.world_size),
-        **({} if learner.micro_batch is None else {"micro_batch": str(learner.micro_batch)}),
+        **({} if learner.training.micro_batch is None else {"micro_batch": str(learner.training.micro_batch)}),
     }
     if progress is None:
         return StageResult(dict(metrics), (), info)
-    best = progress.history[progress.best_epoch - 1]
-    return StageResult({"loss": best["loss"], **metrics}, tuple(progress.history), info)
+    kept = progress.history[kept_epoch(progress, learner.training) - 1]
+    return StageResult({"loss": kept["loss"], **metrics}, tuple(progress.history), info)
 
 
 @torch.no_grad()

@@ -18,12 +18,14 @@ from trainables.kinds import of_kind
 from trainables.loop import Job, pick_device
 from trainables.losses import latent_mse
 from trainables.networks.masks import draw_masks
-from trainables.networks.motion import MotionGenerator, PerFrameMlps
+from trainables.networks.motion import MotionGenerator, NextFrameGenerator, PerFrameMlps
+from trainables.networks.small_patches import SmallPatchGenerator
 from trainables.randomness import Streams
 from trainables.stages.decoding import (
     BATCH,
     DecoderLearner,
     SplitRows,
+    TrainedOn,
     finish,
     held_out,
     in_batches,
@@ -31,6 +33,7 @@ from trainables.stages.decoding import (
     read_rows,
     read_tensors,
     train_unless_solved,
+    untrained,
 )
 
 
@@ -73,15 +76,14 @@ class MotionLearner(DecoderLearner):
         }
 
 
-class CmgLearner(MotionLearner):
-    """Trains a `MotionGenerator` by eq. 9 with sparse causal masks."""
+class NextFrameLearner(MotionLearner):
+    """Trains a network that predicts each frame from its past by eq. 9, with sparse causal masks."""
 
-    model: MotionGenerator
+    model: NextFrameGenerator
 
-    def __init__(self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
-        voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
-        with job.streams(0).as_default("init"):
-            model = MotionGenerator(config, voxels=voxels, video=video)
+    def __init__(
+        self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job, *, model: NextFrameGenerator
+    ) -> None:
         super().__init__(model, rows, config.sparsify, job)
         self.config = config
 
@@ -109,13 +111,31 @@ class CmgLearner(MotionLearner):
         return draw_masks(self.config, frames=frames, batch=batch, generator=generator).to(inputs.device)
 
 
+def _cmg(config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> MotionLearner:
+    voxels, video = _sizes(rows)
+    model = untrained(job, lambda: MotionGenerator(config, voxels=voxels, video=video))
+    return NextFrameLearner(config, rows, job, model=model)
+
+
+def _small_patch(config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> MotionLearner:
+    """Return the learner of a network that has initial weights of its own, whatever `motion.train.init` says."""
+    voxels, video = _sizes(rows)
+    with job.streams(0).as_default("init"):
+        model = SmallPatchGenerator(config, voxels=voxels, video=video)
+    return NextFrameLearner(config, rows, job, model=model)
+
+
+def _sizes(rows: Mapping[str, SplitRows]) -> tuple[int, tuple[int, ...]]:
+    """Return the number of voxels and the shape [F,c,h,w] of a latent video."""
+    return rows["train"].fmri.shape[1], tuple(rows["train"].features["latents"].shape[1:])
+
+
 class PerFrameLearner(MotionLearner):
     """Trains `PerFrameMlps`: one MLP per frame, without access to other frames or the decoded first frame."""
 
     def __init__(self, config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> None:
-        voxels, video = rows["train"].fmri.shape[1], rows["train"].features["latents"].shape[1:]
-        with job.streams(0).as_default("init"):
-            model = PerFrameMlps(config, voxels=voxels, video=video)
+        voxels, video = _sizes(rows)
+        model = untrained(job, lambda: PerFrameMlps(config, voxels=voxels, video=video))
         super().__init__(model, rows, config.sparsify, job)
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
@@ -142,9 +162,7 @@ class FirstFrameLearner(MotionLearner):
         *,
         network_of: Callable[[SplitRows], nn.Module],
     ) -> None:
-        with job.streams(0).as_default("init"):
-            model = network_of(rows["train"])
-        super().__init__(model, rows, config.sparsify, job)
+        super().__init__(untrained(job, lambda: network_of(rows["train"])), rows, config.sparsify, job)
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the latent error of frames 2 to F on training rows, each video decoded from its true first frame."""
@@ -163,7 +181,8 @@ class FirstFrameLearner(MotionLearner):
 LearnerFactory: TypeAlias = Callable[[MotionConfig, Mapping[str, SplitRows], Job], MotionLearner]
 """From the section `motion`, the rows of each split and the job of training to an untrained learner."""
 LEARNERS: Mapping[str, LearnerFactory] = {
-    "cmg": CmgLearner,
+    "cmg": _cmg,
+    "cmg_small_patch": _small_patch,
     "per_frame_mlp": PerFrameLearner,
 }
 """`motion.kind` to the learner of that kind."""
@@ -177,13 +196,13 @@ def _with_decoded_first(task: StageTask, rows: SplitRows) -> SplitRows:
     return replace(rows, features={**rows.features, "decoded_first": first})
 
 
-def motion_rows(task: StageTask, *, device: torch.device) -> dict[str, SplitRows]:
+def motion_rows(task: StageTask, *, device: torch.device, trained_on: TrainedOn = "train") -> dict[str, SplitRows]:
     """Return the rows of each split with the feature `latents` [rows,F,c,h,w]; held-out ones with `decoded_first`.
 
     Raises:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
     """
-    rows = read_rows(task, ("latents",), device=device)
+    rows = read_rows(task, ("latents",), device=device, trained_on=trained_on)
     return rows | {name: _with_decoded_first(task, rows[name]) for name in ("validation", "test")}
 
 
@@ -205,7 +224,7 @@ def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved:
     With `solved`, its network has its final weights already: nothing is trained.
     """
     config = task.config.motion
-    rows = motion_rows(task, device=pick_device(config.train.device))
+    rows = motion_rows(task, device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
     learner = learner_of(config, rows, job)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)

@@ -1,6 +1,7 @@
 """The semantic stage: decodes a CLIP embedding and a text condition from fMRI."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ from trainables.stages.decoding import (
     predict,
     read_rows,
     train_unless_solved,
+    untrained,
 )
 
 TOP = (1, 5, 10)
@@ -47,12 +49,13 @@ class SemanticLearner(DecoderLearner):
     ) -> None:
         """Build the network with `network_of`; by default a `SemanticDecoder`."""
         train_rows = rows["train"]
-        with job.streams(0).as_default("init"):
-            model = _network(config, train_rows) if network_of is None else network_of(train_rows)
-        super().__init__(model, rows, config.sparsify, job)
+        build = partial(_network, config) if network_of is None else network_of
+        super().__init__(untrained(job, lambda: build(train_rows)), rows, config.sparsify, job)
         self.config = config
         self.images = _candidates(train_rows.features, "clip_image", augmented=config.image_augmentation)
         self.texts = _candidates(train_rows.features, "clip_text", augmented=config.text_augmentation)
+        trained_on_validation = config.train.rows == "train_and_validation"
+        self.distractors = len(train_rows) - (len(rows["validation"]) if trained_on_validation else 0)
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return eq. 5 on training rows, CLIP targets drawn from their cached variants."""
@@ -106,7 +109,7 @@ class SemanticLearner(DecoderLearner):
 
     def _galleries(self, kind: str, held_out: int) -> tuple[tuple[str, Tensor, tuple[int, ...]], ...]:
         """Return the small and the large gallery: part of the metric's name, additional clips, and values of k."""
-        training = self.train.features[f"clip_{kind}"]
+        training = self.train.features[f"clip_{kind}"][: self.distractors]
         large = tuple(k for k in LARGE_TOP if k < held_out + len(training))
         return ("", training[:0], TOP), ("large_", training, large)
 
@@ -148,7 +151,7 @@ def train_semantic_network(
     With `solved`, it has its final weights already: nothing is trained.
     """
     config = task.config.semantic
-    rows = read_rows(task, FEATURES, device=pick_device(config.train.device))
+    rows = read_rows(task, FEATURES, device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)
     learner = SemanticLearner(config, rows, job, network_of=network_of)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)

@@ -1,6 +1,7 @@
 """The structure stage: decodes the latent of the first frame from fMRI."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from trainables.stages.decoding import (
     predict,
     read_rows,
     train_unless_solved,
+    untrained,
 )
 
 
@@ -37,9 +39,8 @@ class StructureLearner(DecoderLearner):
         network_of: NetworkFactory | None = None,
     ) -> None:
         """Build the network with `network_of`; by default a `StructureDecoder`."""
-        with job.streams(0).as_default("init"):
-            model = _network(config, rows["train"]) if network_of is None else network_of(rows["train"])
-        super().__init__(model, rows, config.sparsify, job)
+        build = partial(_network, config) if network_of is None else network_of
+        super().__init__(untrained(job, lambda: build(rows["train"])), rows, config.sparsify, job)
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return eq. 6 on training rows."""
@@ -94,7 +95,7 @@ def train_structure_network(
     With `solved`, it has its final weights already: nothing is trained.
     """
     config = task.config.structure
-    rows = read_rows(task, ("latents",), device=pick_device(config.train.device))
+    rows = read_rows(task, ("latents",), device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)
     learner = StructureLearner(config, rows, job, network_of=network_of)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
