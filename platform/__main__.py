@@ -21,6 +21,7 @@ VERBS: Mapping[str, str] = {
     "rebuild": "write MLflow and the Optuna study again, from the records of the store",
     "export": "write a study as one self-contained folder",
     "import": "check such a folder and add its study to a store",
+    "checkpoint": "make weights that were trained elsewhere, such as the authors', usable here",
     "ui": "open the studies in the MLflow UI",
 }
 

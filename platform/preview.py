@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from platform.cli import Answer, VerbParser, add_home, console, options_of, run_verb, verb_parser
 from platform.errors import UserError
-from platform.study.config_errors import config_field, config_fields, explain
-from platform.study.yaml_source import parse_value
+from platform.study.command_config import config_with
 from trainables import datasets
-from trainables.config.trial import TrialConfig, resolve
+from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.kinds import DATASET_KINDS
 
@@ -79,22 +76,7 @@ def _config(arguments: argparse.Namespace) -> TrialConfig:
     overrides: dict[str, Any] = {"dataset.kind": arguments.kind}
     if arguments.path is not None:
         overrides["dataset.path"] = arguments.path
-    for setting in arguments.settings:
-        key, separator, text = setting.partition("=")
-        if separator == "" or key == "":
-            raise UserError(f"--set {setting}: must be KEY=VALUE, such as dataset.noise=0.5")
-        try:
-            overrides[key] = parse_value(text)
-        except UserError as error:
-            raise UserError(f"--set {setting}: {text!r} is not a YAML value") from error
-    try:
-        return resolve(overrides)
-    except ValidationError as error:
-        entries = [(config_field(entry), entry) for entry in error.errors()]
-        lines = [
-            f"{key}: {explain({**entry, 'loc': tuple(key.split('.'))}, config_fields())}" for key, entry in entries
-        ]
-        raise UserError("\n".join(lines)) from error
+    return config_with(arguments.settings, base=overrides, example="dataset.noise=0.5")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,8 @@ _STAGES = {
             (10.0, 4_000_000),
             seeded=True,
             builder="trainables.saved:semantic_network",
+            fingerprint="trainables.imported.weights_folder:semantic_weights",
+            files="trainables.imported.weights_folder:semantic_files",
         ),
         Stage(
             "structure",
@@ -114,6 +116,8 @@ _STAGES = {
             (8.0, 6_000_000),
             seeded=True,
             builder="trainables.saved:structure_network",
+            fingerprint="trainables.imported.weights_folder:structure_weights",
+            files="trainables.imported.weights_folder:structure_files",
         ),
         Stage(
             "motion",
@@ -124,6 +128,8 @@ _STAGES = {
             (15.0, 10_000_000),
             seeded=True,
             builder="trainables.saved:motion_network",
+            fingerprint="trainables.imported.weights_folder:motion_weights",
+            files="trainables.imported.weights_folder:motion_files",
         ),
         Stage(
             "controls",
@@ -379,8 +385,9 @@ def stage_runs(
 def _fields(stage: Stage, config: TrialConfig) -> dict[str, Any]:
     sections = sections_of(stage, config)
     fields = {section: identity_fields(getattr(config, section), stage=stage.name) for section in sections}
-    if stage.fingerprint is not None:
-        fields["fingerprint"] = resolve_reference(stage.fingerprint)(config)
+    fingerprint = {} if stage.fingerprint is None else resolve_reference(stage.fingerprint)(config)
+    if fingerprint:
+        fields["fingerprint"] = fingerprint
     plugins = plugins_of(config, stage.name)
     return {**fields, "plugins": list(plugins)} if plugins else fields
 

@@ -305,7 +305,7 @@ class _Loop:
     def _start_over(self, untrained: Mapping[str, Tensor]) -> None:
         self.learner.model.load_state_dict(untrained)
         self.optimizer = make_optimizer(self.parameters, self.job.config)
-        self.best, self.progress = {}, LoopState()
+        self.kept, self.progress = {}, LoopState()
 
     def _load(self, folder: Path) -> None:
         device = str(self.job.device)

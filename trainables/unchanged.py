@@ -30,7 +30,7 @@ def unchanged_files(run: StageRun, config: TrialConfig) -> Iterator[None]:
         return
     before = _state(stage.files, config)
     current = resolve_reference(stage.fingerprint)(config)
-    if canonical(current) != canonical(run.config["fingerprint"]):
+    if canonical(current) != canonical(run.config.get("fingerprint", {})):
         raise ChangedError(
             f"the files that {run.stage} reads are not those that the study was planned with: "
             f"{_difference(run, current)}; run the command again, which plans with the files as they are now"
@@ -46,7 +46,7 @@ def unchanged_files(run: StageRun, config: TrialConfig) -> Iterator[None]:
 
 
 def _difference(run: StageRun, current: dict[str, object]) -> str:
-    planned = run.config["fingerprint"]
+    planned = run.config.get("fingerprint", {})
     names = sorted(name for name in planned.keys() | current.keys() if planned.get(name) != current.get(name))
     return ", ".join("weights" if name == "sha256" else name for name in names)  # one folder has no name in it
 

@@ -47,7 +47,7 @@ def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tupl
             yield ".".join(str(part) for part in key_path[depth:]), LocatedValue(value, key_path)
 
 
-FOLDER_FIELDS = ("dataset.path", "given.path")
+FOLDER_FIELDS = ("dataset.path", "given.path", "semantic.weights", "structure.weights", "motion.weights")
 
 
 def absolute(field: str, value: Any) -> Any:

@@ -28,6 +28,7 @@ BAD: dict[str, Sequence[str]] = {
     "rebuild": ["absent"],
     "export": ["absent", "out"],
     "import": ["absent"],
+    "checkpoint": ["import", "absent.pth", "--stage", "motion"],
     "ui": ["--home", "absent"],
 }
 """A request of each verb that cannot be met, in an empty folder."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trainables.config.base import (
     CHECKPOINT_SHARE,
@@ -15,9 +15,10 @@ from trainables.config.base import (
     Positive,
     UseRayTrain,
     Workers,
+    absolute_folder,
     most_workers,
 )
-from trainables.identity import CIRCUMSTANCE, SINCE
+from trainables.identity import BY_CONTENT, CIRCUMSTANCE, SINCE
 
 
 class SparsifyConfig(Config):
@@ -138,6 +139,9 @@ class SemanticConfig(Config):
     text_augmentation: bool = True
     """Whether CLIP text targets are drawn from the `features.text_variants`."""
     sparsify: SparsifyConfig = SparsifyConfig()
+    weights: Annotated[str | None, AfterValidator(absolute_folder), BY_CONTENT, SINCE(None)] = None
+    """Folder of weights that `python -m platform.checkpoint import` wrote. The stage then trains nothing. Content
+    decides identity."""
     train: TrainConfig = TrainConfig()
 
 
@@ -153,6 +157,9 @@ class StructureConfig(Config):
     dropout: DropoutRate = 0.2
     """Dropout of all layers."""
     sparsify: SparsifyConfig = SparsifyConfig()
+    weights: Annotated[str | None, AfterValidator(absolute_folder), BY_CONTENT, SINCE(None)] = None
+    """Folder of weights that `python -m platform.checkpoint import` wrote. The stage then trains nothing. Content
+    decides identity."""
     train: TrainConfig = TrainConfig()
 
 
@@ -234,6 +241,9 @@ class MotionConfig(Config):
     monitor: Literal["rollout_mse", "teacher_forced_mse"] = "rollout_mse"
     """Metric on validation clips that selects the epoch whose weights are kept."""
     sparsify: MotionSparsifyConfig = MotionSparsifyConfig()
+    weights: Annotated[str | None, AfterValidator(absolute_folder), BY_CONTENT, SINCE(None)] = None
+    """Folder of weights that `python -m platform.checkpoint import` wrote. The stage then trains nothing. Content
+    decides identity."""
     train: MotionTrainConfig = MotionTrainConfig()
 
     @model_validator(mode="after")

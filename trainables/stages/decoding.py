@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import StageResult, StageTask
+from trainables.imported.loading import load_weights
+from trainables.imported.weights_folder import folder_of
 from trainables.loop import Job, Learner, LoopState, kept_epoch, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
 from trainables.networks.initial import initialise
@@ -131,6 +133,19 @@ def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, 
     """Return the training job of `stage`."""
     goal = DECODER_METRICS[f"{stage}.{monitor}"].goal
     return Job(stage, task.seed, config, width=width, monitor=monitor, goal=goal, context=task.context)
+
+
+def has_imported_weights(task: StageTask, stage: str, network: nn.Module) -> bool:
+    """Load the weights that `STAGE.weights` names into `network`, if it names any. Return whether it does.
+
+    Raises:
+        ValueError: They are of another network.
+    """
+    folder = folder_of(task.config, stage)
+    if folder is None:
+        return False
+    load_weights(network, folder, field=f"{stage}.weights")
+    return True
 
 
 def train_unless_solved(learner: Learner, job: Job, *, device: torch.device, solved: bool) -> LoopState | None:

@@ -27,6 +27,7 @@ from trainables.stages.decoding import (
     SplitRows,
     TrainedOn,
     finish,
+    has_imported_weights,
     held_out,
     in_batches,
     make_job,
@@ -227,6 +228,7 @@ def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved:
     rows = motion_rows(task, device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
     learner = learner_of(config, rows, job)
+    solved = solved or has_imported_weights(task, "motion", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     with torch.no_grad():

@@ -21,6 +21,7 @@ from trainables.stages.decoding import (
     NetworkFactory,
     SplitRows,
     finish,
+    has_imported_weights,
     held_out,
     make_job,
     predict,
@@ -154,6 +155,7 @@ def train_semantic_network(
     rows = read_rows(task, FEATURES, device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)
     learner = SemanticLearner(config, rows, job, network_of=network_of)
+    solved = solved or has_imported_weights(task, "semantic", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     (embedding, condition), index = predict(learner.model, rows)

@@ -18,6 +18,7 @@ from trainables.stages.decoding import (
     NetworkFactory,
     SplitRows,
     finish,
+    has_imported_weights,
     held_out,
     make_job,
     predict,
@@ -98,6 +99,7 @@ def train_structure_network(
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)
     learner = StructureLearner(config, rows, job, network_of=network_of)
+    solved = solved or has_imported_weights(task, "structure", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)
     latents, index = predict(learner.model, rows)

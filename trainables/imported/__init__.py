@@ -1,0 +1,1 @@
+"""Weights of decoders that were trained elsewhere."""

@@ -1,0 +1,133 @@
+"""Reads checkpoints of others without executing anything in them, and loads imported weights into a network."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from storage.content import file_at
+from trainables.imported.author_names import Rule, renamed
+from trainables.imported.weights_folder import FACTS, FORMAT, MODEL
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+"""Keys under which a checkpoint may hold the tensors of the network."""
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where imported weights come from."""
+
+    file: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, file: Path) -> "Source":
+        """Return the source of a file."""
+        return cls(file, file_at(file).digest)
+
+
+def read_checkpoint(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint: safetensors, or a file of `torch.save`. Nothing in it is executed.
+
+    Raises:
+        ValueError: The file cannot be read, would execute code, or holds no tensors by name.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: there is no such file") from error
+    except (SafetensorError, Exception) as error:  # torch raises whatever it likes on damaged and on unsafe files
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{file} is damaged, is no checkpoint, or holds more than tensors: {first}") from error
+    return _state(content, file)
+
+
+def _state(content: Any, file: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        nested = [key for key in _NESTED if isinstance(content.get(key), Mapping)]
+        if not nested:
+            break
+        content = content[nested[0]]
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{file} holds no tensors by name")
+    other = sorted(str(name) for name, value in content.items() if not isinstance(value, Tensor))
+    if other:
+        raise ValueError(f"{file} holds other things than tensors: {_some(other)}")
+    return {re.sub(r"^module\.", "", str(name)): value for name, value in content.items()}
+
+
+def check_against(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return what keeps `tensors` from being exactly the weights of `network`: names and shapes."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return list(_problems(expected, found))
+
+
+def _problems(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    if missing := sorted(expected.keys() - found.keys()):
+        yield f"missing: {_some(missing)}"
+    if left := sorted(found.keys() - expected.keys()):
+        yield f"of no use to this network: {_some(left)}"
+    common = sorted(expected.keys() & found.keys())
+    shapes = [
+        f"{n} is {list(found[n])}, the network has {list(expected[n])}" for n in common if expected[n] != found[n]
+    ]
+    if shapes:
+        yield f"of another size: {_some(shapes)}"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else "")
+
+
+def converted(tensors: Mapping[str, Tensor], rules: tuple[Rule, ...]) -> dict[str, Tensor]:
+    """Return the tensors under our names, as float32. Raises `ValueError` as `renamed`."""
+    names = renamed(tensors, rules)
+    return {ours: tensors[theirs].float().contiguous() for theirs, ours in names.items()}
+
+
+def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, stage: str, kind: str, source: Source) -> None:
+    """Write imported weights into `folder`, which must not exist. It appears whole or not at all."""
+    facts = {
+        "format": FORMAT,
+        "stage": stage,
+        "kind": kind,
+        "file": source.file.name,
+        "sha256": source.sha256,
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+    }
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    unfinished.mkdir(parents=True)
+    try:
+        save_file(dict(tensors), unfinished / MODEL)
+        (unfinished / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        unfinished.rename(folder)
+    finally:
+        if unfinished.exists():
+            for file in unfinished.iterdir():
+                file.unlink()
+            unfinished.rmdir()
+
+
+def load_weights(network: nn.Module, folder: Path, *, field: str) -> None:
+    """Load the weights in `folder` into `network`.
+
+    Raises:
+        ValueError: They are of another network: the error names tensors and sizes, such as the number of voxels.
+    """
+    tensors = load_file(folder / MODEL)
+    problems = check_against(network, tensors)
+    if problems:
+        raise ValueError(f"{field}: the weights in {folder} are not those of this network: {'; '.join(problems)}")
+    network.load_state_dict(tensors)
