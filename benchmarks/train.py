@@ -30,7 +30,7 @@ from trainables.losses import latent_mse, semantic_loss
 from trainables.networks.attention import Attention
 from trainables.randomness import Streams
 from trainables.stages.decoding import DecoderLearner, SplitRows
-from trainables.stages.motion import CmgLearner
+from trainables.stages.motion import LEARNERS
 from trainables.stages.semantic import SemanticLearner
 from trainables.stages.structure import StructureLearner
 
@@ -118,7 +118,7 @@ def make_learner(stage: str, config: TrialConfig, rows: SplitRows, job: Job) -> 
         return SemanticLearner(config.semantic, both, job)
     if stage == "structure":
         return StructureLearner(config.structure, both, job)
-    return CmgLearner(config.motion, both, job)
+    return LEARNERS[config.motion.kind](config.motion, both, job)
 
 
 def ours(stage: str, size: Size, *, device: torch.device, steps: int) -> tuple[float, int]:

@@ -50,8 +50,8 @@ def as_authors_name_it(ours: str) -> str:
         return f"decoder.layers.{layer}.{attention}.{projections[part]}.{what}"
     if match := re.fullmatch(r"blocks\.(\d)\.(\w+)_add\.norm\.(\w+)", ours):
         layer, module, what = match.groups()
-        number = ["temporal", "spatial", "ffn"].index(module)
-        return f"decoder.layers.{layer}.sublayer.{number}.norm.{ {'weight': 'a_2', 'bias': 'b_2'}[what] }"
+        which = ["temporal", "spatial", "ffn"].index(module)
+        return f"decoder.layers.{layer}.sublayer.{which}.norm.{ {'weight': 'a_2', 'bias': 'b_2'}[what] }"
     if match := re.fullmatch(r"blocks\.(\d)\.ffn\.([02])\.(\w+)", ours):
         layer, number, what = match.groups()
         return f"decoder.layers.{layer}.feed_forward.{ {'0': 'w_1', '2': 'w_2'}[number] }.{what}"

@@ -26,7 +26,9 @@ def photograph(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return an image [H,W,3] with a gradient and noise."""
     rng = np.random.default_rng(height * width)
     smooth = np.add.outer(np.arange(height), np.arange(width))[..., None] * np.array([3, 2, 1])
-    return np.clip(smooth / 2 + rng.integers(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
+    image: np.ndarray[Any, np.dtype[np.uint8]]
+    image = np.clip(smooth / 2 + rng.integers(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
+    return image
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (40, 61), (61, 40), (24, 24), (20, 30)])

@@ -40,10 +40,11 @@ def test_it_equals_a_plain_float64_computation(network: SmallPatchGenerator) -> 
     weights = {name: tensor.double() for name, tensor in network.state_dict().items()}
 
     def linear(name: str, x: torch.Tensor) -> torch.Tensor:
-        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
     def norm(x: torch.Tensor) -> torch.Tensor:
-        return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+        centred = x - x.mean(-1, keepdim=True)
+        return centred / (x.var(-1, unbiased=False, keepdim=True) + 1e-6).sqrt()
 
     def attend(name: str, x: torch.Tensor) -> torch.Tensor:
         heads = []
@@ -72,7 +73,7 @@ def test_it_starts_at_zero_with_xavier_weights() -> None:
     network = SmallPatchGenerator(SMALL, voxels=10, video=VIDEO)
     assert network(torch.randn(1, 3, 2, 8, 8), torch.randn(1, 10)).abs().max() == 0
     bound = math.sqrt(6 / (24 + 20))
-    weight = network.blocks[0].get_submodule("ffn")[0].weight
+    weight = network.get_parameter("blocks.0.ffn.0.weight")
     assert 0.9 * bound < weight.abs().max() <= bound
 
 

@@ -74,7 +74,7 @@ class NormOverFrames(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` [clips * frames, channels, h, w], frames innermost."""
-        clips = x.unflatten(0, (-1, self.frames)).transpose(1, 2)
+        clips = x.view(-1, self.frames, *x.shape[1:]).transpose(1, 2)
         normed: Tensor = self.norm(clips)
         return normed.transpose(1, 2).flatten(0, 1)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -26,6 +26,7 @@ MEAN_ROWS = 64
 """Clips at a time when adding up."""
 HELD_OUT = ("validation", "test")
 DECODED_SPLITS = ("train", *HELD_OUT)
+Network = TypeVar("Network", bound=nn.Module)
 TrainedOn: TypeAlias = Literal["train", "train_and_validation"]
 
 
@@ -121,7 +122,7 @@ def pick(tensor: Tensor, index: Tensor) -> Tensor:
     return tensor[first : first + count] if in_order else tensor[index]
 
 
-def untrained(job: Job, build: Callable[[], nn.Module]) -> nn.Module:
+def untrained(job: Job, build: Callable[[], Network]) -> Network:
     """Return the network of `build` with the initial weights that the job's seed and `train.init` say."""
     with job.streams(0).as_default("init"):
         model = build()
