@@ -21,12 +21,8 @@ DESIGNS = {
     "fig7": "a3c00d101721e8717e2e5b59a452da10c2863ec2fa9947255cea0205c3091087",
     "figs8_9_22": "919509a168d5fc954be434afa17ebfcf46d676d67f2242d4eafe1f54ab723ffb",
     "null_check": "88338128a264d7032baafff242844dbf9f48ec82fc96a1c9ec865a6e2378aabc",
-<<<<<<< HEAD
-    "released_code": "3b2ec95ed50526ec921c218a2a956a629a910b78c362e4c4881c38325d704e8c",
-    "other_worlds": "ea22c87d00434cddbf9b6ab3f8704ecd350aa8a0ae56cb044032b13506a1f00d",
-=======
     "released_code": "443f0d6267aaab82350a3fcd4c13b5c3aa0d18e8fa02b9d1d156ca0a07931275",
->>>>>>> 4776c74 (Released code as fields: types, identities of preset paper, benchmark)
+    "other_worlds": "ea22c87d00434cddbf9b6ab3f8704ecd350aa8a0ae56cb044032b13506a1f00d",
     "regions": "8e3d2009af80e6f3564f74841b77472a044c989eccb5ad1111b660b5d847f696",
     "table10": "315021ed2c5460f930b9d45512c7660ca0b5b8cbe6d9527805122c3b056ee49c",
     "table11": "654f4c6f62d29ccdbf784797eae6a745a162b989765f54baf95580852c05f321",
