@@ -14,7 +14,7 @@ PROCESSES ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep ablate test test-long test-fast chaos coverage check fmt fields lock bench ui clean
+.PHONY: help sweep ablate test test-long test-fast chaos coverage check fmt fields lock bench levels ui clean
 
 help: ## list the targets
 	@echo "Mindsweep: sweeps and ablations of models that reconstruct video from fMRI."
@@ -69,8 +69,9 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.tracking --scale small
 	$(PY) -m benchmarks.scale --scale small
 
-levels: $(VENV)/installed ## simulate how often tests reject where nothing differs (some minutes); prints the table of platform/statistics/levels.py
-	$(VENV)/bin/python -m benchmarks.levels
+levels: $(VENV)/installed ## simulate how often tests reject where nothing differs (minutes); the tables of EXPERIMENTS.md
+	$(PY) -m benchmarks.levels
+	$(PY) -m tests.platform.statistics.cluster_levels 4000
 
 ui: $(VENV)/installed ## open the newest study of ./runs in the MLflow UI (this machine only)
 	$(PY) -m platform.ui

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial
 from platform.figures.study_data import StudyData, last_value
 from platform.record.optuna_study import distributions, in_memory, quiet
 from platform.record.results import Result
+from platform.study.domains import sampled_values
 from trainables.metrics.metric import Metric
 
 FEWEST_POINTS = 2
@@ -153,5 +154,5 @@ class _Points:
 
 def _completed(data: StudyData, point: Result) -> FrozenTrial:
     return optuna.trial.create_trial(
-        value=0.0, params=dict(point.values), distributions=distributions(data.domains, point.values)
+        value=0.0, params=sampled_values(point.values), distributions=distributions(data.domains, point.values)
     )

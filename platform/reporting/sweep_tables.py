@@ -77,7 +77,9 @@ def space_table(findings: SweepFindings) -> Grid:
     for name, domain in study.space.domains.items():
         tried = [point.values[name] for point in findings.search.points if name in point.values]
         extent = f"{format_value(min(tried))} to {format_value(max(tried))}" if domain.is_numeric and tried else DASH
-        texts = (values_in_words(domain), format_value(findings.defaults[name]))
+        # The default of a plug-in's field is in its code, which no report executes.
+        default = format_value(findings.defaults[name]) if name in findings.defaults else DASH
+        texts = (values_in_words(domain), default)
         best_value = format_value(best[name]) if name in best else DASH
         distinct = len({repr(value) for value in tried})
         rows.append(

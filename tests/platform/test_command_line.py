@@ -26,6 +26,7 @@ BAD: dict[str, Sequence[str]] = {
     "evaluate": ["absent"],
     "reproduce": ["absent"],
     "rebuild": ["absent"],
+    "confirm": ["absent"],
     "export": ["absent", "out"],
     "import": ["absent"],
     "checkpoint": ["import", "absent.pth", "--stage", "motion"],

@@ -37,14 +37,15 @@ def test_defaults_are_those_of_a_trial() -> None:
 def test_the_kind_of_a_field_is_what_identity_says() -> None:
     decisive = set(decisive_names(resolve({})))
     kinds = {entry.name: entry.kind for entry in config_help() if "folder" not in entry.only_with}
-    kinds.pop("dataset.onset")
+    for of_others in ("dataset.onset", "dataset.resplit"):
+        kinds.pop(of_others)
     assert {name for name, kind in kinds.items() if kind == "identity"} == decisive
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("motion.mask_ratio", {"values": "number >= 0, < 1", "default": "0.6", "kind": "identity"}),
+        ("motion.mask_ratio", {"values": "number >= 0, <= 1", "default": "0.6", "kind": "identity"}),
         ("motion.patch_size", {"values": "integer >= 1", "sets": {"preset=paper": "64"}}),
         ("motion.train.device", {"values": "one of: auto, cpu, cuda", "kind": "circumstance"}),
         ("motion.train.workers", {"values": "integer >= 1, or a range as 1..4"}),

@@ -96,7 +96,9 @@ def test_when_ray_train_runs_a_stage(
     runs.commit(manifest, tmp_path)
     monkeypatch.setattr(on_ray, "_bundles", lambda: bundles)
     monkeypatch.setattr(on_ray, "execute_anew", lambda *_, **__: manifest)
-    monkeypatch.setattr(on_workers, "run_on_workers", lambda loop, settings, places, report: used.append(len(places)))
+    monkeypatch.setattr(
+        on_workers, "run_on_workers", lambda loop, settings, places, report, **_: used.append(len(places))
+    )
     make = on_ray._Maker(dict.fromkeys(on_ray._EVERY_WORKER, ""))
     config = TrialConfig.model_validate({"noop": training})
     make(StageRun("noop", "noop-0", 0, {}), config, runs=runs, scratch=tmp_path, part=Part())

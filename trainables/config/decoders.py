@@ -249,7 +249,7 @@ class MotionConfig(Config):
     @model_validator(mode="after")
     def _something_stays_visible(self) -> Self:
         if self.mask_means == "hidden" and self.mask_ratio == 1.0:
-            raise ValueError("mask_ratio must be below 1, since it is the hidden fraction (mask_means: hidden)")
+            raise ValueError("mask_ratio, the hidden fraction, must be less than 1, but got 1.0; see mask_means")
         return self
 
     @model_validator(mode="after")

@@ -143,7 +143,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, local_ray: LocalRay) -> Ende
     home, pids = tmp_path_factory.mktemp("faults"), {}
     domains = {name: Choice(choice=tuple({point[name] for point in POINTS})) for name in POINTS[0]}
     usual = noop_study(home, f"trials: {len(POINTS)}\nsampler: random")
-    study = replace(usual, space=Space(domains, base={"noop.epochs": 8}, points=POINTS))
+    study = replace(usual, space=Space(domains, base={"noop.epochs": 8, "noop.checkpoint_share": 1.0}, points=POINTS))
 
     def stop(pulse: Pulse) -> None:
         pids[STOPPED] = pulse["pid"]
