@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,11 @@ from platform.reporting.cluster_file import read_clusters
 from platform.reporting.system_pairs import compare_systems, comparison_sheet, pair_json
 from platform.tracking_uri import check_tracking
 from storage.environment import without_secrets
+from trainables.backbones import judge_digests
 from trainables.judging.controls import TRUTH
 from trainables.judging.paired_marks import few_clips_note
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
+from trainables.judging.protocols import DEFAULT, PROTOCOLS, Protocol, refusals, too_few_classes
 from trainables.judging.score_pairs import PairJudge
 from trainables.judging.score_tables import ScoreRow, Sheet, score_sheet, share_clips, summarise_scores, write_parquet
 from trainables.judging.values import Value
@@ -68,9 +70,11 @@ def _parser() -> VerbParser:
     add("--truth", type=Path, metavar="FOLDER", help="the true videos, with the names of the reconstructions")
     clusters = "CSV with the columns name and cluster (or COLUMN): film, run or scene of each clip, the unit of tests"
     add("--clusters", metavar="FILE.csv[:COLUMN]", help=f"{clusters} (default: each clip is on its own)")
-    size = "frame size for all (default: the smallest common native one)"
+    named = "; ".join(f"{protocol.id} ({protocol.source})" for protocol in PROTOCOLS.values())
+    add("--protocol", choices=[*PROTOCOLS], metavar="NAME", help=f"how videos are judged: {named}; default: {DEFAULT}")
+    size = "frame size for all (default: the protocol's, else the smallest common native one)"
     add("--resolution", type=_size, metavar="N or HxW", help=size)
-    count = "frames per clip for all (default: the smallest common native count)"
+    count = "frames per clip for all (default: the protocol's, else the smallest common native count)"
     add("--frames", type=_count, metavar="N", help=count)
     add("--legacy-epe", action="store_true", help="also EPE on grey frames with the weights of the released code")
     for role, use in _SOURCES.items():
@@ -93,18 +97,33 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     choice = _choice(pairing, arguments)
     console().print(choice, soft_wrap=True)
     networks, missing = _networks(arguments, frames=pairing.frames)
-    judge = PairJudge(pairing, networks, legacy_flow=arguments.legacy_epe, threads=usable_cores())
+    protocol = _protocol(arguments)
+    judge = PairJudge(
+        pairing,
+        networks,
+        legacy_flow=arguments.legacy_epe,
+        threads=usable_cores(),
+        protocol=protocol,
+    )
+    _refuse(protocol, too_few_classes(protocol, judge.classes))
     progress = Console()
     values, failures = judge.run(lambda names: track(names, console=progress, disable=not progress.is_terminal))
     failures = [*pairing.failures, *missing, *failures]
     rows = summarise_scores(values, judge.metrics)
     table = score_sheet(
-        rows, judge.metrics, title="Reconstructed video against its truth", notes=(choice, *_notes(values))
+        rows,
+        judge.metrics,
+        title=f"Reconstructed video against its truth (protocol {protocol.id})",
+        notes=(f"Protocol {protocol}.", choice, *_notes(values)),
     )
     pairs = compare_systems(values, judge.metrics, [system.name for system in pairing.systems], clusters=clusters)
     comparisons = (comparison_sheet(pairs),) if pairs else ()
     tables = (table, *comparisons)
-    report = {**_report(pairing, rows, failures, folder), "comparisons": [pair_json(each) for each in pairs]}
+    report = {
+        "protocol": {**asdict(protocol), "networks": _digests(arguments, networks)},
+        **_report(pairing, rows, failures, folder),
+        "comparisons": [pair_json(each) for each in pairs],
+    }
     _write(folder, tables, report)
     write_parquet(values, folder / "per_clip.parquet")
     write_pairs_page(judge, values, rows, failures=failures, comparisons=comparisons, folder=folder)
@@ -155,13 +174,36 @@ def _folders(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
 
 def _pairing(arguments: argparse.Namespace) -> Pairing:
     """Return the systems and the pairs of videos. Raises `UserError`."""
-    named = _folders(arguments)
+    named, protocol = _folders(arguments), _protocol(arguments)
+    fixed = {"--resolution": protocol.side, "--frames": protocol.frames}
+    for option, value in fixed.items():
+        if value is not None and getattr(arguments, option.removeprefix("--")) is not None:
+            raise UserError(f"{option}: {protocol.id} fixes it at {value}; leave the option out, or choose {DEFAULT}")
+    size = (protocol.side, protocol.side) if protocol.side is not None else arguments.resolution
+    frames = protocol.frames if protocol.frames is not None else arguments.frames
     try:
         systems = [find_videos(name, folder) for name, folder in named]
         truth = find_videos(TRUTH, arguments.truth) if arguments.truth is not None else None
-        return pair_videos(systems, truth, size=arguments.resolution, frames=arguments.frames)
+        pairing = pair_videos(systems, truth, size=size, frames=frames)
     except PairingError as error:
         raise UserError(str(error)) from error
+    _refuse(protocol, refusals(protocol, pairing, truth))
+    return pairing
+
+
+def _protocol(arguments: argparse.Namespace) -> Protocol:
+    return PROTOCOLS[arguments.protocol if arguments.protocol is not None else DEFAULT]
+
+
+def _refuse(protocol: Protocol, reasons: Iterable[str]) -> None:
+    """Raise `UserError` if there is a reason against judging by `protocol`."""
+    if listed := "; ".join(reasons):
+        raise UserError(f"--protocol {protocol.id} cannot judge these videos: {listed}")
+
+
+def _digests(arguments: argparse.Namespace, networks: Networks) -> dict[str, Any]:
+    """Return the digest of the weights of each network that was loaded, by role."""
+    return judge_digests({role: getattr(arguments, role) for role in networks.present})
 
 
 def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, list[Failure]]:
@@ -187,9 +229,14 @@ def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, 
 
 def _choice(pairing: Pairing, arguments: argparse.Namespace) -> str:
     height, width = pairing.size
+    protocol = _protocol(arguments)
     size, count = (
-        "as requested" if option is not None else "the smallest common native one"
-        for option in (arguments.resolution, arguments.frames)
+        f"that of {protocol.id}"
+        if fixed is not None
+        else "as requested"
+        if option is not None
+        else "the smallest common native one"
+        for fixed, option in ((protocol.side, arguments.resolution), (protocol.frames, arguments.frames))
     )
     native = "; ".join(f"{system.name} {_native(system)}" for system in pairing.systems)
     return f"All are evaluated at {height}x{width} ({size}), {pairing.frames} frames ({count}). Native: {native}."
@@ -246,7 +293,14 @@ def _facts(arguments: argparse.Namespace, report: Mapping[str, Any]) -> dict[str
     networks = {role: getattr(arguments, role) for role in _SOURCES if getattr(arguments, role) is not None}
     folders = {name: system["folder"] for name, system in report["systems"].items()}
     truth = {} if arguments.truth is None else {"truth": str(arguments.truth)}
-    return {"folder": {**folders, **truth}, **report["chosen"], "failures": len(report["failures"]), **networks}
+    protocol = {"protocol": report["protocol"]["id"]}
+    return {
+        **protocol,
+        "folder": {**folders, **truth},
+        **report["chosen"],
+        "failures": len(report["failures"]),
+        **networks,
+    }
 
 
 def _record(
@@ -258,7 +312,9 @@ def _record(
     options, files = options_of(arguments), [Path(report["out"]) / name for name in FILES]
     try:
         record_evaluation(
-            Evaluation(rows, _facts(arguments, report), files, began), uri=options.tracking, home=options.home
+            Evaluation(rows, _facts(arguments, report), files, began, report["protocol"]["id"]),
+            uri=options.tracking,
+            home=options.home,
         )
     except Exception as error:
         warning = f"MLflow lacks this evaluation: {without_secrets(str(error))}"

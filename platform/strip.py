@@ -63,7 +63,8 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
 
     with tempfile.TemporaryDirectory(prefix="mindsweep-strip-") as cache, named_plugins(store, trial.study).active():
         stored = RunStore(store, cache=Path(cache))
-        needed = ("clips" if "clips" in identities else "data", maker, *_NEEDED)
+        since = [stage for stage in ("library",) if stage in identities]  # trials of earlier versions have none
+        needed = ("clips" if "clips" in identities else "data", maker, *_NEEDED, *since)
         dataset = config_from_json(trial.proposed.config).dataset
         *_, split = read_judged({stage: stored.open(identities[stage]) for stage in needed}, dataset)
         try:

@@ -17,6 +17,8 @@ from trainables.config.trial import TrialConfig, config_class
 from trainables.identity import SCHEMA, decides, digest, identity_fields
 from trainables.tables import DerivedTable, Table
 
+SOLVED_KIND = "ridge"
+"""`kind` of a decoder's section with which its stage is solved in closed form: without epochs, seed or workers."""
 VIDEOS = "@videos"
 """Among the inputs of a stage: the stage that makes the videos of the trial's system."""
 
@@ -142,6 +144,9 @@ _STAGES = {
             files="trainables.backbones:generator_files",
         ),
         Stage(
+            "library", 1, (), ("clips", "data", "features", "voxels"), "trainables.stages.library:run", (8.0, 130_000)
+        ),
+        Stage(
             "reconstruct",
             1,
             ("reconstruct", "generator", "backbones"),
@@ -167,9 +172,9 @@ _STAGES = {
         ),
         Stage(
             "control_scores",
-            1,
+            2,
             ("evaluate",),
-            ("clips", "voxels", "controls"),
+            ("clips", "voxels", "controls", "library"),
             "trainables.stages.control_scores:run",
             (20.0, 400_000),
             cores=2,
@@ -178,9 +183,9 @@ _STAGES = {
         ),
         Stage(
             "evaluate",
-            3,
+            4,
             ("evaluate",),
-            ("clips", "data", "voxels", VIDEOS, "controls", "control_scores"),
+            ("clips", "data", "voxels", VIDEOS, "controls", "library", "control_scores"),
             "trainables.stages.evaluate:run",
             (20.0, 4_000_000),
             fingerprint="trainables.backbones:judges_fingerprint",
@@ -270,12 +275,19 @@ class StageRun:
 
 def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
     """Return the minimum and maximum number of worker processes for a run of `stage`."""
+    if is_solved(config, stage):
+        return 1, 1
     return workers_range(getattr(_training(config, stage), "workers", 1))
+
+
+def is_solved(config: TrialConfig, stage: str) -> bool:
+    """Return whether the decoder of `stage` is solved in closed form, so that neither seed nor epochs matter."""
+    return STAGES[stage].is_decoder and getattr(getattr(config, stage, None), "kind", None) == SOLVED_KIND
 
 
 def always_uses_ray_train(config: TrialConfig, stage: str) -> bool:
     """Return whether Ray Train runs `stage` also with one worker."""
-    return getattr(_training(config, stage), "use_ray_train", "auto") == "always"
+    return not is_solved(config, stage) and getattr(_training(config, stage), "use_ray_train", "auto") == "always"
 
 
 def uses_gpu(config: TrialConfig, stage: str) -> bool:
@@ -376,7 +388,7 @@ def stage_runs(
             fields_of[decisive] = _fields(stage, config)
         fields = fields_of[decisive]
         inputs = {needed: runs[needed].identity for needed in inputs_of(name, config.system)}
-        run_seed = seed if stage.seeded else 0
+        run_seed = seed if stage.seeded and not is_solved(config, name) else 0
         key = [SCHEMA, name, stage.version, fields, run_seed, inputs]
         runs[name] = StageRun(name, f"{name}-{digest(key)}", run_seed, fields, inputs)
     return tuple(runs.values())

@@ -15,9 +15,8 @@ from trainables.config.decoders import MotionConfig, SemanticConfig, StructureCo
 from trainables.config.trial import config_class
 from trainables.graph import DECODER_KINDS, STAGES, resolve_reference
 from trainables.kinds import of_kind
+from trainables.networks.decoders import semantic_decoder, structure_decoder
 from trainables.networks.motion import motion_decoder
-from trainables.networks.semantic import SemanticDecoder
-from trainables.networks.structure import StructureDecoder
 
 MODEL, CONFIG = "model.safetensors", "config.json"
 Shapes: TypeAlias = Mapping[str, Sequence[int]]
@@ -96,14 +95,12 @@ def semantic_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> 
     """Return the untrained semantic decoder of a config, for this number of voxels and shapes per clip."""
     tokens, width = shapes["condition"]
     semantic, clip_dim = SemanticConfig.model_validate(config), shapes["embedding"][0]
-    return SemanticDecoder(semantic, voxels=voxels, clip_dim=clip_dim, condition=(tokens, width))
+    return semantic_decoder(semantic, voxels=voxels, clip_dim=clip_dim, condition=(tokens, width))
 
 
 def structure_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:
     """Return the untrained structure decoder of a config, for this number of voxels and shapes per clip."""
-    structure = StructureConfig.model_validate(config)
-    sizes = {"hidden": structure.hidden, "residual_layers": structure.residual_layers}
-    return StructureDecoder(voxels, shapes["first_latent"], dropout=structure.dropout, **sizes)
+    return structure_decoder(StructureConfig.model_validate(config), voxels=voxels, latent=shapes["first_latent"])
 
 
 def motion_network(config: Mapping[str, Any], voxels: int, shapes: Shapes) -> nn.Module:

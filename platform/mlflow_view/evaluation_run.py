@@ -31,13 +31,16 @@ class Evaluation:
     """Files that become artifacts."""
     began: float
     """Seconds since 1970."""
+    protocol: str
+    """Id of the protocol that the videos were judged by."""
 
 
 def record_evaluation(evaluation: Evaluation, *, uri: str, home: Path) -> None:
     """Create a run of the experiment `mindsweep/evaluate` at `uri`; artifacts of a local database are in `home`."""
     client = connected(uri)
     experiment = find_experiment(client, EXPERIMENT, artifacts=artifact_folder(uri, home=home), note=_NOTE)
-    tags = {"mindsweep.kind": "evaluation", "mlflow.user": user(), **git_tags(), **version_tags()}
+    kind = {"mindsweep.kind": "evaluation", "mindsweep.protocol": evaluation.protocol}
+    tags = {**kind, "mlflow.user": user(), **git_tags(), **version_tags()}
     systems = "+".join(dict.fromkeys(row.system for row in evaluation.rows))
     run = client.create_run(experiment, milliseconds(evaluation.began), tags, run_name=systems if systems else "none")
     for file in evaluation.files:

@@ -15,6 +15,7 @@ from platform.reporting.control_standing import control_grid, control_sentences
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
 from platform.reporting.methods import methods, provenance_facts
+from platform.reporting.overlap import LEAD, overlap_table
 from platform.reporting.published import Agreement, agreements, published_table
 from platform.reporting.search_section import search_sentences, search_table
 from platform.reporting.sentences import declared_as, replicated, sentences_of, status
@@ -139,6 +140,9 @@ def _last(
             "planted share of the region. Both are relative to the largest value."
         )
         yield ReportSection("Importance of regions", lead, panels=tuple(drawings["importance"]))
+    overlap = overlap_table(findings.result)
+    if overlap is not None:
+        yield ReportSection("Overlap of test and training clips", LEAD, (overlap,))
     if "embedding" in drawings:
         lead = (
             "t-SNE of the semantic decoder's predictions for the test clips. Neighbours are meaningful, large "

@@ -1,6 +1,7 @@
 """Comparison with the paper's tables: published value, measured value, and agreement in direction, size and order."""
 
 import csv
+import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from platform.reporting.words import DASH, counted, decimals, number
 from platform.statistics.permutation import kendall, sign_agreement
 from platform.study.ablation_checks import PUBLISHED
 from platform.study.design import BASELINE, Published
+from trainables.judging.protocols import DEFAULT
 from trainables.pages.grid import Cell, Grid, Tone
 
 Direction = Literal["", "agrees", "opposite", "unclear"]
@@ -166,16 +168,23 @@ def _ranking(cells: Sequence[ReproducedValue]) -> Ranking | None:
     return Ranking(conditions[0].table, conditions[0].metric, len(conditions), *kendall(published, ours))
 
 
+def protocol_of(table: str) -> str:
+    """Return the id of the protocol by which the videos of a published table were judged; empty if it judges none."""
+    protocols: dict[str, str] = json.loads((PUBLISHED / "protocols.json").read_text(encoding="utf-8"))
+    return protocols.get(table, "")
+
+
 def published_table(agreement: Agreement, findings: Findings) -> Grid:
     """Return the comparison with one published table: one row per condition, one column per metric."""
     table = agreement.published
     metrics = [measure_named(name) for name in dict.fromkeys(cell.metric for cell in agreement.cells)]
     cells = {(cell.condition, cell.metric): cell for cell in agreement.cells}
-    rows = []
+    protocol, rows = protocol_of(table.table), []
     for condition in dict.fromkeys(cell.condition for cell in agreement.cells):
         row = next(cell.row for cell in agreement.cells if cell.condition == condition)
         is_same_name = row.replace("_", " ") == condition.replace("_", " ")
-        name = Cell(condition, () if is_same_name else (f"published as {row}",))
+        published_as = () if is_same_name else (f"published as {row}",)
+        name = Cell(condition, (*published_as, *((f"published by {protocol}",) if protocol else ())))
         rows.append((name, *(_cell(cells.get((condition, metric.name))) for metric in metrics)))
     if agreement.rankings:
         ranks = {ranking.metric: ranking for ranking in agreement.rankings}
@@ -186,6 +195,8 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
     title = f"Comparison with published {name_of_table}{part}"
     if table.other_data:
         title += f" ({OTHER_DATA})"
+    if protocol:
+        title += f", protocol {protocol}"
     header = ("condition", *(_heading(metric, table.scale) for metric in metrics))
     return Grid(title, header, tuple(rows), tuple(_notes(agreement, findings)))
 
@@ -217,6 +228,12 @@ def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
         yield (
             "The published values were measured on other data (other films and subjects). Their sizes are expected to "
             "differ; only directions and orders can be compared."
+        )
+    protocol = protocol_of(agreement.published.table)
+    if protocol not in ("", DEFAULT):
+        yield (
+            f"Protocols differ: published by {protocol}, ours by {DEFAULT}. Sizes of values of two protocols are not "
+            "comparable, also on the same data."
         )
     cells = agreement.cells
     directions: list[Direction] = [cell.direction for cell in cells if cell.direction]

@@ -14,7 +14,7 @@ from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import why_not_yielded
 from trainables.config.trial import TrialConfig, config_class
-from trainables.graph import STAGES
+from trainables.graph import SOLVED_KIND, STAGES
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, comparable
 
@@ -79,6 +79,24 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
             "best points with several seeds"
         )
         yield draft.problem("scheduler", message=message)
+    yield from _check_solved(draft, name)
+
+
+def _check_solved(draft: Draft, scheduler: str) -> Iterator[Problem]:
+    """Refuse early stopping, and a loss as target, of a decoder that is, or can be, solved without epochs."""
+    for index, target in enumerate(draft.target):
+        stage, _, metric = target.partition(".")
+        field = f"{stage}.kind"
+        swept = draft.domains[field].probes() if field in draft.domains else ()
+        if SOLVED_KIND not in (draft.base.get(field), *swept, *(point.get(field) for point in draft.points)):
+            continue
+        solved = f"{field}: {SOLVED_KIND} is solved without epochs"
+        if scheduler != "fifo" and index == 0:
+            message = f"{scheduler} needs a value per epoch, but {solved}; use fifo"
+            yield draft.problem("scheduler", message=message)
+        if metric == "loss":
+            message = f"{target} is a value of training, but {solved}; choose a metric of the validation clips"
+            yield draft.problem("target", index, message=message)
 
 
 def _has_epochs(target: str) -> bool:

@@ -183,7 +183,12 @@ def _videos(rng: np.random.Generator, clips: NDArray[np.uint8], made: NDArray[np
 
     own = {"videos": noisy(), "plain": noisy(), "index": made}
     controls = {"ceiling": noisy(), "ceiling_plain": noisy(), "mean_latent": noisy()[0], "index": made}
-    return {"reconstruct": {"videos.safetensors": own}, "controls": {"videos.safetensors": controls}}
+    library = {"index": made, "nearest_clip": np.arange(len(made)), "mean_clip": noisy()[0]}
+    return {
+        "reconstruct": {"videos.safetensors": own},
+        "controls": {"videos.safetensors": controls},
+        "library": {"library.safetensors": library},
+    }
 
 
 def _control_scores(rng: np.random.Generator, splits: Sequence[str], made: NDArray[np.int64]) -> dict[str, Any]:

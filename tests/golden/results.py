@@ -120,7 +120,9 @@ def metric_results() -> Numbers:
     networks = Networks(**networks_of_clips())
     truth, prediction = (reading_of(clip, networks, legacy_flow=True) for clip in pair_of_clips())
     known = Reading(truth.frames, truth.flow, truth.outputs, _known())
-    return {name: metric.score(known, prediction) for name, metric in CLIP_METRICS.items()}
+    # The stand-ins have too few classes for 50-way accuracy.
+    judged = {name: metric for name, metric in CLIP_METRICS.items() if "fifty_way" not in metric.needs}
+    return {name: metric.score(known, prediction) for name, metric in judged.items()}
 
 
 def _known() -> KnownObject:

@@ -55,7 +55,7 @@ def test_exported_reconstructions_have_the_same_metrics_in_a_study_of_their_own(
     assert {"evaluate.vifi", "evaluate.test_ssim", "evaluate.test_epe", "evaluate.test_ssim_ceiling"} <= compared
     # PNG loses nothing; flow of the same frames differs by about 1e-10 from call to call.
     assert dict(given.metrics) == pytest.approx({name: ours.metrics[name] for name in given.metrics}, rel=1e-6)
-    for stage in ("clips", "features", "voxels", "controls", "control_scores"):
+    for stage in ("clips", "features", "voxels", "controls", "library", "control_scores"):
         assert given.identities[stage] == ours.identities[stage], stage
 
 

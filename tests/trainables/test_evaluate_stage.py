@@ -76,6 +76,13 @@ def made() -> dict[str, Any]:
                 "index": np.array(INDEX),
             }
         },
+        "library": {
+            "library.safetensors": {
+                "index": np.array(INDEX),
+                "nearest_clip": np.array([clip % 5 for clip in INDEX]),
+                "mean_clip": CLIPS[1],
+            }
+        },
     }
 
 
@@ -101,7 +108,7 @@ def with_control_scores(
     """Return `inputs` with those of the stage before `evaluate`, which gets no video of the trial."""
     output = folder / "control_scores"
     output.mkdir()
-    given = {stage: inputs[stage] for stage in ("clips", "voxels", "controls")}
+    given = {stage: inputs[stage] for stage in ("clips", "voxels", "controls", "library")}
     assert control_scores.run(StageTask(config, 0, given, Context(output, runs.checkpoints("y")))).metrics == {}
     return {**inputs, "control_scores": commit_folder(runs, "control_scores", output)}
 
@@ -177,6 +184,8 @@ def test_controls_are_what_they_say(result: tuple[StageResult, Path]) -> None:
         assert own["static"] == pixels.ssim(truth, held)
         assert values[clip, "static", "epe"][0] == pytest.approx(static_error(flow.farneback(truth)))
         assert own["mean_latent"] == pixels.ssim(truth, CLIPS[0])
+        assert own["mean_clip"] == pixels.ssim(truth, CLIPS[1])
+        assert own["nearest_clip"] == pixels.ssim(truth, CLIPS[clip % 5])
         assert own["random_clip"] in [pixels.ssim(truth, CLIPS[other]) for other in range(5)]
         others = [i for i in INDEX if SPLIT[i] == SPLIT[clip] and i != clip]
         taken += [i for i in others if own["shuffled_fmri"] == pixels.ssim(truth, systems[i])]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainables.context import StageResult, StageTask
+from trainables.ridge import RidgeSolver
 from trainables.stages import motion, semantic, structure
 from trainables.stages.decoding import NetworkFactory, SplitRows, read_rows
 
@@ -66,11 +67,5 @@ def ridge_weights(fmri: Tensor, target: Tensor, *, penalty: float) -> tuple[Tens
         target: [rows,K].
         penalty: Greater than 0. The bias is not penalised.
     """
-    inputs, outputs = fmri.double(), target.double()
-    means = inputs.mean(0), outputs.mean(0)
-    x, y = inputs - means[0], outputs - means[1]
-    if len(x) < x.shape[1]:
-        weight = x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x), dtype=x.dtype), y)
-    else:
-        weight = torch.linalg.solve(x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
-    return weight.to(fmri.dtype), (means[1] - means[0] @ weight).to(fmri.dtype)
+    solution = RidgeSolver.of(fmri).weights(target, penalty=penalty)
+    return solution.weight.T, solution.bias

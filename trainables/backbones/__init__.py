@@ -42,6 +42,14 @@ def judges_fingerprint(config: TrialConfig) -> Any:
     return {role: source_digest(source) for role, source in _judges(config).items()}
 
 
+def judge_digests(sources: Mapping[str, str]) -> dict[str, Any]:
+    """Return what identifies the weights of each source, by role. Raises `ValueError` as `fingerprint`."""
+    return {
+        role: source_digest(locate(source, kind=role if role.endswith("classifier") else "clip"))
+        for role, source in sources.items()
+    }
+
+
 def judges_files(config: TrialConfig) -> list[Path]:
     """Return the files that `judges_fingerprint` stands for."""
     return [file for source in _judges(config).values() for file in source_files(source)]

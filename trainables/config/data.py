@@ -30,6 +30,9 @@ class PhantomWorld(Config):
     """Clips on which epochs and trials are compared."""
     test_clips: Count = 120
     """Clips that only the final metrics see."""
+    unseen_combinations: Annotated[bool, SINCE(False), CLIPS] = False
+    """Whether test clips show combinations of shape, colour and ground that no training or validation clip shows. Every
+    shape, colour and ground, and every pair of them, is in training clips."""
     frames: Annotated[int, Field(ge=2), CLIPS] = 8
     """Frames per clip."""
     resolution: Annotated[int, Field(ge=32), CLIPS] = 64

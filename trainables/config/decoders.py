@@ -104,11 +104,33 @@ class TrainConfig(Config):
         return self
 
 
+class RidgeConfig(Config):
+    """Ridge regression from voxels to the decoder's targets, solved in closed form; only with `kind: ridge`.
+
+    Nothing is trained in epochs: of `train` only the device counts.
+    """
+
+    alphas: Annotated[tuple[Positive, ...], Field(min_length=1)] = tuple(10.0 ** (half / 2) for half in range(13))
+    """Candidates for the penalty of squared weights. Those with the smallest error on validation clips are taken."""
+    alpha_per: Literal["all", "target"] = "all"
+    """Whether all values of a feature share one penalty, or each has its own."""
+
+
+DEFAULT_RIDGE = RidgeConfig()
+
+
+def _require_no_patience(kind: str, train: TrainConfig) -> None:
+    if kind == "ridge" and train.patience > 0:
+        raise ValueError(f"kind: ridge is solved without epochs, so train.patience must be 0, but got {train.patience}")
+
+
 class SemanticConfig(Config):
     """fMRI to CLIP space and to the text condition (eq. 1-5)."""
 
-    kind: Annotated[Literal["mlp"], SINCE("mlp")] = "mlp"
-    """The decoder: ours, or one of a plug-in."""
+    kind: Annotated[Literal["mlp", "ridge"], SINCE("mlp")] = "mlp"
+    """The decoder: ours (`mlp`), ridge regression, or one of a plug-in. With `ridge`, the target in CLIP space is the
+    mean of text and image, weighted by `alpha`."""
+    ridge: Annotated[RidgeConfig, SINCE(DEFAULT_RIDGE)] = DEFAULT_RIDGE
     loss: Literal["contrastive", "mse"] = "contrastive"
     """InfoNCE of fMRI, text and image, or mean squared errors (baselines of the paper's Table 17)."""
     alpha: Fraction = 0.5
@@ -144,12 +166,18 @@ class SemanticConfig(Config):
     decides identity."""
     train: TrainConfig = TrainConfig()
 
+    @model_validator(mode="after")
+    def _no_patience_without_epochs(self) -> Self:
+        _require_no_patience(self.kind, self.train)
+        return self
+
 
 class StructureConfig(Config):
     """fMRI to the first frame's latent (eq. 6)."""
 
-    kind: Annotated[Literal["mlp"], SINCE("mlp")] = "mlp"
-    """The decoder: ours, or one of a plug-in."""
+    kind: Annotated[Literal["mlp", "ridge"], SINCE("mlp")] = "mlp"
+    """The decoder: ours (`mlp`), ridge regression, or one of a plug-in."""
+    ridge: Annotated[RidgeConfig, SINCE(DEFAULT_RIDGE)] = DEFAULT_RIDGE
     hidden: Count = 256
     """Width of the hidden layers."""
     residual_layers: Natural = 2
@@ -161,6 +189,11 @@ class StructureConfig(Config):
     """Folder of weights that `python -m platform.checkpoint import` wrote. The stage then trains nothing. Content
     decides identity."""
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _no_patience_without_epochs(self) -> Self:
+        _require_no_patience(self.kind, self.train)
+        return self
 
 
 class MotionSparsifyConfig(SparsifyConfig):
@@ -187,9 +220,11 @@ class MotionTrainConfig(TrainConfig):
 class MotionConfig(Config):
     """The Consistency Motion Generator (eq. 7-9, 11, 12), or the per-frame MLPs that replace it in Table 6."""
 
-    kind: Literal["cmg", "cmg_small_patch", "per_frame_mlp"] = "cmg"
+    kind: Literal["cmg", "cmg_small_patch", "per_frame_mlp", "ridge"] = "cmg"
     """The Consistency Motion Generator; the other network that the released code uses for patches below 64, which has
-    no `attention_width`, encoder or dropout fields (mind-animator.md B44); or one MLP per frame."""
+    no `attention_width`, encoder or dropout fields (mind-animator.md B44); one MLP per frame; or ridge regression to
+    the frames after the first."""
+    ridge: Annotated[RidgeConfig, SINCE(DEFAULT_RIDGE)] = DEFAULT_RIDGE
     patch_size: Count = 16
     """Side of a patch of the latent. It must divide `features.latent_size`."""
     mask_ratio: Fraction = 0.6
@@ -258,6 +293,11 @@ class MotionConfig(Config):
             raise ValueError(
                 f"with cmg_small_patch, width must be a multiple of heads ({self.heads}) and of 4, but got {self.width}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_patience_without_epochs(self) -> Self:
+        _require_no_patience(self.kind, self.train)
         return self
 
     @model_validator(mode="after")

@@ -57,6 +57,20 @@ _CONTROLS = {
         ),
         Control("random_clip", "random training clip", "a random training clip", lacks="clip", shared=True),
         Control(
+            "mean_clip",
+            "mean training clip",
+            "the mean of all training clips, frame by frame: which metrics reward blur?",
+            lacks="clip",
+            shared=True,
+        ),
+        Control(
+            "nearest_clip",
+            "nearest training clip",
+            "the training clip whose CLIP embedding is nearest to the one that ridge regression decodes from the fMRI: "
+            "does the system do more than find a clip that it knows?",
+            shared=True,
+        ),
+        Control(
             "shuffled_fmri", "another clip's fMRI", "what was reconstructed from another clip's fMRI", lacks="clip"
         ),
         Control(

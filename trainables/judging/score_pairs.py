@@ -1,21 +1,24 @@
 """Computes the metrics of every pair of reconstruction and truth, and of the controls `static` and `shuffled_fmri`."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from trainables.datasets.clip_names import natural
 from trainables.datasets.errors import ClipError
-from trainables.datasets.video_io import is_black, read_video, resample, split_pair
+from trainables.datasets.video_io import is_black, read_video, split_pair
 from trainables.judging.controls import TRUTH, PairControl
 from trainables.judging.pairing import Failure, Pairing, VideoFile, has_aspect_of, lasts_other_than
-from trainables.judging.values import Value, available, clip_values
+from trainables.judging.protocols import DEFAULT, PROTOCOLS, Protocol, VideoRole, classes_of
+from trainables.judging.values import Value, clip_values
 from trainables.metrics.clip import Clip
 from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
 from trainables.metrics.video import Networks, Reading, read_all
 
 _ORDER_SEED = 0
+_ROLES: tuple[VideoRole, VideoRole] = ("truth", "prediction")
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,17 @@ class PairJudge:
     legacy_flow: bool = False
     """Whether to compute `epe_legacy` too, which doubles the time."""
     threads: int = 1
+    protocol: Protocol = PROTOCOLS[DEFAULT]
 
-    @property
+    @cached_property
+    def classes(self) -> Mapping[str, int]:
+        """The number of classes of each classifier."""
+        return classes_of(self.networks, frames=self.pairing.frames, size=self.pairing.size)
+
+    @cached_property
     def metrics(self) -> tuple[ClipMetric, ...]:
-        """The metrics that can be computed with the networks."""
-        return available(self.networks, legacy_flow=self.legacy_flow)
+        """The metrics of the protocol that can be computed with the networks."""
+        return self.protocol.metrics(self.networks, self.classes.values(), legacy_flow=self.legacy_flow)
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:
         """Return the values of all systems, controls, clips and metrics, and the problems with clips.
@@ -63,13 +72,13 @@ class PairJudge:
         videos = {}
         for label, (file, half) in halves.items():
             with suppress(ClipError):
-                videos[label] = self._fitted(load_pair(file)[half])
+                videos[label] = self._fitted(load_pair(file)[half], _ROLES[half])
         return videos
 
     def _truth(self, name: str) -> Reading | Failure:
         file = self.pairing.truths[name]
         try:
-            return self._read(self._fitted(load_pair(file)[0]))[0]
+            return self._read(self._fitted(load_pair(file)[0], "truth"))[0]
         except ClipError as error:
             return Failure(TRUTH, name, str(file.path), str(error), False)
 
@@ -78,7 +87,7 @@ class PairJudge:
         for system in self.pairing.systems:
             if name in system.clips:
                 try:
-                    clips[system.name] = self._fitted(load_pair(system.clips[name])[1])
+                    clips[system.name] = self._fitted(load_pair(system.clips[name])[1], "prediction")
                 except ClipError as error:
                     yield Failure(system.name, name, str(system.clips[name].path), str(error), False)
         readings = dict(zip(clips, self._read(*clips.values()), strict=True))
@@ -111,8 +120,8 @@ class PairJudge:
         if lasts_other_than(file.seconds, truth.seconds):
             yield f"lasts {file.seconds:.2f} s, but its truth {truth.seconds:.2f} s; frames were compared nevertheless"
 
-    def _fitted(self, frames: Clip) -> Clip:
-        """Return `frames` with the size and number of frames of the pairing.
+    def _fitted(self, frames: Clip, role: VideoRole) -> Clip:
+        """Return `frames` with the size and number of frames of the pairing, as the protocol brings them there.
 
         Raises:
             ClipError: This would change the aspect ratio or add frames.
@@ -123,7 +132,7 @@ class PairJudge:
         if len(frames) < self.pairing.frames:
             hint = "; a GIF cannot contain a static video, because equal frames are merged" if len(frames) == 1 else ""
             raise ClipError(f"has {len(frames)} frame(s), but the common number is {self.pairing.frames}{hint}")
-        return resample(frames, frames=self.pairing.frames, size=self.pairing.size)
+        return self.protocol.fitted(frames, role, frames=self.pairing.frames, size=self.pairing.size)
 
 
 def _undefined(value: Value) -> str:

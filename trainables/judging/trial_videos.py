@@ -105,8 +105,23 @@ def read_controls(
             TRUTH: (stimuli.clips, chosen),
             "random_clip": (stimuli.clips, rng.choice(training, size=len(rows)).tolist()),
             **{system: (controls[key], rows) for system, key in _CONTROLS.items()},
+            **_from_library(inputs, stimuli.clips, chosen),
         }
         yield _material(name, stored, controls["mean_latent"], stimuli, side=config.resolution)
+
+
+def _from_library(
+    inputs: Mapping[str, Artifacts], clips: ClipSequence, chosen: list[int]
+) -> dict[str, tuple[ClipSequence, list[int]]]:
+    """Return the controls of the stage `library` for the clips `chosen`; none in trials of earlier versions."""
+    if "library" not in inputs:
+        return {}
+    library = map_tensors(inputs["library"].path("library.safetensors"))
+    nearest = dict(zip(library["index"].tolist(), library["nearest_clip"].tolist(), strict=True))
+    return {
+        "mean_clip": (library["mean_clip"][None], [0] * len(chosen)),
+        "nearest_clip": (clips, [nearest[clip] for clip in chosen]),
+    }
 
 
 def with_added_controls(material: SplitVideos) -> SplitVideos:

@@ -32,9 +32,15 @@ class Scores:
     """System to metric (`epe`, `clip_pcc`) to the result of the shuffle test; empty for fewer than three frames."""
 
 
-def available(networks: Networks, *, legacy_flow: bool = False, objects: bool = False) -> tuple[ClipMetric, ...]:
-    """Return the metrics that can be computed with `networks`. `objects` includes metrics of a known object."""
-    present = {*networks.present, *(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ())}
+def available(
+    networks: Networks, *, legacy_flow: bool = False, objects: bool = False, optional: Iterable[str] = ()
+) -> tuple[ClipMetric, ...]:
+    """Return the metrics that can be computed with `networks`.
+
+    `objects` includes metrics of a known object; `optional` are `clip_pairs` and `fifty_way`, if a protocol has them.
+    """
+    also = (*(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ()), *optional)
+    present = {*networks.present, *also}
     return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
 
 

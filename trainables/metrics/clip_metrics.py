@@ -20,8 +20,13 @@ from trainables.tables import Table
 if TYPE_CHECKING:
     from trainables.metrics.video import Reading
 
-Requirement: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow"]
-"""Requirements of a clip metric other than frames and flow: a network, a known object, or the second flow."""
+Requirement: TypeAlias = Literal[
+    "image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow", "fifty_way", "clip_pairs"
+]
+"""Requirements of a clip metric other than frames and flow: a network, a known object, the second flow, or a protocol
+that has the metric."""
+OF_PROTOCOLS: tuple[Requirement, ...] = ("legacy_flow", "fifty_way", "clip_pairs")
+"""Requirements of metrics that only `platform.evaluate` computes, where its options or its protocol ask for them."""
 
 EVALUATE = "evaluate"
 """The stage that reports these metrics."""
@@ -61,6 +66,7 @@ _VIDEO = ("dataset", "features.resolution", "voxels.subject", "evaluate", "gener
 """Settings of the generator are not included: they may be tuned for a metric of video."""
 _VIDEO_CONTROLS = ("random_clip", "shuffled_fmri")
 _TWO_WAY_CHANCE = 0.75
+_FIFTY_WAY_CHANCE = 3 / 52
 _TWO_WAY = f"2-way accuracy counts three classes as right, so its chance is {_TWO_WAY_CHANCE:.3g}, not 0.5."
 _AS_RELEASED = "released code, kept to compare with published numbers"
 _KNOWN_OBJECT = "ours; the object is known"
@@ -106,6 +112,28 @@ _ENTRIES = (
         note=_TWO_WAY,
         function="trainables.metrics.video:two_way_v",
         needs=("video_classifier",),
+    ),
+    ClipMetric(
+        "fifty_way_i",
+        title="50-way-I",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance=_FIFTY_WAY_CHANCE,
+        source="mind-animator.md A.9, exact, for 50 classes",
+        function="trainables.metrics.video:fifty_way_i",
+        needs=("image_classifier", "fifty_way"),
+    ),
+    ClipMetric(
+        "fifty_way_v",
+        title="50-way-V",
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance=_FIFTY_WAY_CHANCE,
+        source="mind-animator.md A.9, exact, for 50 classes",
+        function="trainables.metrics.video:fifty_way_v",
+        needs=("video_classifier", "fifty_way"),
     ),
     ClipMetric(
         "vifi",
@@ -190,6 +218,16 @@ _ENTRIES = (
         needs=("vifi", "clip"),
     ),
     ClipMetric(
+        "clip_pairs",
+        title="CLIP-pcc, all pairs",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        source="NEURONS' released metrics: all pairs of frames, no gate",
+        function="trainables.metrics.video:clip_pairs",
+        needs=("clip", "clip_pairs"),
+    ),
+    ClipMetric(
         "epe",
         title="EPE",
         unit="px",
@@ -264,8 +302,8 @@ CLIP_METRICS: Mapping[str, ClipMetric] = Table(
 
 
 def reported_metrics() -> tuple[Metric, ...]:
-    """Return the metrics that the evaluate stage reports: it computes no second flow, and tests the order of frames."""
-    clipwise = [metric for metric in CLIP_METRICS.values() if "legacy_flow" not in metric.needs]
+    """Return the metrics that the evaluate stage reports. It also tests the order of frames."""
+    clipwise = [metric for metric in CLIP_METRICS.values() if not set(metric.needs) & {*OF_PROTOCOLS}]
     return (*clipwise, *(_shuffle_test(CLIP_METRICS[short]) for short in SHUFFLE_TESTED))
 
 

@@ -28,6 +28,12 @@ def weight_product(layers: Sequence[nn.Linear]) -> Floats:
     return np.asarray(total.abs().cpu().numpy())
 
 
+@torch.no_grad()
+def mean_absolute_weight(layer: nn.Linear) -> Floats:
+    """Return the importance of each voxel for a linear decoder, [voxels]: the mean over outputs of |weight|."""
+    return np.asarray(layer.weight.double().abs().mean(dim=0).cpu().numpy())
+
+
 def gradient(errors: Errors, fmri: Tensor) -> Floats:
     """Return the mean absolute gradient of the error by each voxel, [voxels], per standard deviation of the voxel."""
     with torch.enable_grad():

@@ -50,6 +50,11 @@ class NWay:
         """
         return 1 - comb(self.n - 1, self.k) / comb(self.n - 1 + self.positives, self.k)
 
+    @property
+    def classes(self) -> int:
+        """The fewest classes with which it can be computed."""
+        return self.positives + self.n - 1
+
     def exact(self, truth: Floats, prediction: Floats) -> NDArray[np.float64]:
         """Return the expected accuracy `[...]` over all draws, from logits `[..., C]` of truth and reconstruction.
 
@@ -111,12 +116,16 @@ class NWay:
             raise ValueError(
                 f"logits have shapes {list(truth.shape)} and {list(prediction.shape)}; both must be the same [..., C]"
             )
-        if truth.shape[-1] < self.positives + self.n - 1:
+        if truth.shape[-1] < self.classes:
             raise ValueError(
                 f"logits have {truth.shape[-1]} classes; {self.positives} correct and {self.n - 1} wrong are needed"
             )
         if not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
             raise UndefinedError("logits hold NaN or infinity")
+
+
+TWO_WAY = NWay()
+FIFTY_WAY = NWay(n=50)
 
 
 def _log_comb(logs: Floats, n: NDArray[np.intp], k: int) -> Floats:

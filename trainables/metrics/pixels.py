@@ -94,6 +94,53 @@ def _window_sums(image: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(sums, dtype=np.int32)[border:-border, border:-border]
 
 
+_SIGMA, _REACH = 1.5, 5
+"""Standard deviation of the Gaussian window, and how many pixels it reaches."""
+_GREY = np.array([0.2125, 0.7154, 0.0721])
+"""Weights of red, green and blue in scikit-image's `rgb2gray`."""
+
+
+def ssim_grey(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
+    """Return SSIM of grey frames with a Gaussian window, -1 to 1, higher is better.
+
+    It equals scikit-image's `structural_similarity(data_range=1, gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False)` of `rgb2gray` frames: 11x11 window, population covariance, without the 5 border
+    pixels.
+
+    Args:
+        truth: `[F, H, W, 3]`.
+        prediction: `[F, H, W, 3]`.
+        threads: Number of frames computed in parallel.
+
+    Raises:
+        ValueError: The frames are smaller than the window, or the shapes differ.
+    """
+    check_pair(truth, prediction)
+    window = 2 * _REACH + 1
+    if min(truth.shape[1:3]) < window:
+        raise ValueError(
+            f"frames are {truth.shape[1]}x{truth.shape[2]} pixels, but this SSIM needs {window}x{window} or more"
+        )
+    pairs = zip(truth, prediction, strict=True)
+    return float(np.mean(map_in_threads(lambda pair: _ssim_of_grey(*pair), pairs, threads=threads)))
+
+
+def _ssim_of_grey(first: Clip, second: Clip) -> float:
+    x, y = (frame @ _GREY / 255.0 for frame in (first, second))
+    mean_x, mean_y = map(_gaussian, (x, y))
+    covariance = _gaussian(x * y) - mean_x * mean_y
+    variances = _gaussian(x * x) + _gaussian(y * y) - mean_x * mean_x - mean_y * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    scores = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    scores = scores / ((mean_x * mean_x + mean_y * mean_y + c1) * (variances + c2))
+    return float(scores[_REACH:-_REACH, _REACH:-_REACH].mean())
+
+
+def _gaussian(image: NDArray[Any]) -> NDArray[Any]:
+    size = (2 * _REACH + 1, 2 * _REACH + 1)
+    return np.asarray(cv2.GaussianBlur(image, size, _SIGMA, borderType=cv2.BORDER_REFLECT))
+
+
 def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     """Return the peak signal-to-noise ratio in dB, higher is better: mean over frames of 20 log10(255 / RMSE).
 

@@ -13,13 +13,12 @@ import numpy as np
 
 from trainables.metrics import flow, pixels
 from trainables.metrics.clip import Clip, Floats, UndefinedError
-from trainables.metrics.nway import NWay
+from trainables.metrics.nway import FIFTY_WAY, TWO_WAY, NWay
 from trainables.metrics.objects import Factor, KnownObject, factor_accuracy
-from trainables.metrics.video_semantics import clip_pcc, vifi
+from trainables.metrics.video_semantics import clip_pcc, consistency_of_pairs, vifi
 
 Network: TypeAlias = Callable[[Clip], Floats]
 Role: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip"]
-TWO_WAY = NWay()
 
 
 @dataclass(frozen=True)
@@ -94,16 +93,26 @@ def _reading(clip: Clip, flows: Mapping[flow.Grey, Floats], networks: Networks) 
 
 def two_way_i(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
     """Return the exact 2-way accuracy of the image classifier, mean over frames."""
-    return _two_way("image_classifier", truth, prediction)
+    return _n_way(TWO_WAY, "image_classifier", truth, prediction)
 
 
 def two_way_v(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
     """Return the exact 2-way accuracy of the video classifier."""
-    return _two_way("video_classifier", truth, prediction)
+    return _n_way(TWO_WAY, "video_classifier", truth, prediction)
 
 
-def _two_way(network: Role, truth: Reading, prediction: Reading) -> float:
-    return float(TWO_WAY.exact(truth.outputs[network], prediction.outputs[network]).mean())
+def fifty_way_i(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the exact 50-way accuracy of the image classifier, mean over frames."""
+    return _n_way(FIFTY_WAY, "image_classifier", truth, prediction)
+
+
+def fifty_way_v(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return the exact 50-way accuracy of the video classifier."""
+    return _n_way(FIFTY_WAY, "video_classifier", truth, prediction)
+
+
+def _n_way(ways: NWay, network: Role, truth: Reading, prediction: Reading) -> float:
+    return float(ways.exact(truth.outputs[network], prediction.outputs[network]).mean())
 
 
 def vifi_score(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
@@ -114,6 +123,11 @@ def vifi_score(truth: Reading, prediction: Reading, *, threads: int = 1) -> floa
 def gated_clip_pcc(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
     """Return `video_semantics.clip_pcc` of two readings, gated by their VIFI-score."""
     return clip_pcc(prediction.outputs["clip"], vifi_score=vifi_score(truth, prediction))
+
+
+def clip_pairs(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return `video_semantics.consistency_of_pairs` of the reconstruction."""
+    return consistency_of_pairs(prediction.outputs["clip"])
 
 
 def epe(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:

@@ -5,7 +5,7 @@ Definitions: mind-animator.md C.1. Both take the embeddings `[F, D]` of a clip's
 Kinetics-400). Any image encoder can be used, but each has its own scale.
 """
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -39,6 +39,13 @@ def consistency(prediction: Floats) -> float:
     if len(prediction) < 2:
         raise UndefinedError("one frame has no neighbour")
     return float(np.mean([_cosine(first, second) for first, second in pairwise(prediction)]))
+
+
+def consistency_of_pairs(prediction: Floats) -> float:
+    """Return the mean cosine of all pairs of frames `[F, D]`, adjacent or not. A static video scores 1."""
+    if len(prediction) < 2:
+        raise UndefinedError("one frame has no other")
+    return float(np.mean([_cosine(first, second) for first, second in combinations(prediction, 2)]))
 
 
 def transition_similarities(prediction: Floats) -> Floats:

@@ -17,6 +17,7 @@ from trainables.networks.attention import AdaptiveNorm, Attention, UnbiasedNorm,
 from trainables.networks.dropout import Dropout
 from trainables.networks.masks import inference_mask
 from trainables.networks.patches import cut, join
+from trainables.networks.ridge import RidgeMotion
 from trainables.networks.semantic import Residual, mlp_block
 from trainables.networks.small_patches import SmallPatchGenerator
 from trainables.networks.structure import StructureDecoder
@@ -216,11 +217,12 @@ class PerFrameMlps(nn.Module):
 
 NextFrameGenerator: TypeAlias = MotionGenerator | SmallPatchGenerator
 """Predicts each frame from the frames before it and the fMRI."""
-MotionDecoder: TypeAlias = NextFrameGenerator | PerFrameMlps
+MotionDecoder: TypeAlias = NextFrameGenerator | PerFrameMlps | RidgeMotion
 MOTION_DECODERS: Mapping[str, type[MotionDecoder]] = {
     "cmg": MotionGenerator,
     "cmg_small_patch": SmallPatchGenerator,
     "per_frame_mlp": PerFrameMlps,
+    "ridge": RidgeMotion,
 }
 """`motion.kind` to the class of the network."""
 

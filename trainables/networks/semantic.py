@@ -53,6 +53,11 @@ class SemanticDecoder(nn.Module):
         embedding = self.trunk(fmri)
         return embedding, self.head(embedding).unflatten(-1, self.condition)
 
+    @property
+    def fmri_layers(self) -> tuple[nn.Linear, ...]:
+        """All linear layers, from voxels to the text condition."""
+        return tuple(layer for layer in self.modules() if isinstance(layer, nn.Linear))
+
 
 def _trunk(config: SemanticConfig, voxels: int, clip_dim: int) -> nn.Sequential:
     blocks = (Residual(mlp_block(config.hidden, config.hidden, config.dropout)) for _ in range(config.trunk_blocks))

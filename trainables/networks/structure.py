@@ -32,3 +32,8 @@ class StructureDecoder(nn.Module):
         """Turn fMRI [B, V] into latents [B, c, h, w]."""
         latent: Tensor = self.layers(fmri).unflatten(-1, self.latent)
         return latent
+
+    @property
+    def fmri_layers(self) -> tuple[nn.Linear, ...]:
+        """The first linear layer only, as in the released code (mind-animator.md C.4)."""
+        return tuple(layer for layer in self.layers if isinstance(layer, nn.Linear))[:1]

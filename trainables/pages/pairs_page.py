@@ -40,6 +40,7 @@ def write_pairs_page(
     ]
     size = f"{pairing.size[0]}x{pairing.size[1]}, {pairing.frames} frames"
     facts = [*((system.name, str(system.folder)) for system in pairing.systems), ("judged at", size)]
+    facts.append(("protocol", str(judge.protocol)))
     facts += [("failure", f"{failure.file}: {failure.reason}") for failure in failures]
     section = ExhibitSection(
         title="Judged videos",

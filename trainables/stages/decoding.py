@@ -18,6 +18,7 @@ from trainables.imported.weights_folder import folder_of
 from trainables.loop import Job, Learner, LoopState, kept_epoch, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
 from trainables.networks.initial import initialise
+from trainables.networks.ridge import penalties_of
 from trainables.randomness import Streams
 
 BATCH = 256
@@ -130,8 +131,14 @@ def untrained(job: Job, build: Callable[[], Network]) -> Network:
     return model
 
 
-def make_job(task: StageTask, stage: str, config: TrainConfig, *, monitor: str, width: int) -> Job:
-    """Return the training job of `stage`."""
+def make_job(
+    task: StageTask, stage: str, config: TrainConfig, *, monitor: str, width: int, solved: bool = False
+) -> Job:
+    """Return the training job of `stage`.
+
+    A network that is `solved` has its final weights when it is built, so `config.init` does not replace them.
+    """
+    config = config.model_copy(update={"init": "torch"}) if solved else config
     goal = DECODER_METRICS[f"{stage}.{monitor}"].goal
     return Job(stage, task.seed, config, width=width, monitor=monitor, goal=goal, context=task.context)
 
@@ -225,6 +232,7 @@ def finish(
         "device": str(learner.train.fmri.device),
         "workers": str(task.context.world_size),
         **({} if learner.training.micro_batch is None else {"micro_batch": str(learner.training.micro_batch)}),
+        **penalties_of(learner.model),
     }
     if progress is None:
         return StageResult(dict(metrics), (), info)

@@ -12,6 +12,7 @@ from trainables.judging.bench import judge_sources, load_bench
 from trainables.judging.control_scores import read_split
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
+from trainables.judging.library import CEILING_FACT, OVERLAP_FACT
 from trainables.judging.per_clip_table import write_values
 from trainables.judging.score_trial import SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material, with_added_controls
@@ -100,5 +101,7 @@ def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
     settings = {name: manifest.config[name] for name in STAGES[maker].sections if name != "backbones"}
     for section, fields in {**settings, "judges": task.config.evaluate.model_dump(mode="json")}.items():
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())
+    library = task.inputs["library"].manifest.info
+    yield from ((name, library[name]) for name in (OVERLAP_FACT, CEILING_FACT) if name in library)
     if "videos" in manifest.info:
         yield "videos", manifest.info["videos"]

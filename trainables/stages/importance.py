@@ -13,20 +13,21 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from trainables.context import StageResult, StageTask
-from trainables.graph import decoder_kind
+from trainables.graph import decoder_kind, is_solved
 from trainables.loop import pick_device
 from trainables.metrics.importance import (
     Errors,
     Floats,
     by_region,
     gradient,
+    mean_absolute_weight,
     permutation,
     share_of_range,
     shuffled_ratio,
     weight_product,
 )
 from trainables.stages.decoding import SplitRows, read_some, read_tensors, split_index
-from trainables.stages.trained import semantic_decoder, structure_decoder, trained_motion_decoder
+from trainables.stages.trained import trained_motion_decoder, trained_semantic_decoder, trained_structure_decoder
 from trainables.tensors import map_tensors
 
 CARRIES: Mapping[str, tuple[str, ...]] = {
@@ -45,7 +46,12 @@ class AnalysedDecoder:
     name: str
     errors: Errors
     layers: tuple[nn.Linear, ...]
-    """The layers whose weights the paper multiplies."""
+    """The layers whose weights the paper multiplies; of a linear decoder, its only one."""
+    linear: bool
+
+    def by_weights(self) -> Floats:
+        """Return the importance of each voxel by the weights, [voxels]."""
+        return mean_absolute_weight(self.layers[0]) if self.linear else weight_product(self.layers)
 
 
 @dataclass(frozen=True)
@@ -112,20 +118,16 @@ def _refuse_plugins(task: StageTask) -> None:
 
 def _decoders(task: StageTask, rows: SplitRows) -> Iterator[AnalysedDecoder]:
     condition, latents = rows.features["condition"][:, 1:], rows.features["latents"]
-    semantic = semantic_decoder(task, rows)
-    head = [layer for layer in semantic.modules() if isinstance(layer, nn.Linear)]
-    yield AnalysedDecoder("semantic", lambda fmri: _mse(semantic(fmri)[1], condition), tuple(head))
-    structure = structure_decoder(task, rows)
-    # The first layer only, as in the released code (mind-animator.md C.4).
-    yield AnalysedDecoder("structure", lambda fmri: _mse(structure(fmri), latents[:, 0]), _linears(structure)[:1])
+    linear = {name: is_solved(task.config, name) for name in CARRIES}
+    semantic, structure = trained_semantic_decoder(task, rows), trained_structure_decoder(task, rows)
+    to_condition: Errors = lambda fmri: _mse(semantic(fmri)[1], condition)  # noqa: E731
+    yield AnalysedDecoder("semantic", to_condition, semantic.fmri_layers, linear["semantic"])
+    to_first: Errors = lambda fmri: _mse(structure(fmri), latents[:, 0])  # noqa: E731
+    yield AnalysedDecoder("structure", to_first, structure.fmri_layers, linear["structure"])
     motion = trained_motion_decoder(task, rows)
     # The true first frame is given, so that only the later frames are decoded from fMRI.
     rolled: Errors = lambda fmri: _mse(motion.roll_out(_again(latents[:, 0], fmri), fmri)[:, 1:], latents[:, 1:])  # noqa: E731
-    yield AnalysedDecoder("motion", rolled, motion.fmri_layers)
-
-
-def _linears(module: nn.Module) -> tuple[nn.Linear, ...]:
-    return tuple(layer for layer in module.modules() if isinstance(layer, nn.Linear))
+    yield AnalysedDecoder("motion", rolled, motion.fmri_layers, linear["motion"])
 
 
 def _mse(prediction: Tensor, target: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ def _importance(
     shuffles = {"shuffles": config.shuffles, "seed": config.seed}
     single_voxels = [np.array([voxel]) for voxel in range(fmri.shape[1])]
     maps = {
-        "weight_product": weight_product(decoder.layers),
+        "weight_product": decoder.by_weights(),
         "gradient": gradient(decoder.errors, fmri),
         "permutation": permutation(decoder.errors, fmri, single_voxels, **shuffles),
     }

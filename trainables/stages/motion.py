@@ -36,6 +36,7 @@ from trainables.stages.decoding import (
     train_unless_solved,
     untrained,
 )
+from trainables.stages.solved import RIDGE, solved_motion
 
 
 class MotionLearner(DecoderLearner):
@@ -179,12 +180,17 @@ class FirstFrameLearner(MotionLearner):
         return in_batches(self.model, rows.features["latents"][:, 0], rows.fmri, size=BATCH)[:, 1:]
 
 
+def _ridge_learner(config: MotionConfig, rows: Mapping[str, SplitRows], job: Job) -> FirstFrameLearner:
+    return FirstFrameLearner(config, rows, job, network_of=lambda _: solved_motion(config, rows))
+
+
 LearnerFactory: TypeAlias = Callable[[MotionConfig, Mapping[str, SplitRows], Job], MotionLearner]
 """From the section `motion`, the rows of each split and the job of training to an untrained learner."""
 LEARNERS: Mapping[str, LearnerFactory] = {
     "cmg": _cmg,
     "cmg_small_patch": _small_patch,
     "per_frame_mlp": PerFrameLearner,
+    RIDGE: _ridge_learner,
 }
 """`motion.kind` to the learner of that kind."""
 
@@ -216,7 +222,8 @@ def run(task: StageTask) -> StageResult:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
         DivergedError: A loss or the monitored metric is not finite.
     """
-    return train_motion_learner(task, of_kind(LEARNERS, task.config.motion.kind, field="motion.kind"))
+    kind = task.config.motion.kind
+    return train_motion_learner(task, of_kind(LEARNERS, kind, field="motion.kind"), solved=kind == RIDGE)
 
 
 def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved: bool = False) -> StageResult:
@@ -226,7 +233,7 @@ def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved:
     """
     config = task.config.motion
     rows = motion_rows(task, device=pick_device(config.train.device), trained_on=config.train.rows)
-    job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width)
+    job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width, solved=solved)
     learner = learner_of(config, rows, job)
     solved = solved or has_imported_weights(task, "motion", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)

@@ -29,6 +29,7 @@ from trainables.stages.decoding import (
     train_unless_solved,
     untrained,
 )
+from trainables.stages.solved import RIDGE, solved_semantic
 
 TOP = (1, 5, 10)
 """The k of top-k retrieval in the gallery of held-out clips."""
@@ -153,7 +154,9 @@ def train_semantic_network(
     """
     config = task.config.semantic
     rows = read_rows(task, FEATURES, device=pick_device(config.train.device), trained_on=config.train.rows)
-    job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden)
+    if config.kind == RIDGE:
+        network_of, solved = (lambda _: solved_semantic(config, rows)), True
+    job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden, solved=solved)
     learner = SemanticLearner(config, rows, job, network_of=network_of)
     solved = solved or has_imported_weights(task, "semantic", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)

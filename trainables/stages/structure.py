@@ -26,6 +26,7 @@ from trainables.stages.decoding import (
     train_unless_solved,
     untrained,
 )
+from trainables.stages.solved import RIDGE, solved_structure
 
 
 class StructureLearner(DecoderLearner):
@@ -97,7 +98,9 @@ def train_structure_network(
     """
     config = task.config.structure
     rows = read_rows(task, ("latents",), device=pick_device(config.train.device), trained_on=config.train.rows)
-    job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden)
+    if config.kind == RIDGE:
+        network_of, solved = (lambda _: solved_structure(config, rows)), True
+    job = make_job(task, "structure", config.train, monitor="latent_mse", width=config.hidden, solved=solved)
     learner = StructureLearner(config, rows, job, network_of=network_of)
     solved = solved or has_imported_weights(task, "structure", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)

@@ -9,18 +9,17 @@ from torch import Tensor, nn
 from trainables.context import StageTask
 from trainables.graph import decoder_kind, resolve_reference
 from trainables.networks import motion
+from trainables.networks.decoders import AnySemanticDecoder, AnyStructureDecoder, semantic_decoder, structure_decoder
 from trainables.networks.motion import MotionDecoder
-from trainables.networks.semantic import SemanticDecoder
-from trainables.networks.structure import StructureDecoder
 from trainables.stages.decoding import SplitRows
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def semantic_decoder(task: StageTask, rows: SplitRows) -> SemanticDecoder:
+def trained_semantic_decoder(task: StageTask, rows: SplitRows) -> AnySemanticDecoder:
     """Return our trained semantic decoder. Its shapes are those of `clip_text` and `condition` in `rows`."""
     tokens, width = rows.features["condition"].shape[1:]
-    model = SemanticDecoder(
+    model = semantic_decoder(
         task.config.semantic,
         voxels=rows.fmri.shape[1],
         clip_dim=rows.features["clip_text"].shape[1],
@@ -29,16 +28,10 @@ def semantic_decoder(task: StageTask, rows: SplitRows) -> SemanticDecoder:
     return _filled(model, task, "semantic", rows)
 
 
-def structure_decoder(task: StageTask, rows: SplitRows) -> StructureDecoder:
-    """Return the trained structure decoder. Its shapes are those of `latents` in `rows`."""
-    config = task.config.structure
-    model = StructureDecoder(
-        rows.fmri.shape[1],
-        rows.features["latents"].shape[2:],
-        hidden=config.hidden,
-        residual_layers=config.residual_layers,
-        dropout=config.dropout,
-    )
+def trained_structure_decoder(task: StageTask, rows: SplitRows) -> AnyStructureDecoder:
+    """Return our trained structure decoder. Its shapes are those of `latents` in `rows`."""
+    latent = rows.features["latents"].shape[2:]
+    model = structure_decoder(task.config.structure, voxels=rows.fmri.shape[1], latent=latent)
     return _filled(model, task, "structure", rows)
 
 

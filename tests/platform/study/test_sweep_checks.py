@@ -331,6 +331,20 @@ def test_early_stopping_wants_a_target_that_is_told_by_epoch() -> None:
     assert lines == [f"test.yaml:7:1: scheduler: {what}"]
 
 
+def test_a_decoder_that_is_solved_has_no_epochs_to_stop_at_and_no_loss() -> None:
+    text = "target: semantic.projection_mse\nscheduler: asha\ntrials: 2\nspace:\n  semantic.alpha: {uniform: [0, 1]}\n"
+    solved = "semantic.kind: ridge is solved without epochs"
+    lines = complaints(text, "semantic.kind=ridge")
+    assert lines == [f"test.yaml:2:1: scheduler: asha needs a value per epoch, but {solved}; use fifo"]
+    swept = text + "  semantic.kind: {choice: [mlp, ridge]}\n"
+    assert [line for line in complaints(swept) if solved in line] == lines
+    build(text)
+    build(text.replace("asha", "fifo"), "semantic.kind=ridge")
+    loss = text.replace("asha", "fifo").replace("projection_mse", "loss")
+    (line,) = [line for line in complaints(loss, "semantic.kind=ridge") if solved in line]
+    assert "choose a metric of the validation clips" in line
+
+
 def test_videos_are_judged_on_clips_that_are_made() -> None:
     text = MOTION.replace("motion.rollout_mse", "evaluate.epe")
     (line,) = complaints(text)

@@ -56,7 +56,7 @@ def test_a_sweep_over_systems_varies_what_they_do_not_have_in_common(folder: Pat
     study = study_texts.build(SWEEP.replace("FOLDER", str(folder)))
     own = {"semantic", "structure", "motion", "reconstruct", "given", "evaluate"}
     assert set(study.own_stages()) == own
-    shared = {"clips", "data", "features", "voxels", "controls", "control_scores"}
+    shared = {"clips", "data", "features", "voxels", "controls", "library", "control_scores"}
     assert {run.stage for run in study.shared_runs()} == shared
     plan = make_plan(study, open_store("memory://"))
     assert {stage.stage: stage.runs for stage in plan.stages if stage.stage in own} == {

@@ -194,6 +194,20 @@ SCENE = ("shape", "colour", "size", "texture", "background", "phase_x", "phase_y
 """What the clips of a scene share: object and ground."""
 
 
+def with_unseen(
+    factors: AnyFactors, unseen: NDArray[np.bool_], rng: np.random.Generator, *, scenes: Ints
+) -> AnyFactors:
+    """Return the clips with other shapes: no other clip has the combinations of shape, colour, ground of `unseen` [N].
+
+    Numbers of shape, colour, texture and background add up to a multiple of the number of shapes in these clips alone.
+    So a quarter of the combinations is held out, and each two values of shape, colour and ground occur elsewhere. Clips
+    of a scene, whose number for each clip is in `scenes` [N], share their shape.
+    """
+    rest, kinds = factors.colour + factors.texture + factors.background, len(SHAPES)
+    off = np.where(unseen, 0, rng.integers(1, kinds, size=int(scenes.max()) + 1)[scenes])
+    return replace(factors, shape=(off - rest) % kinds)
+
+
 def _causes(rng: np.random.Generator, count: int, scenes: Ints | None) -> dict[str, Any]:
     """Draw all factors except the start, which depends on the velocity."""
     tables = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES, "background": BACKGROUNDS}

@@ -20,6 +20,10 @@ def phantom_clips(config: PhantomWorld) -> Stimuli:
     """Generate a phantom's clips: the same bytes from the same config."""
     count = len(_split(config))
     factors = _factors(config, np.random.default_rng([config.seed, 0]), count)
+    if config.unseen_combinations:
+        unseen = np.array([name == "test" for name in _split(config)])
+        scenes, rng = np.array(_scenes(config)), np.random.default_rng([config.seed, 2])
+        factors = stimuli.with_unseen(factors, unseen, rng, scenes=scenes)
     return Stimuli(
         clips=stimuli.DrawnClips(factors, config.frames, config.resolution),
         captions=[(caption,) for caption in stimuli.captions(factors)],
