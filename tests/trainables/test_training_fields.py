@@ -70,3 +70,12 @@ def test_xavier_weights_are_those_of_torchs_function(context: Context) -> None:
     bound, weight = (6 / 600) ** 0.5, next(layer.parameters()).detach()
     assert 0.99 * bound < weight.abs().max() <= bound
     assert weight.std() == pytest.approx(bound / 3**0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("stage", ["semantic", "structure", "motion"])
+def test_the_solution_of_a_ridge_decoder_is_not_replaced_by_initial_weights(stage: str, world: World) -> None:
+    ridge = {f"{stage}__kind": "ridge"}
+    world.run("structure", tiny())
+    plain, _ = world.run(stage, tiny(**ridge))
+    xavier, _ = world.run(stage, tiny(**ridge, **{f"{stage}__train__init": "xavier"}))
+    assert xavier.metrics == plain.metrics
