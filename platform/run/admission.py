@@ -137,9 +137,13 @@ def _configs(study: Study) -> list[TrialConfig]:
 
 
 def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the values of a config (as JSON) that determine its resources. Many trials share the same values."""
-    parts = [section.get("train", section) for section in config.values() if isinstance(section, Mapping)]
-    names = ("workers", "device", "use_ray_train")
+    """Return the values of a config (as JSON) that determine its resources. Many trials share the same values.
+
+    The kind of a decoder is one of them: a solved one has one worker, whatever its section says.
+    """
+    sections = [section for section in config.values() if isinstance(section, Mapping)]
+    parts = [{**section.get("train", section), "kind": section.get("kind")} for section in sections]
+    names = ("workers", "device", "use_ray_train", "kind")
     return (config["system"], *(tuple(map(part.get, names)) for part in parts if "workers" in part))
 
 

@@ -50,7 +50,9 @@ def test_a_config_whose_kind_has_no_reader_is_refused_everywhere() -> None:
 def test_every_kind_of_motion_decoder_has_a_network_and_a_learner() -> None:
     assert choices(MotionConfig, "kind") == set(MOTION_DECODERS) == set(LEARNERS)
     stranger = MotionConfig().model_copy(update={"kind": "rnn"})
-    with pytest.raises(ValueError, match=r"motion\.kind: there is no 'rnn'; there are: cmg, per_frame_mlp"):
+    with pytest.raises(
+        ValueError, match=r"motion\.kind: there is no 'rnn'; there are: cmg, cmg_small_patch, per_frame_mlp, ridge"
+    ):
         motion_decoder(stranger, voxels=3, video=(2, 4, 8, 8))
 
 

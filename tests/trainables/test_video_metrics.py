@@ -28,8 +28,8 @@ def fake(seed: int, outputs: int, *, per_frame: bool) -> Network:
 
 
 NETWORKS = Networks(
-    image_classifier=fake(0, 20, per_frame=True),
-    video_classifier=fake(1, 20, per_frame=False),
+    image_classifier=fake(0, 60, per_frame=True),
+    video_classifier=fake(1, 60, per_frame=False),
     vifi=fake(2, 16, per_frame=True),
     clip=fake(3, 16, per_frame=True),
 )
@@ -44,7 +44,7 @@ def test_every_metric_is_best_for_the_truth_itself(name: str) -> None:
     truth, other = (reading_of(clip(seed), NETWORKS, legacy_flow=True) for seed in (0, 1))
     best, worse = metric.score(truth, truth, threads=1), metric.score(truth, other, threads=1)
     assert metric.low <= worse <= metric.high
-    if name != "clip_pcc":
+    if name not in ("clip_pcc", "clip_pairs"):  # they compare frames of the reconstruction
         assert best == pytest.approx(metric.high if metric.goal == "max" else metric.low)
     assert worse < best if metric.goal == "max" else worse > best
     assert metric.arrow == ("↑" if metric.goal == "max" else "↓")
