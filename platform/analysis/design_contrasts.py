@@ -52,7 +52,7 @@ def compared_contrasts(findings: Findings) -> tuple[Comparison, ...]:
 
 def _table(findings: Findings, contrast: Contrast, values: ConditionValues) -> PairedTable:
     axes = (tuple(map(str, findings.result.subjects)), findings.result.seeds, values.clips)
-    return contrast_table(contrast, values.by_condition, values.measure.metric, axes)
+    return contrast_table(contrast, values.by_condition, values.measure.metric, axes, clusters=values.clusters)
 
 
 def by_subject(findings: Findings, condition: str, metric: str) -> tuple[Comparison, ...]:
@@ -63,7 +63,8 @@ def by_subject(findings: Findings, condition: str, metric: str) -> tuple[Compari
     for index, subject in enumerate(result.subjects):
         alone = {name: array[index : index + 1] for name, array in values.by_condition.items()}
         axes = ((str(subject),), result.seeds, values.clips)
-        table = contrast_table(between(condition, BASELINE), alone, values.measure.metric, axes)
+        contrast = between(condition, BASELINE)
+        table = contrast_table(contrast, alone, values.measure.metric, axes, clusters=values.clusters)
         tested.append(compare_exploratory(table, plan))
     return tuple(tested)
 

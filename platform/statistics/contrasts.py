@@ -127,6 +127,8 @@ def contrast_table(
     values: Mapping[str, Values],
     metric: Metric,
     axes: tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]],
+    *,
+    clusters: tuple[str, ...] = (),
 ) -> PairedTable:
     """Return the paired table of a contrast: `minus` as baseline, `plus` as condition.
 
@@ -137,9 +139,10 @@ def contrast_table(
         values: Condition to values [subjects, seeds, clips].
         metric: The metric of the values.
         axes: Subjects, seeds and clips.
+        clusters: Cluster of each clip; empty if every clip is on its own.
     """
     minus, plus = (_weighted(values, side) for side in (contrast.minus, contrast.plus))
-    return PairedTable(contrast.name, metric, minus, plus, *axes)
+    return PairedTable(contrast.name, metric, minus, plus, *axes, clusters=clusters)
 
 
 def _weighted(values: Mapping[str, Values], weights: Weights) -> Values:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from platform.analysis.collect import collect_ablation
+from platform.analysis.design_contrasts import by_subject
 from platform.analysis.findings import analyse
 from platform.reporting.contents import AblationReport, build_report
 from storage.memory import MemoryStore
@@ -73,3 +74,9 @@ def test_where_each_seed_has_clips_of_its_own_seeds_are_the_only_unit(tmp_path: 
         assert tested.generalises_over == ("networks trained anew on data sets drawn anew (clips, brains and noise)")
     assert dict(report.facts)["test clips"] == "5 clips of its own in each seed"
     assert "Between seeds we varied training and data (the baseline's dataset.seed + 0 to 8" in report.methods
+
+
+@pytest.mark.parametrize(("film_clips", "clusters"), [(6, 6), (1, 36), (0, 36)])
+def test_subjects_alone_are_tested_over_films_too(tmp_path: Path, film_clips: int, clusters: int) -> None:
+    alone = by_subject(reported(tmp_path, film_clips=film_clips).findings, "wo_structure", SSIM)
+    assert {tested.clusters for tested in alone} == {clusters}
