@@ -29,29 +29,18 @@ from platform.reporting.tables import (
     other_table,
     subject_table,
 )
-from platform.reporting.texts import ReportSection
+from platform.reporting.texts import Report, ReportSection
 from platform.study.design import BASELINE
 from trainables.pages.drawing import Drawing
-from trainables.pages.grid import Tone
 
 
-@dataclass(frozen=True)
-class AblationReport:
-    """The whole report."""
+@dataclass(frozen=True, kw_only=True)
+class AblationReport(Report):
+    """The report of an ablation, and what it was made from."""
 
-    title: str
-    alerts: tuple[str, ...]
-    """Warnings at the top of the report."""
-    conclusions: tuple[tuple[Tone, str], ...]
-    facts: tuple[tuple[str, str], ...]
-    sections: tuple[ReportSection, ...]
-    methods: str
-    provenance: tuple[tuple[str, str], ...]
     findings: Findings
     agreements: tuple[Agreement, ...]
     maps: tuple[RegionMap, ...]
-    pages: tuple[tuple[str, str], ...] = ()
-    """Title and file of further pages in the report's folder, without the ending: each is there as .html and .md."""
 
 
 def build_report(

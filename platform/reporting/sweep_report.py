@@ -13,27 +13,19 @@ from platform.reporting import sweep_charts, sweep_text
 from platform.reporting.cost import cost_table, costs
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import best_table, failed_table, space_table, stopping_table
-from platform.reporting.texts import ReportSection, write_texts
+from platform.reporting.texts import Report, ReportSection, write_texts
 from platform.reporting.words import finite_or_none, number
 from platform.screen.units import duration
-from trainables.pages.grid import Cell, Grid, Tone
+from trainables.pages.grid import Cell, Grid
 
 _DATA = "sweep.json"
 
 
-@dataclass(frozen=True)
-class SweepReport:
-    """The whole report."""
+@dataclass(frozen=True, kw_only=True)
+class SweepReport(Report):
+    """The report of a sweep, and what it was made from."""
 
-    title: str
-    alerts: tuple[str, ...]
-    conclusions: tuple[tuple[Tone, str], ...]
-    facts: tuple[tuple[str, str], ...]
-    sections: tuple[ReportSection, ...]
-    methods: str
-    provenance: tuple[tuple[str, str], ...]
     findings: SweepFindings
-    pages: tuple[tuple[str, str], ...] = ()
 
 
 def build_sweep_report(

@@ -1,10 +1,9 @@
 """What all reports consist of, and how their parts are written: HTML, Markdown, LaTeX, figures as SVG."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from trainables.pages.drawing import Drawing
 from trainables.pages.grid import Grid, Tone
@@ -26,40 +25,23 @@ class ReportSection:
     """Whether it is collapsed on a page."""
 
 
-class Report(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Report:
     """A report on a study: the same parts for sweeps and ablations."""
 
-    @property
-    def title(self) -> str:
-        """The heading."""
-
-    @property
-    def alerts(self) -> Sequence[str]:
-        """Warnings at the top."""
-
-    @property
-    def conclusions(self) -> Sequence[tuple[Tone, str]]:
-        """The answers, each with its tone."""
-
-    @property
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """Labels and texts below the answers."""
-
-    @property
-    def sections(self) -> Sequence[ReportSection]:
-        """Tables and figures."""
-
-    @property
-    def methods(self) -> str:
-        """The methods paragraph."""
-
-    @property
-    def provenance(self) -> Sequence[tuple[str, str]]:
-        """Where the numbers come from."""
-
-    @property
-    def pages(self) -> Sequence[tuple[str, str]]:
-        """Title and file of further pages in the report's folder, without the ending (.html and .md)."""
+    title: str
+    alerts: tuple[str, ...]
+    """Warnings at the top."""
+    conclusions: tuple[tuple[Tone, str], ...]
+    """The answers, each with its tone."""
+    facts: tuple[tuple[str, str], ...]
+    """Labels and texts below the answers."""
+    sections: tuple[ReportSection, ...]
+    methods: str
+    provenance: tuple[tuple[str, str], ...]
+    """Where the numbers come from."""
+    pages: tuple[tuple[str, str], ...] = ()
+    """Title and file of further pages in the report's folder, without the ending: each is there as .html and .md."""
 
 
 def grids_of(report: Report) -> tuple[Grid, ...]:
