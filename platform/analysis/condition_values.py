@@ -101,38 +101,28 @@ def _scalar_controls(result: AblationResult, target: Measure) -> dict[str, Float
 
 def paired_table(result: AblationResult, values: ConditionValues, condition: str) -> PairedTable:
     """Return `condition` paired with the baseline, with the reason for each missing value."""
-    reasons: dict[TableIndex, str] = {}
-    sides: tuple[tuple[Side, str], ...] = (("baseline", BASELINE), ("condition", condition))
-    for side, name in sides:
-        for u, s, c in np.argwhere(np.isnan(values.by_condition[name])).tolist():
-            reasons[TableIndex(side, u, s, c)] = _reason(result, values, (name, result.subjects[u], result.seeds[s]))
-    before, after = values.by_condition[BASELINE], values.by_condition[condition]
-    subjects = tuple(map(str, result.subjects))
-    listed = (subjects, result.seeds, values.clips, reasons, values.clusters)
-    return PairedTable(condition, values.measure.metric, before, after, *listed)
+    sides = {name: (values.by_condition[name], name) for name in (BASELINE, condition)}
+    return _paired(result, values, condition, baseline=sides[BASELINE], condition=sides[condition])
 
 
 def control_table(result: AblationResult, values: ConditionValues, control: str) -> PairedTable:
     """Return the baseline (as the condition) paired with its own `control` (as the baseline); the control's name."""
+    own = values.by_condition[BASELINE], BASELINE
+    return _paired(result, values, control, baseline=(values.controls[control], BASELINE), condition=own)
+
+
+def _paired(result: AblationResult, values: ConditionValues, name: str, **sides: tuple[Floats, str]) -> PairedTable:
+    """Return the table of two sides: values [subjects, seeds, clips], and the condition whose trials have them."""
     reasons: dict[TableIndex, str] = {}
-    arrays: dict[Side, Floats] = {"baseline": values.controls[control], "condition": values.by_condition[BASELINE]}
-    for side, array in arrays.items():
+    order: tuple[Side, ...] = ("baseline", "condition")
+    for side in order:
+        array, condition = sides[side]
         for u, s, c in np.argwhere(np.isnan(array)).tolist():
-            reasons[TableIndex(side, u, s, c)] = _reason(
-                result, values, (BASELINE, result.subjects[u], result.seeds[s])
-            )
-    subjects = tuple(map(str, result.subjects))
-    return PairedTable(
-        control,
-        values.measure.metric,
-        arrays["baseline"],
-        arrays["condition"],
-        subjects,
-        result.seeds,
-        values.clips,
-        reasons,
-        values.clusters,
-    )
+            key = condition, result.subjects[u], result.seeds[s]
+            reasons[TableIndex(side, u, s, c)] = _reason(result, values, key)
+    before, after = (sides[side][0] for side in order)
+    listed = (tuple(map(str, result.subjects)), result.seeds, values.clips, reasons, values.clusters)
+    return PairedTable(name, values.measure.metric, before, after, *listed)
 
 
 def _reason(result: AblationResult, values: ConditionValues, key: tuple[str, int, int]) -> str:

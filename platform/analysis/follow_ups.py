@@ -132,17 +132,16 @@ def _notes(
     if _identities(search, dict(order[0].values)) == same:
         notes.append(f"the best point of the search is the baseline itself, {name}; the next best are compared with it")
     if len(others) < top:
-        notes.append(f"only {len(others)} of the {top} best points exist beside the baseline")
+        notes.append(f"only {len(others)} of the {top} best points differ from the baseline: no other point has completed")
     return tuple(notes)
 
 
 def _unfinished(search: SearchResult) -> tuple[str, ...]:
     if search.open_points <= 0:
         return ()
-    ended = search.study.trials - search.open_points
     return (
-        f"{search.study.id} is not finished: {ended} of {search.study.trials} points have ended, and the best of these "
-        f"are used; python -m platform.resume {search.study.id} finishes it first",
+        f"{search.study.id} is not finished: {search.ended_points} of {search.study.trials} points have ended, and the "
+        f"best of these are used; python -m platform.resume {search.study.id} finishes it first",
     )
 
 

@@ -45,6 +45,11 @@ class SearchResult:
         return self.study.trials - sum(point.outcome is not None for point in self.points)
 
     @property
+    def ended_points(self) -> int:
+        """Number of planned points that have ended."""
+        return self.study.trials - self.open_points
+
+    @property
     def counts(self) -> str:
         """The numbers of trials by outcome, as text."""
         return counts_text(self.trials)

@@ -76,23 +76,15 @@ class Importance:
 
 def importances(data: StudyData, target: Metric) -> dict[str, float]:
     """Return each field's share of the importance, the largest first; empty if `why_none` has a reason."""
-    if why_none(data, target) is not None:
-        return {}
-    points = _Points(data, target)
-    raw = points.importance(points.losses)
-    total = sum(raw.values())
-    shares = {name: value / total if total > 0 else 1 / len(raw) for name, value in raw.items()}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+    return {} if why_none(data, target) is not None else _Points(data, target).shares()[0]
 
 
 def importance(data: StudyData, target: Metric) -> Importance | None:
     """Return the importance with its null line and spread; None if `why_none` has a reason."""
-    shares = importances(data, target)
-    if not shares:
+    if why_none(data, target) is not None:
         return None
     points, rng = _Points(data, target), random.Random(0)
-    total = sum(points.importance(points.losses).values())
-    scale = 1 / total if total > 0 else 1.0
+    shares, scale = points.shares()
     largest = sorted(max(points.importance(points.shuffled(rng)).values()) for _ in range(_SHUFFLES))
     subsets = [points.importance(points.some(rng)) for _ in range(_SUBSETS)]
     spread = {name: sorted(scale * subset[name] for subset in subsets) for name in shares}
@@ -140,6 +132,13 @@ class _Points:
         loss_of: Callable[[FrozenTrial], float] = lambda trial: losses[trial.number]  # noqa: E731
         with quiet():
             return evaluator.evaluate(self._study, self._names, target=loss_of)
+
+    def shares(self) -> tuple[dict[str, float], float]:
+        """Return each field's share of the divergence, the largest first, and the factor that makes shares of it."""
+        raw = self.importance(self.losses)
+        total = sum(raw.values())
+        shares = {name: value / total if total > 0 else 1 / len(raw) for name, value in raw.items()}
+        return dict(sorted(shares.items(), key=lambda item: -item[1])), 1 / total if total > 0 else 1.0
 
     def shuffled(self, rng: random.Random) -> list[float]:
         """Return the losses in another order."""

@@ -15,7 +15,6 @@ from platform.analysis.search_result import SearchResult
 from platform.record.results import Result, pareto
 from platform.record.trial_record import TrialRecord
 from platform.statistics.selection import luck_of_the_best, spread_within
-from trainables.config.trial import flatten
 from trainables.metrics.metric import Metric
 
 
@@ -52,7 +51,7 @@ class SweepFindings:
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
         """Swept field to the value that it has without the search."""
-        return flatten(self.search.study.space.config({}).model_dump(mode="json"))
+        return self.search.study.space.fields_of({})
 
     def values(self, target: Metric) -> list[list[float]]:
         """Return the values of `target` of each completed point, one per repeat."""

@@ -79,14 +79,13 @@ def space_table(findings: SweepFindings) -> Grid:
         extent = f"{format_value(min(tried))} to {format_value(max(tried))}" if domain.is_numeric and tried else DASH
         # The default of a plug-in's field is in its code, which no report executes.
         default = format_value(findings.defaults[name]) if name in findings.defaults else DASH
-        texts = (values_in_words(domain), default)
         best_value = format_value(best[name]) if name in best else DASH
         distinct = len({repr(value) for value in tried})
         rows.append(
             (
                 Cell(name),
-                Cell(texts[0], tone="prose"),
-                Cell(texts[1]),
+                Cell(values_in_words(domain), tone="prose"),
+                Cell(default),
                 Cell(best_value),
                 Cell(extent),
                 Cell(str(distinct)),

@@ -17,10 +17,9 @@ def alerts(findings: SweepFindings) -> list[str]:
     """Return the warnings at the top of the report."""
     search, warnings = findings.search, []
     if search.open_points > 0:
-        ended = search.study.trials - search.open_points
         rule = search.study.headline().get("stop")
         what = "Not finished" if rule is None else f"Not all points were tried (stop: {rule})"
-        warnings.append(f"{what}: {ended:,} of {counted(search.study.trials, 'point')} have ended.")
+        warnings.append(f"{what}: {search.ended_points:,} of {counted(search.study.trials, 'point')} have ended.")
     if findings.failed:
         warnings.append(f"{counted(len(findings.failed), 'trial')} failed: see “Failed trials” for the reasons.")
     return warnings
@@ -64,16 +63,18 @@ def _best(findings: SweepFindings) -> str:
 def _luck(findings: SweepFindings, target: Metric) -> str:
     study, count = findings.search.study, len(findings.order)
     spread, luck = findings.luck(target)
+    lead = (
+        f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the clips "
+        "that chose it."
+    )
     if not math.isfinite(luck):
         return (
-            f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the "
-            "clips that chose it. With one training per point, the spread between seeds is not known, so no point is "
+            f"{lead} With one training per point, the spread between seeds is not known, so no point is "
             "shown to be better than another."
         )
     size, noise = value_text(luck, target, like=luck), value_text(spread, target, like=spread)
     return (
-        f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the clips "
-        f"that chose it. If all points were equally good, seeds alone (standard deviation {noise}, means of "
+        f"{lead} If all points were equally good, seeds alone (standard deviation {noise}, means of "
         f"{study.repeats}) would make the best look {size} better than it is."
     )
 

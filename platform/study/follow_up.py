@@ -11,7 +11,7 @@ from platform.study.design import has_clips
 from platform.study.search_origin import SearchOrigin
 from platform.study.space import Point
 from platform.study.study import Study
-from trainables.config.trial import flatten, resolve
+from trainables.config.trial import resolve
 from trainables.metrics.clip_metrics import EVALUATE
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import is_held_out
@@ -88,7 +88,7 @@ def difference_of(study: Study, values: Point, baseline: Point) -> dict[str, Any
 
     A conditional field that only the baseline sets is put back to its value without it.
     """
-    resolved = flatten(study.space.config(values).model_dump(mode="json"))
+    resolved = study.space.fields_of(values)
     changed: dict[str, Any] = {}
     for name in study.space.fields:
         if name in values and (name not in baseline or baseline[name] != values[name]):
@@ -103,7 +103,7 @@ def put_back(study: Study, best: Point, fields: Sequence[str]) -> Point:
 
     A conditional field whose condition no longer holds is put back, too.
     """
-    defaults = flatten(study.space.config({}).model_dump(mode="json"))
+    defaults = study.space.fields_of({})
     point: Point = {}
     for name in study.space.fields:
         if study.space.is_active(name, point):
@@ -113,7 +113,7 @@ def put_back(study: Study, best: Point, fields: Sequence[str]) -> Point:
 
 def changed_fields(study: Study, best: Point) -> list[str]:
     """Return the swept fields in which `best` differs from the defaults, in the order of the search space."""
-    defaults = flatten(study.space.config({}).model_dump(mode="json"))
+    defaults = study.space.fields_of({})
     return [name for name in study.space.fields if name in best and best[name] != defaults[name]]
 
 

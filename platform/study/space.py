@@ -54,6 +54,10 @@ class Space:
         """Return the full config of a point. Raises `pydantic.ValidationError` if the values are not valid."""
         return resolve({**self.base, **values})
 
+    def fields_of(self, values: Mapping[str, Value]) -> dict[str, Any]:
+        """Return the JSON value of every field of a point's full config, by dotted name."""
+        return flatten(self.config(values).model_dump(mode="json"))
+
     def violated(self, values: Mapping[str, Value]) -> str | None:
         """Return the constraint or the check of the config that a point violates, as text, or None."""
         try:

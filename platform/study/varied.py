@@ -22,8 +22,11 @@ def varied_of(design: Design) -> Varied:
     """Return what differs between the blocks of `design`."""
     if not design.varies_data:
         return "training"
-    redraws_all = data_field(str(design.baseline.get("dataset.kind", "phantom"))) != _RESPLIT
-    return "data set" if redraws_all else "training clips"
+    return "training clips" if _field_of_baseline(design) == _RESPLIT else "data set"
+
+
+def _field_of_baseline(design: Design) -> str | None:
+    return data_field(str(design.baseline.get("dataset.kind", "phantom")))
 
 
 def config_of_block(config: TrialConfig, seed: int) -> TrialConfig:
@@ -60,6 +63,6 @@ def varied_in_words(design: Design, seeds: int) -> str:
     """Return what is varied between `seeds` blocks, and how, for plans and methods."""
     if not design.varies_data:
         return "training"
-    field = data_field(str(design.baseline.get("dataset.kind", "phantom")))
+    field = _field_of_baseline(design)
     last = design.seed + seeds - 1
     return f"training and data (the baseline's dataset.{field} + {design.seed} to {last}, one for each seed)"
