@@ -103,11 +103,17 @@ def _lose_node(scene: Scene, chance: random.Random) -> bool:
     return True
 
 
-def _kill_s3(scene: Scene, chance: random.Random) -> bool:
-    scene.servers.ceph.kill()
-    time.sleep(chance.uniform(0.5, 4.0))
-    scene.servers.ceph.start()
-    return True
+def _restarts(server: str, *, away: tuple[float, float]) -> Act:
+    """Return the fault that kills a server and starts it again after between so many seconds."""
+
+    def kill(scene: Scene, chance: random.Random) -> bool:
+        killed = getattr(scene.servers, server)
+        killed.kill()
+        time.sleep(chance.uniform(*away))
+        killed.start()
+        return True
+
+    return kill
 
 
 def _hold_s3(scene: Scene, chance: random.Random) -> bool:
@@ -115,20 +121,6 @@ def _hold_s3(scene: Scene, chance: random.Random) -> bool:
     scene.servers.ceph.signal(signal.SIGSTOP)
     time.sleep(chance.uniform(1.0, 4.0))
     scene.servers.ceph.signal(signal.SIGCONT)
-    return True
-
-
-def _kill_mlflow(scene: Scene, chance: random.Random) -> bool:
-    scene.servers.mlflow.kill()
-    time.sleep(chance.uniform(0.0, 2.0))
-    scene.servers.mlflow.start()
-    return True
-
-
-def _kill_postgres(scene: Scene, chance: random.Random) -> bool:
-    scene.servers.postgres.kill()
-    time.sleep(chance.uniform(0.0, 2.0))
-    scene.servers.postgres.start()
     return True
 
 
@@ -218,11 +210,27 @@ FAULTS = {
         Fault("worker_killed", _kill_worker, kills=True, **_OTHER | {"weight": 8}),
         Fault("worker_disk_full", _fill_worker, **_OTHER | {"weight": 1}, breaks=("DISK_FULL",)),
         Fault("node_lost", _lose_node, kills=True, possible=lambda study: study.where == "nodes", weight=6),
-        Fault("s3_killed", _kill_s3, kills=True, possible=lambda study: study.store == "s3", weight=6),
-        Fault("s3_silent", _hold_s3, possible=lambda study: study.store == "s3"),
-        Fault("mlflow_killed", _kill_mlflow, kills=True, possible=lambda study: study.tracking == "server", weight=5),
         Fault(
-            "postgres_killed", _kill_postgres, kills=True, possible=lambda study: study.tracking == "server", weight=5
+            "s3_killed",
+            _restarts("ceph", away=(0.5, 4.0)),
+            kills=True,
+            possible=lambda study: study.store == "s3",
+            weight=6,
+        ),
+        Fault("s3_silent", _hold_s3, possible=lambda study: study.store == "s3"),
+        Fault(
+            "mlflow_killed",
+            _restarts("mlflow", away=(0.0, 2.0)),
+            kills=True,
+            possible=lambda study: study.tracking == "server",
+            weight=5,
+        ),
+        Fault(
+            "postgres_killed",
+            _restarts("postgres", away=(0.0, 2.0)),
+            kills=True,
+            possible=lambda study: study.tracking == "server",
+            weight=5,
         ),
         Fault("store_slow", inner=_is_slow, possible=_local, weight=1),
         Fault("clock_off", inner=_clock_is_off, weight=2),

@@ -6,6 +6,7 @@ follows content: the folder may be moved.
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,31 +62,7 @@ def weights_fingerprint(config: TrialConfig, stage: str) -> Mapping[str, Any]:
         raise ValueError(f"{stage}.weights: {folder} lacks {MODEL}: {error}") from error
 
 
-def semantic_weights(config: TrialConfig) -> Mapping[str, Any]:
-    """Return the fingerprint of `semantic.weights`."""
-    return weights_fingerprint(config, "semantic")
-
-
-def structure_weights(config: TrialConfig) -> Mapping[str, Any]:
-    """Return the fingerprint of `structure.weights`."""
-    return weights_fingerprint(config, "structure")
-
-
-def motion_weights(config: TrialConfig) -> Mapping[str, Any]:
-    """Return the fingerprint of `motion.weights`."""
-    return weights_fingerprint(config, "motion")
-
-
-def semantic_files(config: TrialConfig) -> list[Path]:
-    """Return the files of `semantic.weights`."""
-    return weights_files(config, "semantic")
-
-
-def structure_files(config: TrialConfig) -> list[Path]:
-    """Return the files of `structure.weights`."""
-    return weights_files(config, "structure")
-
-
-def motion_files(config: TrialConfig) -> list[Path]:
-    """Return the files of `motion.weights`."""
-    return weights_files(config, "motion")
+# The functions that the table of stages names.
+semantic_weights, semantic_files = (partial(of, stage="semantic") for of in (weights_fingerprint, weights_files))
+structure_weights, structure_files = (partial(of, stage="structure") for of in (weights_fingerprint, weights_files))
+motion_weights, motion_files = (partial(of, stage="motion") for of in (weights_fingerprint, weights_files))
