@@ -3,9 +3,9 @@
     python -m benchmarks.nearest_clip [--subjects 3] [--train-clips 2400]
 
 The control `nearest_clip` of the stage `library`, on the phantom and on the phantom with `dataset.unseen_combinations`.
-Its answers are compared with the truth by what the clips are known to show, and by the metrics of `evaluate`. Beside it
-the same of an ideal finder, which is given the true CLIP embedding, and of a linear decoder of each factor from the
-fMRI, which puts factors together. No features but CLIP's are computed, so this takes minutes.
+Its clips are compared with the true clips: by the factors that each clip is known to show, and by the metrics of
+`evaluate`. Two others are compared in the same way: an ideal finder, which is given the true CLIP embedding, and one
+linear decoder for each factor. No features but CLIP's are computed, so this takes minutes.
 """
 
 import argparse

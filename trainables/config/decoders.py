@@ -54,7 +54,7 @@ class TrainConfig(Config):
     """Clips that are trained on. With `train_and_validation`, as in the paper's final trainings, metrics of validation
     clips are of clips that were trained on."""
     init: Annotated[Literal["torch", "xavier"], SINCE("torch")] = "torch"
-    """Initial weights: those of torch's layers, or Xavier's uniform ones for every matrix (released code)."""
+    """Initial weights: torch's defaults, or the Xavier uniform initialisation of every matrix (released code)."""
     batch_size: Count = 64
     """Clips per optimiser step."""
     lr: Positive = 1e-3
