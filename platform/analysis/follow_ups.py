@@ -132,7 +132,9 @@ def _notes(
     if _identities(search, dict(order[0].values)) == same:
         notes.append(f"the best point of the search is the baseline itself, {name}; the next best are compared with it")
     if len(others) < top:
-        notes.append(f"only {len(others)} of the {top} best points differ from the baseline: no other point has completed")
+        notes.append(
+            f"only {len(others)} of the {top} best points differ from the baseline: no other point has completed"
+        )
     return tuple(notes)
 
 
