@@ -62,8 +62,11 @@ def _best_line(drawing: Drawing, points: Sequence[Result], target: Metric, acros
         drawing.line((across(end), up(value)), (across(end), up(following)), "bar better")
 
 
-def importance(shares: Mapping[str, float], target: Metric, *, subtitle: str) -> Drawing | None:
-    """Return the share of each field in the importance as bars; None if there are no shares."""
+def importance(shares: Mapping[str, float], target: Metric, *, null: float, subtitle: str) -> Drawing | None:
+    """Return the share of each field in the importance as bars; None if there are no shares.
+
+    Dashed: the null line, up to which shuffled values reach.
+    """
     if not shares:
         return None
     drawing = Drawing(f"Importance for {target.title}", _WIDTH)
@@ -75,5 +78,9 @@ def importance(shares: Mapping[str, float], target: Metric, *, subtitle: str) ->
         drawing.text(222, top + 11, name, "label", anchor="end")
         drawing.box((axis(0), top + 2), (axis(share) - axis(0), 11), "found")
         drawing.text(axis(share) + 6, top + 12, number(share, 2), "tick")
-    drawing.height = 46 + _BAR * len(shares) + 6
+    bottom = 46 + _BAR * len(shares)
+    line = axis(min(null, 1.0))  # at the end of the axis, no field can pass it
+    drawing.line((line, 42), (line, bottom), "zero")
+    drawing.text(line, bottom + 12, f"null line {number(null, 2)}", "tick", anchor="middle")
+    drawing.height = bottom + 20
     return drawing

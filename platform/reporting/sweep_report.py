@@ -92,7 +92,7 @@ def _importance(findings: SweepFindings) -> ReportSection:
             continue
         subtitle = f"PED-ANOVA over {found.points} points: shares of what tells the best points from the rest"
         shares = {field.field: field.share for field in found.fields}
-        panel = sweep_charts.importance(shares, target, subtitle=subtitle)
+        panel = sweep_charts.importance(shares, target, null=found.null, subtitle=subtitle)
         panels += [panel] if panel is not None else []
         rows += [(Cell(target.name), Cell(name), Cell(number(share, 2))) for name, share in shares.items()]
         rows.append((Cell(target.name), Cell("null line: 95 % of shuffled values"), Cell(number(found.null, 2))))
