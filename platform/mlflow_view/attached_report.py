@@ -14,6 +14,8 @@ from platform.study.study import Study
 from storage.environment import without_secrets
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from platform.mlflow_view.client import MlflowClient
 
 _FOLDER = "report"
@@ -33,7 +35,7 @@ def attach_report(page: Path, study: Study, *, uri: str) -> None:
         query = f"tags.`{STUDY}` = '{study.id}' and tags.`{KIND}` = 'study'"
         for run in client.search_runs([experiment.experiment_id], query, max_results=1):
             client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
-            _log_answers(client, run.info.run_id, folder / _ANSWERS)
+            _log_answers(client, run, folder / _ANSWERS)
             link = run_link(experiment.experiment_id, run.info.run_id, f"{_FOLDER}/{page.name}")
             note = run.data.tags.get(NOTE, "")
             if link not in note:
@@ -42,16 +44,23 @@ def attach_report(page: Path, study: Study, *, uri: str) -> None:
         _log.warning("the report %s is not in MLflow: %s", folder, without_secrets(str(error)))
 
 
-def _log_answers(client: "MlflowClient", run: str, file: Path) -> None:
-    """Log the paired differences as metrics, and as tags the verdicts and how the baseline stands to its controls."""
+def _log_answers(client: "MlflowClient", run: "Run", file: Path) -> None:
+    """Log the paired differences as metrics, and as tags the verdicts and how the baseline stands to its controls.
+
+    A metric has the time of the study's end, so that a rebuild writes the same. One that is replaced has a later time,
+    since MLflow shows the latest value, and the greatest of several at one time.
+    """
     if not file.is_file():
         return
     answers = json.loads(file.read_text(encoding="utf-8"))
     for row in answers["comparisons"]:
-        if row["difference"] is not None:
-            client.log_metric(run, key(f"difference.{row['condition']}.{row['metric']}"), row["difference"])
+        name, value = key(f"difference.{row['condition']}.{row['metric']}"), row["difference"]
+        logged = run.data.metrics.get(name)
+        if value is not None and value != logged:
+            time = run.info.end_time if logged is None else None
+            client.log_metric(run.info.run_id, name, value, timestamp=time)
     for name, text in _tags(answers):
-        client.set_tag(run, key(name), tag_value(text))
+        client.set_tag(run.info.run_id, key(name), tag_value(text))
 
 
 def _tags(answers: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
 
 _OWNER = "owner.json"
+_PATIENCE = 5.0
+"""Seconds for which processes that end may still write into a folder that is removed."""
 
 
 def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
@@ -20,10 +23,34 @@ def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
     root = Path(tempfile.gettempdir()) if inside is None else inside
     for folder in root.glob(f"{prefix}*"):
         if _is_abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
     (folder / _OWNER).write_text(json.dumps(_owner(psutil.Process())))
     return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that `make_folder` made, as soon as the processes that it is for have stopped writing.
+
+    The record of its owner goes last: what cannot be removed now is removed by the next process.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not _removed(folder) and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        for entry in [path for path in folder.iterdir() if path.name != _OWNER]:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        if {path.name for path in folder.iterdir()} <= {_OWNER}:
+            shutil.rmtree(folder)
+    except OSError:
+        pass
+    return not folder.exists()
 
 
 def _owner(process: psutil.Process) -> dict[str, object]:

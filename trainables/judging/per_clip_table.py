@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import pyarrow as pa
@@ -45,5 +46,7 @@ def write_values(
 
 def read_values(path: Path, split: str) -> tuple[Value, ...]:
     """Return the values of one split in the order of rows."""
-    rows = pq.read_table(path, filters=[("split", "=", split)]).to_pylist()
-    return tuple(Value(row["system"], "", str(row["clip"]), row["metric"], row["value"], row["reason"]) for row in rows)
+    table = pq.read_table(path, filters=[("split", "=", split)])
+    names = [[*map(intern, map(str, table[name].to_pylist()))] for name in ("system", "clip", "metric", "reason")]
+    rows = zip(*names, table["value"].to_pylist(), strict=True)
+    return tuple(Value(system, "", clip, metric, value, reason) for system, clip, metric, reason, value in rows)

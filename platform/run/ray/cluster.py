@@ -3,7 +3,6 @@
 import logging
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import psutil
 import ray
 
 from platform.errors import StudyError, UserError
-from platform.run.owned_folders import make_folder
+from platform.run.owned_folders import make_folder, remove_folder
 from platform.run.ray.code_upload import runtime_environment
 from storage.environment import variable, without_secrets
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
@@ -69,14 +68,14 @@ def cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    folder = str(make_folder("mindsweep-ray-", inside=_root_of_sockets())) if address is None else None
+    folder = make_folder("mindsweep-ray-", inside=_root_of_sockets()) if address is None else None
     try:
-        _connect(address, folder)
+        _connect(address, None if folder is None else str(folder))
         yield
     finally:
         ray.shutdown()
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
 
 def _root_of_sockets() -> Path:

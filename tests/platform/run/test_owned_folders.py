@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from platform.run.owned_folders import make_folder
+from platform.run import owned_folders
+from platform.run.owned_folders import make_folder, remove_folder
 from tests.programs import ROOT, program
 
 
@@ -63,3 +65,37 @@ def test_a_folder_of_nobody_knows_whom_stays(temporary: Path) -> None:
         "ms-test-elsewhere",
         "unrelated",
     }
+
+
+def _write_late(monkeypatch: pytest.MonkeyPatch, folder: Path, *, times: float) -> None:
+    """Let a process that ends write into `folder` after each of the first `times` removals."""
+    remove, left = shutil.rmtree, [times]
+
+    def removed(path: Path, **options: bool) -> None:
+        remove(path, **options)
+        left[0] -= 1
+        if left[0] >= 0 and folder.exists():
+            (folder / "session").mkdir()
+
+    monkeypatch.setattr("shutil.rmtree", removed)
+
+
+def test_a_folder_goes_although_processes_that_end_write_for_a_while(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder("ms-test-")
+    (folder / "session").mkdir()
+    _write_late(monkeypatch, folder, times=3)
+    remove_folder(folder)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_emptied_keeps_the_record_of_its_owner(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder("ms-test-")
+    (folder / "session").mkdir()
+    _write_late(monkeypatch, folder, times=float("inf"))
+    monkeypatch.setattr(owned_folders, "_PATIENCE", 0.2)
+    remove_folder(folder)
+    assert {path.name for path in folder.iterdir()} == {"owner.json", "session"}
