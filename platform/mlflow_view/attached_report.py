@@ -14,9 +14,7 @@ from platform.study.study import Study
 from storage.environment import without_secrets
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-    from platform.mlflow_view.client import MlflowClient
+    from platform.mlflow_view.client import MlflowClient, MlflowRun
 
 _FOLDER = "report"
 _ANSWERS = "answers.json"  # as in `platform.reporting.files`, which loads scipy
@@ -44,7 +42,7 @@ def attach_report(page: Path, study: Study, *, uri: str) -> None:
         _log.warning("the report %s is not in MLflow: %s", folder, without_secrets(str(error)))
 
 
-def _log_answers(client: "MlflowClient", run: "Run", file: Path) -> None:
+def _log_answers(client: "MlflowClient", run: "MlflowRun", file: Path) -> None:
     """Log the paired differences as metrics, and as tags the verdicts and how the baseline stands to its controls.
 
     A metric has the time of the study's end, so that a rebuild writes the same. One that is replaced has a later time,

@@ -39,12 +39,11 @@ STUDY = ChaosStudy(
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Ended:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """A study that met no fault, with all views."""
     folder = tmp_path_factory.mktemp("sound")
     for part in ("home", "t"):
         (folder / part).mkdir()
-    shutil.copy(database, folder / "home")
     file = STUDY.write(folder)
     scene = Scene(STUDY, STUDY.load(file), folder, Servers(folder))
     options = Options(home=scene.home, store=scene.store_uri, tracking=scene.tracking, inline=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from platform.events import TrialEvent
+from platform.mlflow_view import client as mlflow_client
 from platform.tracking_uri import default_tracking
 
 if TYPE_CHECKING:
@@ -81,24 +82,34 @@ def rows(home: Path) -> dict[str, list[Any]]:
         }
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them: making one takes seconds."""
-    from platform.mlflow_view.client import connected
+@pytest.fixture(scope="session", autouse=True)
+def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's tables of a local database take seconds to make: each process makes them once, and copies them."""
+    made = tmp_path_factory.mktemp("database") / "mlflow.db"
+    make = mlflow_client._make_tables
 
-    folder = tmp_path_factory.mktemp("database")
-    connected(default_tracking(folder))
-    return folder / "mlflow.db"
+    def copied(uri: str) -> None:
+        if not made.exists():
+            make(f"sqlite:///{made}")
+        shutil.copy(made, uri.removeprefix("sqlite:///"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_client, "_make_tables", copied)
+        yield
 
 
 @pytest.fixture
-def new_home(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Makes home folders with nothing in them, where no figures are drawn."""
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws no figures of sweeps: seconds each time, where no test looks at them."""
     monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
+
+
+@pytest.fixture
+def new_home(tmp_path: Path, no_figures: None) -> Callable[[str], Path]:
+    """Makes home folders with nothing in them, where no figures are drawn."""
 
     def make(name: str) -> Path:
         (tmp_path / name).mkdir()
-        shutil.copy(database, tmp_path / name)
         return tmp_path / name
 
     return make

@@ -32,7 +32,7 @@ def executed(folder: Path) -> bool:
 
 
 @pytest.fixture
-def finished(folder: Path) -> Path:
+def finished(folder: Path, no_figures: None) -> Path:
     assert sweep.main(["sweep.yaml", "--inline", "--home", "home"]) == 0
     assert ablate.main(["ablation.yaml", "--inline", "--home", "home"]) == 0
     assert executed(folder)

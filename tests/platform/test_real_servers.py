@@ -80,11 +80,9 @@ def _artifacts_come_through_the_server(client: mlflow.MlflowClient, run_id: str,
     assert any(key.endswith(f"{run_id}/artifacts/report/{PAGE}") for key in keys)
 
 
-def test_a_database_without_a_server(
-    mlflow_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_a_database_without_a_server(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Tables are those that the server made; the artifacts lie in the home, since no server takes them."""
-    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
     study, events = made_up_study(trials=1), study_events(trials=1, pruned=0, failed=0)
     for _ in range(2):
         tracking = Tracking(study, home=tmp_path, uri=mlflow_server.database, store="file:///s")

@@ -126,18 +126,10 @@ def forget(home: Path) -> str:
     return f"sqlite:///{home}/again.db"
 
 
-@pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws no figures: seconds each time, and none of them is looked at here."""
-    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
-
-
 @pytest.mark.long
-@pytest.mark.usefixtures("plain")
-def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "tiny.yaml"
-    home.mkdir()
-    shutil.copy(database, home)
     file.write_text(SWEEP)
     assert sweep([str(file), "--home", str(home), "--inline"]) == 0
     before = everything(default_tracking(home))
@@ -157,8 +149,8 @@ def test_a_sweep_comes_back_from_the_store_alone(tmp_path: Path, database: Path)
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("plain")
-def test_an_ablation_comes_back_with_its_report(tmp_path: Path, database: Path) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_an_ablation_comes_back_with_its_report(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "small.yaml"
     file.write_text(ABLATION)
     study, store = replace(load_ablation(file), repeats=8), LocalStore(home / "store")
@@ -166,7 +158,6 @@ def test_an_ablation_comes_back_with_its_report(tmp_path: Path, database: Path) 
     amend(store, study.id, Amendment(7, 8, time=5.0))
     study = replace(study, amendments=(Amendment(7, 8, time=5.0),))
     save_call(store, study.id, call_of(study), time=1.0)
-    shutil.copy(database, home)
     mlflow_view = Tracking(study, home=home, uri=default_tracking(home), store=store.uri)
     for event in in_time(played_ablation(study, store)):
         mlflow_view.see(event)
@@ -181,7 +172,6 @@ def test_an_ablation_comes_back_with_its_report(tmp_path: Path, database: Path) 
 
     again = forget(home)
     file.unlink()
-    shutil.copy(database, home / "again.db")
     for _ in range(2):
         assert main(["small", "--home", str(home), "--tracking", again]) == 0
         assert unlike(everything(again), before) == []

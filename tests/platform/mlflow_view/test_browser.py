@@ -53,10 +53,8 @@ def tracked(server: MlflowServer, home: Path) -> tuple[str, str]:
     return experiment.experiment_id, run.info.run_id
 
 
-def test_an_ablation_in_the_browser(
-    mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
+@pytest.mark.usefixtures("no_figures")
+def test_an_ablation_in_the_browser(mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path) -> None:
     experiment, run = tracked(mlflow_server, tmp_path)
     browser.open(f"{mlflow_server.uri}/#/experiments")
     browser.wait(f"mindsweep/{NAME}")

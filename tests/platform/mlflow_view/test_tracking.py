@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -36,10 +35,9 @@ from trainables.networks.structure import StructureDecoder
 
 
 @pytest.fixture(scope="module")
-def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder into which one whole study was mirrored."""
     folder = tmp_path_factory.mktemp("home")
-    shutil.copy(database, folder)
     mirror(folder, made_up_study(), study_events(), stage_runs=stage_runs(folder))
     return folder
 

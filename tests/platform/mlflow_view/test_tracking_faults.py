@@ -15,6 +15,7 @@ import mlflow
 import pytest
 
 from platform.events import TrialEvent
+from platform.mlflow_view import client
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
 from platform.tracking_uri import check_tracking, default_tracking
@@ -193,6 +194,7 @@ def test_a_database_whose_making_was_interrupted_is_made_anew(
 ) -> None:
     """MLflow writes the version of its tables last, and works with no file that lacks it."""
     home = new_home("home")
+    client._make_database(home / "mlflow.db")  # `connected` would leave it open
     with closing(sqlite3.connect(home / "mlflow.db")) as database:
         database.execute("delete from alembic_version")
         database.commit()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,9 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(database, tmp_path)
-    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
+def home(tmp_path: Path, no_figures: None) -> Path:
     tracking = Tracking(made_up_study(trials=1), home=tmp_path, uri=default_tracking(tmp_path), store="file:///s")
     for event in trial_events(0):
         tracking.see(event)

@@ -101,14 +101,11 @@ def test_the_driver_records_it_with_the_call(data: Path, tmp_path: Path, monkeyp
     assert verify([store.uri]) == 0
 
 
-def test_rebuild_shows_it_in_mlflow_with_a_link(
-    data: Path, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
+@pytest.mark.usefixtures("no_figures")
+def test_rebuild_shows_it_in_mlflow_with_a_link(data: Path, tmp_path: Path) -> None:
     home, study = tmp_path / "home", noop_study(tmp_path, "trials: 1")
     stored(LocalStore(home / "store"), study, data, tmp_path)
     run_study(study, inline_in(home))
-    shutil.copy(database, home)
     assert rebuild([study.id, "--home", str(home)]) == 0
     client = mlflow.MlflowClient(default_tracking(home))
     parent, _ = runs_of(client, "noop")

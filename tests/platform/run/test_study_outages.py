@@ -34,7 +34,7 @@ from tests.servers.ceph import Ceph
 from tests.servers.mlflow import MlflowServer
 
 TEXT = "trials: 8\nbase: {noop.epochs: 3, noop.sleep: 0.1}"
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("no_figures")]
 
 
 class At:
@@ -75,11 +75,6 @@ def assert_all_arrived_once(study: Study, options: Options) -> None:
     assert set(recorded(stored).values()) == {1}
     counts = {run.info.run_name: int(run.data.tags["mindsweep.events"]) for run in children.values()}
     assert sum(counts.values()) == int(parent.data.tags["mindsweep.events"]) == len(stored)
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.figures.page.write", lambda data, **files: None)
 
 
 @pytest.mark.long

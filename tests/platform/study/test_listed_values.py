@@ -72,6 +72,7 @@ def folder_with(folder: Path, sampler: str) -> Path:
     return written(folder, listed_py=STAGE, study_yaml=SWEEP.replace("SAMPLER", sampler))
 
 
+@pytest.mark.long
 def test_a_grid_of_lists_and_null_runs_resumes_and_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder_with(tmp_path, "sampler: grid"))
     assert sweep.main(["study.yaml", "--inline", "--home", "home"]) == 0
@@ -105,9 +106,7 @@ space:
 """
     study = build(text)
     proposer = Proposer(study)
-    points = [proposer.ask() for _ in range(1)]
-    while len(points) < 8:
-        points.append(proposer.ask())
+    points = [proposer.ask() for _ in range(8)]
     values = [dict(point.values) for point in points if point is not None]
     assert {value["semantic.head_hidden"] for value in values} <= {(256,), (256, 128), ()}
     assert len({value["semantic.head_hidden"] for value in values}) > 1
