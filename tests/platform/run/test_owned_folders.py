@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def _write_late(monkeypatch: pytest.MonkeyPatch, folder: Path, *, times: float) 
     """Let a process that ends write into `folder` after each of the first `times` removals."""
     remove, left = shutil.rmtree, [times]
 
-    def removed(path: Path, **options: bool) -> None:
+    def removed(path: Path, **options: Any) -> None:
         remove(path, **options)
         left[0] -= 1
         if left[0] >= 0 and folder.exists():
