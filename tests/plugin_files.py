@@ -136,6 +136,30 @@ base: {dataset: {kind: dark}}
 space:
   dataset.factor: {choice: [0.25, 0.5]}
 """
+MEAN = '''
+"""A structure decoder that answers with the mean training clip."""
+
+import torch
+
+from trainables.api import Decoder, Plugin
+from trainables.api.decoders import train_structure
+
+
+class Mean(torch.nn.Module):
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = torch.nn.Parameter(mean)
+
+    def forward(self, fmri):
+        return self.mean.expand(len(fmri), *self.mean.shape)
+
+
+def run(task):
+    return train_structure(task, lambda rows: Mean(rows.features["latents"][:, 0].mean(dim=0)), solved=True)
+
+
+PLUGIN = Plugin(api=1, decoders=(Decoder(stage="structure", name="mean", run=run, solved=True),))
+'''
 
 
 def written(folder: Path, **files: str) -> Path:

@@ -223,6 +223,8 @@ class DecoderKind:
     """The config section with the settings of this kind, beside that of the stage."""
     builder: str | None = None
     """As `Stage.builder`."""
+    solved: bool = False
+    """Whether it is solved without epochs, so that neither seed nor number of workers matters."""
 
 
 DECODER_KINDS: Mapping[str, DecoderKind] = Table("decoder_kinds", {})
@@ -282,7 +284,12 @@ def workers_of(config: TrialConfig, stage: str) -> tuple[int, int]:
 
 def is_solved(config: TrialConfig, stage: str) -> bool:
     """Return whether the decoder of `stage` is solved in closed form, so that neither seed nor epochs matter."""
-    return STAGES[stage].is_decoder and getattr(getattr(config, stage, None), "kind", None) == SOLVED_KIND
+    return STAGES[stage].is_decoder and getattr(getattr(config, stage, None), "kind", None) in solved_kinds(stage)
+
+
+def solved_kinds(stage: str) -> tuple[str, ...]:
+    """Return the kinds of decoder of `stage` that are solved without epochs."""
+    return (SOLVED_KIND, *(kind.name for kind in DECODER_KINDS.values() if kind.solved and kind.stage == stage))
 
 
 def always_uses_ray_train(config: TrialConfig, stage: str) -> bool:

@@ -14,7 +14,7 @@ from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import why_not_yielded
 from trainables.config.trial import TrialConfig, config_class
-from trainables.graph import SOLVED_KIND, STAGES
+from trainables.graph import STAGES, solved_kinds
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, comparable
 
@@ -88,9 +88,11 @@ def _check_solved(draft: Draft, scheduler: str) -> Iterator[Problem]:
         stage, _, metric = target.partition(".")
         field = f"{stage}.kind"
         swept = draft.domains[field].probes() if field in draft.domains else ()
-        if SOLVED_KIND not in (draft.base.get(field), *swept, *(point.get(field) for point in draft.points)):
+        named = (draft.base.get(field), *swept, *(point.get(field) for point in draft.points))
+        kinds = [kind for kind in solved_kinds(stage) if kind in named]
+        if not kinds:
             continue
-        solved = f"{field}: {SOLVED_KIND} is solved without epochs"
+        solved = f"{field}: {kinds[0]} is solved without epochs"
         if scheduler != "fifo" and index == 0:
             message = f"{scheduler} needs a value per epoch, but {solved}; use fifo"
             yield draft.problem("scheduler", message=message)

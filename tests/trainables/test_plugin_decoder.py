@@ -8,14 +8,14 @@ import pytest
 
 from storage.memory import MemoryStore
 from storage.runs import RunStore
-from tests.plugin_files import written
+from tests.plugin_files import MEAN, written
 from tests.programs import ROOT
 from tests.trainables.test_decoder_stages import World, tiny
 from tests.trainables.test_on_workers import SMALL
 from trainables.check_ray_train import check_under_ray_train
 from trainables.config.trial import resolve
 from trainables.execute import execute
-from trainables.graph import stage_runs
+from trainables.graph import stage_runs, workers_of
 from trainables.plugins.active import load_plugins
 from trainables.plugins.source import read_source
 from trainables.plugins.written_predictions import check_predictions
@@ -41,10 +41,10 @@ PLUGIN = Plugin(api=1, decoders=(Decoder(stage="structure", name="writes", run=r
 '''
 
 
-def run_structure(folder: Path, text: str) -> None:
+def run_structure(folder: Path, text: str, *, kind: str = "writes") -> None:
     """Run the structure stage of a small phantom with the plug-in `text`, all inputs first."""
     with load_plugins([read_source("writes.py", folder=written(folder, writes_py=text))]).active():
-        config = resolve({**SMALL, "structure.kind": "writes"})
+        config = resolve({**SMALL, "structure.kind": kind})
         runs = RunStore(MemoryStore(), cache=folder / "cache")
         for run in stage_runs(config, seed=0, targets=["structure"]):
             execute(run, config, runs=runs, scratch=folder / "scratch")
@@ -72,6 +72,26 @@ def test_other_predictions_are_refused_with_the_name_of_the_decoder(
     assert right in WRITES
     with pytest.raises(ValueError, match=rf"(?s)structure\.kind: writes.*{message}"):
         run_structure(tmp_path, WRITES.replace(right, wrong))
+
+
+def test_a_decoder_that_is_solved_runs_once_for_all_seeds_and_workers(tmp_path: Path) -> None:
+    run_structure(tmp_path, MEAN, kind="mean")
+    source = read_source("mean.py", folder=written(tmp_path, mean_py=MEAN))
+    with load_plugins([source]).active():
+        config = resolve({**SMALL, "structure.kind": "mean", "structure.train.workers": 2})
+        first, other = (stage_runs(config, seed=seed, targets=["structure"])[-1] for seed in (1, 2))
+        assert first == other
+        assert workers_of(config, "structure") == (1, 1)
+
+
+def test_a_decoder_that_is_solved_says_so_where_it_is_declared(tmp_path: Path) -> None:
+    undeclared = MEAN.replace(", solved=True),))", "),))")
+    assert undeclared != MEAN
+    expected = (
+        r"structure\.kind: mean passes solved=True; .* Decoder\(stage='structure', name='mean', \.\.\., solved=True\)"
+    )
+    with pytest.raises(ValueError, match=expected):
+        run_structure(tmp_path, undeclared, kind="mean")
 
 
 @pytest.mark.parametrize("stage", ["semantic", "structure", "motion"])

@@ -1,12 +1,14 @@
 """The public functions for decoders of plug-ins. Importing this module loads torch.
 
 `network_of` takes the training rows and returns an untrained network; with `solved=True`, one with its final weights.
+A decoder that is solved declares it: `Decoder(..., solved=True)`.
 """
 
 import torch
 from torch import Tensor
 
 from trainables.context import StageResult, StageTask
+from trainables.graph import is_solved
 from trainables.ridge import RidgeSolver
 from trainables.stages import motion, semantic, structure
 from trainables.stages.decoding import NetworkFactory, SplitRows, read_rows
@@ -27,6 +29,7 @@ def train_motion(task: StageTask, network_of: NetworkFactory, *, solved: bool = 
 
     The network takes the first latent [B,c,h,w] and fMRI [B,voxels], and returns the video's latents [B,F,c,h,w].
     """
+    _check_declared(task, "motion", solved=solved)
     return motion.train_motion_learner(
         task,
         lambda config, rows, job: motion.FirstFrameLearner(config, rows, job, network_of=network_of),
@@ -39,6 +42,7 @@ def train_structure(task: StageTask, network_of: NetworkFactory, *, solved: bool
 
     The network takes fMRI [B,voxels] and returns the first latent [B,c,h,w].
     """
+    _check_declared(task, "structure", solved=solved)
     return structure.train_structure_network(task, network_of, solved=solved)
 
 
@@ -47,7 +51,18 @@ def train_semantic(task: StageTask, network_of: NetworkFactory, *, solved: bool 
 
     The network takes fMRI [B,voxels] and returns a CLIP embedding [B,D] and a text condition [B,L-1,C].
     """
+    _check_declared(task, "semantic", solved=solved)
     return semantic.train_semantic_network(task, network_of, solved=solved)
+
+
+def _check_declared(task: StageTask, stage: str, *, solved: bool) -> None:
+    """Raise `ValueError` if the plug-in declares something else than it does: plans rest on what is declared."""
+    if solved != is_solved(task.config, stage):
+        kind = getattr(task.config, stage).kind
+        raise ValueError(
+            f"{stage}.kind: {kind} passes solved={solved}; its declaration must say the same: Decoder(stage={stage!r}, "
+            f"name={kind!r}, ..., solved={solved})"
+        )
 
 
 def split_rows(task: StageTask, *features: str) -> dict[str, SplitRows]:

@@ -102,6 +102,7 @@ def _kind(decoder: Decoder, plugin: LoadedPlugin) -> DecoderKind:
         plugin.source.sha256,
         section=None if decoder.settings is None else decoder.name,
         builder=_optional_reference(decoder.network, plugin),
+        solved=decoder.solved,
     )
 
 

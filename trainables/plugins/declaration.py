@@ -43,6 +43,9 @@ class Decoder:
     network: NetworkBuilder | None = None
     """Builds the network whose weights are in `model.safetensors`. Without it the decoder cannot be loaded again, and
     a motion decoder cannot be used with `reconstruct.motion: shuffled`."""
+    solved: bool = False
+    """Whether it has its final weights without epochs. Neither seed nor `train.workers` then matters, early stopping is
+    refused, and `run` passes `solved=True` to `train_motion` and the like."""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a stage that is not one of a decoder."""

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from platform.errors import UserError
+from platform.study.sweep_file import load_study
 from tests.platform.study_texts import build, complaints
+from tests.plugin_files import MEAN, written
 
 MOTION = """\
 target: motion.rollout_mse
@@ -343,6 +346,20 @@ def test_a_decoder_that_is_solved_has_no_epochs_to_stop_at_and_no_loss() -> None
     loss = text.replace("asha", "fifo").replace("projection_mse", "loss")
     (line,) = [line for line in complaints(loss, "semantic.kind=ridge") if solved in line]
     assert "choose a metric of the validation clips" in line
+
+
+def test_a_decoder_of_a_plugin_that_is_solved_has_no_epochs_to_stop_at(tmp_path: Path) -> None:
+    text = """\
+plugins: [mean.py]
+target: structure.latent_mse
+scheduler: asha
+trials: 2
+base: {structure.kind: mean}
+space: {structure.dropout: {uniform: [0, 0.5]}}
+"""
+    written(tmp_path, mean_py=MEAN, mean_yaml=text)
+    with pytest.raises(UserError, match=r"needs a value per epoch, but structure\.kind: mean is solved without epochs"):
+        load_study(tmp_path / "mean.yaml")
 
 
 def test_videos_are_judged_on_clips_that_are_made() -> None:
