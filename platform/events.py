@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
+from storage.errors import IntegrityError
+from storage.typed import check_fields, mapping_with
+
 Kind = Literal["proposed", "started", "epochs", "finished"]
 Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
 
@@ -43,21 +46,37 @@ class TrialEvent:
         """Read what `to_json` wrote, of this version or an earlier one.
 
         Raises:
-            ValueError: The kind is unknown, or the object is not an event.
+            storage.errors.IntegrityError: The kind is unknown, or the object is not an event, or a part of it has the
+                wrong type.
         """
         try:
             head = {name: value[name] for name in ("trial", "sequence", "time")}
             kind, body = _KINDS[value["kind"]], value["body"]
             if len(value) > len(head) + 2:
-                raise ValueError(f"this is not an event of a trial: it has other keys than {', '.join(_PARTS)}")
+                raise IntegrityError(f"it has other keys than {', '.join(_PARTS)}")
             return kind.read(head, body)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this is not an event of a trial ({type(error).__name__}: {error})") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(f"this is not an event of a trial ({type(error).__name__}: {error})") from error
+        except IntegrityError as error:
+            raise IntegrityError(f"this is not an event of a trial: {error}") from error
 
     @classmethod
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
-        """Return the event with `head` (trial, sequence, time) and `body`."""
+        """Return the event with `head` (trial, sequence, time) and `body`. Raises `IntegrityError` for a wrong type."""
         raise NotImplementedError
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any], **types: Any) -> Self:
+        """Return the event with the fields `values`, whose types are checked; `types` as in `check_fields`."""
+        check_fields(cls, values, **types)
+        return cls(**values)
+
+
+_RUN = mapping_with(stage=str, identity=str)
+_ROW = mapping_with(stage=str, epoch=int, metrics=Mapping[str, float])
+_SAMPLE = mapping_with(time=float, metrics=Mapping[str, float])
+_ENDED_RUN = mapping_with(identity=str, reused=bool, seconds=float)
+"""Keys that events of every version have; later ones have more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +118,7 @@ class Proposed(TrialEvent):
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
         fields = {name: body[name] for name in ("point", "repeat", "seed", "values", "config", "runs")}
-        return cls(**head, **fields, labels=body.get("labels", {}))
+        return cls._of({**head, **fields, "labels": body.get("labels", {})}, runs=Sequence[_RUN])
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,11 @@ class Retry:
         """Return a JSON object."""
         halves = {"micro_batch": dict(self.micro_batch)} if self.micro_batch else {}
         return {"cause": self.cause, "error": self.error, **halves}
+
+
+def _retry(value: Mapping[str, Any]) -> Retry:
+    check_fields(Retry, value)
+    return Retry(**value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +159,8 @@ class Started(TrialEvent):
     @classmethod
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
-        after = Retry(**body["after"]) if "after" in body else None
-        return cls(**head, attempt=body["attempt"], after=after)
+        after = {"after": _retry(body["after"])} if "after" in body else {}
+        return cls._of({**head, **after, "attempt": body["attempt"]})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +181,8 @@ class Epochs(TrialEvent):
     @classmethod
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
-        return cls(**head, rows=body["rows"], samples=body.get("samples", ()))
+        values = {**head, "rows": body["rows"], "samples": body.get("samples", [])}
+        return cls._of(values, rows=Sequence[_ROW], samples=Sequence[_SAMPLE])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +233,7 @@ class Finished(TrialEvent):
         needed = {name: body[name] for name in ("outcome", "metrics", "error", "seconds", "runs")}
         optional = ("step", "cause", "stage", "warnings", "workers", "attempts", "retries")
         values = {name: body[name] for name in optional if name in body}
-        return cls(**head, **needed, **values, spent=body.get("time", {}))
+        return cls._of({**head, **needed, **values, "spent": body.get("time", {})}, runs=Mapping[str, _ENDED_RUN])
 
 
 _KINDS: Mapping[str, type[TrialEvent]] = {kind.kind: kind for kind in (Proposed, Started, Epochs, Finished)}

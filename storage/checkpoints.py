@@ -12,7 +12,7 @@ from pathlib import Path
 from storage import layout
 from storage.base import Store
 from storage.cache import Cache
-from storage.content import File, file_at, files_in, sealed, unsealed
+from storage.content import described_files, file_at, files_in, sealed, unsealed
 from storage.errors import IntegrityError, NotFoundError
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,9 @@ class Checkpoints:
         manifest = unsealed(key, self._store.get(key))
         if (made := manifest.get("code", "")) != self._code:
             raise _OtherCodeError(f"it was made by other code ({made or 'of an earlier version'}, now {self._code})")
-        files = {layout.checked_key(name): File(**file) for name, file in manifest["files"].items()}
+        files = described_files(manifest.get("files"))
+        if not files:
+            raise IntegrityError(f"{key} names no file")
         for name, file in files.items():
             key = layout.checkpoint_file(self._identity, epoch, name)
             try:
@@ -117,7 +119,8 @@ class Checkpoints:
     def _numbers(self) -> Iterator[int]:
         prefix = layout.checkpoints(self._identity)
         for key in self._store.list(prefix):
-            yield int(key.removeprefix(prefix).partition("/")[0])
+            if (number := key.removeprefix(prefix).partition("/")[0]).isdecimal():
+                yield int(number)
 
     def _remove(self, epoch: int) -> None:
         """Remove one checkpoint, its manifest first, so that a partly removed one never looks complete."""

@@ -16,6 +16,7 @@ from storage import layout
 from storage.base import Store
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.layout import checked_key
+from storage.typed import check_mapping, mapping_with
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class File:
             raise ValueError(f"digest is {self.digest!r}; it must be 64 hex digits")
         if type(self.size) is not int or self.size < 0:
             raise ValueError(f"size is {self.size!r}; it must be a number of bytes")
+
+
+def described_files(value: Any) -> dict[str, File]:
+    """Return the files that a record describes, by name. Raises `IntegrityError` if it describes none."""
+    check_mapping({"files": value}, files=Mapping[str, mapping_with(digest=str, size=int)])
+    try:
+        return {checked_key(name): File(**file) for name, file in value.items()}
+    except (TypeError, ValueError) as error:
+        raise IntegrityError(str(error)) from error
 
 
 def file_at(path: Path) -> File:

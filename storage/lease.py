@@ -21,19 +21,21 @@ import shlex
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import psutil
+from pydantic import Field
 
 from storage import layout
 from storage.base import Store
 from storage.clock import REAL, Clock
-from storage.errors import ExistsError, LeaseHeldError, NotFoundError, StoreError
+from storage.errors import ExistsError, IntegrityError, LeaseHeldError, NotFoundError, StoreError
+from storage.typed import check_mapping
 
 _log = logging.getLogger(__name__)
 
@@ -199,7 +201,9 @@ class Lease:
         return -1, None
 
     def _generations(self) -> tuple[int, ...]:
-        return tuple(int(Path(key).stem) for key in self._store.list(layout.leases(self._name)))
+        return tuple(
+            int(stem) for key in self._store.list(layout.leases(self._name)) if (stem := Path(key).stem).isdecimal()
+        )
 
     def _remove_older(self) -> None:
         for generation in self._generations():
@@ -234,13 +238,22 @@ def holder(store: Store, name: str) -> dict[str, Any] | None:
     return None if state == "free" else {**facts, "state": state}
 
 
+_TYPES: Mapping[str, Any] = {
+    "pid": NotRequired[Annotated[int, Field(gt=0, lt=2**31)]],
+    "started": NotRequired[float],
+    "ttl": NotRequired[float],
+}
+"""Of the values of a record that are computed with."""
+
+
 def _decoded(data: bytes) -> dict[str, Any]:
     """Return a lease's record; empty if it is damaged, so that only its changes count."""
     try:
-        record = json.loads(data)
-    except ValueError:
+        record: dict[str, Any] = json.loads(data)
+        check_mapping(record, **_TYPES)
+    except (ValueError, RecursionError, IntegrityError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return record
 
 
 def _this_process() -> dict[str, Any]:
@@ -268,7 +281,7 @@ def _state(record: dict[str, Any]) -> Literal["free", "alive", "unknown"]:
     """Return the state of a holder. It is unknown on another machine, and if its process id may have been reused."""
     if record.get("released") is True:
         return "free"
-    if record.get("machine") != _machine():
+    if record.get("machine") != _machine() or not {"pid", "started"} <= record.keys():
         return "unknown"
     try:
         process = psutil.Process(record["pid"])

@@ -14,9 +14,10 @@ from storage import layout
 from storage.base import Store
 from storage.cache import Cache
 from storage.checkpoints import Checkpoints
-from storage.content import File, files_in, put_blob, sealed, unsealed
+from storage.content import File, described_files, files_in, put_blob, sealed, unsealed
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.parallel import ordered
+from storage.typed import check_fields
 
 __all__ = ["Artifacts", "Checkpoints", "File", "Manifest", "RunStore"]
 
@@ -52,9 +53,17 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Manifest":
-        """Return the manifest that `to_json` described. Raises `TypeError` or `ValueError` for an invalid object."""
-        files = {layout.checked_key(name): File(**file) for name, file in value["files"].items()}
-        return cls(**{**value, "files": files, "history": tuple(value["history"])})
+        """Return the manifest that `to_json` described.
+
+        Raises:
+            IntegrityError: It is none.
+        """
+        try:
+            values = {**value, "files": described_files(value["files"]), "history": tuple(value["history"])}
+        except (TypeError, KeyError) as error:
+            raise IntegrityError(f"this is not a manifest ({type(error).__name__}: {error})") from error
+        check_fields(cls, values)
+        return cls(**values)
 
     def require_same_run(self, other: "Manifest") -> None:
         """Raise `IntegrityError` with a diff if `other`, of the same identity, has another config, seed or inputs."""
@@ -105,7 +114,7 @@ def read_manifest(store: Store, key: str) -> Manifest:
     """Return the manifest stored under `key`. Raises `NotFoundError`, or `IntegrityError` for an invalid manifest."""
     try:
         return Manifest.from_json(unsealed(key, store.get(key)))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except IntegrityError as error:
         raise IntegrityError(f"{key} is not a manifest: {error}") from error
 
 

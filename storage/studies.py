@@ -1,15 +1,27 @@
 """Stored studies: the frozen definition, its amendments, and the calls of drivers."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired
 
 from storage import layout
 from storage.base import Store
 from storage.content import put_sealed, sealed, unsealed
 from storage.errors import ExistsError, IntegrityError
+from storage.typed import check_mapping
 
 _log = logging.getLogger(__name__)
+
+
+_CALL: Mapping[str, Any] = {
+    "time": float,
+    "source": NotRequired[str],
+    "path": NotRequired[str],
+    "settings": NotRequired[Sequence[str]],
+    "base": NotRequired[Mapping[str, Any]],
+    "provenance": NotRequired[Mapping[str, str]],
+}
+"""What the record of a call has; early ones had less."""
 
 
 def save_study(store: Store, name: str, definition: Mapping[str, Any]) -> None:
@@ -29,7 +41,16 @@ def save_study(store: Store, name: str, definition: Mapping[str, Any]) -> None:
 def load_definition(store: Store, name: str) -> dict[str, Any]:
     """Return the definition of study `name`. Raises `NotFoundError`, or `IntegrityError` if it is damaged."""
     key = layout.study(name)
-    return unsealed(key, store.get(key))
+    return _checked(key, unsealed(key, store.get(key)), definition=Mapping[str, Any])
+
+
+def _checked(key: str, value: dict[str, Any], **types: Any) -> dict[str, Any]:
+    """Return `value`, which was read from `key`. Raises `IntegrityError` unless it has values of these `types`."""
+    try:
+        check_mapping(value, **types)
+    except IntegrityError as error:
+        raise IntegrityError(f"{key} is not such a record: {error}") from error
+    return value
 
 
 def save_amendment(store: Store, name: str, number: int, value: Mapping[str, Any]) -> None:
@@ -68,7 +89,7 @@ def load_calls(store: Store, name: str) -> tuple[dict[str, Any], ...]:
     calls = []
     for key in store.list(layout.calls(name)):
         try:
-            calls.append(unsealed(key, store.get(key)))
+            calls.append(_checked(key, unsealed(key, store.get(key)), **_CALL))
         except IntegrityError as error:
             _log.warning("%s; it is left out", error)
     return tuple(calls)

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from storage import layout
 from storage.base import Store
-from storage.content import File, file_at, unsealed
+from storage.content import File, described_files, file_at, unsealed
 from storage.errors import IntegrityError, NotFoundError, StoreError
 from storage.formats import check_format
 from storage.parallel import ordered
@@ -104,12 +104,12 @@ def _promised(store: Store, key: str) -> dict[str, Promise] | Damage:
         if key.startswith("checkpoints/"):
             folder = key.removesuffix("manifest.json")
             return {
-                f"{folder}files/{layout.checked_key(name)}": Promise(File(**file), name)
-                for name, file in value["files"].items()
+                f"{folder}files/{name}": Promise(file, name)
+                for name, file in described_files(value.get("files")).items()
             }
     except NotFoundError:
         return {}  # a running study removed it after the listing
-    except (IntegrityError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except IntegrityError as error:
         return Damage(key, f"incomplete or changed: {error}")
     return {}
 

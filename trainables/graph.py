@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from storage.typed import check_fields
 from trainables.config.base import CHECKPOINT_SHARE, workers_range
 from trainables.config.trial import TrialConfig, config_class
 from trainables.identity import SCHEMA, decides, digest, identity_fields
@@ -271,7 +272,8 @@ class StageRun:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "StageRun":
-        """Return the stage run that `to_json` described."""
+        """Return the stage run that `to_json` described. Raises `IntegrityError` for a wrong type."""
+        check_fields(cls, value)
         return cls(**value)
 
 

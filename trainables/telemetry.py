@@ -20,7 +20,8 @@ import psutil
 from storage import layout
 from storage.base import Store
 from storage.environment import without_secrets
-from storage.errors import NotFoundError, StoreError
+from storage.errors import IntegrityError, NotFoundError, StoreError
+from storage.typed import check_mapping
 
 _log = logging.getLogger(__name__)
 Spending = Literal["data", "checkpoint", "report"]
@@ -176,15 +177,19 @@ def _gpu_usage() -> dict[str, float]:
 
 
 def read_pulse(store: Store, study: str, name: str) -> dict[str, Any] | None:
-    """Return the last heartbeat of `name`, or None if there is none.
+    """Return the last heartbeat of `name`, or None if there is none that can be read.
 
     Raises:
         storage.errors.StoreError: The store does not answer.
     """
     try:
-        return dict(json.loads(store.get(layout.pulse(study, name))))
-    except (NotFoundError, ValueError):
+        pulse: dict[str, Any] = json.loads(store.get(layout.pulse(study, name)))
+        check_mapping(
+            pulse, beat=int, idle=float, time=float, epoch=int, metrics=Mapping[str, Any], usage=Mapping[str, Any]
+        )
+    except (NotFoundError, ValueError, RecursionError, IntegrityError):
         return None
+    return pulse
 
 
 def read_pulses(store: Store, study: str) -> dict[str, dict[str, Any]]:

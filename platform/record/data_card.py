@@ -11,7 +11,7 @@ from typing import Any
 from platform.study.study import Study
 from storage import layout
 from storage.base import Store
-from storage.content import File, fetch_verified, put_blob
+from storage.content import File, described_files, fetch_verified, put_blob
 from storage.errors import IntegrityError, NotFoundError
 from storage.studies import load_calls
 from trainables import datasets
@@ -54,7 +54,7 @@ def write_data_card(store: Store, study_id: str, folder: Path) -> list[Path]:
 def recorded_card(store: Store, study_id: str) -> Mapping[str, File]:
     """Return digest and size of each file of the card that the last call of a study with a card has stored."""
     cards = [call[DATA_CARD] for call in load_calls(store, study_id) if DATA_CARD in call]
-    return {layout.checked(name): File(**file) for name, file in cards[-1].items()} if cards else {}
+    return described_files(cards[-1]) if cards else {}
 
 
 def _fetched(store: Store, card: Mapping[str, File], folder: Path) -> Iterator[Path]:

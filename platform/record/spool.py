@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from platform.events import TrialEvent
-from storage.errors import ExistsError
+from storage.errors import ExistsError, IntegrityError
 from storage.events import EventLog
 from trainables.identity import digest
 
@@ -123,7 +123,7 @@ class Spool:
         for number, line in enumerate(lines, start=1):
             try:
                 events.append(TrialEvent.from_json(json.loads(line)))
-            except ValueError:
+            except (ValueError, RecursionError, IntegrityError):
                 _log.warning("%s: line %d is damaged; it and the lines after it are skipped", self.path, number)
                 return events
         if torn:

@@ -74,7 +74,7 @@ def _recorded(store: Store, study: str, plugins: Plugins) -> Study:
     try:
         call = calls[-1] if calls else _definition_of_early_study(store, study, definition)
         rebuilt = (_ablation if definition.get("kind") == KIND else _sweep)(store, study, definition, call)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"study {study} cannot be read by this version of Mindsweep: {_reason(error)}") from error
     rebuilt = replace(rebuilt, plugins=plugins)
     # Use the recorded definition: the defaults of this version may give another one.

@@ -13,6 +13,7 @@ from platform.study.search_origin import SearchOrigin
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.studies import load_amendments, load_definition, save_amendment
+from storage.typed import check_fields
 from trainables.identity import digest, identity_fields
 
 KIND = "ablation"
@@ -83,7 +84,12 @@ def registered(store: Store, study: str) -> tuple[Registration, tuple[Amendment,
     design, plugins = Design.model_validate(body["design"]), body.get("plugins", {})
     search = SearchOrigin.model_validate(body["search"]) if "search" in body else None
     registration = Registration(design, body["baseline"], definition["sha256"], plugins, search)
-    return registration, tuple(Amendment(**value) for value in load_amendments(store, study))
+    return registration, tuple(map(_amendment, load_amendments(store, study)))
+
+
+def _amendment(value: Mapping[str, Any]) -> Amendment:
+    check_fields(Amendment, value)
+    return Amendment(**value)
 
 
 def _refuse_fraction(study: str, design: Mapping[str, Any]) -> None:

@@ -27,6 +27,8 @@ from tests.servers.ports import free_ports
 
 NEEDED = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "setpriv")
 _NOBODY = 65534
+_PATIENCE = 600.0
+"""Seconds for each step of a start: a busy machine needs minutes."""
 _ACCESS, _SECRET = "testkey", "planted-secret"
 # One of everything, no copies. `paxos_propose_interval` makes each change of the cluster's map 20 times faster;
 # authentication stays on, since radosgw hangs for minutes without it.
@@ -108,7 +110,7 @@ class Ceph:
         assert not self.is_running, "of two gateways at one port, the second ends and the first is lost from sight"
         # In a thread that lives as long as we do: it is the thread that began a process whose death it dies with.
         self._gateway = self._launcher.submit(_spawn, self.home, "radosgw", "-f", "-n", "client.rgw.a").result()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _PATIENCE
         while not self._answers():
             if self._gateway.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"radosgw did not start:\n{_tail(self.home / 'client.rgw.a.log')}")
@@ -215,7 +217,7 @@ def _spawn(home: Path, *command: str) -> subprocess.Popen[bytes]:
 
 
 def _run(home: Path, *command: str) -> None:
-    done = subprocess.run(_unprivileged(home, command), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(_unprivileged(home, command), capture_output=True, text=True, timeout=_PATIENCE, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
 

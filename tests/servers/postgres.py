@@ -17,6 +17,8 @@ from tests.servers.ports import free_port
 
 _PROGRAMS = ("initdb", "postgres", "pg_isready", "createdb")
 _NOBODY = 65534
+_PATIENCE = 600.0
+"""Seconds for each step of a start: a busy machine needs minutes."""
 FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB", "max_connections=200")
 
 
@@ -70,7 +72,7 @@ def running(programs: Path, *settings: str) -> Iterator[Postgres]:
             os.chown(folder, _NOBODY, _NOBODY)
         make = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
         made = _start(folder, str(programs / "initdb"), "-D", f"{folder}/data", *make)
-        assert made.wait(60) == 0, "initdb failed"
+        assert made.wait(_PATIENCE) == 0, "initdb failed"
         port = free_port()
         places = ("listen_addresses=127.0.0.1", f"unix_socket_directories={folder}")
         options = [text for setting in (*places, *settings) for text in ("-c", setting)]
@@ -105,7 +107,7 @@ def _start(folder: str, *command: str) -> subprocess.Popen[bytes]:
 
 
 def _wait(server: Postgres, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             return server.run("pg_isready", "-q")

@@ -145,7 +145,7 @@ def test_ten_thousand_events_are_read_quickly(local: LocalStore, tmp_path: Path)
 
 
 def test_studies(store: Store) -> None:
-    definition = {"space": {"lr": [0.1, 1e-5]}, "trials": 12}
+    definition = {"definition": {"space": {"lr": [0.1, 1e-5]}}, "trials": 12}
     with pytest.raises(NotFoundError, match="cmg-1"):
         load_definition(store, "cmg-1")
     save_study(store, "cmg-1", definition)

@@ -9,10 +9,10 @@ from storage.studies import load_calls, load_definition, save_call, save_study
 
 
 def test_an_emptied_definition_is_written_anew_and_an_intact_one_is_not(store: Store) -> None:
-    save_study(store, "study", {"id": "study", "trials": 4})
+    save_study(store, "study", {"id": "study", "definition": {"trials": 4}})
     store.put(layout.study("study"), b"", replace=True)
-    save_study(store, "study", {"id": "study", "trials": 4})
-    assert load_definition(store, "study") == {"id": "study", "trials": 4}
+    save_study(store, "study", {"id": "study", "definition": {"trials": 4}})
+    assert load_definition(store, "study") == {"id": "study", "definition": {"trials": 4}}
     with pytest.raises(ExistsError, match="another study named study"):
         save_study(store, "study", {"id": "study", "trials": 5})
 

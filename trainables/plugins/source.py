@@ -12,6 +12,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from storage.errors import IntegrityError
+from storage.typed import check_fields, check_mapping
+
 GROUP = "mindsweep"
 """The group of entry points of installed packages."""
 DECLARATION = "PLUGIN"
@@ -48,9 +51,17 @@ class PluginSource:
         """Return the source that `to_json` described.
 
         Raises:
-            PluginError: The files are not those of the digest.
+            PluginError: It is none, or the files are not those of the digest.
         """
-        source = cls(**{**value, "files": tuple(sorted(value["files"].items()))})
+        try:
+            check_mapping(value, files=Mapping[str, str])
+            values = {**value, "files": tuple(sorted(value["files"].items()))}
+            check_fields(cls, values)
+        except IntegrityError as error:
+            raise PluginError(f"this is not the record of a plug-in: {error}") from error
+        if not values["files"]:
+            raise PluginError(f"the record of the plug-in {values['name']} has no files")
+        source = cls(**values)
         if sha256_of(source.files, is_package=source.module != "") != source.sha256:
             raise PluginError(f"the source of the plug-in {source.name} is not that of its digest {source.sha256}")
         return source

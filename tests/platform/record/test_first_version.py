@@ -12,6 +12,7 @@ from platform.record.study_from_store import recorded_study
 from platform.record.tables import rewrite_tables
 from platform.record.trial_log import Records
 from platform.screen.status import study_status
+from storage.errors import IntegrityError
 from storage.events import EventLog
 from storage.local import LocalStore
 
@@ -70,5 +71,5 @@ def test_status_and_tables_are_made_of_it(store: LocalStore) -> None:
 @pytest.mark.parametrize("broken", [{}, {"kind": "unheard_of"}, {"body": {}}, {"more": 1}])
 def test_what_is_no_event_is_refused(store: LocalStore, broken: dict[str, Any]) -> None:
     value = {**events(store)[0], **broken} if broken else {"kind": "proposed"}
-    with pytest.raises(ValueError, match="this is not an event of a trial"):
+    with pytest.raises(IntegrityError, match="this is not an event of a trial"):
         TrialEvent.from_json(value)
