@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from storage.errors import IntegrityError
-from storage.typed import check_fields, mapping_with
+from storage.typed import check_fields, mapping_to, mapping_with, sequence_of
 
 Kind = Literal["proposed", "started", "epochs", "finished"]
 Outcome = Literal["COMPLETED", "PRUNED", "FAILED"]
@@ -118,7 +118,7 @@ class Proposed(TrialEvent):
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
         fields = {name: body[name] for name in ("point", "repeat", "seed", "values", "config", "runs")}
-        return cls._of({**head, **fields, "labels": body.get("labels", {})}, runs=Sequence[_RUN])
+        return cls._of({**head, **fields, "labels": body.get("labels", {})}, runs=sequence_of(_RUN))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Epochs(TrialEvent):
     def read(cls, head: Mapping[str, Any], body: Mapping[str, Any]) -> Self:
         """Return the event with `head` and `body`."""
         values = {**head, "rows": body["rows"], "samples": body.get("samples", [])}
-        return cls._of(values, rows=Sequence[_ROW], samples=Sequence[_SAMPLE])
+        return cls._of(values, rows=sequence_of(_ROW), samples=sequence_of(_SAMPLE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ class Finished(TrialEvent):
         needed = {name: body[name] for name in ("outcome", "metrics", "error", "seconds", "runs")}
         optional = ("step", "cause", "stage", "warnings", "workers", "attempts", "retries")
         values = {name: body[name] for name in optional if name in body}
-        return cls._of({**head, **needed, **values, "spent": body.get("time", {})}, runs=Mapping[str, _ENDED_RUN])
+        return cls._of({**head, **needed, **values, "spent": body.get("time", {})}, runs=mapping_to(_ENDED_RUN))
 
 
 _KINDS: Mapping[str, type[TrialEvent]] = {kind.kind: kind for kind in (Proposed, Started, Epochs, Finished)}

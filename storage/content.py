@@ -16,7 +16,7 @@ from storage import layout
 from storage.base import Store
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.layout import checked_key
-from storage.typed import check_mapping, mapping_with
+from storage.typed import check_mapping, mapping_to, mapping_with
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class File:
 
 def described_files(value: Any) -> dict[str, File]:
     """Return the files that a record describes, by name. Raises `IntegrityError` if it describes none."""
-    check_mapping({"files": value}, files=Mapping[str, mapping_with(digest=str, size=int)])
+    check_mapping({"files": value}, files=mapping_to(mapping_with(digest=str, size=int)))
     try:
         return {checked_key(name): File(**file) for name, file in value.items()}
     except (TypeError, ValueError) as error:

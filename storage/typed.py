@@ -1,14 +1,17 @@
 """Checks of the types in records that are read back. They may come from another version, or from anybody."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
+from types import GenericAlias
 from typing import Any, NotRequired, get_type_hints
 
+import typing_extensions
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from storage.errors import IntegrityError
+
+_TYPED_DICT: Any = typing_extensions.TypedDict  # pydantic takes no other before Python 3.12
 
 
 def check_fields(kind: type, values: Mapping[str, Any], **types: Any) -> None:
@@ -46,9 +49,19 @@ def _check(adapter: TypeAdapter[Any], values: Any) -> None:
 
 def mapping_with(**types: Any) -> Any:
     """Return the type of mappings that have keys of these `types`, and may have others."""
-    form: Any = TypedDict("mapping", types)  # type: ignore[operator]
+    form: Any = _TYPED_DICT("mapping", types)
     form.__pydantic_config__ = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
     return form
+
+
+def sequence_of(kind: Any) -> Any:
+    """Return the type of sequences of `kind`, which may be made while the program runs."""
+    return GenericAlias(Sequence, kind)
+
+
+def mapping_to(kind: Any) -> Any:
+    """Return the type of mappings from texts to `kind`, which may be made while the program runs."""
+    return GenericAlias(Mapping, (str, kind))
 
 
 @cache
@@ -65,7 +78,7 @@ def _adapter(kind: type, types: tuple[tuple[str, Any], ...]) -> TypeAdapter[Any]
         else NotRequired[hints[field.name]]
         for field in fields(kind)
     }
-    form: Any = TypedDict(kind.__name__, expected)  # type: ignore[operator]
+    form: Any = _TYPED_DICT(kind.__name__, expected)
     form.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return TypeAdapter(form)
 

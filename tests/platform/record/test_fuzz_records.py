@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from platform.record.tables import rewrite_tables
 from platform.reproduction.selection import choose_trials, recorded_trial
 from platform.run.driver import run_study
 from platform.screen.status import study_status
-from platform.study.registration import registered
 from storage import gc, verify
 from storage.base import Store
 from storage.content import sealed, unsealed
@@ -42,7 +40,7 @@ from trainables.telemetry import read_pulse
 OURS = (UserError, StudyError, StoreError)
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 THOROUGH = settings(QUICK, max_examples=1500)
-HEAD = {"trial": "t0001", "sequence": 0, "time": 1.5}
+HEAD: dict[str, Any] = {"trial": "t0001", "sequence": 0, "time": 1.5}
 RUN = StageRun("noop", "noop-1", 0, {"value": 1.0}, {"data": "data-1"})
 EVENTS = (
     Proposed(**HEAD, point=0, repeat=0, seed=1, values={"a": 1}, config={"b": {}}, runs=[RUN.to_json()], labels={}),
@@ -149,8 +147,16 @@ def test_any_record_of_one_type(name: str, data: st.DataObject) -> None:
 
 
 LEASE = {
-    **{"beat": 1, "command": "sweep", "host": "here", "machine": "other", "pid": 1, "released": False},
-    **{"since": "2026-01-01T00:00:00+00:00", "started": 1.0, "token": "a", "ttl": 30.0},
+    "beat": 1,
+    "command": "sweep",
+    "host": "here",
+    "machine": "other",
+    "pid": 1,
+    "released": False,
+    "since": "2026-01-01T00:00:00+00:00",
+    "started": 1.0,
+    "token": "a",
+    "ttl": 30.0,
 }
 
 
@@ -175,8 +181,17 @@ def test_any_lease(own: bool, record: Any) -> None:
 
 
 PULSE = {
-    **{"stage": "noop", "epoch": 1, "metrics": {"value": 0.5}, "beat": 3, "time": 1.0, "seconds": 5.0, "idle": 1.0},
-    **{"host": "here", "node": "n", "pid": 3, "usage": {"cpu_utilization_percentage": 5.0}},
+    "stage": "noop",
+    "epoch": 1,
+    "metrics": {"value": 0.5},
+    "beat": 3,
+    "time": 1.0,
+    "seconds": 5.0,
+    "idle": 1.0,
+    "host": "here",
+    "node": "n",
+    "pid": 3,
+    "usage": {"cpu_utilization_percentage": 5.0},
 }
 
 
