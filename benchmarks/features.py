@@ -88,12 +88,13 @@ def decode_frames(folder: Path, arguments: argparse.Namespace) -> dict[str, floa
     import torch
 
     from trainables.backbones.load import load_vae
+    from trainables.config.video import GeneratorConfig
     from trainables.stages.generation import FrameDecoder
 
     vae, side = load_vae(str(folder / "sd")), arguments.pixels // 8
     latents = torch.randn(2, 4, side, side, generator=torch.Generator().manual_seed(0))
     before, started = resident("VmRSS"), time.perf_counter()
-    FrameDecoder(vae, vae.decoding((side, side)).rows)(latents)
+    FrameDecoder(vae, vae.decoding((side, side)).rows, GeneratorConfig())(latents)
     return {"before": before, "peak": resident("VmHWM"), "seconds": time.perf_counter() - started}
 
 

@@ -55,7 +55,6 @@ class Sparsifier:
         return batch * self.keep[rows]
 
 
-def pick_variant(variants: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Return [batch, D]: for each of `rows` one of its K `variants` [N, K, D], drawn uniformly."""
-    which = torch.randint(variants.shape[1], rows.shape, generator=generator).to(rows.device)
-    return variants[rows, which]
+def draw_variants(count: int, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Return [batch]: for each of `rows` the number of one of its `count` variants, drawn uniformly."""
+    return torch.randint(count, rows.shape, generator=generator).to(rows.device)

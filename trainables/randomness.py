@@ -23,13 +23,14 @@ class Streams:
 
     def __init__(self, seed: int, stage: str, *, epoch: int) -> None:
         self._key = (seed, stage)
-        self._epoch = epoch
+        self.epoch = epoch
+        """From 1; 0 is before training."""
         self._generators: dict[str, torch.Generator] = {}
 
     def __getitem__(self, name: str) -> torch.Generator:
         """Return this epoch's generator `name`; it goes on where the last use of it stopped."""
         if name not in self._generators:
-            self._generators[name] = self._new(name, self._epoch)
+            self._generators[name] = self._new(name, self.epoch)
         return self._generators[name]
 
     def lasting(self, name: str) -> torch.Generator:
@@ -40,7 +41,7 @@ class Streams:
     def as_default(self, name: str) -> Iterator[None]:
         """Let torch's default generator, which dropout and initialisation use, follow stream `name` for a while."""
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derived_seed(*self._key, name, self._epoch))
+            torch.default_generator.manual_seed(derived_seed(*self._key, name, self.epoch))
             yield
 
     def _new(self, name: str, epoch: int) -> torch.Generator:

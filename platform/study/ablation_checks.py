@@ -210,10 +210,15 @@ def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[M
 
 def _check_yielded(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
     """Refuse a metric that the data set does not yield."""
-    config = resolve(baseline.overrides)
+    configs = {BASELINE: resolve(baseline.overrides)} | {
+        name: resolve({**baseline.overrides, **condition.overrides}) for name, condition in design.conditions.items()
+    }
     for metric in metrics:
-        if (message := why_not_yielded(metric, config)) is not None:
-            yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
+        messages = {name: why_not_yielded(metric, config) for name, config in configs.items()}
+        for name, message in messages.items():
+            if message is not None and (name == BASELINE or message != messages[BASELINE]):
+                prefix = "" if name == BASELINE else f"{name}: "
+                yield baseline.source.problem(("primary", design.primary.index(metric.name)), prefix + message)
 
 
 def _check_varied(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:

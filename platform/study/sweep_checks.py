@@ -12,7 +12,7 @@ from platform.study.space import MAX_GRID, Space
 from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
-from platform.study.yielded import why_not_yielded
+from platform.study.yielded import trained_on_both, why_not_yielded
 from trainables.config.trial import TrialConfig, config_class
 from trainables.graph import STAGES, solved_kinds
 from trainables.metrics.metric import Metric
@@ -147,7 +147,14 @@ def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:
 
 
 def _check_yielded(draft: Draft, config: TrialConfig, targets: tuple[Metric, ...]) -> Iterator[Problem]:
-    """Refuse a target that the data set does not yield. A swept data set is not checked."""
+    """Refuse a target that the data set or the trained clips do not yield. A swept data set is not checked."""
+    for field, domain in draft.domains.items():
+        if field.endswith(".train.rows") and "train_and_validation" in domain.probes():
+            swept = trained_on_both(config, field.partition(".")[0])
+            for metric in targets:
+                if (message := why_not_yielded(metric, swept)) is not None:
+                    yield draft.problem("target", draft.target.index(metric.name), message=message)
+            return
     if any(field.startswith("dataset.") for field in draft.domains):
         return
     for metric in targets:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable
 
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, flatten
 from trainables.datasets.kinds import WITHOUT_ANSWER
+from trainables.graph import STAGES, ancestors
 from trainables.metrics.metric import Metric
-from trainables.metrics.registry import METRICS
+from trainables.metrics.registry import METRICS, is_held_out
 
 _TOP = re.compile(r"semantic\.(test_)?retrieval_(?:image|text)_(large_)?top(\d+)")
 
@@ -14,10 +15,37 @@ _TOP = re.compile(r"semantic\.(test_)?retrieval_(?:image|text)_(large_)?top(\d+)
 def why_not_yielded(metric: Metric, config: TrialConfig) -> str | None:
     """Return why no trial has a usable value of `metric`, with what would work; None if trials have one."""
     kind = config.dataset.kind
+    if (decoder := trained_on_its_clips(metric, config)) is not None:
+        return (
+            f"{metric.name} is of validation clips, on which {decoder}.train.rows: train_and_validation trains; use "
+            f"{metric.stage}.test_{metric.short} in an ablation, or {decoder}.train.rows: train"
+        )
+    if metric.only_with is not None:
+        field, value = metric.only_with
+        if flatten(config.model_dump())[field] != value:
+            return f"{metric.name} is reported only with {field}: {value}; set it, or choose another metric"
     if metric.needs_known_answer and kind in WITHOUT_ANSWER:
         others = ", ".join(_others(metric, METRICS.values()))
         return f"{metric.name} needs a known answer, which data sets of kind {kind} do not have; use one of: {others}"
     return _always_right(metric, config)
+
+
+def trained_on_its_clips(metric: Metric, config: TrialConfig) -> str | None:
+    """Return the decoder that trains on validation clips, of which `metric` is; None if there is none."""
+    if metric.short.startswith("test_") or metric.short == "loss" or not is_held_out(metric.name):
+        return None
+    for decoder in ancestors([metric.stage], systems=[config.system]):
+        train = getattr(getattr(config, decoder, None), "train", None)
+        if STAGES[decoder].is_decoder and getattr(train, "rows", "train") == "train_and_validation":
+            return decoder
+    return None
+
+
+def trained_on_both(config: TrialConfig, decoder: str) -> TrialConfig:
+    """Return `config` with `decoder` trained on training and validation clips."""
+    section = getattr(config, decoder)
+    train = section.train.model_copy(update={"rows": "train_and_validation"})
+    return config.model_copy(update={decoder: section.model_copy(update={"train": train})})
 
 
 def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:

@@ -121,7 +121,7 @@ def test_each_stage_writes_its_artifacts_and_its_registered_metrics(world: World
         predictions = load_file(output / "predictions.safetensors")
         assert predictions.pop("index").tolist() == list(range(202, 220))
         assert {name: tuple(tensor.shape) for name, tensor in predictions.items()} == shapes[stage]
-        registered = {name.partition(".")[2] for name, metric in METRICS.items() if metric.stage == stage}
+        registered = {metric.short for metric in METRICS.values() if metric.stage == stage and metric.only_with is None}
         assert registered <= result.metrics.keys()
         assert {f"test_{name}" for name in registered - {"loss"}} <= result.metrics.keys()
         metrics = [metric for metric in METRICS.values() if metric.stage == stage]

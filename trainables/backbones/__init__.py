@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from storage.content import settled_file_at
 from trainables.backbones.sources import WeightSource, locate, source_digest, source_files
+from trainables.config.features import TABLE
 from trainables.config.trial import TrialConfig
+from trainables.datasets.wordnet import wordnet_files
 
 STABLE_DIFFUSION_PARTS = ("vae", "text_encoder", "tokenizer")
 GENERATOR_PARTS = (*STABLE_DIFFUSION_PARTS, "unet", "scheduler")
@@ -15,16 +18,23 @@ def fingerprint(config: TrialConfig) -> Any:
     """Return what identifies the weights that features are read with. Loads none of them.
 
     Raises:
-        ValueError: A source of `config.backbones` is neither `phantom`, a folder, nor formed like a hub name.
+        ValueError: A source of `config.backbones` is neither `phantom`, a folder, nor formed like a hub name, or the
+            folder of the synonyms lacks files.
     """
     diffusion, clip = _feature_sources(config)
-    return {"stable_diffusion": source_digest(diffusion, parts=STABLE_DIFFUSION_PARTS), "clip": source_digest(clip)}
+    words = _synonym_files(config)
+    synonyms = {"synonyms": [settled_file_at(path).digest for path in words]} if words else {}
+    return {
+        "stable_diffusion": source_digest(diffusion, parts=STABLE_DIFFUSION_PARTS),
+        "clip": source_digest(clip),
+        **synonyms,
+    }
 
 
 def feature_files(config: TrialConfig) -> list[Path]:
     """Return the files that `fingerprint` stands for."""
     diffusion, clip = _feature_sources(config)
-    return [*source_files(diffusion, parts=STABLE_DIFFUSION_PARTS), *source_files(clip)]
+    return [*source_files(diffusion, parts=STABLE_DIFFUSION_PARTS), *source_files(clip), *_synonym_files(config)]
 
 
 def generator_fingerprint(config: TrialConfig) -> Any:
@@ -53,6 +63,12 @@ def judge_digests(sources: Mapping[str, str]) -> dict[str, Any]:
 def judges_files(config: TrialConfig) -> list[Path]:
     """Return the files that `judges_fingerprint` stands for."""
     return [file for source in _judges(config).values() for file in source_files(source)]
+
+
+def _synonym_files(config: TrialConfig) -> list[Path]:
+    """Return the files of the synonyms; none for our own table, which belongs to the code."""
+    source = config.features.synonyms
+    return [] if source == TABLE else wordnet_files(Path(source))
 
 
 def _diffusion(config: TrialConfig) -> WeightSource:

@@ -186,5 +186,8 @@ class VoxelsConfig(Config):
     one row per clip has no runs and is left as it is."""
     normalise: Literal["train_stats", "test_stats"] = "train_stats"
     """`test_stats` standardises the test set by itself, as the released code does (mind-animator.md B27)."""
+    fitted_on: Annotated[Literal["train", "train_and_validation"], SINCE("train")] = "train"
+    """Clips whose mean and standard deviation standardise the voxels. The released code takes those of validation, too
+    (mind-animator.md B27)."""
     average_repeats: bool = True
     """Average the answers to a clip that was shown several times; otherwise the first counts alone."""

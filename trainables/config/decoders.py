@@ -52,7 +52,8 @@ class TrainConfig(Config):
     the epoch, as the paper does (30 for semantic, 75 for structure, 70 for motion; mind-animator.md A4)."""
     rows: Annotated[Literal["train", "train_and_validation"], SINCE("train")] = "train"
     """Clips that are trained on. With `train_and_validation`, as in the paper's final trainings, metrics of validation
-    clips are of clips that were trained on."""
+    clips are of clips that were trained on. So it needs `keep: last` and `patience: 0`, and no validation metric can be
+    a target."""
     init: Annotated[Literal["torch", "xavier"], SINCE("torch")] = "torch"
     """Initial weights: torch's defaults, or the Xavier uniform initialisation of every matrix (released code)."""
     batch_size: Count = 64
@@ -95,6 +96,15 @@ class TrainConfig(Config):
     checkpoint_share: Annotated[Fraction, CIRCUMSTANCE] = CHECKPOINT_SHARE
     """Share of the training's time that checkpoints take at most: the slower one is, the longer until the next. What is
     lost with a worker is the time since its last checkpoint. 1: one after every epoch; 0: none."""
+
+    @model_validator(mode="after")
+    def _validation_clips_select_nothing(self) -> Self:
+        if self.rows == "train_and_validation" and (self.keep != "last" or self.patience > 0):
+            raise ValueError(
+                "with rows: train_and_validation the validation clips are trained on and can choose no epoch: keep "
+                f"must be last and patience 0, but got keep: {self.keep} and patience: {self.patience}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _workers_have_rows(self) -> Self:
@@ -160,6 +170,12 @@ class SemanticConfig(Config):
     """Whether CLIP image targets are drawn from the `features.image_variants`."""
     text_augmentation: bool = True
     """Whether CLIP text targets are drawn from the `features.text_variants`."""
+    variants: Annotated[Literal["any", "by_epoch"], SINCE("any")] = "any"
+    """Which variant is a clip's target. `any`: one at random in each step. `by_epoch`: epoch e takes the next one, so
+    with as many variants as epochs none comes twice, as in the released code (mind-animator.md B24)."""
+    retrieval_ties: Annotated[Literal["average", "order"], SINCE("average")] = "average"
+    """Rank of a clip among others of equal similarity: the average of their ranks, or by the order of a sort, the last
+    one first, as in the released code (mind-animator.md B42)."""
     sparsify: SparsifyConfig = SparsifyConfig()
     weights: Annotated[str | None, AfterValidator(absolute_folder), BY_CONTENT, SINCE(None)] = None
     """Folder of weights that `python -m platform.checkpoint import` wrote. The stage then trains nothing. Content
@@ -233,7 +249,8 @@ class MotionConfig(Config):
     depth: Count = 2
     """Blocks of temporal attention, spatial attention and feed-forward layer."""
     width: Count = 128
-    """Token width. If a patch has exactly that many values, it is not projected, as in the paper's flat model."""
+    """Token width. If a patch has exactly that many values, it is not projected, as in the paper's flat model. Under
+    `preset: paper` it follows from `patch_size` unless it is set: 512 for 4 and 8, else 4 * patch_size ** 2."""
     attention_width: Count = 64
     """Total width of queries, keys and values over all heads."""
     heads: Count = 4
@@ -273,8 +290,9 @@ class MotionConfig(Config):
     """Mask at inference. With `first_frame_only`, later frames attend only to the first (mind-animator.md B05)."""
     mlp_hidden: Count = 256
     """Hidden width of each MLP; only with `per_frame_mlp`."""
-    monitor: Literal["rollout_mse", "teacher_forced_mse"] = "rollout_mse"
-    """Metric on validation clips that selects the epoch whose weights are kept."""
+    monitor: Literal["rollout_mse", "teacher_forced_mse", "true_first_mse"] = "rollout_mse"
+    """Metric on validation clips that selects the epoch whose weights are kept. `true_first_mse`, computed only then,
+    rolls out from the true first frame, as in the released code (mind-animator.md B63)."""
     sparsify: MotionSparsifyConfig = MotionSparsifyConfig()
     weights: Annotated[str | None, AfterValidator(absolute_folder), BY_CONTENT, SINCE(None)] = None
     """Folder of weights that `python -m platform.checkpoint import` wrote. The stage then trains nothing. Content

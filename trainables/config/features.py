@@ -2,9 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from trainables.config.base import Config, Count, Natural, Weights
+from trainables.config.base import Config, Count, Natural, Weights, absolute_folder
+from trainables.identity import BY_CONTENT, SINCE
+
+TABLE = "table"
+WORDNET = "/usr/share/wordnet"
+"""Where Debian's package `wordnet-base` puts its files."""
+
+
+def _synonyms(source: str) -> str:
+    if source == TABLE:
+        return source
+    return WORDNET if source == "wordnet" else str(absolute_folder(source))
 
 
 class BackbonesConfig(Config):
@@ -35,6 +46,18 @@ class FeaturesConfig(Config):
     """Number of randomly cropped views of every training clip, for augmentation."""
     text_variants: Natural = 8
     """Number of EDA variants (synonym, insert, swap, delete) of every training caption, for augmentation."""
+    text_operations: Annotated[Literal["each", "one"], SINCE("each")] = "each"
+    """How a caption is altered. `each`: every operation with its probability, as in the paper's text. `one`: one
+    operation per variant, on more words, as in the released code (mind-animator.md B24)."""
+    synonyms: Annotated[str, AfterValidator(_synonyms), BY_CONTENT, SINCE(TABLE)] = TABLE
+    """Source of synonyms: our small `table`, `wordnet` (the files of Debian's package `wordnet-base`), or a folder with
+    the files of WordNet 3. Content decides identity."""
+    condition_target: Annotated[Literal["caption", "augmented"], SINCE("caption")] = "caption"
+    """Text condition that the semantic decoder learns: that of the caption, or that of the same altered caption as its
+    CLIP target, as in the released code (mind-animator.md B57). The conditions of all variants are then stored."""
+    crop_position: Annotated[Literal["each", "shared"], SINCE("each")] = "each"
+    """Whether each clip has crops of its own, or variant k of all clips has one position, as in the released code
+    (mind-animator.md B22)."""
     crop_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.78
     """Side of the random crop relative to the side of the frame (400 of 512 in the paper)."""
     batch_size: Count = 64

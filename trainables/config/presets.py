@@ -36,10 +36,21 @@ PAPER_SIZES: Mapping[str, Any] = {
     "generator.test_clips": 1200,
 }
 
+PAPER_WIDTHS: Mapping[int, int] = {4: 512, 8: 512, 16: 1024, 32: 4096, 64: 16384}
+"""`motion.width` by `motion.patch_size` with `preset: paper`. The paper states none. Ours is the number of values of a
+patch, and at least 512, the width of the released code's network for small patches."""
+
 RELEASED_CODE: Mapping[str, Any] = {
     "voxels.normalise": "test_stats",
+    "voxels.fitted_on": "train_and_validation",
     "features.latents": "sample",
     "features.image_target": "fixed_frame",
+    "features.crop_position": "shared",
+    "features.text_operations": "one",
+    "features.text_variants": 12,
+    "features.condition_target": "augmented",
+    "semantic.variants": "by_epoch",
+    "semantic.retrieval_ties": "order",
     "semantic.sparsify.unit": "entries",
     "semantic.sparsify.refresh": "epoch",
     "semantic.sparsify.cumulative": True,
@@ -62,6 +73,7 @@ RELEASED_CODE: Mapping[str, Any] = {
     "motion.mask_refresh": "run",
     "motion.mask_diagonal": True,
     "motion.inference_mask": "first_frame_only",
+    "motion.monitor": "true_first_mse",
     "motion.layer_norm": "unbiased",
     "motion.ffn_dropout": 0.2,
     "motion.encoder_block_dropout": 0.15,
@@ -73,6 +85,11 @@ RELEASED_CODE: Mapping[str, Any] = {
     "motion.train.l1_decay": 1e-3,
     "generator.norm": "all_frames",
     "generator.temporal_bias": 0,
+    "generator.rounding": "down",
+    "generator.saved_as": "gif",
+    "evaluate.image_trials": 20,
+    "evaluate.video_trials": 100,
+    "evaluate.hue_frames": 6,
 }
 
 GENTLE: Mapping[str, Any] = {

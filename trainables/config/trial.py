@@ -10,7 +10,7 @@ from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
-from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
+from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
 from trainables.tables import Table
@@ -98,6 +98,7 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
     layers = [
         {"dataset.kind": "phantom", "generation": generation},
         PRESETS.get(preset, {}),
+        _width_of_patches(nested) if preset == "paper" else {},
         GENERATIONS.get(generation, {}),
         PROFILES.get(str(nested.get("profile", "paper")), {}),
     ]
@@ -105,6 +106,17 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
     for layer in (*map(nest, layers), nested):
         merge_into(merged, layer)
     return config_class().model_validate(merged)
+
+
+def _width_of_patches(nested: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the token width for the patch size that `nested` sets; `preset: paper` has that of its own size."""
+    motion = nested.get("motion", {})
+    patch = motion.get("patch_size") if isinstance(motion, Mapping) else None
+    small = isinstance(motion, Mapping) and motion.get("kind") == "cmg_small_patch"
+    known = isinstance(patch, int) and patch in PAPER_WIDTHS
+    if small:
+        return {"motion.width": 512, "motion.heads": 8, "motion.depth": 4}
+    return {"motion.width": PAPER_WIDTHS[patch]} if known and patch is not None else {}
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class GeneratorConfig(Config):
     temporal_bias: Annotated[Natural | None, SINCE(None)] = None
     """Seed of the random biases that the untrained temporal attention of the released code adds to every transformer
     block (mind-animator.md B16). None: there is no such module."""
+    rounding: Annotated[Literal["nearest", "down"], SINCE("nearest")] = "nearest"
+    """How values of frames become 8 bits; the released code cuts them off (mind-animator.md B61)."""
+    saved_as: Annotated[Literal["frames", "gif"], SINCE("frames")] = "frames"
+    """Format in which videos are kept before they are judged: without loss, or with the 256 colours per frame of a GIF,
+    as in the released code (mind-animator.md B61). The true clips are not changed."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Number format of the diffusion model."""
     batch_clips: Count = 4
@@ -83,6 +88,16 @@ class EvaluateConfig(Config):
     """CLIP model for CLIP-pcc, such as `openai/clip-vit-base-patch32`."""
     resolution: Count | None = None
     """Side in pixels at which all videos are judged. None: the side of the clips."""
+    image_trials: Annotated[Count | None, SINCE(None)] = None
+    """Random draws of classes per frame for 2-way-I, as in the released code (20); None: the expectation over all draws
+    (mind-animator.md B35)."""
+    video_trials: Annotated[Count | None, SINCE(None)] = None
+    """The same for 2-way-V (released code: 100)."""
+    hue_frames: Annotated[Count | None, SINCE(None)] = None
+    """Number of first frames that the metrics of hue use (released code: 6); None: all (mind-animator.md B31)."""
+    clip_pcc_gate: Annotated[Literal["constant", "average"], SINCE("constant")] = "constant"
+    """VIFI-score that a clip must exceed for CLIP-pcc: 0.6, as in the released code, or the system's own mean over the
+    clips of the split, as in the paper's text (mind-animator.md B60)."""
     shuffles: Annotated[int, Field(ge=1)] = 100
     """Number of shuffled frame orders in the shuffle test."""
     seed: Natural = 0

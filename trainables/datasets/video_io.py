@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from trainables.datasets.clips import Frames, decode
 from trainables.datasets.errors import ClipError
@@ -31,6 +32,12 @@ class Video:
     """`[F, H, W, 3]`."""
     seconds: float | None
     """Its length; None if the file does not have it."""
+
+
+def as_gif(frames: Frames) -> Frames:
+    """Return frames `[F, H, W, 3]` as a GIF keeps them: with at most 256 colours each, chosen by median cut."""
+    images = (Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT) for frame in frames)
+    return np.stack([np.asarray(image.convert("RGB")) for image in images])
 
 
 def read_video(path: Path) -> Video:

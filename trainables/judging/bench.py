@@ -4,9 +4,9 @@ Each network runs on one core, because more would change the last digits of what
 time instead.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,7 +14,7 @@ from trainables.config.video import EvaluateConfig
 from trainables.judging.values import available
 from trainables.loop import pick_device
 from trainables.metrics.clip import Clip, Floats, map_in_threads
-from trainables.metrics.clip_metrics import ClipMetric
+from trainables.metrics.clip_metrics import HUE_METRICS, ClipMetric
 from trainables.metrics.flow import Grey
 from trainables.metrics.networks import load_networks
 from trainables.metrics.video import Networks, Reading, Role, flows_of, reading_of
@@ -28,6 +28,8 @@ class Bench:
     metrics: tuple[ClipMetric, ...]
     shuffles: int
     seed: int
+    average_gate: bool = False
+    """Whether CLIP-pcc is gated by the mean VIFI-score of the system's clips."""
     threads: int = 1
     """Videos that are read at a time, and frames that are compared at a time. It changes no bit of a value."""
 
@@ -84,5 +86,26 @@ def load_bench(config: EvaluateConfig, *, frames: int, objects: bool) -> Bench:
         ValueError: A network cannot be loaded.
     """
     networks = load_networks(judge_sources(config), frames=frames, device=pick_device("auto"))
-    metrics = available(networks, objects=objects)
-    return Bench(networks, metrics, config.shuffles, config.seed, threads=torch.get_num_threads())
+    average = config.clip_pcc_gate == "average"
+    return Bench(
+        networks,
+        defined(available(networks, objects=objects), config),
+        config.shuffles,
+        config.seed,
+        average_gate=average,
+        threads=torch.get_num_threads(),
+    )
+
+
+def defined(metrics: Iterable[ClipMetric], config: EvaluateConfig) -> tuple[ClipMetric, ...]:
+    """Return `metrics` as `config` defines them."""
+    options: dict[str, Mapping[str, int]] = {}
+    if config.image_trials is not None:
+        options["two_way_i"] = {"trials": config.image_trials}
+    if config.video_trials is not None:
+        options["two_way_v"] = {"trials": config.video_trials}
+    if config.hue_frames is not None:
+        options |= {name: {"frames": config.hue_frames} for name in HUE_METRICS}
+    if config.clip_pcc_gate == "average":
+        options["clip_pcc"] = {"gated": 0}
+    return tuple(replace(metric, options=options.get(metric.short, metric.options)) for metric in metrics)

@@ -17,7 +17,7 @@ from trainables.judging.controls import CONTROLS, SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import summarise_scores
 from trainables.judging.trial_videos import SplitVideos
-from trainables.judging.values import Scores, Value, clip_values
+from trainables.judging.values import Scores, Value, above_average, clip_values
 from trainables.judging.video_sequences import ReorderedVideos, RepeatedVideo, StaticVideos, VideoSequence
 from trainables.metrics.clip import Floats, UndefinedError
 from trainables.metrics.clip_metrics import CLIP_METRICS, SHUFFLE_TESTED, ClipMetric
@@ -113,7 +113,8 @@ def _scores(material: SplitVideos, visits: Iterable[_Visit], bench: Bench) -> Sc
             outcomes = clip_values(bench.metrics, visit.truth, reading, threads=bench.threads)
             notes.values.extend(Value(name, "", clip, *outcome) for outcome in outcomes)
         _note_order(notes, visit.truth, visit.readings, threads=bench.threads)
-    return Scores(tuple(notes.values), _shuffle(notes, bench))
+    values = above_average(notes.values) if bench.average_gate else notes.values
+    return Scores(tuple(values), _shuffle(notes, bench))
 
 
 def _order(clips: int, seed: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The values of metrics for pairs of clips, and the metrics that can be computed with given networks."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainables.judging.controls import PairControl
@@ -42,6 +42,20 @@ def available(
     also = (*(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ()), *optional)
     present = {*networks.present, *also}
     return tuple(metric for metric in CLIP_METRICS.values() if present.issuperset(metric.needs))
+
+
+def above_average(values: Sequence[Value]) -> Iterator[Value]:
+    """Yield `values` with CLIP-pcc 0 where the VIFI-score of the clip is not above its system's mean over clips."""
+    scores: dict[tuple[str, str], dict[str, float]] = {}
+    for value in values:
+        if value.metric == "vifi" and value.value is not None:
+            scores.setdefault((value.system, value.control), {})[value.clip] = value.value
+    means = {system: sum(of_clips.values()) / len(of_clips) for system, of_clips in scores.items()}
+    for value in values:
+        system = value.system, value.control
+        gated = value.metric == "clip_pcc" and value.value is not None and system in means
+        fails = gated and scores[system].get(value.clip, means[system]) <= means[system]
+        yield replace(value, value=0.0) if fails else value
 
 
 def clip_values(

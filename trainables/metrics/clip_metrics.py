@@ -10,7 +10,7 @@ This module imports no heavy library.
 
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from trainables.graph import resolve_reference
@@ -47,6 +47,8 @@ class ClipMetric(Metric):
     """Arguments of `function`: two clips, uint8 [F,H,W,3], or two `Reading`s, and the number of threads. `pair`: two
     clips alone."""
     needs: tuple[Requirement, ...] = ()
+    options: Mapping[str, int] = field(default_factory=dict)
+    """Further arguments of `function`, by which a config or a protocol defines the metric otherwise."""
 
     def score(self, truth: "Reading", prediction: "Reading", *, threads: int = 1) -> float:
         """Return the value for one clip.
@@ -59,11 +61,24 @@ class ClipMetric(Metric):
             return finite_value(function(truth.frames, prediction.frames), self.name)
         of_frames = self.takes == "frames"
         pair = (truth.frames, prediction.frames) if of_frames else (truth, prediction)
-        return float(function(*pair, threads=threads))
+        return float(function(*pair, threads=threads, **self.options))
 
 
-_VIDEO = ("dataset", "features.resolution", "voxels.subject", "evaluate", "generator.validation_clips")
+_EVALUATE = ("image_classifier", "video_classifier", "vifi", "clip", "resolution", "shuffles", "seed")
+"""Fields of `evaluate` that concern all metrics. Draws of n-way trials change no expectation."""
+_VIDEO = (
+    "dataset",
+    "features.resolution",
+    "voxels.subject",
+    *(f"evaluate.{name}" for name in _EVALUATE),
+    "generator.validation_clips",
+)
 """Settings of the generator are not included: they may be tuned for a metric of video."""
+HUE_METRICS = ("hue_cos_legacy", "hue_cos", "hue_pcc", "hue_circular")
+_OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(HUE_METRICS, ("evaluate.hue_frames",)),
+    "clip_pcc": ("evaluate.clip_pcc_gate",),
+}
 _VIDEO_CONTROLS = ("random_clip", "shuffled_fmri")
 _TWO_WAY_CHANCE = 0.75
 _FIFTY_WAY_CHANCE = 3 / 52
@@ -85,7 +100,8 @@ def full_clip_metric(metric: ClipMetric) -> ClipMetric:
     controls = _VIDEO_CONTROLS if metric.chance is None else ()
     full = f"{EVALUATE}.{metric.name}"
     known = "object" in metric.needs
-    return replace(metric, name=full, chance_controls=controls, scale_fields=_VIDEO, needs_known_answer=known)
+    fields = (*_VIDEO, *_OWN_FIELDS.get(metric.name, ()))
+    return replace(metric, name=full, chance_controls=controls, scale_fields=fields, needs_known_answer=known)
 
 
 _ENTRIES = (

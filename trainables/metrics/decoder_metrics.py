@@ -30,7 +30,7 @@ def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Met
         low=0.0,
         high=1.0,
         chance_rule=f"{k} / clips in the gallery",
-        scale_fields=_DATA,
+        scale_fields=(*_DATA, "semantic.retrieval_ties"),
         source=f"paper Tables 5 and 17; mind-animator.md C.2; gallery of {clips}, ties by average rank",
     )
 
@@ -70,6 +70,7 @@ def _error(
     controls: tuple[str, ...] = (),
     of_motion: bool = False,
     scale_fields: tuple[str, ...],
+    only_with: tuple[str, str] | None = None,
     source: str,
 ) -> Metric:
     return Metric(
@@ -81,6 +82,7 @@ def _error(
         chance_controls=controls,
         of_motion=of_motion,
         scale_fields=scale_fields,
+        only_with=only_with,
         source=source,
     )
 
@@ -109,6 +111,13 @@ _ENTRIES = (
         "motion.teacher_forced_mse",
         scale_fields=(*_DATA, "motion.kind", "motion.mask_means", "motion.inference_mask"),
         source="eq. 9, true past frames given, nothing hidden",
+    ),
+    _error(
+        "motion.true_first_mse",
+        of_motion=True,
+        scale_fields=_DATA,
+        only_with=("motion.monitor", "true_first_mse"),
+        source="eq. 9, greedy from the true first frame",
     ),
     _error(
         "motion.loss",

@@ -30,6 +30,8 @@ class Metric:
     """Whether it measures motion, so that a still video knows nothing of it."""
     scale_fields: tuple[str, ...] = ()
     """Config fields or sections that change the scale. Values from different settings cannot be compared."""
+    only_with: tuple[str, str] | None = None
+    """A config field and its value, without which the stage does not report it."""
     needs_known_answer: bool = False
     """Whether only data sets with a known answer yield it: simulated brains and objects."""
     version: int = 1

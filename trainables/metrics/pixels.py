@@ -165,7 +165,7 @@ def psnr(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     return float(decibels.mean())
 
 
-def hue_cos_legacy(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
+def hue_cos_legacy(truth: Clip, prediction: Clip, *, threads: int = 1, frames: int | None = None) -> float:
     """Return the paper's "hue-pcc", 0 to 1, higher is better: cosine of hue maps with red and blue swapped.
 
     The released code reads RGB frames as BGR and computes an uncentred cosine (mind-animator.md B31). This metric is
@@ -174,15 +174,15 @@ def hue_cos_legacy(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     Raises:
         UndefinedError: All hues of a frame are zero (grey, black, or pure colours of hue 0).
     """
-    return _mean_cosine(truth, prediction, code=cv2.COLOR_BGR2HSV, centred=False, threads=threads)
+    return _mean_cosine(truth[:frames], prediction[:frames], code=cv2.COLOR_BGR2HSV, centred=False, threads=threads)
 
 
-def hue_cos(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
+def hue_cos(truth: Clip, prediction: Clip, *, threads: int = 1, frames: int | None = None) -> float:
     """Return the cosine of hue maps, 0 to 1, higher is better: the paper's formula with the correct RGB order."""
-    return _mean_cosine(truth, prediction, code=cv2.COLOR_RGB2HSV, centred=False, threads=threads)
+    return _mean_cosine(truth[:frames], prediction[:frames], code=cv2.COLOR_RGB2HSV, centred=False, threads=threads)
 
 
-def hue_pcc(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
+def hue_pcc(truth: Clip, prediction: Clip, *, threads: int = 1, frames: int | None = None) -> float:
     """Return Pearson's correlation of hue maps of RGB frames, -1 to 1, higher is better, chance level about 0.
 
     This is the metric that the paper's name "hue-pcc" describes.
@@ -190,7 +190,7 @@ def hue_pcc(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
     Raises:
         UndefinedError: A frame has only one hue.
     """
-    return _mean_cosine(truth, prediction, code=cv2.COLOR_RGB2HSV, centred=True, threads=threads)
+    return _mean_cosine(truth[:frames], prediction[:frames], code=cv2.COLOR_RGB2HSV, centred=True, threads=threads)
 
 
 def _mean_cosine(truth: Clip, prediction: Clip, *, code: int, centred: bool, threads: int) -> float:
@@ -220,7 +220,7 @@ def _hue(frame: Clip, code: int) -> Clip:
     return np.asarray(cv2.extractChannel(cv2.cvtColor(frame, code), 0), dtype=np.uint8)
 
 
-def hue_circular(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
+def hue_circular(truth: Clip, prediction: Clip, *, threads: int = 1, frames: int | None = None) -> float:
     """Return the agreement of hues on the colour circle, -1 to 1, higher is better, 0 for unrelated hues.
 
     It is the mean over pixels of cos(hue difference), weighted by the geometric mean of the two chromas (largest minus
@@ -231,7 +231,8 @@ def hue_circular(truth: Clip, prediction: Clip, *, threads: int = 1) -> float:
         UndefinedError: In some frame, no pixel has colour in both clips.
     """
     check_pair(truth, prediction)
-    values = np.array(map_in_threads(_circular_agreement, zip(truth, prediction, strict=True), threads=threads))
+    pairs = zip(truth[:frames], prediction[:frames], strict=True)
+    values = np.array(map_in_threads(_circular_agreement, pairs, threads=threads))
     return _defined_mean(values, "no pixel with colour in both truth and prediction")
 
 

@@ -1,15 +1,18 @@
 """Retrieval of held-out clips by their decoded embeddings (mind-animator.md C.2)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def ranks(query: Tensor, gallery: Tensor) -> Tensor:
+def ranks(query: Tensor, gallery: Tensor, *, ties: Literal["average", "order"] = "average") -> Tensor:
     """Return the rank (from 1) of row i of `gallery` [N, D] for row i of `query` [n, D], n <= N, by cosine: [n].
 
     Ties, such as clips with the same caption, get the average of their ranks. Cosines are computed with the distinct
-    rows of the gallery, so that identical rows tie exactly. A query with NaN ranks last.
+    rows of the gallery, so that identical rows tie exactly. A query with NaN ranks last. With `ties: order`, the last
+    of tied rows has the best rank, as a stable sort in ascending order puts them (mind-animator.md B42).
 
     Example:
         >>> gallery = torch.eye(3)
@@ -21,5 +24,10 @@ def ranks(query: Tensor, gallery: Tensor) -> Tensor:
     similarity = cosines[:, which]
     own = similarity.gather(1, torch.arange(len(query), device=query.device)[:, None])
     better = (similarity > own).sum(1)
-    tied = (similarity == own).sum(1)
-    return torch.where(own[:, 0].isnan(), float(len(gallery)), better + (tied + 1) / 2)
+    tied = similarity == own
+    if ties == "order":
+        place = torch.arange(len(gallery), device=query.device)
+        among = 1.0 + (tied & (place > place[: len(query), None])).sum(1)
+    else:
+        among = (tied.sum(1) + 1) / 2
+    return torch.where(own[:, 0].isnan(), float(len(gallery)), better + among)

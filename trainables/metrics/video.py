@@ -5,6 +5,7 @@ computed once for all systems and controls. `metrics.clip_metrics` names the fun
 returns one number.
 """
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -15,7 +16,7 @@ from trainables.metrics import flow, pixels
 from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.nway import FIFTY_WAY, TWO_WAY, NWay
 from trainables.metrics.objects import Factor, KnownObject, factor_accuracy
-from trainables.metrics.video_semantics import clip_pcc, consistency_of_pairs, vifi
+from trainables.metrics.video_semantics import clip_pcc, consistency, consistency_of_pairs, vifi
 
 Network: TypeAlias = Callable[[Clip], Floats]
 Role: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip"]
@@ -91,14 +92,14 @@ def _reading(clip: Clip, flows: Mapping[flow.Grey, Floats], networks: Networks) 
     return Reading(clip, flows, {role: outputs[network] for role, network in networks.present.items()})
 
 
-def two_way_i(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return the exact 2-way accuracy of the image classifier, mean over frames."""
-    return _n_way(TWO_WAY, "image_classifier", truth, prediction)
+def two_way_i(truth: Reading, prediction: Reading, *, threads: int = 1, trials: int = 0) -> float:
+    """Return the 2-way accuracy of the image classifier, mean over frames: exact, or of `trials` draws per frame."""
+    return _n_way(TWO_WAY, "image_classifier", truth, prediction, trials=trials)
 
 
-def two_way_v(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return the exact 2-way accuracy of the video classifier."""
-    return _n_way(TWO_WAY, "video_classifier", truth, prediction)
+def two_way_v(truth: Reading, prediction: Reading, *, threads: int = 1, trials: int = 0) -> float:
+    """Return the 2-way accuracy of the video classifier: exact, or of `trials` draws."""
+    return _n_way(TWO_WAY, "video_classifier", truth, prediction, trials=trials)
 
 
 def fifty_way_i(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
@@ -111,8 +112,12 @@ def fifty_way_v(truth: Reading, prediction: Reading, *, threads: int = 1) -> flo
     return _n_way(FIFTY_WAY, "video_classifier", truth, prediction)
 
 
-def _n_way(ways: NWay, network: Role, truth: Reading, prediction: Reading) -> float:
-    return float(ways.exact(truth.outputs[network], prediction.outputs[network]).mean())
+def _n_way(ways: NWay, network: Role, truth: Reading, prediction: Reading, *, trials: int = 0) -> float:
+    logits = truth.outputs[network], prediction.outputs[network]
+    if trials == 0:
+        return float(ways.exact(*logits).mean())
+    # The seed is the clip's: all systems meet the same classes, and another clip meets others.
+    return float(ways.sampled(*logits, trials=trials, seed=zlib.crc32(truth.frames.tobytes())).mean())
 
 
 def vifi_score(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
@@ -120,8 +125,10 @@ def vifi_score(truth: Reading, prediction: Reading, *, threads: int = 1) -> floa
     return vifi(truth.outputs["vifi"], prediction.outputs["vifi"])
 
 
-def gated_clip_pcc(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
-    """Return `video_semantics.clip_pcc` of two readings, gated by their VIFI-score."""
+def gated_clip_pcc(truth: Reading, prediction: Reading, *, threads: int = 1, gated: int = 1) -> float:
+    """Return `video_semantics.clip_pcc` of two readings, gated by their VIFI-score, or not if `gated` is 0."""
+    if gated == 0:
+        return consistency(prediction.outputs["clip"])
     return clip_pcc(prediction.outputs["clip"], vifi_score=vifi_score(truth, prediction))
 
 

@@ -71,6 +71,12 @@ def read_rows(
     return {name: read_some(task, names, index, device=device) for name, index in members.items()}
 
 
+def stored_names(task: StageTask, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the features `names` that the stage `features` stored."""
+    with safe_open(task.inputs["features"].path("features.safetensors"), framework="pt") as file:
+        return tuple(name for name in names if name in file.keys())  # noqa: SIM118  it is no mapping
+
+
 def split_index(task: StageTask) -> dict[str, Tensor]:
     """Return the numbers of the clips of each split.
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from trainables.backbones.load import ClipModel, TextEncoder, Vae, load_clip, lo
 from trainables.config.features import FeaturesConfig
 from trainables.context import StageResult, StageTask
 from trainables.datasets.base import ClipSequence, Stimuli
-from trainables.datasets.eda import variants
+from trainables.datasets.eda import load_synonyms, variants
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.loop import pick_device
 from trainables.randomness import derived_seed
@@ -40,9 +41,10 @@ def run(task: StageTask) -> StageResult:
     """Write `features.safetensors` and `features.json`.
 
     safetensors, float32: `clip_image` and `clip_text` [N,D], `clip_image_variants` [N,Ki,D] and `clip_text_variants`
-    [N,Kt,D] of all clips, since which of them are trained on is not known here, `condition` [N,L,C], `latents`
-    [N,F,c,h,w], multiplied by the VAE's scaling factor. json: the sizes, and the fraction of words that the text
-    encoder does not know. Clips are read, and rows written, some at a time.
+    [N,Kt,D] of all clips, since which of them are trained on is not known here, `condition` [N,L,C], with
+    `condition_target: augmented` also `condition_variants` [N,Kt,L,C], `latents` [N,F,c,h,w], multiplied by the VAE's
+    scaling factor. json: the sizes, and the fraction of words that the text encoder does not know. Clips are read, and
+    rows written, some at a time.
 
     Raises:
         ValueError: A backbone cannot be loaded, or the config's sizes differ from the backbone's.
@@ -141,21 +143,29 @@ def _texts(
     """Yield `clip_text`, `clip_text_variants` and `condition` of some clips at a time."""
     rng = np.random.default_rng(derived_seed(config.seed, "features", "text"))
     count = config.text_variants
+    altering = partial(
+        variants, count=count, rng=rng, operations=config.text_operations, synonyms=load_synonyms(config.synonyms)
+    )
+
+    def encode(part: Sequence[str]) -> Tensor:
+        return encoder.encode(part, tokens=config.condition_tokens)
+
     for first in range(0, len(stimuli.captions), _TEXT_CLIPS):
         several = stimuli.captions[first : first + _TEXT_CLIPS]
         captions = [texts[0] for texts in several]
-        altered = [text for texts in several for text in variants(texts, count=count, rng=rng)]
+        altered = [text for texts in several for text in altering(texts)]
         embedded = _by_batch([*captions, *altered], config, clip.texts)
         plain, rest = embedded[: len(captions)], embedded[len(captions) :]
-        condition = _by_batch(captions, config, lambda part: encoder.encode(part, tokens=config.condition_tokens))
-        yield (
-            first,
-            {
-                "clip_text": plain,
-                "clip_text_variants": rest.reshape(len(captions), count, plain.shape[1]),
-                "condition": condition,
-            },
-        )
+        augmented = config.condition_target == "augmented" and count > 0
+        condition = _by_batch([*captions, *altered] if augmented else captions, config, encode)
+        seen = {
+            "clip_text": plain,
+            "clip_text_variants": rest.reshape(len(captions), count, plain.shape[1]),
+            "condition": condition[: len(captions)],
+        }
+        if augmented:
+            seen["condition_variants"] = condition[len(captions) :].reshape(len(captions), count, *condition.shape[1:])
+        yield first, seen
 
 
 def _by_batch(captions: Sequence[str], config: FeaturesConfig, encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
@@ -193,7 +203,11 @@ def _views(shape: Sequence[int], config: FeaturesConfig) -> Views:
     rng = np.random.default_rng(derived_seed(config.seed, "features", "image"))
     side = max(1, round(config.crop_fraction * min(height, width)))
     size = (clips, config.image_variants)
-    frame, top, left = (rng.integers(n, size=size) for n in (frames, height - side + 1, width - side + 1))
+    shared = (1, config.image_variants) if config.crop_position == "shared" else size
+    frame, top, left = (
+        np.broadcast_to(rng.integers(n, size=drawn), size)
+        for n, drawn in ((frames, size), (height - side + 1, shared), (width - side + 1, shared))
+    )
     if config.image_target == "fixed_frame":
         frame = np.full(size, min(FIXED_FRAME, frames - 1))
     return Views(frame, top, left, side)

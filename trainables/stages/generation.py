@@ -16,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainables.backbones.load import Vae, load_generator, load_text_encoder, load_vae
+from trainables.config.video import GeneratorConfig
 from trainables.context import StageTask
+from trainables.datasets.video_io import as_gif
 from trainables.networks.generator import Prompts, VideoGenerator
 from trainables.stages.decoding import BATCH
 from trainables.stages.feeding import Fed
@@ -130,13 +132,17 @@ class FrameDecoder:
     vae: Vae
     at_once: int
     """Frames that are decoded at a time."""
+    config: GeneratorConfig
+    """How values become 8 bits."""
 
     def __call__(self, latents: Tensor) -> NDArray[np.uint8]:
         """Return the frames, uint8 [F,H,W,3], of latents [F,c,h,w]."""
         device = next(self.vae.model.parameters()).device
         images = self.vae.decode(latents.to(device), at_once=self.at_once).movedim(1, -1)
-        frames: NDArray[np.uint8] = ((images + 1.0) * 127.5).round().to(torch.uint8).cpu().numpy()
-        return frames
+        values = (images + 1.0) * 127.5
+        whole = values.floor() if self.config.rounding == "down" else values.round()
+        frames: NDArray[np.uint8] = whole.to(torch.uint8).cpu().numpy()
+        return as_gif(frames) if self.config.saved_as == "gif" else frames
 
 
 def load_frame_decoder(task: StageTask, *, latent: Sequence[int], device: torch.device) -> FrameDecoder:
@@ -145,7 +151,7 @@ def load_frame_decoder(task: StageTask, *, latent: Sequence[int], device: torch.
     decoding = vae.decoding(latent)
     if decoding.warning is not None:
         task.context.telemetry.warn(decoding.warning)
-    return FrameDecoder(vae, decoding.rows)
+    return FrameDecoder(vae, decoding.rows, task.config.generator)
 
 
 class VideoTensors:

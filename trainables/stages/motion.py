@@ -42,6 +42,9 @@ from trainables.stages.solved import RIDGE, solved_motion
 class MotionLearner(DecoderLearner):
     """The metrics of all kinds of motion decoders: errors of the latents of frames 2 to F."""
 
+    from_true_first = False
+    """Whether `true_first_mse` is among them."""
+
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the loss on training rows."""
         raise NotImplementedError
@@ -62,10 +65,14 @@ class MotionLearner(DecoderLearner):
     def metrics(self, rows: SplitRows) -> dict[str, float]:
         """Return the errors of the roll-out and of single steps on `rows`."""
         target = rows.features["latents"][:, 1:]
-        return {
+        errors = {
             "rollout_mse": latent_mse(self.video(rows)[:, 1:], target).item(),
             "teacher_forced_mse": latent_mse(self.teacher_forced(rows), target).item(),
         }
+        if self.from_true_first:
+            true = replace(rows, features={**rows.features, "decoded_first": rows.features["latents"][:, 0]})
+            errors["true_first_mse"] = latent_mse(self.video(true)[:, 1:], target).item()
+        return errors
 
     def controls(self, rows: SplitRows) -> dict[str, float]:
         """Return the errors of repeating the decoded first frame, and of the mean training video."""
@@ -235,6 +242,7 @@ def train_motion_learner(task: StageTask, learner_of: LearnerFactory, *, solved:
     rows = motion_rows(task, device=pick_device(config.train.device), trained_on=config.train.rows)
     job = make_job(task, "motion", config.train, monitor=config.monitor, width=config.width, solved=solved)
     learner = learner_of(config, rows, job)
+    learner.from_true_first = config.monitor == "true_first_mse"
     solved = solved or has_imported_weights(task, "motion", learner.model)
     progress = train_unless_solved(learner, job, device=rows["train"].fmri.device, solved=solved)
     metrics = held_out(lambda held: {**learner.metrics(held), **learner.controls(held)}, rows)

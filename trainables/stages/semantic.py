@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.augment import pick_variant
+from trainables.augment import draw_variants
 from trainables.config.decoders import SemanticConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
@@ -26,6 +27,7 @@ from trainables.stages.decoding import (
     make_job,
     predict,
     read_rows,
+    stored_names,
     train_unless_solved,
     untrained,
 )
@@ -56,16 +58,31 @@ class SemanticLearner(DecoderLearner):
         self.config = config
         self.images = _candidates(train_rows.features, "clip_image", augmented=config.image_augmentation)
         self.texts = _candidates(train_rows.features, "clip_text", augmented=config.text_augmentation)
+        self.conditions = _candidates(train_rows.features, "condition", augmented=config.text_augmentation)
+        self.epoch = 0
         trained_on_validation = config.train.rows == "train_and_validation"
         self.distractors = len(train_rows) - (len(rows["validation"]) if trained_on_validation else 0)
+
+    def begin_epoch(self, streams: Streams) -> None:
+        """Draw the epoch's sparsification, and note its number."""
+        super().begin_epoch(streams)
+        self.epoch = streams.epoch
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return eq. 5 on training rows, CLIP targets drawn from their cached variants."""
         prediction = forward(self.fmri(rows, streams))
-        image = pick_variant(self.images, rows, streams["image"])
-        text = pick_variant(self.texts, rows, streams["text"])
-        target = text, image, self.train.features["condition"][rows, 1:]
+        image = self.images[rows, self._which(self.images, rows, streams, "image")]
+        which = self._which(self.texts, rows, streams, "text")
+        condition = self.conditions[rows, which if self.conditions.shape[1] > 1 else 0]
+        target = self.texts[rows, which], image, condition[:, 1:]
         return semantic_loss(self.config, prediction, target, self.logit_scale)
+
+    def _which(self, candidates: Tensor, rows: Tensor, streams: Streams, kind: Literal["image", "text"]) -> Tensor:
+        """Return the number of each row's candidate. By epoch, clips share views, whose crops may be shared, too."""
+        if self.config.variants == "any":
+            return draw_variants(candidates.shape[1], rows, streams[kind])
+        begun_at = rows if kind == "text" else torch.zeros_like(rows)
+        return (self.epoch - 1 + begun_at) % candidates.shape[1]
 
     def evaluate(self) -> dict[str, float]:
         """Return the metrics of the validation clips."""
@@ -89,7 +106,7 @@ class SemanticLearner(DecoderLearner):
             f"retrieval_{gallery}_{size}top{k}": (rank <= k).double().mean().item()
             for gallery, own in (("image", image), ("text", text))
             for size, more, top in self._galleries(gallery, len(rows))
-            for rank in [ranks(embedding, torch.cat((own, more)))]
+            for rank in [ranks(embedding, torch.cat((own, more)), ties=self.config.retrieval_ties)]
             for k in top
         }
         return {
@@ -123,12 +140,12 @@ def _network(config: SemanticConfig, rows: SplitRows) -> SemanticDecoder:
 
 
 def _candidates(features: Mapping[str, Tensor], name: str, *, augmented: bool) -> Tensor:
-    """Return the candidates for each clip's CLIP target, [N, K, D].
+    """Return the candidates for each clip's target `name`, [N, K, ...].
 
     Candidates are the random crops of an image, or a caption and its variants (mind-animator.md B22, B24).
     """
-    itself, variants = features[name][:, None], features[f"{name}_variants"]
-    if not augmented or variants.shape[1] == 0:
+    itself, variants = features[name][:, None], features.get(f"{name}_variants")
+    if not augmented or variants is None or variants.shape[1] == 0:
         return itself
     return variants if name == "clip_image" else torch.cat((itself, variants), dim=1)
 
@@ -153,7 +170,8 @@ def train_semantic_network(
     With `solved`, it has its final weights already: nothing is trained.
     """
     config = task.config.semantic
-    rows = read_rows(task, FEATURES, device=pick_device(config.train.device), trained_on=config.train.rows)
+    names = (*FEATURES, *stored_names(task, ("condition_variants",)))
+    rows = read_rows(task, names, device=pick_device(config.train.device), trained_on=config.train.rows)
     if config.kind == RIDGE:
         network_of, solved = (lambda _: solved_semantic(config, rows)), True
     job = make_job(task, "semantic", config.train, monitor=config.monitor, width=config.hidden, solved=solved)

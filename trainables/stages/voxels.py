@@ -78,6 +78,8 @@ class Answers:
     average: bool
     own_test: bool
     """Whether test rows are standardised by themselves."""
+    with_validation: bool
+    """Whether mean and standard deviation are those of training and validation rows."""
 
     def rows(self, bold: Floats) -> Doubles:
         """Return each clip's row of some voxels, [N,v], of their volumes [T,v]."""
@@ -108,6 +110,7 @@ def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) 
         detrended=config.detrend and facts["kind"] == "series",
         average=config.average_repeats,
         own_test=config.normalise == "test_stats",
+        with_validation=config.fitted_on == "train_and_validation",
     )
 
 
@@ -124,7 +127,13 @@ def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> 
         arrays: dict[str, list[Any]] = {"mean": [], "std": [], "voxel": []}
         blocks = []
         for number, (first, rows) in enumerate(_blocks(bold, answers)):
-            scaled, of_block = standardise(rows, answers.split, own_test=answers.own_test, first=first)
+            scaled, of_block = standardise(
+                rows,
+                answers.split,
+                own_test=answers.own_test,
+                with_validation=answers.with_validation,
+                first=first,
+            )
             np.save(Path(folder) / f"{number}.npy", np.ascontiguousarray(scaled))
             blocks.append(array_file(Path(folder) / f"{number}.npy"))
             for name, values in of_block.items():
@@ -198,11 +207,12 @@ def _at(bold: Floats, times: Doubles) -> NDArray[Any]:
 
 
 def standardise(
-    rows: Doubles, split: Texts, *, own_test: bool, first: int = 0
+    rows: Doubles, split: Texts, *, own_test: bool, with_validation: bool = False, first: int = 0
 ) -> tuple[Floats, dict[str, NDArray[Any]]]:
     """Standardise rows [N,V] by the mean and standard deviation of the training rows.
 
-    Test rows are standardised by their own if `own_test`. `first` is the number of the first voxel.
+    With `with_validation`, validation rows count for both. Test rows are standardised by their own if `own_test`.
+    `first` is the number of the first voxel.
 
     Returns:
         The rows without voxels that are constant in training, and `mean`, `std` and `voxel` of the remaining voxels.
@@ -211,7 +221,8 @@ def standardise(
     train, test = split == "train", split == "test"
     if not train.any():
         raise DatasetError("no training clip has a BOLD volume; voxels.lag_tr must be shorter than the runs")
-    mean, std = rows[train].mean(axis=0), rows[train].std(axis=0)
+    fitted = train | (split == "validation") if with_validation else train
+    mean, std = rows[fitted].mean(axis=0), rows[fitted].std(axis=0)
     varying = np.nonzero(std > _FLAT * np.abs(rows[train]).max(axis=0))[0]
     mean, std, rows = mean[varying], std[varying], rows[:, varying]
     scaled = (rows - mean) / std

@@ -88,7 +88,8 @@ def test_a_factorial_has_every_combination_of_levels_once() -> None:
 
 def test_one_at_a_time_takes_a_named_set() -> None:
     text = "primary: motion.rollout_mse\nseeds: 10\nunit: seeds\none_at_a_time: released_code\n"
-    scales = "baseline: {features.latents: mode, features.image_target: mean}\n"
+    scales = "baseline: {features.latents: mode, features.image_target: mean, features.crop_position: each, "
+    scales += "features.text_operations: each, features.text_variants: 8, features.condition_target: caption}\n"
     design = build(text + scales).design
     assert design.conditions["motion.fmri_tokens"].overrides == {"motion.fmri_tokens": 1}
     assert not any(name.startswith("semantic.") for name in design.conditions), "they change no roll-out"
