@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tests.trainables.test_decoder_stages import TINY, TRAIN, World, tiny
 from tests.trainables.test_features import FACTORS, Bench
+from trainables import losses
 from trainables.backbones.load import load_text_encoder
 from trainables.config.features import FeaturesConfig
 from trainables.config.trial import resolve
@@ -29,6 +30,7 @@ from trainables.metrics.pixels import hue_cos_legacy
 from trainables.metrics.retrieval import ranks
 from trainables.metrics.video import Reading
 from trainables.randomness import derived_seed
+from trainables.stages import semantic
 from trainables.stages.features import _views
 from trainables.stages.voxels import standardise
 
@@ -94,9 +96,7 @@ class Recorded:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.targets: list[Any] = []
-        from trainables.stages import semantic
-
-        true_loss = semantic.semantic_loss
+        true_loss = losses.semantic_loss
 
         def loss(config: Any, prediction: Any, target: Any, scale: Any) -> Any:
             if torch.is_grad_enabled():

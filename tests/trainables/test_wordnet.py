@@ -11,10 +11,10 @@ from trainables.graph import stage_runs
 
 LICENCE = "  1 This is the first line of the licence, which begins with two spaces.  \n"
 SYNSETS = {
-    "noun": [(["sea"], ["sea"]), (["bluff", "drop-off"], []), (["man", "adult_male"], [])],
-    "verb": [(["run", "race"], [])],
-    "adj": [(["big", "large(a)"], []), (["red", "ruddy"], [])],
-    "adv": [(["fast"], [])],
+    "noun": [["sea"], ["bluff", "drop-off"], ["man", "adult_male"]],
+    "verb": [["run", "race"]],
+    "adj": [["big", "large(a)"], ["red", "ruddy"]],
+    "adv": [["fast"]],
 }
 EXCEPTIONS = {"noun": "men man\n", "verb": "ran run\n", "adj": "", "adv": ""}
 
@@ -23,8 +23,9 @@ def folder_of(path: Path) -> Path:
     """Write a small WordNet."""
     path.mkdir()
     for part, synsets in SYNSETS.items():
-        data, offsets = LICENCE.encode(), {}
-        for words, _ in synsets:
+        data = LICENCE.encode()
+        offsets: dict[str, list[int]] = {}
+        for words in synsets:
             offset = len(data)
             lemmas = " ".join(f"{word} 0" for word in words)
             data += f"{offset:08d} 00 {part[0]} {len(words):02x} {lemmas} 000 | a gloss with sea in it  \n".encode()
