@@ -87,7 +87,7 @@ def test_a_factorial_has_every_combination_of_levels_once() -> None:
 
 
 def test_one_at_a_time_takes_a_named_set() -> None:
-    text = "primary: motion.rollout_mse\nseeds: 10\nunit: seeds\none_at_a_time: released_code\n"
+    text = "primary: motion.rollout_mse\nseeds: 11\nunit: seeds\none_at_a_time: released_code\n"
     scales = "baseline: {features.latents: mode, features.image_target: mean, features.crop_position: each, "
     scales += "features.text_operations: each, features.text_variants: 8, features.condition_target: caption}\n"
     design = build(text + scales).design
