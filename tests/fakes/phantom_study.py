@@ -4,7 +4,7 @@ Vertices of an atlas's own areas answer as the phantom's areas of the same names
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.fakes.bids import BidsRun, write_bids
 from tests.fakes.cc2017 import run_path
 from tests.fakes.cifti import LEFT, RIGHT, Brain, write_dtseries
 from tests.trainables.prepared.labs import write_csv
+from trainables.datasets.base import ClipSequence
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, LAG_TR, scan_subject
 from trainables.datasets.phantom.drives import drives
@@ -51,8 +52,8 @@ class Study:
     design: Cc2017Design
     brain: Brain
     captions: Mapping[str, str]
-    factors: stimuli.Factors
-    """Of all clips, in order."""
+    clips: ClipSequence
+    """uint8 [clips, F, H, W, 3], in order."""
     responses: NDArray[np.float32]
     """Of each clip, without noise, [clips, vertices]."""
     noise: float
@@ -74,22 +75,27 @@ class Study:
         return (1e4 + 100 * values).astype(np.float32)
 
 
-def make_study(
-    atlas: Path, *, design: Cc2017Design = DESIGN, voxels: int = 900, noise: float = 0.5, seed: int = 0
+def make_study(atlas: Path, *, design: Cc2017Design = DESIGN, voxels: int = 900, noise: float = 0.5) -> Study:
+    """Let one of the phantom's brains watch the phantom's clips."""
+    factors = stimuli.sample_factors(np.random.default_rng(0), len(design.segments) * design.clips)
+    clips = stimuli.DrawnClips(factors, FRAMES, SIDE)
+    return watched(clips, stimuli.captions(factors), atlas=atlas, design=design, voxels=voxels, noise=noise)
+
+
+def watched(
+    clips: ClipSequence, captions: Sequence[str], *, atlas: Path, design: Cc2017Design, voxels: int, noise: float
 ) -> Study:
-    """Let one of the phantom's brains watch all clips, and put its voxels on vertices of the atlas."""
+    """Let one of the phantom's brains watch `clips`, and put its voxels on vertices of the atlas."""
     names = clip_names(design.segments, design.clips)
-    factors = stimuli.sample_factors(np.random.default_rng(0), len(names))
-    captions = stimuli.captions(factors)
     plan = schedule(["train"] * len(names), run_clips=20, rest_tr=3, repeats=1)
-    seen = drives(stimuli.DrawnClips(factors, FRAMES, SIDE), captions)
+    seen = drives(clips, captions)
     scan = scan_subject(seen, plan, rng=np.random.default_rng(1), voxels=voxels, noise=0.0)
     answers = scan.bold[plan.onsets[:, 0] + LAG_TR]
     areas = np.array(list(AREAS))[scan.roi].tolist()
     brain, order = placed(atlas, [LABELS[area] for area in areas] + [SILENT] * (voxels // 3))
     silent = np.zeros((len(names), voxels // 3), np.float32)
     responses = np.concatenate([answers, silent], axis=1)[:, order]
-    return Study(design, brain, dict(zip(names, captions, strict=True)), factors, responses, noise)
+    return Study(design, brain, dict(zip(names, captions, strict=True)), clips, responses, noise)
 
 
 def placed(atlas: Path, wanted: list[tuple[str, ...]]) -> tuple[Brain, NDArray[np.int64]]:
@@ -111,14 +117,14 @@ def placed(atlas: Path, wanted: list[tuple[str, ...]]) -> tuple[Brain, NDArray[n
 def write_films(study: Study, folder: Path, *, fps: int = 30) -> None:
     """Write the film of each segment: the eight frames of a clip are shown for a quarter of a second each."""
     folder.mkdir(parents=True)
-    clips = stimuli.DrawnClips(study.factors, FRAMES, SIDE)
+    height, width = study.clips.shape[2:4]
     shown = np.arange(round(study.design.tr * fps)) * FRAMES // round(study.design.tr * fps)
     for index, segment in enumerate(study.design.segments):
         with av.open(str(folder / f"{segment}.mp4"), "w") as container:
             stream = container.add_stream("mpeg4", rate=fps)
-            stream.height, stream.width, stream.pix_fmt, stream.bit_rate = SIDE, SIDE, "yuv420p", 4_000_000
+            stream.height, stream.width, stream.pix_fmt, stream.bit_rate = height, width, "yuv420p", 4_000_000
             for clip in range(index * study.design.clips, (index + 1) * study.design.clips):
-                frames = clips[slice(clip, clip + 1)][0]
+                frames = study.clips[slice(clip, clip + 1)][0]
                 for frame in frames[shown]:
                     container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())

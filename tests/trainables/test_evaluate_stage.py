@@ -254,6 +254,7 @@ def test_a_trial_asks_the_networks_only_about_its_own_videos(
     assert seen.keys() == {video.tobytes() for name in ("videos", "plain") for video in made_here[name]}
 
 
+@pytest.mark.long
 def test_threads_change_no_value(judges: dict[str, str], tmp_path: Path, result: tuple[StageResult, Path]) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(3)

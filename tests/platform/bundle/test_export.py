@@ -198,6 +198,7 @@ def test_a_changed_bundle_is_refused_as_a_whole(
     assert not (tmp_path / "there").exists()
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 255))
 def test_whichever_byte_is_changed_the_bundle_is_refused(bundle: Path, which: int, where: int, by: int) -> None:

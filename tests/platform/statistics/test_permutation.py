@@ -16,6 +16,7 @@ def test_the_order_against_scipy(n: int) -> None:
     assert kendall(published, ours) == pytest.approx((test.statistic, test.pvalue))
 
 
+@pytest.mark.long
 def test_more_conditions_are_drawn() -> None:
     published = np.arange(9.0)
     tau, p = kendall(published, published)

@@ -33,6 +33,7 @@ def test_constraints_are_exact_on_a_grid_of_decimal_fractions(constraint: str, s
         assert len(build(text).space.grid()) == points
 
 
+@pytest.mark.long
 def test_the_one_allowed_point_of_thousands_is_found() -> None:
     text = "target: noop.value\ntrials: 3\nspace: {noop.epochs: {int: [1, 5000]}}\nconstraints: [noop.epochs == 4242]\n"
     proposer = Proposer(build(text))

@@ -171,6 +171,7 @@ def test_an_array_that_claims_more_than_its_payload_is_refused(tmp_path: Path) -
         read_pickle(path)
 
 
+@pytest.mark.long
 @settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
