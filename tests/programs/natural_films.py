@@ -61,7 +61,9 @@ def photograph(name: str) -> Picture:
     if name in ("china", "flower"):
         return np.asarray(load_sample_image(f"{name}.jpg"), np.uint8)
     (file,) = (path for path in Path(skimage.data.__file__).parent.glob(f"{name}.*") if path.suffix in (".png", ".jpg"))
-    return np.asarray(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB), np.uint8)
+    found = cv2.imread(str(file))
+    assert found is not None, file
+    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def moved(picture: Picture, rng: np.random.Generator) -> tuple[Picture, str]:
@@ -89,7 +91,7 @@ def frames_of(video: Path) -> Picture:
         kept, due = [], 0.0
         for frame in container.decode(video=0):
             if frame.time is not None and frame.time >= due:
-                kept.append(_middle(frame.to_ndarray(format="rgb24")))
+                kept.append(_middle(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)))
                 due += 0.25
     return np.stack(kept)
 
@@ -120,7 +122,7 @@ def clips_of(split: str, videos: Sequence[Path], count: int, rng: np.random.Gene
 def natural_study(atlas: Path, videos: Sequence[Path]) -> Study:
     """Return a study of CC2017's form with natural films; the videos go to the splits of `SPLIT_OF_VIDEO`."""
     rng = np.random.default_rng(0)
-    made = []
+    made: list[tuple[Picture, str]] = []
     for segment in DESIGN.segments:
         split = DESIGN.split_of(segment)
         films = [video for video, of in zip(videos, SPLIT_OF_VIDEO, strict=False) if of == split]
