@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = {
     "export": "write a study as one self-contained folder",
     "import": "check such a folder and add its study to a store",
     "checkpoint": "make weights that were trained elsewhere, such as the authors', usable here",
+    "reproducible": "list what of the paper can be reproduced here, what is lacking, and run it",
     "ui": "open the studies in the MLflow UI",
 }
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    lines = [f"  python -m platform.{verb:10} {purpose}" for verb, purpose in VERBS.items()]
+    lines = [f"  python -m platform.{verb:12} {purpose}" for verb, purpose in VERBS.items()]
     heading = "Mindsweep: run these from the project's root\n"
     return Answer({"verbs": dict(VERBS)}, "\n".join([heading, *lines, "\n--help lists the options of each."]))
 

@@ -21,7 +21,7 @@ CIRCUMSTANCE = Circumstance()
 
 
 class ByContent:
-    """Marks, in `Annotated[str, BY_CONTENT]`, a field whose absolute paths stay outside of the identity.
+    """Marks, in `Annotated[str, BY_CONTENT]`, a field whose absolute paths and URIs stay outside of the identity.
 
     What lies there decides the result, and the fingerprint of the stage has its digest. So a folder can be moved or
     renamed, and two folders with one content are one. Any other value, such as the name of a model on a hub, counts.
@@ -85,7 +85,8 @@ def decisive_names(model: BaseModel) -> Iterator[str]:
 def _counts(info: FieldInfo, value: object) -> bool:
     marks = info.metadata
     old = any(isinstance(mark, SINCE) and value == mark.default for mark in marks)
-    folder = any(isinstance(mark, ByContent) for mark in marks) and str(value).startswith("/")
+    elsewhere = str(value).startswith("/") or "://" in str(value)
+    folder = any(isinstance(mark, ByContent) for mark in marks) and elsewhere
     return not old and not folder and not any(isinstance(mark, Circumstance) for mark in marks)
 
 

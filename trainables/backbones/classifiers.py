@@ -11,7 +11,7 @@ from transformers import AutoModelForImageClassification, AutoModelForVideoClass
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.preparation import ModelKind, Preparation, read_preparation
-from trainables.backbones.sources import locate, refuse_missing
+from trainables.backbones.sources import locate, refuse_missing, variant_of
 
 _CPU = torch.device("cpu")
 
@@ -68,7 +68,7 @@ def _load(loader: Callable[..., Any], source: str, *, kind: ModelKind, **options
     weights = locate(source, kind=kind)
     revision = {} if weights.revision is None else {"revision": weights.revision}
     try:
-        options = {"dtype": torch.float32, "output_loading_info": True, **options, **revision}
+        options = {"dtype": torch.float32, "output_loading_info": True, **variant_of(weights), **options, **revision}
         model, report = loader(weights.location, **options)
         file = str(cached_file(weights.location, "preprocessor_config.json", **revision))
         prepare = read_preparation(Path(file), kind=kind, location=weights.location)

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.preparation import Preparation, read_preparation
-from trainables.backbones.sources import WeightSource, locate, refuse_missing
+from trainables.backbones.sources import WeightSource, locate, refuse_missing, variant_of
 from trainables.free_memory import Pass, plan_pass
 
 logger = logging.getLogger(__name__)
@@ -243,6 +243,7 @@ def _load(loader: Callable[..., Any], source: WeightSource, *, what: str, **opti
 
 
 def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -> Any:
+    options |= variant_of(source, options.get("subfolder", "."))
     model, report = _load(kind.from_pretrained, source, what=what, output_loading_info=True, **options)
     refuse_missing(report, what=what, location=source.location)
     return model

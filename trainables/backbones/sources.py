@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.content import settled_file_at
+from trainables.backbones.stored_weights import fetched_weights
 
 PHANTOM = Path(__file__).parent / "phantom"
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
@@ -28,17 +29,22 @@ class WeightSource:
 def locate(source: str, *, kind: str) -> WeightSource:
     """Return what the config's `source` means for backbone `kind` (`stable_diffusion` or `clip`).
 
+    What lies in a store is fetched to this machine.
+
     Raises:
-        ValueError: It is neither `phantom`, nor an existing folder, nor formed like a hub name.
+        ValueError: It is neither `phantom`, nor an existing folder, nor formed like a hub name, or a store that cannot be
+            read.
     """
+    if "://" in source:
+        return WeightSource(str(fetched_weights(source, kind=kind)), None, True)
     folder = PHANTOM / kind if source == "phantom" else Path(source).expanduser()
     if folder.is_dir():
         return WeightSource(str(folder), None, True)
     match = _HUB_NAME.fullmatch(source)
     if source == "phantom" or match is None:
         raise ValueError(
-            f"backbones.{kind}: {source!r} is no folder here ({folder}); give 'phantom', a folder, or a hub name "
-            "such as 'openai/clip-vit-base-patch32' (with @revision if need be)"
+            f"backbones.{kind}: {source!r} is no folder here ({folder}); give 'phantom', a folder, a URI such as "
+            "s3://bucket/folder, or a hub name such as 'openai/clip-vit-base-patch32@COMMIT'"
         )
     return WeightSource(match["name"], match["revision"], False)
 
@@ -66,6 +72,13 @@ def source_digest(source: WeightSource, *, parts: Iterable[str] = (".",)) -> Any
         digest = settled_file_at(path).digest  # hashed once per process: a study asks for each of its trials
         total.update(f"{path.relative_to(root).as_posix()} {digest}\n".encode())
     return {"sha256": total.hexdigest()}
+
+
+def variant_of(source: WeightSource, part: str = ".") -> dict[str, str]:
+    """Return the option of `from_pretrained` for a folder whose weights are of one variant alone, such as fp16."""
+    names = [path.name for path in (Path(source.location) / part).glob("*.safetensors*")] if source.is_folder else []
+    halves = [name for name in names if ".fp16" in name]
+    return {"variant": "fp16"} if halves and len(halves) == len(names) else {}
 
 
 def refuse_missing(report: Mapping[str, Any], *, what: str, location: str) -> None:

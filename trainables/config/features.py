@@ -19,7 +19,10 @@ def _synonyms(source: str) -> str:
 
 
 class BackbonesConfig(Config):
-    """Sources of the frozen models: `phantom` (included), a folder, or a hub name."""
+    """Sources of the frozen models: `phantom` (included), a folder, a URI of a store, or a hub name with `@COMMIT`.
+
+    With HF_HUB_OFFLINE=1 in the environment, names are looked up in the hub's cache on this machine alone.
+    """
 
     stable_diffusion: Weights = "phantom"
     """A Stable Diffusion model such as `stable-diffusion-v1-5`, with sub-folders vae, text_encoder, tokenizer, unet and
