@@ -1,4 +1,4 @@
-"""`python -m platform.reproducible`: which tables and figures of the paper can be reproduced on this machine, and how."""
+"""`python -m platform.reproducible`: which tables and figures of the paper can be reproduced here, and how."""
 
 import argparse
 import sys

@@ -44,7 +44,7 @@ NEEDS: Mapping[str, Need] = {
     for need in (
         Need("CC2017", "fMRI and clips of three subjects", "doi.org/10.4231/R7SF2TCW", "8 GB per subject", "CC0 1.0"),
         Need("HCP", "7T fMRI and movies of three subjects", "db.humanconnectome.org, account", "unknown", "HCP terms"),
-        Need("Algonauts", "fMRI and clips of ten subjects (2021)", "algonauts.csail.mit.edu/2021", "unknown", "not stated"),
+        Need("Algonauts", "fMRI and clips of ten subjects", "algonauts.csail.mit.edu/2021", "unknown", "not stated"),
         Need("SD", "Stable Diffusion v1-5", "hub: stable-diffusion-v1-5/stable-diffusion-v1-5", "4 GB",
              "CreativeML OpenRAIL-M", "backbones.stable_diffusion"),
         Need("CLIP-B/32", "CLIP ViT-B/32", "hub: openai/clip-vit-base-patch32", "0.6 GB", "MIT", "backbones.clip"),
