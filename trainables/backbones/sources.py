@@ -32,7 +32,7 @@ def locate(source: str, *, kind: str) -> WeightSource:
     What lies in a store is fetched to this machine.
 
     Raises:
-        ValueError: It is neither `phantom`, nor an existing folder, nor formed like a hub name; or a store cannot be read.
+        ValueError: It is neither `phantom`, nor an existing folder, nor formed like a hub name; or the store fails.
     """
     if "://" in source:
         return WeightSource(str(fetched_weights(source, kind=kind)), None, True)
