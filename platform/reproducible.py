@@ -54,7 +54,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     needs = lacking(config)
     store = open_readable(options)
     seconds = {
-        design: _seconds(design, arguments.settings, store) for design in dict.fromkeys(_designs(ITEMS.values()))
+        design: _seconds(design, arguments.settings, store) for design in dict.fromkeys(_designs(tuple(ITEMS.values())))
     }
     value = {
         "items": [_row(item, needs, seconds) for item in ITEMS.values()],

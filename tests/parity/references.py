@@ -168,7 +168,7 @@ def ssim(truth: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def hue_cosine(truth: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """B31: the cosine of hue maps in degrees, red and blue swapped."""
+    """B31: the cosine of hue maps in units of two degrees, red and blue swapped."""
     pairs = zip(_hue(truth[..., ::-1]), _hue(other[..., ::-1]), strict=True)
     return float(np.mean([cosine(a.ravel(), b.ravel()) for a, b in pairs]))
 
@@ -178,7 +178,7 @@ def _hue(frames: NDArray[np.uint8]) -> Doubles:
     high, low = frames.max(-1).astype(float), frames.min(-1).astype(float)
     chroma = np.where(high > low, high - low, 1)
     sector = np.select([high == r, high == g], [(g - b) / chroma, 2 + (b - r) / chroma], 4 + (r - g) / chroma)
-    return np.where(high > low, 60 * sector % 360, 0)
+    return np.where(high > low, np.round(60 * sector % 360 / 2) % 180, 0)
 
 
 def n_way(truth: Doubles, prediction: Doubles, *, n: int) -> float:

@@ -59,7 +59,7 @@ def shaken(network: nn.Module) -> nn.Module:
     """Give every parameter, those of norms too, random values of about the size that it has."""
     with torch.no_grad():
         for number, parameter in enumerate(network.parameters()):
-            parameter += 0.2 * parameter.abs().mean() * random(*parameter.shape, seed=number)
+            parameter.add_(0.2 * parameter.abs().mean() * random(*parameter.shape, seed=number))
     return network.eval()
 
 
@@ -116,7 +116,8 @@ def test_losses_in_float64() -> None:
     assert ours == pytest.approx(references.info_nce(f.numpy(), text.numpy(), 1.3), rel=1e-14)
     for alpha in (0.0, 0.25, 1.0):
         config = resolve({"semantic.alpha": alpha}).semantic
-        total = semantic_loss(config, (f.float(), condition.float()), (text, image, target), scale).item()
+        singles = text.float(), image.float(), target.float()
+        total = semantic_loss(config, (f.float(), condition.float()), singles, scale.float()).item()
         prediction, targets = (f.numpy(), condition.numpy()), (text.numpy(), image.numpy(), target.numpy())
         expected = references.combined(prediction, targets, scale=1.3, alpha=alpha)
         assert total == pytest.approx(expected, rel=1e-6), alpha
@@ -159,9 +160,8 @@ def test_metrics_of_pixels_and_semantics() -> None:
     assert ssim(truth, other) == pytest.approx(references.ssim(truth, other), abs=1e-8)
     assert psnr(truth, other) == pytest.approx(references.psnr(truth, other), abs=1e-11)
     assert psnr(truth, truth) == references.psnr(truth, truth) == 100.0
-    assert hue_cos_legacy(truth, other) == pytest.approx(references.hue_cosine(truth, other), abs=2e-3), (
-        "the reference does not round hues to two degrees"
-    )
+    # OpenCV's tables of integers put the hue of a few pixels into the neighbouring unit of two degrees.
+    assert hue_cos_legacy(truth, other) == pytest.approx(references.hue_cosine(truth, other), abs=1e-3)
     a, b = rng.normal(size=(2, 8, 16))
     assert vifi(a, b) == pytest.approx(references.cosine(a.mean(0), b.mean(0)), abs=1e-15)
     adjacent = np.mean([references.cosine(b[i], b[i + 1]) for i in range(7)])

@@ -48,7 +48,12 @@ def test_chosen_designs_are_run_once_with_the_same_settings(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr(ablate, "main", lambda argv: calls.append(argv) or 1)
+
+    def fails(argv: list[str]) -> int:
+        calls.append(argv)
+        return 1
+
+    monkeypatch.setattr(ablate, "main", fails)
     code = reproducible.main(["--run", "table17", "fig20", "--set", "seeds=9", "--home", str(tmp_path), "--inline"])
     assert code == 1
     (call,) = calls
