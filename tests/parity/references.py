@@ -111,7 +111,7 @@ def codes(length: int, width: int) -> Doubles:
 
 
 def can_be_hidden(frames: int, *, released: bool) -> Doubles:
-    """B06: past entries; in the released code the diagonal too, but neither the first two rows nor the first column."""
+    """mind-animator.md B06: past entries; in the released code the diagonal too, but neither the first two rows nor the first column."""
     entries = np.tril(np.ones((frames, frames)), 0 if released else -1)
     if released:
         entries[:2] = 0
@@ -120,7 +120,7 @@ def can_be_hidden(frames: int, *, released: bool) -> Doubles:
 
 
 def inference_mask(frames: int, *, first_only: bool) -> NDArray[np.bool_]:
-    """B05: the whole past, or what the released code cannot hide."""
+    """mind-animator.md B05: the whole past, or what the released code cannot hide."""
     causal = np.tril(np.ones((frames, frames), dtype=bool))
     return causal & (can_be_hidden(frames, released=True) == 0) if first_only else causal
 
@@ -168,7 +168,7 @@ def ssim(truth: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def hue_cosine(truth: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """B31: the cosine of hue maps in units of two degrees, red and blue swapped."""
+    """mind-animator.md B31: the cosine of hue maps in units of two degrees, red and blue swapped."""
     pairs = zip(_hue(truth[..., ::-1]), _hue(other[..., ::-1]), strict=True)
     return float(np.mean([cosine(a.ravel(), b.ravel()) for a, b in pairs]))
 
