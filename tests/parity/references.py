@@ -111,7 +111,10 @@ def codes(length: int, width: int) -> Doubles:
 
 
 def can_be_hidden(frames: int, *, released: bool) -> Doubles:
-    """mind-animator.md B06: past entries; in the released code the diagonal too, but neither the first two rows nor the first column."""
+    """mind-animator.md B06: past entries.
+
+    In the released code the diagonal too, but neither the first two rows nor the first column.
+    """
     entries = np.tril(np.ones((frames, frames)), 0 if released else -1)
     if released:
         entries[:2] = 0
