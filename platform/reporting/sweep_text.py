@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 from platform.analysis.search_result import SearchResult
-from platform.record.results import counts_text
+from platform.record.results import better, controls, counts_text, ranked
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import value_text
 from platform.reporting.words import counted, listed, moment
 from platform.study.study import SAMPLERS
+from trainables.judging.controls import is_uninformed, title_of
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import is_held_out
 
@@ -31,7 +32,8 @@ def conclusions(findings: SweepFindings, followed_by: Sequence[str]) -> list[str
         return [f"No point has completed ({findings.search.counts}): there is nothing to choose from."]
     several = len(findings.search.study.targets) > 1
     sentences = [_front(findings)] if several else [_best(findings)]
-    sentences += [_luck(findings, target) for target in findings.search.study.targets]
+    for target in findings.search.study.targets:
+        sentences += [*_controls(findings, target), _luck(findings, target)]
     sentences += [_what_next(findings.search)] if not followed_by else list(map(_followed, followed_by))
     return sentences
 
@@ -49,7 +51,7 @@ def _best(findings: SweepFindings) -> str:
     target, best = findings.search.study.targets[0], findings.order[0]
     value = best.metrics[target.name]
     text = (
-        f"The best of {counted(len(findings.order), 'completed point')} is t{best.point:04d}: {target.title} "
+        f"The best of {_compared(findings)} is t{best.point:04d}: {target.title} "
         f"{value:.4g}{f' {target.unit}' if target.unit else ''}"
     )
     gain = findings.gain(target)
@@ -60,8 +62,32 @@ def _best(findings: SweepFindings) -> str:
     return f"{text}, {value_text(gain, target, like=gain)} better than the point tried first."
 
 
+def _compared(findings: SweepFindings) -> str:
+    """Return how many points the best was chosen from; one that was stopped early was compared, too."""
+    stopped = findings.stopped.total()
+    completed = counted(len(findings.order), "completed point")
+    return completed if stopped == 0 else f"{completed} and {stopped:,} stopped early"
+
+
+def _controls(findings: SweepFindings, target: Metric) -> Iterator[str]:
+    """Yield that the best value of `target` is no better than controls that know nothing of the clip, if so."""
+    best = ranked(findings.order, [target])[0]
+    value = best.metrics[target.name]
+    reached = [
+        f"{title_of(name)} ({level:.4g})"
+        for name, level in controls(best, target).items()
+        if is_uninformed(name, of_motion=target.of_motion) and not better(target, value, level)
+    ]
+    if reached:
+        knows = "how a clip moves" if target.of_motion else "the clip"
+        yield (
+            f"{target.title} of the best point ({value:.4g}) is not better than that of {listed(reached)}, which "
+            f"knows nothing of {knows}: the search has not yet found what works."
+        )
+
+
 def _luck(findings: SweepFindings, target: Metric) -> str:
-    study, count = findings.search.study, len(findings.order)
+    study, count = findings.search.study, len(findings.order) + findings.stopped.total()
     spread, luck = findings.luck(target)
     lead = (
         f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the clips "

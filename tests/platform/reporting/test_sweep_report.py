@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from platform.analysis.search_result import SearchResult
 from platform.record.trial_record import reduce_events
@@ -36,10 +37,8 @@ def test_the_files_say_what_was_found_and_need_no_network(tmp_path: Path) -> Non
     assert not re.search(r"<script|<link|<img|url\(|@import|https?://", page)
     markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     best = result.completed[0]
-    assert (
-        f"The best of 9 completed points is t{best.point:04d}: motion: rollout mse {best.metrics[TARGET]:.4g}"
-        in markdown
-    )
+    found = f"t{best.point:04d}: motion: rollout mse {best.metrics[TARGET]:.4g}"
+    assert f"The best of 9 completed points and 2 stopped early is {found}" in markdown
     assert "## Search space" in markdown
     assert "| motion.heads | choice [2, 4, 8] |" in markdown
     assert "| first frame held | 0.62 |" in markdown
@@ -55,6 +54,16 @@ def test_the_files_say_what_was_found_and_need_no_network(tmp_path: Path) -> Non
     assert len(data["points"]) == 12
     assert (tmp_path / "out" / "report.tex").read_text(encoding="utf-8").count(r"\toprule") >= 4
     assert {path.suffix for path in (tmp_path / "out" / "figures").iterdir()} == {".svg"}
+
+
+def test_a_best_point_that_controls_reach_is_said_to_be_no_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = search()
+    assert "is not better" not in texts(report(result))
+    value = result.completed[0].metrics[TARGET]
+    levels = {"static": value - 0.01, "mean": value + 0.01, "ceiling": value - 0.3}
+    monkeypatch.setattr("platform.reporting.sweep_text.controls", lambda *_: levels)
+    reached = f"({value:.4g}) is not better than that of first frame held ({value - 0.01:.4g}), which knows nothing of"
+    assert f"{reached} how a clip moves" in texts(report(result))
 
 
 def test_one_training_per_point_orders_nothing(tmp_path: Path) -> None:
