@@ -59,3 +59,42 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         refuse_absent_gpu(study, has_gpu=False, where="there is none")
     refuse_absent_gpu(study, has_gpu=True, where="")
     refuse_absent_gpu(build(text.replace("DEVICE", "auto")), has_gpu=False, where="")
+
+
+BOTH = {"train.rows": "train_and_validation", "train.keep": "last"}
+
+
+@pytest.mark.parametrize(
+    ("decoder", "name", "is_refused"),
+    [
+        ("semantic", "semantic.retrieval_image_top1", True),
+        ("semantic", "semantic.test_retrieval_image_top1", False),
+        ("semantic", "semantic.loss", False),
+        ("semantic", "structure.latent_mse", False),
+        ("structure", "motion.rollout_mse", True),
+        ("structure", "evaluate.ssim", True),
+        ("structure", "evaluate.test_ssim", False),
+    ],
+)
+def test_metrics_of_clips_that_a_decoder_trained_on_are_refused(decoder: str, name: str, is_refused: bool) -> None:
+    metric = metric_named(name)
+    assert metric is not None
+    reason = why_not_yielded(metric, resolve({f"{decoder}.{field}": value for field, value in BOTH.items()}))
+    assert (reason is not None) == is_refused
+    if reason is not None:
+        assert f"on which {decoder}.train.rows: train_and_validation trains; use {metric.stage}.test_" in reason
+
+
+def test_a_sweep_over_the_clips_that_are_trained_on_has_no_validation_target() -> None:
+    text = "target: structure.latent_mse\ntrials: 2\nbase: {structure.train.keep: last}\n"
+    text += "space:\n  structure.train.rows: {choice: [train, train_and_validation]}\n"
+    (line,) = complaints(text)
+    assert line.startswith("test.yaml:1:")
+    assert "is of validation clips, on which structure.train.rows: train_and_validation trains" in line
+
+
+def test_the_metric_of_a_monitor_needs_that_monitor() -> None:
+    text = "target: motion.true_first_mse\ntrials: 2\nspace:\n  motion.depth: {choice: [1, 2]}\n"
+    (line,) = complaints(text)
+    assert "is reported only with motion.monitor: true_first_mse; set it, or choose another metric" in line
+    build(text.replace("space:", "base: {motion.monitor: true_first_mse}\nspace:"))
