@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from storage import layout
 from storage.base import Store
 from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.layout import checked_key
+from storage.owned_folders import owned_folder
 from storage.typed import check_mapping, mapping_to, mapping_with
 
 
@@ -107,8 +107,8 @@ def has_intact(store: Store, key: str, path: Path, file: File) -> bool:
         return held
     try:
         # Not in a cache: the bytes in the store must be verified.
-        with TemporaryDirectory(prefix="mindsweep-") as folder:
-            fetch_verified(store, key, file, Path(folder) / file.digest)
+        with owned_folder("mindsweep-blob-") as folder:
+            fetch_verified(store, key, file, folder / file.digest)
     except (IntegrityError, NotFoundError):
         return False
     return True

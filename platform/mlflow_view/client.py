@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,31 @@ from platform.mlflow_view.saved_view import EXPERIMENTS, NOTE
 from platform.tracking_uri import is_server, sqlite_path
 from storage import layout
 from storage.environment import without_secrets
+from storage.owned_folders import owned_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-__all__ = ["MlflowClient", "MlflowRun", "artifact_folder", "connected", "find_experiment", "log", "unless_refused"]
+__all__ = [
+    "TEMPORARY",
+    "MlflowClient",
+    "MlflowRun",
+    "artifact_folder",
+    "connected",
+    "find_experiment",
+    "log",
+    "unless_refused",
+]
+    "TEMPORARY",
+    "MlflowClient",
+    "MlflowRun",
+    "artifact_folder",
+    "connected",
+    "find_experiment",
+    "log",
+    "unless_refused",
+]
 
 _log = logging.getLogger(__name__)
 _SETTINGS = {
@@ -34,8 +53,18 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 """Few messages and short timeouts: the background writer retries, not MLflow's client."""
+TEMPORARY = "mindsweep-mlflow-"
+"""First letters of the temporary folders with files for MLflow."""
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 """MLflow's error codes for which a retry is useless."""
+
+
+def _log_texts(client: MlflowClient, run_id: str, texts: Mapping[str, str]) -> None:
+    # Not by `log_text`: killed, it leaves its temporary folder.
+    with owned_folder(TEMPORARY) as folder:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            client.log_artifact(run_id, str(folder / name))
 
 
 def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "") -> None:
@@ -52,8 +81,8 @@ def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "")
         unless_refused(run_id, lambda: client.log_batch(run_id, params=parameters))
     if metrics or tags:
         unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
-    for name, text in entries.texts.items():
-        client.log_text(run_id, text, name)
+    if entries.texts:
+        _log_texts(client, run_id, entries.texts)
     used, status = entries.dataset, entries.status
     if used is not None:
         unless_refused(run_id, lambda: _log_dataset(client, run_id, used, store=store))

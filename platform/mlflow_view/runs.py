@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platform.events import Proposed, TrialEvent
-from platform.mlflow_view.client import find_experiment, log, unless_refused
+from platform.mlflow_view.client import TEMPORARY, find_experiment, log, unless_refused
 from platform.mlflow_view.clip_pictures import log_clip_pictures
 from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, params, readable
 from platform.mlflow_view.registry import register
@@ -18,6 +17,7 @@ from platform.mlflow_view.summary import FIGURES, Conclusion
 from platform.record.data_card import DATA_CARD_PAGE
 from platform.record.results import Result
 from platform.study.study import Study
+from storage.owned_folders import owned_folder
 
 if TYPE_CHECKING:
     from platform.mlflow_view.client import MlflowClient, MlflowRun
@@ -83,12 +83,12 @@ class StudyRuns:
         if isinstance(fresh[0], Proposed):
             entries.params.update(params({"study": self._shared()}))
         if entries.status is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                pages(Path(folder))
-                for page in sorted(path for path in Path(folder).iterdir() if path.is_file()):
+            with owned_folder(TEMPORARY) as folder:
+                pages(folder)
+                for page in sorted(path for path in folder.iterdir() if path.is_file()):
                     self._client.log_artifact(self._children[trial], str(page))
                 ended = entries.ended if entries.ended is not None else milliseconds(fresh[-1].time)
-                log_clip_pictures(self._client, self._children[trial], Path(folder), time=ended)
+                log_clip_pictures(self._client, self._children[trial], folder, time=ended)
         log(self._client, self._children[trial], entries, store=self._store)
         with self._mutex:
             if entries.dataset is not None and entries.dataset.digest not in self._datasets:

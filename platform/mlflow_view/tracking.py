@@ -9,14 +9,13 @@ written by the next driver of the study or by `python -m platform.rebuild`.
 import logging
 import shlex
 import shutil
-import tempfile
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
 from platform.events import Proposed, TrialEvent
 from platform.mlflow_view.background_writer import BackgroundWriter
-from platform.mlflow_view.client import artifact_folder, connected
+from platform.mlflow_view.client import TEMPORARY, artifact_folder, connected
 from platform.mlflow_view.clip_pictures import write_clip_pictures
 from platform.mlflow_view.mirror import TrialMirror
 from platform.mlflow_view.registry import save_decoders
@@ -30,6 +29,7 @@ from platform.study.study import Study
 from platform.tracking_uri import is_server
 from storage.environment import without_secrets
 from storage.errors import StoreError
+from storage.owned_folders import owned_folder
 from storage.parallel import ordered
 from storage.runs import RunStore
 from trainables.datasets.errors import DatasetError
@@ -159,19 +159,19 @@ class Tracking:
         if runs.concluded == self._seen:
             return
         results = results_of(self._records.values())
-        with tempfile.TemporaryDirectory() as folder:
+        with owned_folder(TEMPORARY) as folder:
             find = self._stage_runs.find if self._stage_runs is not None else lambda _: None
-            conclusion = conclude(self._study, results, folder=Path(folder), store=self._store, find=find)
+            conclusion = conclude(self._study, results, folder=folder, store=self._store, find=find)
             if self._stage_runs is not None:
-                write_data_card(self._stage_runs.store, self._study.id, Path(folder))
+                write_data_card(self._stage_runs.store, self._study.id, folder)
             if conclusion.status == "FINISHED" and conclusion.best is not None:
                 self._register(runs, conclusion.best)
-            runs.conclude(conclusion, Path(folder), events=self._seen)
+            runs.conclude(conclusion, folder, events=self._seen)
 
     def _register(self, runs: StudyRuns, best: Result) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            if self._stage_runs is not None and save_decoders(self._stage_runs, best, Path(folder)):
-                runs.register(best, Path(folder))
+        with owned_folder(TEMPORARY) as folder:
+            if self._stage_runs is not None and save_decoders(self._stage_runs, best, folder):
+                runs.register(best, folder)
 
 
 def _provenance_here() -> Provenance:

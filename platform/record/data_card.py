@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from platform.study.study import Study
@@ -13,6 +12,7 @@ from storage import layout
 from storage.base import Store
 from storage.content import File, described_files, fetch_verified, put_blob
 from storage.errors import IntegrityError, NotFoundError
+from storage.owned_folders import owned_folder
 from storage.studies import load_calls
 from trainables import datasets
 from trainables.datasets.errors import DatasetError
@@ -60,8 +60,8 @@ def recorded_card(store: Store, study_id: str) -> Mapping[str, File]:
 def _fetched(store: Store, card: Mapping[str, File], folder: Path) -> Iterator[Path]:
     for name, file in card.items():
         try:
-            with TemporaryDirectory(prefix="mindsweep-card-") as scratch:
-                path = fetch_verified(store, layout.blob(file.digest), file, Path(scratch) / name)
+            with owned_folder("mindsweep-card-") as scratch:
+                path = fetch_verified(store, layout.blob(file.digest), file, scratch / name)
                 yield Path(shutil.copyfile(path, folder / name))
         except (IntegrityError, NotFoundError) as error:
             _log.warning("%s is left out: %s", name, error)

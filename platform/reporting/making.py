@@ -1,6 +1,5 @@
 """Writes the report of a study from its records alone."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from platform.study.registration import KIND, registered
 from storage.base import Store
 from storage.environment import without_secrets
 from storage.errors import NotFoundError
+from storage.owned_folders import owned_folder
 from storage.studies import load_definition
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def _of_ablation(
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
 
-    with tempfile.TemporaryDirectory(prefix="mindsweep-report-") as cache:
-        result = collect_ablation(store, study_id, cache=Path(cache))
-        siblings = siblings_of(store, study_id, cache=Path(cache))
+    with owned_folder("mindsweep-report-") as cache:
+        result = collect_ablation(store, study_id, cache=cache)
+        siblings = siblings_of(store, study_id, cache=cache)
         report = build_report(result, store=without_secrets(store.uri), pages=pages, siblings=siblings)
         return write_files(report, folder), report
 

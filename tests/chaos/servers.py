@@ -72,6 +72,7 @@ class Servers:
         with variables(NOT_NICE):
             cluster = Nodes(folder)
         self._stack.callback(cluster.close)
+        cluster.renew(2)
         return cluster
 
     def environment(self, study: ChaosStudy) -> Mapping[str, str]:

@@ -13,9 +13,9 @@ import psutil
 import ray
 
 from platform.errors import StudyError, UserError
-from platform.run.owned_folders import make_folder, remove_folder
 from platform.run.ray.code_upload import runtime_environment
 from storage.environment import variable, without_secrets
+from storage.owned_folders import make_folder, remove_folder
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
 from trainables.usable_cores import usable_cores
 

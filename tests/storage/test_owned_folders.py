@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from platform.run import owned_folders
-from platform.run.owned_folders import make_folder, remove_folder
+from storage import owned_folders
+from storage.owned_folders import make_folder, owned_folder, remove_folder
 from tests.programs import ROOT, program
 
 
@@ -100,3 +100,13 @@ def test_a_folder_that_cannot_be_emptied_keeps_the_record_of_its_owner(
     monkeypatch.setattr(owned_folders, "_PATIENCE", 0.2)
     remove_folder(folder)
     assert {path.name for path in folder.iterdir()} == {"owner.json", "session"}
+
+
+def test_an_owned_folder_is_empty_and_goes_afterwards(temporary: Path) -> None:
+    _, dead = make_elsewhere(temporary, stays=False)
+    with owned_folder("ms-test-") as folder:
+        assert not dead.exists()
+        assert list(folder.iterdir()) == []
+        (folder / "a").write_text("b")
+        assert (folder.parent / "owner.json").exists()
+    assert list(temporary.iterdir()) == []

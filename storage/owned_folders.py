@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,22 @@ import psutil
 _OWNER = "owner.json"
 _PATIENCE = 5.0
 """Seconds for which processes that end may still write into a folder that is removed."""
+
+
+@contextmanager
+def owned_folder(prefix: str) -> Iterator[Path]:
+    """Yield an empty folder in the system's temporary folder, and remove it afterwards.
+
+    If this process is killed, the next one that asks for a folder with this prefix removes it. Libraries that make
+    temporary folders themselves leave them; so they are given files from here.
+    """
+    folder = make_folder(prefix)
+    files = folder / "files"
+    files.mkdir()
+    try:
+        yield files
+    finally:
+        remove_folder(folder)
 
 
 def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
