@@ -33,15 +33,6 @@ __all__ = [
     "log",
     "unless_refused",
 ]
-    "TEMPORARY",
-    "MlflowClient",
-    "MlflowRun",
-    "artifact_folder",
-    "connected",
-    "find_experiment",
-    "log",
-    "unless_refused",
-]
 
 _log = logging.getLogger(__name__)
 _SETTINGS = {
