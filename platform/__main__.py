@@ -31,13 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the verbs and return the exit code."""
     parser = verb_parser("VERB", "List the verbs of Mindsweep.")
     parser.prog = "python -m platform"
+    parser.add_argument("verb", nargs="?", choices=VERBS, metavar="VERB", help="show how this one is run")
     return run_verb(parser, _answer, argv)
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    lines = [f"  python -m platform.{verb:12} {purpose}" for verb, purpose in VERBS.items()]
+    shown = VERBS if arguments.verb is None else {arguments.verb: VERBS[arguments.verb]}
+    lines = [f"  python -m platform.{verb:12} {purpose}" for verb, purpose in shown.items()]
     heading = "Mindsweep: run these from the project's root\n"
-    return Answer({"verbs": dict(VERBS)}, "\n".join([heading, *lines, "\n--help lists the options of each."]))
+    return Answer({"verbs": dict(shown)}, "\n".join([heading, *lines, "\n--help lists the options of each."]))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from platform.errors import StudyError, UserError
+from platform.errors import StudyError, UserError, nearest
 from platform.options import DEFAULT_HOME, Options, home_of
 from platform.safe_output import safe_output
 from platform.tracking_uri import default_tracking
@@ -52,12 +53,29 @@ class Answer:
     """Called after the answer is printed, for example to run a server; returns the exit code."""
 
 
+_UNKNOWN_OPTION = "unrecognized arguments: "
+_UNKNOWN_CHOICE = re.compile(r"(?s)(?P<where>.*): invalid choice: '?(?P<name>.*?)'? \(choose from (?P<names>.*)\)")
+
+
 class VerbParser(argparse.ArgumentParser):
     """A parser that leaves printing to `run_verb`, so that `--json` also applies to errors and to help."""
 
     def error(self, message: str) -> NoReturn:
         """Raise `UserError`."""
-        raise UserError(f"{message}\n{self.format_usage().strip()}")
+        raise UserError(f"{self._explained(message)}\n{self.format_usage().strip()}")
+
+    def _explained(self, message: str) -> str:
+        """Return a message of argparse; one about a name that is not known with the nearest ones."""
+        if match := _UNKNOWN_CHOICE.fullmatch(message):
+            names = re.findall(r"'([^']*)'|(-?\d+)", match["names"])
+            near = nearest(match["name"], (text or number for text, number in names))
+            return f"{match['where']}: there is no {match['name']}; {near}"
+        words = message.removeprefix(_UNKNOWN_OPTION).split() if message.startswith(_UNKNOWN_OPTION) else []
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
+        if not options:
+            return message
+        known = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", self.format_help())
+        return f"there is no option {options[0]}; {nearest(options[0], known)}"
 
     def print_help(self, file: object = None) -> NoReturn:
         """Raise what makes `run_verb` print the help."""

@@ -1,11 +1,11 @@
 """Errors for the user. Configuration errors are reported together, before anything starts, each with its location."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-FEW = 8
-"""Largest number of names that a message lists in addition to the nearest ones."""
+from storage.names import nearest
+
+__all__ = ["Location", "Problem", "StudyError", "UserError", "nearest", "refuse"]
 
 
 class UserError(Exception):
@@ -51,15 +51,3 @@ def refuse(problems: Iterable[Problem]) -> None:
     ordered = sorted(set(problems))
     if ordered:
         raise UserError("\n".join(map(str, ordered)))
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Return "did you mean ...?" with the nearest of the `candidates`, and the list of all if they are few."""
-    names = sorted(set(candidates))
-    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if not similar:
-        leaf = name.rpartition(".")[2]
-        similar = [other for other in names if other.rpartition(".")[2] == leaf][:3]
-    question = f"did you mean {' or '.join(similar)}?" if similar else ""
-    listing = f"there are: {', '.join(names)}" if len(names) <= FEW or not similar else ""
-    return " ".join(part for part in (question, listing) if part)

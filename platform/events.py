@@ -7,7 +7,9 @@ Each kind has a frozen class. `platform.record.trial_record` reduces the events 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+
+from pydantic import Field
 
 from storage.errors import IntegrityError
 from storage.typed import check_fields, mapping_to, mapping_with, sequence_of
@@ -68,13 +70,15 @@ class TrialEvent:
     @classmethod
     def _of(cls, values: Mapping[str, Any], **types: Any) -> Self:
         """Return the event with the fields `values`, whose types are checked; `types` as in `check_fields`."""
-        check_fields(cls, values, **types)
+        check_fields(cls, values, time=_TIME, **types)
         return cls(**values)
 
 
 _RUN = mapping_with(stage=str, identity=str)
-_ROW = mapping_with(stage=str, epoch=int, metrics=Mapping[str, float])
-_SAMPLE = mapping_with(time=float, metrics=Mapping[str, float])
+_TIME: Any = Annotated[float, Field(ge=0.0, le=1e11)]
+"""Seconds since 1970 that a time stamp can have."""
+_ROW = mapping_with(stage=str, epoch=int, metrics=Mapping[str, float], time=_TIME)
+_SAMPLE = mapping_with(time=_TIME, metrics=Mapping[str, float])
 _ENDED_RUN = mapping_with(identity=str, reused=bool, seconds=float)
 """Keys that events of every version have; later ones have more."""
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from storage import layout
 from storage.base import Store
@@ -186,12 +186,16 @@ def unsealed(key: str, data: bytes) -> dict[str, Any]:
     if data != _seal(body):
         raise IntegrityError(f"{key} is damaged: its {len(data)} bytes do not match the SHA-256 that they contain")
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{key} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise IntegrityError(f"{key} is not a JSON object; it starts with {body[:20]!r}")
     return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"it has {constant}, which JSON does not have")
 
 
 def _seal(body: bytes) -> bytes:

@@ -36,7 +36,10 @@ def check_fields(kind: type, values: Mapping[str, Any], **types: Any) -> None:
 
 
 def check_mapping(values: Any, **types: Any) -> None:
-    """Raise `IntegrityError` unless `values` is a mapping that has keys of these `types`; it may have others."""
+    """Raise `IntegrityError` unless `values` is a mapping that has keys of these `types`; it may have others.
+
+    Numbers must be finite.
+    """
     _check(_of_mapping(tuple(types.items())), values)
 
 
@@ -50,7 +53,7 @@ def _check(adapter: TypeAdapter[Any], values: Any) -> None:
 def mapping_with(**types: Any) -> Any:
     """Return the type of mappings that have keys of these `types`, and may have others."""
     form: Any = _TYPED_DICT("mapping", types)
-    form.__pydantic_config__ = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    form.__pydantic_config__ = ConfigDict(strict=True, extra="allow")
     return form
 
 
@@ -66,7 +69,9 @@ def mapping_to(kind: Any) -> Any:
 
 @cache
 def _of_mapping(types: tuple[tuple[str, Any], ...]) -> TypeAdapter[Any]:
-    return TypeAdapter(mapping_with(**dict(types)))
+    form = mapping_with(**dict(types))
+    form.__pydantic_config__["allow_inf_nan"] = False
+    return TypeAdapter(form)
 
 
 @cache
@@ -79,7 +84,7 @@ def _adapter(kind: type, types: tuple[tuple[str, Any], ...]) -> TypeAdapter[Any]
         for field in fields(kind)
     }
     form: Any = _TYPED_DICT(kind.__name__, expected)
-    form.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    form.__pydantic_config__ = ConfigDict(strict=True, extra="forbid")
     return TypeAdapter(form)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Generic, TypeVar, cast
 
+from storage.names import nearest
+
 Kind = TypeVar("Kind", bound=str)
 Entry = TypeVar("Entry")
 Functions = TypeVar("Functions")
@@ -33,5 +35,5 @@ def of_kind(table: Mapping[Kind, Entry], kind: Kind, *, field: str) -> Entry:
         ValueError: The table has no such kind. The message lists the kinds.
     """
     if kind not in table:
-        raise ValueError(f"{field}: there is no {kind!r}; there are: {', '.join(table)}")
+        raise ValueError(f"{field}: there is no {kind!r}; {nearest(kind, table)}")
     return table[kind]

@@ -121,7 +121,9 @@ def _add_proposal(entries: Entries, proposed: Proposed) -> None:
     entries.tags.update({f"stage.{stage}": identity for stage, identity in identities.items()})
     if "data" in identities:
         entries.tags["data.digest"] = identities["data"]
-        entries.dataset = DataSet(config["dataset"]["kind"], identities["data"])
+        dataset = config.get("dataset")
+        if isinstance(dataset, Mapping):
+            entries.dataset = DataSet(str(dataset.get("kind")), identities["data"])
 
 
 def _add_end(entries: Entries, end: Finished) -> None:

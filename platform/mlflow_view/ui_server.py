@@ -44,9 +44,9 @@ def start_server(
     return subprocess.Popen(command, env=environment, stdout=messages, stderr=messages, start_new_session=True)
 
 
-def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the server responds on `port`; return False if it has ended or takes too long."""
-    deadline = time.monotonic() + _START_LIMIT
+def wait_until_ready(port: int, process: subprocess.Popen[bytes], *, limit: float = _START_LIMIT) -> bool:
+    """Wait until the server responds on `port`; return False if it has ended or takes `limit` seconds."""
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):

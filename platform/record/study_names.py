@@ -1,6 +1,5 @@
 """Resolves names on the command line: a study or a trial of a store, by its full or its short name."""
 
-import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from platform.study.file_name import study_name
 from storage import layout
 from storage.base import Store
 from storage.environment import without_secrets
+from storage.names import similar
 from storage.studies import list_studies
 
 _SUFFIX = re.compile(r"(-[0-9a-f]{8})?(\.\d+)?$")
@@ -127,9 +127,8 @@ def _empty(store: Store) -> str:
 
 def _near(name: str, listed: _Listed) -> str:
     """Return the nearest names as a question, and all names if they are few."""
-    matches = difflib.get_close_matches(name, sorted(listed), n=3)
-    similar = dict.fromkeys(shown for match in matches for shown in listed[match])
-    question = f"did you mean {' or '.join(similar)}?" if similar else ""
+    shown = dict.fromkeys(shown for match in similar(name, listed) for shown in listed[match])
+    question = f"did you mean {' or '.join(shown)}?" if shown else ""
     names = sorted({shown for every in listed.values() for shown in every})
     if len(names) <= _SHOWN:
         return f"{question} there are: {', '.join(names)}".lstrip()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from platform.errors import UserError
+from platform.errors import UserError, nearest
 from trainables.datasets.clusters import ClusterKind
 from trainables.datasets.errors import some
 
@@ -31,7 +31,7 @@ def read_clusters(argument: str, clips: Sequence[str]) -> dict[str, str]:
         raise UserError(f"{OPTION} {argument}: cannot be read: {error}") from error
     header = reader.fieldnames or ()
     if missing := [name for name in (_NAME, column) if name not in header]:
-        raise UserError(f"{OPTION} {argument}: has no column {missing[0]!r}; there are: {', '.join(header) or 'none'}")
+        raise UserError(f"{OPTION} {argument}: has no column {missing[0]!r}; {nearest(missing[0], header)}")
     by_name = _by_name(clips)
     found: dict[str, list[str]] = {clip: [] for clip in clips}
     for name, cluster in rows:

@@ -61,7 +61,8 @@ def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:
         names = re.findall(r"'([^']*)'", str(context["expected"]))
         return f"there is no {received}; {nearest(str(error['input']), names)}"
     if kind == "union_tag_invalid":
-        return f"there is no {context['tag']!r}; there are: {context['expected_tags']}"
+        names = re.findall(r"'([^']*)'", str(context["expected_tags"]))
+        return f"there is no {context['tag']!r}; {nearest(str(context['tag']), names)}"
     if kind in ("value_error", "no_domain"):
         return message.removeprefix("Value error, ")
     if kind == "model_attributes_type" and error["loc"] == ("dataset",):

@@ -9,7 +9,7 @@ from platform.errors import Problem, nearest
 from platform.study.design import Design
 from platform.study.yaml_source import Source
 from trainables.config.base import Config, Count
-from trainables.metrics.registry import metric_named
+from trainables.metrics.registry import METRICS, metric_named
 
 _KEY = "search"
 
@@ -34,7 +34,8 @@ def search_problems(source: Source, origin: SearchOrigin | None, design: Design)
     if origin is None:
         return
     if metric_named(origin.metric) is None:
-        yield source.problem((_KEY, "metric"), f"there is no metric {origin.metric!r}")
+        message = f"there is no metric {origin.metric!r}; {nearest(origin.metric, METRICS)}"
+        yield source.problem((_KEY, "metric"), message)
     for name in origin.values:
         if name not in design.names:
             message = f"there is no condition {name!r}; {nearest(name, design.names)}"

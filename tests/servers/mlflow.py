@@ -13,6 +13,9 @@ from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 
+_PATIENCE = 600.0
+"""Seconds for a start: a busy machine needs minutes."""
+
 
 class MlflowServer:
     """A server that keeps its address, database and artifacts from one start to the next."""
@@ -34,7 +37,7 @@ class MlflowServer:
         if self._process is not None:
             return
         process = self._started()
-        if not wait_until_ready(self._port, process):
+        if not wait_until_ready(self._port, process, limit=_PATIENCE):
             end_server(process)
             self._port = free_port()  # for the next attempt: this one may be taken
             raise RuntimeError(f"MLflow did not start:\n{self._messages.read_text()[-4000:]}")

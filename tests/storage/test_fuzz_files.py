@@ -197,6 +197,13 @@ def test_sealed_text_that_is_nested_without_end_is_refused() -> None:
         unsealed("a/b", sealed({})[:-2])
 
 
+def test_sealed_text_with_what_json_does_not_have_is_refused() -> None:
+    body = b'{"a":NaN}'
+    data = b'{"sha256":"%s","value":%s}' % (hashlib.sha256(body).hexdigest().encode(), body)
+    with pytest.raises(IntegrityError, match="a/b is not JSON: it has NaN"):
+        unsealed("a/b", data)
+
+
 def test_verify_names_a_file_that_is_not_what_its_manifest_calls_it(tmp_path: Path) -> None:
     store = MemoryStore()
     (tmp_path / "out").mkdir()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from storage.names import question
 from trainables.datasets.clip_names import clip_name
 from trainables.datasets.clips import clips_in
 from trainables.datasets.errors import ClipError
@@ -173,6 +174,8 @@ def _unpaired(pairing: Pairing, truth: System | None) -> Iterator[Failure]:
     for system in pairing.systems:
         broken = {failure.clip for failure in system.failures}
         for name in sorted(set(system.clips) - set(pairing.truths)):
-            yield Failure(system.name, name, str(system.clips[name].path), no_truth, False)
+            asked = question(name, pairing.truths) if truth is not None else ""
+            reason = f"{no_truth}; {asked}" if asked else no_truth
+            yield Failure(system.name, name, str(system.clips[name].path), reason, False)
         for name in sorted((names if shared else set()) - set(system.clips) - broken):
             yield Failure(system.name, name, str(system.folder), "there is no reconstruction of this name", False)

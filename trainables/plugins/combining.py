@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from storage.names import nearest
 from trainables.config.base import Config
 from trainables.config.trial import TrialConfig
 from trainables.datasets.kinds import DATASET_KINDS
@@ -217,13 +218,13 @@ def _refuse_unknown(plugin: LoadedPlugin, additions: Additions) -> None:
     for stage in plugin.plugin.stages:
         for name in stage.inputs:
             if name not in stages and name != VIDEOS:
-                raise error_in(
-                    plugin, f"stage {stage.name!r} has the input {name!r}; there are: {', '.join(sorted(stages))}"
-                )
+                raise error_in(plugin, f"stage {stage.name!r} has the input {name!r}; {nearest(name, stages)}")
         for section in stage.sections:
             if section not in TrialConfig.model_fields:
                 raise error_in(
-                    plugin, f"stage {stage.name!r} reads the section {section!r}, which the config does not have"
+                    plugin,
+                    f"stage {stage.name!r} reads the section {section!r}, which the config does not have; "
+                    f"{nearest(section, TrialConfig.model_fields)}",
                 )
     for metric in plugin.plugin.metrics:
         _check_metric(metric, plugin, stages)
@@ -231,5 +232,5 @@ def _refuse_unknown(plugin: LoadedPlugin, additions: Additions) -> None:
 
 def _check_metric(metric: Metric, plugin: LoadedPlugin, stages: set[str]) -> None:
     if metric.stage not in stages or metric.short == "":
-        message = f"the metric {metric.name!r} must be stage.name; there are: {', '.join(sorted(stages))}"
+        message = f"the metric {metric.name!r} must be stage.name; {nearest(metric.stage, stages)}"
         raise error_in(plugin, message)

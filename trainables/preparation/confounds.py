@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.names import nearest, question
 from trainables.preparation.files import InputError, require_content
 
 Doubles = NDArray[np.float64]
@@ -85,7 +86,9 @@ def strategy_parts(strategy: str) -> tuple[str, ...]:
     parts = tuple(strategy.split("+"))
     unknown = [part for part in parts if part not in STRATEGIES]
     if unknown:
-        raise ValueError(f"there is no confound strategy {unknown[0]!r}; join any of {', '.join(STRATEGIES)} by +")
+        raise ValueError(
+            f"there is no confound strategy {unknown[0]!r}; {nearest(unknown[0], STRATEGIES)}; join any by +"
+        )
     return parts
 
 
@@ -102,7 +105,9 @@ class _Table:
         """Return a column; n/a in the first row is 0."""
         if name not in self.columns:
             first_columns = ", ".join([*self.columns][:8])
-            raise InputError(self.path, f"has no column {name} (it has {first_columns}, ...)", _RIGHT)
+            asked = question(name, self.columns)
+            what = f"has no column {name} (it has {first_columns}, ...{'; ' if asked else ''}{asked})"
+            raise InputError(self.path, what, _RIGHT)
         return np.array([self._number(name, row, text) for row, text in enumerate(self.columns[name])])
 
     def _number(self, name: str, row: int, text: str) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.names import question
 from trainables.datasets.captions import read_caption_lists
 from trainables.datasets.clip_names import clip_name, same_spelling
 from trainables.datasets.clips import clips_in
@@ -141,7 +142,7 @@ def in_clip_order(keys: Sequence[str], names: Sequence[str], path: Path) -> tupl
         what = f"has no row for {len(missing)} clip(s): {some(missing, most=5)}"
         problems.append(DataProblem(str(path), what, "each clip needs one row"))
     if unknown:
-        problems.append(DataProblem(str(path), _not_there(unknown), "take out these rows, or add the clips"))
+        problems.append(DataProblem(str(path), _not_there(unknown, names), "take out these rows, or add the clips"))
     if not problems and len(keys) > len(names):
         problems.append(DataProblem(str(path), f"has {len(keys)} rows for {len(names)} clips", "each needs one row"))
     return [rows.get(name, 0) for name in names], problems
@@ -162,11 +163,13 @@ def unknown_clips(keys: Sequence[str], names: Sequence[str], path: Path, *, rows
     clips = find_clips(keys, names)
     unknown = sorted({key for key, name in zip(keys, clips, strict=True) if name is None})
     right = f"add the clips, or take out these {rows}"
-    return [DataProblem(f"{path}, column clip_id", _not_there(unknown), right)] if unknown else []
+    return [DataProblem(f"{path}, column clip_id", _not_there(unknown, names), right)] if unknown else []
 
 
-def _not_there(unknown: Sequence[str]) -> str:
-    return f"names {len(unknown)} clip(s) that are not there: {some(unknown, most=5)}"
+def _not_there(unknown: Sequence[str], names: Sequence[str]) -> str:
+    asked = question(unknown[0], names)
+    listed = some(unknown, most=5)
+    return f"names {len(unknown)} clip(s) that are not there: {listed}{'; ' if asked else ''}{asked}"
 
 
 def _captions(options: LabOptions, names: Sequence[str], table: Mapping[str, list[Any]]) -> tuple[tuple[str, ...], ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.names import listing, question
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.read import map_array
 from trainables.datasets.prepared.source import DataBlock
@@ -47,7 +48,8 @@ def read_table(path: Path, *, needed: Sequence[str] = ()) -> dict[str, list[Any]
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {str(error).splitlines()[0]}", right)) from error
     absent = [name for name in needed if name not in table.column_names]
     if absent:
-        what = f"has no column {', '.join(absent)}, but {', '.join(table.column_names)}"
+        asked = question(absent[0], table.column_names)
+        what = f"has no column {', '.join(absent)}, but {listing(table.column_names)}{'; ' if asked else ''}{asked}"
         raise DatasetError.of(DataProblem(str(path), what, right))
     if len(set(table.column_names)) < len(table.column_names):
         raise DatasetError.of(DataProblem(str(path), "two columns have the same name", right))

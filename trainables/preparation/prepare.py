@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from storage.names import nearest
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, some, texts_of
 from trainables.datasets.prepared.clip_shards import StoredClip, write_clips
 from trainables.datasets.prepared.description import ClipShape, Description, LagCurve, write_description
@@ -103,7 +104,7 @@ def _asked(source: DataSource, options: ReaderOptions, out: Path) -> DataSource:
     names = [subject.name for subject in source.subjects]
     unknown = [name for name in options.subjects if name not in names]
     if unknown:
-        right = f"there are: {', '.join(names)}"
+        right = nearest(unknown[0], names)
         raise DatasetError.of(DataProblem("--subject", f"there is no {', '.join(unknown)}", right))
     chosen = [subject for subject in source.subjects if not options.subjects or subject.name in options.subjects]
     return replace(source, facts=source.facts.model_copy(update=given), subjects=chosen)

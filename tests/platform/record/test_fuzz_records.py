@@ -78,7 +78,7 @@ def quiet() -> Iterator[None]:
     ("part", "value"),
     [
         (("time",), "1.5"),
-        (("time",), float("nan")),
+        (("time",), 1e300),
         (("sequence",), True),
         (("trial",), 7),
         (("body", "metrics"), {"noop.value": "0.5"}),
