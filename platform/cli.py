@@ -24,6 +24,7 @@ from platform.safe_output import safe_output
 from platform.tracking_uri import default_tracking
 from storage.environment import variable, without_secrets
 from storage.errors import StoreError
+from storage.names import similar
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -74,8 +75,10 @@ class VerbParser(argparse.ArgumentParser):
         options = [word.partition("=")[0] for word in words if word.startswith("--")]
         if not options:
             return message
-        known = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", self.format_help())
-        return f"there is no option {options[0]}; {nearest(options[0], known)}"
+        known = re.findall(r"(?<![\w-])--([a-z][a-z0-9-]*)", self.format_help())
+        near = [f"--{name}" for name in similar(options[0].removeprefix("--"), known)]
+        asked = f"did you mean {' or '.join(near)}?" if near else "--help lists all"
+        return f"there is no option {options[0]}; {asked}"
 
     def print_help(self, file: object = None) -> NoReturn:
         """Raise what makes `run_verb` print the help."""

@@ -182,9 +182,12 @@ def _described(path: Path) -> dict[str, Any]:
     if not sidecar.is_file():
         return {}
     try:
-        return dict(json.loads(sidecar.read_text(encoding="utf-8")))
-    except ValueError as error:
+        described = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(sidecar, f"is not JSON: {error}", "copy it again") from error
+    if not isinstance(described, dict) or not all(isinstance(facts, dict) for facts in described.values()):
+        raise InputError(sidecar, "is no object from columns to objects", "copy it again")
+    return described
 
 
 def _cosines(table: _Table) -> list[str]:

@@ -53,7 +53,7 @@ def test_a_server_that_did_not_start_is_not_kept(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(
         mlflow, "start_server", lambda *_, **__: subprocess.Popen(commands.pop(0), start_new_session=True)
     )
-    monkeypatch.setattr(mlflow, "wait_until_ready", lambda _, process: process.args == ["sleep", "60"])
+    monkeypatch.setattr(mlflow, "wait_until_ready", lambda _, process, *, limit: process.args == ["sleep", "60"])
     server = MlflowServer("sqlite://", artifacts="", messages=tmp_path / "messages.txt", environment={})
     with pytest.raises(RuntimeError, match="MLflow did not start"):
         server.start()

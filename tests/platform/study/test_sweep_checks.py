@@ -135,7 +135,7 @@ constraints:
             "motion.depth: 2",
             "dataset.kind: cc",
             "test.yaml:4:3: base.dataset.kind:",
-            ["'cc'", "'phantom', 'appearing', 'folder'"],
+            ["'cc'", "there are: appearing, folder, phantom"],
         ),
         (
             "motion.depth: 2",

@@ -129,7 +129,7 @@ def test_bad_tables_are_refused_with_name_value_and_advice(tmp_path: Path) -> No
         with pytest.raises(InputError, match=message) as caught:
             read_confounds(path, strategy=strategy)
         assert path.stem in str(caught.value)
-    with pytest.raises(ValueError, match=r"no confound strategy 'motion12'; join any of none, motion6"):
+    with pytest.raises(ValueError, match=r"no confound strategy 'motion12'; did you mean motion24 or motion6\?"):
         read_confounds(few, strategy="motion12+gsr")
 
 
