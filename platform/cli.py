@@ -76,8 +76,8 @@ class VerbParser(argparse.ArgumentParser):
         if not options:
             return message
         known = re.findall(r"(?<![\w-])--([a-z][a-z0-9-]*)", self.format_help())
-        near = [f"--{name}" for name in similar(options[0].removeprefix("--"), known)]
-        asked = f"did you mean {' or '.join(near)}?" if near else "--help lists all"
+        others = [f"--{name}" for name in similar(options[0].removeprefix("--"), known)]
+        asked = f"did you mean {' or '.join(others)}?" if others else "--help lists all"
         return f"there is no option {options[0]}; {asked}"
 
     def print_help(self, file: object = None) -> NoReturn:

@@ -1,6 +1,7 @@
 """What a model's own preprocessor does to frames, read from `preprocessor_config.json` as transformers reads it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ Size: TypeAlias = tuple[int, int]
 ModelKind: TypeAlias = Literal["clip", "image_classifier", "video_classifier"]
 _FILTERS: Mapping[int, Filter] = {2: "bilinear", 3: "bicubic"}
 """PIL's number of a filter, which preprocessors store as `resample`."""
+_LARGEST_SIDE = 4096
+"""Of prepared frames, in pixels."""
 _SQUARES = frozenset({"image_classifier"})
 """Kinds of model for which a single number `size` means both sides; for the others it is the shorter side."""
 _DEFAULT_FILTER: Mapping[ModelKind, Filter] = {
@@ -102,7 +105,7 @@ def read_preparation(file: Path, *, kind: ModelKind, location: str) -> Preparati
     """
     try:
         return _preparation(json.loads(file.read_text(encoding="utf-8")), kind)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{location}/preprocessor_config.json needs size, image_mean and image_std as transformers writes them; "
             f"{type(error).__name__}: {error}"
@@ -117,21 +120,41 @@ def _preparation(fields: Mapping[str, Any], kind: ModelKind) -> Preparation:
     normalises = fields.get("do_normalize", True)
     return Preparation(
         size=size,
-        mean=tuple(map(float, fields["image_mean"])) if normalises else (0.0, 0.0, 0.0),
-        std=tuple(map(float, fields["image_std"])) if normalises else (1.0, 1.0, 1.0),
+        mean=_colours(fields["image_mean"]) if normalises else (0.0, 0.0, 0.0),
+        std=_colours(fields["image_std"], least=1e-6) if normalises else (1.0, 1.0, 1.0),
         crop=_crop(fields, size, kind),
         filter=_DEFAULT_FILTER[kind] if number is None else _FILTERS[number],
-        factor=float(fields.get("rescale_factor", 1 / 255)) if fields.get("do_rescale", True) else 1.0,
+        factor=_finite(fields.get("rescale_factor", 1 / 255)) if fields.get("do_rescale", True) else 1.0,
     )
+
+
+def _colours(value: Any, *, least: float = -math.inf) -> tuple[float, ...]:
+    numbers = tuple(map(_finite, value))
+    if len(numbers) != 3 or min(numbers) < least:
+        what = "three numbers" if least < 0 else "three numbers above 0"
+        raise ValueError(f"{value!r} must be {what}, for red, green and blue")
+    return numbers
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{value!r} must be a number")
+    return number
+
+
+def _side(value: Any) -> int:
+    if isinstance(value, bool) or not 1 <= (side := int(value)) <= _LARGEST_SIDE:
+        raise ValueError(f"a side of {value!r} pixels must be between 1 and {_LARGEST_SIDE}")
+    return side
 
 
 def _size(value: Any, *, square: bool) -> int | Size:
     """Return the shorter side, or height and width."""
     if isinstance(value, int):
-        return (value, value) if square else value
+        return (_side(value), _side(value)) if square else _side(value)
     if "shortest_edge" in value:
-        return int(value["shortest_edge"])
-    return int(value["height"]), int(value["width"])
+        return _side(value["shortest_edge"])
+    return _side(value["height"]), _side(value["width"])
 
 
 def _crop(fields: Mapping[str, Any], size: int | Size | None, kind: ModelKind) -> Size | None:

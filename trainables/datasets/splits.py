@@ -146,7 +146,7 @@ def _wrong_splits(
         if split not in SPLITS:
             yield DataProblem(f"{path}, {key!r}", f"split is {split!r}", f"it must be one of {', '.join(SPLITS)}")
     for split in _TRAINED_AND_TESTED:
-        if split not in {of for _, of in given}:
+        if split not in [of for _, of in given]:
             yield DataProblem(str(path), f"no clip is for {split}", "each of train, validation and test needs clips")
 
 

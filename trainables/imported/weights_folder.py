@@ -33,7 +33,7 @@ def read_facts(folder: Path, stage: str) -> dict[str, Any]:
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         of_stage, number = facts["stage"], facts["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise ValueError(
             f"{stage}.weights: {folder} is not a folder that `python -m platform.checkpoint import` wrote: {error}"
         ) from error

@@ -44,16 +44,17 @@ def read_table(path: Path, *, needed: Sequence[str] = ()) -> dict[str, list[Any]
             parse = csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
             convert = csv.ConvertOptions(null_values=_EMPTY, strings_can_be_null=True, column_types=types)
             table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+        names = table.column_names  # fails if a name is not UTF-8
     except Exception as error:  # Arrow may raise any exception on damaged input
         raise DatasetError.of(DataProblem(str(path), f"cannot be read: {str(error).splitlines()[0]}", right)) from error
-    absent = [name for name in needed if name not in table.column_names]
+    absent = [name for name in needed if name not in names]
     if absent:
-        asked = question(absent[0], table.column_names)
-        what = f"has no column {', '.join(absent)}, but {listing(table.column_names)}{'; ' if asked else ''}{asked}"
+        asked = question(absent[0], names)
+        what = f"has no column {', '.join(absent)}, but {listing(names)}{'; ' if asked else ''}{asked}"
         raise DatasetError.of(DataProblem(str(path), what, right))
-    if len(set(table.column_names)) < len(table.column_names):
+    if len(set(names)) < len(names):
         raise DatasetError.of(DataProblem(str(path), "two columns have the same name", right))
-    return {name: table[name].to_pylist() for name in table.column_names}
+    return {name: table[name].to_pylist() for name in names}
 
 
 def numbers(values: Sequence[Any], where: str) -> list[float]:

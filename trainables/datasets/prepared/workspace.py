@@ -30,9 +30,9 @@ class Workspace:
         """Return the facts that `finish` stored for a part of the same inputs, or None."""
         try:
             kept = json.loads(self._marker(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return kept["facts"] if kept["stamp"] == _plain(stamp) else None
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
             return None
-        return kept["facts"] if kept["stamp"] == _plain(stamp) else None
 
     def finish(self, key: str, stamp: object, facts: object) -> None:
         """Record that a part is finished, after its files are written."""
