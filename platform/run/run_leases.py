@@ -97,13 +97,17 @@ class RunLeases:
             self.release(owner)
         if self._remover is not None:
             self._remover.shutdown()
-            self._remove_late()
+        self._remove_late()
 
     def _remove_late(self) -> None:
-        """Remove the checkpoints that workers wrote while their trial was stopped."""
+        """Remove checkpoints that workers wrote while their trial was stopped, and those of finished stage runs.
+
+        A process that is killed between the end of a stage run and the removal leaves the latter; nobody needs them.
+        """
         try:
-            for identity in with_checkpoints(self._store) & self._abandoned:
-                self._remove_checkpoints(identity)
+            for identity in with_checkpoints(self._store):
+                if identity in self._abandoned or self._runs.find(identity) is not None:
+                    self._runs.checkpoints(identity).clear()
         except StoreError as error:
             _log.info("%s", error)
 
