@@ -9,11 +9,12 @@ import json
 import logging
 import os
 import threading
+from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
 from platform.events import TrialEvent
-from storage.errors import ExistsError, IntegrityError
+from storage.errors import ExistsError, IntegrityError, NotFoundError
 from storage.events import EventLog
 from trainables.identity import digest
 
@@ -25,6 +26,14 @@ def local_name(study: str, store: str) -> str:
     return f"{study}-{digest(store, length=8)}"
 
 
+def _holds(log: EventLog, trial: str, sequence: int) -> bool:
+    try:
+        log.get(trial, sequence)
+    except (NotFoundError, IntegrityError):
+        return False
+    return True
+
+
 class Spool:
     """The undelivered events of one study for one store, one JSON object per line. Thread-safe."""
 
@@ -34,6 +43,8 @@ class Spool:
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._waiting = 0
+        self._unwritten: deque[bytes] = deque()
+        """Lines of the last undelivered events, which the file does not have yet: later ones must not overtake them."""
         self._warned = False
 
     @property
@@ -44,19 +55,23 @@ class Spool:
     def add(self, event: TrialEvent) -> None:
         """Append `event`. It then survives the end of this process, and after `secure` also a power failure.
 
-        If the file cannot be written, as on a full disk, the event waits for the store in memory alone.
+        While the file cannot be written, as on a full disk, events wait for the store in memory alone.
         """
-        line = json.dumps(event.to_json()).encode() + b"\n"
         with self._lock:
             self._waiting += 1
-            try:
-                self._append(line)
-            except OSError as error:
-                if not self._warned:
-                    _log.warning(
-                        "%s cannot be written (%s): events wait for the store in memory alone", self.path, error
-                    )
-                self._warned = True
+            self._unwritten.append(json.dumps(event.to_json()).encode() + b"\n")
+            self._write()
+
+    def _write(self) -> None:
+        """Write the lines that wait for it, in order, as far as possible."""
+        try:
+            while self._unwritten:
+                self._append(self._unwritten[0])
+                self._unwritten.popleft()
+        except OSError as error:
+            if not self._warned:
+                _log.warning("%s cannot be written (%s): events wait for the store in memory alone", self.path, error)
+            self._warned = True
 
     def _append(self, line: bytes) -> None:
         """Write the whole line, or nothing of it. Raises `OSError`."""
@@ -75,6 +90,8 @@ class Spool:
     def delivered(self) -> None:
         """Mark the first undelivered event as delivered; empty the file if it was the last one."""
         with self._lock:
+            if len(self._unwritten) == self._waiting:
+                self._unwritten.popleft()
             self._waiting -= 1
             if self._waiting == 0 and self._file is not None:
                 self._file.truncate(0)
@@ -88,6 +105,7 @@ class Spool:
     def close(self) -> None:
         """Close the file, and remove it if all events are delivered."""
         with self._lock:
+            self._write()
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -100,9 +118,13 @@ class Spool:
         Events that the log already holds are skipped. If another driver has continued a trial, its record is complete,
         and the remaining events of that trial are dropped.
         """
-        new, passed = 0, set[str]()
+        new, passed, broken = 0, set[str](), set[str]()
         for event in self._undelivered():
-            if event.trial in passed:
+            if event.trial in passed | broken:
+                continue
+            if event.sequence > 0 and not _holds(log, event.trial, event.sequence - 1):
+                _log.warning("%s: an event before %d of %s is missing", self.path, event.sequence, event.trial)
+                broken.add(event.trial)
                 continue
             try:
                 log.append(event.trial, event.sequence, event.to_json())

@@ -111,6 +111,41 @@ def test_a_full_disk_ends_nothing_and_leaves_whole_lines(tmp_path: Path, caplog:
     assert [value["sequence"] for value in log.read()] == [0]
 
 
+def test_no_event_overtakes_one_that_a_full_disk_refused(tmp_path: Path) -> None:
+    """A later driver would deliver the second event without the first one: a gap that nothing can fill."""
+    spool = Spool(tmp_path, "study", store=STORE)
+    spool.add(event("a", 0))
+    whole = spool._file
+    spool._file = Full(whole)  # type: ignore[arg-type,assignment]
+    spool.add(event("a", 1))
+    spool._file = whole
+    spool.add(event("a", 2))
+    log = EventLog(MemoryStore(), "study")
+    assert Spool(tmp_path, "study", store=STORE).deliver(log) == 3
+    assert [value["sequence"] for value in log.read()] == [0, 1, 2]
+
+
+def test_what_the_store_has_is_not_written_when_the_disk_has_room_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "study", store=STORE)
+    spool.add(event("a", 0))
+    whole = spool._file
+    spool._file = Full(whole)  # type: ignore[arg-type,assignment]
+    spool.add(event("a", 1))
+    spool.delivered()
+    spool.delivered()
+    spool._file = whole
+    spool.add(event("a", 2))
+    assert spool.path.read_bytes().count(b"\n") == 1
+
+
+def test_an_event_without_the_one_before_it_is_not_delivered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    left_behind(tmp_path, event("a", 0), event("a", 2), event("a", 3), event("b", 0))
+    log = EventLog(MemoryStore(), "study")
+    assert Spool(tmp_path, "study", store=STORE).deliver(log) == 2
+    assert [(value["trial"], value["sequence"]) for value in log.read()] == [("a", 0), ("b", 0)]
+    assert caplog.text.count("an event before 2 of a is missing") == 1
+
+
 def test_lines_after_a_damaged_one_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = left_behind(tmp_path, event("a", 0), event("a", 1), event("b", 0))
     first, second, third = path.read_bytes().splitlines(keepends=True)
