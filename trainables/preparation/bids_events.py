@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from trainables.datasets.prepared.tables import SPLITS, Split
 from trainables.preparation.bids_files import BidsName, BidsTree
@@ -66,7 +66,7 @@ def run_timing(tree: BidsTree, bold: BidsName) -> RunTiming:
     return RunTiming(float(tr), float(start))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
