@@ -1,7 +1,7 @@
 """Rebuilds a runnable study from the store's records, for `resume`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from platform.study.registration import KIND, difference
 from platform.study.study import Study
 from platform.study.sweep_file import build_study
 from storage.base import Store
+from storage.errors import IntegrityError
 from storage.studies import load_calls, load_definition
+from storage.typed import check_mapping
 from trainables.config.trial import WEIGHT_FIELDS
 from trainables.datasets.errors import DatasetError
 from trainables.plugins.active import NO_PLUGINS, Plugins
@@ -66,12 +68,13 @@ def file_note(store: Store, study_id: str) -> str | None:
     calls = load_calls(store, study_id)
     if not calls:
         return None
-    path = Path(calls[-1]["path"])
+    call = _checked(calls[-1], study_id)
+    path = Path(call["path"])
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
         return f"{path} cannot be read from here; its recorded text is used"
-    if text == calls[-1]["source"]:
+    if text == call["source"]:
         return None
     return f"{path} has changed since {study_id} was run; its recorded text is used"
 
@@ -80,7 +83,15 @@ def _last_call(store: Store, study_id: str) -> Mapping[str, Any]:
     calls = load_calls(store, study_id)
     if not calls:
         raise UserError(f"{study_id} was run before files were recorded; run its file again to continue it")
-    return calls[-1]
+    return _checked(calls[-1], study_id)
+
+
+def _checked(call: Mapping[str, Any], study_id: str) -> Mapping[str, Any]:
+    try:
+        check_mapping(call, source=str, path=str, settings=Sequence[str], base=Mapping[str, Any])
+    except IntegrityError as error:
+        raise IntegrityError(f"the record of the last call of {study_id} cannot be used: {error}") from error
+    return call
 
 
 def _settings(call: Mapping[str, Any]) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def provenance_by_time(calls: Sequence[Mapping[str, Any]]) -> Callable[[float], 
 
     def at(time: float) -> Mapping[str, str]:
         before = [call for call in calls if call["time"] <= time]
-        tags: Mapping[str, str] = (before or calls[:1] or [{"provenance": {}}])[-1]["provenance"]
+        tags: Mapping[str, str] = (before or calls[:1] or [{}])[-1].get("provenance", {})
         return tags
 
     return at

@@ -25,7 +25,9 @@ from trainables.preparation.confounds import read_confounds
 from trainables.preparation.files import InputError
 from trainables.preparation.lab_tables import read_table
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 NAMES = ["one", "two", "three"]
 SPLIT = {"one": "train", "two": "validation", "three": "test"}
 PREPARATION = {

@@ -23,9 +23,12 @@ ABLATIONS = [ABLATION, *(path.read_text(encoding="utf-8") for path in sorted((RO
 NUMBERS = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e400, 10**30, -1, 0])
 ANY = VALUES | NUMBERS | st.sampled_from(["motion", "noop.value", "half", "subjects", "2026-01-01"])
 QUICK = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-THOROUGH = settings(QUICK, max_examples=1500)
+THOROUGH = settings(QUICK, max_examples=1500, derandomize=False)
 
 
 @pytest.fixture(autouse=True)
