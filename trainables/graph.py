@@ -173,7 +173,7 @@ _STAGES = {
         ),
         Stage(
             "control_scores",
-            2,
+            3,
             ("evaluate",),
             ("clips", "voxels", "controls", "library"),
             "trainables.stages.control_scores:run",
@@ -184,7 +184,7 @@ _STAGES = {
         ),
         Stage(
             "evaluate",
-            4,
+            5,
             ("evaluate",),
             ("clips", "data", "voxels", VIDEOS, "controls", "library", "control_scores"),
             "trainables.stages.evaluate:run",

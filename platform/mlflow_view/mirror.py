@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.trial_record import TrialRecord
 from trainables.config.trial import flatten
+from trainables.config.video import EvaluateConfig
 from trainables.graph import STAGES
 from trainables.identity import digest
+from trainables.metrics.clip_metrics import EVALUATE
 
 EPOCHS = "epochs/"
 """Prefix of metrics per epoch, so that MLflow charts them in a separate group. Final metrics have no prefix."""
@@ -119,6 +121,8 @@ def _add_proposal(entries: Entries, proposed: Proposed) -> None:
     entries.tags.update(proposed.labels)  # as both: MLflow groups by params and filters by tags
     entries.params.update(proposed.labels)
     entries.tags.update({f"stage.{stage}": identity for stage, identity in identities.items()})
+    if EVALUATE in identities:
+        entries.tags["mindsweep.protocol"] = config.get(EVALUATE, {}).get("protocol", EvaluateConfig().protocol)
     if "data" in identities:
         entries.tags["data.digest"] = identities["data"]
         dataset = config.get("dataset")

@@ -16,6 +16,7 @@ from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
 from platform.reporting.methods import methods, provenance_facts
 from platform.reporting.overlap import LEAD, overlap_table
+from platform.reporting.protocol import caption
 from platform.reporting.published import Agreement, agreements, published_table
 from platform.reporting.search_section import search_sentences, search_table
 from platform.reporting.sentences import declared_as, replicated, sentences_of, status
@@ -93,7 +94,7 @@ def _sections(
     yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     if findings.declared:
         lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds. Shaded: equivalent within the margin."
-        declared = comparison_table(findings.declared, findings, title="Declared comparisons")
+        declared = comparison_table(findings.declared, findings, title=caption("Declared comparisons", findings.result))
         yield ReportSection("Declared comparisons", lead, (declared,), tuple(drawings.get("effects", ())))
     grids = tuple(published_table(agreement, findings) for agreement in published if agreement.cells)
     if grids:

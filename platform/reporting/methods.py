@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.analysis.findings import Findings
 from platform.reporting.clusters import clusters_in_methods
+from platform.reporting.protocol import judges_videos, protocol_of_trials
 from platform.reporting.words import counted, listed, moment
 from platform.statistics.compare import Comparison
 from platform.statistics.levels import level_note
@@ -13,6 +14,7 @@ from platform.study.varied import varied_in_words
 from storage.errors import StoreError
 from storage.runs import Manifest
 from trainables.judging.controls import title_of
+from trainables.judging.protocols import PROTOCOLS
 
 _TESTS = {
     "seeds": "p is from a sign-flip test of the mean over seeds; values are averaged over clips and subjects",
@@ -74,6 +76,8 @@ def _design(findings: Findings) -> Iterator[str]:
     clips = max((comparison.planned[2] for comparison in findings.declared), default=1)
     if clips > 1:
         yield f"Each trial was evaluated on the same {clips:,} test clips."
+    if judges_videos(findings.result):
+        yield f"Videos were judged by the protocol {PROTOCOLS[protocol_of_trials(findings.result)]}."
     yield from _controls(findings)
     yield (
         f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "

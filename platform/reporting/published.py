@@ -12,11 +12,11 @@ import numpy as np
 
 from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure, measure_named
+from platform.reporting.protocol import protocol_of_trials
 from platform.reporting.words import DASH, counted, decimals, number
 from platform.statistics.permutation import kendall, sign_agreement
 from platform.study.ablation_checks import PUBLISHED
 from platform.study.design import BASELINE, Published
-from trainables.judging.protocols import DEFAULT
 from trainables.pages.grid import Cell, Grid, Tone
 
 Direction = Literal["", "agrees", "opposite", "unclear"]
@@ -179,13 +179,16 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
     table = agreement.published
     metrics = [measure_named(name) for name in dict.fromkeys(cell.metric for cell in agreement.cells)]
     cells = {(cell.condition, cell.metric): cell for cell in agreement.cells}
-    protocol, rows = protocol_of(table.table), []
+    protocol, ours, rows = protocol_of(table.table), protocol_of_trials(findings.result), []
+    differs = protocol not in ("", ours)
     for condition in dict.fromkeys(cell.condition for cell in agreement.cells):
         row = next(cell.row for cell in agreement.cells if cell.condition == condition)
         is_same_name = row.replace("_", " ") == condition.replace("_", " ")
         published_as = () if is_same_name else (f"published as {row}",)
-        name = Cell(condition, (*published_as, *((f"published by {protocol}",) if protocol else ())))
-        rows.append((name, *(_cell(cells.get((condition, metric.name))) for metric in metrics)))
+        of_row = [cells.get((condition, metric.name)) for metric in metrics]
+        rows.append((Cell(condition, (*published_as, *((f"by {ours}",) if protocol else ()))), *map(_cell, of_row)))
+        source = Cell("published", ((f"by {protocol}",) if protocol else ()), "quiet" if differs else "")
+        rows.append((source, *(_published_cell(cell, is_grey=differs) for cell in of_row)))
     if agreement.rankings:
         ranks = {ranking.metric: ranking for ranking in agreement.rankings}
         rows.append((Cell("order of conditions"), *(_rank_cell(ranks.get(metric.name)) for metric in metrics)))
@@ -196,7 +199,7 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
     if table.other_data:
         title += f" ({OTHER_DATA})"
     if protocol:
-        title += f", protocol {protocol}"
+        title += f", protocol {protocol}; ours: {ours}"
     header = ("condition", *(_heading(metric, table.scale) for metric in metrics))
     return Grid(title, header, tuple(rows), tuple(_notes(agreement, findings)))
 
@@ -209,7 +212,7 @@ def _cell(cell: ReproducedValue | None) -> Cell:
     if cell is None:
         return Cell(DASH, tone="quiet")
     digits = decimals(cell.low, cell.high, of=cell.ours)
-    small = [f"published {cell.published:g}"]
+    small = []
     if cell.within is not None:
         size = f"size {'within' if cell.within else 'outside'}"
         small += [f"Δ {number(cell.difference, digits, signed=True)}", size]
@@ -217,6 +220,12 @@ def _cell(cell: ReproducedValue | None) -> Cell:
         share = f", {number(cell.share, 2, signed=True)} of the range" if cell.share is not None else ""
         small.append(f"effect {cell.direction}{share}")
     return Cell(number(cell.ours, digits), tuple(small), _TONES.get(cell.direction, ""))
+
+
+def _published_cell(cell: ReproducedValue | None, *, is_grey: bool) -> Cell:
+    if cell is None:
+        return Cell(DASH, tone="quiet")
+    return Cell(f"{cell.published:g}", tone="quiet" if is_grey else "")
 
 
 def _rank_cell(ranking: Ranking | None) -> Cell:
@@ -229,10 +238,10 @@ def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
             "The published values were measured on other data (other films and subjects). Their sizes are expected to "
             "differ; only directions and orders can be compared."
         )
-    protocol = protocol_of(agreement.published.table)
-    if protocol not in ("", DEFAULT):
+    protocol, ours = protocol_of(agreement.published.table), protocol_of_trials(findings.result)
+    if protocol not in ("", ours):
         yield (
-            f"Protocols differ: published by {protocol}, ours by {DEFAULT}. Sizes of values of two protocols are not "
+            f"Grey: published by protocol {protocol}, ours by {ours}. Sizes of values of two protocols are not "
             "comparable, also on the same data."
         )
     cells = agreement.cells

@@ -10,6 +10,8 @@ from platform.reporting.sweep_tables import value_text
 from platform.reporting.words import counted, listed, moment
 from platform.study.study import SAMPLERS
 from trainables.judging.controls import is_uninformed, title_of
+from trainables.judging.protocols import PROTOCOLS
+from trainables.metrics.clip_metrics import EVALUATE
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import is_held_out
 
@@ -120,6 +122,8 @@ def facts(findings: SweepFindings) -> list[tuple[str, str]]:
     """Return what was planned and what ended, as labels and texts."""
     study = findings.search.study
     lines = list(study.headline().items())
+    if any(target.stage == EVALUATE for target in study.targets):
+        lines.append(("protocol", str(PROTOCOLS[study.space.config({}).evaluate.protocol])))
     return [*lines, ("trials", counts_text(findings.search.trials)), ("seeds", _seeds(findings))]
 
 

@@ -7,6 +7,7 @@ from statistics import median_high
 from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure
 from platform.record.results import error_line
+from platform.reporting.protocol import caption
 from platform.reporting.sentences import condition_label
 from platform.reporting.words import DASH, bracket, counted, decimals, number
 from platform.statistics.multiplicity import STARS
@@ -21,7 +22,12 @@ TONES: Mapping[str, Tone] = {"better": "better", "worse": "worse", "equivalent":
 
 def main_table(findings: Findings) -> Grid:
     """Return the table of conditions by primary metrics, with controls and chance levels below."""
-    return _means(findings, findings.measures, title="Conditions and metrics", notes=_main_notes(findings))
+    return _means(
+        findings,
+        findings.measures,
+        title=caption("Conditions and metrics", findings.result),
+        notes=_main_notes(findings),
+    )
 
 
 def condition_table(findings: Findings) -> Grid:
@@ -42,7 +48,7 @@ def condition_table(findings: Findings) -> Grid:
 def other_table(findings: Findings) -> Grid:
     """Return the table of conditions by all other metrics, without tests."""
     notes = ("Described, not tested: these metrics are not primary. Δ with Student's interval, not adjusted.",)
-    return _means(findings, findings.other_measures, title="Other metrics", notes=notes)
+    return _means(findings, findings.other_measures, title=caption("Other metrics", findings.result), notes=notes)
 
 
 def _means(findings: Findings, measures: Sequence[Measure], *, title: str, notes: tuple[str, ...]) -> Grid:

@@ -26,7 +26,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from platform.statistics.attainable import ClaimUnit, default_unit, smallest_p, unattainable
-from platform.statistics.clusters import cluster_means, in_clusters
+from platform.statistics.clusters import in_clusters
 from platform.statistics.difference import Estimate, over_both, over_units, wilcoxon_p
 from platform.statistics.effects import Effects, effects
 from platform.statistics.equivalence import tost
@@ -37,6 +37,7 @@ from platform.statistics.population import Varied, population
 from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
 from platform.statistics.sameness import Reason, missing_trials, no_spread
 from trainables.datasets.clusters import kind_of
+from trainables.judging.cluster_means import cluster_means
 
 Verdict: TypeAlias = Literal["worse", "better", "equivalent", "inconclusive"]
 FEWEST_RESAMPLES = 999

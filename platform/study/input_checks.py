@@ -10,7 +10,9 @@ from platform.study.yaml_source import Source
 from trainables import datasets
 from trainables.backbones.sources import is_unpinned
 from trainables.config.trial import WEIGHT_FIELDS, TrialConfig
+from trainables.config.video import EvaluateConfig
 from trainables.graph import STAGES, ancestors, resolve_reference
+from trainables.metrics.clip_metrics import EVALUATE
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ def check_inputs(
             problems = [(_GIVEN, message) for message in given_problems(config)]
         for field, message in problems:
             yield _problem_at(source, section, field, message)
+        if EVALUATE in needed and not problems and config.evaluate.protocol != EvaluateConfig().protocol:
+            for field, message in _protocol_problems(config):
+                yield _problem_at(source, section, field, message)
     _warn_of_unpinned(config, needed)
     for field, message in _network_problems(config, needed):
         yield _problem_at(source, section, field, message)
@@ -93,6 +98,12 @@ def given_problems(config: TrialConfig, *, subjects: Sequence[int] | None = None
     for warning in report.warnings:
         _log.warning("%s", warning)
     yield from (f"{problem.what}; {problem.right}" for problem in report.errors)
+
+
+def _protocol_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
+    from trainables.judging.protocol_checks import protocol_problems  # it imports what reads videos
+
+    yield from protocol_problems(config)
 
 
 def _problem_at(source: Source, section: str, field: str, message: str) -> Problem:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable
 
 from trainables.config.trial import TrialConfig, flatten
+from trainables.config.video import EvaluateConfig
 from trainables.datasets.kinds import WITHOUT_ANSWER
 from trainables.graph import STAGES, ancestors
+from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, OF_PROTOCOLS
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, is_held_out
 
@@ -27,7 +29,8 @@ def why_not_yielded(metric: Metric, config: TrialConfig) -> str | None:
     if metric.needs_known_answer and kind in WITHOUT_ANSWER:
         others = ", ".join(_others(metric, METRICS.values()))
         return f"{metric.name} needs a known answer, which data sets of kind {kind} do not have; use one of: {others}"
-    return _always_right(metric, config)
+    unjudged = _not_judged(metric, config)
+    return unjudged if unjudged is not None else _always_right(metric, config)
 
 
 def trained_on_its_clips(metric: Metric, config: TrialConfig) -> str | None:
@@ -51,6 +54,17 @@ def trained_on_both(config: TrialConfig, decoder: str) -> TrialConfig:
 def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:
     """Return the metrics of the same stage that need no known answer."""
     return [other.name for other in metrics if other.stage == metric.stage and not other.needs_known_answer]
+
+
+def _not_judged(metric: Metric, config: TrialConfig) -> str | None:
+    """Return why the protocol has no value of `metric`; None if it may have one."""
+    clipwise = CLIP_METRICS.get(metric.short.removeprefix("test_")) if metric.stage == EVALUATE else None
+    is_default = config.evaluate.protocol == EvaluateConfig().protocol
+    if clipwise is None or (is_default and not set(clipwise.needs) & {*OF_PROTOCOLS}):
+        return None
+    from trainables.judging.protocol_checks import why_not_judged  # it imports what reads videos
+
+    return why_not_judged(metric, config)
 
 
 def _always_right(metric: Metric, config: TrialConfig) -> str | None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,6 +25,8 @@ from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
 from trainables.judging.controls import SYSTEMS
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
+from trainables.judging.protocols import PROTOCOLS, Protocol
+from trainables.judging.score_tables import mean_and_interval
 from trainables.judging.stored_trial import read_judged
 from trainables.metrics import flow, pixels
 from trainables.metrics.registry import METRICS
@@ -115,12 +117,15 @@ def with_control_scores(
 
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("judges")
+    return judges_of(tmp_path_factory.mktemp("judges"), len(IMAGE.labels), len(VIDEO_JUDGE.labels))
+
+
+def judges_of(folder: Path, image_classes: int, video_classes: int, *, frames: int = FRAMES) -> dict[str, str]:
     torch.manual_seed(0)
     small: Any = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    image = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=len(IMAGE.labels), **small))
+    image = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=image_classes, **small))
     video = VideoMAEForVideoClassification(
-        VideoMAEConfig(image_size=32, patch_size=16, num_frames=FRAMES, num_labels=len(VIDEO_JUDGE.labels), **small)
+        VideoMAEConfig(image_size=32, patch_size=16, num_frames=frames, num_labels=video_classes, **small)
     )
     preparation = {"size": 32, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     for name, model in (("image_classifier", image), ("video_classifier", video)):
@@ -129,15 +134,14 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {f"evaluate.{name}": str(folder / name) for name in ("image_classifier", "video_classifier")}
 
 
-def evaluate(
-    judges: dict[str, str], folder: Path, inputs: dict[str, Any], *, resolution: int | None = None
-) -> tuple[StageResult, Path]:
+def evaluate(judges: dict[str, str], folder: Path, inputs: dict[str, Any], **changed: Any) -> tuple[StageResult, Path]:
     folder.mkdir(exist_ok=True)
     runs = RunStore(MemoryStore(), cache=folder / "cache")
     artifacts = {stage: commit(runs, stage, files, folder / stage) for stage, files in inputs.items()}
     output = folder / "out"
     output.mkdir()
-    config = resolve({**judges, "evaluate.shuffles": 20, "evaluate.resolution": resolution})
+    own = {f"evaluate.{name}": value for name, value in changed.items()}
+    config = resolve({**judges, "evaluate.shuffles": 20, **own})
     artifacts = with_control_scores(artifacts, config, runs, folder)
     return run(StageTask(config, 0, artifacts, Context(output, runs.checkpoints("x")))), output
 
@@ -158,11 +162,15 @@ def test_every_clip_system_and_metric_has_a_row_and_every_mean_a_metric(result: 
     stage, folder = result
     values = read_values(folder)
     registered = {name.removeprefix("evaluate.") for name in METRICS if name.startswith("evaluate.")}
+    registered -= {"fifty_way_i", "fifty_way_v", "clip_pairs"}  # the judges have 32 classes
     of_clips = {name for name in registered if not name.startswith("shuffle_")}
     assert values.keys() == set(product(INDEX, SYSTEMS, of_clips))
     assert registered <= stage.metrics.keys()
     controls = {
-        f"{m.short}_{control}" for m in METRICS.values() if m.stage == "evaluate" for control in m.chance_controls
+        f"{m.short}_{control}"
+        for m in METRICS.values()
+        if m.stage == "evaluate" and m.short in of_clips
+        for control in m.chance_controls
     }
     assert controls <= stage.metrics.keys()
     for split, prefix in (("validation", ""), ("test", "test_")):
@@ -249,7 +257,8 @@ def test_a_trial_asks_the_networks_only_about_its_own_videos(
     output.mkdir()
     run(StageTask(config, 0, artifacts, Context(output, runs.checkpoints("x"))))
     made_here = inputs["reconstruct"]["videos.safetensors"]
-    # each once, and the last of each split once more as another clip's
+    # a black clip for the number of classes; each once, and the last of each split once more as another clip's
+    assert seen.pop(np.zeros_like(made_here["videos"][0]).tobytes()) == 1
     assert seen.total() == 2 * len(INDEX) + 2
     assert seen.keys() == {video.tobytes() for name in ("videos", "plain") for video in made_here[name]}
 
@@ -279,6 +288,73 @@ def test_one_test_clip_without_factors_at_another_resolution(judges: dict[str, s
     assert "ssim" not in stage.metrics
     assert stage.metrics["test_ssim_ceiling"] == 1.0
     assert stage.metrics["test_epe_static"] < static_error(flow.farneback(CLIPS[9]))
+
+
+def test_intervals_and_marks_are_over_clusters(result: tuple[StageResult, Path]) -> None:
+    values = read_values(result[1])
+    summary = json.loads((result[1] / "summary.json").read_text())["splits"]["test"]
+    assert summary["clusters"] == {"kind": "film", "count": 3}
+    rows = {row["system"]: row for row in summary["rows"] if row["metric"] == "ssim"}
+    of_clips = {clip: values[clip, "plain", "ssim"][0] for clip in INDEX if SPLIT[clip] == "test"}
+    films = [[v for clip, v in of_clips.items() if CLUSTERS[clip] == film and v is not None] for film in CLUSTERS[9:]]
+    _, low, high = mean_and_interval([v for v in of_clips.values() if v is not None], [CLUSTERS[c] for c in of_clips])
+    assert len({tuple(film) for film in films}) == 3
+    assert (rows["plain"]["low"], rows["plain"]["high"]) == (low, high)
+    assert (low, high) != mean_and_interval([v for v in of_clips.values() if v is not None])[1:]
+    page = (result[1] / "page.html").read_text(encoding="utf-8")
+    assert "Means over 4 clips with 95% BCa bootstrap intervals over 3 films: clips of one film are alike" in page
+    assert "paired t test over films" in page
+
+
+def test_a_protocol_judges_all_videos_of_a_trial(
+    judges: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Protocol("mind_video-1", "a smaller one", side=32, frames=2, padding="halves", fifty_way="no")
+    monkeypatch.setitem(cast(dict[str, Protocol], PROTOCOLS), "mind_video-1", small)
+    stage, folder = evaluate(judges_of(tmp_path, 40, 40, frames=2), tmp_path, made(), protocol="mind_video-1")
+    values = read_values(folder)
+    videos = dict(zip(INDEX, made()["reconstruct"]["videos.safetensors"]["videos"], strict=True))
+    for clip in INDEX:
+        truth = small.fitted(CLIPS[clip], "truth", frames=2, size=(32, 32))
+        own = small.fitted(videos[clip], "prediction", frames=2, size=(32, 32))
+        assert truth.shape == own.shape == (2, 36, 35, 3)
+        assert values[clip, "system", "ssim"][0] == pixels.ssim(truth, own)
+        mean = small.fitted(CLIPS[0], "prediction", frames=2, size=(32, 32))
+        assert values[clip, "mean_latent", "ssim"][0] == pixels.ssim(truth, mean)
+        static = np.repeat(own[:1], 2, axis=0)
+        assert values[clip, "static", "ssim"][0] == pixels.ssim(truth, static)
+    assert not any(metric.startswith("object") for _, _, metric in values), "masks are of all frames, without borders"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["protocol"] == {"id": "mind_video-1", "text": str(small), "left_out": []}
+    assert str(small) in (folder / "page.html").read_text(encoding="utf-8")
+    assert "test_ssim" in stage.metrics
+
+
+def test_fifty_way_stands_beside_two_way_where_the_classifiers_have_enough_classes(
+    result: tuple[StageResult, Path], tmp_path: Path
+) -> None:
+    stage, folder = evaluate(judges_of(tmp_path, 60, 55), tmp_path, made())
+    assert {"test_fifty_way_i", "test_fifty_way_v", "fifty_way_i_ceiling"} <= stage.metrics.keys()
+    assert stage.metrics["test_fifty_way_i_ceiling"] == stage.metrics["test_fifty_way_v_ceiling"] == 1.0
+    assert stage.metrics["test_fifty_way_i_random_clip"] < stage.metrics["test_two_way_i_random_clip"]
+    assert json.loads((folder / "summary.json").read_text())["protocol"]["left_out"] == []
+    (left_out, _) = json.loads((result[1] / "summary.json").read_text())["protocol"]["left_out"]
+    assert left_out == "50-way needs a classifier of 52 classes or more, but the image_classifier has 32"
+    assert left_out in (result[1] / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"protocol": "mind_video-1"}, "mind_video-1 cannot judge these videos: it needs 6 frames per clip"),
+        ({"protocol": "mind_animator-1", "resolution": 64}, "mind_animator-1 fixes it at 512; leave it out"),
+    ],
+)
+def test_a_trial_that_its_protocol_cannot_judge_fails(
+    judges: dict[str, str], tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(judges, tmp_path, made(), **changed)
 
 
 def test_other_clips_in_the_controls_are_an_error(judges: dict[str, str], tmp_path: Path) -> None:

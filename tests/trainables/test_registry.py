@@ -7,7 +7,7 @@ import pytest
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES
 from trainables.graph import STAGES, resolve_reference
 from trainables.judging.values import available
-from trainables.metrics.clip_metrics import CLIP_METRICS, SHUFFLE_TESTED, ClipMetric
+from trainables.metrics.clip_metrics import CLIP_METRICS, OF_PROTOCOLS, SHUFFLE_TESTED, ClipMetric
 from trainables.metrics.metric import notes
 from trainables.metrics.nway import NWay
 from trainables.metrics.registry import METRICS, metric_named
@@ -28,7 +28,7 @@ def test_every_metric_of_clips_names_a_function_of_two_clips(metric: ClipMetric)
 
 def test_the_evaluate_stage_computes_every_metric_that_a_study_may_aim_at() -> None:
     networks = Networks(*[lambda clip: clip] * 4)
-    computed = {metric.short for metric in available(networks, objects=True)}
+    computed = {metric.short for metric in available(networks, objects=True, optional=OF_PROTOCOLS)}
     computed |= {f"shuffle_p_{short}" for short in SHUFFLE_TESTED}
     assert computed == {metric.short for metric in METRICS.values() if metric.stage == "evaluate"}
     assert metric_named("evaluate.test_epe_legacy") is None, "the stage reads no second flow"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import binom, ttest_rel
 
+from trainables.datasets.clusters import each_its_own
 from trainables.judging.controls import SYSTEMS, TRUTH, label_of
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.paired_marks import few_clips_note, paired_marks, paired_p
@@ -43,7 +44,8 @@ def judged(clips: int = 14, *, caption: str = "a red disc") -> JudgedTrial:
     ]
     rows[1] = ScoreRow("system", "", "ssim", 0, None, None, None)
     names = tuple(f"clip{place}" for place in range(clips))
-    split = JudgedSplit("test", tuple(range(clips)), names, (caption,) * clips, videos, values, tuple(rows))
+    clusters = each_its_own(range(clips))
+    split = JudgedSplit("test", tuple(range(clips)), names, clusters, (caption,) * clips, videos, values, tuple(rows))
     return JudgedTrial((split,), METRICS, (("reconstruct", "reconstruct-01<2"),))
 
 

@@ -1,6 +1,7 @@
 """Where a backbone comes from: `phantom` (shipped), a local folder, or a name on the Hugging Face hub."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,17 @@ def locate(source: str, *, kind: str) -> WeightSource:
             "s3://bucket/folder, or a hub name such as 'openai/clip-vit-base-patch32@COMMIT'"
         )
     return WeightSource(match["name"], match["revision"], False)
+
+
+def class_count(source: str, *, kind: str) -> int | None:
+    """Return the number of classes of a classifier from its config.json; None of a name on the hub, or without one."""
+    located = locate(source, kind=kind)
+    file = Path(located.location) / "config.json"
+    if not located.is_folder or not file.is_file():
+        return None
+    config = json.loads(file.read_text(encoding="utf-8"))
+    labels = config.get("id2label")
+    return len(labels) if labels else config.get("num_labels")
 
 
 def is_unpinned(source: str) -> bool:

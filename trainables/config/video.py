@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field
 from trainables.config.base import Config, Count, Fraction, Natural, NonNegative, Weights, absolute_folder
 from trainables.identity import BY_CONTENT, SINCE
 
+ProtocolName = Literal["mindsweep-1", "mind_animator-1", "mind_video-1", "neurons-1"]
+"""Ids of `trainables.judging.protocols.PROTOCOLS`."""
+
 NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
 """The negative prompt of the released code (mind-animator.md A.4)."""
 
@@ -76,7 +79,11 @@ class GivenConfig(Config):
 
 
 class EvaluateConfig(Config):
-    """Networks and size for the evaluation of videos."""
+    """Protocol, networks and size for the evaluation of videos."""
+
+    protocol: Annotated[ProtocolName, SINCE("mindsweep-1")] = "mindsweep-1"
+    """All choices that fix the value of a metric of video: size, frames, borders, kind of SSIM and of CLIP-pcc, and
+    whether 50-way accuracy is required. Values of two protocols cannot be compared."""
 
     image_classifier: Weights = "phantom"
     """Image classifier for 2-way-I: `phantom`, a folder or a hub name, such as `google/vit-base-patch16-224`."""
@@ -87,7 +94,7 @@ class EvaluateConfig(Config):
     clip: Weights = "phantom"
     """CLIP model for CLIP-pcc, such as `openai/clip-vit-base-patch32`."""
     resolution: Count | None = None
-    """Side in pixels at which all videos are judged. None: the side of the clips."""
+    """Side in pixels at which all videos are judged. None: that of the protocol, or else the side of the clips."""
     image_trials: Annotated[Count | None, SINCE(None)] = None
     """Random draws of classes per frame for 2-way-I, as in the released code (20); None: the expectation over all draws
     (mind-animator.md B35)."""

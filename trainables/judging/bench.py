@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from trainables.config.video import EvaluateConfig
-from trainables.judging.values import available
+from trainables.judging.protocols import PROTOCOLS, classes_of, lacking_classes, too_few_classes
 from trainables.loop import pick_device
 from trainables.metrics.clip import Clip, Floats, map_in_threads
 from trainables.metrics.clip_metrics import HUE_METRICS, ClipMetric
@@ -28,6 +28,8 @@ class Bench:
     metrics: tuple[ClipMetric, ...]
     shuffles: int
     seed: int
+    remarks: tuple[str, ...] = ()
+    """Which metrics of the protocol are left out, and why."""
     average_gate: bool = False
     """Whether CLIP-pcc is gated by the mean VIFI-score of the system's clips."""
     threads: int = 1
@@ -79,20 +81,29 @@ def judge_sources(config: EvaluateConfig) -> Mapping[Role, str]:
     }
 
 
-def load_bench(config: EvaluateConfig, *, frames: int, objects: bool) -> Bench:
-    """Load the networks for clips of `frames` frames. `objects`: whether the clips show known objects.
+def load_bench(config: EvaluateConfig, *, shape: tuple[int, tuple[int, int]], objects: bool) -> Bench:
+    """Load the networks and the metrics of the protocol.
+
+    Args:
+        config: Names protocol and networks.
+        shape: Frames of each video, and their height and width.
+        objects: Whether the clips show known objects.
 
     Raises:
-        ValueError: A network cannot be loaded.
+        ValueError: A network cannot be loaded, or has too few classes for the protocol.
     """
+    frames, size = shape
     networks = load_networks(judge_sources(config), frames=frames, device=pick_device("auto"))
-    average = config.clip_pcc_gate == "average"
+    protocol, classes = PROTOCOLS[config.protocol], classes_of(networks, frames=frames, size=size)
+    for reason in too_few_classes(protocol, classes):
+        raise ValueError(f"evaluate.protocol: {protocol.id} cannot be kept: {reason}")
     return Bench(
         networks,
-        defined(available(networks, objects=objects), config),
+        defined(protocol.metrics(networks, classes.values(), objects=objects), config),
         config.shuffles,
         config.seed,
-        average_gate=average,
+        remarks=() if protocol.fifty_way == "no" else tuple(lacking_classes(classes)),
+        average_gate=config.clip_pcc_gate == "average",
         threads=torch.get_num_threads(),
     )
 

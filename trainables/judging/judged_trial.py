@@ -17,13 +17,15 @@ class JudgedSplit:
     clips: tuple[int, ...]
     """Indices of the clips in the data set."""
     names: tuple[str, ...]
+    clusters: tuple[str, ...]
+    """The cluster of each clip. Intervals and tests are over clusters."""
     captions: tuple[str, ...]
     videos: Mapping[str, VideoSequence]
     """Of `truth` and each of `SYSTEMS`, all of one size; read when they are looked at."""
     values: Mapping[tuple[str, str], tuple[float | None, ...]]
     """(system, metric) to n values; None if undefined."""
     rows: tuple[ScoreRow, ...]
-    """Mean and 95% interval of each system and metric; `control` is empty throughout."""
+    """Mean over clips and 95% interval over clusters of each system and metric; `control` is empty throughout."""
 
 
 @dataclass(frozen=True)

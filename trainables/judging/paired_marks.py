@@ -1,8 +1,8 @@
 """Marks of a table of scores: which systems are better or worse than the first, clip by clip.
 
 All systems are judged on the same clips, and clips differ more than systems do. So the differences are tested, not the
-means: a paired t test over clips, adjusted by Holm's method for all comparisons of the table. It speaks of these
-trained networks; `platform.report` compares trainings.
+means: a paired t test over clips, or over clusters of clips that are alike, adjusted by Holm's method for all
+comparisons of the table. It speaks of these trained networks; `platform.report` compares trainings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy import stats
 
+from trainables.datasets.clusters import each_its_own
+from trainables.judging.cluster_means import cluster_means
 from trainables.metrics.metric import Metric
 
 Mark: TypeAlias = Literal["better", "worse"]
@@ -23,25 +25,34 @@ ENOUGH = 30
 """The number of clips from which a bootstrap interval needs no note."""
 
 
-def paired_p(first: Sequence[float | None], other: Sequence[float | None]) -> tuple[float, float]:
+def paired_p(
+    first: Sequence[float | None], other: Sequence[float | None], clusters: Sequence[str] = ()
+) -> tuple[float, float]:
     """Return the mean difference, `other` minus `first`, and the p of the paired t test over the clips of both.
 
-    The p is 1 for fewer than `FEWEST` clips, and if all differences are 0.
+    With `clusters`, the name of that of each clip, the test is over clusters. The p is 1 for fewer than `FEWEST` clips
+    or clusters, and if all differences are 0.
     """
-    both = [(a, b) for a, b in zip(first, other, strict=True) if a is not None and b is not None]
-    if len(both) < FEWEST:
+    names = clusters if clusters else each_its_own(range(len(first)))
+    both = [(b - a, name) for a, b, name in zip(first, other, names, strict=True) if a is not None and b is not None]
+    if len({name for _, name in both}) < FEWEST:
         return 0.0, 1.0
-    differences = np.array([b - a for a, b in both])
+    differences = cluster_means(np.array([difference for difference, _ in both]), [name for _, name in both]).values
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():  # equal but for rounding
         return float(differences[0]), 0.0 if differences[0] != 0.0 else 1.0
     return float(differences.mean()), float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
-def paired_marks(values: ClipScores, metrics: Sequence[Metric], systems: Sequence[str]) -> dict[tuple[str, str], Mark]:
-    """Return a mark for every (system, metric) that differs from the first of `systems`."""
+def paired_marks(
+    values: ClipScores, metrics: Sequence[Metric], systems: Sequence[str], *, clusters: Sequence[str] = ()
+) -> dict[tuple[str, str], Mark]:
+    """Return a mark for every (system, metric) that differs from the first of `systems`.
+
+    `clusters` has the name of the cluster of each clip; if it is empty, every clip is on its own.
+    """
     first, *others = systems
     tested = {
-        (system, metric.short): (metric, *paired_p(values[first, metric.short], values[system, metric.short]))
+        (system, metric.short): (metric, *paired_p(values[first, metric.short], values[system, metric.short], clusters))
         for system in others
         for metric in metrics
         if (system, metric.short) in values and (first, metric.short) in values
@@ -54,11 +65,11 @@ def paired_marks(values: ClipScores, metrics: Sequence[Metric], systems: Sequenc
     return marks
 
 
-def few_clips_note(clips: int) -> str:
-    """Return what an interval over few clips is worth; empty for enough clips."""
+def few_clips_note(clips: int, *, unit: str = "clip") -> str:
+    """Return what an interval over few clips, or clusters of the kind `unit`, is worth; empty for enough of them."""
     if clips >= ENOUGH:
         return ""
     return (
-        f"A bootstrap interval over {clips} clips is too narrow: measured for normal values, a 95% interval covers 72% "
-        "over 3 clips, 83% over 5, 90% over 10, 93% over 20; less for accuracies near 0 or 1."
+        f"A bootstrap interval over {clips} {unit}s is too narrow: measured for normal values, a 95% interval covers "
+        f"72% over 3 {unit}s, 83% over 5, 90% over 10, 93% over 20; less for accuracies near 0 or 1."
     )

@@ -159,19 +159,55 @@ def refusals(protocol: Protocol, pairing: Pairing, truth: System | None) -> Iter
     for system in (*pairing.systems, *(() if truth is None else (truth,))):
         if not system.clips:
             continue
-        (height, width), frames = system.native
-        if protocol.frames is not None and frames < protocol.frames:
-            yield f"it needs {protocol.frames} frames per clip, but {system.name} has {frames}"
-        if protocol.side is None:
-            continue
-        if height != width:
-            yield f"it needs square videos, but those of {system.name} are {height}x{width}"
-        elif height < protocol.side and not protocol.enlarges:
-            yield f"it judges {protocol.side}x{protocol.side} pixels, but {system.name} has {height}x{width}"
+        size, frames = system.native
+        yield from unfit(protocol, system.name, frames=frames, size=size)
+
+
+def unfit(protocol: Protocol, name: str, *, frames: int, size: tuple[int, int]) -> Iterator[str]:
+    """Yield why the videos called `name`, of this number of frames, height and width, cannot be judged."""
+    height, width = size
+    if protocol.frames is not None and frames < protocol.frames:
+        yield f"it needs {protocol.frames} frames per clip, but {name} has {frames}"
+    if protocol.side is None:
+        return
+    if height != width:
+        yield f"it needs square videos, but those of {name} are {height}x{width}"
+    elif height < protocol.side and not protocol.enlarges:
+        yield f"it judges {protocol.side}x{protocol.side} pixels, but {name} has {height}x{width}"
 
 
 def too_few_classes(protocol: Protocol, classes: Mapping[str, int]) -> Iterator[str]:
     """Yield which classifiers have too few classes for `protocol`."""
-    for role, count in classes.items() if protocol.fifty_way == "yes" else ():
+    yield from lacking_classes(classes) if protocol.fifty_way == "yes" else ()
+
+
+def lacking_classes(classes: Mapping[str, int]) -> Iterator[str]:
+    """Yield which classifiers have too few classes for 50-way accuracy."""
+    for role, count in classes.items():
         if count < FIFTY_WAY.classes:
             yield f"50-way needs a classifier of {FIFTY_WAY.classes} classes or more, but the {role} has {count}"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a protocol brings all videos of a trial to one shape."""
+
+    protocol: Protocol
+    frames: int
+    size: tuple[int, int]
+    """Height and width of the content, without borders."""
+
+    @classmethod
+    def of(cls, protocol: Protocol, *, frames: int, size: tuple[int, int]) -> "Fitting":
+        """Return what videos of this number of frames and this size become."""
+        side, count = protocol.side, protocol.frames
+        return cls(protocol, frames if count is None else count, size if side is None else (side, side))
+
+    @property
+    def keeps_content(self) -> bool:
+        """Whether a pixel and a frame mean the same place and time as in the clip, apart from the size."""
+        return self.protocol.padding == "cropped" and self.protocol.frames is None
+
+    def __call__(self, clip: Clip, role: VideoRole) -> Clip:
+        """Return `clip` as it is judged."""
+        return self.protocol.fitted(clip, role, frames=self.frames, size=self.size)

@@ -1,7 +1,7 @@
 """Summary of scores as terminal table, Markdown and LaTeX, and the values of all clips as Parquet."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from scipy.stats import DegenerateDataWarning, bootstrap
 
+from trainables.judging.cluster_means import cluster_means
 from trainables.judging.controls import PAIR_CONTROLS, PairControl, title_of
 from trainables.judging.values import Value
 from trainables.latex_text import escaped
@@ -66,12 +67,15 @@ def shared_clips(values: Sequence[Value], metric: Metric) -> frozenset[str] | No
     return frozenset.intersection(*map(frozenset, clips.values())) if clips and share_clips(values) else None
 
 
-def summarise_scores(values: Sequence[Value], metrics: Sequence[Metric]) -> list[ScoreRow]:
+def summarise_scores(
+    values: Sequence[Value], metrics: Sequence[Metric], *, clusters: Mapping[str, str] | None = None
+) -> list[ScoreRow]:
     """Return the mean of every metric, system and control over clips.
 
     The mean is over the clips for which all systems have a value, so that a system gains nothing by a failure on a
     difficult clip. A system without any value of the metric is not considered. If the systems have no clip in common,
-    the mean is over the clips of each system.
+    the mean is over the clips of each system. `clusters` has the cluster of each clip: intervals are then over
+    clusters.
     """
     systems = sorted({value.system for value in values})
     rows = []
@@ -80,12 +84,14 @@ def summarise_scores(values: Sequence[Value], metrics: Sequence[Metric]) -> list
         common = shared_clips(values, metric)
         for system, control in product(systems, PAIR_CONTROLS):
             of_system = [value for value in defined if (value.system, value.control) == (system, control)]
-            numbers = [
-                value.value
+            numbers = {
+                value.clip: value.value
                 for value in of_system
                 if value.value is not None and (common is None or value.clip in common)
-            ]
-            rows.append(ScoreRow(system, control, metric.short, len(numbers), *mean_and_interval(numbers)))
+            }
+            names = [clusters[clip] if clusters is not None else clip for clip in numbers]
+            interval = mean_and_interval([*numbers.values()], names)
+            rows.append(ScoreRow(system, control, metric.short, len(numbers), *interval))
     return rows
 
 
@@ -96,12 +102,19 @@ def _clips_by_system(values: Sequence[Value]) -> dict[str, set[str]]:
     return clips
 
 
-def mean_and_interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Return the mean and its 95% BCa bootstrap interval over clips. Fewer than three clips give no interval."""
+def mean_and_interval(
+    values: Sequence[float], clusters: Sequence[str] | None = None
+) -> tuple[float | None, float | None, float | None]:
+    """Return the mean over clips and its 95% BCa bootstrap interval; fewer than three clips give none.
+
+    `clusters` names the cluster of each clip. The interval is then over clusters, since clips of one are alike.
+    """
     sample = np.array(values)
     if len(sample) == 0:
         return None, None, None
     mean = float(sample.mean())
+    if clusters is not None:
+        sample = cluster_means(sample, clusters).values
     if len(sample) < 3:
         return mean, None, None
     if np.ptp(sample) <= _EQUAL * abs(mean):

@@ -4,13 +4,14 @@ Controls that no decoder changes are judged once for all trials (`judge_controls
 clips is kept with their values, so a trial (`judge`) asks the networks only about what it made itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from trainables.datasets.clusters import each_its_own
 from trainables.judging.bench import Bench
 from trainables.judging.control_scores import SplitControls, TruthOutputs
 from trainables.judging.controls import CONTROLS, SYSTEM, SYSTEMS, TRUTH
@@ -70,16 +71,20 @@ def judge_controls(material: SplitVideos, bench: Bench, outputs: TruthOutputs) -
     return _scores(material, visits(), bench)
 
 
-def judge(material: SplitVideos, bench: Bench, controls: SplitControls) -> SplitScores:
+def judge(material: SplitVideos, bench: Bench, controls: SplitControls, *, clusters: Sequence[str] = ()) -> SplitScores:
     """Return the evaluation of the clips of `material`, of which `controls` were judged before.
 
     Clips are visited in a random order. `shuffled_fmri` is the reconstruction of the previous clip, so it is never the
     clip's own. A split with one clip has no such control.
+
+    `clusters` has the cluster of each clip of the data set; if it is empty, every clip is on its own.
     """
     own = _scores(material, _own_visits(material, bench, controls), bench)
     scores = Scores((*own.values, *controls.scores.values), {**own.shuffle, **controls.scores.shuffle})
     partner = shuffled_partners(len(material.clips), bench.seed)
-    return SplitScores(_judged(material, scores.values, bench.metrics, partner), scores)
+    own_clusters = tuple(clusters[clip] for clip in material.clips) if clusters else each_its_own(material.clips)
+    videos = videos_of(material, partner)
+    return SplitScores(_judged(material, scores.values, bench.metrics, clusters=own_clusters, videos=videos), scores)
 
 
 def _own_visits(material: SplitVideos, bench: Bench, controls: SplitControls) -> Iterator[_Visit]:
@@ -173,17 +178,24 @@ def _shuffle(notes: _Notes, bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def _judged(
-    material: SplitVideos, values: tuple[Value, ...], metrics: tuple[ClipMetric, ...], partner: Mapping[int, int]
+    material: SplitVideos,
+    values: tuple[Value, ...],
+    metrics: tuple[ClipMetric, ...],
+    *,
+    clusters: tuple[str, ...],
+    videos: Mapping[str, VideoSequence],
 ) -> JudgedSplit:
     numbers = {(value.system, value.metric, value.clip): value.value for value in values}
     present = {value.system for value in values}
-    rows = summarise_scores(values, metrics)
+    of_clip = dict(zip(map(str, material.clips), clusters, strict=True))
+    rows = summarise_scores(values, metrics, clusters=of_clip)
     return JudgedSplit(
         split=material.split,
         clips=material.clips,
         names=material.names,
+        clusters=clusters,
         captions=material.captions,
-        videos=videos_of(material, partner),
+        videos=videos,
         values={
             (system, metric.short): tuple(numbers[system, metric.short, str(clip)] for clip in material.clips)
             for system in SYSTEMS

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from storage.runs import Artifacts
 from trainables.config.data import AnyDataset
 from trainables.config.video import EvaluateConfig
+from trainables.datasets.clusters import each_its_own
 from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import ScoreRow
 from trainables.judging.score_trial import shuffled_partners, videos_of
@@ -30,7 +31,9 @@ def read_judged(runs: Mapping[str, Artifacts], dataset: AnyDataset) -> Iterator[
     table = pq.read_table(evaluate.path("per_clip.parquet")).to_pylist()
     for material in read_material(runs, config, dataset):
         rows = splits[material.split]["rows"]
-        yield _judged(material, rows, _scores(table, material.split), seed=config.seed)
+        names = {line["clip"]: str(line["cluster"]) for line in table if line.get("cluster")}
+        clusters = tuple(names.get(clip, each_its_own([clip])[0]) for clip in material.clips)
+        yield _judged(material, clusters, rows, _scores(table, material.split), seed=config.seed)
 
 
 def _scores(table: list[dict[str, Any]], split: str) -> Scores:
@@ -41,11 +44,14 @@ def _scores(table: list[dict[str, Any]], split: str) -> Scores:
     return scores
 
 
-def _judged(material: SplitVideos, rows: list[dict[str, Any]], scores: Scores, *, seed: int) -> JudgedSplit:
+def _judged(
+    material: SplitVideos, clusters: tuple[str, ...], rows: list[dict[str, Any]], scores: Scores, *, seed: int
+) -> JudgedSplit:
     return JudgedSplit(
         split=material.split,
         clips=material.clips,
         names=material.names,
+        clusters=clusters,
         captions=material.captions,
         videos=videos_of(material, shuffled_partners(len(material.clips), seed)),
         values={key: tuple(of_clip.get(clip) for clip in material.clips) for key, of_clip in scores.items()},

@@ -1,7 +1,8 @@
 """The videos of a trial for its evaluation: true clips, reconstructions and controls at one size."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from trainables.config.video import EvaluateConfig
 from trainables.datasets.base import ClipSequence, Stimuli
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, Factors, from_json, object_mask
 from trainables.datasets.stored_clips import read_stimuli
-from trainables.datasets.video_io import resample
 from trainables.graph import resolve_reference, video_stage
 from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH
+from trainables.judging.protocols import PROTOCOLS, Fitting, Protocol, unfit
 from trainables.judging.video_sequences import ControlVideos, StoredVideos, VideoSequence
 from trainables.metrics.clip import Clip
 from trainables.metrics.objects import KnownObject
@@ -53,11 +54,12 @@ class SplitVideos:
     mean_latent: Clip
     """uint8 [F,H,W,3], the same for all clips."""
     planted: PlantedObjects | None
-    """None if the data set is not simulated."""
+    """None if the data set is not simulated, or if its protocol chooses frames or leaves borders in."""
+    fitting: Fitting
 
     @property
     def shape(self) -> tuple[int, tuple[int, int]]:
-        """Frames of each video, and their height and width."""
+        """Frames of each video, and their height and width, borders included."""
         frames, height, width, _ = self.mean_latent.shape
         return frames, (height, width)
 
@@ -82,8 +84,10 @@ def read_material(
             f"{read_stimuli(inputs, dataset).source[missing[0]]}); both must be of the same clips"
         )
     for material in read_controls(inputs, config, dataset):
-        rows, shape = [row_of[clip] for clip in material.clips], material.shape
-        made = {name: StoredVideos(videos[key], rows, shape) for name, key in _MADE.items() if key in videos}
+        rows = [row_of[clip] for clip in material.clips]
+        fit = partial(material.fitting, role="prediction")
+        _require_fit(material.fitting.protocol, maker, videos["videos"].shape[1:4])
+        made = {name: StoredVideos(videos[key], rows, fit) for name, key in _MADE.items() if key in videos}
         yield replace(material, videos={**material.videos, **made})
 
 
@@ -107,7 +111,8 @@ def read_controls(
             **{system: (controls[key], rows) for system, key in _CONTROLS.items()},
             **_from_library(inputs, stimuli.clips, chosen),
         }
-        yield _material(name, stored, controls["mean_latent"], stimuli, side=config.resolution)
+        fitting = _fitting(config, stimuli.clips, controls["mean_latent"])
+        yield _material(name, stored, controls["mean_latent"], stimuli, fitting=fitting)
 
 
 def _from_library(
@@ -141,26 +146,44 @@ def _material(
     mean_latent: Clip,
     stimuli: Stimuli,
     *,
-    side: int | None,
+    fitting: Fitting,
 ) -> SplitVideos:
-    _, own_frames, height, width, _ = stimuli.clips.shape
-    size = (side, side) if side is not None else (height, width)
-    frames = min(own_frames, mean_latent.shape[0])
     chosen = stored[TRUTH][1]
+    truth, prediction = partial(fitting, role="truth"), partial(fitting, role="prediction")
     return SplitVideos(
         split,
         tuple(chosen),
         tuple(str(stimuli.source[clip]) for clip in chosen),
         tuple(stimuli.captions[clip][0] for clip in chosen),
-        {name: StoredVideos(clips, rows, (frames, size)) for name, (clips, rows) in stored.items()},
-        resample(mean_latent, frames=frames, size=size),
-        _planted(stimuli.factors, chosen, frames=frames, resolution=size[0]),
+        {
+            name: StoredVideos(clips, rows, truth if name == TRUTH else prediction)
+            for name, (clips, rows) in stored.items()
+        },
+        prediction(mean_latent),
+        _planted(stimuli.factors if fitting.keeps_content else None, chosen, fitting),
+        fitting,
     )
 
 
-def _planted(
-    factors: Mapping[str, Any] | None, chosen: list[int], *, frames: int, resolution: int
-) -> PlantedObjects | None:
+def _fitting(config: EvaluateConfig, clips: ClipSequence, mean_latent: Clip) -> Fitting:
+    """Return the shape of all videos. Raises `ValueError` if the protocol cannot judge them."""
+    protocol, side = PROTOCOLS[config.protocol], config.resolution
+    if side is not None and protocol.side is not None:
+        raise ValueError(f"evaluate.resolution: {protocol.id} fixes it at {protocol.side}; leave it out")
+    _, frames, height, width, _ = clips.shape
+    _require_fit(protocol, "the data set", clips.shape[1:4])
+    _require_fit(protocol, "the generator", mean_latent.shape[:3])
+    size = (side, side) if side is not None else (height, width)
+    return Fitting.of(protocol, frames=min(frames, mean_latent.shape[0]), size=size)
+
+
+def _require_fit(protocol: Protocol, name: str, shape: Sequence[int]) -> None:
+    frames, height, width = shape
+    for reason in unfit(protocol, name, frames=frames, size=(height, width)):
+        raise ValueError(f"evaluate.protocol: {protocol.id} cannot judge these videos: {reason}")
+
+
+def _planted(factors: Mapping[str, Any] | None, chosen: list[int], fitting: Fitting) -> PlantedObjects | None:
     if factors is None:
         return None
-    return PlantedObjects(from_json(factors).select(np.array(chosen)), frames, resolution)
+    return PlantedObjects(from_json(factors).select(np.array(chosen)), fitting.frames, fitting.size[0])

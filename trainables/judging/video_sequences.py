@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 
 from trainables.datasets.base import ClipSequence
-from trainables.datasets.video_io import resample
 from trainables.metrics.clip import Clip
 
 
@@ -28,17 +27,16 @@ class StoredVideos:
     stored: ClipSequence
     rows: Sequence[int]
     """Where in `stored` each lies."""
-    shape: tuple[int, tuple[int, int]]
-    """Frames, and height and width."""
+    fit: Callable[[Clip], Clip]
+    """Brings a video to the common size."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, row: int, /) -> Clip:
         """Read one video."""
-        frames, size = self.shape
         at = self.rows[row]
-        return resample(np.asarray(self.stored[at : at + 1][0]), frames=frames, size=size)
+        return self.fit(np.asarray(self.stored[at : at + 1][0]))
 
 
 @dataclass(frozen=True)

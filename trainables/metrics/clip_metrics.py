@@ -25,8 +25,8 @@ Requirement: TypeAlias = Literal[
 ]
 """Requirements of a clip metric other than frames and flow: a network, a known object, the second flow, or a protocol
 that has the metric."""
-OF_PROTOCOLS: tuple[Requirement, ...] = ("legacy_flow", "fifty_way", "clip_pairs")
-"""Requirements of metrics that only `platform.evaluate` computes, where its options or its protocol ask for them."""
+OF_PROTOCOLS: tuple[Requirement, ...] = ("fifty_way", "clip_pairs")
+"""Requirements of metrics that are computed where the protocol has them, and 50-way where the classifiers allow it."""
 
 EVALUATE = "evaluate"
 """The stage that reports these metrics."""
@@ -319,7 +319,7 @@ CLIP_METRICS: Mapping[str, ClipMetric] = Table(
 
 def reported_metrics() -> tuple[Metric, ...]:
     """Return the metrics that the evaluate stage reports. It also tests the order of frames."""
-    clipwise = [metric for metric in CLIP_METRICS.values() if not set(metric.needs) & {*OF_PROTOCOLS}]
+    clipwise = [metric for metric in CLIP_METRICS.values() if "legacy_flow" not in metric.needs]
     return (*clipwise, *(_shuffle_test(CLIP_METRICS[short]) for short in SHUFFLE_TESTED))
 
 

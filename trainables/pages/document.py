@@ -16,7 +16,6 @@ from trainables.pages.pictures import strip_uri
 
 _TEMPLATE = Path(__file__).parent / "templates" / "trial.html"
 _NOTES = (
-    "Means over clips with 95% BCa bootstrap intervals over clips.",
     *notes(CLIP_METRICS.values()),
     "No formula gives the chance level of the other metrics: their controls show it.",
 )
@@ -43,15 +42,22 @@ def videos_page(
 def score_grid(section: ExhibitSection) -> Grid:
     """Return a table with the metrics of `section` as rows and its systems and controls as columns."""
     first, *_ = section.systems
+    count, unit = section.units
+    intervals = "Means over clips with 95% BCa bootstrap intervals over clips."
+    if unit != "clip":
+        intervals = (
+            f"Means over {section.clips} clips with 95% BCa bootstrap intervals over {count} {unit}s: clips of one "
+            f"{unit} are alike, so they count as one. Fewer than three {unit}s give no interval."
+        )
     note = (
-        f"▲ better and ▼ worse than {label_of(first)}: paired t test over clips, adjusted by Holm's method for all "
+        f"▲ better and ▼ worse than {label_of(first)}: paired t test over {unit}s, adjusted by Holm's method for all "
         f"comparisons of the table, p ≤ {LEVEL:g}. It holds for these trained networks."
     )
     return Grid(
         f"Metrics: {section.title}",
         ("Metric", "Chance", *map(label_of, section.systems)),
         tuple(tuple(_cells(section, metric)) for metric in section.metrics),
-        tuple(filter(None, (*_NOTES, few_clips_note(section.clips), note))),
+        tuple(filter(None, (intervals, *_NOTES, few_clips_note(count, unit=unit), note))),
         own=_OWN,
     )
 

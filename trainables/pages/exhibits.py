@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from trainables.datasets.clusters import kind_of
 from trainables.judging.controls import label_of
 from trainables.judging.paired_marks import Mark
 from trainables.judging.score_tables import ScoreRow
@@ -48,8 +49,16 @@ class ExhibitSection:
     """(system, short metric) to whether it is better or worse than the first system."""
     ranked_by: Metric
     exhibits: tuple[Exhibit, ...]
+    clusters: tuple[str, ...] = ()
+    """The cluster of each judged clip; empty if every clip is on its own."""
     comparisons: tuple[Grid, ...] = ()
     """Tables that compare systems, below the table of scores."""
+
+    @property
+    def units(self) -> tuple[int, str]:
+        """How many independent units the judged clips are, and their kind: `clip`, `film`, `block` or the like."""
+        kind = kind_of(self.clusters) if self.clusters else "clip"
+        return (len(set(self.clusters)) if kind != "clip" else self.clips), kind
 
     @property
     def meanings(self) -> list[tuple[str, str]]:

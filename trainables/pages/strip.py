@@ -74,7 +74,7 @@ def verdict_sentence(split: JudgedSplit) -> str:
     if _CONTROL not in rows:
         raise ValueError(f"the {split.split} split has {len(split.clips)} clip; the control needs at least 2")
     own, control = rows[SYSTEM], rows[_CONTROL]
-    marks = paired_marks(split.values, [_JUDGED_BY], [SYSTEM, _CONTROL])
+    marks = paired_marks(split.values, [_JUDGED_BY], [SYSTEM, _CONTROL], clusters=split.clusters)
     verdict = _VERDICTS[marks.get((_CONTROL, _JUDGED_BY.short))]
     return (
         f"{verdict}: {_JUDGED_BY.label} {_numbers(own)} against {_numbers(control)} "

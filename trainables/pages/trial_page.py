@@ -51,7 +51,10 @@ def _section(split: JudgedSplit, metrics: tuple[Metric, ...]) -> ExhibitSection:
         systems={name: text for name, text in SYSTEMS.items() if name in present},
         metrics=metrics,
         rows=split.rows,
-        marks=paired_marks(split.values, metrics, [name for name in SYSTEMS if name in present]),
+        marks=paired_marks(
+            split.values, metrics, [name for name in SYSTEMS if name in present], clusters=split.clusters
+        ),
+        clusters=split.clusters,
         ranked_by=_RANKED_BY,
         exhibits=tuple(
             Exhibit(

@@ -23,7 +23,7 @@ def run(task: StageTask) -> StageResult:
     """
     config, folder = task.config.evaluate, task.context.output
     materials = list(read_controls(task.inputs, config, task.config.dataset))
-    bench = load_bench(config, frames=materials[0].shape[0], objects=materials[0].planted is not None)
+    bench = load_bench(config, shape=materials[0].shape, objects=materials[0].planted is not None)
     scores = {}
     for material in materials:
         with write_outputs(folder, material.split, clips=len(material.clips)) as outputs:

@@ -5,15 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trainables.config.data import PhantomWorld
+from trainables.config.video import EvaluateConfig
 from trainables.context import StageResult, StageTask
-from trainables.datasets.clusters import clusters_of_facts
+from trainables.datasets.clusters import clusters_of_facts, kind_of
 from trainables.graph import STAGES, VIDEO_STAGES
-from trainables.judging.bench import judge_sources, load_bench
+from trainables.judging.bench import Bench, judge_sources, load_bench
 from trainables.judging.control_scores import read_split
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.library import CEILING_FACT, OVERLAP_FACT
 from trainables.judging.per_clip_table import write_values
+from trainables.judging.protocols import PROTOCOLS
 from trainables.judging.score_trial import SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material, with_added_controls
 from trainables.judging.values import Value
@@ -33,12 +35,16 @@ def run(task: StageTask) -> StageResult:
     """
     config = task.config.evaluate
     materials = [*map(with_added_controls, read_material(task.inputs, config, task.config.dataset))]
-    bench = load_bench(config, frames=materials[0].shape[0], objects=materials[0].planted is not None)
+    bench = load_bench(config, shape=materials[0].shape, objects=materials[0].planted is not None)
     controls = task.inputs["control_scores"]
-    verdicts = [judge(material, bench, read_split(controls, material.split)) for material in materials]
-    judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, tuple(_facts(task)))
-    write_values(map(_table, verdicts), task.context.output / "per_clip.parquet", clusters=_clusters(task))
-    summary = _summary(verdicts, bench.metrics, judge_sources(config))
+    clusters = _clusters(task)
+    verdicts = [
+        judge(material, bench, read_split(controls, material.split), clusters=clusters) for material in materials
+    ]
+    facts = (*_facts(task), *_judged_by(config, bench))
+    judged = JudgedTrial(tuple(verdict.judged for verdict in verdicts), bench.metrics, facts)
+    write_values(map(_table, verdicts), task.context.output / "per_clip.parquet", clusters=clusters)
+    summary = {**_summary(verdicts, bench.metrics, judge_sources(config)), **_protocol(config, bench)}
     (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
     write_page(judged, task.context.output)
     counts = ", ".join(f"{len(split.clips)} {split.split}" for split in judged.splits)
@@ -70,12 +76,25 @@ def _summary(verdicts: Sequence[SplitScores], metrics: Sequence[Metric], sources
     splits = {
         verdict.judged.split: {
             "clips": len(verdict.judged.clips),
+            "clusters": {"kind": kind_of(verdict.judged.clusters), "count": len(set(verdict.judged.clusters))},
             "rows": row_json(verdict.judged),
             "shuffle": verdict.scores.shuffle,
         }
         for verdict in verdicts
     }
     return {"systems": dict(SYSTEMS), "metrics": described, "judges": dict(sources), "splits": splits}
+
+
+def _protocol(config: EvaluateConfig, bench: Bench) -> dict[str, Any]:
+    protocol = PROTOCOLS[config.protocol]
+    return {"protocol": {"id": protocol.id, "text": str(protocol), "left_out": list(bench.remarks)}}
+
+
+def _judged_by(config: EvaluateConfig, bench: Bench) -> Iterator[tuple[str, str]]:
+    """Yield the facts of the page about the protocol, with the metrics that could not be computed."""
+    yield "protocol", str(PROTOCOLS[config.protocol])
+    if bench.remarks:
+        yield "not judged", "; ".join(bench.remarks)
 
 
 def _table(verdict: SplitScores) -> tuple[str, Mapping[int, str], Iterable[Value]]:

@@ -65,6 +65,9 @@ class MadeUp:
     saturated: frozenset[str] = frozenset()
     """Metrics of which every value of the system is 1."""
 
+    evaluate: Mapping[str, str] = field(default_factory=dict)
+    """The section of the config; empty: that of an earlier version."""
+
     @property
     def design(self) -> Design:
         rows = {BASELINE: "full", **{name: name for name in ("wo_semantic", "wo_structure", "wo_motion")}}
@@ -116,7 +119,7 @@ def _events(made: MadeUp, name: str, key: tuple[str, int, int], identities: Mapp
         "repeat": seed,
         "seed": seed,
         "values": {"condition": condition, "subject": subject},
-        "config": {"dataset": {"kind": "phantom"}},
+        "config": {"dataset": {"kind": "phantom"}, **({"evaluate": made.evaluate} if made.evaluate else {})},
         "runs": [
             {"stage": stage, "identity": one, "seed": seed, "config": {}, "inputs": {}}
             for stage, one in identities.items()

@@ -11,9 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from platform.analysis.collect import collect_ablation
 from platform.errors import UserError
 from platform.report import main
+from platform.reporting.contents import build_report
 from platform.reporting.making import make_report
+from platform.reporting.texts import report_page
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
@@ -154,6 +157,26 @@ def test_published_numbers_stand_beside_ours(report: Path) -> None:
     assert rows["wo_structure", EPE]["direction"] == "unclear"  # nothing is planted there
     assert rows["baseline", SSIM]["direction"] == ""
     assert "other data" in (report / "report.md").read_text(encoding="utf-8")
+
+
+def test_tables_name_the_protocol_and_published_rows_of_another_one_are_grey(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    for title in ("Conditions and metrics", "Declared comparisons", "Other metrics"):
+        assert f"## {title} (protocol mindsweep-1)" in text
+    assert "published Table 6 (other data), protocol mind_animator-1; ours: mindsweep-1" in text
+    assert "| published; by mind_animator-1 |" in text
+    assert "Videos were judged by the protocol mindsweep-1: " in text
+    assert 'class="quiet">0.184</td>' in (report / "report.html").read_text(encoding="utf-8")
+
+
+def test_published_rows_of_the_same_protocol_are_not_grey(tmp_path: Path) -> None:
+    store = MemoryStore()
+    write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"protocol": "mind_animator-1"}))
+    page = report_page(build_report(collect_ablation(store, STUDY), store="memory:"))
+    assert "Conditions and metrics (protocol mind_animator-1)" in page
+    assert "Grey: published by" not in page
+    assert ">0.184</td>" in page
+    assert 'class="quiet">0.184</td>' not in page
 
 
 def test_controls_and_chance_stand_in_the_main_table(report: Path) -> None:

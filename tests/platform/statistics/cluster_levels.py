@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from platform.statistics.clusters import cluster_means
 from platform.statistics.difference import over_both
 from platform.statistics.paired import Values
 from platform.statistics.resampling import sign_flip_p
+from trainables.judging.cluster_means import cluster_means
 
 ALPHA, SEEDS, CLIPS = 0.05, 7, 60
 Hits = NDArray[np.bool_]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from platform.statistics.attainable import smallest_p, unattainable
-from platform.statistics.clusters import cluster_means, in_clusters
+from platform.statistics.clusters import in_clusters
 from platform.statistics.compare import Comparison, ComparisonPlan, compare_family
 from platform.statistics.difference import over_units
 from platform.statistics.paired import PairedTable, Values, complete_cases
 from platform.statistics.power import PowerTarget, seeds_needed
 from platform.statistics.resampling import sign_flip_p
 from tests.platform.statistics.null_simulations import table
+from trainables.judging.cluster_means import cluster_means
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -98,3 +98,59 @@ def test_the_metric_of_a_monitor_needs_that_monitor() -> None:
     (line,) = complaints(text)
     assert "is reported only with motion.monitor: true_first_mse; set it, or choose another metric" in line
     build(text.replace("space:", "base: {motion.monitor: true_first_mse}\nspace:"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "message"),
+    [
+        ("mindsweep-1", "evaluate.ssim", None),
+        (
+            "mindsweep-1",
+            "evaluate.test_fifty_way_i",
+            "a classifier of 52 classes or more, but the image_classifier",
+        ),
+        ("mindsweep-1", "evaluate.clip_pairs", "is no metric of mindsweep-1, which has clip_pcc; neurons-1 has it"),
+        ("neurons-1", "evaluate.test_clip_pairs", None),
+        ("neurons-1", "evaluate.test_clip_pcc", "is no metric of neurons-1, which has clip_pairs"),
+        ("neurons-1", "evaluate.test_object_ssim", "which chooses frames and leaves borders in"),
+        ("mind_animator-1", "evaluate.test_fifty_way_v", "is no metric of mind_animator-1, which has 2-way only"),
+        ("mind_animator-1", "evaluate.test_object_ssim", None),
+    ],
+)
+def test_a_protocol_has_its_own_metrics(protocol: str, name: str, message: str | None) -> None:
+    metric = metric_named(name)
+    assert metric is not None
+    reason = why_not_yielded(metric, resolve({"evaluate.protocol": protocol}))
+    assert (reason is None) if message is None else (reason is not None and message in reason)
+
+
+@pytest.mark.parametrize(
+    ("base", "messages"),
+    [
+        (
+            "evaluate.protocol: mind_video-1",
+            [
+                "mind_video-1 cannot judge these videos: 50-way needs a classifier of 52 classes",
+                "it judges 256x256 pixels, but the data set has 64x64; other protocols are: mindsweep-1",
+            ],
+        ),
+        (
+            "evaluate.protocol: mind_animator-1, evaluate.resolution: 128",
+            ["mind_animator-1 fixes it at 512; leave the field out"],
+        ),
+        ("evaluate.protocol: neurons-2", ["evaluate.protocol"]),
+    ],
+)
+def test_a_protocol_that_cannot_be_kept_is_refused_before_anything_starts(base: str, messages: list[str]) -> None:
+    text = "target: evaluate.ssim\ntrials: 2\nspace:\n  semantic.hidden: {choice: [8, 16]}\n"
+    text += f"base: {{generator.validation_clips: 6, {base}}}\n"
+    lines = complaints(text)
+    assert all(any(message in line for line in lines) for message in messages), lines
+    assert all(line.startswith("test.yaml:5:") for line in lines)
+    build(text.replace(base, "evaluate.protocol: mind_animator-1"))
+
+
+def test_conditions_of_two_protocols_are_not_compared() -> None:
+    metric = metric_named("evaluate.ssim")
+    assert metric is not None
+    assert metric.scale_depends_on("evaluate.protocol")
