@@ -172,7 +172,7 @@ def test_tables_name_the_protocol_and_published_rows_of_another_one_are_grey(rep
 def test_published_rows_of_the_same_protocol_are_not_grey(tmp_path: Path) -> None:
     store = MemoryStore()
     write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"protocol": "mind_animator-1"}))
-    page = report_page(build_report(collect_ablation(store, STUDY), store="memory:"))
+    page = report_page(build_report(collect_ablation(store, STUDY, cache=tmp_path / "cache"), store="memory:"))
     assert "Conditions and metrics (protocol mind_animator-1)" in page
     assert "Grey: published by" not in page
     assert ">0.184</td>" in page
