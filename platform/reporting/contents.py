@@ -31,6 +31,7 @@ from platform.reporting.tables import (
     subject_table,
 )
 from platform.reporting.texts import Report, ReportSection
+from platform.reporting.variance_section import variance_sections
 from platform.study.design import BASELINE
 from trainables.pages.drawing import Drawing
 
@@ -73,6 +74,7 @@ def build_report(
             *_sections(findings, published, drawings),
             *((ReportSection("Other attempts", grids=(sibling_table(siblings),)),) if siblings else ()),
             *contrast_sections(findings),
+            *variance_sections(findings),
             *_searched(check),
             *_last(findings, drawings, embedded),
         ),

@@ -7,6 +7,7 @@ from statistics import median_high
 from platform.analysis.findings import Findings, MeanInterval
 from platform.analysis.measures import Measure
 from platform.record.results import error_line
+from platform.reporting.noise_ceiling import noise_ceiling_notes
 from platform.reporting.protocol import caption
 from platform.reporting.sentences import condition_label
 from platform.reporting.words import DASH, bracket, counted, decimals, number
@@ -26,7 +27,7 @@ def main_table(findings: Findings) -> Grid:
         findings,
         findings.measures,
         title=caption("Conditions and metrics", findings.result),
-        notes=_main_notes(findings),
+        notes=(*_main_notes(findings), *noise_ceiling_notes(findings.result)),
     )
 
 

@@ -14,7 +14,8 @@ from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import Factors, from_json
 from trainables.datasets.phantom.world import phantom_clips
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
-from trainables.judging.library import ceiling_in_words, library_of, mean_clip, nearest_of, overlap_of
+from trainables.judging.ceiling_text import ceiling_in_words
+from trainables.judging.library import library_of, mean_clip, nearest_of, overlap_of
 
 FRAMES = np.random.default_rng(0).integers(256, size=(CLIPS, 2, 4, 4, 3), dtype=np.uint8)
 TRAINING = [clip for clip, member in enumerate(SPLIT) if member == "train"]

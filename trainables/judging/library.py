@@ -15,12 +15,11 @@ from torch import Tensor
 
 from trainables.config.decoders import RidgeConfig
 from trainables.datasets.base import ClipSequence, blocks_of
-from trainables.datasets.prepared.tables import VoxelTable
 from trainables.metrics.clip import Clip
 from trainables.ridge import RidgeSolver
 
-OVERLAP_FACT, CEILING_FACT = "overlap with training clips", "noise ceiling of the voxels"
-"""Facts of the stage `library` that pages show."""
+OVERLAP_FACT = "overlap with training clips"
+"""A fact of the stage `library` that pages show."""
 
 
 @dataclass(frozen=True)
@@ -115,20 +114,3 @@ def overlap_of(similarities: Tensor, *, same_frames: int) -> Overlap:
     nearest = similarities.max(dim=1).values.double()
     quantiles = {name: float(nearest.quantile(share)) for name, share in QUANTILES.items()}
     return Overlap(len(nearest), same_frames, quantiles, float(similarities.flatten().double().median()))
-
-
-def ceiling_in_words(table: VoxelTable, voxels: NDArray[np.int32]) -> str:
-    """Return the noise ceiling of the selected voxels as text; empty if clips were not repeated.
-
-    It is the share of a voxel's variance that repeats of a clip explain, so more cannot be decoded from it.
-    """
-    ceilings = {"one presentation": table.noise_ceiling_1, "the mean over repeats": table.noise_ceiling_n}
-    parts = []
-    for of, values in ceilings.items():
-        chosen = np.array([]) if values is None else values[voxels].astype(np.float64)
-        if np.isfinite(chosen).any():
-            low, middle, high = np.nanquantile(chosen, [0.25, 0.5, 0.75])
-            parts.append(
-                f"{middle:.0f}% of a voxel's variance in {of} (middle half of voxels {low:.0f} to {high:.0f}%)"
-            )
-    return ", ".join(parts)

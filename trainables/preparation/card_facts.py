@@ -11,6 +11,7 @@ from trainables.datasets.prepared.description import Description
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
 from trainables.datasets.prepared.tables import SPLITS, ClipRow, VoxelTable
 from trainables.pages.grid import Cell, Grid
+from trainables.preparation.card_overlap import overlap_grid
 
 _MOST_REGIONS = 60
 _NO_REGION = "no region"
@@ -39,7 +40,7 @@ def card_facts(data: PreparedSet, report: DataReport) -> CardFacts:
         title=f"Data card: {about.name}",
         facts=tuple(_facts(about)),
         citation=about.citation,
-        tables=(_splits(data), _subjects(data), _regions(data.subjects), _captions(data.clips)),
+        tables=(_splits(data), overlap_grid(data), _subjects(data), _regions(data.subjects), _captions(data.clips)),
         processing=about.processing,
         defects=about.defects,
         findings=tuple(f"{each.where}: {each.what}; {each.right}" for each in report.problems),

@@ -10,10 +10,11 @@ from trainables.context import StageResult, StageTask
 from trainables.datasets.clusters import clusters_of_facts, kind_of
 from trainables.graph import STAGES, VIDEO_STAGES
 from trainables.judging.bench import Bench, judge_sources, load_bench
+from trainables.judging.ceiling_text import CEILING_FACT
 from trainables.judging.control_scores import read_split
 from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
-from trainables.judging.library import CEILING_FACT, OVERLAP_FACT
+from trainables.judging.library import OVERLAP_FACT
 from trainables.judging.per_clip_table import write_values
 from trainables.judging.protocols import PROTOCOLS
 from trainables.judging.score_trial import SplitScores, judge, row_json

@@ -14,10 +14,9 @@ from safetensors.torch import save_file
 from trainables.context import StageResult, StageTask
 from trainables.datasets.prepared.tables import read_voxels
 from trainables.datasets.stored_clips import read_stimuli
+from trainables.judging.ceiling_text import CEILING_FACT, ceiling_in_words
 from trainables.judging.library import (
-    CEILING_FACT,
     OVERLAP_FACT,
-    ceiling_in_words,
     decoded_embeddings,
     library_of,
     mean_clip,

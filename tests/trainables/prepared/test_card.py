@@ -1,5 +1,6 @@
 """The data card says what one must know of a data set, in Markdown and as a page; it shows no clip unasked."""
 
+import json
 import re
 from pathlib import Path
 
@@ -34,8 +35,12 @@ def test_the_card_of_a_series(tmp_path: Path) -> None:
 
 
 def test_the_table_of_splits_counts_clips_blocks_and_repeats(tmp_path: Path) -> None:
-    prepare_rows(rows_lab(tmp_path / "lab"), tmp_path / "out")
+    lab = rows_lab(tmp_path / "lab")
+    captions = json.loads((lab / "captions.json").read_text())
+    (lab / "captions.json").write_text(json.dumps({**captions, "clip011": captions["clip000"]}))
+    prepare_rows(lab, tmp_path / "out")
     text, page = cards(tmp_path / "out")
+    assert "| the first text of a training clip | 0 of 3 | 1 of 3 |" in text
     assert "| split | clips | blocks | sources | repeats, sub-01 | repeats, sub-02 |" in text
     assert "| train | 6 | 2 | 2 | 2 | 2 |" in text
     assert "| test | 3 | 1 | 1 | 2 | 2 |" in text
@@ -59,6 +64,9 @@ def test_findings_and_texts_are_escaped(tmp_path: Path) -> None:
     text, page = cards(tmp_path / "out")
     assert "1 clip(s) have the pixels of a test or validation clip: clip000" in text
     assert "1 clip(s) have exactly the pixels of an earlier one" in text
+    assert "| exactly the pixels of a training clip | 0 of 3 | 0 of 3 |" in text, "it is left out"
+    assert "## Overlap of test and training clips" in text
+    assert "| a film of which training clips were cut | 0 of 3 | 0 of 3 |" in text
     assert "<b>mine" not in page
     assert "&lt;b&gt;mine&lt;/b&gt;" in page
 
