@@ -70,13 +70,13 @@ def _tested(findings: Findings, pairs: list[tuple[Pair, Pair]]) -> Iterator[Spec
         spans = findings.span(first[1]), findings.span(second[1])
         if spans[0] is None or spans[1] is None or one.clips != other.clips or one.unit != other.unit:
             continue
-        sides = [
+        minus, plus = (
             _in_range(one, condition, spans[0]) - _in_range(other, condition, spans[1])
             for condition in (second[0], first[0])
-        ]
+        )
         axes = (tuple(map(str, findings.result.subjects)), findings.result.registered_part.seeds, one.clips)
         name = f"{first[0]} x {second[0]}, {first[1]} x {second[1]}"
-        table = PairedTable(name, _SHARE, *sides, *axes, clusters=one.clusters)
+        table = PairedTable(name, _SHARE, minus, plus, *axes, clusters=one.clusters)
         yield Specificity(
             first, second, compare_exploratory(table, comparison_plan(findings.result.registered_part, [one.unit]))
         )

@@ -76,7 +76,8 @@ def _variance_table(findings: Findings) -> Grid | None:
     if not found:
         return None
     names = list(dict.fromkeys(name for each in found for name in each.components.variances))
-    rows, cut = [], set()
+    rows: list[tuple[Cell, ...]] = []
+    cut: set[str] = set()
     for each in found:
         shares = each.components.shares
         what = "baseline" if each.condition == BASELINE else f"{each.condition}: difference"

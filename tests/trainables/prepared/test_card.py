@@ -37,10 +37,10 @@ def test_the_card_of_a_series(tmp_path: Path) -> None:
 def test_the_table_of_splits_counts_clips_blocks_and_repeats(tmp_path: Path) -> None:
     lab = rows_lab(tmp_path / "lab")
     captions = json.loads((lab / "captions.json").read_text())
-    (lab / "captions.json").write_text(json.dumps({**captions, "clip011": captions["clip000"]}))
+    (lab / "captions.json").write_text(json.dumps(dict.fromkeys(captions, captions["clip000"])))
     prepare_rows(lab, tmp_path / "out")
     text, page = cards(tmp_path / "out")
-    assert "| the first text of a training clip | 0 of 3 | 1 of 3 |" in text
+    assert "| the first text of a training clip | 3 of 3 | 3 of 3 |" in text
     assert "| split | clips | blocks | sources | repeats, sub-01 | repeats, sub-02 |" in text
     assert "| train | 6 | 2 | 2 | 2 | 2 |" in text
     assert "| test | 3 | 1 | 1 | 2 | 2 |" in text
