@@ -52,15 +52,16 @@ def specificities(findings: Findings) -> tuple[Specificity, ...]:
     more than `MOST` pairs are left.
     """
     declared = [(each.name, each.metric) for each in findings.declared if each.sizes[0] > 0]
+    known = frozenset(declared)
     pairs = [
         (first, second)
         for first, second in combinations(declared, 2)
-        if first[0] != second[0] and first[1] != second[1] and not _is_shared(declared, first, second)
+        if first[0] != second[0] and first[1] != second[1] and not _is_shared(known, first, second)
     ]
     return tuple(_tested(findings, pairs)) if len(pairs) <= MOST else ()
 
 
-def _is_shared(declared: list[Pair], first: Pair, second: Pair) -> bool:
+def _is_shared(declared: frozenset[Pair], first: Pair, second: Pair) -> bool:
     return (first[0], second[1]) in declared or (second[0], first[1]) in declared
 
 
