@@ -64,7 +64,7 @@ class ClipMetric(Metric):
         return float(function(*pair, threads=threads, **self.options))
 
 
-_EVALUATE = ("image_classifier", "video_classifier", "vifi", "clip", "resolution", "shuffles", "seed")
+_EVALUATE = ("protocol", "image_classifier", "video_classifier", "vifi", "clip", "resolution", "shuffles", "seed")
 """Fields of `evaluate` that concern all metrics. Draws of n-way trials change no expectation."""
 _VIDEO = (
     "dataset",
