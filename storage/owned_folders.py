@@ -50,11 +50,22 @@ def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
 def remove_folder(folder: Path) -> None:
     """Remove a folder that `make_folder` made, as soon as the processes that it is for have stopped writing.
 
-    The record of its owner goes last: what cannot be removed now is removed by the next process.
+    The record of its owner goes last: what cannot be removed now is removed by the next process. Processes whose command
+    line names the folder are killed: a worker of Ray that was just starting when its cluster ended makes it again.
     """
+    _kill_processes(folder)
     end = time.monotonic() + _PATIENCE
     while not _removed(folder) and time.monotonic() < end:
         time.sleep(0.1)
+
+
+def _kill_processes(folder: Path) -> None:
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and any(str(folder) in word for word in process.cmdline()):
+                process.kill()
+        except psutil.Error:  # it has ended, or is another user's
+            continue
 
 
 def _removed(folder: Path) -> bool:

@@ -25,6 +25,7 @@ BAD: dict[str, Sequence[str]] = {
     "prepare": ["validate", "absent"],
     "evaluate": ["absent"],
     "reproduce": ["absent"],
+    "reproducible": ["--run", "absent"],
     "rebuild": ["absent"],
     "confirm": ["absent"],
     "export": ["absent", "out"],
@@ -51,7 +52,7 @@ def test_every_verb_has_a_request_to_refuse() -> None:
         (verb, mistake)
         for verb in VERBS
         for mistake in ("request", "option", "nothing")
-        if (verb, mistake) != ("status", "nothing")  # which lists the store
+        if mistake != "nothing" or verb not in ("status", "reproducible")  # which then list what there is
     ],
 )
 def test_a_mistake_is_one_object_on_stdout_and_a_text_on_stderr(

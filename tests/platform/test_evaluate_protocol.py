@@ -38,7 +38,7 @@ def test_the_protocol_is_in_every_table(
         (["--protocol", "neurons-1"], "it judges 256x256 pixels, but ours has"),
         (["--protocol", "mind_animator-1", "--resolution", "64"], "--resolution: mind_animator-1 fixes it at 512"),
         (["--protocol", "mind_video-1", "--frames", "4"], "--frames: mind_video-1 fixes it at 6"),
-        (["--protocol", "ours-1"], "invalid choice: 'ours-1'"),
+        (["--protocol", "ours-1"], "argument --protocol: there is no ours-1; did you mean neurons-1?"),
     ],
 )
 def test_a_protocol_that_cannot_be_kept_is_refused(

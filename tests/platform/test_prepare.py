@@ -191,7 +191,10 @@ def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture
     assert open_prepared(out).description.subjects == ("sub-02",)
     again = ["series", str(lab), "--out", str(tmp_path / "no"), "--tr", "2", *SMALL, "--subject", "sub-9"]
     assert main(again) == 2
-    assert "--subject: there is no sub-9; there are: sub-01, sub-02" in capsys.readouterr().err
+    assert (
+        "--subject: there is no sub-9; did you mean sub-02 or sub-01? there are: sub-01, sub-02"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,10 +203,13 @@ def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture
         (["series", "lab", "--out", "out"], "the following arguments are required: --tr"),
         (["series", "lab", "--out", "out", "--tr", "0"], "--tr: Input should be greater than 0, but got '0'"),
         (["rows", "lab", "--out", "out", "--frames", "x"], "--frames: Input should be a valid integer"),
-        (["rows", "lab", "--out", "out", "--split-by", "luck"], "argument --split-by: invalid choice: 'luck'"),
+        (
+            ["rows", "lab", "--out", "out", "--split-by", "luck"],
+            "argument --split-by: there is no luck; did you mean block?",
+        ),
         (["rows", "lab"], "the following arguments are required: --out"),
         (["rows", "lab", "--out", "out"], "lab/clips: there is no such folder"),
-        (["nifti", "lab", "--out", "out"], "invalid choice: 'nifti' (choose from rows, series"),
+        (["nifti", "lab", "--out", "out"], "argument READER: there is no nifti; there are: algonauts2021, bids,"),
         (["validate", "lab"], "lab: there is no such folder; name the folder of a data set"),
         (["upload", "lab", "memory://"], "memory://: is gone when this command ends; name file:///folder or s3://"),
         (["validate", __file__], "test_prepare.py: is no folder; name the folder that holds dataset.json"),

@@ -41,7 +41,7 @@ def test_every_kind_of_data_set_can_be_drawn(tmp_path: Path, capsys: pytest.Capt
     assert main(["appearing", "--out", str(tmp_path), "--clips", "2", *TINY]) == 0
     assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == ["appearing.png", "appearing.gif"]
     assert main(["bids"]) == 2
-    assert "'bids'" in (told := capsys.readouterr().err)
+    assert "there is no bids" in (told := capsys.readouterr().err)
     assert all(kind in told for kind in DATASET_KINDS)
 
 

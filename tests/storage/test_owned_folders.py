@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,17 @@ def test_an_owned_folder_is_empty_and_goes_afterwards(temporary: Path) -> None:
         (folder / "a").write_text("b")
         assert (folder.parent / "owner.json").exists()
     assert list(temporary.iterdir()) == []
+
+
+def test_a_process_of_the_folder_that_still_starts_is_killed_before_it_makes_it_again(temporary: Path) -> None:
+    folder = make_folder("ms-test-")
+    worker = subprocess.Popen([sys.executable, "-c", "input()", f"--logs={folder}/logs"], stdin=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", "input()", f"--logs={temporary}"], stdin=subprocess.PIPE)
+    try:
+        remove_folder(folder)
+        assert worker.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        assert not folder.exists()
+    finally:
+        other.kill()
+        other.wait()

@@ -33,7 +33,7 @@ def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
         assert len(functions) == 8
         assert all(callable(getattr(kind.reader, function)) for function in functions)
         assert DATASET_CONFIGS[name].model_fields["kind"].default == name
-    with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: phantom, appearing, folder"):
+    with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: appearing, folder, phantom"):
         reader_of("bids")
 
 
@@ -63,7 +63,7 @@ def test_a_saved_decoder_of_a_plugin_that_is_not_active_is_not_built_as_one_of_o
 
 
 def test_a_saved_decoder_of_an_unknown_stage_is_not_taken_for_a_motion_decoder() -> None:
-    with pytest.raises(ValueError, match="stage: there is no 'voxels'; there are: semantic, structure, motion"):
+    with pytest.raises(ValueError, match="stage: there is no 'voxels'; there are: motion, semantic, structure"):
         _built({"stage": "voxels", "config": {}, "voxels": 3, "shapes": {"latents": [2, 4, 8, 8]}})
 
 

@@ -46,14 +46,15 @@ def test_rows_are_sparsified_once_more_before_the_first_epoch(context: Context) 
 
 
 def test_training_on_validation_clips_adds_their_rows_and_no_distractor(world: World, context: Context) -> None:
-    config = tiny(semantic__train__rows="train_and_validation")
+    last = {"semantic__train__keep": "last"}
+    config = tiny(semantic__train__rows="train_and_validation", **last)
     task, cpu = StageTask(config=config, seed=0, inputs=world.inputs, context=context), torch.device("cpu")
     plain = read_rows(task, ("latents",), device=cpu)
     both = read_rows(task, ("latents",), device=cpu, trained_on="train_and_validation")
     assert torch.equal(both["train"].index, torch.cat((plain["train"].index, plain["validation"].index)))
     assert torch.equal(both["validation"].index, plain["validation"].index)
     more, _ = world.run("semantic", config)
-    less, _ = world.run("semantic", tiny())
+    less, _ = world.run("semantic", tiny(**last))
     chances = {name: value for name, value in less.metrics.items() if "chance" in name}
     assert chances == {name: more.metrics[name] for name in chances}
     assert more.metrics["align_mse"] != less.metrics["align_mse"]

@@ -169,7 +169,7 @@ def unknown_clips(keys: Sequence[str], names: Sequence[str], path: Path, *, rows
 def _not_there(unknown: Sequence[str], names: Sequence[str]) -> str:
     asked = question(unknown[0], names)
     listed = some(unknown, most=5)
-    return f"names {len(unknown)} clip(s) that are not there: {listed}{'; ' if asked else ''}{asked}"
+    return f"names {len(unknown)} clip(s) that are not there: {listed}{f' ({asked})' if asked else ''}"
 
 
 def _captions(options: LabOptions, names: Sequence[str], table: Mapping[str, list[Any]]) -> tuple[tuple[str, ...], ...]:

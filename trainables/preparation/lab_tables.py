@@ -50,7 +50,7 @@ def read_table(path: Path, *, needed: Sequence[str] = ()) -> dict[str, list[Any]
     absent = [name for name in needed if name not in names]
     if absent:
         asked = question(absent[0], names)
-        what = f"has no column {', '.join(absent)}, but {listing(names)}{'; ' if asked else ''}{asked}"
+        what = f"has no column {', '.join(absent)}, but {listing(names)}{f' ({asked})' if asked else ''}"
         raise DatasetError.of(DataProblem(str(path), what, right))
     if len(set(names)) < len(names):
         raise DatasetError.of(DataProblem(str(path), "two columns have the same name", right))

@@ -17,9 +17,9 @@ def clock() -> SetClock:
     return SetClock()
 
 
-def beat(store: MemoryStore, number: int, idle: float) -> None:
-    data = json.dumps({"beat": number, "idle": idle}).encode()
-    store.put(layout.pulse("study", "t0000"), data, replace=True)
+def beat(store: MemoryStore, number: int, idle: float, *, name: str = "t0000") -> None:
+    sign = {"beat": number, "idle": idle, "time": 0.0, "epoch": 0, "metrics": {}, "usage": {}}
+    store.put(layout.pulse("study", name), json.dumps(sign).encode(), replace=True)
 
 
 def test_what_moves_is_never_late(clock: SetClock) -> None:
@@ -92,6 +92,6 @@ def test_a_deadline_of_shared_work_is_found_by_its_identity(clock: SetClock, tmp
     store = MemoryStore()
     stalls = StallDetector(store, "study", 10.0, clock=clock)
     stalls.watch("features-0123456789abcdef")
-    store.put(layout.pulse("study", "features-0123456789abcdef"), b'{"beat": 1, "idle": 99.0}')
+    beat(store, 1, idle=99.0, name="features-0123456789abcdef")
     clock.time = 5.0
     assert stalls.stalled() == ["features-0123456789abcdef"]
