@@ -50,8 +50,9 @@ def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
 def remove_folder(folder: Path) -> None:
     """Remove a folder that `make_folder` made, as soon as the processes that it is for have stopped writing.
 
-    The record of its owner goes last: what cannot be removed now is removed by the next process. Processes whose command
-    line names the folder are killed: a worker of Ray that was just starting when its cluster ended makes it again.
+    The record of its owner goes last: what cannot be removed now is removed by the next process. Processes whose
+    command line names the folder are killed: a worker of Ray that was still starting when its cluster ended makes the
+    folder again.
     """
     _kill_processes(folder)
     end = time.monotonic() + _PATIENCE

@@ -57,7 +57,7 @@ def test_kinds_tags_and_strategies() -> None:
 
 def test_columns_and_clips(tmp_path: Path) -> None:
     pq.write_table(pa.table({"clip": ["a"], "captoin": ["b"]}), tmp_path / "t.parquet")
-    with pytest.raises(DatasetError, match=r"has no column caption, but clip, captoin; did you mean captoin\?"):
+    with pytest.raises(DatasetError, match=r"has no column caption, but clip, captoin \(did you mean captoin\?\)"):
         read_table(tmp_path / "t.parquet", needed=["clip", "caption"])
     (problem,) = unknown_clips(["walk1", "wakl2"], ["walk1", "walk2"], tmp_path / "t.csv", rows="rows")
     assert problem.what.endswith("wakl2; did you mean walk2 or walk1?")

@@ -77,7 +77,7 @@ BAD_ROWS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "unknown clip": (
         each(lambda place: write_csv(place / "rows.csv", {"clip_id": ["clip099", *names()[1:]] * 2})),
-        r"rows\.csv, column clip_id: names 1 clip\(s\) that are not there: clip099 \(did you mean .*\?\); add the clips",
+        r"rows\.csv, column clip_id: names 1 clip\(s\) that are not there: clip099 \(did you mean .*\?\); add the",
     ),
     "rows do not fit": (
         each(lambda place: (place / "rows.csv").unlink()),
