@@ -60,7 +60,7 @@ def test_columns_and_clips(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"has no column caption, but clip, captoin \(did you mean captoin\?\)"):
         read_table(tmp_path / "t.parquet", needed=["clip", "caption"])
     (problem,) = unknown_clips(["walk1", "wakl2"], ["walk1", "walk2"], tmp_path / "t.csv", rows="rows")
-    assert problem.what.endswith("wakl2; did you mean walk2 or walk1?")
+    assert problem.what.endswith("wakl2 (did you mean walk2 or walk1?)")
     (tmp_path / "c.csv").write_text("name,filn\na,x\n")
     with pytest.raises(UserError, match=r"has no column 'film'; did you mean filn\? there are: filn, name"):
         read_clusters(f"{tmp_path}/c.csv:film", ["a"])
