@@ -137,6 +137,7 @@ def test_platform_answers_as_the_standard_module_and_as_ours() -> None:
     assert done.stdout.split() == [os.uname().sysname, sys.version.split()[0]]
 
 
+@pytest.mark.long
 def test_platform_answers_under_a_bare_pytest(tmp_path: Path) -> None:
     test = ROOT / "tests" / "platform"
     script = "import platform, platform.events\ndef test_it():\n    assert platform.system()\n"

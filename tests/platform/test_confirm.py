@@ -86,6 +86,7 @@ def test_the_written_file_is_the_registered_ablation(tmp_path: Path, home: Path)
     assert file.read_text(encoding="utf-8").startswith("# Confirms the sweep small-")
 
 
+@pytest.mark.long
 def test_the_same_command_continues_and_another_result_of_the_search_is_a_fork(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from tests.platform.made_up_videos import evaluate
 from tests.platform.made_up_videos import folders as folders
 
 
+@pytest.mark.long
 def test_the_protocol_is_in_every_table(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

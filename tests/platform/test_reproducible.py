@@ -33,6 +33,7 @@ def test_what_is_lacking_follows_from_settings_and_machine(tmp_path: Path) -> No
     assert set(NEEDS) - set(lacking(named, devices=tmp_path)) == {"GPU", "CLIP-B/32", "ViFi-CLIP"}
 
 
+@pytest.mark.long
 def test_each_item_has_its_design_and_the_time_of_its_plan(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     answer = listed(capsys, tmp_path)
     assert answer["code"] == 0

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import ray
@@ -25,7 +24,7 @@ def sweep(folder: Path, *arguments: str) -> int:
     """Run the sweep and look at Ray before it ends."""
     with (
         patch.object(cluster, "make_folder", lambda *_, **__: folder),
-        patch.object(cluster, "shutil", SimpleNamespace(rmtree=lambda *_, **__: None)),
+        patch.object(cluster, "remove_folder"),
         patch.object(ray, "shutdown"),
     ):
         code = main(list(arguments))

@@ -68,6 +68,7 @@ def test_stop_words_are_not_replaced() -> None:
     assert all(text.split().count("other") == 2 and "the" in text.split() for text in altered)
 
 
+@pytest.mark.long
 def test_crops_at_a_shared_position_differ_by_variant_alone(bench: Bench) -> None:
     same = {"crop_fraction": 0.5, "image_variants": 2, "image_target": "fixed_frame"}
     shared, own = bench(crop_position="shared", **same), bench(**same)
@@ -79,6 +80,7 @@ def test_crops_at_a_shared_position_differ_by_variant_alone(bench: Bench) -> Non
     assert (views.top[0, 0], views.left[0, 0]) != (views.top[0, 1], views.left[0, 1])
 
 
+@pytest.mark.long
 def test_the_condition_of_each_variant_is_that_of_its_text(bench: Bench) -> None:
     plain = bench(text_variants=3)
     augmented = bench(text_variants=3, condition_target="augmented")
@@ -216,6 +218,7 @@ def test_the_gate_at_the_average_closes_for_clips_at_or_below_their_systems_mean
     assert metric("clip_pcc", clip_pcc_gate="average").options == {"gated": 0}
 
 
+@pytest.mark.long
 def test_the_monitor_from_the_true_first_frame_is_reported_only_if_it_is_chosen(world: World) -> None:
     world.run("structure", tiny())
     plain, _ = world.run("motion", tiny())

@@ -215,6 +215,7 @@ def test_the_best_of_a_target_to_maximise_is_the_highest() -> None:
     assert line.y[0] == 1.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("results", "made"),
     [

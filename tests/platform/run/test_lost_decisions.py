@@ -29,6 +29,7 @@ def outcomes(study: Study, store: LocalStore) -> dict[str, tuple[str, int | None
     return {trial: (end.outcome, end.step, dict(end.metrics)) for trial, end in sorted(ends.items())}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("lost", ["decision", "rows", "rows with the checkpoint left"])
 def test_a_lost_decision_is_made_again(rule: str, lost: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def drain(study: Study) -> tuple[list[dict[str, Any]], Proposer]:
     return proposed, proposer
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp", "nsga2"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", pytest.param("gp", marks=pytest.mark.long), "nsga2"])
 def test_a_resumed_study_proposes_what_an_uninterrupted_one_would(sampler: str, tmp_path: Path) -> None:
     study = noop_study(tmp_path, f"trials: 15\nsampler: {sampler}\nseed: 3", space=TWO)
     whole, _ = dispatcher(study, [], tmp_path)

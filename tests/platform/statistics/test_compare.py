@@ -219,6 +219,7 @@ def test_a_plan_that_means_nothing_is_refused(wrong: dict[str, object]) -> None:
         ComparisonPlan(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_null_studies_earn_no_more_stars_than_their_level_allows() -> None:
     """Renamed copies of a baseline under other seeds: trainings differ by luck, clips by their content."""
     studies, family = 30, 3

@@ -8,7 +8,7 @@ from platform.statistics.permutation import kendall, sign_agreement
 from tests.platform.statistics.null_simulations import at_most
 
 
-@pytest.mark.parametrize("n", [3, 5, 7])
+@pytest.mark.parametrize("n", [3, 5, pytest.param(7, marks=pytest.mark.long)])
 def test_the_order_against_scipy(n: int) -> None:
     rng = np.random.default_rng(n)
     published, ours = rng.normal(size=(2, n))

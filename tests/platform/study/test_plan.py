@@ -170,6 +170,7 @@ def test_planning_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_long_grid_is_planned_in_a_moment(store: Store) -> None:
     text = NOOP.replace("trials: 4\n", "sampler: grid\nrepeats: 2\n").replace("[0, 1]", "[0, 1], step: 0.0005")
     plan = make_plan(build(text), store)

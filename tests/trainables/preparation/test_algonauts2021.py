@@ -69,6 +69,7 @@ def test_the_mini_track(published: Path, tmp_path: Path) -> None:
     assert any("sub02: voxels differ from what is published: EBA 14 instead of 183" in each for each in warnings)
 
 
+@pytest.mark.long
 def test_withheld_clips_have_no_rows_and_the_card_says_so(published: Path, tmp_path: Path) -> None:
     prepared(published, tmp_path / "out")
     of_split = splits(tmp_path / "out")

@@ -305,6 +305,7 @@ def test_names_of_ciftify_and_unpadded_runs_are_understood(tmp_path: Path) -> No
     assert parse_name(path).entities["ses"] == "action01"
 
 
+@pytest.mark.long
 def test_the_same_study_as_cc2017_and_as_bids_gives_the_same_rows(tmp_path: Path) -> None:
     published = write_cc2017(tmp_path / "cc2017")
     root = tmp_path / "bids"

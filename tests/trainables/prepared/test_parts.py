@@ -78,6 +78,7 @@ def test_parts_that_travel_give_the_same_bytes(reader: str, tmp_path: Path) -> N
     assert given.files(tmp_path / "elsewhere", elsewhere) == given.files(tmp_path / "here", parts_here)
 
 
+@pytest.mark.long
 def test_ray_gives_the_same_bytes(tmp_path: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = series_lab(tmp_path / "lab")
     words = ["series", str(lab), "--tr", str(TR), *SMALL]
@@ -95,6 +96,7 @@ def never(*arguments: object) -> None:
     raise AssertionError("this process writes a recording")
 
 
+@pytest.mark.long
 def test_on_ray_a_bad_recording_loses_its_subject_alone(
     tmp_path: Path, ray_cluster: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
