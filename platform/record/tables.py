@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
 _EVENTS_KEY = b"mindsweep.events"
 """Key in a table's metadata: the number of events that it was made from."""
+_LARGEST = 2**63 - 1
 _TIMES = ("proposed", "started", "finished", "time")
 _TRIAL: Mapping[str, Any] = dict.fromkeys(
     (
@@ -151,13 +152,17 @@ def _column_order(column: str) -> tuple[int, str]:
 
 
 def _array(column: str, values: Sequence[Any]) -> "pa.Array":
-    """Return `values` as an array of their common type: timestamp, boolean, integer, float, string, else JSON text."""
+    """Return `values` as an array of their common type: timestamp, boolean, integer, float, string, else JSON text.
+
+    Integers that a column of 64 bits cannot hold are text, too.
+    """
     import pyarrow as pa
 
     if column in _TIMES:
         times = [None if value is None else datetime.fromtimestamp(value, UTC) for value in values]
         return pa.array(times, pa.timestamp("us", tz="UTC"))
-    types = {type(value) for value in values if value is not None}
+    too_large = any(isinstance(value, int) and abs(value) > _LARGEST for value in values)
+    types = set() if too_large else {type(value) for value in values if value is not None}
     for allowed, kind in (
         ({bool}, pa.bool_()),
         ({int}, pa.int64()),

@@ -87,7 +87,7 @@ def test_an_event_seen_twice_and_an_epoch_done_again_change_nothing(tmp_path: Pa
 
 
 def test_labels_of_an_ablation_and_fields_of_several_types(tmp_path: Path, local: LocalStore) -> None:
-    configs = [{"a": 1, "b": "x", "c": [1, 2]}, {"a": 2.5, "b": 3, "d": {"e": True}}]
+    configs = [{"a": 1, "b": "x", "c": [1, 2], "f": 2**63}, {"a": 2.5, "b": 3, "d": {"e": True}, "f": 2}]
     for number, config in enumerate(configs):
         body = {"point": 0, "repeat": 0, "seed": 4, "values": {}, "config": config, "runs": [], "labels": LABELS}
         name = f"half-u2-s{number}"
@@ -100,6 +100,7 @@ def test_labels_of_an_ablation_and_fields_of_several_types(tmp_path: Path, local
     assert list(trials["param.b"]) == ['"x"', "3"], "text and number: JSON"
     assert trials["param.c"][0] == "[1, 2]"
     assert trials["param.d.e"][1]
+    assert list(trials["param.f"]) == [str(2**63), "2"], "an integer of more than 64 bits: text"
     assert trials.outcome.isna().all()
     assert len(frame(tmp_path, EPOCHS)) == 0
 
