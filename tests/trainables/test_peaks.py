@@ -79,7 +79,7 @@ def small_blocks() -> Iterator[None]:
             stack.enter_context(patch.object(module, name, cache(getattr(load, name))))
         judges, few_metrics = Networks(**networks_of_clips()), (CLIP_METRICS["ssim"], CLIP_METRICS["object_ssim"])
         stack.enter_context(patch("trainables.judging.bench.load_networks", lambda *_, **__: judges))
-        stack.enter_context(patch("trainables.judging.bench.available", lambda *_, **__: few_metrics))
+        stack.enter_context(patch("trainables.judging.bench.defined", lambda *_, **__: few_metrics))
         stack.enter_context(patch("trainables.pages.trial_page.choose_clips", partial(choose_clips, shown=1)))
         stack.enter_context(patch("torch.cuda.is_available", return_value=False))
         yield
