@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,35 +32,34 @@ def owned_folder(prefix: str) -> Iterator[Path]:
         remove_folder(folder)
 
 
-def make_folder(prefix: str, *, inside: Path | None = None) -> Path:
-    """Create and return a folder in the system's temporary folder; remove those of `prefix` whose process is dead.
-
-    A folder is kept if its owner cannot be read, if it belongs to another user, or if it was made on another host or in
-    another PID namespace. With `inside`, another folder takes the place of the system's.
-    """
-    root = Path(tempfile.gettempdir()) if inside is None else inside
-    for folder in root.glob(f"{prefix}*"):
-        if _is_abandoned(folder):
-            remove_folder(folder)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-    (folder / _OWNER).write_text(json.dumps(_owner(psutil.Process())))
-    return folder
-
-
 def remove_folder(folder: Path) -> None:
     """Remove a folder that `make_folder` made, as soon as the processes that it is for have stopped writing.
 
-    The record of its owner goes last: what cannot be removed now is removed by the next process. Processes whose
-    command line names the folder are killed: a worker of Ray that was still starting when its cluster ended makes the
-    folder again.
+    The record of its owner goes last: what cannot be removed now is removed by the next process.
     """
-    _kill_processes(folder)
     end = time.monotonic() + _PATIENCE
     while not _removed(folder) and time.monotonic() < end:
         time.sleep(0.1)
 
 
-def _kill_processes(folder: Path) -> None:
+def make_folder(prefix: str, *, inside: Path | None = None, remove: Callable[[Path], None] = remove_folder) -> Path:
+    """Create and return a folder in the system's temporary folder; remove those of `prefix` whose process is dead.
+
+    A folder is kept if its owner cannot be read, if it belongs to another user, or if it was made on another host or in
+    another PID namespace. With `inside`, another folder takes the place of the system's; `remove` removes such
+    a folder.
+    """
+    root = Path(tempfile.gettempdir()) if inside is None else inside
+    for folder in root.glob(f"{prefix}*"):
+        if _is_abandoned(folder):
+            remove(folder)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+    (folder / _OWNER).write_text(json.dumps(_owner(psutil.Process())))
+    return folder
+
+
+def kill_processes(folder: Path) -> None:
+    """Kill the processes whose command line names `folder`. Those of other users stay."""
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and any(str(folder) in word for word in process.cmdline()):

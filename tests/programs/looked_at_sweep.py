@@ -23,8 +23,8 @@ def told_to_all() -> str:
 def sweep(folder: Path, *arguments: str) -> int:
     """Run the sweep and look at Ray before it ends."""
     with (
-        patch.object(cluster, "make_folder", lambda *_, **__: folder),
-        patch.object(cluster, "remove_folder"),
+        patch.object(cluster, "_make_folder", lambda: folder),
+        patch.object(cluster, "_remove_folder"),
         patch.object(ray, "shutdown"),
     ):
         code = main(list(arguments))

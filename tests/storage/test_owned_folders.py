@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from storage import owned_folders
-from storage.owned_folders import make_folder, owned_folder, remove_folder
+from storage.owned_folders import kill_processes, make_folder, owned_folder, remove_folder
 from tests.programs import ROOT, program
 
 
@@ -114,15 +114,17 @@ def test_an_owned_folder_is_empty_and_goes_afterwards(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_process_of_the_folder_that_still_starts_is_killed_before_it_makes_it_again(temporary: Path) -> None:
+def test_the_processes_whose_command_names_a_folder_are_killed_only_where_that_is_asked(temporary: Path) -> None:
     folder = make_folder("ms-test-")
     worker = subprocess.Popen([sys.executable, "-c", "input()", f"--logs={folder}/logs"], stdin=subprocess.PIPE)
     other = subprocess.Popen([sys.executable, "-c", "input()", f"--logs={temporary}"], stdin=subprocess.PIPE)
     try:
         remove_folder(folder)
+        assert not folder.exists()
+        assert worker.poll() is None
+        kill_processes(folder)
         assert worker.wait(10) == -signal.SIGKILL
         assert other.poll() is None
-        assert not folder.exists()
     finally:
         other.kill()
         other.wait()

@@ -126,6 +126,14 @@ def test_weights_in_a_store_are_fetched_once_and_known_by_their_content(
     stored_weights.fetched_weights.cache_clear()
 
 
+def test_weights_in_a_local_store_are_used_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = Path(shutil.copytree(PHANTOM / "clip", tmp_path / "clip"))
+    located = locate(folder.as_uri(), kind="clip")
+    assert source_digest(located) == source_digest(locate("phantom", kind="clip"))
+    assert {path.resolve().parent for path in Path(located.location).iterdir()} == {folder.resolve()}
+
+
 def test_an_empty_or_wrong_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"backbones\.clip: nothing lies below file://"):
         locate(f"file://{tmp_path}/none", kind="clip")

@@ -4,6 +4,8 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from storage.base import Store
+from storage.content import write_file
 from storage.errors import StoreError
 from storage.uri import open_store
 from trainables.user_cache import user_cache
@@ -25,12 +27,19 @@ def fetched_weights(uri: str, *, kind: str) -> Path:
         store = open_store(uri, patience=_PATIENCE)
         keys = list(store.list(""))
         for key in keys:
-            target = folder / key
-            if not (target.is_file() and store.holds(key, target) is True):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(store.get(key))
+            _fetch(store, key, folder / key)
     except (StoreError, ValueError) as error:
         raise ValueError(f"backbones.{kind}: {uri} cannot be read: {error}") from error
     if not keys:
         raise ValueError(f"backbones.{kind}: nothing lies below {uri}; it must hold the files of a model's folder")
     return folder
+
+
+def _fetch(store: Store, key: str, target: Path) -> None:
+    """Bring the bytes of `key` to `target` unless they are there; a local store's own file is linked, not copied."""
+    if target.is_file() and store.holds(key, target) is True:
+        return
+    path = store.fetch(key, target)
+    if path != target:
+        with write_file(target) as temporary:
+            temporary.symlink_to(path)

@@ -111,12 +111,12 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
 def _width_of_patches(nested: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the token width for the patch size that `nested` sets; `preset: paper` has that of its own size."""
     motion = nested.get("motion", {})
-    patch = motion.get("patch_size") if isinstance(motion, Mapping) else None
-    small = isinstance(motion, Mapping) and motion.get("kind") == "cmg_small_patch"
-    known = isinstance(patch, int) and patch in PAPER_WIDTHS
-    if small:
+    if not isinstance(motion, Mapping):
+        return {}
+    if motion.get("kind") == "cmg_small_patch":
         return {"motion.width": 512, "motion.heads": 8, "motion.depth": 4}
-    return {"motion.width": PAPER_WIDTHS[patch]} if known and patch is not None else {}
+    patch = motion.get("patch_size")
+    return {"motion.width": PAPER_WIDTHS[patch]} if isinstance(patch, int) and patch in PAPER_WIDTHS else {}
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

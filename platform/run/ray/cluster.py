@@ -15,7 +15,7 @@ import ray
 from platform.errors import StudyError, UserError
 from platform.run.ray.code_upload import runtime_environment
 from storage.environment import variable, without_secrets
-from storage.owned_folders import make_folder, remove_folder
+from storage.owned_folders import kill_processes, make_folder, remove_folder
 from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
 from trainables.usable_cores import usable_cores
 
@@ -68,14 +68,24 @@ def cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    folder = make_folder("mindsweep-ray-", inside=_root_of_sockets()) if address is None else None
+    folder = _make_folder() if address is None else None
     try:
         _connect(address, None if folder is None else str(folder))
         yield
     finally:
         ray.shutdown()
         if folder is not None:
-            remove_folder(folder)
+            _remove_folder(folder)
+
+
+def _make_folder() -> Path:
+    return make_folder("mindsweep-ray-", inside=_root_of_sockets(), remove=_remove_folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove the folder of a cluster that has ended. A worker that was still starting then would make it again."""
+    kill_processes(folder)
+    remove_folder(folder)
 
 
 def _root_of_sockets() -> Path:
