@@ -189,6 +189,26 @@ def options_of(arguments: argparse.Namespace, *, environment: Mapping[str, str] 
     )
 
 
+def as_arguments(options: Options) -> list[str]:
+    """Return the command line that `options_of` reads as `options`, for another verb that runs a study."""
+    texts = {
+        "--home": options.home,
+        "--store": options.store,
+        "--tracking": options.tracking,
+        "--address": options.address,
+        "--max-concurrent": options.max_concurrent,
+        "--stall-timeout": options.stage_deadline,
+    }
+    switches = {
+        "--dry-run": options.dry_run,
+        "--inline": options.inline,
+        "--retry-failed": options.retry_failed,
+        "--keep-going": options.keep_going,
+    }
+    named = [part for name, value in texts.items() if value is not None for part in (name, str(value))]
+    return [*named, *(name for name, given in switches.items() if given)]
+
+
 def settings_of(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the settings of the command line, as `key=value`."""
     short = [f"{key}={value}" for key in ("trials", "seed") if (value := getattr(arguments, key)) is not None]

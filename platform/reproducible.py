@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from platform import ablate
-from platform.cli import Answer, VerbParser, add_running, add_settings, options_of, run_verb, verb_parser
+from platform.cli import Answer, VerbParser, add_running, add_settings, as_arguments, options_of, run_verb, verb_parser
 from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
 from platform.reproduction.paper_items import ITEMS, Item, Need, lacking
@@ -45,6 +45,8 @@ def _parser() -> VerbParser:
 
 def _answer(arguments: argparse.Namespace) -> Answer:
     chosen = _chosen(arguments.run)
+    if chosen and arguments.as_json:
+        raise UserError("--json: only for the list; each ablation of --run prints an answer of its own")
     config = config_with(
         [setting for setting in arguments.settings if "." in setting.partition("=")[0]],
         base={},
@@ -61,7 +63,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         "needs": {need.name: {"what": need.what, "from": need.source, "size": need.size, "licence": need.licence}
                   for need in needs.values()},
     }  # fmt: skip
-    runs = None if not chosen else lambda: _run(chosen, arguments.settings, options, inline=arguments.inline)
+    runs = None if not chosen else lambda: _run(chosen, arguments.settings, options)
     return Answer(value, lambda console: _show(needs, seconds, console), then=runs)
 
 
@@ -108,10 +110,9 @@ def _show(needs: Mapping[str, Need], seconds: Mapping[str, float], console: Cons
     console.print(items, sources, "times: forecasts for what the store does not hold yet, without a GPU", sep="\n")
 
 
-def _run(items: Sequence[Item], settings: Sequence[str], options: Options, *, inline: bool) -> int:
+def _run(items: Sequence[Item], settings: Sequence[str], options: Options) -> int:
     """Run the designs of `items`; go on after one that fails. Return the highest exit code."""
-    common = [*(part for setting in settings for part in ("--set", setting)), "--home", str(options.home)]
-    common += ["--store", options.store, "--tracking", options.tracking, *(["--inline"] if inline else [])]
+    common = [*(part for setting in settings for part in ("--set", setting)), *as_arguments(options)]
     designs = dict.fromkeys(_designs(items))
     return max(ablate.main([str(Path(ABLATIONS) / f"{design}.yaml"), *common]) for design in designs)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from platform import sweep as sweep_verb
-from platform.cli import add_running, options_of, settings_of, verb_parser
+from platform.cli import add_running, as_arguments, options_of, settings_of, verb_parser
 from platform.errors import UserError
 from platform.options import Options, home_of, open_writable
 from tests.platform.study_texts import NOOP
@@ -130,6 +130,14 @@ def options(*words: str) -> Options:
     parser = verb_parser("sweep", "")
     add_running(parser)
     return options_of(parser.parse_args(words))
+
+
+def test_options_are_handed_to_another_verb_as_they_were_given(tmp_path: Path) -> None:
+    words = ["--home", str(tmp_path), "--store", "file:///s", "--tracking", "sqlite:///t.db", "--max-concurrent", "3"]
+    words += ["--stall-timeout", "9", "--retry-failed", "--keep-going"]
+    for more in (["--address", "there:1", "--dry-run"], ["--inline"], []):
+        given = options(*words, *more)
+        assert options(*as_arguments(given)) == given
 
 
 def test_home_is_the_option_or_the_environment_or_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

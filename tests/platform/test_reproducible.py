@@ -55,13 +55,23 @@ def test_chosen_designs_are_run_once_with_the_same_settings(
         return 1
 
     monkeypatch.setattr(ablate, "main", fails)
-    code = reproducible.main(["--run", "table17", "fig20", "--set", "seeds=9", "--home", str(tmp_path), "--inline"])
+    code = reproducible.main(
+        ["--run", "table17", "fig20", "--set", "seeds=9", "--home", str(tmp_path), "--inline", "--dry-run"]
+    )
     assert code == 1
     (call,) = calls
     assert call[0] == "ablations/table17.yaml"
     assert call[1:3] == ["--set", "seeds=9"]
-    assert "--inline" in call
+    assert {"--inline", "--dry-run"} <= set(call), "nothing is left out of what was asked"
     assert "table17" in capsys.readouterr().out
+
+
+def test_runs_print_their_own_answers_so_that_json_is_of_the_list_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    answer = listed(capsys, tmp_path, "--run", "table17")
+    assert answer["code"] == 2
+    assert "--json: only for the list" in json.dumps(answer)
 
 
 @pytest.mark.parametrize(
