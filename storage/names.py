@@ -1,4 +1,4 @@
-"""Answers to a name that a user wrote and nobody knows: the nearest three, and a list if it is short."""
+"""Suggestions for a name that does not exist: the three most similar names, and a list of all if they are few."""
 
 import difflib
 from collections.abc import Iterable

@@ -62,7 +62,7 @@ _KINDS_OF_DATA = ("prepared", "folder")
 _DECODING = ("CC2017", "SD", "CLIP-B/32", "GPU")
 _JUDGED = (*_DECODING, "ViT", "VideoMAE", "ViFi-CLIP")
 _SYSTEMS = (*_JUDGED, "systems")
-_OTHERS = "needs the videos of other systems; python -m platform.evaluate judges them beside ours"
+_OTHERS = "needs the videos of the other systems; if you have them, python -m platform.evaluate compares them with ours"
 _NO_READER = "no reader prepares this data set yet; prepared data sets of your own can be evaluated"
 _IN_PAGES = "drawn in the page of every finished trial"
 

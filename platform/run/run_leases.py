@@ -102,7 +102,7 @@ class RunLeases:
     def _remove_late(self) -> None:
         """Remove checkpoints that workers wrote while their trial was stopped, and those of finished stage runs.
 
-        A process that is killed between the end of a stage run and the removal leaves the latter; nobody needs them.
+        The latter are left if a process is killed before it removes them. They are not needed.
         """
         try:
             for identity in with_checkpoints(self._store):
