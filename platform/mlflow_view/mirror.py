@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.trial_record import TrialRecord
 from trainables.config.trial import flatten
-from trainables.config.video import EvaluateConfig
+from trainables.config.video import recorded_protocol
 from trainables.graph import STAGES
 from trainables.identity import digest
 from trainables.metrics.clip_metrics import EVALUATE
@@ -122,7 +122,7 @@ def _add_proposal(entries: Entries, proposed: Proposed) -> None:
     entries.params.update(proposed.labels)
     entries.tags.update({f"stage.{stage}": identity for stage, identity in identities.items()})
     if EVALUATE in identities:
-        entries.tags["mindsweep.protocol"] = config.get(EVALUATE, {}).get("protocol", EvaluateConfig().protocol)
+        entries.tags["mindsweep.protocol"] = recorded_protocol(config)
     if "data" in identities:
         entries.tags["data.digest"] = identities["data"]
         dataset = config.get("dataset")

@@ -2,10 +2,8 @@
 
 from platform.analysis.collect import AblationResult
 from platform.study.design import BASELINE
-from trainables.config.video import EvaluateConfig
+from trainables.config.video import recorded_protocol
 from trainables.metrics.clip_metrics import EVALUATE
-
-DEFAULT = EvaluateConfig().protocol
 
 
 def judges_videos(result: AblationResult) -> bool:
@@ -14,13 +12,9 @@ def judges_videos(result: AblationResult) -> bool:
 
 
 def protocol_of_trials(result: AblationResult) -> str:
-    """Return the id of the protocol of all trials: conditions with another one are refused.
-
-    Trials of earlier versions have no such field; they were judged by what the default names.
-    """
+    """Return the id of the protocol of all trials: conditions with another one are refused."""
     configs = [trial.config for (name, _, _), trial in result.trials.items() if name == BASELINE and trial.config]
-    section = configs[0].get(EVALUATE, {}) if configs else {}
-    return str(section.get("protocol", DEFAULT))
+    return recorded_protocol(configs[0] if configs else {})
 
 
 def caption(title: str, result: AblationResult) -> str:

@@ -10,7 +10,7 @@ from platform.study.yaml_source import Source
 from trainables import datasets
 from trainables.backbones.sources import is_unpinned
 from trainables.config.trial import WEIGHT_FIELDS, TrialConfig
-from trainables.config.video import EvaluateConfig
+from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.graph import STAGES, ancestors, resolve_reference
 from trainables.metrics.clip_metrics import EVALUATE
 
@@ -44,7 +44,7 @@ def check_inputs(
             problems = [(_GIVEN, message) for message in given_problems(config)]
         for field, message in problems:
             yield _problem_at(source, section, field, message)
-        if EVALUATE in needed and not problems and config.evaluate.protocol != EvaluateConfig().protocol:
+        if EVALUATE in needed and not problems and config.evaluate.protocol != DEFAULT_PROTOCOL:
             for field, message in _protocol_problems(config):
                 yield _problem_at(source, section, field, message)
     _warn_of_unpinned(config, needed)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from trainables.config.trial import TrialConfig, flatten
-from trainables.config.video import EvaluateConfig
+from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.kinds import WITHOUT_ANSWER
 from trainables.graph import STAGES, ancestors
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, OF_PROTOCOLS
@@ -59,7 +59,7 @@ def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:
 def _not_judged(metric: Metric, config: TrialConfig) -> str | None:
     """Return why the protocol has no value of `metric`; None if it may have one."""
     clipwise = CLIP_METRICS.get(metric.short.removeprefix("test_")) if metric.stage == EVALUATE else None
-    is_default = config.evaluate.protocol == EvaluateConfig().protocol
+    is_default = config.evaluate.protocol == DEFAULT_PROTOCOL
     if clipwise is None or (is_default and not set(clipwise.needs) & {*OF_PROTOCOLS}):
         return None
     from trainables.judging.protocol_checks import why_not_judged  # it imports what reads videos

@@ -104,7 +104,7 @@ def _lose_node(scene: Scene, chance: random.Random) -> bool:
 
 
 def _restarts(server: str, *, away: tuple[float, float]) -> Act:
-    """Return the fault that kills a server and starts it again after between so many seconds."""
+    """Return the fault that kills a server and starts it again after a random time between the two of `away`."""
 
     def kill(scene: Scene, chance: random.Random) -> bool:
         killed = getattr(scene.servers, server)
@@ -218,19 +218,15 @@ FAULTS = {
             weight=6,
         ),
         Fault("s3_silent", _hold_s3, possible=lambda study: study.store == "s3"),
-        Fault(
-            "mlflow_killed",
-            _restarts("mlflow", away=(0.0, 2.0)),
-            kills=True,
-            possible=lambda study: study.tracking == "server",
-            weight=5,
-        ),
-        Fault(
-            "postgres_killed",
-            _restarts("postgres", away=(0.0, 2.0)),
-            kills=True,
-            possible=lambda study: study.tracking == "server",
-            weight=5,
+        *(
+            Fault(
+                f"{server}_killed",
+                _restarts(server, away=(0.0, 2.0)),
+                kills=True,
+                possible=lambda study: study.tracking == "server",
+                weight=5,
+            )
+            for server in ("mlflow", "postgres")
         ),
         Fault("store_slow", inner=_is_slow, possible=_local, weight=1),
         Fault("clock_off", inner=_clock_is_off, weight=2),

@@ -1,6 +1,7 @@
 """Configs of reconstruction, generator and evaluation (mind-animator.md A.4, C.1)."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -9,6 +10,7 @@ from trainables.identity import BY_CONTENT, SINCE
 
 ProtocolName = Literal["mindsweep-1", "mind_animator-1", "mind_video-1", "neurons-1"]
 """Ids of `trainables.judging.protocols.PROTOCOLS`."""
+DEFAULT_PROTOCOL: ProtocolName = "mindsweep-1"
 
 NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
 """The negative prompt of the released code (mind-animator.md A.4)."""
@@ -81,7 +83,7 @@ class GivenConfig(Config):
 class EvaluateConfig(Config):
     """Protocol, networks and size for the evaluation of videos."""
 
-    protocol: Annotated[ProtocolName, SINCE("mindsweep-1")] = "mindsweep-1"
+    protocol: Annotated[ProtocolName, SINCE(DEFAULT_PROTOCOL)] = DEFAULT_PROTOCOL
     """All choices that fix the value of a metric of video: size, frames, borders, kind of SSIM and of CLIP-pcc, and
     whether 50-way accuracy is required. Values of two protocols cannot be compared."""
 
@@ -109,3 +111,8 @@ class EvaluateConfig(Config):
     """Number of shuffled frame orders in the shuffle test."""
     seed: Natural = 0
     """Seed of random controls, shuffles and bootstrap."""
+
+
+def recorded_protocol(config: Mapping[str, Any]) -> str:
+    """Return the protocol of a trial's recorded config. Early ones name none, and were judged by the default."""
+    return str(config.get("evaluate", {}).get("protocol", DEFAULT_PROTOCOL))

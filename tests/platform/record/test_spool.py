@@ -1,6 +1,8 @@
 """Events that wait on this machine for the store."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -97,6 +99,15 @@ class Full:
         return getattr(self._file, name)
 
 
+@contextmanager
+def full_disk(spool: Spool) -> Iterator[None]:
+    """Let the disk of `spool` be full for a while."""
+    whole = spool._file
+    spool._file = Full(whole)  # type: ignore[arg-type,assignment]
+    yield
+    spool._file = whole
+
+
 def test_a_full_disk_ends_nothing_and_leaves_whole_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool = Spool(tmp_path, "study", store=STORE)
     spool.add(event("a", 0))
@@ -115,10 +126,8 @@ def test_no_event_overtakes_one_that_a_full_disk_refused(tmp_path: Path) -> None
     """A later driver would deliver the second event without the first one: a gap that nothing can fill."""
     spool = Spool(tmp_path, "study", store=STORE)
     spool.add(event("a", 0))
-    whole = spool._file
-    spool._file = Full(whole)  # type: ignore[arg-type,assignment]
-    spool.add(event("a", 1))
-    spool._file = whole
+    with full_disk(spool):
+        spool.add(event("a", 1))
     spool.add(event("a", 2))
     log = EventLog(MemoryStore(), "study")
     assert Spool(tmp_path, "study", store=STORE).deliver(log) == 3
@@ -128,12 +137,10 @@ def test_no_event_overtakes_one_that_a_full_disk_refused(tmp_path: Path) -> None
 def test_what_the_store_has_is_not_written_when_the_disk_has_room_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "study", store=STORE)
     spool.add(event("a", 0))
-    whole = spool._file
-    spool._file = Full(whole)  # type: ignore[arg-type,assignment]
-    spool.add(event("a", 1))
-    spool.delivered()
-    spool.delivered()
-    spool._file = whole
+    with full_disk(spool):
+        spool.add(event("a", 1))
+        spool.delivered()
+        spool.delivered()
     spool.add(event("a", 2))
     assert spool.path.read_bytes().count(b"\n") == 1
 
