@@ -34,7 +34,7 @@ from pydantic import Field
 from storage import layout
 from storage.base import Store
 from storage.clock import REAL, Clock
-from storage.errors import ExistsError, IntegrityError, LeaseHeldError, NotFoundError, StoreError
+from storage.errors import ExistsError, IntegrityError, LeaseHeldError, NotFoundError, StoreError, UnavailableError
 from storage.typed import check_mapping
 
 _log = logging.getLogger(__name__)
@@ -95,6 +95,8 @@ class Lease:
 
         Raises:
             LeaseHeldError: The holder is alive, as in `acquire`.
+            StoreError: The store cannot be reached. A record that was written none the less is released later, as in
+                `release`: it would count as held for as long as this process runs.
         """
         while True:
             generation, data = self._latest()
@@ -109,12 +111,13 @@ class Lease:
                 **_this_process(),
             }
             try:
-                self._store.put(self._key(), self._encoded())
+                if self._is_written():
+                    break
             except ExistsError:
                 continue  # another process was faster
-            if self._latest()[0] == self._generation:
-                break
-            self._store.delete(self._key())  # the listing was outdated: later generations exist already
+            except StoreError:
+                self._repeat(partial(self._withdraw, self._key(), {**self._record, "released": True}))
+                raise
         self._remove_older()
         self._lost, self._seen = False, None
         self._stop.clear()
@@ -138,12 +141,7 @@ class Lease:
             self._lost = not write_release()
         except StoreError as error:
             _log.warning("lease %s could not be released yet; other processes may have to wait: %s", self._name, error)
-            threading.Thread(
-                target=_repeat_until_written,
-                args=[write_release, self._clock],
-                name=f"release-{self._name}",
-                daemon=True,
-            ).start()
+            self._repeat(write_release)
 
     def __enter__(self) -> "Lease":
         self.acquire()
@@ -153,6 +151,30 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _is_written(self) -> bool:
+        """Write our record. Return False, with the record removed, if there are later generations already."""
+        self._store.put(self._key(), self._encoded())
+        newest = self._latest()[0]
+        if newest < self._generation:
+            raise UnavailableError(f"{self._store.uri} does not show {self._key()}, which was written a moment ago")
+        if newest > self._generation:  # an outdated listing was seen before
+            self._store.delete(self._key())
+        return newest == self._generation
+
+    def _withdraw(self, key: str, released: Mapping[str, Any]) -> None:
+        """Write `released` to `key`, unless the record there is of another process."""
+        record = json.dumps(released, sort_keys=True).encode()
+        try:
+            self._store.put(key, record)  # a store that is away looks empty: only writing shows that it is back
+        except ExistsError:
+            if _decoded(self._store.get(key)).get("token") == released["token"]:
+                self._store.put(key, record, replace=True)
+
+    def _repeat(self, write: Callable[[], object]) -> None:
+        """Call `write` in a thread until the store can be reached."""
+        name, arguments = f"release-{self._name}", [write, self._clock]
+        threading.Thread(target=_repeat_until_written, args=arguments, name=name, daemon=True).start()
 
     def _beat(self) -> None:
         while not self._stop.wait(self._ttl / 3):

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
 
 from storage import layout
 from storage.base import Store
@@ -19,6 +21,8 @@ _CALL: Mapping[str, Any] = {
     "path": NotRequired[str],
     "settings": NotRequired[Sequence[str]],
     "base": NotRequired[Mapping[str, Any]],
+    "fields": NotRequired[Sequence[str]],
+    "trials": NotRequired[Annotated[int, Field(ge=0)]],
     "provenance": NotRequired[Mapping[str, str]],
 }
 """What the record of a call has; early ones had less."""

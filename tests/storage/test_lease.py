@@ -115,6 +115,68 @@ def test_a_store_that_was_away_is_told_of_the_release_when_it_is_back(tmp_path: 
         pass
 
 
+@pytest.mark.parametrize("when", ["before it answers", "before it is asked again"])
+def test_a_store_that_went_away_while_it_wrote_is_told_of_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The record is written, but whoever wanted the lease learns that the store is gone, and does not get it."""
+    store, away, is_back = LocalStore(tmp_path / "store"), tmp_path / "away", threading.Event()
+    with Lease(store, "study"):
+        pass
+
+    def put_and_vanish(key: str, data: bytes) -> None:
+        LocalStore.put(store, key, data)
+        monkeypatch.undo()
+        (tmp_path / "store").rename(away)
+        (tmp_path / "store").write_text("no folder")
+        if when == "before it answers":
+            raise UnavailableError("no network")
+
+    def come_back() -> None:
+        (tmp_path / "store").unlink()
+        away.rename(tmp_path / "store")
+        is_back.set()
+
+    monkeypatch.setattr(store, "put", put_and_vanish)
+    with pytest.raises(UnavailableError):
+        Lease(store, "study", clock=SetClock(come_back)).acquire()
+    assert is_back.wait(20)
+    deadline = time.monotonic() + 20
+    while lease.holder(store, "study") is not None:
+        assert time.monotonic() < deadline, "the lease counts as held for as long as this process lives"
+        time.sleep(0.01)
+    with Lease(store, "study"):
+        pass
+
+
+def test_what_could_not_be_acquired_is_not_taken_from_another(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store was away when one process wrote; another one has the lease when it is back."""
+    with Lease(store, "study"):
+        pass
+    is_held, is_withdrawn = threading.Event(), threading.Event()
+
+    def unavailable(*_: object, **__: object) -> None:
+        raise UnavailableError("no network")
+
+    late = Lease(store, "study", clock=SetClock(lambda: is_held.wait(20)))
+    withdraw = late._withdraw
+
+    def withdraw_and_tell(*arguments: Any) -> None:
+        withdraw(*arguments)
+        is_withdrawn.set()
+
+    monkeypatch.setattr(late, "_withdraw", withdraw_and_tell)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put", unavailable)
+        with pytest.raises(UnavailableError):
+            late.acquire()
+    with Lease(store, "study") as held:
+        is_held.set()
+        assert is_withdrawn.wait(20)
+        assert lease.holder(store, "study") is not None
+        assert not held._is_lost()
+
+
 def test_acquiring_twice_is_refused(store: Store) -> None:
     held = Lease(store, "study")
     with held, pytest.raises(LeaseHeldError):

@@ -33,3 +33,10 @@ def test_a_call_with_a_tuple_equals_what_json_has_of_it(store: Store) -> None:
     for time in (1.0, 2.0):
         save_call(store, "study", {"settings": ("trials=3",)}, time=time)
     assert len(load_calls(store, "study")) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"trials": None}, {"trials": -1}, {"fields": 3}])
+def test_a_call_that_cannot_be_read_is_left_out(store: Store, wrong: dict[str, object]) -> None:
+    save_call(store, "study", {"trials": 2, "fields": ["noop.value"]}, time=1.0)
+    save_call(store, "study", {"trials": 2, "fields": ["noop.value"], **wrong}, time=2.0)
+    assert [call["time"] for call in load_calls(store, "study")] == [1.0]

@@ -74,7 +74,7 @@ def test_an_ablation_in_the_browser(mlflow_server: MlflowServer, browser: Browse
     browser.screenshot(shots / "compared.png")
 
     browser.open(f"{mlflow_server.uri}/{run_link(experiment, run)}")
-    browser.wait("Report", "difference.half.noop.value", "baseline-u0-s0")
+    browser.wait("Report", "difference.half.noop.value", "baseline-u0, mean of 6 seeds")
     browser.screenshot(shots / "study.png")
     browser.open(f"{mlflow_server.uri}/{browser.link('Report')}")  # it opens another window
     browser.wait(PAGE)
