@@ -17,6 +17,7 @@ from platform.cli import (
 from platform.errors import UserError
 from platform.field_answer import field_answer
 from platform.options import open_readable, open_writable
+from platform.record.warm_start import with_earlier_results, with_source_named
 from platform.run_answers import study_answer
 from platform.study.attempts import find_attempt
 from platform.study.field_help import sweep_keys
@@ -54,7 +55,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     study = load_study(arguments.file, settings_of(arguments))
     store = open_readable(options) if options.dry_run else open_writable(options)
     with study.plugins.active():
-        return study_answer(find_attempt(study, store, new=options.new_attempt), store, options)
+        study = find_attempt(with_source_named(study, store), store, new=options.new_attempt)
+        return study_answer(with_earlier_results(study, store), store, options)
 
 
 if __name__ == "__main__":

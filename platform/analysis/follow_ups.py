@@ -88,6 +88,12 @@ def _ordered(search: SearchResult, target: Metric) -> tuple[Result, ...]:
     order = search.ordered_by(target)
     if not order:
         study_id = search.study.id
+        if search.completed:
+            bounds = ", ".join(each.text for each in search.study.outcome_constraints)
+            raise UserError(
+                f"none of the {len(search.completed)} completed points of {study_id} satisfies {bounds}, so it has no "
+                "best point"
+            )
         raise UserError(
             f"{study_id} has no completed point with a value of {target.name} ({search.counts}); python -m "
             f"platform.resume {study_id} continues it (--retry-failed starts failed trials again), python -m "

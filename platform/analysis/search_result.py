@@ -6,7 +6,7 @@ from functools import cached_property
 
 from platform.errors import UserError, nearest
 from platform.events import TrialEvent
-from platform.record.results import Result, averaged, counts_text, ranked, results_of
+from platform.record.results import Result, averaged, counts_text, divided, ranked, results_of
 from platform.record.study_from_store import recorded_study
 from platform.record.trial_record import TrialRecord, reduce_events
 from platform.study.study import Study
@@ -37,7 +37,12 @@ class SearchResult:
     @cached_property
     def completed(self) -> tuple[Result, ...]:
         """The points with all targets, best first."""
-        return ranked(self.points, self.study.targets)
+        return ranked(self.points, self.study.targets, self.study.outcome_constraints)
+
+    @cached_property
+    def allowed(self) -> tuple[Result, ...]:
+        """The completed points that satisfy all outcome constraints, best first."""
+        return divided(self.completed, self.study.outcome_constraints)[0]
 
     @property
     def open_points(self) -> int:
@@ -61,8 +66,8 @@ class SearchResult:
         return next((point for point in self.points if point.point == 0), None) if listed else None
 
     def ordered_by(self, target: Metric) -> tuple[Result, ...]:
-        """Return the points with a value of `target`, best first."""
-        return ranked(self.points, [target])
+        """Return the points with a value of `target` that satisfy all outcome constraints, best first."""
+        return ranked(divided(self.points, self.study.outcome_constraints)[0], [target])
 
     def named(self, name: str | None) -> Metric:
         """Return the target `name`, or the only target.

@@ -15,7 +15,7 @@ from plotly.graph_objects import Figure
 from platform.figures import overlay
 from platform.figures.importance import importance, importances
 from platform.figures.study_data import StudyData, last_value, with_goal
-from platform.record.optuna_study import STATES, distributions, in_memory, quiet
+from platform.record.optuna_study import STATES, distributions, in_memory, quiet, set_constraints
 from platform.record.results import Result, controls
 from platform.study.domains import sampled_values
 from trainables.metrics.metric import Metric
@@ -157,6 +157,8 @@ def _study(
         trial = _frozen(data, result, values if takes_part else None)
         if with_pruned:
             trial.set_constraint("stopped early", float(result.outcome == "PRUNED"))
+        if takes_part:
+            set_constraints(trial, {each.text: each.excess(result.metrics) for each in data.outcome_constraints})
         study.add_trial(trial)
     return study
 

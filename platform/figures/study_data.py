@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 
-from platform.record.results import Result, averaged, counts_text, ranked
+from platform.record.results import Result, averaged, counts_text, divided, ranked
 from platform.study.domains import AnyDomain
+from platform.study.outcome_constraints import OutcomeConstraint
 from trainables.metrics.metric import Metric
 
 
@@ -19,6 +20,7 @@ class StudyData:
     domains: Mapping[str, AnyDomain]
     """Swept field to its values."""
     trials: Sequence[Result]
+    outcome_constraints: Sequence[OutcomeConstraint] = ()
 
     @cached_property
     def points(self) -> tuple[Result, ...]:
@@ -28,8 +30,9 @@ class StudyData:
 
     @cached_property
     def best(self) -> Result | None:
-        """The best point, by the first target if there are several."""
-        return next(iter(ranked(self.points, self.targets)), None)
+        """The best point that satisfies the outcome constraints, by the first target if there are several."""
+        allowed, _ = divided(self.points, self.outcome_constraints)
+        return next(iter(ranked(allowed, self.targets)), None)
 
     @property
     def counted(self) -> str:

@@ -17,10 +17,12 @@ from platform.record.results import (
     best_so_far,
     controls,
     counts_text,
+    divided,
     format_value,
     outcomes,
     ranked,
 )
+from platform.study.outcome_constraints import violated_by
 from platform.study.study import Study
 from storage import layout
 from storage.runs import Manifest
@@ -49,10 +51,10 @@ def conclude(
     study: Study, results: Sequence[Result], *, folder: Path, store: str, find: Callable[[str], Manifest | None]
 ) -> Conclusion:
     """Write tables, figures, the study's file and the location of the best model into `folder`; return the entries."""
-    order = ranked(averaged(results), study.targets)
+    order = ranked(averaged(results), study.targets, study.outcome_constraints)
     _write_study(study, folder)
     _write_tables(study, results, order, folder)
-    data = StudyData(study.id, study.targets, study.space.domains, results)
+    data = StudyData(study.id, study.targets, study.space.domains, results, study.outcome_constraints)
     if data.points:
         from platform.figures import page  # Optuna and its plots take a second to import
 
@@ -62,9 +64,10 @@ def conclude(
     tags = {f"trials.{outcome}": str(count) for outcome, count in counts.items()}
     tags[NOTE] = tag_value(summary_table(study, results, order))
     # An ablation compares conditions. It must not select a model by its test clips.
-    best = first_repeat(results, order[0]) if order and study.has_best else None
+    allowed, _ = divided(order, study.outcome_constraints)
+    best = first_repeat(results, allowed[0]) if allowed and study.has_best else None
     if best is not None:
-        tags |= _best_tags(study, order[0])
+        tags |= _best_tags(study, allowed[0])
         model = best_model(study, best, store=store, find=find)
         if model is not None:
             (folder / "best_model.json").write_text(json.dumps(model, indent=2), encoding="utf-8")
@@ -86,7 +89,9 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
     lines += [" | ".join(["| trial", *names, *swept]) + " |", "|" + " --- |" * (1 + len(names) + len(swept))]
     for result in order[:BEST_ROWS]:
         values = [format_value(result.values[name]) if name in result.values else "" for name in swept]
-        lines.append(" | ".join([f"| {result.label}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
+        violated = violated_by(result.metrics, study.outcome_constraints)
+        label = f"{result.label} (violates {', '.join(violated)})" if violated else result.label
+        lines.append(" | ".join([f"| {label}", *(f"{result.metrics[n]:.4g}" for n in names), *values]) + " |")
     for target in study.targets if order else ():
         levels = controls(order[0], target)
         if levels:
@@ -127,8 +132,9 @@ def _best_points(study: Study, results: Sequence[Result], order: Sequence[Result
     points = []
     names = {target.name for target in study.targets}
     for target in study.targets:
-        series = best_so_far(averaged(results), target)
+        series = best_so_far(averaged(results), target, study.outcome_constraints)
         points += [MetricPoint(key(f"best.{target.name}"), v, milliseconds(time), count) for count, time, v in series]
+    order, _ = divided(order, study.outcome_constraints)
     if order:
         remaining = {name: value for name, value in order[0].metrics.items() if name not in names}
         stamp = milliseconds(max(result.finished for result in results))

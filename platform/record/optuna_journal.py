@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from platform.errors import UserError
 from platform.events import Finished, TrialEvent
-from platform.record.optuna_study import STATES, directions, distributions, quiet
+from platform.record.optuna_study import STATES, directions, distributions, quiet, set_constraints
 from platform.record.trial_log import PointResult, Records
 from platform.study.domains import sampled_values
 from platform.study.study import Study
@@ -76,7 +76,7 @@ def _frozen(study: Study, result: PointResult) -> FrozenTrial:
     values = list(result.values) if state is TrialState.COMPLETE else None
     if state is TrialState.PRUNED and curve:
         values = [curve[max(curve)]]  # as Optuna itself does for a pruned trial
-    return create_trial(
+    trial = create_trial(
         state=state,
         params=sampled_values(result.swept),
         distributions=distributions(study.space.domains, result.swept),
@@ -84,3 +84,5 @@ def _frozen(study: Study, result: PointResult) -> FrozenTrial:
         intermediate_values=curve,
         user_attrs={_POINT: result.point},
     )
+    set_constraints(trial, result.excesses)
+    return trial

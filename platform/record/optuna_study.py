@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from platform.study.domains import AnyDomain, Value, sampled_value
 from trainables.metrics.metric import Metric
@@ -46,6 +46,13 @@ def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:
     """Return Optuna's directions for the goals of `targets`."""
     minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
     return [minimize if target.goal == "min" else maximize for target in targets]
+
+
+def set_constraints(trial: Trial | FrozenTrial, excesses: Mapping[str, float]) -> None:
+    """Tell Optuna by how much a completed trial exceeds the bound of each metric; 0 or less satisfies it."""
+    with quiet():  # experimental in Optuna
+        for name, excess in excesses.items():
+            trial.set_constraint(name, excess)
 
 
 @contextmanager

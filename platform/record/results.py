@@ -11,6 +11,7 @@ from typing import Any
 
 from platform.events import Outcome, TrialEvent
 from platform.record.trial_record import TrialRecord, reduce_events
+from platform.study.outcome_constraints import OutcomeConstraint, violated_by
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS
 
@@ -128,16 +129,33 @@ def better(metric: Metric, a: float, b: float) -> bool:
     return a < b if metric.goal == "min" else a > b
 
 
-def ranked(results: Iterable[Result], targets: Sequence[Metric]) -> tuple[Result, ...]:
+def ranked(
+    results: Iterable[Result], targets: Sequence[Metric], outcome_constraints: Sequence[OutcomeConstraint] = ()
+) -> tuple[Result, ...]:
     """Return the completed results that have all targets, best first.
 
     With one target they are sorted by its value. With several, the Pareto front comes first, then the others; both
-    are sorted by the first target.
+    are sorted by the first target. Results that violate one of `outcome_constraints` come after all others.
     """
     usable = [result for result in results if all(result.value(target) is not None for target in targets)]
+    allowed, others = divided(usable, outcome_constraints)
+    return (*_ordered(allowed, targets), *_ordered(others, targets))
+
+
+def _ordered(usable: Sequence[Result], targets: Sequence[Metric]) -> list[Result]:
     front = {result.trial for result in pareto(usable, targets)} if len(targets) > 1 else set()
     sign = 1.0 if targets[0].goal == "min" else -1.0
-    return tuple(sorted(usable, key=lambda r: (r.trial not in front, sign * r.metrics[targets[0].name], r.trial)))
+    return sorted(usable, key=lambda r: (r.trial not in front, sign * r.metrics[targets[0].name], r.trial))
+
+
+def divided(
+    results: Iterable[Result], outcome_constraints: Sequence[OutcomeConstraint]
+) -> tuple[tuple[Result, ...], tuple[Result, ...]]:
+    """Return the results that satisfy all `outcome_constraints`, and those that violate one."""
+    parts: tuple[list[Result], list[Result]] = ([], [])
+    for result in results:
+        parts[bool(violated_by(result.metrics, outcome_constraints))].append(result)
+    return tuple(parts[0]), tuple(parts[1])
 
 
 def pareto(results: Sequence[Result], targets: Sequence[Metric]) -> tuple[Result, ...]:
@@ -150,16 +168,18 @@ def pareto(results: Sequence[Result], targets: Sequence[Metric]) -> tuple[Result
     return tuple(result for result in results if not any(beats(other, result) for other in results))
 
 
-def best_so_far(results: Iterable[Result], target: Metric) -> list[tuple[int, float, float]]:
+def best_so_far(
+    results: Iterable[Result], target: Metric, outcome_constraints: Sequence[OutcomeConstraint] = ()
+) -> list[tuple[int, float, float]]:
     """Return (number of finished results, finish time, best value so far) after each finished result.
 
-    The series starts at the first result with a value.
+    The series starts at the first result with a value. Results that violate a constraint are counted, but not best.
     """
     series: list[tuple[int, float, float]] = []
     done = sorted((r for r in results if r.outcome is not None), key=lambda r: (r.finished, r.trial))
     best: float | None = None
     for count, result in enumerate(done, start=1):
-        value = result.value(target)
+        value = None if violated_by(result.metrics, outcome_constraints) else result.value(target)
         if value is not None and (best is None or better(target, value, best)):
             best = value
         if best is not None:

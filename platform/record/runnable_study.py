@@ -8,7 +8,9 @@ from typing import Any
 
 from platform.errors import UserError
 from platform.record.study_from_store import recorded_study
+from platform.record.warm_start import with_earlier_results
 from platform.study import yaml_source
+from platform.study.earlier_results import EarlierResults
 from platform.study.registration import KIND, difference
 from platform.study.study import Study
 from platform.study.sweep_file import build_study
@@ -38,6 +40,7 @@ def runnable_study(store: Store, study_id: str, plugins: Plugins = NO_PLUGINS) -
             study = replace(recorded_study(store, study_id), plugins=plugins)
         else:
             study = _sweep(study_id, _last_call(store, study_id), plugins)
+            study = with_earlier_results(_with_recorded_source(study, store, study_id), store)
         continued = study.continued(store) if study.id == study_id else None
     except (OSError, DatasetError) as error:
         raise UserError(f"{study_id} cannot be continued: its data cannot be read: {error}") from error
@@ -51,6 +54,12 @@ def _sweep(study_id: str, call: Mapping[str, Any], plugins: Plugins) -> Study:
     name, _, number = study_id.partition(".")
     study = build_study(source, name=name.rpartition("-")[0], settings=_settings(call), plugins=plugins)
     return replace(study, attempt=int(number) if number else 1, settings=tuple(call["settings"]))
+
+
+def _with_recorded_source(study: Study, store: Store, study_id: str) -> Study:
+    """Return `study` with the sweep that it started from, by its id: its name may have become ambiguous since."""
+    source = load_definition(store, study_id)["definition"].get("start_from")
+    return study if source is None else replace(study, start_from=EarlierResults(study=source))
 
 
 def _refusal(study: Study, store: Store, study_id: str) -> str:

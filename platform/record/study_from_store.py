@@ -15,6 +15,8 @@ from platform.record.provenance import tags_here
 from platform.record.stored_plugins import named_plugins
 from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.domains import AnyDomain, as_value
+from platform.study.earlier_results import EarlierResults
+from platform.study.outcome_constraints import recorded_outcome_constraints
 from platform.study.registration import KIND, registered, seeds_of
 from platform.study.space import Point, Space
 from platform.study.space_checks import in_dependency_order
@@ -49,6 +51,7 @@ def call_of(study: Study, *, root: Path = ROOT) -> dict[str, Any]:
         "base": json.loads(json.dumps(dict(study.base))),
         "fields": list(study.space.fields),
         **({} if study.stop is None else {"stop": study.stop.model_dump(mode="json", exclude_none=True)}),
+        **({} if study.start_from is None else {"start_from": study.start_from.model_dump(mode="json")}),
         "provenance": tags_here(),
         "lock": lock.read_text(encoding="utf-8") if lock.is_file() else None,
         **recorded_plugins(study.plugins),
@@ -116,6 +119,8 @@ def _sweep(store: Store, study: str, definition: Mapping[str, Any], call: Mappin
         settings=tuple(call["settings"]),
         attempt=_attempt_of(study, _SWEEP),
         stop=StopOptions.model_validate(call["stop"]) if "stop" in call else None,
+        outcome_constraints=recorded_outcome_constraints(definition),
+        start_from=EarlierResults.model_validate(call["start_from"]) if "start_from" in call else None,
     )
 
 

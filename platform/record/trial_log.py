@@ -5,15 +5,16 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from statistics import fmean
 from typing import Any, TypeVar
 
 from platform.events import Outcome, TrialEvent, View
-from platform.record.results import averaged, outcomes, ranked, results_of
+from platform.record.results import Result, averaged, outcomes, ranked, results_of
 from platform.record.spool import Spool
 from platform.record.trial_record import TrialRecord
+from platform.study.outcome_constraints import violated_by
 from platform.study.study import Study
 from storage.events import EventLog
 from trainables.spec import TrialSpec
@@ -40,6 +41,8 @@ class PointResult:
     """The mean of each target over the repeats; empty unless completed."""
     intermediate: Mapping[int, float]
     """Epoch to the first target's mean over the repeats, for the epochs that all repeats reached."""
+    excesses: Mapping[str, float] = field(default_factory=dict)
+    """Metric of each outcome constraint to the amount by which its mean exceeds the bound; empty unless completed."""
 
 
 class Records:
@@ -118,7 +121,14 @@ class Records:
         curve = {epoch: fmean(curve[epoch] for curve in curves) for epoch in sorted(reached)}
         proposal = repeats[0].proposed
         assert proposal is not None, "a trial is proposed before it can finish"
-        return PointResult(point, proposal.values, outcome, values, curve)
+        excesses = self._excesses([end.metrics for end in ends]) if outcome == "COMPLETED" else {}
+        return PointResult(point, proposal.values, outcome, values, curve, excesses)
+
+    def _excesses(self, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        constraints = self._study.outcome_constraints
+        bounded = [each.metric.name for each in constraints]
+        means = {name: fmean(values.get(name, math.nan) for values in metrics) for name in bounded}
+        return {each.metric.name: each.excess(means) for each in constraints}
 
 
 def proposed_body(
@@ -209,7 +219,7 @@ class Summary:
     trials: Mapping[str, int]
     """Outcome to number of trials, `unfinished` included."""
     best: tuple[Mapping[str, Any], ...]
-    """{trial, values, metrics}, best first, metrics averaged over repeats."""
+    """{trial, values, metrics}, best first, metrics averaged over repeats; `violated` lists outcome constraints."""
     stage_runs: Mapping[str, int]
     """Stage runs executed and reused by this call."""
     seconds: float
@@ -230,9 +240,15 @@ class Summary:
         return asdict(self)
 
 
+def _entry(study: Study, result: Result) -> dict[str, Any]:
+    entry = {"trial": result.trial, "values": dict(result.values), "metrics": dict(result.metrics)}
+    violated = violated_by(result.metrics, study.outcome_constraints)
+    return {**entry, **({"violated": list(violated)} if violated else {})}
+
+
 def summarise_study(study: Study, records: Records, *, stage_runs: Mapping[str, int], seconds: float) -> Summary:
     """Return the summary of `study` from its `records`."""
     results = results_of(records.trials.values())
-    best = ranked(averaged(results), study.targets)[:BEST_POINTS]
-    entries = tuple({"trial": r.trial, "values": dict(r.values), "metrics": dict(r.metrics)} for r in best)
+    best = ranked(averaged(results), study.targets, study.outcome_constraints)[:BEST_POINTS]
+    entries = tuple(_entry(study, result) for result in best)
     return Summary(study.id, outcomes(results), entries, dict(stage_runs), seconds)

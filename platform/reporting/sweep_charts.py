@@ -31,7 +31,7 @@ def history(findings: SweepFindings, target: Metric) -> Drawing | None:
     for name, level in levels.items():
         drawing.line((_LEFT, up(level)), (_RIGHT, up(level)), "zero")
         drawing.text(_RIGHT, up(level) - 4, name, "tick", anchor="end")
-    _best_line(drawing, points, target, across, up)
+    _best_line(drawing, findings, target, across, up)
     for place, point in enumerate(points, start=1):
         value = point.metrics.get(target.name)
         if value is not None and point.outcome in ("COMPLETED", "PRUNED"):
@@ -55,8 +55,9 @@ def _axes(drawing: Drawing, across: Scale, up: Scale, *, count: int) -> None:
     drawing.text((_LEFT + _RIGHT) / 2, _BOTTOM + 32, "points ended", "under", anchor="middle")
 
 
-def _best_line(drawing: Drawing, points: Sequence[Result], target: Metric, across: Scale, up: Scale) -> None:
-    series = [(count, value) for count, _, value in best_so_far(points, target)]
+def _best_line(drawing: Drawing, findings: SweepFindings, target: Metric, across: Scale, up: Scale) -> None:
+    points, constraints = findings.search.points, findings.search.study.outcome_constraints
+    series = [(count, value) for count, _, value in best_so_far(points, target, constraints)]
     for (start, value), (end, following) in pairwise(series):
         drawing.line((across(start), up(value)), (across(end), up(value)), "bar better")
         drawing.line((across(end), up(value)), (across(end), up(following)), "bar better")

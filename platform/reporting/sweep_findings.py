@@ -39,7 +39,12 @@ class SweepFindings:
 
     @property
     def order(self) -> tuple[Result, ...]:
-        """The completed points, best first; with several targets the Pareto front first."""
+        """The completed points that satisfy the outcome constraints, best first; with several targets their front."""
+        return self.search.allowed
+
+    @cached_property
+    def listed(self) -> tuple[Result, ...]:
+        """All completed points: those of `order`, then those that violate an outcome constraint."""
         return self.search.completed
 
     @cached_property

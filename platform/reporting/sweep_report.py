@@ -82,7 +82,8 @@ def _importance(findings: SweepFindings) -> ReportSection:
     from platform.figures.importance import importance, why_none  # Optuna takes a second to import
 
     study = findings.search.study
-    data = StudyData(study.id, study.targets, study.space.domains, findings.search.trials)
+    trials = findings.search.trials
+    data = StudyData(study.id, study.targets, study.space.domains, trials, study.outcome_constraints)
     panels, notes, rows = [], [], []
     for target in study.targets:
         found = importance(data, target)

@@ -23,18 +23,19 @@ def best_table(findings: SweepFindings) -> Grid:
     """Return the table of the best points, with controls and chance levels below."""
     study = findings.search.study
     fields = study.space.fields
-    header = ("point", *(measure.heading for measure in findings.measures), *fields, "time")
-    rows = [tuple(_point(findings, point)) for point in findings.order[:SHOWN]]
+    bounds = tuple(each.text for each in study.outcome_constraints)
+    header = ("point", *(measure.heading for measure in findings.measures), *bounds, *fields, "time")
+    rows = [tuple(_point(findings, point)) for point in findings.listed[:SHOWN]]
     controls_of = {t.name: controls(findings.order[0], t) for t in study.targets} if findings.order else {}
     kinds = tuple(dict.fromkeys(kind for levels in controls_of.values() for kind in levels))
     if kinds:
         rows.append((Cell("Controls, in the best point", tone="group"),))
     for kind in kinds:
         cells = (_level(controls_of[target.name].get(kind)) for target in study.targets)
-        rows.append((Cell(title_of(kind)), *cells, *(Cell("") for _ in (*fields, "time"))))
+        rows.append((Cell(title_of(kind)), *cells, *(Cell("") for _ in (*bounds, *fields, "time"))))
     if any(measure.chance for measure in findings.measures):
         cells = (Cell(measure.chance or DASH) for measure in findings.measures)
-        rows.append((Cell("chance"), *cells, *(Cell("") for _ in (*fields, "time"))))
+        rows.append((Cell("chance"), *cells, *(Cell("") for _ in (*bounds, *fields, "time"))))
     return Grid("Best points", header, tuple(rows), tuple(_best_notes(findings)))
 
 
@@ -46,8 +47,10 @@ def _best_notes(findings: SweepFindings) -> Iterator[str]:
         yield "One training per point: its spread between seeds is not known."
     if len(study.targets) > 1:
         yield f"● marks the {counted(len(findings.front), 'point')} of the Pareto front."
-    if len(findings.order) > SHOWN:
-        yield f"{len(findings.order) - SHOWN} more completed points are in sweep.json."
+    if study.outcome_constraints:
+        yield "✗ marks a value outside of its bound; such points come after all others, and are never the best."
+    if len(findings.listed) > SHOWN:
+        yield f"{len(findings.listed) - SHOWN} more completed points are in sweep.json."
     yield from metric_notes(measure.metric for measure in findings.measures)
 
 
@@ -60,6 +63,9 @@ def _point(findings: SweepFindings, point: Result) -> Iterator[Cell]:
         spread = findings.spread_of(point, target)
         small = (f"± {spread:.2g}",) if math.isfinite(spread) else ()
         yield Cell(f"{point.metrics[target.name]:.4g}", small)
+    for constraint in study.outcome_constraints:
+        value, outside = point.metrics.get(constraint.metric.name, math.nan), constraint.excess(point.metrics) > 0
+        yield Cell(f"{value:.4g}{' ✗' if outside else ''}" if math.isfinite(value) else f"{DASH} ✗")
     for name in study.space.fields:
         yield Cell(format_value(point.values[name]) if name in point.values else DASH)
     yield Cell(duration(point.seconds))

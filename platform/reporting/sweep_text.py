@@ -30,14 +30,32 @@ def alerts(findings: SweepFindings) -> list[str]:
 
 def conclusions(findings: SweepFindings, followed_by: Sequence[str]) -> list[str]:
     """Return what the sweep found, what it does not show, and the ablations that show more or the command for one."""
+    if not findings.order and findings.listed:
+        return [
+            f"None of {counted(len(findings.listed), 'completed point')} satisfies {_bounds(findings)}: "
+            "there is no best point. Widen the search, or the bound if you can defend that."
+        ]
     if not findings.order:
         return [f"No point has completed ({findings.search.counts}): there is nothing to choose from."]
     several = len(findings.search.study.targets) > 1
     sentences = [_front(findings)] if several else [_best(findings)]
+    sentences += [_bounded(findings)] if findings.search.study.outcome_constraints else []
     for target in findings.search.study.targets:
         sentences += [*_controls(findings, target), _luck(findings, target)]
     sentences += [_what_next(findings.search)] if not followed_by else list(map(_followed, followed_by))
     return sentences
+
+
+def _bounds(findings: SweepFindings) -> str:
+    return listed([each.text for each in findings.search.study.outcome_constraints])
+
+
+def _bounded(findings: SweepFindings) -> str:
+    return (
+        f"{len(findings.order):,} of {counted(len(findings.listed), 'completed point')} satisfy {_bounds(findings)}. "
+        "Whether a point does is read off its measured value, without a margin for chance: one that is near a bound "
+        "may violate it under other seeds or clips."
+    )
 
 
 def _front(findings: SweepFindings) -> str:
@@ -150,6 +168,13 @@ def _methods(findings: SweepFindings) -> Iterator[str]:
         f"We searched {fields}{data} with the sampler {study.sampler} ({SAMPLERS[study.sampler].purpose}) and the "
         f"scheduler {study.headline()['scheduler']} for {targets}{', on validation clips' if held_out else ''}."
     )
+    if study.outcome_constraints:
+        yield f"Only points with {_bounds(findings)} could be chosen."
+    if study.start_from is not None and study.start_from.points is not None:
+        yield (
+            f"The sampler was given the results of {counted(len(study.start_from.points), 'point')} of the earlier "
+            f"sweep {study.start_from.study}, which are not among the points here."
+        )
     first = len(study.space.points)
     fixed = f", of which {first:,} {'was' if first == 1 else 'were'} fixed in advance," if first else ""
     yield (

@@ -7,6 +7,7 @@ from platform.errors import UserError
 from platform.events import Proposed, TrialEvent
 from platform.record.results import Result, averaged, outcomes, ranked, results_from_events
 from platform.record.study_names import resolve_trial
+from platform.study.outcome_constraints import OutcomeConstraint, recorded_outcome_constraints
 from storage.base import Store
 from storage.events import EventLog
 from storage.studies import load_definition
@@ -76,10 +77,9 @@ def choose_trials(store: Store, name: str, *, count: int | None = None, everythi
     if any(trial.labels for trial in completed):
         ordered, default_count, order = _of_ablation(completed)
     else:
-        targets = load_definition(store, study)["definition"].get("targets", ())
-        ordered, default_count, order = _of_sweep(
-            completed, results, [METRICS[name] for name in targets if name in METRICS]
-        )
+        definition = load_definition(store, study)["definition"]
+        targets = [METRICS[name] for name in definition.get("targets", ()) if name in METRICS]
+        ordered, default_count, order = _of_sweep(completed, results, targets, recorded_outcome_constraints(definition))
     chosen = tuple(ordered[: default_count if count is None else count])
     return TrialSelection(chosen, f"{len(chosen)} of {len(completed)} completed trials: {order}")
 
@@ -115,10 +115,13 @@ def _completed_trial(trial: str, completed: Iterable[RecordedTrial], results: It
 
 
 def _of_sweep(
-    completed: Sequence[RecordedTrial], results: Iterable[Result], targets: Sequence[Metric]
+    completed: Sequence[RecordedTrial],
+    results: Iterable[Result],
+    targets: Sequence[Metric],
+    outcome_constraints: Sequence[OutcomeConstraint],
 ) -> tuple[list[RecordedTrial], int, str]:
     """Return the trials, those of the best point first, the default number of trials, and the order as text."""
-    points = ranked(averaged(results), targets) if targets else ()
+    points = ranked(averaged(results), targets, outcome_constraints) if targets else ()
     rank = {point.point: position for position, point in enumerate(points)}
     ordered = sorted(completed, key=lambda t: (rank.get(t.result.point, len(rank)), t.result.point, t.result.repeat))
     names = ", ".join(target.name for target in targets)

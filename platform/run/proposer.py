@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from platform.errors import UserError
-from platform.record.optuna_study import STATES, OptunaSuggester, in_memory, quiet
+from platform.record.optuna_study import STATES, OptunaSuggester, distributions, in_memory, quiet, set_constraints
 from platform.record.trial_log import PointResult
 from platform.study.domains import sampled_values
+from platform.study.earlier_results import EarlierPoint, EarlierResults, points_of
 from platform.study.space import Point
 from platform.study.study import Study
 from trainables.identity import canonical, digest
@@ -59,8 +60,19 @@ class Proposer:
         self._next = 0
         """All points below this number have been proposed."""
         self._accepted: set[str] = set()
+        self._earlier: set[str] = set()
+        """The points of the sweep that this one starts from."""
         self.exhausted: str | None = None
         """Why fewer points than requested are proposed; None while this is not the case."""
+        if study.start_from is not None:
+            self._learn(study.start_from)
+
+    def _learn(self, earlier: EarlierResults) -> None:
+        """Give the sampler the results of an earlier sweep. Its points are not tried again."""
+        for point in points_of(earlier):
+            with quiet():
+                self._optuna.add_trial(_earlier_trial(self._study, point))
+            self._earlier.add(canonical(point.values))
 
     def ask(self) -> Proposal | None:
         """Return the next point, or None if there is none.
@@ -90,6 +102,7 @@ class Proposer:
         if len(self._study.targets) == 1:
             for step, value in result.intermediate.items():
                 trial.report(value, step)
+        set_constraints(trial, result.excesses)
         with quiet():
             self._optuna.tell(trial, result.values if result.outcome == "COMPLETED" else None, STATES[result.outcome])
 
@@ -106,7 +119,7 @@ class Proposer:
                 self._optuna.sampler = optuna.samplers.RandomSampler(seed=seed)
             trial, values = self._sample(fixed)
             violated = self._study.space.violated(values)
-            if violated is None and canonical(values) not in self._accepted:
+            if violated is None and self._is_new(values, listed=bool(fixed)):
                 return self._accept(point, trial, values)
             repeated = repeated or violated is None
             self._optuna.tell(trial, state=TrialState.FAIL)
@@ -129,12 +142,27 @@ class Proposer:
             return trial, self._study.space.suggest(OptunaSuggester(trial))
 
     def _untried(self) -> list[Point]:
-        return [point for point in self._study.space.grid() if canonical(point) not in self._accepted]
+        return [point for point in self._study.space.grid() if self._is_new(point, listed=False)]
+
+    def _is_new(self, values: Point, *, listed: bool) -> bool:
+        """Return whether `values` were not tried yet. A point that the file lists may be one of an earlier sweep."""
+        key = canonical(values)
+        return key not in self._accepted and (listed or key not in self._earlier)
 
     def _accept(self, point: int, trial: Trial, values: dict[str, Any]) -> dict[str, Any]:
         self._trials[point] = trial
         self._accepted.add(canonical(values))
         return values
+
+
+def _earlier_trial(study: Study, point: EarlierPoint) -> FrozenTrial:
+    trial = create_trial(
+        params=sampled_values(point.values),
+        distributions=distributions(study.space.domains, point.values),
+        values=point.targets,
+    )
+    set_constraints(trial, point.excesses)
+    return trial
 
 
 def _sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:

@@ -1,6 +1,7 @@
 """Ends a search before all its points are tried: after some hours, at a target value, or without progress.
 
-No further point is proposed; trials that run end as usual. Only points whose repeats all completed count.
+No further point is proposed; trials that run end as usual. Only points whose repeats all completed
+count, and of these only one that satisfies the outcome constraints can be the best.
 """
 
 import time
@@ -33,7 +34,8 @@ class StopRule:
             return
         self._since += 1
         value = result.values[0]
-        if self._best is None or better(self._target, value, self._best):
+        kept = all(excess <= 0 for excess in result.excesses.values())
+        if kept and (self._best is None or better(self._target, value, self._best)):
             self._best, self._since = value, 0
 
     @property

@@ -6,10 +6,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from platform.record.results import OUTCOME_WORDS, Result, averaged, controls, format_value, outcomes, ranked
+from platform.record.results import OUTCOME_WORDS, Result, averaged, controls, divided, format_value, outcomes, ranked
 from platform.screen.units import duration
+from platform.study.outcome_constraints import violated_by
 from platform.study.study import Study
-from trainables.metrics.metric import Metric
 
 _BEST = 5
 _FAILURES = 5
@@ -28,7 +28,7 @@ def final_table(
         console: The output; its markup must be off.
     """
     points = averaged(results)
-    order = ranked(points, study.targets)
+    order = ranked(points, study.targets, study.outcome_constraints)
     counts = outcomes(results)
     parts = [
         f"{counts[outcome.lower()]} {label}" for outcome, label in OUTCOME_WORDS.items() if counts[outcome.lower()]
@@ -38,6 +38,8 @@ def final_table(
     console.print(f"{study.id}: {', '.join(parts)}", style="bold", soft_wrap=True)
     if order:
         console.print(_best_table(study, order) if study.has_best else _condition_table(study, points))
+    if study.outcome_constraints and order:
+        console.print(kept_line(study, order), soft_wrap=True)
     for trial, error in list(errors.items())[:_FAILURES]:
         console.print(f"{trial} failed: {error}", style="red", soft_wrap=True)
     if len(errors) > _FAILURES:
@@ -64,22 +66,38 @@ def values_text(result: Result, names: Mapping[str, str]) -> str:
     )
 
 
-def best_line(best: Result, targets: Sequence[Metric], names: Mapping[str, str]) -> str:
-    """Return the best point so far with its values, and the values of the controls."""
+def best_line(best: Result, study: Study, names: Mapping[str, str]) -> str:
+    """Return the best point so far with its values, the values of the controls, and what it violates."""
     parts = []
-    for target in targets:
+    for target in study.targets:
         levels = ", ".join(f"{name} {value:.4g}" for name, value in controls(best, target).items())
         parts.append(f"{target.name} {best.metrics[target.name]:.4g}" + (f" ({levels})" if levels else ""))
-    return f"best so far: {best.label}  {', '.join(parts)}  {values_text(best, names)}"
+    violated = violated_by(best.metrics, study.outcome_constraints)
+    warning = f"  (violates {', '.join(violated)})" if violated else ""
+    return f"best so far: {best.label}  {', '.join(parts)}  {values_text(best, names)}{warning}"
+
+
+def kept_line(study: Study, order: Sequence[Result]) -> str:
+    """Return how many of the completed points satisfy the outcome constraints."""
+    kept = len(divided(order, study.outcome_constraints)[0])
+    bounds = ", ".join(each.text for each in study.outcome_constraints)
+    return f"{kept} of {len(order)} completed points satisfy {bounds}"
 
 
 def _best_table(study: Study, order: Sequence[Result]) -> Table:
     names = short_names(study.space.fields)
     table = _empty("best", *(target.name for target in study.targets), *names.values(), "time")
     for index, result in enumerate(order[:_BEST]):
-        style = "bold green" if index == 0 else None
+        violated = violated_by(result.metrics, study.outcome_constraints)
+        style = "dim" if violated else "bold green" if index == 0 else None
         scores = _scores(study, result)
-        table.add_row(result.label, *scores, *cells(result, names), duration(result.seconds), style=style)
+        table.add_row(
+            f"{result.label}{' (violates)' if violated else ''}",
+            *scores,
+            *cells(result, names),
+            duration(result.seconds),
+            style=style,
+        )
     _add_controls(table, study, order[0], before=1)
     return table
 

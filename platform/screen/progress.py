@@ -155,9 +155,9 @@ class Progress:
             yield "preparing: " + ", ".join(preparing)
         if self._running:
             yield self._table()
-        order = ranked(averaged(self._results.values()), self._study.targets)
+        order = ranked(averaged(self._results.values()), self._study.targets, self._study.outcome_constraints)
         if order and self._study.has_best:
-            yield best_line(order[0], self._study.targets, self._names)
+            yield best_line(order[0], self._study, self._names)
 
     def _bar(self, counts: Mapping[str, int], done: int) -> Table:
         total = self._study.trial_count

@@ -20,6 +20,7 @@ from platform.record.results import Result, averaged, outcomes, ranked, results_
 from platform.record.trial_record import TrialRecord, reduce_events
 from platform.screen.units import duration
 from platform.study.design import BASELINE
+from platform.study.outcome_constraints import violated_by
 from platform.study.study import Study
 from storage.base import Store
 from storage.events import EventLog
@@ -105,7 +106,7 @@ def study_status(store: Store, study: Study) -> StudyStatus:
     retried: Counter[str] = Counter()
     for event in ends:
         retried.update(event.retries)
-    order = ranked(averaged(results), study.targets)
+    order = ranked(averaged(results), study.targets, study.outcome_constraints)
     return StudyStatus(
         study=study.id,
         holder=driver,
@@ -118,14 +119,16 @@ def study_status(store: Store, study: Study) -> StudyStatus:
         left=unfinished,
         per_hour=None if rate is None else 3600 * rate,
         seconds_left=None if rate is None else unfinished / rate,
-        best=_best(order[0]) if order and study.has_best else None,
+        best=_best(order[0], study) if order and study.has_best else None,
         baseline=_baseline(study, results),
         last_active=max((record.time for record in records.values()), default=None),
     )
 
 
-def _best(result: Result) -> dict[str, Any]:
-    return {"trial": result.trial, "values": dict(result.values), "metrics": dict(result.metrics)}
+def _best(result: Result, study: Study) -> dict[str, Any]:
+    violated = violated_by(result.metrics, study.outcome_constraints)
+    entry = {"trial": result.trial, "values": dict(result.values), "metrics": dict(result.metrics)}
+    return {**entry, **({"violated": list(violated)} if violated else {})}
 
 
 def _baseline(study: Study, results: Iterable[Result]) -> float | None:

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from platform.study.ablation_keys import AblationFile
 from platform.study.design import Published
 from platform.study.domains import DOMAINS, Domain
+from platform.study.outcome_constraints import Bound
 from platform.study.search_origin import SearchOrigin
 from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, StopOptions
 from platform.study.sweep_file import StudyFile
@@ -106,6 +107,8 @@ def _below(key: str) -> Iterator[FieldHelp]:
         yield FieldHelp(f"sampler={AUTO}", auto, "", "")
     if key == "stop":
         yield from _keys_of(StopOptions, "stop.")
+    if key == "outcome_constraints":
+        yield from _keys_of(Bound, "outcome_constraints.METRIC.")
     if key == "scheduler":
         for name, options in SCHEDULERS.items():
             yield FieldHelp(f"scheduler={name}", _summary(options), "", "")

@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from platform.study.domains import in_words, values_in_words
+from platform.study.earlier_results import EarlierResults
+from platform.study.outcome_constraints import OutcomeConstraint
 from platform.study.registration import Amendment
 from platform.study.space import Point, Space
 from platform.study.swept_stages import swept_systems, varying_stages
@@ -64,14 +66,24 @@ class Sampler:
     """Whether all fields must be numeric ranges without conditions."""
     max_targets: int | None = None
     min_fields: int = 1
+    knows_outcome_constraints: bool = True
+    """Whether it avoids points that violate one, or chooses points without regard to results."""
+    learns_from_others: bool = False
+    """Whether it can be given the results of another sweep."""
 
 
 SAMPLERS: Mapping[str, Sampler] = {
-    "tpe": Sampler("tree-structured Parzen estimator: a good first choice"),
+    "tpe": Sampler("tree-structured Parzen estimator: a good first choice", learns_from_others=True),
     "random": Sampler("independent draws: a baseline, and for coverage"),
     "grid": Sampler("every combination once; needs choices, integers or steps"),
-    "cmaes": Sampler("CMA-ES: many trials over numeric ranges", numeric_only=True, max_targets=1, min_fields=2),
-    "gp": Sampler("Gaussian process: few, expensive trials"),
+    "cmaes": Sampler(
+        "CMA-ES: many trials over numeric ranges",
+        numeric_only=True,
+        max_targets=1,
+        min_fields=2,
+        knows_outcome_constraints=False,
+    ),
+    "gp": Sampler("Gaussian process: few, expensive trials", learns_from_others=True),
     "qmc": Sampler("quasi-random (Sobol): more even than random draws", numeric_only=True),
     "nsga2": Sampler("genetic, for several targets"),
     "nsga3": Sampler("genetic, for four or more targets"),
@@ -172,6 +184,10 @@ class Study:
     """When it ends before all points are tried. Not part of the definition, as the number of points."""
     amendments: tuple[Amendment, ...] = ()
     """Seeds that were added after an ablation was registered."""
+    outcome_constraints: tuple[OutcomeConstraint, ...] = ()
+    """Metrics that must stay within a bound."""
+    start_from: EarlierResults | None = None
+    """The earlier sweep whose results the sampler is given."""
     plugins: Plugins = NO_PLUGINS
     """They must be active (`plugins.active()`) where configs, stage runs, trials or the id of the study are used."""
 
@@ -224,7 +240,17 @@ class Study:
             "seed": self.seed,
             "repeats": self.repeats,
             "baseline": {stage: runs[stage] for stage in self.stages},
+            **self._later_keys,
             **self.plugin_digests,
+        }
+
+    @property
+    def _later_keys(self) -> dict[str, Any]:
+        """The parts of the definition that are left out where they are not set: ids of older studies do not change."""
+        bounds = {each.metric.name: each.to_json() for each in self.outcome_constraints}
+        return {
+            **({"outcome_constraints": bounds} if bounds else {}),
+            **({} if self.start_from is None else {"start_from": self.start_from.study}),
         }
 
     @property
@@ -349,7 +375,13 @@ class Study:
             "scheduler": " ".join((self.scheduler.name, *(f"({text})" for text in [", ".join(options)] if options))),
             "points": f"{self.trials}{repeats}",
             **({} if self.stop is None else {"stop": self._stop_text(self.stop)}),
+            **({"must hold": self._bounds_text} if self.outcome_constraints else {}),
+            **({} if self.start_from is None else {"start from": self.start_from.text}),
         }
+
+    @property
+    def _bounds_text(self) -> str:
+        return ", ".join(each.text for each in self.outcome_constraints)
 
     @staticmethod
     def _stop_text(stop: StopOptions) -> str:

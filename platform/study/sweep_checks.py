@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from platform.errors import Problem, nearest, refuse
 from platform.study import space_checks
 from platform.study.config_errors import explain
+from platform.study.outcome_checks import check_outcomes, outcome_constraints_of
+from platform.study.outcome_constraints import OutcomeConstraint
 from platform.study.space import MAX_GRID, Space
 from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
@@ -27,6 +29,7 @@ class Parts:
     targets: tuple[Metric, ...]
     scheduler: SchedulerConfig
     trials: int
+    outcome_constraints: tuple[OutcomeConstraint, ...]
 
 
 def check_names(draft: Draft) -> Iterator[Problem]:
@@ -119,6 +122,7 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     problems += _check_influence(draft, targets, systems)
     problems += _check_clips(draft, config)
     problems += _check_yielded(draft, config, targets)
+    problems += check_outcomes(draft, config, systems)
     problems += _check_sampler(draft) if draft.sampler in SAMPLERS else ()
     refuse(problems)
     space = Space(space_checks.in_dependency_order(draft.domains), base=draft.base, constraints=tuple(constraints))
@@ -131,7 +135,8 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
         refuse(_check_whole_grid(draft, space))
         trials = len(space.grid())
     assert trials is not None
-    return Parts(space, targets, SchedulerConfig(name, SCHEDULERS[name].model_validate(options)), trials)
+    scheduler = SchedulerConfig(name, SCHEDULERS[name].model_validate(options))
+    return Parts(space, targets, scheduler, trials, outcome_constraints_of(draft))
 
 
 def _check_clips(draft: Draft, config: TrialConfig) -> Iterator[Problem]:

@@ -11,10 +11,12 @@ from platform.errors import Problem, UserError, nearest, refuse
 from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import explain
 from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
+from platform.study.earlier_results import EarlierResults
 from platform.study.file_name import study_name
+from platform.study.outcome_constraints import Bound
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.plugin_key import plugins_of_file
-from platform.study.study import AUTO, StopOptions, Study, auto_sampler
+from platform.study.study import AUTO, SAMPLERS, StopOptions, Study, auto_sampler
 from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.swept_stages import swept_systems
 from platform.study.unresolved_config import Draft
@@ -51,6 +53,11 @@ class StudyFile(Config):
     """When the sweep ends before all points are tried: `{hours: 2}`, `{target: 0.4}`, `{no_better_in: 20}`."""
     points: tuple[dict[str, Any], ...] = ()
     """Points to try first; a missing field has its value of `base`."""
+    outcome_constraints: dict[str, Bound] = Field(default_factory=dict)
+    """Metric to the bound within which it must stay, such as `{motion.rollout_mse: {at_most: 0.5}}`. Points that
+    violate one rank after all others."""
+    start_from: StrictStr | None = None
+    """Earlier sweep, by name or id, whose results the sampler is given. Targets, data and protocol must be the same."""
 
     @field_validator("target", "plugins", mode="before")
     @classmethod
@@ -67,7 +74,11 @@ class StudyFile(Config):
         raise ValueError("must be a name or a name with options, such as {asha: {grace_epochs: 5}}")
 
 
-_KEYS = Keys(("target", "sampler", "scheduler", "trials", "repeats", "seed", "stop"), section="base", varied="space")
+_SETTABLE = (
+    *("target", "sampler", "scheduler", "trials", "repeats", "seed", "stop"),
+    *("outcome_constraints", "start_from"),
+)
+_KEYS = Keys(_SETTABLE, section="base", varied="space")
 
 
 SEARCH_SPACES = Path("search_spaces")
@@ -121,7 +132,7 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
     notes: tuple[str, ...] = ()
     if file.sampler == AUTO:
         file, notes = _with_sampler(file)
-    problems += _stop_problems(file, source)
+    problems += (*_stop_problems(file, source), *_start_problems(file, source))
     draft = _draft(file, source, base)
     if config is not None:
         problems += conversion_problems(source, base, config)
@@ -148,6 +159,8 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
         trials=parts.trials,
         stop=file.stop,
         notes=notes,
+        outcome_constraints=parts.outcome_constraints,
+        start_from=None if file.start_from is None else EarlierResults(study=file.start_from),
     )
 
 
@@ -166,6 +179,16 @@ def _stop_problems(file: StudyFile, source: Source) -> Iterator[Problem]:
         if file.stop is not None and getattr(file.stop, key) is not None and len(file.target) > 1:
             message = f"needs one target, but there are {len(file.target)}; use hours"
             yield source.problem(("stop", key), message)
+
+
+def _start_problems(file: StudyFile, source: Source) -> Iterator[Problem]:
+    if file.start_from is not None and file.sampler in SAMPLERS and not SAMPLERS[file.sampler].learns_from_others:
+        able = ", ".join(name for name, sampler in SAMPLERS.items() if sampler.learns_from_others)
+        message = (
+            f"{file.sampler} cannot use the results of another sweep; use one of: {able}; or list that sweep's best "
+            "points under `points`, to try them first"
+        )
+        yield source.problem(("start_from",), message)
 
 
 def _folder_problems(draft: Draft, systems: Sequence[str]) -> Iterator[Problem]:
@@ -190,6 +213,7 @@ def _draft(file: StudyFile, source: Source, base: Mapping[str, LocatedValue]) ->
         constraints=file.constraints,
         points=file.points,
         base={field: absolute(field, located.value) for field, located in base.items()},
+        bounds=file.outcome_constraints,
     )
 
 
@@ -202,6 +226,8 @@ def _shape_problems(error: ValidationError, source: Source) -> Iterator[Problem]
             valid_keys = (*DOMAIN_KINDS, "step", "when")
         if path[0] == "stop":
             valid_keys = tuple(StopOptions.model_fields)
+        if path[0] == "outcome_constraints":
+            valid_keys = tuple(Bound.model_fields)
         if entry["type"] == "extra_forbidden":
             entry["loc"] = entry["loc"][-1:]
         text = explain(dict(entry), valid_keys)

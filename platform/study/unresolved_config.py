@@ -1,11 +1,12 @@
 """A search-space file while it is being checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from platform.errors import Problem
 from platform.study.domains import AnyDomain
+from platform.study.outcome_constraints import Bound
 from platform.study.yaml_source import Source
 
 
@@ -25,6 +26,8 @@ class Draft:
     points: tuple[Mapping[str, Any], ...]
     base: Mapping[str, Any]
     """Dotted overrides."""
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    """Metric to the bound within which it must stay."""
 
     def problem(self, *path: str | int, message: str) -> Problem:
         """Return the problem `message` of the value at `path` in the file."""

@@ -2,16 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from platform.analysis.follow_ups import confirmation
 from platform.analysis.search_result import SearchResult
+from platform.errors import UserError
 from platform.record.trial_record import reduce_events
 from platform.reporting.sweep_report import SweepReport, build_sweep_report, write_sweep_report
 from platform.statistics.selection import luck_of_the_best
+from platform.study.outcome_constraints import Bound, OutcomeConstraint
 from tests.platform.made_up_study import made_up_study, study_events
+from trainables.metrics.registry import METRICS
 
 TARGET = "motion.rollout_mse"
 
@@ -105,3 +110,29 @@ def test_several_targets_have_a_front() -> None:
     assert "Pareto front of 9 completed points" in texts(made)
     assert made.sections[0].grids[0].rows[0][0].text.endswith("●")
     assert "--target motion.rollout_mse" in texts(made)
+
+
+def bounded(at_least: float) -> SearchResult:
+    made = search()
+    bound = OutcomeConstraint(METRICS[TARGET], Bound(at_least=at_least))
+    return replace(made, study=replace(made.study, outcome_constraints=(bound,)))
+
+
+def test_the_best_point_is_the_best_of_those_that_satisfy_the_outcome_constraints() -> None:
+    values = sorted(point.metrics[TARGET] for point in search().completed)
+    made = report(bounded(values[3]))
+    assert f"motion: rollout mse {values[3]:.4g}" in texts(made)
+    assert f"6 of 9 completed points satisfy {TARGET} >= {values[3]:g}" in texts(made)
+    assert "may violate it under other seeds or clips" in texts(made)
+    grid = made.sections[0].grids[0]
+    marked = ["✗" in row[2].text for row in grid.rows[:9]]
+    assert marked == [False] * 6 + [True] * 3
+    assert grid.header[2] == f"{TARGET} >= {values[3]:g}"
+    assert f"Only points with {TARGET} >= {values[3]:g} could be chosen." in made.methods
+
+
+def test_a_search_without_an_allowed_point_has_no_best() -> None:
+    made = report(bounded(1e6))
+    assert f"None of 9 completed points satisfies {TARGET} >= 1e+06: there is no best point." in texts(made)
+    with pytest.raises(UserError, match="none of the 9 completed points of cmg-1a2b3c4d satisfies"):
+        confirmation(bounded(1e6), METRICS[TARGET], top=3, against="default")
