@@ -75,8 +75,9 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
-def tops(tree: ast.AST) -> set[str]:
-    return {name.partition(".")[0] for name in imports(tree)}
+@cache
+def tops(tree: ast.AST) -> frozenset[str]:
+    return frozenset(name.partition(".")[0] for name in imports(tree))
 
 
 def test_imports_run_one_way() -> None:

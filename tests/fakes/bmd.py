@@ -44,7 +44,7 @@ def write_videos(folder: Path, videos: Videos, *, seconds: float = 3.0, ending: 
     for name, numbers in videos.numbers.items():
         for number in numbers:
             path = folder / f"{number}{ending}.mp4" if ending else folder / name / f"{number}.mp4"
-            write_film(path, [videos.speed(number)], clip_s=seconds, fps=10, first_pattern=int(number))
+            write_film(path, [videos.speed(number)], clip_s=seconds, fps=4, first_pattern=int(number))
 
 
 def write_annotations(path: Path, videos: Videos) -> None:

@@ -14,7 +14,7 @@ TINY = ["--set", "dataset.train_clips=12", "--set", "dataset.validation_clips=4"
 def write_folder(root: Path, *, clips: int = 4) -> None:
     rng = np.random.default_rng(0)
     for index in range(clips):
-        frames = [Image.fromarray(frame) for frame in rng.integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)]
+        frames = [Image.fromarray(frame) for frame in rng.integers(0, 256, (5, 40, 40), dtype=np.uint8)]
         frames[0].save(root / f"{index}.gif", save_all=True, append_images=frames[1:])
     (root / "captions.json").write_text(json.dumps([f"not maths: $_{index}^\\frac{{$" for index in range(clips)]))
     np.save(root / "fmri.npy", rng.normal(size=(clips, 30)))

@@ -149,7 +149,7 @@ def test_shapes_and_durations_that_cannot_be_compared_are_refused(tmp_path: Path
     films.mkdir()
     for number, name in enumerate(TEST):
         rng = np.random.default_rng(number)
-        frames = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for _ in range(8)]
+        frames = [Image.fromarray(rng.integers(0, 255, (64, 64), dtype=np.uint8)) for _ in range(8)]
         duration = 100 if number == 2 else 250
         frames[0].save(films / f"{name}.gif", save_all=True, append_images=frames[1:], duration=duration)
     (problem,) = check_given(given(films)).errors

@@ -17,7 +17,7 @@ def motion_lab(folder: Path) -> np.ndarray:
     speed = np.random.default_rng(3).integers(0, 6, COUNT)
     (folder / "clips").mkdir(parents=True)
     for name, pixels in zip(names(COUNT), speed.tolist(), strict=True):
-        frames = np.random.default_rng(int(name[4:])).integers(0, 30, (4, 32, 32, 3), dtype=np.uint8)
+        frames = np.random.default_rng(int(name[4:])).integers(0, 30, (4, 32, 32), dtype=np.uint8)  # grey: choosing the colours of a GIF is slow
         for frame in range(4):
             frames[frame, 10:20, pixels * frame : pixels * frame + 8] = 230
         images = [Image.fromarray(frame) for frame in frames]
