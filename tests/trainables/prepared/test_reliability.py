@@ -17,7 +17,8 @@ def motion_lab(folder: Path) -> np.ndarray:
     speed = np.random.default_rng(3).integers(0, 6, COUNT)
     (folder / "clips").mkdir(parents=True)
     for name, pixels in zip(names(COUNT), speed.tolist(), strict=True):
-        frames = np.random.default_rng(int(name[4:])).integers(0, 30, (4, 32, 32), dtype=np.uint8)  # grey: choosing the colours of a GIF is slow
+        # Grey, since choosing the colours of a GIF takes longer than all else here.
+        frames = np.random.default_rng(int(name[4:])).integers(0, 30, (4, 32, 32), dtype=np.uint8)
         for frame in range(4):
             frames[frame, 10:20, pixels * frame : pixels * frame + 8] = 230
         images = [Image.fromarray(frame) for frame in frames]
