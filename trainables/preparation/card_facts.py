@@ -1,7 +1,7 @@
 """What the data card says of a prepared data set, as tables and lists, from its tables and the verdict on it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,15 +77,20 @@ def _splits(data: PreparedSet) -> Grid:
         clips = [clip for clip in data.clips if clip.split == split]
         if not clips:
             continue
-        counts = (len(clips), len({clip.block for clip in clips}), len({clip.source for clip in clips}))
+        sources = {clip.source for clip in clips}
+        counts = (str(len(clips)), str(len({clip.block for clip in clips})), _count_of_known(sources))
         repeats = (_range([shows[clip.clip_id] for clip in clips]) for shows in shown.values())
-        rows.append(tuple(map(Cell, (split, *map(str, counts), *repeats))))
+        rows.append(tuple(map(Cell, (split, *counts, *repeats))))
     copies = sum(clip.same_as is not None for clip in data.clips)
     notes = (
         f"Clips of one block are always in one split. {copies} clip(s) have exactly the pixels of an earlier one.",
         "Repeats: fewest to most presentations of a clip; 0: never shown to this subject.",
     )
     return Grid("Splits", header, tuple(rows), notes)
+
+
+def _count_of_known(sources: Set[str]) -> str:
+    return "unknown" if "" in sources else str(len(sources))
 
 
 def _range(values: Sequence[int]) -> str:

@@ -96,3 +96,14 @@ def test_a_lag_that_is_rounded_to_whole_volumes_is_warned_about_and_stated(tmp_p
         assert "it is taken as 2 volume(s) = 4 s" in text
     prepare_series(series_lab(tmp_path / "whole", subjects=1), tmp_path / "again", lag=4.0)
     assert "in studies" not in cards(tmp_path / "again")[0]
+
+
+def test_clips_of_unknown_films_are_of_no_common_film(tmp_path: Path) -> None:
+    lab = rows_lab(tmp_path / "lab")
+    split = ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
+    write_csv(lab / "clips.csv", {"clip_id": names(), "split": split})
+    prepare_rows(lab, tmp_path / "out")
+    text, _ = cards(tmp_path / "out")
+    assert "| a film of which training clips were cut | 0 of 3 | 0 of 3 |" in text
+    assert "| train | 6 | 6 | unknown | 2 | 2 |" in text
+    assert "| test | 3 | 3 | unknown | 2 | 2 |" in text

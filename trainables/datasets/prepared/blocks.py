@@ -97,7 +97,7 @@ def _given(clips: Sequence[ClipOrigin], rule: SplitRule, same_as: tuple[str | No
     blocks = [clip.block for clip in clips]
     own = np.array([block if block is not None else -1 for block in blocks])
     if "validation" in split:
-        group = own if all(block is not None for block in blocks) else _numbered(clip.source for clip in clips)
+        group = own if all(block is not None for block in blocks) else _numbered(map(_film, clips))
         return SplitResult(tuple(split), tuple(group.tolist()), same_as, "given")
     by, group = _groups(clips, rule)
     group = _with_copies(group, clips, same_as)
@@ -106,6 +106,11 @@ def _given(clips: Sequence[ClipOrigin], rule: SplitRule, same_as: tuple[str | No
     split = [chosen[index] if is_open else split[index] for index, is_open in enumerate(open_clips)]
     warning = DataProblem("clips, column split", "no clip is 'validation'", f"taken from training, by {by}", False)
     return SplitResult(tuple(split), tuple(group.tolist()), same_as, f"given; validation by {by}", (warning,))
+
+
+def _film(clip: ClipOrigin) -> str:
+    """Return the name of the film that a clip was cut from; a clip of an unknown film is alone."""
+    return clip.source if clip.source else f"\0{clip.clip_id}"
 
 
 def _groups(clips: Sequence[ClipOrigin], rule: SplitRule) -> tuple[str, NDArray[np.int64]]:
