@@ -1,4 +1,4 @@
-"""`python -m platform.checkpoint import FILE --stage STAGE`: makes weights that were trained elsewhere usable here."""
+"""`python -m platform.checkpoint import FILE --stage STAGE | --judge vifi`: makes weights of others usable here."""
 
 import argparse
 import sys
@@ -18,7 +18,10 @@ Read the weights of a decoder that was trained elsewhere, such as the authors' o
 STAGE.weights of a study can name. Nothing in the file is executed. Every tensor must fit the network exactly.
 
 The network is that of the paper (preset: paper, profile: released_code) unless --set says otherwise. Names of tensors
-are those of the released code unless --names gives a YAML mapping from patterns to names here (null: left out)."""
+are those of the released code unless --names gives a YAML mapping from patterns to names here (null: left out).
+
+With --judge vifi the file is ViFi-CLIP as its authors publish it (or a CLIP of OpenAI's with a ViT, saved as its state
+dict), and evaluate.vifi of a study, or --vifi of `python -m platform.evaluate`, can name the folder."""
 _STAGES = ("semantic", "structure", "motion")
 _PAPER = {"preset": "paper", "profile": "released_code"}
 _CLIP_WIDTH, _TOKEN_WIDTH, _LATENT_CHANNELS, _FRAMES = 512, 768, 4, 8
@@ -34,7 +37,9 @@ def _parser() -> VerbParser:
     parser = verb_parser("checkpoint", _DESCRIPTION)
     parser.add_argument("action", choices=["import"], help="what to do with the file")
     parser.add_argument("file", metavar="FILE", type=Path, help="a .safetensors file, or one of torch.save")
-    parser.add_argument("--stage", choices=_STAGES, required=True, help="the decoder that the weights are of")
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--stage", choices=_STAGES, help="the decoder that the weights are of")
+    network.add_argument("--judge", choices=["vifi"], help="the judge that the weights are of")
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="folder to write (default: FILE without its suffix)")
     parser.add_argument("--names", metavar="YAML", type=Path, help="patterns of names in FILE to names here")
     add_settings(parser)
@@ -42,19 +47,36 @@ def _parser() -> VerbParser:
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    file, stage = arguments.file, arguments.stage
+    file = arguments.file
     out = (file.with_suffix("") if arguments.out is None else arguments.out).absolute()
     if out.exists():
         raise UserError(f"--out: {out} exists already; name another folder")
-    config = config_with(arguments.settings, base=_PAPER, example="motion.patch_size=64")
-    kind = getattr(config, stage).kind
-    rules = _rules(arguments.names, stage, kind)
     try:
-        parameters = _import(file, out, config=config, stage=stage, kind=kind, rules=rules)
+        return _judge(arguments, out) if arguments.stage is None else _decoder(arguments, out)
     except ValueError as error:
         raise UserError(str(error)) from error
     except OSError as error:
         raise UserError(f"--out: {out} cannot be written: {error}") from error
+
+
+def _judge(arguments: argparse.Namespace, out: Path) -> Answer:
+    """Import ViFi-CLIP. Raises `ValueError`."""
+    if arguments.names is not None or arguments.settings:
+        raise UserError("--names and --set are for decoders (--stage); the file says of which size the judge is")
+    from trainables.imported.vifi import import_vifi  # seconds to import
+
+    parameters = import_vifi(arguments.file, out)
+    text = f"{out}\n{parameters:,} parameters; in a study: evaluate.vifi: {out}"
+    return Answer({"folder": str(out), "judge": arguments.judge, "parameters": parameters}, text)
+
+
+def _decoder(arguments: argparse.Namespace, out: Path) -> Answer:
+    """Import the weights of a decoder. Raises `ValueError`."""
+    stage = arguments.stage
+    config = config_with(arguments.settings, base=_PAPER, example="motion.patch_size=64")
+    kind = getattr(config, stage).kind
+    rules = _rules(arguments.names, stage, kind)
+    parameters = _import(arguments.file, out, config=config, stage=stage, kind=kind, rules=rules)
     text = f"{out}\n{parameters:,} parameters; in a study: {stage}.weights: {out}"
     return Answer({"folder": str(out), "stage": stage, "kind": kind, "parameters": parameters}, text)
 

@@ -137,7 +137,7 @@ FILES = ("scores.md", "scores.tex", "scores.json", "per_clip.parquet", "page.htm
 _SOURCES: Mapping[Role, str] = {
     "image_classifier": "for 2-way-I: phantom, a folder or a hub name such as google/vit-base-patch16-224",
     "video_classifier": "for 2-way-V: phantom, a folder or a hub name such as MCG-NJU/videomae-base-finetuned-kinetics",
-    "vifi": "for the VIFI-score: phantom or another CLIP model such as openai/clip-vit-base-patch16",
+    "vifi": "for the VIFI-score: phantom, imported ViFi-CLIP, or a CLIP model such as openai/clip-vit-base-patch16",
     "clip": "for CLIP-pcc: phantom or another CLIP model such as openai/clip-vit-base-patch32",
 }
 

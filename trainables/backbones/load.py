@@ -1,5 +1,6 @@
 """Loads the frozen networks by `from_pretrained`, whether they are the phantom's or the real ones, and wraps them."""
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPModel, CLIPTextModel
+from transformers import AutoTokenizer, CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.preparation import Preparation, read_preparation
@@ -187,6 +188,20 @@ class ClipModel:
         return torch.as_tensor(features.pooler_output)
 
 
+@dataclass(frozen=True)
+class ImageEncoder:
+    """The image half of a CLIP model with its preparation, such as ViFi-CLIP's. Embeddings are not normalised."""
+
+    model: Any
+    prepare: Preparation
+
+    @torch.no_grad()
+    def images(self, frames: Tensor) -> Tensor:
+        """Return embeddings [N,D] of frames, uint8 [N,H,W,3]."""
+        prepared = torch.cat([self.prepare(part) for part in torch.split(frames, _PREPARED)])
+        return torch.as_tensor(self.model(pixel_values=prepared).image_embeds)
+
+
 def load_vae(source: str, *, device: torch.device | None = None) -> Vae:
     """Load the VAE of a Stable Diffusion `source`: `phantom`, a folder or a hub name. Raises `ValueError`."""
     weights = locate(source, kind="stable_diffusion")
@@ -223,9 +238,35 @@ def load_clip(source: str, *, device: torch.device | None = None) -> ClipModel:
     weights = locate(source, kind="clip")
     model = _load_model(CLIPModel, weights, what="CLIP model", dtype=torch.float32)
     tokenizer = _load(AutoTokenizer.from_pretrained, weights, what="tokenizer")
+    return ClipModel(_frozen(model, device), tokenizer, _clip_preparation(weights))
+
+
+def load_image_encoder(source: str, *, device: torch.device | None = None) -> ImageEncoder | ClipModel:
+    """Load what embeds images: a CLIP model, or its image half alone if that is what `source` holds.
+
+    Raises:
+        ValueError: It cannot be loaded.
+    """
+    weights = locate(source, kind="clip")
+    file = _load(cached_file, weights, what="config", filename="config.json")
+    if _model_type(Path(file)) != "clip_vision_model":
+        return load_clip(source, device=device)
+    model = _load_model(CLIPVisionModelWithProjection, weights, what="image encoder", dtype=torch.float32)
+    return ImageEncoder(_frozen(model, device), _clip_preparation(weights))
+
+
+def _model_type(file: Path) -> Any:
+    """Return what kind of model `config.json` describes. None if it does not say so: loading it tells what is wrong."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return config.get("model_type") if isinstance(config, dict) else None
+
+
+def _clip_preparation(weights: WeightSource) -> Preparation:
     file = _load(cached_file, weights, what="image preprocessing", filename="preprocessor_config.json")
-    prepare = read_preparation(Path(file), kind="clip", location=weights.location)
-    return ClipModel(_frozen(model, device), tokenizer, prepare)
+    return read_preparation(Path(file), kind="clip", location=weights.location)
 
 
 def _load(loader: Callable[..., Any], source: WeightSource, *, what: str, **options: Any) -> Any:

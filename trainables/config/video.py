@@ -92,7 +92,8 @@ class EvaluateConfig(Config):
     video_classifier: Weights = "phantom"
     """Video classifier for 2-way-V, such as `MCG-NJU/videomae-base-finetuned-kinetics`."""
     vifi: Weights = "phantom"
-    """CLIP model for the VIFI-score, such as `openai/clip-vit-base-patch16`."""
+    """CLIP model for the VIFI-score, such as `openai/clip-vit-base-patch16`, or the folder of ViFi-CLIP that
+    `python -m platform.checkpoint import FILE --judge vifi` writes."""
     clip: Weights = "phantom"
     """CLIP model for CLIP-pcc, such as `openai/clip-vit-base-patch32`."""
     resolution: Count | None = None

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from trainables.imported.weights_folder import FACTS, FORMAT, MODEL
 
 _NESTED = ("state_dict", "model_state_dict", "model")
 """Keys under which a checkpoint may hold the tensors of the network."""
+_CONFIGS = ("yacs.config.CfgNode",)
+"""Classes of configs that stand beside tensors. They are dicts and are read as such: none of their code runs."""
 _SHOWN = 8
 
 
@@ -43,7 +48,8 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(OrderedDict, name) for name in _CONFIGS]):
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"{file}: there is no such file") from error
     except (SafetensorError, Exception) as error:  # torch raises whatever it likes on damaged and on unsafe files
@@ -107,17 +113,26 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, stage: str, ki
         "sha256": source.sha256,
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
     }
+    with written_whole(folder) as unfinished:
+        save_file(dict(tensors), unfinished / MODEL)
+        (unfinished / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write weights and `FACTS` into.
+
+    At the end it becomes `folder`, which must not exist; after an error it is gone.
+    """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     unfinished.mkdir(parents=True)
     try:
-        save_file(dict(tensors), unfinished / MODEL)
-        (unfinished / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        yield unfinished
+        for file in unfinished.glob("*.safetensors"):
+            shutil.copymode(unfinished / FACTS, file)  # safetensors lets nobody but the user read its files
         unfinished.rename(folder)
     finally:
-        if unfinished.exists():
-            for file in unfinished.iterdir():
-                file.unlink()
-            unfinished.rmdir()
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_weights(network: nn.Module, folder: Path, *, field: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainables.backbones.classifiers import load_image_classifier, load_video_classifier
-from trainables.backbones.load import load_clip
+from trainables.backbones.load import load_image_encoder
 from trainables.kinds import of_kind
 from trainables.metrics.clip import Clip, Floats
 from trainables.metrics.video import Network, Networks, Role
@@ -17,7 +17,7 @@ def load_network(role: Role, source: str, *, frames: int, device: torch.device |
     """Load the network for `role` of `video.Networks` from a folder or a hub name.
 
     Args:
-        role: `vifi` and `clip` accept any CLIP model.
+        role: `vifi` and `clip` accept any CLIP model, or the image half of one.
         source: Folder or hub name, as for `from_pretrained`.
         frames: Frames per clip. A video classifier is built for that number.
         device: Where it computes; the CPU by default.
@@ -32,8 +32,8 @@ def load_network(role: Role, source: str, *, frames: int, device: torch.device |
 _LOADERS: Mapping[Role, Callable[[str, int, torch.device], Callable[[Tensor], Tensor]]] = {
     "image_classifier": lambda source, frames, device: load_image_classifier(source, device=device),
     "video_classifier": lambda source, frames, device: load_video_classifier(source, frames=frames, device=device),
-    "vifi": lambda source, frames, device: load_clip(source, device=device).images,
-    "clip": lambda source, frames, device: load_clip(source, device=device).images,
+    "vifi": lambda source, frames, device: load_image_encoder(source, device=device).images,
+    "clip": lambda source, frames, device: load_image_encoder(source, device=device).images,
 }
 """Role to the function that loads its network from the source, the frames per clip, and the device."""
 
