@@ -87,8 +87,13 @@ def _import(file: Path, out: Path, *, config: TrialConfig, stage: str, kind: str
 
     from trainables.graph import STAGES, resolve_reference
     from trainables.imported.loading import Source, check_against, converted, read_checkpoint, write_weights
+    from trainables.imported.weights_folder import network_of
 
-    tensors = converted(read_checkpoint(file), rules)
+    tensors = read_checkpoint(file)
+    try:
+        tensors = converted(tensors, rules)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; is it a checkpoint of {stage}? --names can give other names") from error
     builder = STAGES[stage].builder
     assert builder is not None  # these three stages have one
     voxels = _voxels(stage, kind, tensors, file)
@@ -97,8 +102,11 @@ def _import(file: Path, out: Path, *, config: TrialConfig, stage: str, kind: str
     problems = check_against(network, tensors)
     if problems:
         sizes = f"the network of {stage} with {voxels} voxels, as --set and its defaults describe it"
-        raise ValueError(f"{file}: does not fit {sizes}: {'; '.join(problems)}")
-    write_weights(out, tensors, stage=stage, kind=kind, source=Source.of(file))
+        raise ValueError(
+            f"{file}: does not fit {sizes}: {'; '.join(problems)}; where its sizes are right, --set can describe them"
+        )
+    network_fields = network_of(config, stage, kind)
+    write_weights(out, tensors, stage=stage, kind=kind, network=network_fields, source=Source.of(file))
     return sum(tensor.numel() for tensor in tensors.values())
 
 

@@ -53,7 +53,8 @@ NEEDS: Mapping[str, Need] = {
         Need("VideoMAE", "judge of videos", "hub: MCG-NJU/videomae-base-finetuned-kinetics", "0.35 GB",
              "CC BY-NC 4.0", "evaluate.video_classifier"),
         Need("ViFi-CLIP", "judge of the VIFI-score",
-             "github: muzairkhattak/ViFi-CLIP; then python -m platform.checkpoint import", "unknown", "MIT", "evaluate.vifi"),
+             "github: muzairkhattak/ViFi-CLIP; then python -m platform.checkpoint import", "unknown", "MIT",
+             "evaluate.vifi"),
         Need("systems", "videos of the other systems", "their authors", "unknown", "not stated"),
         Need("GPU", "24 GB or more of memory, for videos of 512 pixels", "", "", ""),
     )

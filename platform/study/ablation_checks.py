@@ -14,7 +14,7 @@ from platform.statistics.attainable import seeds_for, unattainable
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
-from platform.study.input_checks import given_problems
+from platform.study.input_checks import given_problems, network_problems
 from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
 from platform.study.varied import varied_of, varied_problem
@@ -127,6 +127,11 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
     ]
     problems = [baseline.source.problem(path, message) for path, message in checked if message is not None]
     problems += _video_problems(baseline, config, paths=paths, section=condition.path)
+    if not problems:
+        problems += [
+            baseline.source.problem(paths.get(field, condition.path), message)
+            for field, message in network_problems(config, ancestors(baseline.stages, systems=[config.system]))
+        ]
     return (None if problems else config), problems
 
 

@@ -9,9 +9,12 @@ from platform.study.config_errors import config_fields
 from platform.study.yaml_source import Source
 from trainables import datasets
 from trainables.backbones.sources import is_unpinned
+from trainables.config.presets import unread_fields
 from trainables.config.trial import WEIGHT_FIELDS, TrialConfig
 from trainables.config.video import DEFAULT_PROTOCOL
+from trainables.datasets.errors import some
 from trainables.graph import STAGES, ancestors, resolve_reference
+from trainables.imported.weights_folder import unused_weights
 from trainables.metrics.clip_metrics import EVALUATE
 
 _log = logging.getLogger(__name__)
@@ -48,7 +51,8 @@ def check_inputs(
             for field, message in _protocol_problems(config):
                 yield _problem_at(source, section, field, message)
     _warn_of_unpinned(config, needed)
-    for field, message in _network_problems(config, needed):
+    _warn_of_unread_profile(config, needed)
+    for field, message in (*network_problems(config, needed), *_unused_weights(config, needed)):
         yield _problem_at(source, section, field, message)
 
 
@@ -68,6 +72,26 @@ def _warn_of_unpinned(config: TrialConfig, stages: Iterable[str]) -> None:
             )
 
 
+_DECODERS = ("semantic", "structure", "motion")
+
+
+def _warn_of_unread_profile(config: TrialConfig, stages: Iterable[str]) -> None:
+    """Log which settings of the released code a decoder does not read: another kind of network has no use for them."""
+    if config.profile != "released_code":
+        return
+    for stage in set(stages).intersection(_DECODERS):
+        kind = getattr(config, stage).kind
+        if fields := unread_fields(stage, kind):
+            _log.warning(
+                "profile: released_code sets %s, but %s.kind: %s does not read them; leave %s.kind out, or do not "
+                "expect them to count",
+                some(fields),
+                stage,
+                kind,
+                stage,
+            )
+
+
 def _data_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
     """Yield the field and the message of each error of the data set. Warnings are logged."""
     report = datasets.check(config)
@@ -80,7 +104,7 @@ def _data_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
         yield field, f"{prefix}{problem.what}; {problem.right}"
 
 
-def _network_problems(config: TrialConfig, stages: Iterable[str]) -> Iterator[tuple[str, str]]:
+def network_problems(config: TrialConfig, stages: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the field and the message of each pretrained network that `stages` need and that cannot be used."""
     for reference in dict.fromkeys(STAGES[name].fingerprint for name in stages if name not in (*_DATA_STAGES, "given")):
         try:
@@ -88,6 +112,17 @@ def _network_problems(config: TrialConfig, stages: Iterable[str]) -> Iterator[tu
         except (ValueError, OSError) as error:
             field, _, message = str(error).partition(": ")  # it begins with the field
             yield (field, message) if field in config_fields() else ("backbones", str(error))
+
+
+def _unused_weights(config: TrialConfig, stages: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the field and the message of imported weights that the decoder of the study's base does not use."""
+    for stage in set(stages).intersection(_DECODERS):
+        try:
+            reason = unused_weights(config, stage)
+        except ValueError:  # one of `network_problems`
+            continue
+        if reason is not None:
+            yield f"{stage}.weights", reason
 
 
 def given_problems(config: TrialConfig, *, subjects: Sequence[int] | None = None) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Reads a search-space file into a `Study`, or reports all its problems."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,9 @@ from platform.study.swept_stages import swept_systems
 from platform.study.unresolved_config import Draft
 from platform.study.yaml_source import Source
 from trainables.config.base import Config
-from trainables.config.trial import resolve
+from trainables.config.trial import WEIGHT_FIELDS, TrialConfig, resolve
+from trainables.graph import ancestors
+from trainables.imported.weights_folder import NETWORK_FIELDS
 from trainables.plugins.active import Plugins
 
 
@@ -145,6 +147,7 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
     systems = swept_systems(draft.domains, config)
     refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, section="base"))
     refuse(_folder_problems(draft, systems))
+    refuse(_swept_network_problems(draft, config, ancestors(stages, systems=systems)))
     return Study(
         name=name,
         repeats=file.repeats,
@@ -199,6 +202,22 @@ def _folder_problems(draft: Draft, systems: Sequence[str]) -> Iterator[Problem]:
         config = resolve({**draft.base, "system": "given", "given.path": folder})
         for message in input_checks.given_problems(config):
             yield draft.problem("space", "given.path", "choice", number, message=message)
+
+
+def _swept_network_problems(draft: Draft, config: TrialConfig, stages: Iterable[str]) -> Iterator[Problem]:
+    """Yield swept fields of networks whose weights are imported, and swept weights that cannot be used."""
+    needed = frozenset(stages)
+    for (stage, kind), fields in NETWORK_FIELDS.items():
+        section = getattr(config, stage)
+        if stage in needed and section.kind == kind and section.weights is not None:
+            for field in sorted(set(fields).intersection(draft.domains)):
+                message = f"is swept, but {stage}.weights fixes it; leave one of them out"
+                yield draft.problem("space", field, message=message)
+    for field in [name for name in draft.domains if name in WEIGHT_FIELDS or name.endswith(".weights")]:
+        for number, value in enumerate(draft.domains[field].probes()):
+            found = dict(input_checks.network_problems(resolve({**draft.base, field: value}), needed))
+            if field in found:
+                yield draft.problem("space", field, "choice", number, message=found[field])
 
 
 def _draft(file: StudyFile, source: Source, base: Mapping[str, LocatedValue]) -> Draft:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import warnings
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -166,7 +168,22 @@ class Evil:
         (lambda t: t.update(more=torch.zeros(1)), r"tensors without a name here: more \(matches 0 rules\)"),
         (lambda t: t.update({"lin1.2.bias": torch.zeros(5)}), r"layers\.6\.bias is \[5\], the network has \[1024\]"),
         (lambda t: t.update(epoch=3), r"holds other things than tensors: epoch"),
-        (lambda t: t.update(evil=Evil()), r"is damaged, is no checkpoint, or holds more than tensors"),
+        (
+            lambda t: t.update(evil=Evil()),
+            r"holds more than tensors, and reading it could run code: .*pathlib\.PosixPath; .* save its tensors alone",
+        ),
+        (
+            lambda t: t.update({"lin0.0.bias": torch.full((6,), torch.nan)}),
+            r"not all .* finite: lin0\.0\.bias;",
+        ),
+        (
+            lambda t: t.update({"lin0.0.bias": torch.ones(6, dtype=torch.int8)}),
+            r"whole .*: lin0\.0\.bias; is it",
+        ),
+        (
+            lambda t: t.update({f"layer{n}": torch.zeros(1) for n in range(90)}),
+            r"layer7 .* and 82 more; is it",
+        ),
         (lambda t: t.clear(), r"holds no tensors by name"),
     ],
 )
@@ -187,7 +204,15 @@ def test_bad_files_and_arguments_are_named(tmp_path: Path, capsys: pytest.Captur
     torch.save(structure_of_authors(), whole)
     (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:2000])
     stage = ["--stage", "structure", *STRUCTURE_SIZES]
-    assert "cut.pth is damaged" in complaint(str(tmp_path / "cut.pth"), *stage, capsys=capsys)
+    (tmp_path / "page.pth").write_text("<html>not found</html>")
+    (tmp_path / "empty.pth").touch()
+    for name in ("cut", "page", "empty"):
+        text = complaint(str(tmp_path / f"{name}.pth"), *stage, capsys=capsys)
+        assert f"{name}.pth is damaged or is no checkpoint of torch.save; copy or download it again" in text
+    save_file(structure_of_authors(), tmp_path / "cut.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:2000])
+    assert "cut.safetensors is damaged; copy" in complaint(str(tmp_path / "cut.safetensors"), *stage, capsys=capsys)
+    assert "cannot be read: Is a directory" in complaint(str(tmp_path), *stage, "--out", "x", capsys=capsys)
     assert "there is no such file" in complaint(str(tmp_path / "absent.pth"), *stage, capsys=capsys)
     wrong = complaint(str(whole), "--stage", "semantic", capsys=capsys)
     assert "does not fit the network of semantic" in wrong
@@ -195,6 +220,28 @@ def test_bad_files_and_arguments_are_named(tmp_path: Path, capsys: pytest.Captur
     assert "layers.0.weight is [6, 64], the network has [1024, 64]" in small
     (tmp_path / "whole").mkdir()
     assert "exists already" in complaint(str(whole), *stage, capsys=capsys)
+
+
+def test_configs_whole_networks_and_programs_are_not_executed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = ["--stage", "structure", *STRUCTURE_SIZES]
+    for name, value, what in (
+        (
+            "config",
+            {"state_dict": structure_of_authors(), "args": Namespace(lr=1)},
+            "could run code: argparse.N",
+        ),
+        ("network", torch.nn.Linear(2, 2), "could run code: torch.nn.modules.linear.Linear; where you trust it"),
+    ):
+        torch.save(value, tmp_path / f"{name}.pth")
+        text = complaint(str(tmp_path / f"{name}.pth"), *stage, capsys=capsys)
+        assert what in text
+        assert "weights_only" not in text, "torch's advice to execute the file is not repeated"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, but OpenAI publishes CLIP in it
+        torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "program.pt")
+    assert "is a program (TorchScript), not weights" in complaint(str(tmp_path / "program.pt"), *stage, capsys=capsys)
 
 
 def test_weights_for_other_voxels_are_refused_where_they_are_used(
@@ -207,7 +254,8 @@ def test_weights_for_other_voxels_are_refused_where_they_are_used(
     for stage in inputs:
         execute(stage, config, runs=runs, scratch=tmp_path / "scratch")
     with pytest.raises(
-        ValueError, match=r"structure\.weights: .*layers\.0\.weight is \[6, 70\], the network has \[6, 64\]"
+        ValueError,
+        match=r"structure\.weights: .*layers\.0\.weight is \[6, 70\], the network has \[6, 64\]\. Where .* of a su",
     ):
         execute(structure, config, runs=runs, scratch=tmp_path / "scratch")
 

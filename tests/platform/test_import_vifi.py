@@ -183,7 +183,7 @@ class Evil:
             lambda t: t.update({"module.image_encoder.ln_pre.bias": torch.zeros(3)}),
             "vision_model.pre_layrnorm.bias is [3], the network has [128]",
         ),
-        (lambda t: t.update(evil=Evil()), "is damaged, is no checkpoint, or holds more than tensors"),
+        (lambda t: t.update(evil=Evil()), "holds more than tensors, and reading it could run code: "),
         (lambda t: t.clear(), "holds no tensors by name"),
     ],
 )

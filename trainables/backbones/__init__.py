@@ -1,17 +1,18 @@
 """The frozen networks that features are read with: loaded by name or folder, or the small ones shipped as `phantom`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from storage.content import settled_file_at
-from trainables.backbones.sources import WeightSource, locate, source_digest, source_files
+from trainables.backbones.sources import WeightSource, check_model, check_parts, locate, source_digest, source_files
 from trainables.config.features import TABLE
 from trainables.config.trial import TrialConfig
 from trainables.datasets.wordnet import wordnet_files
 
 STABLE_DIFFUSION_PARTS = ("vae", "text_encoder", "tokenizer")
-GENERATOR_PARTS = (*STABLE_DIFFUSION_PARTS, "unet", "scheduler")
+_OWN_GENERATOR_PARTS = ("unet", "scheduler")
+GENERATOR_PARTS = (*STABLE_DIFFUSION_PARTS, *_OWN_GENERATOR_PARTS)
 
 
 def fingerprint(config: TrialConfig) -> Any:
@@ -39,12 +40,12 @@ def feature_files(config: TrialConfig) -> list[Path]:
 
 def generator_fingerprint(config: TrialConfig) -> Any:
     """Return what identifies the weights that video is made with. Raises `ValueError` as `fingerprint`."""
-    return source_digest(_diffusion(config), parts=GENERATOR_PARTS)
+    return source_digest(_diffusion(config, _OWN_GENERATOR_PARTS), parts=GENERATOR_PARTS)
 
 
 def generator_files(config: TrialConfig) -> list[Path]:
     """Return the files that `generator_fingerprint` stands for."""
-    return source_files(_diffusion(config), parts=GENERATOR_PARTS)
+    return source_files(_diffusion(config, _OWN_GENERATOR_PARTS), parts=GENERATOR_PARTS)
 
 
 def judges_fingerprint(config: TrialConfig) -> Any:
@@ -54,10 +55,7 @@ def judges_fingerprint(config: TrialConfig) -> Any:
 
 def judge_digests(sources: Mapping[str, str]) -> dict[str, Any]:
     """Return what identifies the weights of each source, by role. Raises `ValueError` as `fingerprint`."""
-    return {
-        role: source_digest(locate(source, kind=role if role.endswith("classifier") else "clip"))
-        for role, source in sources.items()
-    }
+    return {role: source_digest(_judge(source, role, field=role)) for role, source in sources.items()}
 
 
 def judges_files(config: TrialConfig) -> list[Path]:
@@ -71,19 +69,33 @@ def _synonym_files(config: TrialConfig) -> list[Path]:
     return [] if source == TABLE else wordnet_files(Path(source))
 
 
-def _diffusion(config: TrialConfig) -> WeightSource:
-    return locate(config.backbones.stable_diffusion, kind="stable_diffusion")
+def _diffusion(config: TrialConfig, parts: Iterable[str] = STABLE_DIFFUSION_PARTS) -> WeightSource:
+    source = locate(config.backbones.stable_diffusion, kind="stable_diffusion")
+    check_parts(source, parts, field="backbones.stable_diffusion")
+    return source
 
 
 def _feature_sources(config: TrialConfig) -> tuple[WeightSource, WeightSource]:
-    return _diffusion(config), locate(config.backbones.clip, kind="clip")
+    clip = locate(config.backbones.clip, kind="clip")
+    check_model(clip, kind="clip", field="backbones.clip")
+    return _diffusion(config), clip
+
+
+_JUDGES: Mapping[str, str] = {
+    "image_classifier": "image_classifier",
+    "video_classifier": "video_classifier",
+    "vifi": "clip",
+    "clip": "clip",
+}
+"""Field of `evaluate` to the kind of its network."""
 
 
 def _judges(config: TrialConfig) -> Mapping[str, WeightSource]:
-    judges = config.evaluate
-    return {
-        "image_classifier": locate(judges.image_classifier, kind="image_classifier"),
-        "video_classifier": locate(judges.video_classifier, kind="video_classifier"),
-        "vifi": locate(judges.vifi, kind="clip"),
-        "clip": locate(judges.clip, kind="clip"),
-    }
+    sources = {role: getattr(config.evaluate, role) for role in _JUDGES}
+    return {role: _judge(source, role, field=f"evaluate.{role}") for role, source in sources.items()}
+
+
+def _judge(source: str, role: str, *, field: str) -> WeightSource:
+    located = locate(source, kind=_JUDGES[role], field=field)
+    check_model(located, kind=_JUDGES[role], field=field, whole=False)
+    return located

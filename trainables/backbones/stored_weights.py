@@ -14,7 +14,7 @@ _PATIENCE = 20.0
 
 
 @lru_cache(maxsize=8)
-def fetched_weights(uri: str, *, kind: str) -> Path:
+def fetched_weights(uri: str) -> Path:
     """Return a local folder with all files below `uri`, such as `s3://bucket/models/clip`.
 
     Files that the cache has are compared with those of the store once per process, and fetched again if they differ.
@@ -29,9 +29,9 @@ def fetched_weights(uri: str, *, kind: str) -> Path:
         for key in keys:
             _fetch(store, key, folder / key)
     except (StoreError, ValueError) as error:
-        raise ValueError(f"backbones.{kind}: {uri} cannot be read: {error}") from error
+        raise ValueError(f"{uri} cannot be read: {error}") from error
     if not keys:
-        raise ValueError(f"backbones.{kind}: nothing lies below {uri}; it must hold the files of a model's folder")
+        raise ValueError(f"nothing lies below {uri}; it must hold the files of a model's folder")
     return folder
 
 

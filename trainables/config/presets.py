@@ -92,6 +92,25 @@ RELEASED_CODE: Mapping[str, Any] = {
     "evaluate.hue_frames": 6,
 }
 
+_OTHER_LAYERS = ("motion.fmri_tokens", "motion.layer_norm", "motion.ffn_dropout", "motion.encoder_block_dropout")
+_MASKS = ("motion.mask_means", "motion.mask_refresh", "motion.mask_diagonal", "motion.inference_mask")
+_SOLVED = tuple(
+    field
+    for field in RELEASED_CODE
+    if field.partition(".")[0] in ("semantic", "structure", "motion") and field != "semantic.retrieval_ties"
+)
+_UNREAD: Mapping[str, tuple[str, ...]] = {
+    "cmg_small_patch": _OTHER_LAYERS,
+    "per_frame_mlp": (*_OTHER_LAYERS, *_MASKS),
+    "ridge": _SOLVED,
+}
+
+
+def unread_fields(stage: str, kind: str) -> tuple[str, ...]:
+    """Return the fields of `stage` in `RELEASED_CODE` that this kind of decoder does not read."""
+    return tuple(field for field in _UNREAD.get(kind, ()) if field.startswith(f"{stage}."))
+
+
 GENTLE: Mapping[str, Any] = {
     "generator.procedure": "img2img",
     "generator.noise_timestep": 400,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from trainables.datasets.errors import some
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -86,7 +88,7 @@ def renamed(names: Iterable[str], rules: tuple[Rule, ...]) -> dict[str, str]:
         if rule.ours is not None:
             ours[name] = match.expand(rule.ours)
     if unknown:
-        raise ValueError(f"tensors without a name here: {', '.join(unknown)}")
+        raise ValueError(f"tensors without a name here: {some(unknown, most=8)}")
     twice = sorted({name for name in ours.values() if list(ours.values()).count(name) > 1})
     if twice:
         raise ValueError(f"several tensors of the file would be {', '.join(twice)}")

@@ -3,11 +3,14 @@
 import json
 import re
 import shutil
+import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from storage.content import file_at
+from trainables.datasets.errors import some
 from trainables.imported.author_names import Rule, renamed
 from trainables.imported.weights_folder import FACTS, FORMAT, MODEL
 
@@ -43,19 +47,60 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint: safetensors, or a file of `torch.save`. Nothing in it is executed.
 
     Raises:
-        ValueError: The file cannot be read, would execute code, or holds no tensors by name.
+        ValueError: The file cannot be read, could run code, or holds no tensors by name or none that are weights.
     """
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        with torch.serialization.safe_globals([(OrderedDict, name) for name in _CONFIGS]):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"{file}: there is no such file") from error
-    except (SafetensorError, Exception) as error:  # torch raises whatever it likes on damaged and on unsafe files
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{file} is damaged, is no checkpoint, or holds more than tensors: {first}") from error
-    return _state(content, file)
+        tensors = load_file(file) if file.suffix == ".safetensors" else _state(_unpickled(file), file)
+    except OSError as error:
+        reason = (
+            "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        )
+        raise ValueError(f"{file}: {reason}") from error
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged; copy or download it again: {error}") from error
+    wrong = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and not _finite(tensor))
+    if wrong:
+        raise ValueError(f"{file}: not all values are finite: {_some(wrong)}; was the training stopped by an error?")
+    return tensors
+
+
+def _unpickled(file: Path) -> Any:
+    """Return what `torch.save` wrote. Raises `OSError`, or `ValueError` with what to do."""
+    try:
+        with torch.serialization.safe_globals([(OrderedDict, name) for name in _CONFIGS]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles in another protocol
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch raises whatever it likes on damaged and on unsafe files
+        raise ValueError(f"{file} {_why_unreadable(file, error)}") from error
+
+
+def _why_unreadable(file: Path, error: Exception) -> str:
+    """Return what is wrong and what to do. Torch's own advice, to execute what is in the file, is not repeated."""
+    if "TorchScript" in str(error):
+        return (
+            "is a program (TorchScript), not weights; where you trust it, save its tensors alone: "
+            "torch.save(torch.jit.load(FILE).state_dict(), OTHER)"
+        )
+    try:
+        code = sorted(set(torch.serialization.get_unsafe_globals_in_checkpoint(file)) - set(_CONFIGS))
+    except Exception:  # as above: it reads the same file
+        code = []
+    if code:
+        return (
+            f"holds more than tensors, and reading it could run code: {_some(code)}; where you trust it, save its "
+            "tensors alone: torch.save(checkpoint['state_dict'], OTHER)"
+        )
+    if isinstance(error, UnpicklingError) and zipfile.is_zipfile(file):
+        return (
+            "holds more than tensors; where you trust it, save its tensors alone: torch.save(model.state_dict(), OTHER)"
+        )
+    return "is damaged or is no checkpoint of torch.save; copy or download it again"
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
 
 
 def _state(content: Any, file: Path) -> dict[str, Tensor]:
@@ -93,22 +138,39 @@ def _problems(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:_SHOWN]) + (f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else "")
+    return some(names, most=_SHOWN)
 
 
 def converted(tensors: Mapping[str, Tensor], rules: tuple[Rule, ...]) -> dict[str, Tensor]:
-    """Return the tensors under our names, as float32. Raises `ValueError` as `renamed`."""
+    """Return the tensors under our names, as float32.
+
+    Raises:
+        ValueError: As `renamed`, or a tensor that is used holds whole numbers.
+    """
     names = renamed(tensors, rules)
+    if whole := sorted(name for name in names if not tensors[name].is_floating_point()):
+        raise ValueError(f"tensors of whole numbers, which are no weights here (quantised?): {_some(whole)}")
     return {ours: tensors[theirs].float().contiguous() for theirs, ours in names.items()}
 
 
-def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, stage: str, kind: str, source: Source) -> None:
-    """Write imported weights into `folder`, which must not exist. It appears whole or not at all."""
+def write_weights(
+    folder: Path, tensors: Mapping[str, Tensor], *, stage: str, kind: str, network: Mapping[str, Any], source: Source
+) -> None:
+    """Write imported weights into `folder`, which must not exist. It appears whole or not at all.
+
+    Args:
+        folder: The folder.
+        tensors: The weights by our names.
+        stage: The stage that they are of.
+        kind: The kind of its network.
+        network: The config fields that make this network (`weights_folder.network_of`).
+        source: The file that they come from.
+    """
     facts = {
         "format": FORMAT,
         "stage": stage,
         "kind": kind,
+        "network": dict(network),
         "file": source.file.name,
         "sha256": source.sha256,
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
@@ -144,5 +206,8 @@ def load_weights(network: nn.Module, folder: Path, *, field: str) -> None:
     tensors = load_file(folder / MODEL)
     problems = check_against(network, tensors)
     if problems:
-        raise ValueError(f"{field}: the weights in {folder} are not those of this network: {'; '.join(problems)}")
+        raise ValueError(
+            f"{field}: the weights in {folder} are not those of this network: {'; '.join(problems)}. Where the first "
+            "layer differs, they are of a subject with another number of voxels"
+        )
     network.load_state_dict(tensors)

@@ -61,11 +61,12 @@ def import_vifi(file: Path, folder: Path) -> int:
     Raises:
         ValueError: The file cannot be read, would execute code, or holds another network.
     """
+    tensors = read_checkpoint(file)
     try:
-        tensors = _projections(converted(read_checkpoint(file), RULES))
+        tensors = _projections(converted(tensors, RULES))
     except ValueError as error:
         hint = "is it ViFi-CLIP with a ViT and without learned prompts, or such a CLIP of OpenAI's?"
-        raise ValueError(f"{error}; {hint}" if "without a name" in str(error) else str(error)) from error
+        raise ValueError(f"{file}: {error}; {hint}") from error
     config = _config(tensors, file)
     with torch.device("meta"):
         network = CLIPVisionModelWithProjection(config)

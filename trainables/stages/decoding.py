@@ -14,7 +14,7 @@ from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import StageResult, StageTask
 from trainables.imported.loading import load_weights
-from trainables.imported.weights_folder import folder_of
+from trainables.imported.weights_folder import used_folder
 from trainables.loop import Job, Learner, LoopState, kept_epoch, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
 from trainables.networks.initial import initialise
@@ -155,7 +155,7 @@ def has_imported_weights(task: StageTask, stage: str, network: nn.Module) -> boo
     Raises:
         ValueError: They are of another network.
     """
-    folder = folder_of(task.config, stage)
+    folder = used_folder(task.config, stage)
     if folder is None:
         return False
     load_weights(network, folder, field=f"{stage}.weights")
