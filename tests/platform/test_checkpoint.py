@@ -240,7 +240,7 @@ def test_configs_whole_networks_and_programs_are_not_executed(
         assert "weights_only" not in text, "torch's advice to execute the file is not repeated"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated, but OpenAI publishes CLIP in it
-        torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "program.pt")
+        torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "program.pt")  # type: ignore[no-untyped-call]
     assert "is a program (TorchScript), not weights" in complaint(str(tmp_path / "program.pt"), *stage, capsys=capsys)
 
 
