@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -92,7 +91,7 @@ def _why_unreadable(file: Path, error: Exception) -> str:
             f"holds more than tensors, and reading it could run code: {_some(code)}; where you trust it, save its "
             "tensors alone: torch.save(checkpoint['state_dict'], OTHER)"
         )
-    if isinstance(error, UnpicklingError) and zipfile.is_zipfile(file):
+    if not isinstance(error, RuntimeError) and zipfile.is_zipfile(file):
         return (
             "holds more than tensors; where you trust it, save its tensors alone: torch.save(model.state_dict(), OTHER)"
         )
