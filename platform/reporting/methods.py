@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.analysis.findings import Findings
 from platform.reporting.clusters import clusters_in_methods
-from platform.reporting.protocol import judges_videos, protocol_of_trials
+from platform.reporting.protocol import evaluate_of_trials, judges_videos
 from platform.reporting.words import counted, listed, moment
 from platform.statistics.compare import Comparison
 from platform.statistics.levels import level_note
@@ -14,7 +14,7 @@ from platform.study.varied import varied_in_words
 from storage.errors import StoreError
 from storage.runs import Manifest
 from trainables.judging.controls import title_of
-from trainables.judging.protocols import PROTOCOLS
+from trainables.judging.protocols import protocol_text
 
 _TESTS = {
     "seeds": "p is from a sign-flip test of the mean over seeds; values are averaged over clips and subjects",
@@ -77,7 +77,7 @@ def _design(findings: Findings) -> Iterator[str]:
     if clips > 1:
         yield f"Each trial was evaluated on the same {clips:,} test clips."
     if judges_videos(findings.result):
-        yield f"Videos were judged by the protocol {PROTOCOLS[protocol_of_trials(findings.result)]}."
+        yield f"Videos were judged by the protocol {protocol_text(evaluate_of_trials(findings.result))}."
     yield from _controls(findings)
     yield (
         f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "

@@ -10,14 +10,14 @@ from platform.analysis.findings import Findings
 from platform.analysis.measures import Measure
 from platform.reporting.clusters import clips_fact, clips_text
 from platform.reporting.control_standing import floor_text
-from platform.reporting.protocol import judges_videos, protocol_of_trials
+from platform.reporting.protocol import evaluate_of_trials, judges_videos
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
 from platform.statistics.levels import not_excluded
 from platform.statistics.missing import MissingValues
 from platform.statistics.sameness import Reason
 from platform.study.design import BASELINE
-from trainables.judging.protocols import PROTOCOLS
+from trainables.judging.protocols import protocol_text
 
 
 def condition_label(condition: str) -> str:
@@ -213,7 +213,7 @@ def declared_as(findings: Findings) -> list[tuple[str, str]]:
     clips = clips_fact(findings)
     facts += [
         *((("test clips", clips),) if clips is not None else ()),
-        *((("protocol", str(PROTOCOLS[protocol_of_trials(result)])),) if judges_videos(result) else ()),
+        *((("protocol", protocol_text(evaluate_of_trials(result))),) if judges_videos(result) else ()),
         ("primary", listed([measure.title for measure in findings.measures])),
         ("planned", f"{counted(len(design.subjects), 'subject')}, {counted(design.seeds, 'seed')}"),
         ("trials", f"{ended:,} of {len(result.trials):,} ended"),

@@ -10,7 +10,7 @@ from platform.reporting.sweep_tables import value_text
 from platform.reporting.words import counted, listed, moment
 from platform.study.study import SAMPLERS
 from trainables.judging.controls import is_uninformed, title_of
-from trainables.judging.protocols import PROTOCOLS
+from trainables.judging.protocols import protocol_text
 from trainables.metrics.clip_metrics import EVALUATE
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import is_held_out
@@ -141,7 +141,7 @@ def facts(findings: SweepFindings) -> list[tuple[str, str]]:
     study = findings.search.study
     lines = list(study.headline().items())
     if any(target.stage == EVALUATE for target in study.targets):
-        lines.append(("protocol", str(PROTOCOLS[study.space.config({}).evaluate.protocol])))
+        lines.append(("protocol", protocol_text(study.space.config({}).evaluate.model_dump())))
     return [*lines, ("trials", counts_text(findings.search.trials)), ("seeds", _seeds(findings))]
 
 

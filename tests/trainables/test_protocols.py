@@ -9,11 +9,19 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
-from trainables.config.video import EvaluateConfig, ProtocolName
+from trainables.config.video import EvaluateConfig, ProtocolName, protocol_name, recorded_protocol
 from trainables.datasets.video_io import read_video, split_pair
 from trainables.graph import resolve_reference
 from trainables.judging.pairing import Pairing, System, VideoFile
-from trainables.judging.protocols import DEFAULT, PROTOCOLS, Protocol, classes_of, refusals, too_few_classes
+from trainables.judging.protocols import (
+    DEFAULT,
+    PROTOCOLS,
+    Protocol,
+    classes_of,
+    protocol_text,
+    refusals,
+    too_few_classes,
+)
 from trainables.metrics import pixels
 from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.clip_metrics import CLIP_METRICS
@@ -157,3 +165,26 @@ def test_every_published_table_says_by_which_protocol_its_videos_were_judged() -
     for table, protocol in protocols.items():
         columns = set((folder / table).read_text(encoding="utf-8").splitlines()[0].split(","))
         assert (protocol != "") == bool(columns & {"two_way_i", "ssim", "epe", "epe_p"}), table
+
+
+def test_the_name_of_a_protocol_says_what_was_changed_of_it() -> None:
+    assert recorded_protocol({}) == DEFAULT
+    changed = EvaluateConfig(hue_frames=6, clip_pcc_gate="average", image_trials=20, video_trials=100, resolution=64)
+    name = f"{DEFAULT}+resolution=64+image_trials=20+video_trials=100+hue_frames=6+clip_pcc_gate=average"
+    assert recorded_protocol({"evaluate": changed.model_dump(mode="json")}) == name
+    text = protocol_text(changed.model_dump())
+    assert text.startswith(f"{name}: native size, ")
+    assert text.endswith("; changed: " + ", ".join(name.split("+")[1:]))
+    assert protocol_text({}) == str(PROTOCOLS[DEFAULT])
+
+
+def test_every_field_that_changes_values_is_in_the_name() -> None:
+    """A new field of `evaluate` must be named there, or be listed here with the others that change no choice."""
+    elsewhere = {
+        *("image_classifier", "video_classifier", "vifi", "clip"),  # networks: their digests are in the identity
+        *("shuffles", "seed"),  # draws of controls and of the shuffle test
+    }
+    others = {"clip_pcc_gate": "average"}
+    for name in EvaluateConfig.model_fields.keys() - elsewhere - {"protocol"}:
+        value = others.get(name, 7)
+        assert protocol_name({name: value}) == f"{DEFAULT}+{name}={value}"

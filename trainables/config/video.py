@@ -114,6 +114,29 @@ class EvaluateConfig(Config):
     """Seed of random controls, shuffles and bootstrap."""
 
 
+_USUAL: Mapping[str, Any] = {
+    "resolution": None,
+    "image_trials": None,
+    "video_trials": None,
+    "hue_frames": None,
+    "clip_pcc_gate": "constant",
+}
+"""Field of `evaluate` that changes values within a protocol, to its value in the protocol itself."""
+
+
+def protocol_name(evaluate: Mapping[str, Any]) -> str:
+    """Return the protocol of a section `evaluate` with what was changed of it, as tables and tags show it.
+
+    Early sections name no protocol, and were judged by the default.
+
+    Example:
+        >>> protocol_name({"protocol": "mindsweep-1", "hue_frames": 6})
+        'mindsweep-1+hue_frames=6'
+    """
+    changes = [f"+{name}={evaluate[name]}" for name, usual in _USUAL.items() if evaluate.get(name, usual) != usual]
+    return "".join((str(evaluate.get("protocol", DEFAULT_PROTOCOL)), *changes))
+
+
 def recorded_protocol(config: Mapping[str, Any]) -> str:
-    """Return the protocol of a trial's recorded config. Early ones name none, and were judged by the default."""
-    return str(config.get("evaluate", {}).get("protocol", DEFAULT_PROTOCOL))
+    """Return the `protocol_name` of a trial's recorded config."""
+    return protocol_name(config.get("evaluate", {}))

@@ -9,11 +9,12 @@ compared. A protocol that changes gets a new number; the old one keeps its meani
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from trainables.config.video import protocol_name
 from trainables.datasets.video_io import resample
 from trainables.judging.pairing import Pairing, System
 from trainables.judging.values import available
@@ -145,6 +146,14 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 """Id to protocol."""
 DEFAULT = "mindsweep-1"
+
+
+def protocol_text(evaluate: Mapping[str, Any]) -> str:
+    """Return the protocol of a section `evaluate` in words; what was changed of it comes last."""
+    name = protocol_name(evaluate)
+    protocol, *changes = name.split("+")
+    changed = f"; changed: {', '.join(changes)}" if changes else ""
+    return f"{name}{str(PROTOCOLS[protocol]).removeprefix(protocol)}{changed}"
 
 
 def classes_of(networks: Networks, *, frames: int, size: tuple[int, int]) -> dict[str, int]:

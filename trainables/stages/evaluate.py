@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trainables.config.data import PhantomWorld
-from trainables.config.video import EvaluateConfig
+from trainables.config.video import EvaluateConfig, protocol_name
 from trainables.context import StageResult, StageTask
 from trainables.datasets.clusters import clusters_of_facts, kind_of
 from trainables.graph import STAGES, VIDEO_STAGES
@@ -16,7 +16,7 @@ from trainables.judging.controls import SYSTEM, SYSTEMS
 from trainables.judging.judged_trial import JudgedTrial
 from trainables.judging.library import OVERLAP_FACT
 from trainables.judging.per_clip_table import write_values
-from trainables.judging.protocols import PROTOCOLS
+from trainables.judging.protocols import protocol_text
 from trainables.judging.score_trial import SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material, with_added_controls
 from trainables.judging.values import Value
@@ -87,13 +87,14 @@ def _summary(verdicts: Sequence[SplitScores], metrics: Sequence[Metric], sources
 
 
 def _protocol(config: EvaluateConfig, bench: Bench) -> dict[str, Any]:
-    protocol = PROTOCOLS[config.protocol]
-    return {"protocol": {"id": protocol.id, "text": str(protocol), "left_out": list(bench.remarks)}}
+    evaluate = config.model_dump()
+    name, text = protocol_name(evaluate), protocol_text(evaluate)
+    return {"protocol": {"id": name, "text": text, "left_out": list(bench.remarks)}}
 
 
 def _judged_by(config: EvaluateConfig, bench: Bench) -> Iterator[tuple[str, str]]:
     """Yield the facts of the page about the protocol, with the metrics that could not be computed."""
-    yield "protocol", str(PROTOCOLS[config.protocol])
+    yield "protocol", protocol_text(config.model_dump())
     if bench.remarks:
         yield "not judged", "; ".join(bench.remarks)
 

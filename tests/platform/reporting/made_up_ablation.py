@@ -65,7 +65,7 @@ class MadeUp:
     saturated: frozenset[str] = frozenset()
     """Metrics of which every value of the system is 1."""
 
-    evaluate: Mapping[str, str] = field(default_factory=dict)
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
     """The section of the config; empty: that of an earlier version."""
 
     @property
