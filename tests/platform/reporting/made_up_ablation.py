@@ -16,6 +16,7 @@ from storage.base import Store
 from storage.events import EventLog
 from storage.runs import Manifest, RunStore
 from storage.studies import save_amendment, save_study
+from trainables.judging.ceiling_text import CEILING_FACT
 
 STUDY = "made_up"
 BEGAN = 1_790_000_000.0
@@ -32,6 +33,11 @@ EFFECTS: Mapping[str, Mapping[str, float]] = {
 CONTROLS = {"static": -0.05, "shuffled_fmri": -0.2, "random_clip": -0.25, "ceiling": 0.2}
 """Control to what is added to every metric that is better when higher, and taken from the others."""
 REGIONS = ("V1", "V2", "V3", "V4", "LO", "MT", "MST", "TPOJ")
+
+
+_QUANTILES = {"0%": 0.5, "25%": 0.6, "50%": 0.71, "75%": 0.8, "100%": 1.0}
+OVERLAP = {"clips": 10, "same_frames": 0, "quantiles": _QUANTILES, "any_training_clip": 0.25}
+"""As in the stage's overlap.json."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class MadeUp:
     saturated: frozenset[str] = frozenset()
     """Metrics of which every value of the system is 1."""
 
+    ceiling: str = ""
+    """Noise ceiling of the voxels, as the stage `library` reports it."""
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     """The section of the config; empty: that of an earlier version."""
 
@@ -162,6 +170,12 @@ def _stages(runs: RunStore, scratch: Path, made: MadeUp, key: tuple[str, int, in
     folder.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows(made, key)), folder / "per_clip.parquet")
     runs.commit(_manifest(identities["evaluate"], "evaluate", seed), folder)
+    if made.ceiling:
+        identities["library"] = f"library-{name}"
+        folder = scratch / f"{name}-library"
+        folder.mkdir()
+        (folder / "overlap.json").write_text(json.dumps({"test": OVERLAP}), encoding="utf-8")
+        runs.commit(_manifest(identities["library"], "library", seed, {CEILING_FACT: made.ceiling}), folder)
     if made.importance:
         identities["importance"] = f"importance-{name}"
         folder = scratch / f"{name}-importance"
@@ -174,8 +188,8 @@ def _stages(runs: RunStore, scratch: Path, made: MadeUp, key: tuple[str, int, in
     return identities
 
 
-def _manifest(identity: str, stage: str, seed: int) -> Manifest:
-    info = {"python": "3.11.9", "torch": "2.9.0", "device": "cpu"}
+def _manifest(identity: str, stage: str, seed: int, facts: Mapping[str, str] | None = None) -> Manifest:
+    info = {"python": "3.11.9", "torch": "2.9.0", "device": "cpu", **({} if facts is None else facts)}
     return Manifest(identity, stage, {}, seed, {}, {}, {}, (), info, BEGAN, 25.0)
 
 

@@ -1,5 +1,8 @@
 """Variance components: textbook formulas, planted variances, clusters, and what has no component."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -76,3 +79,21 @@ def test_an_estimate_below_zero_is_zero_and_named() -> None:
     assert found is not None
     assert found.negative == ("seed", "clip")
     assert found.shares[RESIDUAL] == 1.0
+
+
+MIXED_MODELS = json.loads((Path(__file__).resolve().parents[2] / "data" / "mixed_models.json").read_text("utf-8"))
+"""Variances by statsmodels' MixedLM (REML); `origin` says how they were made."""
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [("two", ("seed", "clip")), ("three", ("subject", "seed", "clip")), ("nested", ("seed", "clip"))],
+)
+def test_they_are_those_of_a_mixed_model(name: str, factors: tuple[str, ...]) -> None:
+    """The optimiser of MixedLM stops within .0005 of its solution."""
+    design = MIXED_MODELS["designs"][name]
+    clusters = [f"film {number}" for number in design.get("clusters", ())]
+    found = variance_components(np.array(design["values"]), factors, clusters=clusters)
+    assert found is not None
+    assert found.negative == ()
+    assert found.variances == pytest.approx(design["variances"], abs=5e-4)
