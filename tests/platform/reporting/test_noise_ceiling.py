@@ -53,4 +53,4 @@ def test_it_stands_below_the_main_table_of_a_report(tmp_path: Path) -> None:
     store = MemoryStore()
     write_study(store, tmp_path, MadeUp(seeds=3, ceiling=CEILING))
     page = report_page(build_report(collect_ablation(store, STUDY, cache=tmp_path / "cache"), store="memory:"))
-    assert page.count("Noise ceiling of subject 0: repeats of a clip explain 30% of a voxel&#x27;s variance") == 1
+    assert page.count("Noise ceiling of subject 0: repeats of a clip explain 30% of a voxel&#39;s variance") == 1
