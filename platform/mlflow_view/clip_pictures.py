@@ -42,17 +42,20 @@ def write_clip_pictures(runs: RunStore, identities: Mapping[str, str], config: M
             picture.save(folder / PICTURES / f"{name}.png")
 
 
-def log_clip_pictures(client: MlflowClient, run_id: str, folder: Path, *, time: int) -> None:
+def log_clip_pictures(client: MlflowClient, run_id: str, folder: Path, *, time: int) -> tuple[str, ...]:
     """Log the pictures of `folder/pictures` as images with the keys `clips/<name>` at step 0, once per run.
 
     MLflow's image grid compares the images of one key and step across runs. `time` is in milliseconds since 1970.
+    Returns the keys.
     """
     pictures = sorted((folder / PICTURES).glob("*.png"))
+    keys = tuple(f"clips/{path.stem}" for path in pictures)
     if not pictures or client.list_artifacts(run_id, _LOGGED):
-        return
+        return keys
     from PIL import Image
 
-    for path in pictures:
+    for path, key in zip(pictures, keys, strict=True):
         with Image.open(path) as picture:
             picture.load()
-            client.log_image(run_id, picture, key=f"clips/{path.stem}", step=0, timestamp=time, synchronous=True)
+            client.log_image(run_id, picture, key=key, step=0, timestamp=time, synchronous=True)
+    return keys

@@ -12,7 +12,7 @@ from platform.mlflow_view.client import TEMPORARY, find_experiment, log, unless_
 from platform.mlflow_view.clip_pictures import log_clip_pictures
 from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, params, readable
 from platform.mlflow_view.registry import register
-from platform.mlflow_view.saved_view import NOTE, run_link, saved_view
+from platform.mlflow_view.saved_view import NOTE, TAG, pictures_of_view, run_link, saved_view
 from platform.mlflow_view.summary import FIGURES, Conclusion
 from platform.record.data_card import DATA_CARD_PAGE
 from platform.record.results import Result
@@ -58,6 +58,8 @@ class StudyRuns:
                 self._children[tags[TRIAL]] = run.info.run_id
                 self._complete[tags[TRIAL]] = int(tags.get(EVENTS, 0))
         self._open = False
+        self._pictures: tuple[str, ...] = ()
+        """Keys of the images that trials have in common; empty while none has any."""
         self._mutex = threading.Lock()
         """Locked while the study's run is written. Several threads write trials, each trial by one thread."""
 
@@ -88,7 +90,7 @@ class StudyRuns:
                 for page in sorted(path for path in folder.iterdir() if path.is_file()):
                     self._client.log_artifact(self._children[trial], str(page))
                 ended = entries.ended if entries.ended is not None else milliseconds(fresh[-1].time)
-                log_clip_pictures(self._client, self._children[trial], folder, time=ended)
+                self._show_pictures(log_clip_pictures(self._client, self._children[trial], folder, time=ended))
         log(self._client, self._children[trial], entries, store=self._store)
         with self._mutex:
             if entries.dataset is not None and entries.dataset.digest not in self._datasets:
@@ -132,13 +134,26 @@ class StudyRuns:
             self._parent = run.info.run_id
         if not self._open:
             self._client.update_run(self._parent, status="RUNNING")
-            self._client.set_experiment_tag(self._experiment, *saved_view(self._study, began=self._began))
+            view = self._client.get_experiment(self._experiment).tags.get(TAG + self._study.id, "")
+            self._pictures = pictures_of_view(view)
+            self._write_view()
             definition = {name: value for name, value in self._study.definition.items() if name not in self._shared()}
             space = {name: readable(domain) for name, domain in definition.pop("space", {}).items()}
             parameters = params({"study": self._shared(), "space": space, **definition})
             log(self._client, self._parent, Entries(params=parameters, tags=dict(self._study.tags)))
             self._open = True
         return self._parent
+
+    def _write_view(self) -> None:
+        view = saved_view(self._study, began=self._began, pictures=self._pictures)
+        self._client.set_experiment_tag(self._experiment, *view)
+
+    def _show_pictures(self, keys: tuple[str, ...]) -> None:
+        """Have the view of the trials show images with these keys side by side."""
+        with self._mutex:
+            if keys and not self._pictures:
+                self._pictures = keys
+                self._write_view()
 
     def _common(self, time: float) -> dict[str, str]:
         """Return the tags of a run that began at `time`, in seconds."""

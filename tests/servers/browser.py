@@ -57,7 +57,7 @@ class Browser:
 
     def wait(self, *parts: str) -> str:
         """Wait until the page shows all `parts`, and return its text."""
-        return self._until(lambda: all(part in self.text() for part in parts), f"the page does not show {parts}")
+        return self.until(lambda: all(part in self.text() for part in parts), f"the page does not show {parts}")
 
     def link(self, text: str) -> str:
         """Return where the first link with exactly that text leads."""
@@ -71,7 +71,7 @@ class Browser:
     def enter_frame(self) -> None:
         """Go on inside the page's first frame, once there is one."""
         find = "return document.querySelector('iframe')"
-        self._until(lambda: self.run(find) is not None, "the page has no frame")
+        self.until(lambda: self.run(find) is not None, "the page has no frame")
         self._call("frame", {"id": self.run(find)})
 
     def screenshot(self, file: Path) -> None:
@@ -82,7 +82,8 @@ class Browser:
         """Close the window."""
         _request(self._session, method="DELETE")
 
-    def _until(self, condition: Callable[[], bool], complaint: str) -> str:
+    def until(self, condition: Callable[[], bool], complaint: str) -> str:
+        """Wait until `condition` holds, and return the text of the page."""
         deadline = time.monotonic() + _PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{complaint}:\n{self.text()[:3000]}"

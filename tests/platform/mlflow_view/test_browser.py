@@ -16,7 +16,9 @@ from platform.reporting.making import make_report
 from platform.reporting.texts import PAGE
 from storage.events import EventLog
 from storage.memory import MemoryStore
+from tests.platform.mlflow_view.pictured_trials import KEYS, pictured
 from tests.platform.noop_ablations import build, play, register
+from tests.platform.noop_studies import noop_study
 from tests.servers.browser import Browser
 from tests.servers.mlflow import MlflowServer
 
@@ -81,3 +83,16 @@ def test_an_ablation_in_the_browser(mlflow_server: MlflowServer, browser: Browse
     browser.enter_frame()
     browser.wait("half", "baseline")
     browser.screenshot(shots / "report.png")
+
+
+def test_clips_of_trials_stand_side_by_side(
+    mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path
+) -> None:
+    study = noop_study(tmp_path, "trials: 2", name="pictured")
+    experiment = pictured(connected(mlflow_server.uri), study, tmp_path, trials=2)
+    browser.open(f"{mlflow_server.uri}{view_link(experiment, study.id)}&compareRunsMode=CHART")
+    text = browser.wait("Image grid", *KEYS, "t0000", "t0001")
+    assert "noop.epochs=" not in text, "the parameters of a trial hide its pictures"
+    shown = "return [...document.querySelectorAll('img')].filter(i => i.src.includes('clips') && i.width > 60).length"
+    browser.until(lambda: browser.run(shown) == 4, "four pictures are not shown")
+    browser.screenshot(shots / "clips.png")
