@@ -6,8 +6,12 @@ may get worse. For two declared comparisons, condition c in metric m and c' in m
     (effect of c in m - effect of c' in m) - (effect of c in m' - effect of c' in m')
 
 with effects in units of the ceiling minus another clip's fMRI, so that metrics can be subtracted, and with positive
-values for better. It is below 0 where each part matters more for its own metric (a double dissociation in the sense of
-an interaction, Shallice 1988). It is paired by subject, seed and clip; exploratory, not adjusted.
+values for better. It is paired by subject, seed and clip; exploratory, not adjusted.
+
+A contrast below 0 alone does not show that each part matters more for its own metric: c may cost more than c' in both
+metrics, only less so in m'. That is shown by both terms alone: c costs more than c' in m, and c' more than c in m'
+(a double dissociation, Shallice 1988). Both must be significant, so neither is adjusted (intersection-union test,
+Berger 1982).
 """
 
 import math
@@ -37,6 +41,19 @@ class Specificity:
     """Condition and metric."""
     second: Pair
     comparison: Comparison
+    """The contrast condition x metric."""
+    in_first: Comparison
+    """The effect of the first condition minus that of the second, in the metric of the first."""
+    in_second: Comparison
+    """The effect of the second condition minus that of the first, in the metric of the second."""
+
+    def is_double(self, alpha: float) -> bool:
+        """Return whether each condition costs its own metric more than the other condition does."""
+        return all(each.p <= alpha and each.difference < 0 for each in (self.in_first, self.in_second))
+
+    def can_be_tested(self, alpha: float) -> bool:
+        """Return whether so many subjects, seeds and clips can yield a p of `alpha`."""
+        return all(each.smallest_p <= alpha for each in (self.comparison, self.in_first, self.in_second))
 
     @property
     def crossed(self) -> tuple[Pair, Pair, Pair, Pair]:
@@ -71,16 +88,24 @@ def _tested(findings: Findings, pairs: list[tuple[Pair, Pair]]) -> Iterator[Spec
         spans = findings.span(first[1]), findings.span(second[1])
         if spans[0] is None or spans[1] is None or one.clips != other.clips or one.unit != other.unit:
             continue
-        minus, plus = (
-            _in_range(one, condition, spans[0]) - _in_range(other, condition, spans[1])
-            for condition in (second[0], first[0])
-        )
-        axes = (tuple(map(str, findings.result.subjects)), findings.result.registered_part.seeds, one.clips)
+        own = [_in_range(one, condition, spans[0]) for condition in (first[0], second[0])]
+        others = [_in_range(other, condition, spans[1]) for condition in (first[0], second[0])]
         name = f"{first[0]} x {second[0]}, {first[1]} x {second[1]}"
-        table = PairedTable(name, _SHARE, minus, plus, *axes, clusters=one.clusters)
         yield Specificity(
-            first, second, compare_exploratory(table, comparison_plan(findings.result.registered_part, [one.unit]))
+            first,
+            second,
+            _compared(findings, one, name, own[1] - others[1], own[0] - others[0]),
+            _compared(findings, one, f"{name}: in {first[1]}", own[1], own[0]),
+            _compared(findings, one, f"{name}: in {second[1]}", others[0], others[1]),
         )
+
+
+def _compared(findings: Findings, values: ConditionValues, name: str, minus: Floats, plus: Floats) -> Comparison:
+    """Compare `plus` with `minus` [subjects, seeds, clips], which are shares of a range."""
+    part = findings.result.registered_part
+    axes = (tuple(map(str, findings.result.subjects)), part.seeds, values.clips)
+    table = PairedTable(name, _SHARE, minus, plus, *axes, clusters=values.clusters)
+    return compare_exploratory(table, comparison_plan(part, [values.unit]))
 
 
 def _in_range(values: ConditionValues, condition: str, span: float) -> Floats:

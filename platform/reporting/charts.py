@@ -171,9 +171,7 @@ def _regions(region_map: RegionMap) -> Drawing:
     drawing = Drawing(f"Importance: {region_map.title}", WIDTH)
     if region_map.agreement:
         mean = sum(region_map.agreement) / len(region_map.agreement)
-        subtitle = (
-            f"rank agreement {number(mean, 2)} (chance 0; 95% of random orders below {number(region_map.chance, 2)})"
-        )
+        subtitle = f"rank agreement {number(mean, 2)} (95% of random orders: below {number(region_map.chance, 2)})"
     else:
         subtitle = "no planted regions to compare with"
     _title(drawing, region_map.title, subtitle)

@@ -6,7 +6,8 @@ from platform.analysis.design_contrasts import by_subject, compared_contrasts, p
 from platform.analysis.findings import Findings
 from platform.reporting.comparison_table import comparison_table
 from platform.reporting.texts import ReportSection
-from platform.reporting.words import p_text
+from platform.reporting.words import DASH, p_text
+from platform.statistics.compare import Comparison
 from trainables.pages.grid import Cell, Grid
 
 _LEAD = (
@@ -37,14 +38,22 @@ def _subjects(findings: Findings) -> Grid:
             for each in tested:
                 sense = measure.sense(each.difference) if each.difference else ""
                 cells.append(Cell(p_text(each.p).removeprefix("= "), (sense,) if sense else ()))
-            share = prevalence_of(tested, alpha=alpha)
-            interval = f"[{share.low:.0%}, {share.high:.0%}]"
-            found = Cell(f"{share.value:.0%}", (interval, f"{share.positive} of {share.subjects}"))
-            rows.append((Cell(condition), Cell(measure.heading), *cells, found))
+            rows.append((Cell(condition), Cell(measure.heading), *cells, _prevalence(tested, alpha)))
     header = ("condition", "metric", *(f"subject {subject}" for subject in result.subjects), "prevalence")
     notes = (
         "p of each subject alone, not adjusted, with the direction of the difference. Prevalence: the share of people "
-        f"with the effect, from the subjects that show it in one direction at {alpha:g}; {1 - alpha:.0%} interval.",
+        f"with the effect, from the subjects that show it in one direction at {alpha:g}; {1 - alpha:.0%} interval. It "
+        "is a lower estimate, since a test may miss an effect. None is given where too few seeds or clips can show it.",
         "The tests of the other tables hold for these subjects; only the prevalence speaks of other people.",
     )
     return Grid("Subjects alone", header, tuple(rows), notes)
+
+
+def _prevalence(tested: tuple[Comparison, ...], alpha: float) -> Cell:
+    """Return the prevalence with its interval, unless no subject could have shown the effect."""
+    smallest = max(each.smallest_p for each in tested)
+    if not smallest <= alpha:
+        return Cell(DASH, (f"smallest possible p {p_text(smallest).removeprefix('= ')}",))
+    share = prevalence_of(tested, alpha=alpha)
+    interval = f"[{share.low:.0%}, {share.high:.0%}]"
+    return Cell(f"{share.value:.0%}", (interval, f"{share.positive} of {share.subjects}"))

@@ -102,7 +102,8 @@ def _cells(test: ControlTest, comparison: Comparison) -> Iterator[Cell]:
     yield Cell(test.measure.heading)
     yield Cell(title_of(comparison.name))
     low, high = comparison.interval.low, comparison.interval.high
-    digits = decimals(low, high, of=comparison.difference)
+    # The same for all rows of a metric: the digits of its widest interval.
+    digits = min(decimals(each.interval.low, each.interval.high, of=each.difference) for each in test.comparisons)
     yield Cell(number(comparison.condition, digits))
     yield Cell(number(comparison.baseline, digits))
     yield Cell(number(comparison.difference, digits, signed=True), (bracket(low, high, digits),))

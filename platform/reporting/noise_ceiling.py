@@ -22,6 +22,6 @@ def noise_ceiling_notes(result: AblationResult) -> Iterator[str]:
         seen.add(subject)
         if text:
             yield (
-                f"Noise ceiling of subject {subject}: repeats of a clip explain {text}. No model explains more of a "
-                "voxel's variance; it is a bound of the fMRI, not of the metrics above."
+                f"Noise ceiling of subject {subject}, estimated from repeats: the clip explains {text}. No model can "
+                "be expected to explain more of a voxel's variance. It bounds the fMRI, not the metrics above."
             )

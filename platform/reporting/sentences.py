@@ -224,7 +224,7 @@ def declared_as(findings: Findings) -> list[tuple[str, str]]:
             for measure in findings.measures
             if measure.name in design.margins
         ]
-        facts.append(("no difference", f"within {listed(margins)}"))
+        facts.append(("margins", f"differences within {listed(margins)} count as none"))
     facts += [("amended", f"{amendment.text}, {moment(amendment.time)}") for amendment in result.amendments]
     return facts
 

@@ -110,8 +110,8 @@ def _luck(findings: SweepFindings, target: Metric) -> str:
     study, count = findings.search.study, len(findings.order) + findings.stopped.total()
     spread, luck = findings.luck(target)
     lead = (
-        f"{target.title} of the best point is too good to be expected again: it is the best of {count} on the clips "
-        "that chose it."
+        f"{target.title} of the best point is probably better than what its config gives again: it is the best of "
+        f"{count} on the clips that chose it."
     )
     if not math.isfinite(luck):
         return (

@@ -35,6 +35,11 @@ _SSIM: Mapping[str, tuple[str, str]] = {
     "colour": ("trainables.metrics.pixels:ssim", "SSIM"),
     "grey": ("trainables.metrics.pixels:ssim_grey", "SSIM, grey, Gaussian window"),
 }
+_WAYS = {
+    "no": "2-way top-1",
+    "if possible": f"2-way top-1, and 50-way where a classifier has {FIFTY_WAY.classes} classes",
+    "yes": "2-way and 50-way top-1",
+}
 _OPTIONAL = ("clip_pairs", "fifty_way")
 
 
@@ -116,7 +121,7 @@ class Protocol:
         ssim = "7x7 uniform window, colour" if self.ssim == "colour" else "Gaussian window 1.5, grey"
         borders = "padding cropped" if self.padding == "cropped" else "halves with their padding"
         pairs = "adjacent frames with gate" if self.consistency == "clip_pcc" else "all pairs of frames, no gate"
-        ways = "2-way top-1" if self.fifty_way == "no" else "2-way and 50-way top-1"
+        ways = _WAYS[self.fifty_way]
         return f"{self.id}: {size}, {count}{rate}, {borders}; SSIM: {ssim}; {ways}; CLIP-pcc: {pairs}"
 
 

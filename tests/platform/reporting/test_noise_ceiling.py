@@ -44,8 +44,8 @@ def test_each_subject_with_repeats_has_one_note(tmp_path: Path) -> None:
     }
     result: Any = SimpleNamespace(trials=trials, runs=runs)
     assert list(noise_ceiling_notes(result)) == [
-        f"Noise ceiling of subject 0: repeats of a clip explain {CEILING}. No model explains more of a voxel's "
-        "variance; it is a bound of the fMRI, not of the metrics above."
+        f"Noise ceiling of subject 0, estimated from repeats: the clip explains {CEILING}. No model can be expected to "
+        "explain more of a voxel's variance. It bounds the fMRI, not the metrics above."
     ]
 
 
@@ -53,4 +53,9 @@ def test_it_stands_below_the_main_table_of_a_report(tmp_path: Path) -> None:
     store = MemoryStore()
     write_study(store, tmp_path, MadeUp(seeds=3, ceiling=CEILING))
     page = report_page(build_report(collect_ablation(store, STUDY, cache=tmp_path / "cache"), store="memory:"))
-    assert page.count("Noise ceiling of subject 0: repeats of a clip explain 30% of a voxel&#39;s variance") == 1
+    assert (
+        page.count(
+            "Noise ceiling of subject 0, estimated from repeats: the clip explains 30% of a voxel&#39;s variance"
+        )
+        == 1
+    )
