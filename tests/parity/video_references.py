@@ -26,7 +26,7 @@ def convolution(state: State, name: str, x: Doubles, *, stride: int = 1) -> Doub
 
 
 def group_norm(state: State, name: str, x: Doubles, *, groups: int, eps: float, over_frames: bool) -> Doubles:
-    """Mean and variance over the channels of a group and the pixels of a frame, or of all frames (B55)."""
+    """Mean and variance over the channels of a group and the pixels of a frame, or of all frames (mind-animator.md B55)."""
     parts = x.reshape(len(x), groups, -1, *x.shape[2:])
     axes = (0, 2, 3, 4) if over_frames else (2, 3, 4)
     scaled = (parts - parts.mean(axes, keepdims=True)) / np.sqrt(parts.var(axes, keepdims=True) + eps)
@@ -46,7 +46,7 @@ class Unet:
     own_frame: bool = False
     """Whether a frame attends to itself alone, as in the image model."""
     biases: Mapping[str, Doubles] | None = None
-    """Name of a transformer block to what is added to its output (B16)."""
+    """Name of a transformer block to what is added to its output (mind-animator.md B16)."""
 
     def __call__(self, clip: Doubles, time: int, condition: Doubles) -> Doubles:
         """Return the noise predicted in `clip` under `condition` [L, C]."""
