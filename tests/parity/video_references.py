@@ -26,7 +26,7 @@ def convolution(state: State, name: str, x: Doubles, *, stride: int = 1) -> Doub
 
 
 def group_norm(state: State, name: str, x: Doubles, *, groups: int, eps: float, over_frames: bool) -> Doubles:
-    """Mean and variance over the channels of a group and the pixels of a frame, or of all frames (mind-animator.md B55)."""
+    """Mean and variance over a group and the pixels of a frame, or of all frames (mind-animator.md B55)."""
     parts = x.reshape(len(x), groups, -1, *x.shape[2:])
     axes = (0, 2, 3, 4) if over_frames else (2, 3, 4)
     scaled = (parts - parts.mean(axes, keepdims=True)) / np.sqrt(parts.var(axes, keepdims=True) + eps)
