@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from platform.errors import UserError
 from platform.study.command_config import config_with
 from platform.study.yaml_source import read
 from trainables.config.trial import TrialConfig
-from trainables.imported.author_names import AUTHORS, Rule
+from trainables.imported.author_names import AUTHORS, Rule, renamed
 
 _DESCRIPTION = """\
 Read the weights of a decoder that was trained elsewhere, such as the authors' own, and write a folder that
@@ -89,11 +90,12 @@ def _import(file: Path, out: Path, *, config: TrialConfig, stage: str, kind: str
     from trainables.imported.loading import Source, check_against, converted, read_checkpoint, write_weights
     from trainables.imported.weights_folder import network_of
 
-    tensors = read_checkpoint(file)
+    theirs = read_checkpoint(file)
     try:
-        tensors = converted(tensors, rules)
+        renamed(theirs, rules)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}; is it a checkpoint of {stage}? --names can give other names") from error
+        raise ValueError(f"{file}: {error}; {_advice(theirs, stage)}") from error
+    tensors = converted(theirs, rules, file=file)
     builder = STAGES[stage].builder
     assert builder is not None  # these three stages have one
     voxels = _voxels(stage, kind, tensors, file)
@@ -102,14 +104,22 @@ def _import(file: Path, out: Path, *, config: TrialConfig, stage: str, kind: str
     problems = check_against(network, tensors)
     if problems:
         sizes = f"the network of {stage} with {voxels} voxels, as --set and its defaults describe it"
-        raise ValueError(
-            f"{file}: does not fit {sizes}: {'; '.join(problems)}; where its sizes are right, --set can describe them"
-        )
+        raise ValueError(f"{file}: does not fit {sizes}: {'; '.join(problems)}; {_advice(theirs, stage)}")
     network_fields = network_of(config, stage, kind)
     write_weights(out, tensors, stage=stage, kind=kind, network=network_fields, source=Source.of(file))
     return sum(tensor.numel() for tensor in tensors.values())
 
 
+def _advice(names: Iterable[str], stage: str) -> str:
+    """Return what to do about a file with tensors `names` that is no checkpoint of `stage` as --set describes it."""
+    for likely in ("structure", "semantic", "motion"):  # all names of a structure decoder are some of a semantic one's
+        with suppress(ValueError):
+            renamed(names, AUTHORS[likely, _PAPER_KINDS[likely]])
+            return "--set gives other sizes" if likely == stage else f"its names are those of --stage {likely}"
+    return f"is it a checkpoint of {stage}? --names can give other names"
+
+
+_PAPER_KINDS: Mapping[str, str] = {"semantic": "mlp", "structure": "mlp", "motion": "cmg"}
 _FIRST_LAYERS: Mapping[tuple[str, str], str] = {
     ("semantic", "mlp"): "trunk.0.0.weight",
     ("structure", "mlp"): "layers.0.weight",

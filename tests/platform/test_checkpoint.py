@@ -178,7 +178,7 @@ class Evil:
         ),
         (
             lambda t: t.update({"lin0.0.bias": torch.ones(6, dtype=torch.int8)}),
-            r"whole .*: lin0\.0\.bias; is it",
+            r"whole .*: lin0\.0\.bias; save",
         ),
         (
             lambda t: t.update({f"layer{n}": torch.zeros(1) for n in range(90)}),
@@ -216,8 +216,13 @@ def test_bad_files_and_arguments_are_named(tmp_path: Path, capsys: pytest.Captur
     assert "there is no such file" in complaint(str(tmp_path / "absent.pth"), *stage, capsys=capsys)
     wrong = complaint(str(whole), "--stage", "semantic", capsys=capsys)
     assert "does not fit the network of semantic" in wrong
+    assert "its names are those of --stage structure" in wrong
+    other = complaint(str(whole), "--stage", "motion", capsys=capsys)
+    assert "tensors without a name here: lin0.0.weight" in other
+    assert "its names are those of --stage structure" in other
     small = complaint(str(whole), "--stage", "structure", capsys=capsys)
     assert "layers.0.weight is [6, 64], the network has [1024, 64]" in small
+    assert "--set gives other sizes" in small
     (tmp_path / "whole").mkdir()
     assert "exists already" in complaint(str(whole), *stage, capsys=capsys)
 

@@ -140,15 +140,17 @@ def _some(names: Iterable[str]) -> str:
     return some(names, most=_SHOWN)
 
 
-def converted(tensors: Mapping[str, Tensor], rules: tuple[Rule, ...]) -> dict[str, Tensor]:
-    """Return the tensors under our names, as float32.
+def converted(tensors: Mapping[str, Tensor], rules: tuple[Rule, ...], *, file: Path) -> dict[str, Tensor]:
+    """Return the tensors of `file` under our names, as float32.
 
     Raises:
         ValueError: As `renamed`, or a tensor that is used holds whole numbers.
     """
     names = renamed(tensors, rules)
     if whole := sorted(name for name in names if not tensors[name].is_floating_point()):
-        raise ValueError(f"tensors of whole numbers, which are no weights here (quantised?): {_some(whole)}")
+        raise ValueError(
+            f"{file}: tensors of whole numbers, perhaps quantised: {_some(whole)}; save them as floating-point numbers"
+        )
     return {ours: tensors[theirs].float().contiguous() for theirs, ours in names.items()}
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from trainables.imported.author_names import Rule
+from trainables.imported.author_names import Rule, renamed
 from trainables.imported.loading import Source, check_against, converted, read_checkpoint, written_whole
 from trainables.imported.weights_folder import FACTS, MODEL
 
@@ -61,12 +61,13 @@ def import_vifi(file: Path, folder: Path) -> int:
     Raises:
         ValueError: The file cannot be read, would execute code, or holds another network.
     """
-    tensors = read_checkpoint(file)
+    theirs = read_checkpoint(file)
     try:
-        tensors = _projections(converted(tensors, RULES))
+        renamed(theirs, RULES)
     except ValueError as error:
         hint = "is it ViFi-CLIP with a ViT and without learned prompts, or such a CLIP of OpenAI's?"
         raise ValueError(f"{file}: {error}; {hint}") from error
+    tensors = _projections(converted(theirs, RULES, file=file))
     config = _config(tensors, file)
     with torch.device("meta"):
         network = CLIPVisionModelWithProjection(config)
