@@ -28,7 +28,7 @@ from platform.reporting.cluster_file import read_clusters
 from platform.reporting.system_pairs import compare_systems, comparison_sheet, pair_json
 from platform.tracking_uri import check_tracking
 from storage.environment import without_secrets
-from trainables.backbones import judge_digests
+from trainables.backbones import judge_digests, locate_judge
 from trainables.judging.controls import TRUTH
 from trainables.judging.paired_marks import few_clips_note
 from trainables.judging.pairing import Failure, Pairing, PairingError, System, find_videos, pair_videos
@@ -218,12 +218,15 @@ def _networks(arguments: argparse.Namespace, *, frames: int) -> tuple[Networks, 
             from trainables.metrics.networks import load_network
 
             try:
+                locate_judge(key, source, field=_flag(key))
                 if key == "clip" and source == arguments.vifi and "vifi" in loaded:
                     loaded[key] = loaded["vifi"]  # so that it runs once for both
                 else:
                     loaded[key] = load_network(key, source, frames=frames, device=pick_device("auto"))
             except Exception as error:  # loaders raise various exceptions for damaged weights
-                failures.append(Failure("", "", source, f"{_flag(key)}: {error}", False))
+                failures.append(
+                    Failure("", "", source, f"{_flag(key)}: {str(error).removeprefix(_flag(key) + ': ')}", False)
+                )
     return Networks(**loaded), failures
 
 

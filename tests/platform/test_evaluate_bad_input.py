@@ -179,6 +179,7 @@ def test_a_classifier_gives_two_way_accuracy_and_missing_weights_are_a_failure(
     assert means(report)["two_way_i"]["mean"] > 0.75
     assert "clip_pcc" not in means(report)
     assert [f["file"] for f in report["failures"]] == [str(tmp_path / "no/such/folder")]
+    assert report["failures"][0]["reason"].startswith(f"--clip: '{tmp_path}/no/such/folder' is no folder here")
     assert "--clip: " in report["failures"][0]["reason"]
 
 

@@ -55,7 +55,7 @@ def judges_fingerprint(config: TrialConfig) -> Any:
 
 def judge_digests(sources: Mapping[str, str]) -> dict[str, Any]:
     """Return what identifies the weights of each source, by role. Raises `ValueError` as `fingerprint`."""
-    return {role: source_digest(_judge(source, role, field=role)) for role, source in sources.items()}
+    return {role: source_digest(locate_judge(role, source, field=role)) for role, source in sources.items()}
 
 
 def judges_files(config: TrialConfig) -> list[Path]:
@@ -92,10 +92,15 @@ _JUDGES: Mapping[str, str] = {
 
 def _judges(config: TrialConfig) -> Mapping[str, WeightSource]:
     sources = {role: getattr(config.evaluate, role) for role in _JUDGES}
-    return {role: _judge(source, role, field=f"evaluate.{role}") for role, source in sources.items()}
+    return {role: locate_judge(role, source, field=f"evaluate.{role}") for role, source in sources.items()}
 
 
-def _judge(source: str, role: str, *, field: str) -> WeightSource:
+def locate_judge(role: str, source: str, *, field: str) -> WeightSource:
+    """Return where the judge for a role of `evaluate` lies.
+
+    Raises:
+        ValueError: As `locate`, or the folder holds another kind of model. The message begins with `field`.
+    """
     located = locate(source, kind=_JUDGES[role], field=field)
     check_model(located, kind=_JUDGES[role], field=field, whole=False)
     return located
