@@ -1,6 +1,6 @@
 """Writes films whose motion and colour are known, clip by clip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import av
@@ -18,15 +18,21 @@ def write_film(
     first_pattern: int = 0,
 ) -> Path:
     """Write one clip after another: a bright bar moves over a pattern of its own by `speed` pixels per frame."""
+    count = round(clip_s * fps)
+    clips = (clip_frames(clip, speed, count, size) for clip, speed in enumerate(speeds, first_pattern))
+    return write_frames(path, (frame for clip in clips for frame in clip), fps=fps, size=size)
+
+
+def write_frames(path: Path, frames: Iterable[NDArray[np.uint8]], *, fps: int, size: tuple[int, int]) -> Path:
+    """Write a film of frames [H, W, 3]."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000
-        for clip, speed in enumerate(speeds, first_pattern):
-            for picture in clip_frames(clip, speed, round(clip_s * fps), size):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
 

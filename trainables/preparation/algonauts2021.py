@@ -31,14 +31,13 @@ from trainables.preparation.caption_files import (
 )
 from trainables.preparation.files import InputError
 from trainables.preparation.numbered_videos import (
-    check_options,
     find_numbered_videos,
     numbered_clips,
     numbers_for_test,
     numbers_for_training,
     open_videos,
 )
-from trainables.preparation.options import FolderOptions
+from trainables.preparation.options import FolderOptions, check_options
 
 VERSION = 1
 _LICENCE = "terms of the challenge; taken as not to be passed on"

@@ -5,7 +5,7 @@ Areas are joined by vertex and by name, never by number: two copies of one parce
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,15 @@ class Atlas:
 def areas_in(atlas: Atlas | None, axis: BrainAxis, file: Path) -> NDArray[np.str_]:
     """Return the area of each column of `file`; all are empty without an atlas. Raises `InputError`."""
     return np.full(len(axis), "", "U1") if atlas is None else atlas.areas_of(axis, file)
+
+
+def in_areas(roi: NDArray[np.str_], rois: Sequence[str], file: Path) -> NDArray[np.bool_]:
+    """Return which columns of `file` lie in the areas `rois`, or all. Raises `InputError` if an area has none."""
+    empty = [name for name in rois if name not in roi]
+    if empty:
+        known = ", ".join(sorted({*roi.tolist()} - {""})[:8])
+        raise InputError(file, f"has no vertex in {', '.join(empty)}", f"areas of the atlas are {known}, ...")
+    return np.isin(roi, rois) if rois else np.ones(len(roi), np.bool_)
 
 
 def read_atlas(path: Path) -> Atlas:

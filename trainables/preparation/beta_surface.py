@@ -8,7 +8,7 @@ import numpy as np
 
 from trainables.datasets.errors import DataProblem
 from trainables.datasets.prepared.tables import VoxelTable
-from trainables.preparation.atlas import Atlas, read_atlas
+from trainables.preparation.atlas import Atlas, in_areas, read_atlas
 from trainables.preparation.beta_subject import VoxelChoice, rows_of
 from trainables.preparation.betas import BetaFile, open_betas
 from trainables.preparation.cifti import read_axis
@@ -47,15 +47,7 @@ def choose_vertices(atlas: SurfaceAtlas | None, rois: Sequence[str], files: Sequ
     (file,) = files
     betas = open_betas(file)
     table, notes = _described(betas.path, betas.shape[2], atlas)
-    chosen = np.ones(len(table), np.bool_)
-    if rois:
-        empty = [name for name in rois if name not in table.roi]
-        if empty:
-            known_areas = ", ".join(sorted({*table.roi.tolist()} - {""})[:8])
-            raise InputError(
-                betas.path, f"has no vertex in {', '.join(empty)}", f"areas of the atlas are {known_areas}, ..."
-            )
-        chosen = np.isin(table.roi, rois)
+    chosen = in_areas(table.roi, rois, betas.path)
     return VoxelChoice((np.flatnonzero(chosen),), rows_of(table, chosen), notes)
 
 

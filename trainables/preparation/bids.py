@@ -27,6 +27,7 @@ from trainables.preparation.bids_events import ShownStimulus, read_events, run_t
 from trainables.preparation.bids_files import SURFACE, BidsName, BidsTree, RunKey, require_one_space, right_of, scan
 from trainables.preparation.caption_files import Captions, captions_in, merge_captions
 from trainables.preparation.cifti import open_cifti
+from trainables.preparation.cifti_runs import require_columns
 from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.confounds import Confounds, read_confounds, require_rows, strategy_parts
 from trainables.preparation.files import InputError
@@ -321,9 +322,7 @@ class _Subject:
             mine, volumes = read_gifti_axis(name.path, right_of(name))
         else:
             mine, volumes = read_mask(self.tree.mask_of(self._first())), read_nifti_shape(name.path)[3]
-        difference = mine.differs_from(axis)
-        if difference is not None:
-            raise InputError(name.path, f"has {difference}", "all runs of a subject must have the same columns")
+        require_columns(mine, axis, name.path)
         return volumes
 
     def _confounds(self, name: BidsName, path: Path | None, volumes: int) -> Confounds | None:

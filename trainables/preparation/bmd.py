@@ -24,14 +24,13 @@ from trainables.preparation.betas import BetaFile, open_betas
 from trainables.preparation.caption_files import described_captions
 from trainables.preparation.files import InputError
 from trainables.preparation.numbered_videos import (
-    check_options,
     find_numbered_videos,
     numbered_clips,
     numbers_for_test,
     numbers_for_training,
     open_videos,
 )
-from trainables.preparation.options import FolderOptions
+from trainables.preparation.options import FolderOptions, check_options
 from trainables.preparation.shipped_ceiling import ShippedCeiling, ceiling_differences
 
 VERSION = 1

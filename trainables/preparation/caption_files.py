@@ -87,3 +87,15 @@ def is_described(path: Path) -> bool:
     if path.suffix != ".json":
         return False
     return isinstance(next(iter(_json_object(path).values()), None), dict)
+
+
+def h5_texts(path: Path, *, right: str) -> dict[str, list[str]]:
+    """Return every array of texts of an HDF5 file, by its key; `right` says what is needed. Raises `InputError`."""
+    require_content(path)
+    import h5py  # here, so that captions of other formats are read without it
+
+    try:
+        with h5py.File(path) as file:
+            return {key: file[key].asstr()[:].tolist() for key in file}
+    except Exception as error:  # h5py may raise any exception on damaged input
+        raise InputError(path, f"cannot be read: {error}", right) from error

@@ -23,9 +23,10 @@ from trainables.datasets.prepared.source import (
     SourceSubject,
 )
 from trainables.datasets.prepared.tables import Split, VoxelTable
-from trainables.preparation.atlas import Atlas, areas_in, read_atlas
-from trainables.preparation.caption_files import Captions, all_captions, merge_captions
+from trainables.preparation.atlas import Atlas, read_atlas
+from trainables.preparation.caption_files import Captions, all_captions, h5_texts, merge_captions
 from trainables.preparation.cifti import CiftiSeries, open_cifti
+from trainables.preparation.cifti_runs import first_readable, header_warnings, require_columns, surface_voxels
 from trainables.preparation.files import InputError
 from trainables.preparation.films import Film, FilmPicture, open_film, read_from_film
 from trainables.preparation.filtering import Run, cleaned_blocks, make_projection
@@ -186,20 +187,14 @@ def _captions(options: Settings, design: Cc2017Design) -> Captions:
 
 
 def _h5_captions(path: Path, design: Cc2017Design) -> Captions:
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            arrays = {key: file[key].asstr()[:] for key in file}
-    except Exception as error:  # h5py may raise any exception on damaged input
-        raise InputError(path, f"cannot be read: {error}", "Train_captions or Test_captions is needed") from error
+    arrays = h5_texts(path, right="Train_captions or Test_captions is needed")
     captions: Captions = {}
     for key, texts in arrays.items():
         segments = design.test if "test" in key.lower() else design.train
         names = clip_names(segments, design.clips)
         if len(texts) != len(names):
             raise InputError(path, f"{key} has {len(texts)} captions", f"{len(names)} clips need one each")
-        captions |= {name: (text,) for name, text in zip(names, texts.tolist(), strict=True)}
+        captions |= {name: (text,) for name, text in zip(names, texts, strict=True)}
     return captions
 
 
@@ -261,33 +256,20 @@ class _Subject:
 
     def first(self) -> CiftiSeries:
         """Return the first run that can be opened. Raises `InputError` for the first that cannot, if none can."""
-        problem: InputError | None = None
-        for segment in self.design.segments:
-            for repeat in range(1, self.design.runs_of(segment) + 1):
-                try:
-                    return open_cifti(self.path(segment, repeat))
-                except InputError as error:
-                    problem = problem if problem is not None else error
-        assert problem is not None
-        raise problem
+        segments = self.design.segments
+        return first_readable(
+            self.path(segment, repeat) for segment in segments for repeat in range(1, self.design.runs_of(segment) + 1)
+        )
 
     def warnings(self) -> list[DataProblem]:
         """Return warnings about unexpected values in the header of the first run."""
         try:
-            series = self.first()
+            return [*header_warnings(self.first(), tr=self.design.tr)]
         except InputError:
             return []  # reported when the subject is read
-        notes = [DataProblem(str(series.path), note, "nothing needs to be done", fatal=False) for note in series.notes]
-        if series.tr_hint is not None and abs(series.tr_hint - self.design.tr) > 1e-3:
-            what = f"its header says {series.tr_hint:g} s per volume"
-            right = f"{self.design.tr:g} s are used, as published: headers of this data set are known to be wrong"
-            notes.append(DataProblem(str(series.path), what, right, fatal=False))
-        return notes
 
     def voxels(self) -> VoxelTable:
-        series = self.first()
-        roi = areas_in(self.atlas, series.axis, series.path)
-        return VoxelTable(roi, series.axis.names, series.axis.vertex)
+        return surface_voxels(self.first(), self.atlas)
 
     def recordings(self) -> list[RunRecording]:
         axis = self.first().axis
@@ -321,9 +303,7 @@ class _Subject:
 
     def _run(self, path: Path, axis: BrainAxis) -> Run:
         series = open_cifti(path)
-        difference = series.axis.differs_from(axis)
-        if difference is not None:
-            raise InputError(path, f"has {difference}", "all runs of a subject must have the same columns")
+        require_columns(series.axis, axis, path)
         leading = self.design.leading.get(series.volumes)
         if leading is None:
             lengths = " or ".join(map(str, self.design.leading))

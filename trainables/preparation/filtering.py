@@ -185,10 +185,17 @@ def clean_blocks(run: Run, *, size: int = COLUMNS_AT_A_TIME) -> Iterator[tuple[s
         yield block, run.clean(block)
 
 
-def cleaned_blocks(run: Run) -> Iterator[DataBlock]:
-    """Yield all columns of a run, cleaned, in the form for the writer of a data set."""
-    for columns, cleaned in clean_blocks(run):
-        yield DataBlock(cleaned.values, 0, columns.start)
+def cleaned_blocks(run: Run, chosen: NDArray[np.bool_] | None = None) -> Iterator[DataBlock]:
+    """Yield the columns of a run that are `chosen`, or all, cleaned, in the form for the writer of a data set."""
+    first = 0
+    for columns in blocks(len(run.series.axis)):
+        kept = None if chosen is None else np.flatnonzero(chosen[columns])
+        if kept is not None and not len(kept):
+            continue
+        values = run.clean(columns).values
+        block = DataBlock(values if kept is None else values[:, kept], 0, first)
+        first += block.values.shape[1]
+        yield block
 
 
 def mean_of_repeats(runs: Sequence[Run], columns: slice) -> Floats:

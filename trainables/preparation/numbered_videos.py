@@ -14,23 +14,13 @@ from trainables.preparation.caption_files import Captions
 from trainables.preparation.clip_files import read_square_clip
 from trainables.preparation.files import InputError
 from trainables.preparation.films import Film, open_film
-from trainables.preparation.options import FolderOptions, ReaderOptions
+from trainables.preparation.options import ReaderOptions
 
 LAST_TRAINING = 1000
 """Clips up to this number are for training, those after it for the test."""
 _CLIPS = 1102
 _SECONDS, _TOLERANCE = 3.0, 0.25
 _NAME = re.compile(r"(\d{4})(?:_.*)?")
-
-
-def check_options(options: FolderOptions, *, name: str, terms: str) -> None:
-    """Refuse a missing folder, and previews, which the terms of `terms` forbid. Raises `DatasetError`."""
-    if not options.folder.is_dir():
-        right = "name the folder of the data set"
-        raise DatasetError.of(DataProblem(str(options.folder), "there is no such folder", right))
-    if options.previews:
-        right = f"leave it out: the terms of {terms} do not allow passing frames on"
-        raise DatasetError.of(DataProblem("--previews", f"is not possible for {name}", right))
 
 
 def find_numbered_videos(folder: Path, *, right: str) -> dict[str, Path]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from trainables.config.base import Config, Count, Natural
+from trainables.datasets.errors import DataProblem, DatasetError
 
 POSITIONAL = "positional"
 """Marks a field, as in `Annotated[Path, POSITIONAL]`, that the command line takes without a name."""
@@ -55,6 +56,16 @@ class FolderOptions(ReaderOptions):
 
     folder: Annotated[Path, POSITIONAL]
     """folder of the data set"""
+
+
+def check_options(options: FolderOptions, *, name: str, terms: str) -> None:
+    """Refuse a missing folder, and previews, which the terms of `terms` forbid. Raises `DatasetError`."""
+    if not options.folder.is_dir():
+        right = "name the folder of the data set"
+        raise DatasetError.of(DataProblem(str(options.folder), "there is no such folder", right))
+    if options.previews:
+        right = f"leave it out: the terms of {terms} do not allow passing frames on"
+        raise DatasetError.of(DataProblem("--previews", f"is not possible for {name}", right))
 
 
 class CutOptions(Config):

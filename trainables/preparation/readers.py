@@ -34,6 +34,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("cc2017", "the video data of Wen et al. 2018, as published", "trainables.preparation.cc2017"),
     ReaderEntry("bmd", "BOLD Moments (OpenNeuro ds005165), prepared betas of version B", "trainables.preparation.bmd"),
     ReaderEntry("algonauts2021", "the challenge of 2021, mini or full track", "trainables.preparation.algonauts2021"),
+    ReaderEntry("hcp", "the movie runs of HCP Young Adult at 7 T", "trainables.preparation.hcp"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 
