@@ -7,6 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -187,6 +188,8 @@ class _Run:
             if dispatcher.has_work():
                 execute = self._inline if self.options.inline else self._on_ray
                 counts["executed"] += execute(dispatcher, records)
+                with suppress(StoreError):  # of killed workers whose trials were tried again
+                    delete_pulses(self.store, self.study.id)
             return dispatcher.exhausted
         finally:
             counts["executed"] += dispatcher.executed

@@ -57,18 +57,18 @@ def check_inputs(
 
 
 def _warn_of_unpinned(config: TrialConfig, stages: Iterable[str]) -> None:
-    """Log which networks of the hub have no revision: the identity of a stage run does not tell their versions."""
+    """Log which networks of the hub have no commit: the identity of a stage run does not tell their versions."""
     sections = {section for name in stages for section in STAGES[name].sections}
     for field in WEIGHT_FIELDS:
         section, _, name = field.partition(".")
         value = getattr(getattr(config, section), name)
         if section in sections and is_unpinned(value):
             _log.warning(
-                "%s: %s names no revision, so results stay as they are when its owner changes the weights; "
+                "%s: %s names no commit, so stored results are reused when its owner changes the weights; "
                 "%s@COMMIT fixes one version",
                 field,
                 value,
-                value,
+                value.partition("@")[0],
             )
 
 

@@ -123,7 +123,10 @@ class Case:
         self._failed = trials.get("failed", 0) > 0 or "--retry-failed" in str(answer.get("error", ""))
         if trials.get("failed", 0) > 0 and not self._forgiven:
             self.result.problems.append(f"command {self.result.commands}: trials failed: {trials}")
-        return code == 0 and trials.get("unfinished") == 0 and not self._failed
+        # A refused write or a full disk at the very end keeps tables or checkpoints as they were. The command says that
+        # the tables are not written, and the next one does what is left.
+        complete = not any(FAULTS[strike.fault].breaks for strike in strikes)
+        return complete and code == 0 and trials.get("unfinished") == 0 and not self._failed
 
     def _ended(self) -> int | None:
         return None if self._scene.process is None else self._scene.process.returncode

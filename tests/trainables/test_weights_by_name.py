@@ -17,9 +17,10 @@ from storage.memory import MemoryStore
 from tests.trainables.stable_diffusion_folder import build
 from trainables.backbones import stored_weights
 from trainables.backbones.load import load_clip, load_generator, load_text_encoder, load_vae
-from trainables.backbones.sources import PHANTOM, locate, source_digest
+from trainables.backbones.sources import PHANTOM, is_unpinned, locate, source_digest
 from trainables.config.trial import resolve
 from trainables.graph import stage_runs
+from trainables.heard_warnings import hearing_warnings
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -150,3 +151,23 @@ def test_a_pinned_name_of_the_hub_is_read_offline_from_the_hubs_cache(
     assert same(load_clip(f"some/clip@{REVISION}").model, load_clip("phantom").model)
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set, and the hub's cache"):
         load_clip("some/other@main")
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"), [("some/clip", True), ("some/clip@main", True), (f"some/clip@{REVISION}", False)]
+)
+def test_a_name_without_a_commit_says_which_one_was_loaded(
+    name: str, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--some--clip"
+    shutil.copytree(PHANTOM / "clip", repository / "snapshots" / REVISION)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(REVISION)
+    heard: list[str] = []
+    with hearing_warnings(heard.append):
+        load_clip(name)
+    text = f"some/clip names no commit; the loaded weights are of {REVISION}; some/clip@{REVISION} fixes it"
+    assert heard == ([text] if warned else [])
+    assert is_unpinned(name) == warned

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageClassification, AutoModelForVideoClass
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.preparation import ModelKind, Preparation, read_preparation
-from trainables.backbones.sources import locate, refuse_missing, variant_of
+from trainables.backbones.sources import locate, refuse_missing, variant_of, warn_of_commit
 
 _CPU = torch.device("cpu")
 
@@ -75,4 +75,5 @@ def _load(loader: Callable[..., Any], source: str, *, kind: ModelKind, **options
     except Exception as error:  # loaders raise whatever they like on damaged files, and on pickles that they refuse
         raise ValueError(f"cannot load the {kind.replace('_', ' ')} from {weights.location}: {error}") from error
     refuse_missing(report, what=kind.replace("_", " "), location=weights.location)
+    warn_of_commit(weights, file="config.json")
     return model.eval().requires_grad_(False), prepare

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, CLIPModel, CLIPTextModel, CLIPVisionMode
 from transformers.utils.hub import cached_file
 
 from trainables.backbones.preparation import Preparation, read_preparation
-from trainables.backbones.sources import WeightSource, locate, refuse_missing, variant_of
+from trainables.backbones.sources import WeightSource, locate, refuse_missing, variant_of, warn_of_commit
 from trainables.free_memory import Pass, plan_pass
 
 logger = logging.getLogger(__name__)
@@ -287,6 +287,7 @@ def _load_model(kind: Any, source: WeightSource, *, what: str, **options: Any) -
     options |= variant_of(source, options.get("subfolder", "."))
     model, report = _load(kind.from_pretrained, source, what=what, output_loading_info=True, **options)
     refuse_missing(report, what=what, location=source.location)
+    warn_of_commit(source, file=(Path(options.get("subfolder", ".")) / "config.json").as_posix())
     return model
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from typing import Any
 from storage.content import settled_file_at
 from trainables.backbones.stored_weights import fetched_weights
 
+_log = logging.getLogger(__name__)
 PHANTOM = Path(__file__).parent / "phantom"
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _WEIGHTS = (".json", ".txt", ".safetensors", ".bin")
 
 
@@ -153,9 +156,31 @@ def class_count(source: str, *, kind: str) -> int | None:
 
 
 def is_unpinned(source: str) -> bool:
-    """Return whether `source` is a name on the hub without a revision, whose weights can change under the name."""
+    """Return whether `source` is a name on the hub without a commit, whose weights can change under the name."""
     match = None if source == "phantom" or Path(source).expanduser().is_dir() else _HUB_NAME.fullmatch(source)
-    return match is not None and match["revision"] is None
+    return match is not None and _can_move(match["revision"])
+
+
+def _can_move(revision: str | None) -> bool:
+    """Return whether a revision is a branch or a tag, whose owner can let it mean another commit."""
+    return revision is None or _COMMIT.fullmatch(revision) is None
+
+
+def warn_of_commit(source: WeightSource, *, file: str) -> None:
+    """Log which commit of a hub name was loaded if it names none: the stage run's manifest keeps the warning.
+
+    Args:
+        source: Has been loaded just now.
+        file: One of the files that were loaded.
+    """
+    if source.is_folder or not _can_move(source.revision):
+        return
+    from huggingface_hub import try_to_load_from_cache  # its import costs a plan half a second
+
+    found = try_to_load_from_cache(source.location, file, revision=source.revision)
+    commit = Path(found).parts[-1 - len(Path(file).parts)] if isinstance(found, str) else "an unknown commit"
+    pinned = f"; {source.location}@{commit} fixes it" if isinstance(found, str) else ""
+    _log.warning("%s names no commit; the loaded weights are of %s%s", source.location, commit, pinned)
 
 
 def source_files(source: WeightSource, *, parts: Iterable[str] = (".",)) -> list[Path]:

@@ -13,7 +13,7 @@ from trainables.on_ray import clear_node, unseen
 _log = logging.getLogger(__name__)
 _TIMEOUT = 120.0
 """Seconds for all nodes to answer: the first worker of a node downloads the code and imports it."""
-_CLEARING = 20.0
+_CLEARING = 60.0
 """Seconds for all nodes to remove files."""
 
 
@@ -38,16 +38,29 @@ def check_nodes(worker_settings: Mapping[str, str], key: str) -> None:
 
 
 def clear_nodes(worker_settings: Mapping[str, str]) -> None:
-    """Remove the study's scratch folder on every node, as far as they answer soon. No worker of the study may run.
+    """Remove the study's scratch folder on every node. No worker of the study may run.
+
+    A busy node takes its time to start a process. A node that has not answered after `_CLEARING` is named in a warning,
+    and its task is cancelled: it would remove the folder of trials that start meanwhile.
 
     A cluster that is lost raises no error here, which would hide why.
     """
     try:
         task = ray.remote(clear_node)
-        pending = [_on(node, task).remote(dict(worker_settings)) for node in _nodes()]
-        ray.wait(pending, num_returns=len(pending), timeout=_CLEARING)
+        pending = {_on(node, task).remote(dict(worker_settings)): node["NodeManagerAddress"] for node in _nodes()}
+        _, late = ray.wait(list(pending), num_returns=len(pending), timeout=_CLEARING) if pending else ([], [])
+        for answer in late:
+            ray.cancel(answer, force=True)
     except Exception as error:
         _log.info("scratch folders of other nodes may be left: %s", error)
+        return
+    if late:
+        _log.warning(
+            "no answer within %.0f s from %s: %s may be left there; the next start of the study removes it",
+            _CLEARING,
+            ", ".join(sorted({f"node {pending[answer]}" for answer in late})),
+            worker_settings["scratch"],
+        )
 
 
 def _nodes() -> list[Any]:

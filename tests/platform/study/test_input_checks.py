@@ -15,7 +15,13 @@ base: {backbones.clip: %s}
 
 
 @pytest.mark.parametrize(
-    ("source", "warned"), [("phantom", False), ("openai/clip-vit-base-patch32", True), ("openai/clip@0a1b2c3", False)]
+    ("source", "warned"),
+    [
+        ("phantom", False),
+        ("openai/clip-vit-base-patch32", True),
+        ("openai/clip@main", True),
+        ("openai/clip@0a1b2c3", False),
+    ],
 )
 def test_networks_of_the_hub_without_a_revision_are_warned_of(
     source: str, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -23,4 +29,4 @@ def test_networks_of_the_hub_without_a_revision_are_warned_of(
     path = tmp_path / "clip.yaml"
     path.write_text(TEXT % source)
     load_study(path)
-    assert (f"backbones.clip: {source} names no revision" in caplog.text) == warned
+    assert (f"backbones.clip: {source} names no commit" in caplog.text) == warned

@@ -41,6 +41,9 @@ def clip_table_problems(data: PreparedSet) -> Iterator[DataProblem]:
 
 def table_rules(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:
     """Yield what is wrong with the table; reads no pixels."""
+    if not clips:
+        yield DataProblem(str(path), "has no rows", "a data set needs clips")
+        return
     twice = [name for name, count in Counter(clip.clip_id for clip in clips).items() if count > 1]
     if twice:
         what = f"{len(twice)} clip_id(s) occur twice: {some(twice)}"

@@ -48,7 +48,8 @@ def subject_problems(
         yield from _events(subject, about, clips)
     else:
         yield from _rows(subject, clips, len(values))
-    runs = [run for run in subject.runs if run.excluded is None] if subject.kind == "series" else []
+    used = [run for run in subject.runs if run.excluded is None] if subject.kind == "series" else []
+    runs = [run for run in used if run.first_row >= 0 and run.volumes >= 1]  # others have been reported by `_runs`
     if not values.flags.c_contiguous:
         return
     facts = scan_array(array_file(subject.array), [(run.first_row, run.volumes) for run in runs], advance)

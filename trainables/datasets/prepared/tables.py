@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -325,6 +326,13 @@ def _column(arrow: Any, column: NamedColumn, path: Path) -> tuple[list[DataProbl
     except Exception as error:  # Arrow has several classes for a cast that fails
         what = f"holds {arrow[column.name].type}: {str(error).splitlines()[0]}"
         return [DataProblem(where, what, f"it must hold {column.type}: {column.meaning}")], None
+    if pa.types.is_floating(column.type):
+        values = pc.if_else(pc.is_nan(values), None, values)  # pandas leaves NaN where there is no value
+        if pc.any(pc.is_inf(values)).as_py():
+            row = pc.is_inf(values).to_pylist().index(True)
+            return [DataProblem(where, f"is infinite in row {row}", f"it must be a number: {column.meaning}")], None
+    if pa.types.is_list(column.type) and values.flatten().null_count:
+        return [DataProblem(where, "holds lists with empty entries", f"leave them out: {column.meaning}")], None
     if column.required and values.null_count:
         row = values.is_null().to_pylist().index(True)
         what = f"{values.null_count} empty value(s), the first in row {row}"
