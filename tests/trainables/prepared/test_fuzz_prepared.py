@@ -102,31 +102,44 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def tables(draw: st.DrawFn, table: Any) -> Any:
-    """Return `table` with one or two of: a cell of another value, a column less, renamed, of another type; rows less."""
+    """Return `table` with one or two changes."""
     for _ in range(draw(st.integers(1, 2))):
-        how = draw(st.sampled_from(["cell", "cell", "cell", "drop", "rename", "text", "add", "rows", "order"]))
-        if table.num_columns == 0:
-            return table
-        place = draw(st.integers(0, table.num_columns - 1))
-        field = table.schema.field(place).with_nullable(True)
-        if how == "cell" and len(table):
-            cells = table.column(place).to_pylist()
-            cells[draw(st.integers(0, len(cells) - 1))] = draw(values_of(field.type))
-            table = _with(table, place, field, cells)
-        elif how == "drop":
-            table = table.remove_column(place)
-        elif how == "rename":
-            table = _with(table, place, field.with_name(draw(TEXT)), table.column(place).to_pylist())
-        elif how == "text":
-            texts = [str(value) for value in table.column(place).to_pylist()]
-            table = _with(table, place, pa.field(field.name, pa.string()), texts)
-        elif how == "add":
-            table = table.append_column(draw(TEXT), table.column(place))
-        elif how == "rows":
-            table = table.slice(draw(st.integers(0, len(table))), draw(st.integers(0, len(table))))
-        elif how == "order":
-            table = table.take(pa.array(draw(st.permutations(range(len(table)))), pa.int64()))
+        change = draw(st.sampled_from([_cell, _cell, _cell, _drop, _rename, _text, _add, _rows, _order]))
+        if table.num_columns > 0 and len(table) > 0:
+            table = change(draw, table, draw(st.integers(0, table.num_columns - 1)))
     return table
+
+
+def _cell(draw: st.DrawFn, table: Any, place: int) -> Any:
+    field = table.schema.field(place).with_nullable(True)
+    cells = table.column(place).to_pylist()
+    cells[draw(st.integers(0, len(cells) - 1))] = draw(values_of(field.type))
+    return _with(table, place, field, cells)
+
+
+def _drop(draw: st.DrawFn, table: Any, place: int) -> Any:
+    return table.remove_column(place)
+
+
+def _rename(draw: st.DrawFn, table: Any, place: int) -> Any:
+    return _with(table, place, table.schema.field(place).with_name(draw(TEXT)), table.column(place).to_pylist())
+
+
+def _text(draw: st.DrawFn, table: Any, place: int) -> Any:
+    texts = [str(value) for value in table.column(place).to_pylist()]
+    return _with(table, place, pa.field(table.schema.names[place], pa.string()), texts)
+
+
+def _add(draw: st.DrawFn, table: Any, place: int) -> Any:
+    return table.append_column(draw(TEXT), table.column(place))
+
+
+def _rows(draw: st.DrawFn, table: Any, place: int) -> Any:
+    return table.slice(draw(st.integers(0, len(table))), draw(st.integers(0, len(table))))
+
+
+def _order(draw: st.DrawFn, table: Any, place: int) -> Any:
+    return table.take(pa.array(draw(st.permutations(range(len(table)))), pa.int64()))
 
 
 def _with(table: Any, place: int, field: Any, cells: list[Any]) -> Any:
