@@ -23,6 +23,7 @@ from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
+from trainables.judging.bench import Bench
 from trainables.judging.controls import SYSTEMS
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
 from trainables.judging.protocols import PROTOCOLS, Protocol
@@ -262,6 +263,29 @@ def test_a_trial_asks_the_networks_only_about_its_own_videos(
     assert seen.pop(np.zeros_like(made_here["videos"][0]).tobytes()) == 1
     assert seen.total() == 2 * len(INDEX) + 2
     assert seen.keys() == {video.tobytes() for name in ("videos", "plain") for video in made_here[name]}
+
+
+@pytest.mark.parametrize(("most", "computed"), [(10**9, 0), (0, len(INDEX))])
+def test_the_flow_of_true_clips_is_read_if_it_is_small_enough_to_be_kept(
+    most: int,
+    computed: int,
+    judges: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    result: tuple[StageResult, Path],
+) -> None:
+    flows, usual = list[bytes](), Bench.flow
+
+    def flow(bench: Bench, clip: NDArray[np.uint8]) -> Any:
+        flows.append(clip.tobytes())
+        return usual(bench, clip)
+
+    monkeypatch.setattr(Bench, "flow", flow)
+    monkeypatch.setattr("trainables.judging.control_scores._MOST_FLOW", most)
+    stage, folder = evaluate(judges, tmp_path, made())
+    assert len(flows) == computed
+    assert read_values(folder) == read_values(result[1])
+    assert stage.metrics == result[0].metrics
 
 
 @pytest.mark.long

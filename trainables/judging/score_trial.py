@@ -1,7 +1,7 @@
 """Evaluates one split of a trial: all metrics of the system and its controls, and the shuffle test.
 
 Controls that no decoder changes are judged once for all trials (`judge_controls`). What the networks say of the true
-clips is kept with their values, so a trial (`judge`) asks the networks only about what it made itself.
+clips, and their flow, is kept with their values, so a trial (`judge`) asks the networks only about what it made itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,14 +58,14 @@ class _Notes:
 
 
 def judge_controls(material: SplitVideos, bench: Bench, outputs: TruthOutputs) -> Scores:
-    """Return the scores of the controls that no decoder changes; write what the networks say of the truth."""
+    """Return the scores of the controls that no decoder changes; write what is known of the truth."""
     constant = bench.read(material.mean_latent)
 
     def visits() -> Iterator[_Visit]:
         for row in _order(len(material.clips), bench.seed):
             readings = bench.read_all({name: videos[row] for name, videos in material.videos.items()})
             truth = readings.pop(TRUTH)
-            outputs.write(row, truth.outputs)
+            outputs.write(row, truth)
             yield _Visit(row, _with_object(truth, material, row), {**readings, "mean_latent": constant})
 
     return _scores(material, visits(), bench)
@@ -93,7 +93,8 @@ def _own_visits(material: SplitVideos, bench: Bench, controls: SplitControls) ->
     previous = bench.read(made[SYSTEM][order[-1]]) if len(order) > 1 else None
     for row in order:
         frames = material.videos[TRUTH][row]
-        truth = Reading(frames, bench.flow(frames), controls.outputs(row))
+        flow = controls.flow(row)
+        truth = Reading(frames, bench.flow(frames) if flow is None else flow, controls.outputs(row))
         readings = bench.read_all({name: videos[row] for name, videos in made.items()})
         readings["static"] = bench.hold(readings[SYSTEM])
         shuffled = {"shuffled_fmri": previous} if previous is not None else {}

@@ -1,8 +1,8 @@
-"""The control_scores stage: metrics of the controls that no decoder changes, and networks' outputs for the true clips.
+"""The control_scores stage: metrics of the controls that no decoder changes; networks' outputs and flow of true clips.
 
 All trials with the same data set, subject, generator and judges share it. What it leaves makes `evaluate` ask the
-networks only about the videos of the trial. The flow of true clips is not kept: at 512 pixels it takes 15 MB a clip,
-and its computation is a tenth of the flows that a trial needs.
+networks only about the videos of the trial. The flow of true clips is kept up to a size: at 512 pixels it takes 15 MB a
+clip, and its computation is a tenth of the flows that a trial needs.
 """
 
 from trainables.context import StageResult, StageTask
