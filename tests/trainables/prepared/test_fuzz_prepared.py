@@ -80,7 +80,7 @@ def use(folder: Path) -> None:
             dataset.load_brains(config, dataset.load_clips(config))
         return
     clips = dataset.load_clips(config)
-    assert len(clips.clips[0]) > 0
+    assert clips.clips[:1].size > 0
     brains = dataset.load_brains(config, clips)
     for subject in brains.subjects:
         assert np.isfinite(subject.onsets).all()
