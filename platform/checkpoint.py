@@ -151,14 +151,19 @@ def _shapes(config: TrialConfig) -> dict[str, list[int]]:
 
 def _rules(names: Path | None, stage: str, kind: str) -> tuple[Rule, ...]:
     if names is not None:
-        mapping = read(names).data
-        wrong = [key for key, value in mapping.items() if not isinstance(value, str | None)]
-        if wrong:
-            raise UserError(f"{names}: {', '.join(map(str, wrong))}: must be a name here, or null")
-        return tuple(Rule(str(theirs), ours) for theirs, ours in mapping.items())
+        return names_of_file(names)
     if (stage, kind) not in AUTHORS:
         raise UserError(f"names of checkpoints of {stage}.kind: {kind} are not known; give them with --names")
     return AUTHORS[stage, kind]
+
+
+def names_of_file(path: Path) -> tuple[Rule, ...]:
+    """Return the rules of a YAML file for `--names`. Raises `UserError`."""
+    mapping = read(path).data
+    wrong = [key for key, value in mapping.items() if not isinstance(value, str | None)]
+    if wrong:
+        raise UserError(f"{path}: {', '.join(map(str, wrong))}: must be a name here, or null")
+    return tuple(Rule(str(theirs), ours) for theirs, ours in mapping.items())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Whatever stands in a file that a user or a lab wrote: it is read, or refused in words. No other error, no hang."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,14 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from platform.checkpoint import names_of_file
 from platform.errors import UserError
 from platform.reporting.cluster_file import read_clusters
 from tests.mutations import VALUES, mutations
 from trainables.backbones.preparation import read_preparation
+from trainables.config.video import recorded_protocol
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.description import description_of
 from trainables.datasets.prepared.workspace import Workspace
 from trainables.datasets.splits import read_split
+from trainables.imported.author_names import renamed
 from trainables.imported.weights_folder import read_facts
 from trainables.preparation.bids_events import read_events, run_timing
 from trainables.preparation.confounds import read_confounds
@@ -43,6 +47,11 @@ SIDECAR = {"RepetitionTime": 2.0, "StartTime": 1.0, "SliceTimingCorrected": True
 EVENTS = "onset\tduration\tstim_file\ttrial_type\n0.0\t2.0\tone.mp4\ttrain\n4.5\t2.0\ttwo.mp4\ttest\n"
 CONFOUNDS = "csf\twhite_matter\tglobal_signal\n1.0\t2.0\t3.0\n2.0\t1.0\t3.0\n1.5\t2.5\t3.0\n"
 TABLE = "clip_id,caption,film\none,a ball,a\ntwo,a box,b\n"
+TENSORS = ["lin0.weight", "lin0.bias", "lin1.weight", "scale"]
+PATTERNS = st.text("()[]{}*+?|^$\\\\.,:=!<>Pg0123wd-abclins", max_size=12)
+THOROUGH = settings(
+    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 CHANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4)
 
 
@@ -102,6 +111,13 @@ def _read_description(path: Path) -> None:
         description_of(path.read_bytes(), str(path))
 
 
+def _read_names(path: Path) -> None:
+    with suppress(UserError, ValueError):
+        ours = renamed(TENSORS, names_of_file(path))
+        assert ours.keys() <= set(TENSORS)
+        assert len(set(ours.values())) == len(ours)
+
+
 DOCUMENTS: Mapping[str, tuple[Any, str, Callable[[Path], None]]] = {
     "split": (SPLIT, ".json", _read_split),
     "preparation": (PREPARATION, ".json", _read_preparation),
@@ -113,6 +129,7 @@ DOCUMENTS: Mapping[str, tuple[Any, str, Callable[[Path], None]]] = {
         ".json",
         _read_description,
     ),
+    "names": ({r"lin(\d)\.(weight|bias)": r"layers.\1.\2", "scale": None}, ".yaml", _read_names),
 }
 
 
@@ -124,6 +141,57 @@ def test_json(file: Path, name: str, data: st.DataObject) -> None:
     path = file.with_suffix(suffix)
     path.write_text(json.dumps(data.draw(mutations(document) | VALUES)), encoding="utf-8")
     read(path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", DOCUMENTS)
+@THOROUGH
+@given(st.data())
+def test_json_thoroughly(file: Path, name: str, data: st.DataObject) -> None:
+    document, suffix, read = DOCUMENTS[name]
+    path = file.with_suffix(suffix)
+    path.write_text(json.dumps(data.draw(mutations(document) | VALUES)), encoding="utf-8")
+    read(path)
+
+
+def _any_pattern(path: Path, mapping: dict[str, str]) -> None:
+    path.write_text(json.dumps(mapping), encoding="utf-8")
+    _read_names(path)
+
+
+@QUICK
+@given(st.dictionaries(PATTERNS, PATTERNS, max_size=3))
+def test_patterns_of_names(file: Path, mapping: dict[str, str]) -> None:
+    _any_pattern(file, mapping)
+
+
+@pytest.mark.long
+@THOROUGH
+@given(st.dictionaries(PATTERNS, PATTERNS, max_size=3))
+def test_patterns_of_names_thoroughly(file: Path, mapping: dict[str, str]) -> None:
+    _any_pattern(file, mapping)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "expected"),
+    [
+        ("(", "a", "the pattern '(' is no regular expression"),
+        (".*", r"\1", "cannot be made: invalid group reference 1"),
+        (".*", r"\g<x>", "cannot be made: unknown group name 'x'"),
+        (".*", "\\", "cannot be made: bad escape"),
+    ],
+)
+def test_a_rule_that_is_no_pattern_is_refused(file: Path, theirs: str, ours: str, expected: str) -> None:
+    file.write_text(json.dumps({theirs: ours}))
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        renamed(TENSORS, names_of_file(file))
+
+
+@QUICK
+@given(mutations({"evaluate": {"protocol": "neurons-1"}}))
+def test_a_recorded_config_has_a_protocol(config: Any) -> None:
+    assert isinstance(recorded_protocol(config if isinstance(config, dict) else {}), str)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

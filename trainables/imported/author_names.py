@@ -17,6 +17,20 @@ class Rule:
     theirs: str
     ours: str | None
 
+    def match(self, name: str) -> re.Match[str] | None:
+        """Return the match of the whole `name`. Raises `ValueError` if `theirs` is no regular expression."""
+        try:
+            return re.fullmatch(self.theirs, name)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"the pattern {self.theirs!r} is no regular expression: {error}") from error
+
+    def expand(self, match: re.Match[str], ours: str) -> str:
+        """Return our name. Raises `ValueError` if it refers to a group that `theirs` does not have."""
+        try:
+            return match.expand(ours)
+        except (re.error, IndexError) as error:
+            raise ValueError(f"the name {ours!r} for the pattern {self.theirs!r} cannot be made: {error}") from error
+
 
 SEMANTIC = (
     Rule(r"logit_scale", "logit_scale"),
@@ -71,7 +85,7 @@ def renamed(names: Iterable[str], rules: tuple[Rule, ...]) -> dict[str, str]:
     """Return their names to ours, for all tensors that are used.
 
     Raises:
-        ValueError: A name matches no rule or several, or two tensors get one name.
+        ValueError: A name matches no rule or several, two tensors get one name, or a rule is no regular expression.
 
     Example:
         >>> renamed(["lin0.0.weight", "lin1.2.bias"], STRUCTURE)
@@ -80,13 +94,13 @@ def renamed(names: Iterable[str], rules: tuple[Rule, ...]) -> dict[str, str]:
     ours: dict[str, str] = {}
     unknown = []
     for name in names:
-        answers = [(rule, match) for rule in rules if (match := re.fullmatch(rule.theirs, name))]
+        answers = [(rule, match) for rule in rules if (match := rule.match(name))]
         if len(answers) != 1:
             unknown.append(f"{name} (matches {len(answers)} rules)")
             continue
         ((rule, match),) = answers
         if rule.ours is not None:
-            ours[name] = match.expand(rule.ours)
+            ours[name] = rule.expand(match, rule.ours)
     if unknown:
         raise ValueError(f"tensors without a name here: {some(unknown, most=8)}")
     twice = sorted({name for name in ours.values() if list(ours.values()).count(name) > 1})

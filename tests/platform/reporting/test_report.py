@@ -173,6 +173,14 @@ def test_tables_name_the_protocol_and_published_rows_of_another_one_are_grey(rep
     assert 'class="quiet">0.184</td>' in (report / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_protocol_of_a_newer_version_is_named(tmp_path: Path) -> None:
+    store = MemoryStore()
+    write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"protocol": "mindsweep-9"}, published=False))
+    make_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Videos were judged by the protocol mindsweep-9, which this version does not know." in text
+
+
 def test_published_rows_of_the_same_protocol_are_not_grey(tmp_path: Path) -> None:
     store = MemoryStore()
     write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"protocol": "mind_animator-1"}))
