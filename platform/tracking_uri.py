@@ -57,6 +57,11 @@ def _check_file(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None or path.name == "":
         raise UserError(f"--tracking: {uri!r} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
+    if odd := [sign for sign in "?%" if sign in str(path)]:
+        raise UserError(
+            f"--tracking: MLflow cannot open {path}: it takes {' and '.join(odd)} for a part of an address, not of a "
+            "name; choose another --home, or --tracking"
+        )
     holder = next(folder for folder in path.absolute().parents if folder.exists())
     if path.is_dir() or not holder.is_dir() or not os.access(path if path.exists() else holder, os.W_OK):
         raise UserError(f"--tracking: {path} cannot be written")

@@ -14,6 +14,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from platform.errors import UserError
 from platform.events import TrialEvent
 from platform.mlflow_view import client
 from platform.mlflow_view.client import connected
@@ -216,3 +217,15 @@ def test_a_process_that_is_killed_meanwhile_leaves_no_database(tmp_path: Path, m
         with pytest.raises(KeyboardInterrupt):
             connected(default_tracking(tmp_path))
         assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(("name", "sign"), [("runs?1", r"\?"), ("50%", "%"), ("a%41", "%")])
+def test_a_home_whose_database_mlflow_cannot_open_is_refused(name: str, sign: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"MLflow cannot open .*: it takes {sign} for a part of an address"):
+        check_tracking(default_tracking(tmp_path / name))
+
+
+def test_other_signs_in_the_name_of_a_home_will_do(tmp_path: Path) -> None:
+    for name in ("a b", "a#b", "a'b", "a&b=1", "a;b", "aü"):
+        check_tracking(default_tracking(tmp_path / name))
