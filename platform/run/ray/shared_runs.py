@@ -10,10 +10,10 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from platform.errors import StudyError
+from platform.errors import StudyError, UserError
 from platform.events import SharedState
-from platform.run.admission import admit, need_of, shared_resources
-from platform.run.ray.placement import nodes
+from platform.run.admission import Grant, Node, admit, need_of, shared_resources, worker_capacity
+from platform.run.ray.placement import NODES_TIMEOUT, nodes
 from platform.run.ray.trials import Work
 from platform.run.retries import RetryCounts
 from storage.runs import RunStore
@@ -64,8 +64,14 @@ class _Task:
     run: StageRun
     result: Any
     """A Ray object reference."""
+    share: Grant
+    """What it was submitted for."""
     actor: Any = None
     group: PlacementGroup | None = None
+
+    def fits(self, present: Sequence[Node]) -> bool:
+        """Return whether the nodes that are `present` could hold it if they were free."""
+        return worker_capacity(self.share, present) >= self.share.workers
 
     def end(self) -> None:
         """End the processes of the stage run. It then counts as failed."""
@@ -85,6 +91,7 @@ class _Runs:
 
     def __init__(self, work: Work, missing: Sequence[StageRun], report_state: ReportState) -> None:
         self._work, self._report_state, self._nodes = work, report_state, nodes()
+        self._first_nodes = self._nodes
         self._waiting = {run.identity: run for run in missing}
         self._running: dict[Any, _Task] = {}
         self._results: dict[str, Any] = {}
@@ -94,6 +101,8 @@ class _Runs:
         self._failed: set[str] = set()
         self._retries = RetryCounts()
         self._looked = 0.0
+        self._too_small_since: float | None = None
+        """The time since which no node can hold a submitted stage run. Monotonic clock."""
 
     def run_all(self) -> int:
         """Run all stage runs; return how many succeeded."""
@@ -118,9 +127,8 @@ class _Runs:
     def _submit(self, run: StageRun) -> None:
         """Submit `run` if all its inputs are stored or submitted and no other driver executes it."""
         config, inputs = self._work.study.config_of(run), set(run.inputs.values())
-        need = need_of(config, run.stage)
-        granted = admit(need, nodes() if need.workers > 1 else self._nodes)
-        in_group = granted.workers > 1 or need.always_ray_train
+        share = self._present_or_first_share(run)
+        in_group = share.workers > 1 or need_of(config, run.stage).always_ray_train
         # A placement group that waits for inputs would hold the CPUs that the tasks of these inputs need.
         not_ready = self._waiting.keys() | (self._unfinished() if in_group else set())
         if not_ready & inputs or not self._work.leases.acquire(run.identity, [run.identity]):
@@ -128,14 +136,13 @@ class _Runs:
         results = [self._results[identity] for identity in run.inputs.values() if identity in self._results]
         arguments = (run.to_json(), config.model_dump(mode="json"), self._work.worker_settings, *results)
         if in_group:
-            group = placement_group([granted.bundle] * granted.workers)
+            group = placement_group([share.bundle] * share.workers)
             inside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
             actor: Any = ray.remote(SharedRun).options(num_cpus=0, scheduling_strategy=inside).remote()
-            task = _Task(run, actor.run.remote(*arguments), actor, group)
+            task = _Task(run, actor.run.remote(*arguments), share, actor, group)
         else:
-            cpus, gpus = shared_resources(need, self._work.grant, self._nodes)
-            remote = ray.remote(shared_run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
-            task = _Task(run, remote.remote(*arguments))
+            remote = ray.remote(shared_run).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=0)
+            task = _Task(run, remote.remote(*arguments), share)
         self._results[run.identity] = task.result
         self._running[task.result] = task
         del self._waiting[run.identity]
@@ -145,10 +152,75 @@ class _Runs:
         if time.monotonic() - self._looked < _LOOK:
             return
         self._looked = time.monotonic()
+        self._nodes = nodes()
         for task in self._running.values():
             if task.run.identity not in self._started and self._work.stalls.node(task.run.identity) is not None:
                 self._work.stalls.watch(task.run.identity)
                 self._report_started(task.run)
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        """Submit anew, for the nodes that are left, what waits for one that is lost.
+
+        Raises:
+            StudyError: For `NODES_TIMEOUT` no node could hold it.
+        """
+        waiting = [task for task in self._running.values() if task.run.identity not in self._started]
+        homeless = [task for task in waiting if not task.fits(self._nodes)]
+        lacking = [task for task in homeless if not self._withdraw(task)]
+        if not lacking:
+            self._too_small_since = None
+            return
+        share, now = lacking[0].share, time.monotonic()
+        listed = ", ".join(f"{node.name}: {node.cpus} CPU, {node.gpus} GPU" for node in self._nodes if node.cpus > 0)
+        bundle = " and ".join(f"{count:g} {kind}" for kind, count in share.bundle.items())
+        what = (
+            f"stage {lacking[0].run.stage} needs {share.workers} x {bundle}, which the nodes of the cluster do not have"
+        )
+        shortage = f"{what} now ({listed if listed != '' else 'none'})"
+        if self._too_small_since is None:
+            self._too_small_since = now
+            _log.warning("%s; waiting up to %g s for nodes", shortage, NODES_TIMEOUT)
+        if now - self._too_small_since >= NODES_TIMEOUT:
+            raise StudyError(
+                f"{shortage}, and no node was added for {NODES_TIMEOUT:g} s; the same command continues the study once "
+                "the cluster is large enough"
+            )
+
+    def _withdraw(self, task: _Task) -> bool:
+        """Put the stage run of `task` back if the nodes could hold it with fewer resources; return whether it is."""
+        try:
+            share = self._share(task.run, self._nodes)
+        except UserError:
+            return False
+        if worker_capacity(share, self._nodes) < share.workers:
+            return False
+        task.end()
+        task.remove_group()
+        del self._running[task.result], self._results[task.run.identity]
+        self._work.leases.release(task.run.identity)
+        self._waiting[task.run.identity] = task.run
+        return True
+
+    def _present_or_first_share(self, run: StageRun) -> Grant:
+        """Return what to submit `run` for: if the nodes that are left cannot hold it, it waits for some like the first.
+
+        Raises:
+            UserError: The cluster could not hold it from the start.
+        """
+        try:
+            return self._share(run, self._nodes)
+        except UserError:
+            return self._share(run, self._first_nodes)
+
+    def _share(self, run: StageRun, present: Sequence[Node]) -> Grant:
+        """Return the resources of `run` on the nodes that are `present`. Raises `UserError` if they cannot hold it."""
+        need = need_of(self._work.study.config_of(run), run.stage)
+        granted = admit(need, present)
+        if granted.workers > 1 or need.always_ray_train:
+            return granted
+        cpus, gpus = shared_resources(need, self._work.grant, present)
+        return Grant(concurrent=1, gpus=gpus, cpus=cpus)
 
     def _report_started(self, run: StageRun) -> None:
         self._started.add(run.identity)
