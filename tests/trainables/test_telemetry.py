@@ -4,7 +4,8 @@ import os
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -109,3 +110,24 @@ def test_usage_is_of_this_process_alone() -> None:
     assert used["system/cpu_utilization_percentage"] > 1
     expected = process.memory_info().rss / 1e6
     assert used["system/system_memory_usage_megabytes"] == pytest.approx(expected, rel=0.2)
+
+
+def test_a_part_of_a_gpu_that_has_no_figure_of_its_use_does_not_end_the_signs_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NvmlError(Exception):
+        """As of pynvml for MIG: no `RuntimeError`."""
+
+    def refuses(number: int) -> int:
+        raise NvmlError("Not Supported")
+
+    cuda: Any = ModuleType("torch.cuda")
+    cuda.is_initialized, cuda.device_count = lambda: True, lambda: 1
+    cuda.memory_reserved = lambda number: 5_000_000
+    cuda.get_device_properties = lambda number: SimpleNamespace(total_memory=50_000_000)
+    cuda.utilization = refuses
+    monkeypatch.setitem(sys.modules, "torch.cuda", cuda)
+    used = usage(psutil.Process())
+    assert used["system/gpu_0_memory_usage_megabytes"] == 5.0
+    assert used["system/gpu_0_memory_usage_percentage"] == 10.0
+    assert "system/gpu_0_utilization_percentage" not in used

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from platform.events import TrialEvent
-from platform.record.spool import Spool
+from platform.record.spool import Spool, local_name
 from storage.events import EventLog
 from storage.memory import MemoryStore
 from tests.platform.made_up_events import made_up_event
@@ -159,3 +159,9 @@ def test_lines_after_a_damaged_one_are_left_out(tmp_path: Path, caplog: pytest.L
     path.write_bytes(first + second[:9] + b"\n" + third)
     assert Spool(tmp_path, "study", store=STORE).deliver(EventLog(MemoryStore(), "study")) == 1
     assert "line 2 is damaged" in caplog.text
+
+
+def test_the_same_study_in_another_store_has_files_of_its_own() -> None:
+    """A driver removes the scratch folder of its study at its start and end, while one on another store may run."""
+    names = {local_name("study", STORE), local_name("study", f"{STORE}/other"), local_name("other", STORE)}
+    assert len(names) == 3

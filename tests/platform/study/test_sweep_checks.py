@@ -414,3 +414,16 @@ def test_a_generator_that_no_target_uses_is_refused() -> None:
     space = "  generation: {choice: [gentle, paper]}\n  motion.depth: {int: [1, 3]}\n"
     (line,) = complaints(f"target: motion.rollout_mse\ntrials: 4\nspace:\n{space}")
     assert "changes nothing that motion.rollout_mse depends on" in line
+
+
+def test_a_named_set_of_the_generator_can_be_swept(tmp_path: Path) -> None:
+    """It stands for fields of another section, which the target depends on."""
+    text = """\
+target: evaluate.ssim
+trials: 2
+sampler: random
+base: {generator.validation_clips: 24}
+space: {generation: {choice: [gentle, paper]}}
+"""
+    (path := tmp_path / "sets.yaml").write_text(text, encoding="utf-8")
+    assert [*load_study(path).space.domains] == ["generation"]
