@@ -23,8 +23,8 @@ def protocol_of_trials(result: AblationResult) -> str:
 
 def evaluate_of_trials(result: AblationResult) -> Mapping[str, Any]:
     """Return the section `evaluate` of the recorded config of the baseline; empty if there is none."""
-    evaluate: Mapping[str, Any] = _config(result, BASELINE).get("evaluate", {})
-    return evaluate
+    evaluate = _config(result, BASELINE).get("evaluate")
+    return evaluate if isinstance(evaluate, Mapping) else {}
 
 
 def _config(result: AblationResult, condition: str) -> Mapping[str, Any]:

@@ -139,4 +139,5 @@ def protocol_name(evaluate: Mapping[str, Any]) -> str:
 
 def recorded_protocol(config: Mapping[str, Any]) -> str:
     """Return the `protocol_name` of a trial's recorded config."""
-    return protocol_name(config.get("evaluate", {}))
+    section = config.get("evaluate")
+    return protocol_name(section if isinstance(section, Mapping) else {})

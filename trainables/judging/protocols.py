@@ -154,9 +154,14 @@ DEFAULT = "mindsweep-1"
 
 
 def protocol_text(evaluate: Mapping[str, Any]) -> str:
-    """Return the protocol of a section `evaluate` in words; what was changed of it comes last."""
+    """Return the protocol of a section `evaluate` in words; what was changed of it comes last.
+
+    Of one of a newer version of this project, the name alone.
+    """
     name = protocol_name(evaluate)
     protocol, *changes = name.split("+")
+    if protocol not in PROTOCOLS:
+        return f"{name}, which this version does not know"
     changed = f"; changed: {', '.join(changes)}" if changes else ""
     return f"{name}{str(PROTOCOLS[protocol]).removeprefix(protocol)}{changed}"
 

@@ -60,7 +60,12 @@ def features() -> StageRun:
 def runs_of(run: StageRun) -> tuple[_Runs, list[str]]:
     """Return what runs `run`, and the list of leases that it holds."""
     held: list[str] = []
-    leases = SimpleNamespace(acquire=lambda name, _: held.append(name) is None, release=held.remove)
+
+    def acquire(name: str, _: object) -> bool:
+        held.append(name)
+        return True
+
+    leases = SimpleNamespace(acquire=acquire, release=held.remove)
     stalls = SimpleNamespace(node=lambda _: None)
     work: Any = SimpleNamespace(
         study=SimpleNamespace(config_of=lambda _: CONFIG),
