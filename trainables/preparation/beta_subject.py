@@ -1,4 +1,4 @@
-"""One subject whose fMRI is pickled betas: the same for BOLD Moments and Algonauts 2021.
+"""One subject whose fMRI is betas: the same for BOLD Moments, Algonauts 2021 and the pack of NeuroClips.
 
 The voxels of a subject lie in one file, or in several groups such as a file per region. Its clips lie in one or more
 sets, such as training and test.
@@ -34,8 +34,8 @@ class BetaSet:
     """One per group of voxels."""
     clips: tuple[str, ...]
     """The clips of the set. Files without clip names are responses to all of them, in this order."""
-    repeats: int
-    """As published."""
+    repeats: int | None
+    """As published; None if that is not known."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class BetaSubject:
         notes = [*self.choice.notes]
         for betas in self.sets:
             repeats = open_betas(betas.files[0]).shape[1]
-            if repeats != betas.repeats:
+            if betas.repeats is not None and repeats != betas.repeats:
                 what = f"has {repeats} repeats of each clip, but {betas.repeats} are published"
                 notes.append(DataProblem(str(betas.files[0].path), what, "they are taken as they are", fatal=False))
         return [*notes, *self.find_more(self.choice)]

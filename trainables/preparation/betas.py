@@ -1,4 +1,4 @@
-"""Opens pickled betas, [clips, repeats, voxels], and reads some clips and voxels of them without the rest."""
+"""Opens betas [clips, repeats, voxels] in pickles or tensors, and reads some clips and voxels without the rest."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from trainables.preparation.files import InputError
 from trainables.preparation.pickles import NIBABEL_IMAGE, read_pickle
 from trainables.preparation.series import Floats
+from trainables.preparation.torch_files import open_tensor
 
+TENSOR = ".pt"
+"""The ending of files of `torch.save`."""
 FileColumns = NDArray[np.int64]
 """Voxels of a file, ascending."""
 _RIGHT = "betas [clips, repeats, voxels] of real numbers are needed; download it again, or take another version"
@@ -21,7 +24,7 @@ _NAME = re.compile(r"(?:vid)?(\d{4})")
 
 @dataclass(frozen=True)
 class BetaFile:
-    """The location of betas: in a pickled dict under `key`, or if that is empty, in a tuple (betas, clip names)."""
+    """The location of betas: a tensor in a `.pt`; in a pickled dict under `key`; or a tuple (betas, clip names)."""
 
     path: Path
     key: str = ""
@@ -29,7 +32,7 @@ class BetaFile:
 
 @dataclass(frozen=True)
 class Betas:
-    """An opened file. Betas of protocols 3 to 5 stay on disk."""
+    """An opened file. Tensors and betas of protocols 3 to 5 stay on disk."""
 
     path: Path
     array: NDArray[Any]
@@ -54,6 +57,8 @@ class Betas:
     def _mapped_anew(self) -> NDArray[Any]:
         """Return the array; a mapped one is mapped for each block, since pages of a mapped file count as memory."""
         array = self.array
+        if self.path.suffix == TENSOR:
+            return open_tensor(self.path)
         if not isinstance(array, np.memmap):
             return array
         order = "C" if array.flags.c_contiguous else "F"
@@ -68,20 +73,26 @@ def _as_slice(columns: FileColumns) -> slice | FileColumns:
 
 
 def open_betas(file: BetaFile) -> Betas:
-    """Open betas; of those in protocols 3 to 5 only the names are read.
+    """Open betas; of tensors and those in protocols 3 to 5 only the names are read.
 
     Raises:
         InputError: The file is missing or damaged, asks for anything but arrays, or holds something else.
     """
-    content = read_pickle(file.path, opaque=NIBABEL_IMAGE)
-    if file.key:
-        array, names, others = *_entry(file, content), None, content
-    else:
-        array, names, others = *_pair(file, content), {}
+    array, names, others = _content(file)
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind not in "fiu" or 0 in array.shape:
         what = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(file.path, f"holds {what}", _RIGHT)
     return Betas(file.path, array, _clip_ids(file.path, names, len(array)), others)
+
+
+def _content(file: BetaFile) -> tuple[Any, Any, Mapping[str, Any]]:
+    """Return the betas, the names of clips if the file has them, and its other entries."""
+    if file.path.suffix == TENSOR:
+        return open_tensor(file.path), None, {}
+    content = read_pickle(file.path, opaque=NIBABEL_IMAGE)
+    if file.key:
+        return (*_entry(file, content), None, content)
+    return (*_pair(file, content), {})
 
 
 def _entry(file: BetaFile, content: Any) -> tuple[Any]:

@@ -36,7 +36,7 @@ from trainables.preparation.series import BrainAxis
 VERSION = 1
 _FOLDER = "video_fmri_dataset"
 _DEEPEST = 3
-_CITATION = "Wen, Shi, Zhang, Lu, Cao, Liu. Cerebral Cortex 28(12):4136, 2018. doi 10.1093/cercor/bhx268"
+CITATION = "Wen, Shi, Zhang, Lu, Cao, Liu. Cerebral Cortex 28(12):4136, 2018. doi 10.1093/cercor/bhx268"
 _LEAKS = (
     "profile released_code: frames are squeezed to a square, as in the released code of Mind-Animator",
     "profile released_code: validation clips are drawn at random from the training segments, so that each has "
@@ -95,7 +95,7 @@ def open_source(options: Settings, *, design: Cc2017Design = DESIGN) -> DataSour
     """Open the folder: films, captions, and the headers of one run per subject. Raises `DatasetError`."""
     roots = find_roots(options.folder)
     films = _films(roots, design)
-    captions = _captions(options, design)
+    captions = published_captions(options.captions, design)
     atlas = None if options.atlas is None else read_atlas(options.atlas)
     numbers = sorted({number for root in roots for number in _subject_numbers(root)})
     if not numbers:
@@ -131,7 +131,7 @@ def _facts(options: Settings, design: Cc2017Design) -> SetFacts:
         name="CC2017",
         kind="series",
         licence="CC0-1.0",
-        citation=(_CITATION,),
+        citation=(CITATION,),
         source="doi 10.4231/R7SF2TCW",
         reader=ReaderUsed(name="cc2017", version=VERSION, options=options.model_dump(mode="json")),
         space="fsLR-32k",
@@ -173,10 +173,11 @@ def clip_names(segments: Sequence[str], clips: int) -> list[str]:
     return [f"{segment}_{number}" for segment in segments for number in range(1, clips + 1)]
 
 
-def _captions(options: Settings, design: Cc2017Design) -> Captions:
+def published_captions(paths: Sequence[Path], design: Cc2017Design) -> Captions:
+    """Return a caption for each clip, from files of the option --caption. Raises `DatasetError` if one has none."""
     names = clip_names(design.segments, design.clips)
     captions = merge_captions(
-        options.captions,
+        paths,
         lambda path: _h5_captions(path, design) if path.suffix == ".h5" else all_captions(path, names),
     )
     missing = [name for name in names if name not in captions]

@@ -35,6 +35,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("bmd", "BOLD Moments (OpenNeuro ds005165), prepared betas of version B", "trainables.preparation.bmd"),
     ReaderEntry("algonauts2021", "the challenge of 2021, mini or full track", "trainables.preparation.algonauts2021"),
     ReaderEntry("hcp", "the movie runs of HCP Young Adult at 7 T", "trainables.preparation.hcp"),
+    ReaderEntry("neuroclips", "CC2017 as packed for NeuroClips and NEURONS", "trainables.preparation.neuroclips"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 
