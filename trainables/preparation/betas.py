@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.preparation.files import InputError
+from trainables.preparation.mosaic_files import ENDINGS, PresentationRows, open_groups
 from trainables.preparation.pickles import NIBABEL_IMAGE, read_pickle
 from trainables.preparation.series import Floats
 from trainables.preparation.torch_files import open_tensor
@@ -24,21 +25,25 @@ _NAME = re.compile(r"(?:vid)?(\d{4})")
 
 @dataclass(frozen=True)
 class BetaFile:
-    """The location of betas: a tensor in a `.pt`; in a pickled dict under `key`; or a tuple (betas, clip names)."""
+    """The location of betas: in a pickled dict under `key`, or if that is empty, in a tuple (betas, clip names).
+
+    A `.pt` holds a tensor. Of an HDF5 file of MOSAIC, `key` is the phase, and `group` the subject's group.
+    """
 
     path: Path
     key: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Betas:
-    """An opened file. Tensors and betas of protocols 3 to 5 stay on disk."""
+    """An opened file. Tensors, HDF5 and betas of protocols 3 to 5 stay on disk."""
 
     path: Path
-    array: NDArray[Any]
-    """[clips, repeats, voxels]"""
+    array: NDArray[Any] | PresentationRows
+    """[clips, repeats, voxels]; of HDF5 each presentation is a clip with one repeat."""
     names: tuple[str, ...] | None
-    """Four digits per clip; None if the file does not have them."""
+    """Of each clip, for example four digits; None if the file does not have them."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of the dict."""
 
@@ -50,13 +55,14 @@ class Betas:
 
     def read(self, clips: slice, columns: FileColumns) -> Floats:
         """Return some voxels of some clips, a row per repeat: float32 [clips * repeats, columns]."""
-        values = self._mapped_anew()[clips][:, :, _as_slice(columns)]
+        if isinstance(self.array, PresentationRows):
+            return self.array.take(clips, _as_slice(columns)).reshape(-1, len(columns))
+        values = self._mapped_anew(self.array)[clips][:, :, _as_slice(columns)]
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(values, np.float32, order="C").reshape(-1, len(columns))
 
-    def _mapped_anew(self) -> NDArray[Any]:
+    def _mapped_anew(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return the array; a mapped one is mapped for each block, since pages of a mapped file count as memory."""
-        array = self.array
         if self.path.suffix == TENSOR:
             return open_tensor(self.path)
         if not isinstance(array, np.memmap):
@@ -78,11 +84,21 @@ def open_betas(file: BetaFile) -> Betas:
     Raises:
         InputError: The file is missing or damaged, asks for anything but arrays, or holds something else.
     """
+    if file.path.suffix in ENDINGS:
+        return _of_mosaic(file)
     array, names, others = _content(file)
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind not in "fiu" or 0 in array.shape:
         what = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(file.path, f"holds {what}", _RIGHT)
     return Betas(file.path, array, _clip_ids(file.path, names, len(array)), others)
+
+
+def _of_mosaic(file: BetaFile) -> Betas:
+    """Return the presentations of one phase."""
+    group = next(each for each in open_groups(file.path) if each.group == file.group)
+    shown = [each for each in group.presentations if each.phase == file.key]
+    rows = PresentationRows(file.path, file.group, tuple(each.name for each in shown), group.columns)
+    return Betas(file.path, rows, tuple(each.stimulus for each in shown))
 
 
 def _content(file: BetaFile) -> tuple[Any, Any, Mapping[str, Any]]:

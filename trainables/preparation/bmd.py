@@ -4,7 +4,6 @@ FOLDER is the downloaded data set, with `derivatives/versionB` and `derivatives/
 separately and put into FOLDER/stimuli.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from trainables.preparation.betas import BetaFile, open_betas
 from trainables.preparation.caption_files import described_captions
 from trainables.preparation.files import InputError
 from trainables.preparation.numbered_videos import (
+    drawn_by_hash,
     find_numbered_videos,
     numbered_clips,
     numbers_for_test,
@@ -114,8 +114,7 @@ def _facts(options: Settings) -> SetFacts:
 def _split(numbers: Sequence[str], options: Settings) -> dict[str, Split]:
     """Return the official test clips, and validation clips that a hash of their number draws from the others."""
     training = numbers_for_training(numbers)
-    drawn = sorted(training, key=lambda number: hashlib.sha256(number.encode()).hexdigest())
-    validation = {*drawn[: round(options.validation_fraction * len(training))]}
+    validation = drawn_by_hash(training, options.validation_fraction)
     of_training: dict[str, Split] = {number: "validation" if number in validation else "train" for number in training}
     return {**of_training, **dict.fromkeys(numbers_for_test(numbers), "test")}
 

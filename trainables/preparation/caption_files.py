@@ -39,11 +39,12 @@ def captions_in(path: Path, names: Sequence[str]) -> Captions:
     """
     if path.suffix != ".json":
         return all_captions(path, names)
-    content = _json_object(path)
+    content = json_object(path)
     return {name: _texts(path, name, content[name]) for name in names if name in content}
 
 
-def _json_object(path: Path) -> dict[str, object]:
+def json_object(path: Path) -> dict[str, object]:
+    """Return the object in a JSON file. Raises `InputError`."""
     require_content(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -68,7 +69,7 @@ def described_captions(path: Path, names: Sequence[str]) -> Captions:
     Raises:
         DatasetError: The file cannot be read, or a clip has no sentence.
     """
-    content, captions, missing = _json_object(path), {}, []
+    content, captions, missing = json_object(path), {}, []
     for name in names:
         entry = content.get(name)
         texts = entry.get(_DESCRIPTIONS) if isinstance(entry, dict) else None
@@ -86,7 +87,7 @@ def is_described(path: Path) -> bool:
     """Return whether a file is like `annotations.json` of BOLD Moments: JSON whose entries are objects."""
     if path.suffix != ".json":
         return False
-    return isinstance(next(iter(_json_object(path).values()), None), dict)
+    return isinstance(next(iter(json_object(path).values()), None), dict)
 
 
 def h5_texts(path: Path, *, right: str) -> dict[str, list[str]]:

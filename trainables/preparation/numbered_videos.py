@@ -1,5 +1,6 @@
 """Videos whose names begin with a number of four digits: those of BOLD Moments and of Algonauts 2021, 3 s each."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -86,6 +87,12 @@ def numbers_for_training(numbers: Sequence[str] | Mapping[str, object]) -> tuple
 def numbers_for_test(numbers: Sequence[str] | Mapping[str, object]) -> tuple[str, ...]:
     """Return the clips for the test."""
     return tuple(number for number in numbers if int(number) > LAST_TRAINING)
+
+
+def drawn_by_hash(names: Sequence[str], fraction: float) -> frozenset[str]:
+    """Return the share of `names` that comes first when they are sorted by their hash."""
+    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return frozenset(order[: round(fraction * len(names))])
 
 
 def numbered_clips(

@@ -36,6 +36,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("algonauts2021", "the challenge of 2021, mini or full track", "trainables.preparation.algonauts2021"),
     ReaderEntry("hcp", "the movie runs of HCP Young Adult at 7 T", "trainables.preparation.hcp"),
     ReaderEntry("neuroclips", "CC2017 as packed for NeuroClips and NEURONS", "trainables.preparation.neuroclips"),
+    ReaderEntry("mosaic", "MOSAIC (HDF5): betas of BMD or HAD on the 32k surface", "trainables.preparation.mosaic"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 
