@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trainables.datasets.prepared.parts import RunParts
+    from trainables.datasets.prepared.read import PreparedSubject
     from trainables.datasets.prepared.source import DataSource
 
 _DESCRIPTION = """\
@@ -30,7 +31,8 @@ Make a checked, described data set of what a lab has, for dataset.kind: prepared
 
 READER says what FOLDER holds; `python -m platform.prepare READER --help` lists its options. A command that was
 interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set. `clips VIDEO`
-cuts videos into clips for dataset.kind: folder. `upload DIR URI` puts a data set into a store."""
+cuts videos into clips for dataset.kind: folder. `upload DIR URI` puts a data set into a store. `maps DIR` writes maps
+of its voxels for brain viewers."""
 _EXIT_CODES = (
     "Exit code: 0 done, 1 a subject was left out, the data set has errors, or it could not be finished and parts are "
     "kept, 2 bad input and nothing was written, 130 interrupted (Ctrl-C)."
@@ -47,6 +49,9 @@ lavfi:mandelbrot=size=128x128."""
 _RAY = "prepare shards of clips and recordings at the same time, on a Ray cluster that is started on this machine"
 _ADDRESS = "the same on the Ray cluster at ADDRESS (auto or HOST:PORT), whose nodes all see FOLDER and DIR"
 _UPLOAD = "put a prepared data set into a store, from where each machine fetches it once"
+_MAPS = "write noise ceilings, and the importance of voxels, as CIFTI or NIfTI, and as bars by region"
+_IMPORTANCE = "voxels.parquet of the stage importance; its maps are written, too, for the --subject of the trial"
+_LIKE = "a volume with the grid of the voxels, such as the mask of the bold; needed for NIfTI"
 _VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
 
 
@@ -75,6 +80,12 @@ def _parser(arguments: Sequence[str]) -> VerbParser:
     upload = _sub_parser(verbs, "upload", _UPLOAD)
     upload.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     upload.add_argument("uri", metavar="URI", help="where to: s3://bucket/prefix or file:///folder, for dataset.path")
+    maps = _sub_parser(verbs, "maps", _MAPS)
+    maps.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
+    maps.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; files there are replaced")
+    maps.add_argument("--subject", action="append", default=[], metavar="SUBJECT", help="this one only (default: all)")
+    maps.add_argument("--importance", type=Path, metavar="FILE", help=_IMPORTANCE)
+    maps.add_argument("--like", type=Path, metavar="FILE", help=_LIKE)
     clips = _sub_parser(verbs, "clips", _CLIPS)
     clips.description = _CLIPS_DESCRIPTION
     clips.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, or lavfi:SOURCE")
@@ -104,6 +115,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
             return _validated(arguments)
         case "upload":
             return _uploaded(arguments)
+        case "maps":
+            return _mapped(arguments)
         case "clips":
             return _cut(arguments)
     return _prepared(arguments)
@@ -184,6 +197,45 @@ def _verdict(folder: Path, *, again: bool = False) -> DataVerdict:
     except DatasetError as error:
         raise UserError(str(error)) from error
     return verdict
+
+
+def _mapped(arguments: argparse.Namespace) -> Answer:
+    from trainables.datasets.prepared.read import open_prepared
+    from trainables.preparation.brain_maps import chosen_subjects
+
+    try:
+        data = open_prepared(arguments.folder.absolute())
+        names = chosen_subjects(arguments.subject, [subject.name for subject in data.subjects])
+        if arguments.importance is not None and len(names) > 1:
+            raise UserError(f"--importance: is of one subject; name it with --subject: {', '.join(names)}")
+        subjects = [subject for subject in data.subjects if subject.name in names]
+        files = [str(path) for subject in subjects for path in _maps_of(subject, data.description.space, arguments)]
+    except DatasetError as error:
+        raise UserError(str(error)) from error
+    return Answer({"folder": str(arguments.out), "files": files}, "\n".join(files))
+
+
+def _maps_of(subject: "PreparedSubject", space: str, arguments: argparse.Namespace) -> list[Path]:
+    """Write the maps of one subject; return the files."""
+    from platform.figures.region_bars import draw_region_bars
+    from trainables.preparation.brain_maps import importance_maps, region_means, reliability_maps, write_maps
+
+    maps = [*reliability_maps(subject.voxels)]
+    if arguments.importance is not None:
+        maps += importance_maps(arguments.importance, len(subject.voxels))
+    if not maps:
+        raise UserError(
+            f"{subject.name}: no clip was shown twice, so there is no noise ceiling; give --importance FILE"
+        )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    files = write_maps(maps, subject.voxels, space, arguments.out / subject.name, arguments.like)
+    means = region_means(maps, subject.voxels)
+    if means:
+        files.append(arguments.out / f"{subject.name}_regions.png")
+        draw_region_bars(means, files[-1], title=f"{subject.name}: mean by region")
+    if not files:
+        raise UserError(f"{subject.name}: the data set says neither where its voxels lie nor in which regions")
+    return files
 
 
 def _uploaded(arguments: argparse.Namespace) -> Answer:

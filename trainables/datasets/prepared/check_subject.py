@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.errors import DataProblem, some
 from trainables.datasets.prepared.check_clips import ClipFacts
-from trainables.datasets.prepared.description import Description
+from trainables.datasets.prepared.description import MESH_VERTICES, Description
 from trainables.datasets.prepared.parts import Advance
 from trainables.datasets.prepared.read import ArrayFile, PreparedSubject, array_file
 from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable
@@ -19,8 +19,6 @@ from trainables.datasets.prepared.tables import EventRow, RunRow, VoxelTable
 _ROWS = 256
 _REGIONS = 20
 """Regions that a message about constant voxels lists."""
-_MESH = {"fsLR-32k": 32492, "fsLR-59k": 59292, "fsaverage": 163842, "fsaverage5": 10242, "fsaverage6": 40962}
-"""Vertices of a hemisphere."""
 
 
 @dataclass
@@ -270,7 +268,7 @@ def _vertices(
     if cortex and "RIGHT" in cortex[0] and any("LEFT" in name for name in cortex):
         what, right = "the right hemisphere comes first", "compare the structures with the file's own before using maps"
         yield DataProblem(f"{path}, column structure", what, right, fatal=False)
-    size = _MESH.get(space)
+    size = MESH_VERTICES.get(space)
     if size is not None and vertex.max() >= size:
         what = f"vertex {vertex.max()} does not exist in space {space}, which has {size} vertices per hemisphere"
         yield DataProblem(f"{path}, column vertex", what, "correct space in dataset.json, or use the file of that mesh")

@@ -15,6 +15,8 @@ FORMAT_VERSION = 1
 DESCRIPTION_FILE = "dataset.json"
 _ROUNDING = 0.01
 """Volumes by which the lag may differ from a whole number without a warning."""
+MESH_VERTICES = {"fsLR-32k": 32492, "fsLR-59k": 59292, "fsaverage": 163842, "fsaverage5": 10242, "fsaverage6": 40962}
+"""Vertices of a hemisphere, by the space of the data set."""
 SetKind = Literal["series", "rows"]
 
 
