@@ -9,6 +9,8 @@ Means = Mapping[str, Mapping[str, float]]
 """By map, then by region."""
 _MOST = 40
 _DPI = 110
+_UNITS = {"noise": "percent of variance", "repeat": "correlation", "importance": "share of the range"}
+"""By the beginning of a map's name."""
 
 
 def draw_region_bars(means: Means, path: Path, *, title: str) -> None:
@@ -31,6 +33,7 @@ def draw_region_bars(means: Means, path: Path, *, title: str) -> None:
         panel.set_xlim(*scale_of(name, means))
         hidden = len(regions) - len(shown)
         panel.set_title(f"{name}\n({hidden} lower regions not shown)" if hidden else name, fontsize=9)
+        panel.set_xlabel(_UNITS.get(_measure(name), ""), fontsize=8)
         panel.tick_params(labelsize=7)
     figure.savefig(path, dpi=_DPI)
 
