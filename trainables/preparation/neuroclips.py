@@ -56,7 +56,7 @@ class Settings(FolderOptions):
     frames: Annotated[int, Field(ge=2, le=256)] = 8
     """frames per clip; the pack has 6 in 2 s, of more the nearest in time are repeated"""
     resolution: Annotated[int, Field(ge=32, le=2048)] = 224
-    """side of the stored clips, in pixels; that of the pack is 224"""
+    """side of the stored clips, in pixels (default: 224, as in the pack)"""
     captions: tuple[Path, ...] = ()
     """file with captions instead of those of the pack; may be repeated, as for cc2017"""
 
