@@ -5,7 +5,7 @@ from itertools import pairwise, permutations, product
 
 from platform.analysis.condition_values import ConditionValues, comparison_plan
 from platform.analysis.findings import Findings
-from platform.statistics.compare import Comparison, compare_exploratory
+from platform.statistics.compare import Comparison, SignedP, compare_exploratory, signed_p
 from platform.statistics.contrasts import Contrast, between, contrast_table, factorial_effects
 from platform.statistics.paired import PairedTable
 from platform.statistics.prevalence import Prevalence, prevalence
@@ -55,8 +55,8 @@ def _table(findings: Findings, contrast: Contrast, values: ConditionValues) -> P
     return contrast_table(contrast, values.by_condition, values.measure.metric, axes, clusters=values.clusters)
 
 
-def by_subject(findings: Findings, condition: str, metric: str) -> tuple[Comparison, ...]:
-    """Return the comparison of `condition` with the baseline in each subject alone: exploratory."""
+def by_subject(findings: Findings, condition: str, metric: str) -> tuple[SignedP, ...]:
+    """Return difference and p of `condition` against the baseline in each subject alone: exploratory."""
     values, result = findings.tables[metric], findings.result
     plan = comparison_plan(result, [values.unit])
     tested = []
@@ -65,11 +65,11 @@ def by_subject(findings: Findings, condition: str, metric: str) -> tuple[Compari
         axes = ((str(subject),), result.seeds, values.clips)
         contrast = between(condition, BASELINE)
         table = contrast_table(contrast, alone, values.measure.metric, axes, clusters=values.clusters)
-        tested.append(compare_exploratory(table, plan))
+        tested.append(signed_p(table, plan))
     return tuple(tested)
 
 
-def prevalence_of(tested: tuple[Comparison, ...], *, alpha: float) -> Prevalence:
+def prevalence_of(tested: tuple[SignedP, ...], *, alpha: float) -> Prevalence:
     """Return the prevalence of the effect that most subjects show: significant, in the same direction."""
     significant = [each.difference for each in tested if each.p <= alpha]
     up = sum(difference > 0 for difference in significant)

@@ -22,7 +22,7 @@ from itertools import combinations
 from platform.analysis.condition_values import ConditionValues, comparison_plan
 from platform.analysis.findings import Findings, Pair
 from platform.analysis.per_clip import Floats
-from platform.statistics.compare import Comparison, compare_exploratory
+from platform.statistics.compare import Comparison, SignedP, compare_exploratory, signed_p
 from platform.statistics.paired import PairedTable
 from trainables.metrics.metric import Metric
 
@@ -42,9 +42,9 @@ class Specificity:
     second: Pair
     comparison: Comparison
     """The contrast condition x metric."""
-    in_first: Comparison
+    in_first: SignedP
     """The effect of the first condition minus that of the second, in the metric of the first."""
-    in_second: Comparison
+    in_second: SignedP
     """The effect of the second condition minus that of the first, in the metric of the second."""
 
     def is_double(self, alpha: float) -> bool:
@@ -91,21 +91,20 @@ def _tested(findings: Findings, pairs: list[tuple[Pair, Pair]]) -> Iterator[Spec
         own = [_in_range(one, condition, spans[0]) for condition in (first[0], second[0])]
         others = [_in_range(other, condition, spans[1]) for condition in (first[0], second[0])]
         name = f"{first[0]} x {second[0]}, {first[1]} x {second[1]}"
+        plan = comparison_plan(findings.result.registered_part, [one.unit])
         yield Specificity(
             first,
             second,
-            _compared(findings, one, name, own[1] - others[1], own[0] - others[0]),
-            _compared(findings, one, f"{name}: in {first[1]}", own[1], own[0]),
-            _compared(findings, one, f"{name}: in {second[1]}", others[0], others[1]),
+            compare_exploratory(_table(findings, one, name, own[1] - others[1], own[0] - others[0]), plan),
+            signed_p(_table(findings, one, f"{name}: in {first[1]}", own[1], own[0]), plan),
+            signed_p(_table(findings, one, f"{name}: in {second[1]}", others[0], others[1]), plan),
         )
 
 
-def _compared(findings: Findings, values: ConditionValues, name: str, minus: Floats, plus: Floats) -> Comparison:
-    """Compare `plus` with `minus` [subjects, seeds, clips], which are shares of a range."""
-    part = findings.result.registered_part
-    axes = (tuple(map(str, findings.result.subjects)), part.seeds, values.clips)
-    table = PairedTable(name, _SHARE, minus, plus, *axes, clusters=values.clusters)
-    return compare_exploratory(table, comparison_plan(part, [values.unit]))
+def _table(findings: Findings, values: ConditionValues, name: str, minus: Floats, plus: Floats) -> PairedTable:
+    """Return the table of `plus` against `minus` [subjects, seeds, clips], which are shares of a range."""
+    axes = (tuple(map(str, findings.result.subjects)), findings.result.registered_part.seeds, values.clips)
+    return PairedTable(name, _SHARE, minus, plus, *axes, clusters=values.clusters)
 
 
 def _in_range(values: ConditionValues, condition: str, span: float) -> Floats:

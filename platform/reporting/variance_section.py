@@ -8,7 +8,7 @@ from platform.analysis.specificity import Specificity, specificities
 from platform.analysis.variance import components_of
 from platform.reporting.texts import ReportSection
 from platform.reporting.words import DASH, bracket, number, p_text
-from platform.statistics.compare import Comparison
+from platform.statistics.compare import SignedP
 from platform.study.design import BASELINE
 from trainables.pages.grid import Cell, Grid
 
@@ -56,7 +56,7 @@ def _specificity_table(findings: Findings, tested: tuple[Specificity, ...]) -> G
     return Grid("Specificity", header, tuple(rows))
 
 
-def _term(comparison: Comparison) -> str:
+def _term(comparison: SignedP) -> str:
     return f"against the other condition {number(comparison.difference, 2, signed=True)}, p {p_text(comparison.p)}"
 
 

@@ -18,7 +18,7 @@ which does not mean "no difference". `reason` says why nothing can be concluded,
 import math
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, TypeAlias
@@ -118,6 +118,20 @@ class Comparison:
     """Why it is inconclusive, if the p-value is not the only reason."""
 
 
+@dataclass(frozen=True)
+class SignedP:
+    """A difference and its p alone, where thousands are tested and intervals, bounds and verdicts are not shown."""
+
+    difference: float
+    """Condition minus baseline, over the complete cases; NaN if there is none."""
+    p: float
+    """Over the unit of the claim; NaN without complete cases."""
+    smallest_p: float
+    """The smallest p that this number of units can yield."""
+    clusters: int
+    """Clusters among the compared clips; the number of clips if they are independent."""
+
+
 def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple[Comparison, ...]:
     """Test the declared family.
 
@@ -159,19 +173,40 @@ def compare_exploratory(table: PairedTable, plan: ComparisonPlan) -> Comparison:
     return _with_verdict(_compare(table, plan, 0), table, plan)
 
 
+def signed_p(table: PairedTable, plan: ComparisonPlan) -> SignedP:
+    """Return difference and p of `compare_exploratory`, without all else; random flips are other ones."""
+    data = complete_cases(table)
+    if data.empty:
+        return SignedP(math.nan, math.nan, 1.0, 0)
+    unit = _unit(table, plan, family=0)
+    flipped = cluster_means(data.differences, data.clusters).flipped
+    tests = _tests(in_clusters(data).differences, flipped, plan, _generator(table, plan))
+    p = _primary({name: tests[name]() for name in _PRIMARY[unit]}, unit)
+    return SignedP(_mean(data.condition - data.baseline), p, _smallest(flipped, unit, plan.resamples), data.units)
+
+
+def _unit(table: PairedTable, plan: ComparisonPlan, *, family: int) -> ClaimUnit:
+    """Return the declared unit, or the most demanding one that the planned numbers can attain."""
+    if plan.unit is not None:
+        return plan.unit
+    return default_unit(seeds=len(table.seeds), clips=_planned_units(table), alpha=plan.alpha, family=max(1, family))
+
+
+def _generator(table: PairedTable, plan: ComparisonPlan) -> np.random.Generator:
+    return np.random.default_rng([plan.seed, zlib.crc32(f"{table.name}\n{table.metric.name}".encode())])
+
+
 def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Comparison:
     data = complete_cases(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
     sizes = (len(data.subjects), len(data.seeds), len(data.clips))
     tested, clustered = in_clusters(data), kind_of(table.clusters)
-    unit = plan.unit
-    if unit is None:
-        unit = default_unit(seeds=planned[1], clips=_planned_units(table), alpha=plan.alpha, family=max(1, family))
-    rng = np.random.default_rng([plan.seed, zlib.crc32(f"{table.name}\n{table.metric.name}".encode())])
+    unit, rng = _unit(table, plan, family=family), _generator(table, plan)
     undefined = Interval(math.nan, math.nan, 1 - plan.alpha, "none", unit)
     intervals = () if data.empty else _intervals(tested, unit, plan, rng, clustered=clustered)
     flipped = np.empty((0, 0)) if data.empty else cluster_means(data.differences, data.clusters).flipped
-    p_values = {} if data.empty else _p_values(tested.differences, flipped, plan, rng)
+    tests = {} if data.empty else _tests(tested.differences, flipped, plan, rng)
+    p_values = {name: test() for name, test in tests.items()}
     return Comparison(
         name=table.name,
         metric=table.metric.name,
@@ -251,28 +286,36 @@ def _intervals(
     return (first, *(interval for interval in all_intervals if interval is not first))
 
 
-def _p_values(differences: Values, flipped: Values, plan: ComparisonPlan, rng: np.random.Generator) -> dict[str, float]:
-    """Return the p values of `differences` [seeds, clusters]; signs are flipped of `flipped`."""
+def _tests(
+    differences: Values, flipped: Values, plan: ComparisonPlan, rng: np.random.Generator
+) -> dict[str, Callable[[], float]]:
+    """Return the tests of `differences` [seeds, clusters] by name, each a function to its p.
+
+    Signs are flipped of `flipped`.
+    """
     by_seed, by_clip = differences.mean(axis=1), flipped.mean(axis=0)
     return {
-        "sign flip over seeds": float(sign_flip_p(by_seed, rng=rng, resamples=plan.resamples)),
-        "sign flip over clips": float(sign_flip_p(by_clip, rng=rng, resamples=plan.resamples)),
-        "t over seeds and clips": over_both(differences).p(),
-        "Wilcoxon over seeds": wilcoxon_p(by_seed),
-        "Wilcoxon over clips": wilcoxon_p(by_clip),
+        "sign flip over seeds": lambda: float(sign_flip_p(by_seed, rng=rng, resamples=plan.resamples)),
+        "sign flip over clips": lambda: float(sign_flip_p(by_clip, rng=rng, resamples=plan.resamples)),
+        "t over seeds and clips": lambda: over_both(differences).p(),
+        "Wilcoxon over seeds": lambda: wilcoxon_p(by_seed),
+        "Wilcoxon over clips": lambda: wilcoxon_p(by_clip),
     }
+
+
+_PRIMARY: Mapping[ClaimUnit, tuple[str, ...]] = {
+    "seeds": ("sign flip over seeds",),
+    "clips": ("sign flip over clips",),
+    "both": ("sign flip over seeds", "sign flip over clips", "t over seeds and clips"),
+}
+"""Unit of a claim to its tests, the largest p of which counts."""
 
 
 def _primary(p_values: Mapping[str, float], unit: ClaimUnit) -> float:
     if not p_values:
         return math.nan
-    names = {
-        "seeds": ("sign flip over seeds",),
-        "clips": ("sign flip over clips",),
-        "both": ("sign flip over seeds", "sign flip over clips", "t over seeds and clips"),
-    }[unit]
     # A test that cannot be computed (the spread of one seed is undefined) counts as p = 1.
-    return max(1.0 if math.isnan(p_values[name]) else p_values[name] for name in names)
+    return max(1.0 if math.isnan(p_values[name]) else p_values[name] for name in _PRIMARY[unit])
 
 
 def _smallest(flipped: Values, unit: ClaimUnit, resamples: int) -> float:

@@ -1,13 +1,12 @@
 """Effects of a factorial, steps of a path and subjects alone, in ablations whose values are planted."""
 
-from dataclasses import replace
-
 import pytest
 
 from platform.analysis.collect import AblationResult, collect_ablation
 from platform.analysis.design_contrasts import compared_contrasts, contrasts_of, prevalence_of
 from platform.analysis.findings import analyse
 from platform.reporting.contrast_section import contrast_sections
+from platform.statistics.compare import SignedP
 from storage.memory import MemoryStore
 from tests.platform.noop_ablations import NOOP, build, play, register
 
@@ -78,8 +77,18 @@ def test_subjects_alone_have_a_direction_and_a_prevalence(tmp_path_factory: pyte
     assert [str(cell) for cell in row[2:]] == ["0.031; worse"] * 3 + ["100%; [27%, 100%]; 3 of 3"]
 
 
-def test_opposite_directions_do_not_add_up(tmp_path_factory: pytest.TempPathFactory) -> None:
-    findings = analyse(finished(NOOP, tmp_path_factory))
-    (tested,) = findings.declared
-    up, down = replace(tested, difference=1.0, p=0.01), replace(tested, difference=-1.0, p=0.01)
+def test_of_many_comparisons_only_the_declared_ones_are_shown_for_each_subject(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = NOOP.replace("unit: seeds", "unit: seeds\nsubjects: [0, 1]\nfamily: {half: all}")
+    findings = analyse(finished(text + "  tenth: {noop.value: 0.1}\n", tmp_path_factory))
+    (section,) = contrast_sections(findings)
+    assert [row[0].text for row in section.grids[0].rows] == ["half", "tenth"]
+    monkeypatch.setattr("platform.reporting.contrast_section.MOST", 1)
+    (section,) = contrast_sections(findings)
+    assert [row[0].text for row in section.grids[0].rows] == ["half"]
+
+
+def test_opposite_directions_do_not_add_up() -> None:
+    up, down = (SignedP(difference, p=0.01, smallest_p=0.001, clusters=9) for difference in (1.0, -1.0))
     assert prevalence_of((up, up, down), alpha=0.05).positive == 2

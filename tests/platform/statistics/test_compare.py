@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from platform.statistics.attainable import ClaimUnit
-from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family
+from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family, signed_p
 from platform.statistics.paired import PairedTable
 from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
 
@@ -229,3 +229,11 @@ def test_null_studies_earn_no_more_stars_than_their_level_allows() -> None:
         tables = [table(arms[2 * i][None], arms[2 * i + 1][None], name=f"copy{i}") for i in range(family)]
         earned.append(any(one.stars for one in compare_family(tables, ComparisonPlan(resamples=999))))
     assert at_most(np.array(earned), 0.05)
+
+
+@pytest.mark.parametrize("unit", ["seeds", "clips", "both", None])
+def test_the_p_alone_is_that_of_the_whole_comparison(unit: ClaimUnit | None) -> None:
+    paired, plan = shifted(0.02), ComparisonPlan(unit=unit)
+    whole, alone = compare_exploratory(paired, plan), signed_p(paired, plan)
+    assert (alone.difference, alone.smallest_p) == (whole.difference, whole.smallest_p)
+    assert alone.p == pytest.approx(whole.p, abs=0.01)  # over many clips, signs are flipped at random
