@@ -149,13 +149,13 @@ def smallest(findings: Findings) -> str:
 def subject_table(findings: Findings) -> Grid:
     """Return the table of differences per subject in primary metrics."""
     result, level = findings.result, 1 - findings.result.design.alpha
+    digits = {measure.name: _digits(findings, measure) for measure in findings.measures}
     rows: list[tuple[Cell, ...]] = []
     for condition in findings.conditions:
         rows.append((Cell(condition, tone="group"),))
         for index, subject in enumerate(result.subjects):
             cells = [
-                _mean(findings.subjects[condition, measure.name][index], _digits(findings, measure), tone="")
-                for measure in findings.measures
+                _mean(findings.subjects[condition, name][index], places, tone="") for name, places in digits.items()
             ]
             rows.append((Cell(f"subject {subject}"), *cells))
     header = ("difference to the baseline", *(measure.heading for measure in findings.measures))

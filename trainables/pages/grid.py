@@ -1,6 +1,7 @@
 """Tables that can be written as HTML (`table` of templates/kit.html), Markdown or LaTeX."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from trainables.judging.score_tables import Sheet
@@ -62,7 +63,12 @@ class Grid:
         """Return the CSS class of a column: `own` (highlighted), `prose` (if a cell is), or none."""
         if column == self.own:
             return "own"
-        return "prose" if any(row[column].tone == "prose" for row in self.rows if column < len(row)) else ""
+        return "prose" if column in self._prose_columns else ""
+
+    @cached_property
+    def _prose_columns(self) -> frozenset[int]:
+        """The columns with long texts. They are asked for at every cell, so they are found once."""
+        return frozenset(index for row in self.rows for index, cell in enumerate(row) if cell.tone == "prose")
 
 
 def grid_of(sheet: Sheet) -> Grid:
