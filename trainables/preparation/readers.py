@@ -37,6 +37,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("hcp", "the movie runs of HCP Young Adult at 7 T", "trainables.preparation.hcp"),
     ReaderEntry("neuroclips", "CC2017 as packed for NeuroClips and NEURONS", "trainables.preparation.neuroclips"),
     ReaderEntry("mosaic", "MOSAIC (HDF5): betas of BMD or HAD on the 32k surface", "trainables.preparation.mosaic"),
+    ReaderEntry("algonauts2025", "the challenge of 2025: Friends and movie10", "trainables.preparation.algonauts2025"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 
