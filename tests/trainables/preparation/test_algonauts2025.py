@@ -22,7 +22,8 @@ from tests.fakes.films import write_film
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.read import open_prepared
 from trainables.datasets.prepared.source import DataSource
-from trainables.preparation.algonauts2025 import TR_S, Settings, group_of, open_source
+from trainables.preparation.algonauts2025 import Settings, group_of, open_source
+from trainables.preparation.parcel_runs import TR_S
 from trainables.preparation.prepare import Prepared, prepare
 
 CLIPS = [f"{part}_{number}" for part in PARTS for number in range(1, 16)]
