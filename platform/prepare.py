@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from platform.cli import Answer, VerbParser, run_verb, verb_parser
+from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.errors import StudyError, UserError
 from platform.model_options import add_model_options, model_from
+from platform.options import open_readable
 from platform.screen.step_progress import StepProgress
 from trainables.datasets.errors import DataReport, DatasetError, DataVerdict
 from trainables.preparation.options import CutOptions, ReaderOptions
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trainables.datasets.prepared.parts import RunParts
-    from trainables.datasets.prepared.read import PreparedSubject
+    from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
     from trainables.datasets.prepared.source import DataSource
 
 _DESCRIPTION = """\
@@ -50,7 +51,10 @@ _RAY = "prepare shards of clips and recordings at the same time, on a Ray cluste
 _ADDRESS = "the same on the Ray cluster at ADDRESS (auto or HOST:PORT), whose nodes all see FOLDER and DIR"
 _UPLOAD = "put a prepared data set into a store, from where each machine fetches it once"
 _MAPS = "write noise ceilings, and the importance of voxels, as CIFTI or NIfTI, and as bars by region"
-_IMPORTANCE = "voxels.parquet of the stage importance; its maps are written, too, for the --subject of the trial"
+_IMPORTANCE = (
+    "a trial whose stage importance is stored, or the voxels.parquet of that stage, then with --subject: its maps are "
+    "written, too"
+)
 _LIKE = "a volume with the grid of the voxels, such as the mask of the bold; needed for NIfTI"
 _VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
 
@@ -84,8 +88,9 @@ def _parser(arguments: Sequence[str]) -> VerbParser:
     maps.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
     maps.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; files there are replaced")
     maps.add_argument("--subject", action="append", default=[], metavar="SUBJECT", help="this one only (default: all)")
-    maps.add_argument("--importance", type=Path, metavar="FILE", help=_IMPORTANCE)
+    maps.add_argument("--importance", metavar="STUDY/TRIAL|FILE", help=_IMPORTANCE)
     maps.add_argument("--like", type=Path, metavar="FILE", help=_LIKE)
+    add_store(maps)
     clips = _sub_parser(verbs, "clips", _CLIPS)
     clips.description = _CLIPS_DESCRIPTION
     clips.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, or lavfi:SOURCE")
@@ -201,28 +206,59 @@ def _verdict(folder: Path, *, again: bool = False) -> DataVerdict:
 
 def _mapped(arguments: argparse.Namespace) -> Answer:
     from trainables.datasets.prepared.read import open_prepared
-    from trainables.preparation.brain_maps import chosen_subjects
 
     try:
         data = open_prepared(arguments.folder.absolute())
-        names = chosen_subjects(arguments.subject, [subject.name for subject in data.subjects])
-        if arguments.importance is not None and len(names) > 1:
-            raise UserError(f"--importance: is of one subject; name it with --subject: {', '.join(names)}")
-        subjects = [subject for subject in data.subjects if subject.name in names]
-        files = [str(path) for subject in subjects for path in _maps_of(subject, data.description.space, arguments)]
+        if arguments.importance is None:
+            files = _maps(data, arguments.subject, None, arguments)
+        elif arguments.importance.endswith(".parquet"):
+            files = _maps(data, arguments.subject, Path(arguments.importance), arguments)
+        else:
+            files = _maps_of_trial(data, arguments)
     except DatasetError as error:
         raise UserError(str(error)) from error
     return Answer({"folder": str(arguments.out), "files": files}, "\n".join(files))
 
 
-def _maps_of(subject: "PreparedSubject", space: str, arguments: argparse.Namespace) -> list[Path]:
+def _maps_of_trial(data: "PreparedSet", arguments: argparse.Namespace) -> list[str]:
+    """Write the maps of the subject of a recorded trial; return the files."""
+    from platform.reproduction.importance_file import importance_of
+
+    with importance_of(open_readable(options_of(arguments)), arguments.importance) as importance:
+        names = [subject.name for subject in data.subjects]
+        if importance.subject >= len(names):
+            raise UserError(
+                f"{arguments.importance}: its subject has number {importance.subject}, but {data.folder} "
+                f"has {len(names)}; name the trial's own data set"
+            )
+        return _maps(data, [names[importance.subject]], importance.file, arguments)
+
+
+def _maps(
+    data: "PreparedSet", asked: Sequence[str], importance: Path | None, arguments: argparse.Namespace
+) -> list[str]:
+    """Write the maps of some subjects, or of all; return the files."""
+    from trainables.preparation.brain_maps import chosen_subjects
+
+    names = chosen_subjects(asked, [subject.name for subject in data.subjects])
+    if importance is not None and len(names) > 1:
+        raise UserError(f"--importance: is of one subject; name it with --subject: {', '.join(names)}")
+    subjects = [subject for subject in data.subjects if subject.name in names]
+    return [
+        str(path) for subject in subjects for path in _maps_of(subject, data.description.space, importance, arguments)
+    ]
+
+
+def _maps_of(
+    subject: "PreparedSubject", space: str, importance: Path | None, arguments: argparse.Namespace
+) -> list[Path]:
     """Write the maps of one subject; return the files."""
     from platform.figures.region_bars import draw_region_bars
     from trainables.preparation.brain_maps import importance_maps, region_means, reliability_maps, write_maps
 
     maps = [*reliability_maps(subject.voxels)]
-    if arguments.importance is not None:
-        maps += importance_maps(arguments.importance, len(subject.voxels))
+    if importance is not None:
+        maps += importance_maps(importance, len(subject.voxels))
     if not maps:
         raise UserError(
             f"{subject.name}: no clip was shown twice, so there is no noise ceiling; give --importance FILE"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 Means = Mapping[str, Mapping[str, float]]
 """By map, then by region."""
 _MOST = 40
+_COLUMNS = 3
 _DPI = 110
 _UNITS = {"noise": "percent of variance", "repeat": "correlation", "importance": "share of the range"}
 """By the beginning of a map's name."""
@@ -23,10 +25,15 @@ def draw_region_bars(means: Means, path: Path, *, title: str) -> None:
     """
     from matplotlib.figure import Figure  # takes a second
 
-    rows = max(min(len(each), _MOST) for each in means.values())
-    figure = Figure(figsize=(3.4 * len(means), 1.2 + 0.22 * rows), layout="constrained")
+    bars = max(min(len(each), _MOST) for each in means.values())
+    columns = min(len(means), _COLUMNS)
+    rows = math.ceil(len(means) / columns)
+    figure = Figure(figsize=(3.4 * columns, 0.4 + rows * (1.0 + 0.22 * bars)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    for panel, (name, regions) in zip(figure.subplots(1, len(means), squeeze=False)[0], means.items(), strict=True):
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(means) :]:
+        panel.remove()
+    for panel, (name, regions) in zip(panels, means.items(), strict=False):
         shown = sorted(regions.items(), key=lambda item: -item[1])[:_MOST]
         panel.barh([region for region, _ in shown], [value for _, value in shown])
         panel.invert_yaxis()

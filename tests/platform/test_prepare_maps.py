@@ -12,8 +12,11 @@ import pytest
 
 from platform.figures.region_bars import draw_region_bars
 from platform.prepare import main
+from platform.run.driver import run_study
+from platform.study.sweep_file import load_study
 from tests.fakes.cifti import LEFT, MESH, RIGHT, reduced_brain, write_atlas
 from tests.fakes.mosaic import COLUMNS, VIDEOS, VISUAL, stem, write_mosaic
+from tests.platform.noop_studies import inline_in
 from tests.trainables.prepared.labs import rows_lab
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.brain_maps import (
@@ -134,16 +137,22 @@ def test_the_verb_writes_what_is_known(tmp_path: Path, capsys: pytest.CaptureFix
         assert message in capsys.readouterr().err
 
 
-def test_what_was_planted_in_one_hemisphere_is_found_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From published files to a map: V1 answers to motion in the left hemisphere alone."""
+def prepare_mosaic(tmp_path: Path, frames: int = 4) -> None:
+    """Write tmp_path/data: V1 answers to motion in the left hemisphere alone."""
     folder = write_mosaic(tmp_path / "mosaic", subjects=(1,))
     names = [stem(number) for numbers in VIDEOS.numbers.values() for number in numbers]
     (folder / "captions.json").write_text(json.dumps(dict.fromkeys(names, "a video")))
     brain = reduced_brain(COLUMNS // 2, subcortex=None)
     labels = [f"{side}_{area}_ROI" for side in "LR" for area in ["V1"] * VISUAL + ["46"] * (COLUMNS // 2 - VISUAL)]
     atlas = write_atlas(folder / "atlas.dlabel.nii", labels, brain)
-    words = ["mosaic", str(folder), "--out", str(tmp_path / "data"), "--frames", "4", "--resolution", "32"]
+    words = ["mosaic", str(folder), "--out", str(tmp_path / "data"), "--frames", str(frames), "--resolution", "32"]
     assert main([*words, "--caption", str(folder / "captions.json"), "--atlas", str(atlas)]) == 0
+
+
+def test_what_was_planted_in_one_hemisphere_is_found_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From published files to a map."""
+    prepare_mosaic(tmp_path)
+    brain = reduced_brain(COLUMNS // 2, subcortex=None)
     assert main(["maps", str(tmp_path / "data"), "--out", str(tmp_path / "maps")]) == 0
     image: Any = nib.load(tmp_path / "maps" / "sub-01.dscalar.nii")
     scalars, models = (image.header.get_axis(number) for number in (0, 1))
@@ -154,3 +163,38 @@ def test_what_was_planted_in_one_hemisphere_is_found_there(tmp_path: Path, capsy
         assert axis.vertex.tolist() == list(vertices)
         means[name] = (ceiling[part][:VISUAL].mean(), ceiling[part][VISUAL:].mean())
     assert means[LEFT][0] > 1.5 * max(means[LEFT][1], *means[RIGHT])
+
+
+STUDY = """
+target: importance.structure_shuffled_ratio
+trials: 1
+sampler: random
+scheduler: fifo
+base:
+  dataset.kind: prepared
+  dataset.path: {path}
+  semantic.train.epochs: 1
+  structure.train.epochs: 1
+  motion.train.epochs: 1
+space: {{structure.dropout: {{choice: [0.0, 0.2]}}}}
+"""
+
+
+@pytest.mark.long
+def test_the_importance_of_a_trial_becomes_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare_mosaic(tmp_path, frames=8)
+    file = tmp_path / "cmg.yaml"
+    file.write_text(STUDY.format(path=tmp_path / "data"))
+    study = load_study(file)
+    assert run_study(study, inline_in(tmp_path / "home")).trials["completed"] == 1
+    words = ["maps", str(tmp_path / "data"), "--out", str(tmp_path / "maps"), "--home", str(tmp_path / "home")]
+    assert main([*words, "--importance", f"{study.id}/t0000"]) == 0
+    image: Any = nib.load(tmp_path / "maps" / "sub-01.dscalar.nii")
+    names = image.header.get_axis(0).name.tolist()
+    assert names[:3] == ["noise_ceiling_1", "noise_ceiling_n", "repeat_r"]
+    assert {"importance structure gradient", "importance motion permutation"} <= {*names}
+    values = image.get_fdata()[names.index("importance structure gradient")]
+    assert (np.nanmin(values), np.nanmax(values)) == (0, 1)
+    capsys.readouterr()
+    assert main([*words, "--importance", f"{study.id}/t0099"]) == 2
+    assert "has no trial t0099" in capsys.readouterr().err
