@@ -206,7 +206,10 @@ def test_one_subject_may_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture
         ),
         (["rows", "lab"], "the following arguments are required: --out"),
         (["rows", "lab", "--out", "out"], "lab/clips: there is no such folder"),
-        (["nifti", "lab", "--out", "out"], "argument READER: there is no nifti; there are: algonauts2021, bids,"),
+        (
+            ["nifti", "lab", "--out", "out"],
+            "argument READER: there is no nifti; there are: algonauts2021, algonauts2025,",
+        ),
         (["validate", "lab"], "lab: there is no such folder; name the folder of a data set"),
         (["upload", "lab", "memory://"], "memory://: is gone when this command ends; name file:///folder or s3://"),
         (["validate", __file__], "test_prepare.py: is no folder; name the folder that holds dataset.json"),
