@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from platform.errors import UserError
 from storage.environment import without_secrets
@@ -57,10 +57,10 @@ def _check_file(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None or path.name == "":
         raise UserError(f"--tracking: {uri!r} names no file; write sqlite:///relative.db or sqlite:////absolute.db")
-    if odd := [sign for sign in "?%" if sign in str(path)]:
+    if "?" in str(path) or unquote(str(path)) != str(path):
         raise UserError(
-            f"--tracking: MLflow cannot open {path}: it takes {' and '.join(odd)} for a part of an address, not of a "
-            "name; choose another --home, or --tracking"
+            f"--tracking: MLflow cannot open {path}: in a database's address, ? begins options and %41 is a letter. "
+            "Choose another --home or --tracking"
         )
     holder = next(folder for folder in path.absolute().parents if folder.exists())
     if path.is_dir() or not holder.is_dir() or not os.access(path if path.exists() else holder, os.W_OK):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sqlite3
 import threading
 from collections import defaultdict
@@ -219,13 +220,13 @@ def test_a_process_that_is_killed_meanwhile_leaves_no_database(tmp_path: Path, m
         assert not (tmp_path / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize(("name", "sign"), [("runs?1", r"\?"), ("50%", "%"), ("a%41", "%")])
-def test_a_home_whose_database_mlflow_cannot_open_is_refused(name: str, sign: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["runs?1", "a%41", "%3f"])
+def test_a_home_whose_database_mlflow_cannot_open_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match=rf"MLflow cannot open .*: it takes {sign} for a part of an address"):
+    with pytest.raises(UserError, match=rf"MLflow cannot open .*{re.escape(name)}/mlflow.db: in a database's address"):
         check_tracking(default_tracking(tmp_path / name))
 
 
 def test_other_signs_in_the_name_of_a_home_will_do(tmp_path: Path) -> None:
-    for name in ("a b", "a#b", "a'b", "a&b=1", "a;b", "aü"):
+    for name in ("a b", "50%", "5%zz", "a#b", "a'b", "a&b=1", "a;b", "aü"):
         check_tracking(default_tracking(tmp_path / name))
