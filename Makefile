@@ -14,7 +14,7 @@ PROCESSES ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep ablate test test-long test-fast chaos coverage check fmt fields lock bench levels ui clean
+.PHONY: help sweep ablate test test-long test-fast fuzz chaos coverage check fmt fields lock bench levels ui clean
 
 help: ## list the targets
 	@echo "Mindsweep: sweeps and ablations of models that reconstruct video from fMRI."
@@ -35,6 +35,9 @@ test-long: $(VENV)/installed ## run the tests that take more than five seconds e
 
 test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
 	$(PY) -m pytest -n 2 -m "not ray and not server and not long"
+
+fuzz: $(VENV)/installed ## try new examples of wrong records, YAML and users' files; the tests try the same ones each time
+	$(PY) -m pytest -n 2 -m long -k thoroughly --hypothesis-profile=fuzz
 
 chaos: $(VENV)/installed ## 20 small studies, more than 100 kills of drivers, workers, nodes and servers, full disks, wrong clocks (another: make chaos SEED=N)
 	$(PY) -m tests.chaos --seed $(SEED)

@@ -16,6 +16,7 @@ platform.__path__ = [str(_ROOT / "platform")]
 pytest_plugins = (
     "tests.caches",
     "tests.clusters",
+    "tests.fuzzing",
     "tests.groups",
     "tests.nodes",
     "tests.platform.made_up_videos",

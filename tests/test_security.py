@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
@@ -52,9 +52,7 @@ TINY = {
     "structure.hidden": 16,
     **{f"structure.train.{key}": value for key, value in {"epochs": 2, "batch_size": 16, "device": "cpu"}.items()},
 }
-FUZZ = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=60)
 CHANGES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6)
 
 

@@ -127,7 +127,7 @@ def test_texts_that_are_no_json_are_refused(data: bytes) -> None:
     assert refused("data.json", data)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_a_changed_tensor_file_is_refused_or_loads(data: st.DataObject) -> None:
     """What we let through, the library that reads it takes as well."""
@@ -148,13 +148,13 @@ JSON = st.recursive(
 FIELD = st.sampled_from(["dtype", "shape", "data_offsets", "extra"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(header=JSON | st.dictionaries(st.text(max_size=3), st.dictionaries(FIELD, JSON | st.just([0, 0]))))
 def test_any_json_as_a_tensor_header(header: Any) -> None:
     refused("model.safetensors", tensors(header))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_a_changed_table_is_refused_or_has_readable_facts(data: st.DataObject) -> None:
     changed = bytearray(TABLE)
@@ -169,13 +169,11 @@ def test_a_table_with_any_one_byte_of_its_footer_changed() -> None:
         refused("per_clip.parquet", TABLE[:place] + b"A" + TABLE[place + 1 :])
 
 
-@settings(deadline=None)
 @given(name=st.sampled_from(["a.safetensors", "a.parquet", "a.json"]), data=st.binary(max_size=200))
 def test_any_bytes(name: str, data: bytes) -> None:
     refused(name, data)
 
 
-@settings(deadline=None)
 @given(value=JSON)
 def test_a_manifest_of_any_json_is_none_or_one(value: Any) -> None:
     """Sealed correctly, by somebody: only the content is wrong."""

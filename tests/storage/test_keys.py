@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import layout
@@ -15,7 +15,6 @@ _PARTS = st.sampled_from(
 _NASTY = st.lists(_PARTS, max_size=6).map("/".join) | st.text(max_size=30)
 
 
-@settings(deadline=None)
 @given(key=_NASTY)
 def test_no_key_leaves_the_folder(key: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.checkpoint import names_of_file
@@ -29,9 +29,7 @@ from trainables.preparation.confounds import read_confounds
 from trainables.preparation.files import InputError
 from trainables.preparation.lab_tables import read_table
 
-QUICK = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK, THOROUGH = settings(max_examples=25), settings(max_examples=1500)
 NAMES = ["one", "two", "three"]
 SPLIT = {"one": "train", "two": "validation", "three": "test"}
 PREPARATION = {
@@ -49,9 +47,6 @@ CONFOUNDS = "csf\twhite_matter\tglobal_signal\n1.0\t2.0\t3.0\n2.0\t1.0\t3.0\n1.5
 TABLE = "clip_id,caption,film\none,a ball,a\ntwo,a box,b\n"
 TENSORS = ["lin0.weight", "lin0.bias", "lin1.weight", "scale"]
 PATTERNS = st.text("()[]{}*+?|^$\\\\.,:=!<>Pg0123wd-abclins", max_size=12)
-THOROUGH = settings(
-    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
 CHANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4)
 
 

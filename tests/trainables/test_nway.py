@@ -28,7 +28,7 @@ def enumerated(truth: list[float], prediction: list[float], test: NWay) -> float
     return successes / trials
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     truth=st.lists(st.integers(0, 9), min_size=6, max_size=6, unique=True),
     prediction=st.lists(st.integers(0, 3), min_size=6, max_size=6),

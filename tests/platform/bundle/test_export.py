@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.bundle.reading import checked_bundle, take_in
@@ -199,7 +199,7 @@ def test_a_changed_bundle_is_refused_as_a_whole(
 
 
 @pytest.mark.long
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 255))
 def test_whichever_byte_is_changed_the_bundle_is_refused(bundle: Path, which: int, where: int, by: int) -> None:
     files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.stat().st_size > 0)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.errors import StudyError, UserError
@@ -38,10 +38,7 @@ from trainables.plugins.source import PluginError, PluginSource
 from trainables.telemetry import read_pulse
 
 OURS = (UserError, StudyError, StoreError)
-QUICK = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-THOROUGH = settings(QUICK, max_examples=1500, derandomize=False)
+QUICK, THOROUGH = settings(max_examples=40), settings(max_examples=1500)
 HEAD: dict[str, Any] = {"trial": "t0001", "sequence": 0, "time": 1.5}
 RUN = StageRun("noop", "noop-1", 0, {"value": 1.0}, {"data": "data-1"})
 EVENTS = (

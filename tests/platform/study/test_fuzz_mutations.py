@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.errors import UserError
@@ -22,13 +22,7 @@ SWEEPS = [NOOP, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "s
 ABLATIONS = [ABLATION, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "ablations").glob("*.yaml")))]
 NUMBERS = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e400, 10**30, -1, 0])
 ANY = VALUES | NUMBERS | st.sampled_from(["motion", "noop.value", "half", "subjects", "2026-01-01"])
-QUICK = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-THOROUGH = settings(QUICK, max_examples=1500, derandomize=False)
+QUICK, THOROUGH = settings(max_examples=25), settings(max_examples=1500)
 
 
 @pytest.fixture(autouse=True)

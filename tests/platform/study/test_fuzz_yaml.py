@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from platform.errors import UserError
@@ -21,7 +21,7 @@ FIELDS = (
     *("motion.patch_size", "motion.train.lr", "motion.head", "noop.value", "noop.fail_at", "dataset.kind", "profile"),
     *("voxels.lag_tr", "semantic.head_hidden", "dataset", "motion", "", ".", "motion..depth", "space"),
 )
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=150)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.pickles import write_bmd_betas, write_pickle
@@ -172,9 +172,7 @@ def test_an_array_that_claims_more_than_its_payload_is_refused(tmp_path: Path) -
 
 
 @pytest.mark.long
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6), cut=st.integers(0, 400))
 def test_damaged_pickles_are_read_or_refused(tmp_path: Path, changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(pickle.dumps({"train": np.arange(20.0).reshape(4, 5), "n": ["a", 1]}, protocol=4))

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mutations import ODD_TEXTS, VALUES, mutations
@@ -25,12 +25,7 @@ from trainables.datasets.prepared import dataset
 from trainables.datasets.prepared.description import DESCRIPTION_FILE
 from trainables.datasets.prepared.validate import check_tables, validate
 
-QUICK = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-THOROUGH = settings(
-    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+QUICK, THOROUGH = settings(max_examples=25), settings(max_examples=1500)
 KINDS = ("rows", "series")
 TABLES = (
     ("rows", "clips.parquet"),
