@@ -37,7 +37,7 @@ test-fast: $(VENV)/installed ## run the tests that need neither Ray nor a server
 	$(PY) -m pytest -n 2 -m "not ray and not server and not long"
 
 fuzz: $(VENV)/installed ## try new examples of wrong records, YAML and users' files; the tests try the same ones each time
-	$(PY) -m pytest -n 2 -m long -k thoroughly --hypothesis-profile=fuzz
+	$(PY) -m pytest -n 2 -m "not long" -k fuzz --hypothesis-profile=fuzz --timeout 3600
 
 chaos: $(VENV)/installed ## 20 small studies, more than 100 kills of drivers, workers, nodes and servers, full disks, wrong clocks (another: make chaos SEED=N)
 	$(PY) -m tests.chaos --seed $(SEED)

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from platform.checkpoint import names_of_file
 from platform.errors import UserError
 from platform.reporting.cluster_file import read_clusters
+from tests.fuzzing import tried
 from tests.mutations import VALUES, mutations
 from trainables.backbones.preparation import read_preparation
 from trainables.config.video import recorded_protocol
@@ -29,7 +30,7 @@ from trainables.preparation.confounds import read_confounds
 from trainables.preparation.files import InputError
 from trainables.preparation.lab_tables import read_table
 
-QUICK, THOROUGH = settings(max_examples=25), settings(max_examples=1500)
+TRIED = tried(25)
 NAMES = ["one", "two", "three"]
 SPLIT = {"one": "train", "two": "validation", "three": "test"}
 PREPARATION = {
@@ -129,21 +130,9 @@ DOCUMENTS: Mapping[str, tuple[Any, str, Callable[[Path], None]]] = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@QUICK
+@TRIED
 @given(st.data())
 def test_json(file: Path, name: str, data: st.DataObject) -> None:
-    document, suffix, read = DOCUMENTS[name]
-    path = file.with_suffix(suffix)
-    path.write_text(json.dumps(data.draw(mutations(document) | VALUES)), encoding="utf-8")
-    read(path)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", DOCUMENTS)
-@THOROUGH
-@given(st.data())
-def test_json_thoroughly(file: Path, name: str, data: st.DataObject) -> None:
     document, suffix, read = DOCUMENTS[name]
     path = file.with_suffix(suffix)
     path.write_text(json.dumps(data.draw(mutations(document) | VALUES)), encoding="utf-8")
@@ -155,16 +144,9 @@ def _any_pattern(path: Path, mapping: dict[str, str]) -> None:
     _read_names(path)
 
 
-@QUICK
+@TRIED
 @given(st.dictionaries(PATTERNS, PATTERNS, max_size=3))
 def test_patterns_of_names(file: Path, mapping: dict[str, str]) -> None:
-    _any_pattern(file, mapping)
-
-
-@pytest.mark.long
-@THOROUGH
-@given(st.dictionaries(PATTERNS, PATTERNS, max_size=3))
-def test_patterns_of_names_thoroughly(file: Path, mapping: dict[str, str]) -> None:
     _any_pattern(file, mapping)
 
 
@@ -183,7 +165,7 @@ def test_a_rule_that_is_no_pattern_is_refused(file: Path, theirs: str, ours: str
         renamed(TENSORS, names_of_file(file))
 
 
-@QUICK
+@TRIED
 @given(mutations({"evaluate": {"protocol": "neurons-1"}}))
 def test_a_recorded_config_has_a_protocol(config: Any) -> None:
     assert isinstance(recorded_protocol(config if isinstance(config, dict) else {}), str)
@@ -229,7 +211,7 @@ TABLES: Mapping[str, tuple[str, str, Callable[[Path], None]]] = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-@QUICK
+@TRIED
 @given(CHANGES, st.integers(0, 60))
 def test_tables(file: Path, name: str, changes: list[tuple[int, int]], cut: int) -> None:
     text, suffix, read = TABLES[name]

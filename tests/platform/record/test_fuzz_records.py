@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from platform.errors import StudyError, UserError
@@ -31,6 +31,7 @@ from storage.lease import Lease, holder
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.runs import Manifest
+from tests.fuzzing import tried
 from tests.mutations import VALUES, mutations
 from tests.platform.noop_studies import inline_in, noop_study
 from trainables.graph import StageRun
@@ -38,7 +39,7 @@ from trainables.plugins.source import PluginError, PluginSource
 from trainables.telemetry import read_pulse
 
 OURS = (UserError, StudyError, StoreError)
-QUICK, THOROUGH = settings(max_examples=40), settings(max_examples=1500)
+TRIED = tried(40)
 HEAD: dict[str, Any] = {"trial": "t0001", "sequence": 0, "time": 1.5}
 RUN = StageRun("noop", "noop-1", 0, {"value": 1.0}, {"data": "data-1"})
 EVENTS = (
@@ -105,7 +106,7 @@ def test_events_are_read_back(event: TrialEvent) -> None:
     assert TrialEvent.from_json(json.loads(json.dumps(event.to_json()))) == event
 
 
-@QUICK
+@TRIED
 @given(st.sampled_from(EVENTS).flatmap(lambda event: mutations(event.to_json())))
 def test_any_event(document: Any) -> None:
     """What is read can be mirrored and written again."""
@@ -136,7 +137,7 @@ READERS: dict[str, tuple[Any, Callable[[Any], object], type[Exception]]] = {
 }
 
 
-@QUICK
+@TRIED
 @given(st.data())
 @pytest.mark.parametrize("name", READERS)
 def test_any_record_of_one_type(name: str, data: st.DataObject) -> None:
@@ -159,7 +160,7 @@ LEASE = {
 }
 
 
-@QUICK
+@TRIED
 @given(st.booleans(), mutations(LEASE) | st.binary(max_size=20))
 def test_any_lease(own: bool, record: Any) -> None:
     """It is free, held, or of a holder on another machine, for whom another process waits."""
@@ -194,7 +195,7 @@ PULSE = {
 }
 
 
-@QUICK
+@TRIED
 @given(mutations(PULSE) | VALUES | st.binary(max_size=20))
 def test_any_pulse(record: Any) -> None:
     store = MemoryStore()
@@ -255,14 +256,7 @@ def change_one(documents: dict[str, bytes], data: st.DataObject) -> tuple[Store,
     return store, study
 
 
-@QUICK
+@TRIED
 @given(st.data())
 def test_any_record_of_a_study(documents: dict[str, bytes], data: st.DataObject) -> None:
-    read_all(*change_one(documents, data))
-
-
-@pytest.mark.long
-@THOROUGH
-@given(st.data())
-def test_any_record_of_a_study_thoroughly(documents: dict[str, bytes], data: st.DataObject) -> None:
     read_all(*change_one(documents, data))

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from platform.errors import UserError
 from platform.study import yaml_source
 from platform.study.ablation_file import build_ablation
 from platform.study.sweep_file import build_study
+from tests.fuzzing import tried
 from tests.mutations import SCALARS, VALUES, mutations
 from tests.platform.noop_ablations import NOOP as ABLATION
 from tests.platform.study_texts import NOOP
@@ -22,7 +23,7 @@ SWEEPS = [NOOP, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "s
 ABLATIONS = [ABLATION, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "ablations").glob("*.yaml")))]
 NUMBERS = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e400, 10**30, -1, 0])
 ANY = VALUES | NUMBERS | st.sampled_from(["motion", "noop.value", "half", "subjects", "2026-01-01"])
-QUICK, THOROUGH = settings(max_examples=25), settings(max_examples=1500)
+TRIED = tried(25)
 
 
 @pytest.fixture(autouse=True)
@@ -53,17 +54,9 @@ def answered(kind: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@QUICK
+@TRIED
 @given(st.data())
 def test_a_shipped_file_that_is_almost_right(kind: str, data: st.DataObject) -> None:
-    answered(kind, data)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("kind", KINDS)
-@THOROUGH
-@given(st.data())
-def test_a_shipped_file_that_is_almost_right_thoroughly(kind: str, data: st.DataObject) -> None:
     answered(kind, data)
 
 
@@ -72,7 +65,7 @@ KEYS = st.sampled_from(
 )
 
 
-@QUICK
+@TRIED
 @given(KEYS, SCALARS | NUMBERS | VALUES)
 def test_settings_of_an_ablation(key: str, value: Any) -> None:
     with suppress(UserError):

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from platform.errors import UserError
 from platform.study import yaml_source
 from platform.study.study import Study
 from platform.study.sweep_file import build_study
+from tests.fuzzing import tried
 from tests.platform.study_texts import NOOP
 
 FOLDER = Path(__file__).resolve().parents[3] / "search_spaces"
@@ -21,7 +22,7 @@ FIELDS = (
     *("motion.patch_size", "motion.train.lr", "motion.head", "noop.value", "noop.fail_at", "dataset.kind", "profile"),
     *("voxels.lag_tr", "semantic.head_hidden", "dataset", "motion", "", ".", "motion..depth", "space"),
 )
-QUICK = settings(max_examples=150)
+TRIED = tried(150)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def build(text: str, *changes: str) -> Study | None:
     return study
 
 
-@QUICK
+@TRIED
 @given(st.text(max_size=200))
 @example("{")
 @example("a: !!timestamp 2024-01-01")
@@ -53,13 +54,13 @@ def test_any_text(text: str) -> None:
     build(text)
 
 
-@QUICK
+@TRIED
 @given(st.text(alphabet="abt:{}[],-\n 01.e&*!?|>'\"#%@`~<\t", max_size=120))
 def test_texts_of_the_letters_that_yaml_knows(text: str) -> None:
     build(text)
 
 
-@QUICK
+@TRIED
 @given(st.binary(max_size=200))
 def test_any_bytes(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "f.yaml"
@@ -68,7 +69,7 @@ def test_any_bytes(tmp_path: Path, data: bytes) -> None:
         yaml_source.read(path)
 
 
-@QUICK
+@TRIED
 @given(st.sampled_from(TEXTS), st.data())
 def test_a_real_file_with_a_few_letters_changed(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
@@ -79,7 +80,7 @@ def test_a_real_file_with_a_few_letters_changed(text: str, data: st.DataObject) 
     build(text)
 
 
-@QUICK
+@TRIED
 @given(st.sampled_from(TEXTS), st.data())
 def test_a_real_file_without_some_lines(text: str, data: st.DataObject) -> None:
     lines = text.splitlines(keepends=True)
@@ -133,13 +134,13 @@ documents = st.fixed_dictionaries(
 )
 
 
-@settings(QUICK, max_examples=400)
+@tried(400)
 @given(documents)
 def test_files_of_the_right_keys_with_any_values(document: dict[str, Any]) -> None:
     build(yaml.safe_dump(document, sort_keys=False))
 
 
-@QUICK
+@TRIED
 @given(
     st.sampled_from(["trials", "seed", "sampler", "scheduler", "target", "noop.epochs", "dataset.kind", "x"]), values
 )
@@ -147,7 +148,7 @@ def test_settings_of_any_value(key: str, value: Any) -> None:
     build(NOOP, f"{key}={yaml.safe_dump(value, default_flow_style=True)}")
 
 
-@QUICK
+@TRIED
 @given(st.text(max_size=30))
 def test_any_setting(setting: str) -> None:
     build(NOOP, setting)

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzzing import tried
 from tests.mutations import ODD_TEXTS, VALUES, mutations
 from tests.trainables.prepared.labs import edit_description, prepare_rows, prepare_series, rows_lab, series_lab
 from trainables.config.data import PreparedConfig
@@ -25,7 +26,7 @@ from trainables.datasets.prepared import dataset
 from trainables.datasets.prepared.description import DESCRIPTION_FILE
 from trainables.datasets.prepared.validate import check_tables, validate
 
-QUICK, THOROUGH = settings(max_examples=25), settings(max_examples=1500)
+TRIED = tried(25)
 KINDS = ("rows", "series")
 TABLES = (
     ("rows", "clips.parquet"),
@@ -151,18 +152,9 @@ def _any_table(folder: Path, name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), TABLES)
-@QUICK
+@TRIED
 @given(st.data())
 def test_any_table(sets: dict[str, Path], kind: str, name: str, data: st.DataObject) -> None:
-    _any_table(sets[kind], name, data)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("kind", "name"), TABLES)
-@THOROUGH
-@given(st.data())
-def test_any_table_thoroughly(sets: dict[str, Path], kind: str, name: str, data: st.DataObject) -> None:
     _any_table(sets[kind], name, data)
 
 
@@ -175,16 +167,7 @@ def _any_description(folder: Path, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@QUICK
+@TRIED
 @given(st.data())
 def test_any_description(sets: dict[str, Path], kind: str, data: st.DataObject) -> None:
-    _any_description(sets[kind], data)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", KINDS)
-@THOROUGH
-@given(st.data())
-def test_any_description_thoroughly(sets: dict[str, Path], kind: str, data: st.DataObject) -> None:
     _any_description(sets[kind], data)
