@@ -173,7 +173,7 @@ _STAGES = {
         ),
         Stage(
             "control_scores",
-            3,
+            4,
             ("evaluate",),
             ("clips", "voxels", "controls", "library"),
             "trainables.stages.control_scores:run",
