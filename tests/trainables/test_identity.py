@@ -185,3 +185,12 @@ def test_a_field_that_is_added_with_its_old_meaning_changes_no_identity() -> Non
 def test_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert canonical({"b": 1, "a": [1.0, None]}) == '{"a":[1.0,null],"b":1}'
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+@pytest.mark.parametrize("preset", ["phantom", "paper"])
+def test_what_one_trial_overrides_is_no_default_of_the_next(preset: str) -> None:
+    """Defaults of named sets are merged once for all trials of a plan."""
+    before = resolve({"preset": preset})
+    changed = resolve({"preset": preset, "motion.depth": 7, "generator.steps": 3, "features.resolution": 256})
+    assert (changed.motion.depth, changed.generator.steps, changed.features.resolution) == (7, 3, 256)
+    assert resolve({"preset": preset}) == before

@@ -1,6 +1,7 @@
 """The full config of a trial, built from named sets of defaults and from overrides."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
@@ -95,17 +96,30 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
     nested = nest(overrides)
     preset = str(nested.get("preset", "phantom"))
     generation = str(nested.get("generation", "paper" if preset == "paper" else "gentle"))
-    layers = [
+    widths = _width_of_patches(nested) if preset == "paper" else {}
+    merged = _copied(_defaults(preset, generation, str(nested.get("profile", "paper")), tuple(widths.items())))
+    merge_into(merged, nested)
+    return config_class().model_validate(merged)
+
+
+@lru_cache(maxsize=64)  # a plan of many points asks for each of them
+def _defaults(preset: str, generation: str, profile: str, widths: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """Return what named sets and the token width set, nested. The caller changes a copy only."""
+    layers: list[Mapping[str, Any]] = [
         {"dataset.kind": "phantom", "generation": generation},
         PRESETS.get(preset, {}),
-        _width_of_patches(nested) if preset == "paper" else {},
+        dict(widths),
         GENERATIONS.get(generation, {}),
-        PROFILES.get(str(nested.get("profile", "paper")), {}),
+        PROFILES.get(profile, {}),
     ]
     merged: dict[str, Any] = {}
-    for layer in (*map(nest, layers), nested):
+    for layer in map(nest, layers):
         merge_into(merged, layer)
-    return config_class().model_validate(merged)
+    return merged
+
+
+def _copied(nested: dict[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in nested.items()}
 
 
 def _width_of_patches(nested: Mapping[str, Any]) -> Mapping[str, Any]:
