@@ -1,7 +1,8 @@
 """Analysis of an ablation: the baseline against its controls, then all comparisons, and means of all conditions.
 
 Declared comparisons are `design.family`; they are adjusted together. The other conditions are compared in primary
-metrics without adjustment and without stars. All other metrics are described by means and intervals, without tests.
+metrics without stars, but with false-discovery rates. All other metrics are described by means and intervals, without
+tests.
 """
 
 import math
@@ -23,7 +24,7 @@ from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
 from platform.statistics.attainable import ClaimUnit
 from platform.statistics.clusters import in_clusters
-from platform.statistics.compare import Comparison, compare_exploratory, compare_family
+from platform.statistics.compare import Comparison, compare_exploratory, compare_family, with_false_discovery_rates
 from platform.statistics.difference import over_both, over_units
 from platform.study.design import BASELINE
 
@@ -121,7 +122,8 @@ def analyse(collected: AblationResult) -> Findings:
     tests = control_tests(result, primary)
     floors = floors_of(tests)
     declared = _declared(result, tables, floors)
-    exploratory = tuple(without_floor_claims(tested, floors) for tested in _exploratory(result, primary, family))
+    others = with_false_discovery_rates(tuple(_exploratory(result, primary, family)))
+    exploratory = tuple(without_floor_claims(tested, floors) for tested in others)
     means, differences = _described(result, tables.values())
     tested = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
     for pair, comparison in tested.items():

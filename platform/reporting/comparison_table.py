@@ -18,6 +18,7 @@ def comparison_table(comparisons: Sequence[Comparison], findings: Findings, *, t
     columns = _Columns.of(comparisons, findings)
     header = ("condition", "metric", "difference", *(("share",) if columns.shares else ()), "p")
     header += ("p (Holm)",) if columns.declared else ()
+    header += ("q",) if columns.rates else ()
     header += ("Hedges g", "Cliff's δ") if columns.effects else ()
     header += ("p (same)", "smallest p", "verdict")
     rows = tuple(tuple(_cells(comparison, findings, columns)) for comparison in comparisons)
@@ -31,6 +32,7 @@ class _Columns:
     declared: bool
     shares: bool
     effects: bool
+    rates: bool
     digits: Mapping[str, int]
 
     @classmethod
@@ -43,6 +45,7 @@ class _Columns:
             any(comparison.p_holm is not None for comparison in comparisons),
             any(findings.span(comparison.metric) is not None for comparison in comparisons),
             any(comparison.effect is not None for comparison in comparisons),
+            any(comparison.q is not None for comparison in comparisons),
             {metric: column_decimals(column) for metric, column in intervals.items()},
         )
 
@@ -65,6 +68,11 @@ def _comparison_notes(comparisons: Sequence[Comparison], findings: Findings, col
         yield (
             "Share: the difference in units of the ceiling minus another clip's fMRI, both of the baseline and taken "
             f"as known ({sizes}); positive is better."
+        )
+    if columns.rates:
+        yield (
+            f"q: false-discovery rate among these {counted(len(comparisons), 'comparison')} (Benjamini and Hochberg), "
+            "those without any difference included; of the ones with q ≤ 0.05, one in twenty is expected to be chance."
         )
     if columns.effects:
         yield "g is Hedges' g_av, δ is Cliff's paired delta, both over the unit of the test."
@@ -112,6 +120,8 @@ def _cells(comparison: Comparison, findings: Findings, columns: _Columns) -> Ite
     yield Cell(p_text(comparison.p).removeprefix("= "))
     if columns.declared:
         yield Cell(p_text(comparison.p_holm).removeprefix("= "))
+    if columns.rates:
+        yield Cell(p_text(comparison.q).removeprefix("= "))
     if columns.effects:
         effect = comparison.effect
         for size in (None, None) if effect is None else (effect.g_av, effect.cliff):

@@ -81,6 +81,7 @@ def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "share_of_ceiling_minus_control": None if span is None else comparison.difference / span,
         "p": comparison.p,
         "p_holm": comparison.p_holm,
+        "q": comparison.q,
         "smallest_p": comparison.smallest_p,
         "stars": comparison.stars,
         "hedges_g_av": None if effect is None else effect.g_av.value,

@@ -46,7 +46,10 @@ def _sentences(findings: Findings) -> Iterator[str]:
         clusters = clusters_in_methods(findings)
         if clusters is not None:
             yield clusters
-        yield "Declared comparisons were adjusted by Holm's method; all others are exploratory and were not adjusted."
+        yield (
+            "Declared comparisons were adjusted by Holm's method; all others are exploratory, and we give their "
+            "false-discovery rates (Benjamini and Hochberg)."
+        )
         if any(comparison.effect is not None for comparison in findings.declared):
             yield "Effect sizes are Hedges' g and the paired Cliff's delta, over the unit of the test."
     if design.margins:

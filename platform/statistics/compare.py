@@ -31,7 +31,7 @@ from platform.statistics.difference import Estimate, over_both, over_units, wilc
 from platform.statistics.effects import Effects, effects
 from platform.statistics.equivalence import tost
 from platform.statistics.missing import Bounds, MissingValues, missing_values, worst_case
-from platform.statistics.multiplicity import holm, stars
+from platform.statistics.multiplicity import false_discovery_rates, holm, stars
 from platform.statistics.paired import CompleteCases, PairedTable, Values, complete_cases
 from platform.statistics.population import Varied, population
 from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
@@ -116,6 +116,8 @@ class Comparison:
     warnings: tuple[str, ...]
     reason: Reason = ""
     """Why it is inconclusive, if the p-value is not the only reason."""
+    q: float | None = None
+    """False-discovery rate among the exploratory comparisons of a study; None for others."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,12 @@ def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple
         _with_verdict(_adjusted(comparison, p, equivalence.get(i), plan.alpha), tables[i], plan)
         for i, (comparison, p) in enumerate(zip(comparisons, adjusted, strict=True))
     )
+
+
+def with_false_discovery_rates(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Return exploratory comparisons with their rates among each other; p, verdict and stars stay as they are."""
+    rates = false_discovery_rates([comparison.p for comparison in comparisons])
+    return tuple(replace(comparison, q=rate) for comparison, rate in zip(comparisons, rates, strict=True))
 
 
 def _adjusted(comparison: Comparison, p: float, equivalence_p: float | None, alpha: float) -> Comparison:

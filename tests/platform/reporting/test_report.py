@@ -141,6 +141,10 @@ def test_comparisons_file_holds_what_is_planted(report: Path) -> None:
     declared = {pair for pair, row in rows.items() if row["declared"]}
     assert declared == set(FULL.family)
     assert all(row["stars"] == "" and row["p_holm"] is None for pair, row in rows.items() if pair not in declared)
+    others = [row for pair, row in rows.items() if pair not in declared]
+    assert all(row["p"] <= row["q"] <= 1 for row in others)
+    assert all(rows[pair]["q"] is None for pair in declared)
+    assert "| p | q |" in (report / "report.md").read_text(encoding="utf-8")
     with (report / "comparisons.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(rows) == 12
 

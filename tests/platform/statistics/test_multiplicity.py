@@ -1,12 +1,13 @@
-"""Holm's adjustment and the stars."""
+"""Holm's adjustment, the stars and false-discovery rates."""
 
 import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from platform.statistics.attainable import smallest_p
-from platform.statistics.multiplicity import holm, stars
+from platform.statistics.multiplicity import false_discovery_rates, holm, stars
 from tests.platform.statistics.null_simulations import about, at_least, at_most
 
 ALPHA = 0.05
@@ -22,6 +23,26 @@ def test_a_test_that_could_not_be_made_counts_and_stays_unknown() -> None:
     first, second, third = holm([0.01, math.nan, 0.02])
     assert (first, third) == pytest.approx((0.03, 0.04))
     assert math.isnan(second)
+
+
+def test_false_discovery_rates_by_hand() -> None:
+    # Ranks 1 to 5 of 5 give .05, .025, .0333, .05, .9; none may exceed that of a larger p.
+    assert false_discovery_rates([0.9, 0.01, 0.04, 0.02, 0.01]) == pytest.approx((0.9, 0.025, 0.05, 1 / 30, 0.025))
+    rates = false_discovery_rates([math.nan, 0.01])
+    assert math.isnan(rates[0])
+    assert rates[1] == pytest.approx(0.02), "a test that could not be made counts"
+    assert false_discovery_rates([]) == ()
+
+
+def test_false_discoveries_where_most_effects_are_none() -> None:
+    """Of 40 comparisons ten have an effect: the mean share of chance among those with q <= .2 is .2 * 30 / 40."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(2000):
+        p_values = norm.sf(rng.normal(size=40) + np.repeat([3.0, 0.0], [10, 30]))
+        found = np.array(false_discovery_rates(p_values.tolist())) <= 0.2
+        shares.append(found[10:].sum() / max(found.sum(), 1))
+    assert 0.13 < np.mean(shares) < 0.15 + 3 * np.std(shares) / 2000**0.5
 
 
 def test_family_wise_error_under_independence_and_dependence() -> None:
