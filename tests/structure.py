@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,10 +94,16 @@ def _matches(module: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(module, pattern) for pattern in patterns)
 
 
+@cache
+def syntax_tree(path: Path) -> ast.Module:
+    """Return the file at `path`, parsed once: for many readers, which change nothing."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def modules(root: Path = ROOT) -> tuple[Module, ...]:
     """Parse all of `FOLDERS`."""
     paths = (path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py")))
-    return tuple(Module(_dotted(path.relative_to(root)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
+    return tuple(Module(_dotted(path.relative_to(root)), syntax_tree(path)) for path in paths)
 
 
 def _dotted(path: Path) -> str:

@@ -64,7 +64,7 @@ DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("dep
 def sources() -> tuple[tuple[str, ast.Module], ...]:
     """Return all modules, parsed: for many tests, which change none."""
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))) for path in paths)
+    return tuple((str(path.relative_to(ROOT)), structure.syntax_tree(path)) for path in paths)
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -69,11 +69,11 @@ def _is_text(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
-def _imported(module: str) -> Iterator[str]:
-    for node in ast.walk(_bare(ast.parse(path_of(module).read_text("utf-8")))):
-        for name in _names(node):
-            if name.split(".")[0] == "trainables" and path_of(name).is_file():
-                yield name
+@cache
+def _imported(module: str) -> tuple[str, ...]:
+    nodes = ast.walk(_bare(ast.parse(path_of(module).read_text("utf-8"))))
+    names = dict.fromkeys(name for node in nodes for name in _names(node))
+    return tuple(name for name in names if name.split(".")[0] == "trainables" and path_of(name).is_file())
 
 
 def _names(node: ast.AST) -> Iterator[str]:
