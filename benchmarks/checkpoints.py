@@ -22,8 +22,9 @@ from typing import Any
 from storage.runs import RunStore
 from storage.uri import open_store
 from trainables.context import Context, StageTask
-from trainables.graph import STAGES, StageRun, checkpoint_share, resolve_reference
+from trainables.graph import StageRun, checkpoint_share, resolve_reference
 from trainables.keeping import BackgroundCheckpoints, Pace
+from trainables.stage_table import STAGES
 
 TARGETS = {"semantic": "semantic.retrieval_image_top1", "motion": "motion.rollout_mse"}
 

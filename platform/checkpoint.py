@@ -86,9 +86,10 @@ def _import(file: Path, out: Path, *, config: TrialConfig, stage: str, kind: str
     """Check and write the weights; return how many there are. Raises `ValueError`."""
     import torch  # seconds to import
 
-    from trainables.graph import STAGES, resolve_reference
+    from trainables.graph import resolve_reference
     from trainables.imported.loading import Source, check_against, converted, read_checkpoint, write_weights
     from trainables.imported.weights_folder import network_of
+    from trainables.stage_table import STAGES
 
     theirs = read_checkpoint(file)
     try:

@@ -47,6 +47,7 @@ ENGINES = {
 LIGHT = (
     "trainables.config.trial",
     "trainables.graph",
+    "trainables.stage_table",
     "trainables.metrics.clip_metrics",
     "trainables.metrics.registry",
     "platform.study.study",

@@ -13,10 +13,11 @@ from torch import nn
 from storage.runs import RunStore
 from trainables.config.decoders import MotionConfig, SemanticConfig, StructureConfig
 from trainables.config.trial import config_class
-from trainables.graph import DECODER_KINDS, STAGES, resolve_reference
+from trainables.graph import resolve_reference
 from trainables.kinds import of_kind
 from trainables.networks.decoders import semantic_decoder, structure_decoder
 from trainables.networks.motion import motion_decoder
+from trainables.stage_table import DECODER_KINDS, STAGES
 
 MODEL, CONFIG = "model.safetensors", "config.json"
 Shapes: TypeAlias = Mapping[str, Sequence[int]]

@@ -11,8 +11,9 @@ from pathlib import Path
 from trainables.config.trial import TrialConfig
 from trainables.datasets.errors import ChangedError
 from trainables.file_version import FileVersion, version_of
-from trainables.graph import STAGES, StageRun, resolve_reference
+from trainables.graph import StageRun, resolve_reference
 from trainables.identity import canonical
+from trainables.stage_table import STAGES
 
 _State = dict[str, FileVersion | None]
 

@@ -7,7 +7,7 @@ from platform.errors import UserError
 from platform.reproduction.selection import RecordedTrial
 from storage.base import Store
 from storage.runs import RunStore
-from trainables.graph import VIDEO_STAGES
+from trainables.stage_table import VIDEO_STAGES
 
 FORMS = ("npy", "png", "gif", "mp4")
 """Those of `trainables.datasets.video_writing`, whose import takes a second."""

@@ -14,9 +14,9 @@ from platform.events import Epochs, Finished, Proposed, Started, TrialEvent
 from platform.record.trial_record import TrialRecord
 from trainables.config.trial import flatten
 from trainables.config.video import recorded_protocol
-from trainables.graph import STAGES
 from trainables.identity import digest
 from trainables.metrics.clip_metrics import EVALUATE
+from trainables.stage_table import STAGES
 
 EPOCHS = "epochs/"
 """Prefix of metrics per epoch, so that MLflow charts them in a separate group. Final metrics have no prefix."""

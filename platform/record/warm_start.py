@@ -20,8 +20,9 @@ from storage.events import EventLog
 from storage.studies import load_calls, load_definition
 from storage.typed import check_mapping
 from trainables.config.trial import flatten
-from trainables.graph import STAGES, ancestors
+from trainables.graph import ancestors
 from trainables.identity import decisive_names
+from trainables.stage_table import STAGES
 
 _SHOWN = 4
 """The largest number of differing fields that a message shows."""

@@ -10,8 +10,8 @@ from typing import Protocol
 from platform.analysis.collect import AblationResult, AblationTrial
 from platform.reporting.words import DASH
 from platform.screen.units import duration
-from trainables.graph import STAGES
 from trainables.pages.grid import Cell, Grid
+from trainables.stage_table import STAGES
 
 
 class Costed(Protocol):

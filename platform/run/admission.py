@@ -16,7 +16,8 @@ from platform.errors import UserError
 from platform.options import Options
 from platform.study.study import Study
 from trainables.config.trial import TrialConfig, config_from_json
-from trainables.graph import STAGES, always_uses_ray_train, ancestors, uses_gpu, workers_of
+from trainables.graph import always_uses_ray_train, ancestors, uses_gpu, workers_of
+from trainables.stage_table import STAGES
 from trainables.usable_cores import usable_cores
 
 _FRACTION = 10_000

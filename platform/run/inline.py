@@ -24,8 +24,9 @@ from trainables.attempt import Decisions, attempt
 from trainables.config.trial import TrialConfig
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, missing_runs
-from trainables.graph import STAGES, StageRun
+from trainables.graph import StageRun
 from trainables.spec import TrialSpec
+from trainables.stage_table import STAGES
 from trainables.telemetry import Telemetry
 from trainables.threads import limited_threads
 

@@ -23,9 +23,10 @@ from platform.study.yielded import why_not_yielded
 from trainables import datasets
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.datasets.clusters import kind_of
-from trainables.graph import STAGES, ancestors, stage_runs
+from trainables.graph import ancestors, stage_runs
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import ablation_metrics, metric_named
+from trainables.stage_table import STAGES
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 

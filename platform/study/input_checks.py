@@ -13,9 +13,10 @@ from trainables.config.presets import unread_fields
 from trainables.config.trial import WEIGHT_FIELDS, TrialConfig
 from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.errors import some
-from trainables.graph import STAGES, ancestors, resolve_reference
+from trainables.graph import ancestors, resolve_reference
 from trainables.imported.weights_folder import unused_weights
 from trainables.metrics.clip_metrics import EVALUATE
+from trainables.stage_table import STAGES
 
 _log = logging.getLogger(__name__)
 

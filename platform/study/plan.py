@@ -15,7 +15,8 @@ from storage import layout
 from storage.base import Store
 from storage.events import EventLog
 from storage.runs import RunStore
-from trainables.graph import STAGES, StageRun, ancestors
+from trainables.graph import StageRun, ancestors
+from trainables.stage_table import STAGES
 
 _SAMPLE = 25
 """Largest number of stored runs of a stage that a forecast uses."""

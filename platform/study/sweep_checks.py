@@ -16,9 +16,10 @@ from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import trained_on_both, why_not_yielded
 from trainables.config.trial import TrialConfig, config_class
-from trainables.graph import STAGES, solved_kinds
+from trainables.graph import solved_kinds
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, comparable
+from trainables.stage_table import STAGES
 
 
 @dataclass(frozen=True)

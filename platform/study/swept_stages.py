@@ -6,7 +6,9 @@ from typing import Any
 from platform.study.domains import AnyDomain
 from trainables.config.presets import GENERATIONS, PRESETS, PROFILES
 from trainables.config.trial import TrialConfig
-from trainables.graph import STAGES, VIDEO_STAGES, VIDEOS, ancestors, depends_on, inputs_of
+from trainables.graph import ancestors, depends_on, inputs_of
+from trainables.stage_definition import VIDEOS
+from trainables.stage_table import STAGES, VIDEO_STAGES
 
 _SETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "preset": {**PRESETS, **GENERATIONS},  # a preset also sets the default of `generation`

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from trainables.config.trial import TrialConfig, flatten
 from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.kinds import WITHOUT_ANSWER
-from trainables.graph import STAGES, ancestors
+from trainables.graph import ancestors
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, OF_PROTOCOLS
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, is_held_out
+from trainables.stage_table import STAGES
 
 _TOP = re.compile(r"semantic\.(test_)?retrieval_(?:image|text)_(large_)?top(\d+)")
 

@@ -15,7 +15,7 @@ def main() -> int:
     before, now = recorded(), computed()
     problems = refusals(before, now)
     if problems:
-        remedy = "raise the version of the stage in trainables/graph.py (of a metric: in trainables/metrics)"
+        remedy = "raise the version of the stage in trainables/stage_table.py (of a metric: in trainables/metrics)"
         sys.stderr.write("\n".join([*problems, f"Nothing is recorded. If this is intended, {remedy}.", ""]))
         return 1
     _kept(before, now).write()

@@ -19,11 +19,12 @@ from safetensors.numpy import load_file
 from tests.golden.inputs import config, networks_of_clips, pair_of_clips, write_inputs
 from trainables.context import Context, StageTask
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, object_mask, sample_factors
-from trainables.graph import STAGES, inputs_of, resolve_reference
+from trainables.graph import inputs_of, resolve_reference
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE
 from trainables.metrics.objects import KnownObject
 from trainables.metrics.registry import METRICS
 from trainables.metrics.video import Networks, Reading, reading_of
+from trainables.stage_table import STAGES
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS, SOURCES = FOLDER / "results.json", FOLDER / "sources.json"

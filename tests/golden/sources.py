@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from trainables.graph import STAGES
+from trainables.stage_table import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 _REFERENCE = re.compile(r"(trainables(?:\.\w+)+)(?::\w+)?")
-_VERSIONS = "trainables.graph"
-"""Holds the versions themselves, and decides no result."""
+_VERSIONS = frozenset(("trainables.graph", "trainables.stage_definition", "trainables.stage_table"))
+"""Hold the versions themselves, and decide no result."""
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -25,7 +25,7 @@ def modules_of(stage: str) -> frozenset[str]:
     waiting = [STAGES[stage].implementation.partition(":")[0]]
     while waiting:
         module = waiting.pop()
-        if module not in found and module != _VERSIONS:
+        if module not in found and module not in _VERSIONS:
             found.add(module)
             waiting.extend(_imported(module))
     return frozenset(found)

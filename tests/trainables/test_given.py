@@ -20,9 +20,10 @@ from trainables.config.data import VoxelsConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageTask
 from trainables.datasets import load_brains, load_clips, load_presentations
-from trainables.graph import STAGES, VIDEO_STAGES, inputs_of, resolve_reference, stage_runs
+from trainables.graph import inputs_of, resolve_reference, stage_runs
 from trainables.judging.given_videos import check_given, find_given, given_fingerprint, pair_given
 from trainables.judging.pairing import PairingError
+from trainables.stage_table import STAGES, VIDEO_STAGES
 from trainables.stages.data import brain_facts
 from trainables.stages.voxels import answers_of
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.golden import results, sources
 from tests.golden.results import COMMAND, Recorded, recorded, refusals
-from trainables.graph import STAGES
+from trainables.stage_table import STAGES
 
 RECORDED = recorded()
-RAISE = "raise the version in trainables/graph.py"
+RAISE = "raise the version in trainables/stage_table.py"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -10,8 +10,9 @@ from trainables.config.base import Config
 from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.trial import resolve
 from trainables.config.video import GeneratorConfig
-from trainables.graph import STAGES, depends_on, stage_runs
+from trainables.graph import depends_on, stage_runs
 from trainables.identity import CIRCUMSTANCE, SINCE, canonical, decides, decisive_names, digest, identity_fields
+from trainables.stage_table import STAGES
 
 GOLDEN = {
     "phantom": {

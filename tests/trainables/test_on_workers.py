@@ -15,8 +15,9 @@ from trainables import on_ray, on_workers
 from trainables.check_ray_train import check_under_ray_train
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Part
-from trainables.graph import STAGES, StageRun
+from trainables.graph import StageRun
 from trainables.on_ray import SharedRun
+from trainables.stage_table import STAGES
 
 TRAINED = [name for name, stage in STAGES.items() if stage.is_decoder]
 SHORT = {f"semantic__train__{field}": value for field, value in {"epochs": 2, "batch_size": 67}.items()}

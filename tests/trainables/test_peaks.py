@@ -16,11 +16,12 @@ from tests.golden.results import NoCheckpoints
 from tests.peaks import peak
 from trainables.backbones import load
 from trainables.context import Context, StageTask
-from trainables.graph import STAGES, inputs_of, resolve_reference
+from trainables.graph import inputs_of, resolve_reference
 from trainables.judging import score_tables
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.video import Networks
 from trainables.pages.exhibits import choose_clips
+from trainables.stage_table import STAGES
 from trainables.stages import decoding, features, generation
 
 FEW, MANY = 6, 10

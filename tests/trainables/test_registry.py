@@ -5,13 +5,14 @@ import inspect
 import pytest
 
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES
-from trainables.graph import STAGES, resolve_reference
+from trainables.graph import resolve_reference
 from trainables.judging.values import available
 from trainables.metrics.clip_metrics import CLIP_METRICS, OF_PROTOCOLS, SHUFFLE_TESTED, ClipMetric
 from trainables.metrics.metric import notes
 from trainables.metrics.nway import NWay
 from trainables.metrics.registry import METRICS, metric_named
 from trainables.metrics.video import Networks
+from trainables.stage_table import STAGES
 
 
 def test_names_are_those_of_stages_and_keys_those_of_entries() -> None:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from trainables.graph import STAGES
 from trainables.metrics.metric import Metric, title_in_words
+from trainables.stage_table import STAGES
 
 DECODERS = tuple(name for name, stage in STAGES.items() if stage.is_decoder)
 _DATA = ("dataset", "backbones", "features", "voxels.subject")

@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from trainables.graph import STAGES
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
 from trainables.metrics.decoder_metrics import DECODER_METRICS, IMPORTANCE_METRICS
 from trainables.metrics.metric import Metric, title_in_words
+from trainables.stage_table import STAGES
 from trainables.tables import Table
 
 _NOOP = Metric(

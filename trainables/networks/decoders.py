@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from trainables.config.decoders import SemanticConfig, StructureConfig
-from trainables.graph import SOLVED_KIND
 from trainables.kinds import of_kind
 from trainables.networks.ridge import RidgeSemantic, RidgeStructure
 from trainables.networks.semantic import SemanticDecoder
 from trainables.networks.structure import StructureDecoder
+from trainables.stage_definition import SOLVED_KIND
 
 AnySemanticDecoder: TypeAlias = SemanticDecoder | RidgeSemantic
 AnyStructureDecoder: TypeAlias = StructureDecoder | RidgeStructure

@@ -8,7 +8,6 @@ from storage.names import nearest
 from trainables.config.base import Config
 from trainables.config.trial import TrialConfig
 from trainables.datasets.kinds import DATASET_KINDS
-from trainables.graph import STAGES, VIDEOS, DecoderKind, Stage
 from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH, Control
 from trainables.metrics.clip_metrics import CLIP_METRICS, CONTROL_SCORES, EVALUATE, ClipMetric, full_clip_metric
 from trainables.metrics.metric import Metric
@@ -17,6 +16,8 @@ from trainables.plugins.checking import check_declaration, check_settings, error
 from trainables.plugins.composed_config import DatasetEntry, built_in_kinds, composed_config
 from trainables.plugins.declaration import DECODED, Decoder, NewStage, VideoControl, VideoMetric
 from trainables.plugins.loading import LoadedPlugin
+from trainables.stage_definition import VIDEOS, DecoderKind, Stage
+from trainables.stage_table import STAGES
 from trainables.tables import Additions, extended
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

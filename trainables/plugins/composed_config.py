@@ -10,7 +10,7 @@ from trainables.config.base import Config
 from trainables.config.data import AnyDataset, phantom_unless_given
 from trainables.config.trial import TrialConfig
 from trainables.datasets.kinds import Reader
-from trainables.graph import DecoderKind
+from trainables.stage_definition import DecoderKind
 from trainables.tables import Additions
 
 

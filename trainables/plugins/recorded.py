@@ -9,13 +9,13 @@ from typing import Any
 
 from storage.base import Store
 from storage.studies import load_calls
-from trainables.graph import DecoderKind, Stage
 from trainables.judging.controls import Control
 from trainables.metrics.clip_metrics import ClipMetric
 from trainables.metrics.metric import Metric
 from trainables.plugins.active import NO_PLUGINS, Plugins, load_plugins
 from trainables.plugins.composed_config import stored_config
 from trainables.plugins.source import PluginError, PluginSource
+from trainables.stage_definition import DecoderKind, Stage
 
 _SOURCES = "plugins"
 """The key of a call's record with the sources of the study's plug-ins."""

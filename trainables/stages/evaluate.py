@@ -8,7 +8,6 @@ from trainables.config.data import PhantomWorld
 from trainables.config.video import EvaluateConfig, protocol_name
 from trainables.context import StageResult, StageTask
 from trainables.datasets.clusters import clusters_of_facts, kind_of
-from trainables.graph import STAGES, VIDEO_STAGES
 from trainables.judging.bench import Bench, judge_sources, load_bench
 from trainables.judging.ceiling_text import CEILING_FACT
 from trainables.judging.control_scores import read_split
@@ -23,6 +22,7 @@ from trainables.judging.values import Value
 from trainables.metrics.metric import Metric
 from trainables.metrics.video import Role
 from trainables.pages.trial_page import write_page
+from trainables.stage_table import STAGES, VIDEO_STAGES
 
 
 def run(task: StageTask) -> StageResult:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from trainables.config.decoders import MotionConfig, RidgeConfig, SemanticConfig, StructureConfig
-from trainables.graph import SOLVED_KIND as RIDGE
 from trainables.networks.ridge import LinearMap, RidgeMotion, RidgeSemantic, RidgeStructure
 from trainables.ridge import RidgeSolver
+from trainables.stage_definition import SOLVED_KIND as RIDGE
 from trainables.stages.decoding import SplitRows
 
 __all__ = ["RIDGE", "solved_motion", "solved_semantic", "solved_structure"]

@@ -20,7 +20,7 @@ from storage.base import Store
 from storage.studies import load_calls
 from storage.uri import open_store
 from tests.platform.noop_studies import inline_in, noop_study
-from trainables.graph import STAGES
+from trainables.stage_table import STAGES
 
 CHOICES = "space: {noop.value: {choice: [0.9, 0.7, 0.3, 0.1]}, noop.epochs: {choice: [1, 2]}}"
 

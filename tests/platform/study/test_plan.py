@@ -18,7 +18,8 @@ from storage.runs import Manifest, RunStore
 from storage.uri import open_store
 from tests.platform.made_up_events import made_up_event
 from tests.platform.study_texts import NOOP, build
-from trainables.graph import STAGES, StageRun
+from trainables.graph import StageRun
+from trainables.stage_table import STAGES
 
 MOTION = """\
 target: motion.rollout_mse

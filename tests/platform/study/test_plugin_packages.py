@@ -86,7 +86,8 @@ def test_the_recorded_source_runs_where_the_package_is_not_installed(site: Path,
     for path in FILES:
         (site / path).unlink()
     with load_plugins([PluginSource.from_json(record)]).active():
-        from trainables.graph import STAGES, resolve_reference
+        from trainables.graph import resolve_reference
+        from trainables.stage_table import STAGES
 
         assert resolve_reference(STAGES["double"].implementation).__module__ == "mylab.plugin"
         from mylab import late  # type: ignore[import-not-found]

@@ -23,8 +23,9 @@ from tests.platform.noop_ablations import register
 from tests.platform.noop_studies import inline_in
 from tests.plugin_files import ABLATION, DOUBLE, SWEEP, written
 from trainables.config.trial import config_class, resolve
-from trainables.graph import STAGES, stage_runs
+from trainables.graph import stage_runs
 from trainables.metrics.registry import METRICS
+from trainables.stage_table import STAGES
 
 
 @pytest.fixture
