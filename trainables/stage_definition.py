@@ -26,6 +26,8 @@ class Stage:
     """The system (`TrialConfig.system`) whose videos it makes, as `videos` and `index` in `videos.safetensors`."""
     builder: str | None = None
     """For a decoder, the reference of the function that builds its network again: see `trainables.saved`."""
+    held_out: bool = False
+    """Whether its metrics are of validation clips, and of test clips with the prefix `test_`. Those of decoders are."""
     cores: int = 1
     """CPUs of a shared stage run, if the cluster has them. More than 1 only if the result stays bit-identical."""
     gpu: bool = True

@@ -2,12 +2,14 @@
 
 Importing this module loads no stage: `implementation` names the function that is imported when the stage is executed.
 
-A further system (a method that makes videos) is a name in `TrialConfig.system` and a stage here that has `makes` it.
+A further system (a method that makes videos) is a name in `TrialConfig.system`, a stage in `trainables.system_stages`
+that has `makes` it, and an entry in `trainables.systems`.
 """
 
 from collections.abc import Mapping
 
 from trainables.stage_definition import VIDEOS, DecoderKind, Stage
+from trainables.system_stages import SYSTEM_STAGES
 from trainables.tables import DerivedTable, Table
 
 _STAGES = {
@@ -149,6 +151,7 @@ _STAGES = {
             "trainables.stages.importance:run",
             (60.0, 200_000),
         ),
+        *SYSTEM_STAGES,
         Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", (0.05, 1_000), seeded=True, gpu=False),
     )
 }

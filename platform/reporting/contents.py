@@ -21,6 +21,8 @@ from platform.reporting.published import Agreement, agreements, published_table
 from platform.reporting.search_section import search_sentences, search_table
 from platform.reporting.sentences import declared_as, replicated, sentences_of, status
 from platform.reporting.sibling_table import sibling_alert, sibling_table
+from platform.reporting.systems_table import LEAD as SYSTEMS_LEAD
+from platform.reporting.systems_table import systems_table
 from platform.reporting.tables import (
     TONES,
     bounds_table,
@@ -94,6 +96,9 @@ def _sections(
     if against_controls is not None:
         yield ReportSection("Baseline against its controls", grids=(against_controls,))
     yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
+    systems = systems_table(findings.result)
+    if systems is not None:
+        yield ReportSection("Systems", SYSTEMS_LEAD, (systems,))
     if findings.declared:
         lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds. Shaded: equivalent within the margin."
         declared = comparison_table(findings.declared, findings, title=caption("Declared comparisons", findings.result))

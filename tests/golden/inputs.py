@@ -17,7 +17,7 @@ from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, render, sample_factors
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
-from trainables.judging.controls import CONTROLS
+from trainables.judging.controls import CONTROLS, GENERATOR_CEILING
 from trainables.judging.per_clip_table import write_values
 from trainables.judging.values import Value
 from trainables.metrics.clip_metrics import CLIP_METRICS, SHUFFLE_TESTED
@@ -193,7 +193,7 @@ def _videos(rng: np.random.Generator, clips: NDArray[np.uint8], made: NDArray[np
 
 def _control_scores(rng: np.random.Generator, splits: Sequence[str], made: NDArray[np.int64]) -> dict[str, Any]:
     """Return values of shared controls and outputs of networks that no network computed."""
-    shared = [name for name, control in CONTROLS.items() if control.shared]
+    shared = [name for name, control in CONTROLS.items() if control.shared and name != GENERATOR_CEILING]
     rows: dict[str, list[Value]] = {name: [] for name in dict.fromkeys(splits)}
     for name, clip, system, metric in product(rows, made, shared, CLIP_METRICS):
         if splits[list(made).index(clip)] == name:

@@ -11,7 +11,7 @@ from trainables.stage_table import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 _REFERENCE = re.compile(r"(trainables(?:\.\w+)+)(?::\w+)?")
-_VERSIONS = frozenset(("trainables.graph", "trainables.stage_definition", "trainables.stage_table"))
+_VERSIONS = frozenset(f"trainables.{name}" for name in ("graph", "stage_definition", "stage_table", "system_stages"))
 """Hold the versions themselves, and decide no result."""
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

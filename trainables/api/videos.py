@@ -1,60 +1,6 @@
 """The public functions for systems of plug-ins: fMRI and true clips in, reconstructed videos out. Loads no torch."""
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from trainables.context import StageTask
-from trainables.datasets.base import ClipSequence
-from trainables.datasets.stored_clips import read_stimuli
 from trainables.metrics.clip import UndefinedError
-from trainables.tensors import TensorShape, TensorWriter, map_tensors
+from trainables.system_videos import clips_of, fmri_rows, read_clips, write_videos
 
 __all__ = ["UndefinedError", "clips_of", "fmri_rows", "read_clips", "write_videos"]
-
-
-def read_clips(task: StageTask) -> ClipSequence:
-    """Return the clips of the data set, uint8 [N,F,H,W,3]; a slice of them is read when it is asked for.
-
-    The stage needs the input `clips`.
-    """
-    return read_stimuli(task.inputs, task.config.dataset).clips
-
-
-def fmri_rows(task: StageTask) -> NDArray[np.float32]:
-    """Return the standardised fMRI, float32 [N,voxels], row i for clip i. The stage needs the input `voxels`."""
-    rows: NDArray[np.float32] = map_tensors(task.inputs["voxels"].path("voxels.safetensors"))["fmri"]
-    return rows
-
-
-def clips_of(task: StageTask, *names: str) -> NDArray[np.int64]:
-    """Return the numbers of the clips of the splits `names` (train, validation, test). It needs the input `voxels`.
-
-    Raises:
-        ValueError: These splits have no clips.
-    """
-    split = task.inputs["voxels"].json("voxels.json")["split"]
-    index = np.array([clip for clip, member in enumerate(split) if member in names], dtype=np.int64)
-    if len(index) == 0:
-        raise ValueError(f"the data set has no clips of {' and '.join(names)}")
-    return index
-
-
-def write_videos(task: StageTask, videos: NDArray[np.uint8], index: Sequence[int] | NDArray[np.int64]) -> None:
-    """Write `videos.safetensors`: what a stage that makes the videos of a system must leave.
-
-    Args:
-        task: The argument of the stage's function.
-        videos: uint8 [n,F,H,W,3]. They are resized to the clips when they are judged.
-        index: The number of each clip in the data set: all clips of the validation and test splits.
-
-    Raises:
-        ValueError: The videos have another type or shape.
-    """
-    if videos.dtype != np.uint8 or videos.ndim != 5 or videos.shape[-1] != 3 or len(videos) != len(index):
-        raise ValueError(f"videos are {videos.dtype} {list(videos.shape)}; they must be uint8 [{len(index)},F,H,W,3]")
-    shapes = {"videos": TensorShape("uint8", videos.shape), "index": TensorShape("int64", (len(index),))}
-    with TensorWriter(task.context.output / "videos.safetensors", shapes) as file:
-        file.write_whole("index", np.asarray(index, dtype=np.int64))
-        file.write("videos", 0, videos)

@@ -1,4 +1,4 @@
-"""Named sets of defaults: `preset` (sizes), `profile` (paper's text or released code) and `generation` (procedure).
+"""Named sets of defaults: `preset` (sizes), `profile` (paper's text or code), `generation` (procedure), `system`.
 
 The preset `phantom` and the profile `paper` are the defaults of the configs themselves. Sources: Table 7 and the
 appendix of the paper for `paper`, the authors' released code for `released_code`. mind-animator.md B.1 and B.3 list
@@ -125,3 +125,5 @@ GENTLE: Mapping[str, Any] = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {"phantom": {}, "paper": PAPER_SIZES}
 PROFILES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "released_code": RELEASED_CODE}
 GENERATIONS: Mapping[str, Mapping[str, Any]] = {"gentle": GENTLE, "paper": {}}
+SYSTEMS: Mapping[str, Mapping[str, Any]] = {}
+"""What a system changes in sections that systems share, such as the generator's: `system` to its defaults."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
@@ -11,7 +11,7 @@ from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
-from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES
+from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, SYSTEMS
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
 from trainables.tables import Table
@@ -26,7 +26,10 @@ class TrialConfig(Config):
     """Which source is followed where the paper's text and its released code disagree."""
     generation: Literal["gentle", "paper"] = "gentle"
     """Procedure of the generator: the paper's, or one for the phantom's small diffusion model."""
-    system: Literal["mindanimator", "given"] = "mindanimator"
+    system: Literal[
+        "mindanimator",
+        "given",
+    ] = "mindanimator"
     """Which system makes the videos. `mindanimator`: the stage `reconstruct`. `given`: they were made elsewhere and are
     read from `given.path`."""
     dataset: DatasetConfig = PhantomConfig()
@@ -97,20 +100,31 @@ def resolve(overrides: Mapping[str, Any]) -> TrialConfig:
     preset = str(nested.get("preset", "phantom"))
     generation = str(nested.get("generation", "paper" if preset == "paper" else "gentle"))
     widths = _width_of_patches(nested) if preset == "paper" else {}
-    merged = _copied(_defaults(preset, generation, str(nested.get("profile", "paper")), tuple(widths.items())))
+    chosen = _Sets(preset, generation, str(nested.get("system", "mindanimator")), str(nested.get("profile", "paper")))
+    merged = _copied(_defaults(chosen, tuple(widths.items())))
     merge_into(merged, nested)
     return config_class().model_validate(merged)
 
 
+class _Sets(NamedTuple):
+    """The named sets of defaults that a trial chooses."""
+
+    preset: str
+    generation: str
+    system: str
+    profile: str
+
+
 @lru_cache(maxsize=64)  # a plan of many points asks for each of them
-def _defaults(preset: str, generation: str, profile: str, widths: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+def _defaults(chosen: _Sets, widths: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """Return what named sets and the token width set, nested. The caller changes a copy only."""
     layers: list[Mapping[str, Any]] = [
-        {"dataset.kind": "phantom", "generation": generation},
-        PRESETS.get(preset, {}),
+        {"dataset.kind": "phantom", "generation": chosen.generation},
+        PRESETS.get(chosen.preset, {}),
         dict(widths),
-        GENERATIONS.get(generation, {}),
-        PROFILES.get(profile, {}),
+        GENERATIONS.get(chosen.generation, {}),
+        SYSTEMS.get(chosen.system, {}),
+        PROFILES.get(chosen.profile, {}),
     ]
     merged: dict[str, Any] = {}
     for layer in map(nest, layers):

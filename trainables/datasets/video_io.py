@@ -125,7 +125,8 @@ def resample(clip: Frames, *, frames: int, size: tuple[int, int]) -> Frames:
     Pixels are averaged over areas where they shrink, and interpolated (bicubic) where they grow; what has the right
     size and count already stays as it is.
     """
-    chosen = clip[np.floor(np.arange(frames) * len(clip) / frames + 0.5).astype(int)]
+    nearest = np.floor(np.arange(frames) * len(clip) / frames + 0.5).astype(int)
+    chosen = clip[np.minimum(nearest, len(clip) - 1)]
     height, width = size
     if chosen.shape[1:3] == size:
         return np.ascontiguousarray(chosen)

@@ -15,6 +15,8 @@ from trainables.tables import DerivedTable, Table
 TRUTH = "truth"
 SYSTEM = "system"
 """Name of a trial's own reconstruction."""
+CEILING, GENERATOR_CEILING = "ceiling", "ceiling_generator"
+"""The noise ceiling of a system, and that of our generator if the system brings one of its own."""
 PairControl: TypeAlias = Literal["", "static", "shuffled_fmri"]
 """A control that needs only videos and their truths; empty for the reconstruction itself."""
 PAIR_CONTROLS: tuple[PairControl, ...] = ("", "static", "shuffled_fmri")
@@ -74,9 +76,16 @@ _CONTROLS = {
             "shuffled_fmri", "another clip's fMRI", "what was reconstructed from another clip's fMRI", lacks="clip"
         ),
         Control(
-            "ceiling",
+            CEILING,
             "true features (ceiling)",
-            "the noise ceiling: the clip's true features through the generator, as by perfect decoding",
+            "the noise ceiling: the clip's true features through the system's own generator, as by perfect decoding; "
+            "through the diffusion model if the system has none",
+            shared=True,
+        ),
+        Control(
+            GENERATOR_CEILING,
+            "true features by the diffusion model",
+            "the clip's true features through the diffusion model, which this system does not use",
             shared=True,
         ),
         Control(

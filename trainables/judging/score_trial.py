@@ -14,7 +14,7 @@ import numpy as np
 from trainables.datasets.clusters import each_its_own
 from trainables.judging.bench import Bench
 from trainables.judging.control_scores import SplitControls, TruthOutputs
-from trainables.judging.controls import CONTROLS, SYSTEM, SYSTEMS, TRUTH
+from trainables.judging.controls import CEILING, CONTROLS, GENERATOR_CEILING, SYSTEM, SYSTEMS, TRUTH
 from trainables.judging.judged_trial import JudgedSplit
 from trainables.judging.score_tables import summarise_scores
 from trainables.judging.trial_videos import SplitVideos
@@ -27,8 +27,10 @@ from trainables.metrics.shuffle import shuffle_test
 from trainables.metrics.video import Reading
 from trainables.metrics.video_semantics import transition_similarities
 
-SHUFFLED = (SYSTEM, "ceiling")
+SHUFFLED = (SYSTEM, CEILING)
 """Systems to which the shuffle test is applied."""
+_STILL = (SYSTEM, "shuffled_fmri", "plain", CEILING)
+"""Videos of one frame, if the system makes such."""
 _ALPHA = 0.05
 _LEAST_FRAMES = 3
 
@@ -80,7 +82,8 @@ def judge(material: SplitVideos, bench: Bench, controls: SplitControls, *, clust
     `clusters` has the cluster of each clip of the data set; if it is empty, every clip is on its own.
     """
     own = _scores(material, _own_visits(material, bench, controls), bench)
-    scores = Scores((*own.values, *controls.scores.values), {**own.shuffle, **controls.scores.shuffle})
+    shared = _of_generator(controls.scores) if material.has_own_ceiling else controls.scores
+    scores = Scores((*own.values, *shared.values), {**own.shuffle, **shared.shuffle})
     partner = shuffled_partners(len(material.clips), bench.seed)
     own_clusters = tuple(clusters[clip] for clip in material.clips) if clusters else each_its_own(material.clips)
     videos = videos_of(material, partner)
@@ -89,22 +92,30 @@ def judge(material: SplitVideos, bench: Bench, controls: SplitControls, *, clust
 
 def _own_visits(material: SplitVideos, bench: Bench, controls: SplitControls) -> Iterator[_Visit]:
     order = _order(len(material.clips), bench.seed)
-    made = {name: videos for name, videos in material.videos.items() if name == SYSTEM or _is_own(name)}
+    made = {name: videos for name, videos in material.videos.items() if name == SYSTEM or _is_own(name, material)}
     previous = bench.read(made[SYSTEM][order[-1]]) if len(order) > 1 else None
     for row in order:
         frames = material.videos[TRUTH][row]
         flow = controls.flow(row)
         truth = Reading(frames, bench.flow(frames) if flow is None else flow, controls.outputs(row))
         readings = bench.read_all({name: videos[row] for name, videos in made.items()})
-        readings["static"] = bench.hold(readings[SYSTEM])
+        if not material.still:
+            readings["static"] = bench.hold(readings[SYSTEM])
         shuffled = {"shuffled_fmri": previous} if previous is not None else {}
         yield _Visit(row, _with_object(truth, material, row), {**readings, **shuffled})
         previous = readings[SYSTEM] if previous is not None else None
 
 
-def _is_own(name: str) -> bool:
+def _is_own(name: str, material: SplitVideos) -> bool:
     """Return whether the control `name` differs between trials."""
-    return name in CONTROLS and not CONTROLS[name].shared
+    return (name in CONTROLS and not CONTROLS[name].shared) or (name == CEILING and material.has_own_ceiling)
+
+
+def _of_generator(scores: Scores) -> Scores:
+    """Return the scores of shared controls with the name that the generator's ceiling has beside another one."""
+    names = {CEILING: GENERATOR_CEILING}
+    values = tuple(replace(value, system=names.get(value.system, value.system)) for value in scores.values)
+    return Scores(values, {names.get(name, name): tests for name, tests in scores.shuffle.items()})
 
 
 def _with_object(truth: Reading, material: SplitVideos, row: int) -> Reading:
@@ -116,9 +127,11 @@ def _scores(material: SplitVideos, visits: Iterable[_Visit], bench: Bench) -> Sc
     for visit in visits:
         clip = str(material.clips[visit.row])
         for name, reading in visit.readings.items():
-            outcomes = clip_values(bench.metrics, visit.truth, reading, threads=bench.threads)
+            still = material.still and name in _STILL
+            outcomes = clip_values(bench.metrics, visit.truth, reading, threads=bench.threads, still=still)
             notes.values.extend(Value(name, "", clip, *outcome) for outcome in outcomes)
-        _note_order(notes, visit.truth, visit.readings, threads=bench.threads)
+        if not material.still:
+            _note_order(notes, visit.truth, visit.readings, threads=bench.threads)
     values = above_average(notes.values) if bench.average_gate else notes.values
     return Scores(tuple(values), _shuffle(notes, bench))
 
@@ -210,7 +223,8 @@ def _judged(
 def videos_of(material: SplitVideos, partner: Mapping[int, int]) -> dict[str, VideoSequence]:
     """Return the videos of the truth and of all systems, in the order of tables."""
     videos, count = dict(material.videos), len(material.clips)
-    videos["static"] = StaticVideos(videos[SYSTEM])
+    if not material.still:
+        videos["static"] = StaticVideos(videos[SYSTEM])
     videos["mean_latent"] = RepeatedVideo(material.mean_latent, count)
     if partner:
         videos["shuffled_fmri"] = ReorderedVideos(videos[SYSTEM], [partner[row] for row in range(count)])

@@ -14,14 +14,14 @@ from trainables.datasets.base import ClipSequence, Stimuli
 from trainables.datasets.phantom.stimuli import COLOURS, SHAPES, Factors, from_json, object_mask
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.graph import resolve_reference, video_stage
-from trainables.judging.controls import CONTROLS, SYSTEM, TRUTH
+from trainables.judging.controls import CONTROLS, GENERATOR_CEILING, SYSTEM, TRUTH
 from trainables.judging.protocols import PROTOCOLS, Fitting, Protocol, unfit
 from trainables.judging.video_sequences import ControlVideos, StoredVideos, VideoSequence
 from trainables.metrics.clip import Clip
 from trainables.metrics.objects import KnownObject
 from trainables.tensors import map_tensors
 
-_MADE = {"system": "videos", "plain": "plain"}
+_MADE = {"system": "videos", "plain": "plain", "ceiling": "ceiling"}
 _CONTROLS = {"ceiling": "ceiling", "ceiling_plain": "ceiling_plain"}
 
 
@@ -56,6 +56,13 @@ class SplitVideos:
     planted: PlantedObjects | None
     """None if the data set is not simulated, or if its protocol chooses frames or leaves borders in."""
     fitting: Fitting
+    still: bool = False
+    """Whether the system made one frame per clip, which is held."""
+
+    @property
+    def has_own_ceiling(self) -> bool:
+        """Whether the system brought a noise ceiling of its own, so that the generator's has another name."""
+        return GENERATOR_CEILING in self.videos
 
     @property
     def shape(self) -> tuple[int, tuple[int, int]]:
@@ -69,7 +76,8 @@ def read_material(
 ) -> Iterator[SplitVideos]:
     """Yield the splits of which videos were made, from the runs `clips`, `voxels`, `controls` and that of the system.
 
-    Videos are read when they are looked at.
+    Videos are read when they are looked at. A system may bring a `ceiling` of its own: what it makes of true features.
+    The generator's is then `ceiling_generator`.
 
     Raises:
         ValueError: Reconstructions and controls are of different clips.
@@ -86,9 +94,13 @@ def read_material(
     for material in read_controls(inputs, config, dataset):
         rows = [row_of[clip] for clip in material.clips]
         fit = partial(material.fitting, role="prediction")
-        _require_fit(material.fitting.protocol, maker, videos["videos"].shape[1:4])
+        frames, height, width, _ = videos["videos"].shape[1:]
+        _require_fit(
+            material.fitting.protocol, maker, (material.fitting.frames if frames == 1 else frames, height, width)
+        )
         made = {name: StoredVideos(videos[key], rows, fit) for name, key in _MADE.items() if key in videos}
-        yield replace(material, videos={**material.videos, **made})
+        of_generator = {GENERATOR_CEILING: material.videos["ceiling"]} if "ceiling" in made else {}
+        yield replace(material, videos={**material.videos, **of_generator, **made}, still=frames == 1)
 
 
 def read_controls(

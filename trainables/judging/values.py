@@ -9,6 +9,9 @@ from trainables.metrics.clip import UndefinedError
 from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
 from trainables.metrics.video import Networks, Reading
 
+STILL = "one frame per clip"
+"""Why a system that makes still pictures has no values of metrics that look at several frames together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -59,10 +62,17 @@ def above_average(values: Sequence[Value]) -> Iterator[Value]:
 
 
 def clip_values(
-    metrics: Iterable[ClipMetric], truth: Reading, prediction: Reading, *, threads: int = 1
+    metrics: Iterable[ClipMetric], truth: Reading, prediction: Reading, *, threads: int = 1, still: bool = False
 ) -> Iterator[tuple[str, float | None, str]]:
-    """Yield (short name, value, reason) of each metric. The value is None, with the reason, if it is undefined."""
+    """Yield (short name, value, reason) of each metric. The value is None, with the reason, if it is undefined.
+
+    `still`: the prediction is one frame that is held, of which metrics of several frames say nothing. A held frame has
+    a CLIP-pcc of 1, and as EPE the mean length of the true flow.
+    """
     for metric in metrics:
+        if still and metric.of_time:
+            yield metric.short, None, STILL
+            continue
         try:
             yield metric.short, metric.score(truth, prediction, threads=threads), ""
         except UndefinedError as error:

@@ -50,6 +50,11 @@ class ClipMetric(Metric):
     options: Mapping[str, int] = field(default_factory=dict)
     """Further arguments of `function`, by which a config or a protocol defines the metric otherwise."""
 
+    @property
+    def of_time(self) -> bool:
+        """Whether it looks at several frames together, so that it says nothing of a system with one frame per clip."""
+        return self.of_motion or bool({"video_classifier", "vifi", "clip"} & {*self.needs})
+
     def score(self, truth: "Reading", prediction: "Reading", *, threads: int = 1) -> float:
         """Return the value for one clip.
 

@@ -7,7 +7,8 @@ from typing import Literal
 from trainables.metrics.metric import Metric, title_in_words
 from trainables.stage_table import STAGES
 
-DECODERS = tuple(name for name, stage in STAGES.items() if stage.is_decoder)
+DECODERS = tuple(name for name in STAGES["importance"].inputs if STAGES[name].is_decoder)
+"""The decoders whose importance of voxels is computed."""
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
 _SEMANTIC_TRAINING = (
@@ -136,7 +137,7 @@ _ENTRIES = (
     ),
 )
 DECODER_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ENTRIES}
-"""Full name to metric of the stages in `DECODERS`."""
+"""Full name to metric of our decoders' stages."""
 IMPORTANCE_METRICS = (
     *(_shuffled_ratio(decoder) for decoder in DECODERS),
     *(

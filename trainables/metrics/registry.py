@@ -15,6 +15,7 @@ from dataclasses import replace
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
 from trainables.metrics.decoder_metrics import DECODER_METRICS, IMPORTANCE_METRICS
 from trainables.metrics.metric import Metric, title_in_words
+from trainables.metrics.system_metrics import SYSTEM_METRICS
 from trainables.stage_table import STAGES
 from trainables.tables import Table
 
@@ -28,7 +29,10 @@ _NOOP = Metric(
 )
 METRICS: Mapping[str, Metric] = Table(
     "metrics",
-    {metric.name: metric for metric in (*DECODER_METRICS.values(), *IMPORTANCE_METRICS, *reported_metrics(), _NOOP)},
+    {
+        metric.name: metric
+        for metric in (*DECODER_METRICS.values(), *IMPORTANCE_METRICS, *reported_metrics(), *SYSTEM_METRICS, _NOOP)
+    },
 )
 """Full name to metric that the stages report. `metric_named` also gives metrics on test clips."""
 
@@ -51,7 +55,7 @@ def metric_named(name: str) -> Metric | None:
 def is_held_out(name: str) -> bool:
     """Return whether the metric `name` of `METRICS` is computed on validation clips and on test clips."""
     stage, _, short = name.partition(".")
-    return stage == EVALUATE or (STAGES[stage].is_decoder and short != "loss")
+    return stage == EVALUATE or ((STAGES[stage].held_out or STAGES[stage].is_decoder) and short != "loss")
 
 
 def ablation_metrics() -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from trainables.metrics.metric import Metric
 from trainables.metrics.video import Role
 from trainables.pages.trial_page import write_page
 from trainables.stage_table import STAGES, VIDEO_STAGES
+from trainables.systems import ABOUT
 
 
 def run(task: StageTask) -> StageResult:
@@ -117,6 +118,10 @@ def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
     maker = VIDEO_STAGES[task.config.system]
     manifest = task.inputs[maker].manifest
     yield maker, f"{manifest.identity}, seed {manifest.seed}"
+    if (about := ABOUT.get(task.config.system)) is not None:
+        yield "the authors'", about.authors
+        yield "ours", about.ours
+        yield "further data", about.data
     yield "controls", task.inputs["controls"].manifest.identity
     yield "subject", str(task.inputs["voxels"].json("voxels.json")["subject"])
     settings = {name: manifest.config[name] for name in STAGES[maker].sections if name != "backbones"}

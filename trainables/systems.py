@@ -1,0 +1,42 @@
+"""What is known of each system: which parts are its authors', which are ours, and what else than the data set it sees.
+
+Reports show it, because most systems were published without code. A name that ends in `_like` says that architecture or
+training could not be known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AboutSystem:
+    """A system, for readers of a report."""
+
+    title: str
+    authors: str
+    """What is the authors': read in their paper or code."""
+    ours: str
+    """What is our design, or not what they did."""
+    data: str = "none"
+    """Data that it sees besides clips and fMRI of the training split."""
+    source: str = ""
+    """Paper, code and documents; empty for videos that were made elsewhere."""
+
+
+ABOUT: Mapping[str, AboutSystem] = {
+    "mindanimator": AboutSystem(
+        "Mind-Animator",
+        authors="semantic, structure and motion decoder, their losses and training, and the generation procedure, as "
+        "paper and released code state them",
+        ours="sizes and generation procedure for the phantom's small diffusion model (`preset: phantom`, `generation: "
+        "gentle`)",
+        source="docs/mind-animator.md",
+    ),
+    "given": AboutSystem(
+        "videos made elsewhere",
+        authors="the videos",
+        ours="size and number of frames at which they are judged",
+        data="whatever they were made with",
+    ),
+}
+"""System to what is known of it; not of those that plug-ins bring."""
