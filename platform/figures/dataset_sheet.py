@@ -19,7 +19,8 @@ from trainables.datasets.base import Subject, roi_numbers
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.presentations import DROPPED
 from trainables.stages.data import brain_facts
-from trainables.stages.voxels import answers_of, detrend, standardise
+from trainables.stages.scaling import standardise
+from trainables.stages.voxels import answers_of, detrend
 
 _INK, _PAPER, _FAINT = "#1d2433", "#ffffff", "#8a93a6"
 _COLOURS = "RdBu_r"
@@ -60,7 +61,7 @@ def gather_sheet_data(config: TrialConfig, *, count: int) -> SheetData:
     subject = subjects[config.voxels.subject]
     bold = np.asarray(subject.bold[:], np.float32)
     responses = answers_of(brain_facts(data.brains), config.voxels, volumes=len(bold))
-    fmri, arrays = standardise(responses.rows(bold), responses.split, own_test=responses.own_test)
+    fmri, arrays = standardise(responses.rows(responses.series(bold))[0], responses.split, own_test=responses.own_test)
     split = responses.split
     usable = np.nonzero(split != DROPPED)[0]
     shown = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)]

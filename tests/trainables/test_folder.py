@@ -53,6 +53,7 @@ def test_rows_are_never_lagged(folder: Path, tmp_path: Path) -> None:
     assert "error: voxels.lag_tr: is 1; each row of this fMRI is the response to its clip" in report(
         folder, voxels__lag_tr=1
     )
+    assert "error: voxels.window: is 2; rows of presentations are no series" in report(folder, voxels__window=2)
     made = run_data(config(folder), tmp_path)
     with pytest.raises(DatasetError, match=r"voxels\.lag_tr is 1; each row"):
         run_stage(voxels.run, config(folder, voxels__lag_tr=1), tmp_path / "lagged", made)

@@ -143,3 +143,30 @@ def test_reduced_precision_is_close(network: Any, material: Material) -> None:
     assert reduced.dtype == torch.float32
     assert not torch.equal(reduced, exact)
     assert (reduced - exact).square().mean() < 0.01 * exact.square().mean()
+
+
+def test_from_scratch_equals_a_plain_loop_from_noise(network: Any, material: Material) -> None:
+    fields = {"procedure": "scratch", "guidance": 1.0, "attention": "own_frame"}
+    seen = run(network, material, **fields)
+    schedule = noise_scheduler()
+    schedule.set_timesteps(FEW["steps"])
+    assert schedule.timesteps[0] > 700, "all times, as for an image"
+    for clip in range(CLIPS):
+        state = torch.randn(FRAMES, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(clip))
+        context = material.conditions[clip].expand(FRAMES, -1, -1)
+        for time in schedule.timesteps:
+            with torch.no_grad():
+                predicted = network(state, time, encoder_hidden_states=context).sample
+            state = schedule.step(predicted, time, state, eta=0.0).prev_sample
+        torch.testing.assert_close(seen[clip], state, atol=1e-3, rtol=1e-3)
+    other = Material(torch.zeros_like(material.latents), material.conditions, material.prompts)
+    assert torch.equal(run(network, other, **fields), seen), "no latent counts"
+
+
+def test_mixed_noise_has_unit_variance_and_the_stated_share() -> None:
+    seeds, video = range(200), (6, 2, 4, 4)
+    for share in (0.0, 0.3, 1.0):
+        drawn = generator._Noise(seeds, video, share=share).draw().view(200, 6, -1)
+        assert drawn.var().item() == pytest.approx(1.0, abs=0.03)
+        across = (drawn[:, 1:] * drawn[:, :-1]).mean().item()
+        assert across == pytest.approx(share, abs=0.03)

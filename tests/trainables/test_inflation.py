@@ -1,6 +1,7 @@
 """The inflated UNet against a plain loop over frames, and against the image model it is made of."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 
 from trainables.networks.inflation import (
+    EarlierFrames,
     FirstAndPreviousFrame,
     NormOverFrames,
+    TwoPreviousFrames,
     add_temporal_biases,
     inflate,
     normalise_over_frames,
@@ -51,15 +54,23 @@ def test_a_still_clip_is_drawn_as_the_image_model_draws_its_frame(unet: UNet2DCo
         torch.testing.assert_close(video[:, index], image, atol=1e-5, rtol=1e-4)
 
 
-def test_attention_equals_a_plain_loop(unet: UNet2DConditionModel) -> None:
+@pytest.mark.parametrize(
+    ("kind", "earlier"),
+    [
+        (FirstAndPreviousFrame, lambda frame: (0, max(frame - 1, 0))),
+        (TwoPreviousFrames, lambda frame: (max(frame - 2, 0), max(frame - 1, 0))),
+    ],
+)
+def test_attention_equals_a_plain_loop(
+    unet: UNet2DConditionModel, kind: type[EarlierFrames], earlier: Callable[[int], tuple[int, int]]
+) -> None:
     attn = next(module for name, module in unet.named_modules() if name.endswith("attn1"))
     x = torch.randn(2 * FRAMES, 9, 16, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        fast = FirstAndPreviousFrame(FRAMES)(attn, x)
+        fast = kind(FRAMES)(attn, x)
         for clip in range(2):
             for frame in range(FRAMES):
-                first, previous = x[clip * FRAMES], x[clip * FRAMES + max(frame - 1, 0)]
-                keys = torch.cat([first, previous])
+                keys = torch.cat([x[clip * FRAMES + other] for other in earlier(frame)])
                 q, k, v = attn.to_q(x[clip * FRAMES + frame]), attn.to_k(keys), attn.to_v(keys)
                 heads = []
                 for part in range(attn.heads):
@@ -69,10 +80,21 @@ def test_attention_equals_a_plain_loop(unet: UNet2DConditionModel) -> None:
                 torch.testing.assert_close(fast[clip * FRAMES + frame], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_no_frame_sees_a_later_one(unet: UNet2DConditionModel) -> None:
+def test_a_frame_does_not_depend_on_the_one_before_its_two_previous_ones(unet: UNet2DConditionModel) -> None:
+    """By gradients of one layer: frame 4 sees frames 2 and 3 and asks by itself, and not by frame 1."""
+    attn = next(module for name, module in unet.named_modules() if name.endswith("attn1"))
+    draw = torch.Generator().manual_seed(5)
+    for kind, depends in ((TwoPreviousFrames, [0, 1, 1, 1]), (FirstAndPreviousFrame, [1, 0, 1, 1])):
+        x = torch.randn(FRAMES, 9, 16, generator=draw).requires_grad_()
+        (gradient,) = torch.autograd.grad(kind(FRAMES)(attn, x)[3].square().sum(), x)
+        assert [float(frame.abs().sum() > 0) for frame in gradient] == depends
+
+
+@pytest.mark.parametrize("attention", ["first_and_previous", "two_previous"])
+def test_no_frame_sees_a_later_one(unet: UNet2DConditionModel, attention: str) -> None:
     latents = torch.randn(FRAMES, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     context = torch.randn(1, 5, 12).expand(FRAMES, -1, -1)
-    inflate(unet, frames=FRAMES)
+    inflate(unet, frames=FRAMES, attention=attention)
     changed = latents.clone()
     changed[-1] += 1.0
     before, after = run(unet, latents, context), run(unet, changed, context)

@@ -32,7 +32,7 @@ from trainables.metrics.video import Reading
 from trainables.randomness import derived_seed
 from trainables.stages import semantic
 from trainables.stages.features import _views
-from trainables.stages.voxels import standardise
+from trainables.stages.scaling import standardise
 
 CAPTION = "a large red disc moving left over a green checkerboard beside the sea"
 

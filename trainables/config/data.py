@@ -191,3 +191,7 @@ class VoxelsConfig(Config):
     (mind-animator.md B27)."""
     average_repeats: bool = True
     """Average the answers to a clip that was shown several times; otherwise the first counts alone."""
+    window: Annotated[Count, SINCE(1)] = 1
+    """Volumes per clip: the one that answers it and those that follow it in its run, as in Mind-Video. The last one is
+    repeated where a run ends, or the next one answers a clip of another block or split. Decoders of windows read all of
+    them, all others the first alone."""

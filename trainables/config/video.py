@@ -32,9 +32,10 @@ class ReconstructConfig(Config):
 class GeneratorConfig(Config):
     """The inflated diffusion model (eq. 10). The defaults are the paper's; `generation` selects a set of settings."""
 
-    procedure: Literal["inversion", "img2img"] = "inversion"
+    procedure: Literal["inversion", "img2img", "scratch"] = "inversion"
     """`inversion`: DDIM inversion with the empty prompt, noise, then denoising through all steps, as in the paper.
-    `img2img`: noise, then denoising from `noise_timestep` on."""
+    `img2img`: noise, then denoising from `noise_timestep` on. `scratch`: denoising of noise through all steps, as in
+    Mind-Video; no latents are decoded."""
     inversion_steps: Count = 50
     """DDIM steps of the inversion; only with `inversion`."""
     noise_timestep: Annotated[int, Field(ge=0, le=999)] = 200
@@ -47,10 +48,13 @@ class GeneratorConfig(Config):
     """Scale of classifier-free guidance."""
     negative_prompt: str = NEGATIVE_PROMPT
     """Prompt of the unconditional part of guidance."""
-    noise: Literal["independent", "shared"] = "independent"
-    """Noise of the frames of a clip: independent, or the same for all."""
-    attention: Literal["first_and_previous", "own_frame"] = "first_and_previous"
-    """Frames that each frame attends to: eq. 10, or only itself, as in the image model."""
+    noise: Literal["independent", "shared", "mixed"] = "independent"
+    """Noise of the frames of a clip: independent, the same for all, or a mix of both (as NeuroCine's)."""
+    noise_share: Annotated[Fraction, SINCE(0.5)] = 0.5
+    """Part of the noise's variance that the frames of a clip share; only with `noise: mixed`."""
+    attention: Literal["first_and_previous", "own_frame", "two_previous"] = "first_and_previous"
+    """Frames that each frame attends to: eq. 10, only itself, as in the image model, or the two previous ones, as in
+    Mind-Video."""
     norm: Annotated[Literal["per_frame", "all_frames"], SINCE("per_frame")] = "per_frame"
     """Group norms of the residual blocks and of the output: over each frame, or over all frames of a clip as in the
     released code (mind-animator.md B55)."""

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from trainables.config.data import AnyDataset, PhantomWorld, VoxelsConfig
 from trainables.config.trial import TrialConfig
 from trainables.datasets.clusters import each_its_own
-from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DataProblem, DataReport, DataVerdict
+from trainables.datasets.errors import (
+    ROWS_HAVE_NO_LAG,
+    ROWS_HAVE_NO_WINDOW,
+    DataProblem,
+    DataReport,
+    DataVerdict,
+)
 from trainables.datasets.kinds import KnowsPresentations, reader_of
 
 if TYPE_CHECKING:
@@ -61,6 +67,8 @@ def _misfits(voxels: VoxelsConfig, verdict: DataVerdict) -> Iterator[DataProblem
         yield DataProblem("voxels.subject", f"is {voxels.subject}", right)
     if verdict.kind == "rows" and voxels.lag_tr not in (None, 0):
         yield DataProblem("voxels.lag_tr", f"is {voxels.lag_tr}", ROWS_HAVE_NO_LAG)
+    if verdict.kind == "rows" and voxels.window > 1:
+        yield DataProblem("voxels.window", f"is {voxels.window}", ROWS_HAVE_NO_WINDOW)
 
 
 def load_clips(dataset: AnyDataset) -> "Stimuli":

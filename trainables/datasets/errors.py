@@ -8,6 +8,8 @@ from typing import Literal
 _NAME_OR_NUMBER = re.compile(r"'[^']*'|[-+]?\d[\d.e+-]*")
 ROWS_HAVE_NO_LAG = "each row of this fMRI is the response to its clip already, so the lag must be 0 or be left out"
 
+ROWS_HAVE_NO_WINDOW = "rows of presentations are no series of volumes, so none follows another and the window must be 1"
+
 
 def some(names: Iterable[object], *, most: int = 3, separator: str = ", ") -> str:
     """Return the first names as text, and how many more there are.

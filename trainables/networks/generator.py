@@ -1,5 +1,6 @@
 """The generator, an inflated diffusion model: latents and text conditions to latent video (mind-animator.md A.4)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from diffusers import DDIMInverseScheduler
 from torch import Tensor
 
 from trainables.config.video import GeneratorConfig
+from trainables.kinds import of_kind
 from trainables.networks.inflation import add_temporal_biases, inflate, normalise_over_frames
 
 
@@ -43,8 +45,8 @@ class VideoGenerator:
         weight = next(unet.parameters())
         self.device, self.dtype = weight.device, weight.dtype
         self.unet = unet.to(memory_format=torch.channels_last)
-        if config.attention == "first_and_previous":
-            inflate(self.unet, frames=frames)
+        if config.attention != "own_frame":
+            inflate(self.unet, frames=frames, attention=config.attention)
         if config.norm == "all_frames":
             normalise_over_frames(self.unet, frames=frames)
         if config.temporal_bias is not None:
@@ -58,7 +60,7 @@ class VideoGenerator:
     def times(self) -> list[int]:
         """The times of the denoising steps in descending order: all, or with `img2img` those up to `noise_timestep`."""
         times: list[int] = self.schedule.timesteps.tolist()
-        if self.config.procedure == "inversion":
+        if self.config.procedure != "img2img":
             return times
         return [time for time in times if time <= self.config.noise_timestep]
 
@@ -68,16 +70,19 @@ class VideoGenerator:
 
         The noise of a clip is drawn on the CPU from its entry of `seeds`, so it is the same on every device and in
         every batch. With `img2img`, noise is added for the time of the first step, so that state and step agree. If no
-        step is at or below `noise_timestep`, the latents are returned unchanged.
+        step is at or below `noise_timestep`, the latents are returned unchanged. With `scratch`, generation starts from
+        noise alone, and of `latents` the shape counts.
         """
         frames = latents.shape[1]
-        noise = _Noise(seeds, latents.shape[1:], shared=self.config.noise == "shared")
+        noise = _Noise(seeds, latents.shape[1:], share=shared_part(self.config))
         state = latents.flatten(0, 1).to(self.device, torch.float32)
         context = conditions.to(self.device, self.dtype).repeat_interleave(frames, dim=0)
         start = max(self.times, default=0)
         if self.config.procedure == "inversion":
             state, start = self._inverted(state), self.config.noise_timestep
-        if self.times:
+        if self.config.procedure == "scratch":
+            state = noise.draw().to(state) * self.schedule.init_noise_sigma
+        elif self.times:
             state = self.schedule.add_noise(state, noise.draw().to(state), torch.tensor(start, device=self.device))
         for time in self.times:
             variance = noise.draw().to(state) if self.config.eta > 0 else None
@@ -110,16 +115,41 @@ class VideoGenerator:
         return torch.as_tensor(noise).float()
 
 
+def shared_part(config: GeneratorConfig) -> float:
+    """Return the part of the noise's variance that the frames of a clip share."""
+    return of_kind(
+        {"independent": 0.0, "shared": 1.0, "mixed": config.noise_share}, config.noise, field="generator.noise"
+    )
+
+
 class _Noise:
     """Standard normal noise for the frames of several clips, with one random generator per clip."""
 
-    def __init__(self, seeds: Sequence[int], video: Sequence[int], *, shared: bool) -> None:
+    def __init__(self, seeds: Sequence[int], video: Sequence[int], *, share: float) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._frames, *self._latent = video
-        self._shared = shared
+        self._share = share
 
     def draw(self) -> Tensor:
         """Return the next noise, [clips * F, c, h, w]."""
-        frames = 1 if self._shared else self._frames
-        clips = [torch.randn(frames, *self._latent, generator=g) for g in self._generators]
-        return torch.stack(clips).expand(-1, self._frames, *self._latent).flatten(0, 1)
+        if self._share == 0:
+            return self._drawn(self._frames)
+        shared = self._drawn(1)
+        if self._share == 1:
+            return shared.repeat_interleave(self._frames, dim=0)
+        return mixed_noise(shared.repeat_interleave(self._frames, dim=0), self._drawn(self._frames), share=self._share)
+
+    def _drawn(self, frames: int) -> Tensor:
+        """Return noise of `frames` frames per clip, [clips * frames, c, h, w]."""
+        return torch.cat([torch.randn(frames, *self._latent, generator=g) for g in self._generators])
+
+
+def mixed_noise(shared: Tensor, own: Tensor, *, share: float) -> Tensor:
+    """Return standard normal noise of frames, of whose variance `share` is the clip's.
+
+    Args:
+        shared: Noise of the clips, of a shape that broadcasts to that of `own`.
+        own: Noise of each frame.
+        share: From 0 to 1.
+    """
+    return math.sqrt(share) * shared + math.sqrt(1.0 - share) * own

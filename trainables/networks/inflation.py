@@ -1,10 +1,10 @@
-"""Inflation of an image diffusion model to video: frames attend to the first and to the previous frame (eq. 10).
+"""Inflation of an image diffusion model to video: frames attend to earlier frames (eq. 10).
 
 A plain diffusers UNet gets other attention processors, and the frames of a clip are rows of one batch. No weight is
 copied, added or trained.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,11 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 
+from trainables.kinds import of_kind
 
-class FirstAndPreviousFrame:
-    """Self-attention with the keys and values of the clip's first frame and of the previous frame (eq. 10)."""
+
+class EarlierFrames:
+    """Self-attention with the keys and values of two earlier frames of the clip."""
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
@@ -35,19 +37,21 @@ class FirstAndPreviousFrame:
         if rows % self.frames != 0:
             raise ValueError(f"there are {rows} rows; they must be a multiple of {self.frames} frames")
         query = self._heads(attn, attn.to_q(hidden_states))
-        key = self._heads(attn, self._first_and_previous(attn.to_k(hidden_states)))
-        value = self._heads(attn, self._first_and_previous(attn.to_v(hidden_states)))
+        key = self._heads(attn, self._earlier(attn.to_k(hidden_states)))
+        value = self._heads(attn, self._earlier(attn.to_v(hidden_states)))
         gathered = F.scaled_dot_product_attention(query, key, value)
         gathered = gathered.transpose(1, 2).reshape(rows, tokens, -1)
         mixed: Tensor = attn.to_out[1](attn.to_out[0](gathered))
         return mixed
 
-    def _first_and_previous(self, projected: Tensor) -> Tensor:
+    def two_earlier(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two earlier frames of each frame of `clips` [clips, frames, tokens, channels], of its shape."""
+        raise NotImplementedError
+
+    def _earlier(self, projected: Tensor) -> Tensor:
         """Turn [clips * frames, tokens, channels] into [clips * frames, 2 * tokens, channels]."""
         clips = projected.view(-1, self.frames, *projected.shape[1:])
-        first = clips[:, :1].expand_as(clips)
-        previous = torch.cat([clips[:, :1], clips[:, :-1]], dim=1)
-        return torch.cat([first, previous], dim=2).flatten(0, 1)
+        return torch.cat(self.two_earlier(clips), dim=2).flatten(0, 1)
 
     @staticmethod
     def _heads(attn: Attention, projected: Tensor) -> Tensor:
@@ -55,12 +59,39 @@ class FirstAndPreviousFrame:
         return projected.view(rows, tokens, attn.heads, channels // attn.heads).transpose(1, 2)
 
 
-def inflate(unet: UNet2DConditionModel, *, frames: int) -> UNet2DConditionModel:
+class FirstAndPreviousFrame(EarlierFrames):
+    """Self-attention to the clip's first frame and to the previous frame (eq. 10)."""
+
+    def two_earlier(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first frame and the previous one; both are the first one for the first frame."""
+        return clips[:, :1].expand_as(clips), torch.cat([clips[:, :1], clips[:, :-1]], dim=1)
+
+
+class TwoPreviousFrames(EarlierFrames):
+    """Self-attention to the two previous frames, as in the code of Mind-Video (commit 5097206, attention.py)."""
+
+    def two_earlier(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return frames i-2 and i-1 of each frame i; before the first frame there is the first one."""
+        previous = torch.cat([clips[:, :1], clips[:, :-1]], dim=1)
+        return torch.cat([previous[:, :1], previous[:, :-1]], dim=1), previous
+
+
+_KINDS: Mapping[str, type[EarlierFrames]] = {
+    "first_and_previous": FirstAndPreviousFrame,
+    "two_previous": TwoPreviousFrames,
+}
+"""`generator.attention` to the attention of frames."""
+
+
+def inflate(unet: UNet2DConditionModel, *, frames: int, attention: str = "first_and_previous") -> UNet2DConditionModel:
     """Change `unet` so that its input rows [clips * frames, channels, h, w] are clips of `frames` frames. Return it.
 
     Weights and text cross-attention stay the same. `unet.set_attn_processor(AttnProcessor2_0())` undoes it.
+
+    Raises:
+        ValueError: There is no such kind of `attention`.
     """
-    inflated, plain = FirstAndPreviousFrame(frames), AttnProcessor2_0()
+    inflated, plain = of_kind(_KINDS, attention, field="generator.attention")(frames), AttnProcessor2_0()
     unet.set_attn_processor({name: inflated if ".attn1." in name else plain for name in unet.attn_processors})
     return unet
 

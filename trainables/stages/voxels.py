@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from trainables.config.data import VoxelsConfig
 from trainables.context import StageResult, StageTask
 from trainables.datasets.base import roi_numbers
-from trainables.datasets.errors import ROWS_HAVE_NO_LAG, DatasetError
+from trainables.datasets.errors import ROWS_HAVE_NO_LAG, ROWS_HAVE_NO_WINDOW, DatasetError
 from trainables.datasets.prepared.read import ArrayFile, array_file
 from trainables.datasets.prepared.tables import read_voxels
 from trainables.datasets.presentations import DROPPED, answering, runs_of
+from trainables.datasets.windows import windows_of
+from trainables.stages.scaling import Scale, fit_scale, require_finite
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Texts = NDArray[np.str_]
 
-_FLAT = 1e-6
-"""A voxel whose standard deviation is below this fraction of its largest value is constant up to rounding."""
 BUDGET = 1 << 28
 """Bytes that a block of voxels takes: with longer series blocks have fewer voxels."""
 _BYTES_PER_VOLUME, _BYTES_PER_CLIP = 8, 28
@@ -35,12 +35,13 @@ def run(task: StageTask) -> StageResult:
     """Write `voxels.safetensors` and `voxels.json`.
 
     safetensors: `fmri` float32 [N,V], row i belongs to clip i; `mean` and `std` [V] of the training rows; `roi` int16
-    [V]; `voxel` int32 [V], the voxel's column in the data stage's `bold_<s>`. json: split, roi_names, subject, lag_tr,
-    dropped (clips without a volume) and constant (voxels that were left out).
+    [V]; `voxel` int32 [V], the voxel's column in the data stage's `bold_<s>`. With a window of W volumes also
+    `following` float32 [N,W-1,V], the volumes after those of `fmri`, on the same scale. json: split, roi_names,
+    subject, lag_tr, dropped (clips without a volume) and constant (voxels that were left out).
 
     Raises:
         DatasetError: The subject does not exist, a value is not finite, no training clip or voxel is left, or fMRI with
-            one row per presentation is to be lagged.
+            one row per presentation is to be lagged or to have a window.
     """
     config, data = task.config.voxels, task.inputs["data"]
     facts = data.json("data.json")
@@ -59,7 +60,8 @@ def run(task: StageTask) -> StageResult:
     }
     (task.context.output / "voxels.json").write_text(json.dumps(described))
     counts = {name: str(len(described[name])) for name in ("constant", "dropped")}
-    return StageResult(info={"voxels": str(len(kept)), **counts})
+    window = {"window": str(config.window)} if config.window > 1 else {}
+    return StageResult(info={"voxels": str(len(kept)), **window, **counts})
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Answers:
 
     volumes: Doubles
     """[N, repeats]; -1 for none; a fraction lies between two volumes."""
+    windows: Doubles
+    """[N, repeats, W]: `volumes`, and those that follow."""
     split: Texts
     """Of each clip; `DROPPED` where no volume answers it, whose row is zeros."""
     runs: tuple[tuple[int, int], ...]
@@ -81,10 +85,18 @@ class Answers:
     with_validation: bool
     """Whether mean and standard deviation are those of training and validation rows."""
 
-    def rows(self, bold: Floats) -> Doubles:
-        """Return each clip's row of some voxels, [N,v], of their volumes [T,v]."""
-        bold = detrend(bold, self.runs, tr=self.tr) if self.detrended else bold
-        return rows_of_clips(bold, self.volumes, average=self.average)
+    def series(self, bold: Floats) -> Floats:
+        """Return the volumes [T,v] of some voxels, after drift was removed where it is to be."""
+        return detrend(bold, self.runs, tr=self.tr) if self.detrended else bold
+
+    def rows(self, series: Floats) -> list[Doubles]:
+        """Return each clip's rows [N,v] of some voxels, of their `series` [T,v]: one of each place in the window."""
+        places = range(self.windows.shape[-1])
+        return [rows_of_clips(series, self.windows[..., place], average=self.average) for place in places]
+
+    def scale(self, rows: Doubles, *, first: int = 0) -> Scale:
+        """Return the scale of rows [N,v]; `first` is the number of the first voxel."""
+        return fit_scale(rows, self.split, own_test=self.own_test, with_validation=self.with_validation, first=first)
 
 
 def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) -> Answers:
@@ -96,13 +108,16 @@ def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) 
         volumes: How many the subject has.
 
     Raises:
-        DatasetError: fMRI with one row per presentation is to be lagged.
+        DatasetError: fMRI with one row per presentation is to be lagged or to have a window.
     """
+    if facts["kind"] == "rows" and config.window > 1:
+        raise DatasetError(f"voxels.window is {config.window}; {ROWS_HAVE_NO_WINDOW}")
     subject = facts["subjects"][config.subject]
     lag, runs = _lag(facts, config), runs_of(subject["runs"], volumes=volumes)
     answering_volumes = answering(np.array(subject["onsets"], np.float64), runs, lag=lag)
     return Answers(
         volumes=answering_volumes,
+        windows=_windows(facts, answering_volumes, runs, window=config.window),
         split=np.where((answering_volumes >= 0).any(axis=1), facts["split"], DROPPED),
         runs=runs,
         lag=lag,
@@ -121,22 +136,30 @@ def _lag(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
     return lag
 
 
+def _windows(facts: Mapping[str, Any], volumes: Doubles, runs: Sequence[tuple[int, int]], *, window: int) -> Doubles:
+    if window == 1:
+        return volumes[..., None]
+    groups = [*zip(facts["split"], facts["block"], strict=True)]
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return windows_of(volumes, runs, np.array([numbers[group] for group in groups]), window=window)
+
+
 def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> NDArray[np.int32]:
     """Write `voxels.safetensors`, some voxels at a time; return the columns that were kept."""
     with TemporaryDirectory(dir=path.parent) as folder:
         arrays: dict[str, list[Any]] = {"mean": [], "std": [], "voxel": []}
-        blocks = []
+        blocks: dict[str, list[ArrayFile]] = {"fmri": [], "following": []}
         for number, (first, rows) in enumerate(_blocks(bold, answers)):
-            scaled, of_block = standardise(
-                rows,
-                answers.split,
-                own_test=answers.own_test,
-                with_validation=answers.with_validation,
-                first=first,
-            )
-            np.save(Path(folder) / f"{number}.npy", np.ascontiguousarray(scaled))
-            blocks.append(array_file(Path(folder) / f"{number}.npy"))
-            for name, values in of_block.items():
+            scale = answers.scale(rows[0], first=first)
+            for of_place in rows[1:]:
+                require_finite(of_place, first)
+            own, *following = (scale.apply(of_place) for of_place in rows)
+            parts = {"fmri": own, **({"following": np.stack(following, axis=1)} if following else {})}
+            for name, values in parts.items():
+                file = Path(folder) / f"{name}_{number}.npy"
+                np.save(file, np.ascontiguousarray(values))
+                blocks[name].append(array_file(file))
+            for name, values in scale.arrays.items():
                 arrays[name].append(values)
         joined = {name: np.concatenate(values) for name, values in arrays.items()}
         kept: NDArray[np.int32] = joined["voxel"]
@@ -146,25 +169,31 @@ def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> 
     return kept
 
 
-def _blocks(bold: Path, answers: Answers) -> Iterator[tuple[int, Doubles]]:
-    """Yield the number of the first voxel of each block, and the clips' rows of its voxels."""
+def _blocks(bold: Path, answers: Answers) -> Iterator[tuple[int, list[Doubles]]]:
+    """Yield the number of the first voxel of each block, and the clips' rows of its voxels as `Answers.rows`."""
     volumes, voxels = map_tensors(bold)["bold"].shape
-    step = max(1, BUDGET // (_BYTES_PER_VOLUME * volumes + _BYTES_PER_CLIP * len(answers.volumes)))
+    clips, _, window = answers.windows.shape
+    step = max(1, BUDGET // (_BYTES_PER_VOLUME * volumes + _BYTES_PER_CLIP * clips * window))
     for first in range(0, voxels, step):
         # Mapped anew for each block: pages of a mapping stay in memory, in the end the whole file.
-        yield first, answers.rows(np.ascontiguousarray(map_tensors(bold)["bold"][:, first : first + step]))
+        of_block = np.ascontiguousarray(map_tensors(bold)["bold"][:, first : first + step])
+        yield first, answers.rows(answers.series(of_block))
 
 
-def _join(blocks: Sequence[ArrayFile], arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
-    """Write blocks of voxels side by side as `fmri`, some clips at a time, and `arrays`."""
-    clips, voxels = len(blocks[0]), len(arrays["voxel"])
+def _join(blocks: Mapping[str, Sequence[ArrayFile]], arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write blocks of voxels side by side, some clips at a time, and `arrays`."""
+    clips, voxels = len(blocks["fmri"][0]), len(arrays["voxel"])
+    given = {name: parts for name, parts in blocks.items() if parts}
     shapes = {name: TensorShape(values.dtype, values.shape) for name, values in arrays.items()}
+    for name, parts in given.items():
+        shapes[name] = TensorShape("float32", (clips, *parts[0].shape[1:-1], voxels))
     step = max(1, BUDGET // (8 * voxels))
-    with TensorWriter(path, {"fmri": TensorShape("float32", (clips, voxels)), **shapes}) as file:
+    with TensorWriter(path, shapes) as file:
         for name, values in arrays.items():
             file.write_whole(name, values)
-        for first in range(0, clips, step):
-            file.write("fmri", first, np.concatenate([block[first : first + step] for block in blocks], axis=1))
+        for name, parts in given.items():
+            for first in range(0, clips, step):
+                file.write(name, first, np.concatenate([part[first : first + step] for part in parts], axis=-1))
 
 
 def detrend(bold: Floats, runs: Sequence[tuple[int, int]], *, tr: float) -> Floats:
@@ -204,52 +233,6 @@ def _at(bold: Floats, times: Doubles) -> NDArray[Any]:
     if not part.any():
         return bold[before]
     return np.asarray((1 - part) * bold[before] + part * bold[np.ceil(times).astype(np.int64)])
-
-
-def standardise(
-    rows: Doubles, split: Texts, *, own_test: bool, with_validation: bool = False, first: int = 0
-) -> tuple[Floats, dict[str, NDArray[Any]]]:
-    """Standardise rows [N,V] by the mean and standard deviation of the training rows.
-
-    With `with_validation`, validation rows count for both. Test rows are standardised by their own if `own_test`.
-    `first` is the number of the first voxel.
-
-    Returns:
-        The rows without voxels that are constant in training, and `mean`, `std` and `voxel` of the remaining voxels.
-    """
-    _require_finite(rows, first)
-    train, test = split == "train", split == "test"
-    if not train.any():
-        raise DatasetError("no training clip has a BOLD volume; voxels.lag_tr must be shorter than the runs")
-    fitted = train | (split == "validation") if with_validation else train
-    mean, std = rows[fitted].mean(axis=0), rows[fitted].std(axis=0)
-    varying = np.nonzero(std > _FLAT * np.abs(rows[train]).max(axis=0))[0]
-    mean, std, rows = mean[varying], std[varying], rows[:, varying]
-    scaled = (rows - mean) / std
-    if own_test:
-        if test.sum() < 2:
-            raise DatasetError(
-                f"voxels.normalise: test_stats needs at least two test clips, but there are {test.sum()}"
-            )
-        own = rows[test].std(axis=0)
-        scaled[test] = (rows[test] - rows[test].mean(axis=0)) / np.where(own > 0, own, 1.0)
-    scaled[split == DROPPED] = 0.0
-    voxel = (varying + first).astype(np.int32)
-    return scaled.astype(np.float32), {
-        "mean": mean.astype(np.float32),
-        "std": std.astype(np.float32),
-        "voxel": voxel,
-    }
-
-
-def _require_finite(rows: Doubles, first: int) -> None:
-    invalid = np.argwhere(~np.isfinite(rows))
-    if len(invalid):
-        row, voxel = invalid[0].tolist()
-        raise DatasetError(
-            f"fMRI: {len(invalid)} value(s) of voxels {first} to {first + rows.shape[1] - 1} are NaN or infinite, "
-            f"first for clip {row} in voxel {first + voxel}; all must be finite"
-        )
 
 
 def _subject(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
