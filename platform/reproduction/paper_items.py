@@ -64,7 +64,6 @@ _DECODING = ("CC2017", "SD", "CLIP-B/32", "GPU")
 _JUDGED = (*_DECODING, "ViT", "VideoMAE", "ViFi-CLIP")
 _SYSTEMS = (*_JUDGED, "systems")
 _OTHERS = "needs the videos of the other systems; if you have them, python -m platform.evaluate compares them with ours"
-_NO_READER = "no reader prepares this data set yet; prepared data sets of your own can be evaluated"
 _IN_PAGES = "drawn in the page of every finished trial"
 
 ITEMS: Mapping[str, Item] = {
@@ -72,7 +71,7 @@ ITEMS: Mapping[str, Item] = {
     for item in (
         Item("table1", "description of the data sets", (), note="its facts are in docs/mind-animator.md D.1"),
         Item("table2", "systems on CC2017", _SYSTEMS, note=_OTHERS),
-        Item("table3", "systems on HCP", ("HCP", *_SYSTEMS[1:]), note=_NO_READER),
+        Item("table3", "systems on HCP", ("HCP", *_SYSTEMS[1:]), note=_OTHERS),
         Item("table4", "systems on Algonauts 2021", ("Algonauts", *_SYSTEMS[1:]), note=_OTHERS),
         Item("table5", "retrieval by four systems", ("CC2017", "HCP", "CLIP-B/32", "systems"), note=_OTHERS),
         Item("table6", "without semantic, structure, motion; subject 1", _JUDGED, "table6"),
@@ -83,7 +82,7 @@ ITEMS: Mapping[str, Item] = {
         Item("table12", "as table 6; subject 2", _JUDGED, "table12"),
         Item("table13", "as table 6; subject 3", _JUDGED, "table13"),
         Item("table14", "systems on CC2017, by subject", _SYSTEMS, note=_OTHERS),
-        Item("table15", "systems on HCP, by subject", ("HCP", *_SYSTEMS[1:]), note=_NO_READER),
+        Item("table15", "systems on HCP, by subject", ("HCP", *_SYSTEMS[1:]), note=_OTHERS),
         Item("table16", "systems on Algonauts 2021, by subject", ("Algonauts", *_SYSTEMS[1:]), note=_OTHERS),
         Item("table17", "retrieval by three models", ("CC2017", "HCP", "CLIP-B/32"), "table17"),
         Item("fig5", "examples", _JUDGED, note=_IN_PAGES),
