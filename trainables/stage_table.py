@@ -48,6 +48,16 @@ _STAGES = {
             fingerprint="trainables.backbones:fingerprint",
             files="trainables.backbones:feature_files",
         ),
+        Stage(
+            "layers",
+            1,
+            ("layers",),
+            ("clips",),
+            "trainables.stages.layers:run",
+            (10.0, 36_000_000),
+            fingerprint="trainables.backbones:layers_fingerprint",
+            files="trainables.backbones:layers_files",
+        ),
         Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run", (4.0, 11_000_000), gpu=False),
         Stage(
             "semantic",

@@ -19,6 +19,7 @@ GOLDEN = {
         "clips": "clips-53b7f7da90894ae8",
         "data": "data-9a955d35b6be00e6",
         "features": "features-d08e09ec9f2e63e9",
+        "layers": "layers-3b1bab6de514555f",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-66c253c1fb5934d6",
         "structure": "structure-26d225808bfa04f3",
@@ -35,6 +36,7 @@ GOLDEN = {
         "clips": "clips-53b7f7da90894ae8",
         "data": "data-9a955d35b6be00e6",
         "features": "features-c3b6c301093f3522",
+        "layers": "layers-3b1bab6de514555f",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-75ec15fc698f9a11",
         "structure": "structure-248b213a487347d9",
@@ -72,7 +74,7 @@ def test_golden_identities(preset: str) -> None:
 def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
     assert changed({"motion.mask_ratio": 0.5}) == {"motion", "reconstruct", "evaluate", "importance"}
     assert changed({"structure.dropout": 0.3}) == {"structure", "motion", "reconstruct", "evaluate", "importance"}
-    assert changed({"voxels.subject": 1}) == EVERYTHING - {"clips", "data", "features"}
+    assert changed({"voxels.subject": 1}) == EVERYTHING - {"clips", "data", "features", "layers"}
     assert changed({"dataset.frames": 4}) == EVERYTHING
 
 
@@ -92,7 +94,7 @@ CLIPS = {
 
 @pytest.mark.parametrize("field", BRAINS)
 def test_other_brains_leave_clips_and_features_as_they_are(field: str) -> None:
-    assert changed({f"dataset.{field}": BRAINS[field]}) == EVERYTHING - {"clips", "features"}
+    assert changed({f"dataset.{field}": BRAINS[field]}) == EVERYTHING - {"clips", "features", "layers"}
     assert not depends_on("clips", f"dataset.{field}")
     assert depends_on("data", f"dataset.{field}")
 

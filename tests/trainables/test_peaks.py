@@ -30,6 +30,7 @@ FRAME_BYTES = FRAMES * 64 * 64 * 3
 LATENT_BYTES = 4 * int(np.prod(LATENTS))
 HELD = {
     "features": LATENT_BYTES,
+    "layers": FRAME_BYTES,
     "controls": LATENT_BYTES,
     "reconstruct": LATENT_BYTES,
     "given": FRAME_BYTES,

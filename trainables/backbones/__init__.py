@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.content import settled_file_at
+from trainables.backbones.architectures import CONFIG, FIELD, check_files, read_config
 from trainables.backbones.sources import WeightSource, check_model, check_parts, locate, source_digest, source_files
 from trainables.config.features import TABLE
 from trainables.config.trial import TrialConfig
@@ -61,6 +62,24 @@ def judge_digests(sources: Mapping[str, str]) -> dict[str, Any]:
 def judges_files(config: TrialConfig) -> list[Path]:
     """Return the files that `judges_fingerprint` stands for."""
     return [file for source in _judges(config).values() for file in source_files(source)]
+
+
+def layers_fingerprint(config: TrialConfig) -> Any:
+    """Return what identifies the network of `layers.source`. Raises `ValueError` as `fingerprint`."""
+    return source_digest(_layers(config))
+
+
+def layers_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `layers_fingerprint` stands for."""
+    return source_files(_layers(config))
+
+
+def _layers(config: TrialConfig) -> WeightSource:
+    source = locate(config.layers.source, kind="layers", field=FIELD)
+    if source.is_folder:
+        check_files(Path(source.location))
+        read_config(Path(source.location) / CONFIG, location=source.location)
+    return source
 
 
 def _synonym_files(config: TrialConfig) -> list[Path]:

@@ -99,7 +99,7 @@ def train_image_classifier(out: Path, diffusion: Path, *, seed: int, steps: int,
             position, _position(factors)
         )
 
-    _train(model, loss, steps=steps, name="image classifier")
+    optimise(model, loss, steps=steps, name="image classifier")
     _save(model, out, classes=sizes[0])
 
 
@@ -127,9 +127,9 @@ def train_video_classifier(out: Path, diffusion: Path, *, seed: int, steps: int,
         return _video_loss(clip_model(pixel_values=clips).logits.split(sizes, dim=1), factors, _position(factors))
 
     first = steps * 7 // 10
-    _train(pair_model, of_pairs, steps=first, name="video classifier, pairs")
+    optimise(pair_model, of_pairs, steps=first, name="video classifier, pairs")
     clip_model.load_state_dict(pair_model.state_dict())  # positions of patches are no parameters
-    _train(clip_model, of_clips, steps=steps - first, name="video classifier, clips")
+    optimise(clip_model, of_clips, steps=steps - first, name="video classifier, clips")
     _save(clip_model, out, classes=sizes[0])
 
 
@@ -213,7 +213,8 @@ def _blur(values: Tensor, *, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(planes, kernel), kernel.transpose(2, 3)).reshape(values.shape)
 
 
-def _train(model: nn.Module, loss: Callable[[int], Tensor], *, steps: int, name: str) -> None:
+def optimise(model: nn.Module, loss: Callable[[int], Tensor], *, steps: int, name: str) -> None:
+    """Minimise `loss`, a function of the step from 1, by AdamW with one cycle of the learning rate."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=steps, pct_start=0.1)
     model.train()

@@ -13,6 +13,7 @@ import torch
 from trainables.backbones.diffusion import train_unet
 from trainables.backbones.judges import train_image_classifier, train_video_classifier
 from trainables.backbones.language import train_clip, train_text
+from trainables.backbones.train_layers import train_layers
 from trainables.backbones.vae import train_vae
 
 TRAINING_STEPS = {
@@ -22,6 +23,7 @@ TRAINING_STEPS = {
     "unet": 3600,
     "image_classifier": 1600,
     "video_classifier": 2000,
+    "layers": 2000,
 }
 """Optimiser steps of each, in the order in which they need one another."""
 
@@ -42,7 +44,7 @@ def main() -> None:
 
 
 def train_backbone(name: str, out: Path, *, seed: int, steps: int) -> None:
-    """Train one of `STEPS` into its sub-folder of `out`, where the ones before it lie."""
+    """Train one of `TRAINING_STEPS` into its sub-folder of `out`, where the ones before it lie."""
     diffusion = out / "stable_diffusion"
     if name == "vae":
         train_vae(diffusion / "vae", seed=seed, steps=steps)
@@ -54,6 +56,8 @@ def train_backbone(name: str, out: Path, *, seed: int, steps: int) -> None:
         train_unet(diffusion, seed=seed, steps=steps)
     elif name == "image_classifier":
         train_image_classifier(out / name, diffusion, seed=seed, steps=steps)
+    elif name == "layers":
+        train_layers(out / name, seed=seed, steps=steps)
     else:
         train_video_classifier(out / name, diffusion, seed=seed, steps=steps)
 

@@ -11,6 +11,7 @@ from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
+from trainables.config.layers import LayersConfig
 from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, SYSTEMS
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
@@ -36,6 +37,7 @@ class TrialConfig(Config):
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()
     features: FeaturesConfig = FeaturesConfig()
+    layers: LayersConfig = LayersConfig()
     semantic: SemanticConfig = SemanticConfig()
     structure: StructureConfig = StructureConfig()
     motion: MotionConfig = MotionConfig()
@@ -78,7 +80,7 @@ def config_from_json(value: Mapping[str, Any]) -> TrialConfig:
 
 WEIGHT_FIELDS = tuple(
     f"{section}.{name}"
-    for section, model in (("backbones", BackbonesConfig), ("evaluate", EvaluateConfig))
+    for section, model in (("backbones", BackbonesConfig), ("layers", LayersConfig), ("evaluate", EvaluateConfig))
     for name, info in model.model_fields.items()
     if BY_CONTENT in info.metadata
 )
