@@ -52,14 +52,22 @@ def plan_pass(row_bytes: int, device: torch.device, *, most: int | None = None) 
 def free_share(device: torch.device) -> int:
     """Return the free bytes on `device`, divided by the number of processes that compute on this machine.
 
-    That number is taken to be the usable cores over the threads of this process, which Ray sets to the cores that it
+    Of a GPU that several share, a process has what is left of its own share. On a CPU, the number of processes is taken
+    to be the usable cores over the threads of this process, which Ray sets to the cores that it
     grants.
     """
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free, total = torch.cuda.mem_get_info(device)
+        allocated = torch.cuda.memory_allocated(device)
+        granted = int(torch.cuda.get_per_process_memory_fraction(device) * total)
+        return min(free + torch.cuda.memory_reserved(device) - allocated, granted - allocated)
     free = min([psutil.virtual_memory().available, *_left_in_groups()])
     return free // max(1, usable_cores() // torch.get_num_threads())
+
+
+def free_on_gpu(device: torch.device) -> int | None:
+    """Return the free bytes of this process's share of a GPU; None for a CPU, where nothing is chosen by it."""
+    return free_share(device) if device.type == "cuda" else None
 
 
 def _left_in_groups() -> Iterator[int]:

@@ -25,9 +25,12 @@ from trainables.config.decoders import TrainConfig
 from trainables.context import Context
 from trainables.distributed import Forward, Team
 from trainables.failure import cause_of
+from trainables.free_memory import free_on_gpu
+from trainables.gpu import stated_products
 from trainables.kinds import of_kind
 from trainables.micro_batch import InParts
 from trainables.randomness import Streams
+from trainables.step_memory import inputs_of_step, rows_that_fit
 
 History = list[dict[str, float]]
 
@@ -171,8 +174,9 @@ def train(learner: Learner, job: Job) -> LoopState:
     """
     loop = _Loop(learner, job)
     loop.resume()
-    while not loop.finished():
-        loop.run_epoch()
+    with stated_products(tf32=job.config.products == "tf32"):
+        while not loop.finished():
+            loop.run_epoch()
     learner.model.load_state_dict(loop.kept)
     return loop.progress
 
@@ -186,13 +190,39 @@ class _Loop:
         self.kept: dict[str, Tensor] = {}
         config, device = job.config, job.device
         learner.model.to(device)
-        forward: Forward = compiled(learner.model) if config.compile else learner.model
-        if config.micro_batch is not None:
-            forward = InParts(forward, learner.model, rows=config.micro_batch)
-        self.forward = self.team.spread(forward, learner.model)
+        self.forward = self._forward(config.micro_batch)
+        self.chosen = config.micro_batch is not None
         self.parameters = [p for p in learner.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.parameters, config)
         self.steps = math.ceil(learner.rows / config.batch_size)
+
+    def _forward(self, micro_batch: int | None) -> Forward:
+        """Return what computes a batch: `micro_batch` rows at a time (None: all), together with the other processes."""
+        model = self.learner.model
+        forward: Forward = compiled(model) if self.job.config.compile else model
+        if micro_batch is not None:
+            forward = InParts(forward, model, rows=micro_batch)
+        return self.team.spread(forward, model)
+
+    def _fit_into_memory(self, rows: Tensor, streams: Streams) -> None:
+        """On a GPU that a batch like `rows` is too large for, compute fewer rows at a time from now on.
+
+        Raises:
+            TooLargeError: One row is too much.
+        """
+        self.chosen = True
+        free = free_on_gpu(self.job.device)
+        if free is None:
+            return
+        own = rows[: self.team.sizes(len(rows))[0]]
+        inputs = inputs_of_step(lambda network: self.learner.loss(network, own, streams))
+        fitting = rows_that_fit(self.learner.model, inputs, self.job.config, free=free)
+        if fitting is not None:
+            self.forward = self._forward(fitting)
+            self.job.context.telemetry.warn(
+                f"{self.job.stage}: a batch of {len(own)} does not fit into the free memory of the GPU "
+                f"({free / 1e9:.1f} GB), so {fitting} rows are computed at a time; results differ by rounding only"
+            )
 
     def finished(self) -> bool:
         """Return whether the last epoch is reached, or early stopping has run out of patience."""
@@ -207,6 +237,8 @@ class _Loop:
         self.learner.begin_epoch(streams)
         self.learner.model.train()
         order = torch.randperm(self.learner.rows, generator=streams["order"]).to(self.job.device)
+        if not self.chosen:
+            self._fit_into_memory(order[: self.job.config.batch_size], self.job.streams(epoch))
         losses = torch.empty(self.steps, device=self.job.device)
         with streams.as_default("dropout"):
             for i, rows in enumerate(torch.split(order, self.job.config.batch_size)):

@@ -6,7 +6,8 @@ The exception is a lost device: an error makes Tune end the process, which could
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, find_intact
 from trainables.failure import DeviceLostError
+from trainables.gpu import granted_gpu
 from trainables.graph import StageRun, always_uses_ray_train, workers_of
 from trainables.plugins.active import Plugins
 from trainables.plugins.recorded import digests_from_text, fetch_plugins
@@ -60,7 +62,7 @@ def trial_function(config: Mapping[str, Any]) -> None:
     """
     spec = TrialSpec.from_json(json.loads(config["spec"]))
     started = time.monotonic()
-    with _plugins(config).active(), limited_threads(_granted_cores()):
+    with _plugins(config).active(), _granted():
         _run_trial(spec, config, started)
 
 
@@ -91,7 +93,7 @@ def shared_run(run: Mapping[str, Any], config: Mapping[str, Any], settings: Mapp
     runs = _runs(settings)
     with (
         _plugins(settings).active(),
-        limited_threads(_granted_cores()),
+        _granted(),
         _telemetry(settings, stage_run.identity) as telemetry,
     ):
         if find_intact(stage_run, runs) is None:
@@ -145,10 +147,12 @@ def _bundles() -> list[dict[str, float]]:
     return [] if group is None or own else list(group.bundle_specs)
 
 
-def _granted_cores() -> int:
-    """Return the CPUs that Ray granted to this process; 1 for a coordinator, which has none."""
+@contextmanager
+def _granted() -> Iterator[None]:
+    """Use the CPUs and the share of a GPU that Ray granted to this process. A coordinator has none and uses one CPU."""
     granted = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(granted.get("CPU", 1)))
+    with limited_threads(max(1, int(granted.get("CPU", 1)))), granted_gpu(granted.get("GPU", 0)):
+        yield
 
 
 def _take_part(settings: dict[str, Any]) -> None:
@@ -157,7 +161,7 @@ def _take_part(settings: dict[str, Any]) -> None:
 
     run, worker_settings = StageRun.from_json(settings["run"]), settings["worker_settings"]
     runs, scratch = _runs(worker_settings), _scratch(worker_settings)
-    with _plugins(worker_settings).active(), limited_threads(_granted_cores()):
+    with _plugins(worker_settings).active(), _granted():
         execute_anew(run, config_from_json(settings["config"]), runs=runs, scratch=scratch, part=part_of_worker())
 
 

@@ -24,6 +24,7 @@ from trainables.attempt import Decisions, attempt
 from trainables.config.trial import TrialConfig
 from trainables.context import Part
 from trainables.execute import Row, execute_anew, missing_runs
+from trainables.gpu import granted_gpu
 from trainables.graph import StageRun
 from trainables.spec import TrialSpec
 from trainables.stage_table import STAGES
@@ -101,7 +102,7 @@ def _execute_shared(run: StageRun, work: InlineWork) -> bool:
 
 
 def _executed(run: StageRun, work: InlineWork) -> bool:
-    with _telemetry(work, run.identity) as telemetry, limited_threads(STAGES[run.stage].cores):
+    with _telemetry(work, run.identity) as telemetry, limited_threads(STAGES[run.stage].cores), granted_gpu(1):
         part = Part(_Checked(work.interrupt, telemetry), telemetry=telemetry)
         try:
             _execute(run, work.study.config_of(run), runs=work.runs, scratch=work.scratch, part=part)
@@ -128,7 +129,7 @@ def _execute(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch: Pat
 def _run_trial(spec: TrialSpec, work: InlineWork, rule: StoppingRule) -> None:
     started = time.monotonic()
     work.dispatcher.started(spec.trial)
-    with _telemetry(work, spec.trial) as telemetry, limited_threads(1):
+    with _telemetry(work, spec.trial) as telemetry, limited_threads(1), granted_gpu(1):
         report = _Rows(spec.trial, work, telemetry, _stops(spec, work.study, rule))
         try:
             ended = attempt(

@@ -65,13 +65,16 @@ def test_the_limit_of_a_container_counts(limit: str, share: int, tmp_path: Path)
         assert free_share(CPU) == share
 
 
-def test_of_a_gpu_its_own_memory_counts_and_what_torch_keeps_unused() -> None:
+@pytest.mark.parametrize(("granted", "share"), [(1.0, 4 * GIB), (0.5, 4 * GIB), (0.3, 2 * GIB)])
+def test_of_a_gpu_its_own_memory_counts_and_what_torch_keeps_unused(granted: float, share: int) -> None:
+    """At most what is left of the share of the GPU that this process was granted."""
     with (
+        patch("torch.cuda.get_per_process_memory_fraction", return_value=granted),
         patch("torch.cuda.mem_get_info", return_value=(3 * GIB, 10 * GIB)),
         patch("torch.cuda.memory_reserved", return_value=2 * GIB),
         patch("torch.cuda.memory_allocated", return_value=GIB),
     ):
-        assert free_share(torch.device("cuda", 0)) == 4 * GIB
+        assert free_share(torch.device("cuda", 0)) == pytest.approx(share, abs=1)
 
 
 def test_images_are_prepared_a_few_at_a_time_without_another_result() -> None:

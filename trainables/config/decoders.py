@@ -82,6 +82,9 @@ class TrainConfig(Config):
     """Device of the training. `auto` uses a GPU if there is one."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the forward pass."""
+    products: Annotated[Literal["fp32", "tf32"], SINCE("fp32")] = "fp32"
+    """How a GPU multiplies 32-bit numbers in training, forward and backward: exactly, or in TF32, which is faster and
+    rounds to 10 bits."""
     compile: Annotated[bool, CIRCUMSTANCE] = False
     """Whether torch.compile is used."""
     workers: Annotated[Workers, CIRCUMSTANCE] = 1
@@ -91,8 +94,9 @@ class TrainConfig(Config):
     """When Ray Train's TorchTrainer runs the stage: `auto` with several workers (one worker is the trial's process),
     `always` also with one, which costs seconds per stage. With `--inline`, which has no Ray: never."""
     micro_batch: Annotated[Count | None, CIRCUMSTANCE] = None
-    """Maximum number of rows that a process computes at a time, to save memory. None: all its rows of a batch. The loss
-    is still that of the whole batch, so this changes a result by rounding only."""
+    """Maximum number of rows that a process computes at a time, to save memory. None: all its rows of a batch, or on a
+    GPU as many as fit into what is free, by a forecast. The loss is still that of the whole batch, so this changes a
+    result by rounding only."""
     checkpoint_share: Annotated[Fraction, CIRCUMSTANCE] = CHECKPOINT_SHARE
     """Share of the training's time that checkpoints take at most: the slower one is, the longer until the next. What is
     lost with a worker is the time since its last checkpoint. 1: one after every epoch; 0: none."""

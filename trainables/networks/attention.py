@@ -8,6 +8,26 @@ from torch import Tensor, nn
 
 from trainables.networks.dropout import Dropout
 
+SEQUENCES = 65_535
+"""Sequences times heads of one call: CUDA's kernels number them in a part of a grid that is no larger."""
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return softmax(query key^T / sqrt(C)) value: `query` [B, heads, Q, C], the others [B, heads, K, C].
+
+    Only where `mask` (bool [B or 1, 1, Q, K]) is true is anything attended to. More than `SEQUENCES` are computed in
+    several calls.
+    """
+    size = max(1, SEQUENCES // query.shape[1])
+    if len(query) <= size:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    pieces = []
+    for first in range(0, len(query), size):
+        part = slice(first, first + size)
+        own = mask if mask is None or len(mask) == 1 else mask[part]
+        pieces.append(F.scaled_dot_product_attention(query[part], key[part], value[part], attn_mask=own))
+    return torch.cat(pieces)
+
 
 class Attention(nn.Module):
     """Multi-head attention. The inner width may differ from the token width (paper: tokens 16384, inner 1024)."""
@@ -31,7 +51,7 @@ class Attention(nn.Module):
         if self.training and self.dropout.p > 0:
             attended = self._attend(query, key, heads_mask) @ value
         else:
-            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=heads_mask)
+            attended = attend(query, key, value, heads_mask)
         mixed: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return mixed
 

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 
 from trainables.kinds import of_kind
+from trainables.networks.attention import attend
 
 
 class EarlierFrames:
@@ -39,7 +39,7 @@ class EarlierFrames:
         query = self._heads(attn, attn.to_q(hidden_states))
         key = self._heads(attn, self._earlier(attn.to_k(hidden_states)))
         value = self._heads(attn, self._earlier(attn.to_v(hidden_states)))
-        gathered = F.scaled_dot_product_attention(query, key, value)
+        gathered = attend(query, key, value)
         gathered = gathered.transpose(1, 2).reshape(rows, tokens, -1)
         mixed: Tensor = attn.to_out[1](attn.to_out[0](gathered))
         return mixed

@@ -1,0 +1,91 @@
+"""What a process takes of a GPU: the share that it was granted, and products as exact as its config states.
+
+A process that was granted no GPU sees none. On a machine without a GPU only compiled code is released here.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def granted_gpu(share: float) -> Iterator[None]:
+    """Let this process use `share` of a GPU: 0 hides all GPUs, less than 1 bounds the memory that torch takes.
+
+    Work that asks for more than its share then ends with OUT_OF_MEMORY, and what else computes on the GPU goes on.
+    At the end the memory is free for the next trial, which may run in another process.
+    """
+    with _hidden_gpus() if share == 0 else _bounded_memory(share):
+        try:
+            yield
+        finally:
+            release()
+
+
+@contextmanager
+def stated_products(*, tf32: bool = False) -> Iterator[None]:
+    """Let GPUs multiply 32-bit numbers with all 23 bits of the mantissa or, in TF32, with 10.
+
+    This is for matrix products and convolutions alike, between which torch's defaults differ. cuDNN takes the same
+    algorithm each time, so that a GPU repeats its own result.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is None:  # a stage without tensors
+        yield
+        return
+    # torch's older names: after the newer ones some readers of the older ones, such as its compiler, raise errors.
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    _set_products(torch, "high" if tf32 else "highest", tf32, False, True)
+    try:
+        yield
+    finally:
+        _set_products(torch, *before)
+
+
+def _set_products(torch: Any, matmul: str, *of_cudnn: bool) -> None:
+    torch.set_float32_matmul_precision(matmul)
+    cudnn = torch.backends.cudnn
+    cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = of_cudnn
+
+
+def release() -> None:
+    """Free what torch keeps of finished work: memory of GPUs, and compiled code, of which each trial adds more."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return
+    if (dynamo := sys.modules.get("torch._dynamo")) is not None:
+        dynamo.reset()
+    if torch.cuda.is_initialized():
+        gc.collect()  # a failed trial's tensors hang on its traceback
+        with suppress(RuntimeError):  # the device is lost: who uses it next says so
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def _hidden_gpus() -> Iterator[None]:
+    """Hide all GPUs from libraries that have not used one yet, and from processes that this one starts."""
+    before = os.environ.get(_VISIBLE)
+    os.environ[_VISIBLE] = ""
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_VISIBLE]
+        else:
+            os.environ[_VISIBLE] = before
+
+
+@contextmanager
+def _bounded_memory(share: float) -> Iterator[None]:
+    if share < 1:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(share)
+    yield
