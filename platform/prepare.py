@@ -23,6 +23,7 @@ from trainables.preparation.readers import READERS, PreparationReader, preparati
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from platform.figures.subject_maps import SubjectMaps
     from trainables.datasets.prepared.parts import RunParts
     from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
     from trainables.datasets.prepared.source import DataSource
@@ -210,18 +211,19 @@ def _mapped(arguments: argparse.Namespace) -> Answer:
     try:
         data = open_prepared(arguments.folder.absolute())
         if arguments.importance is None:
-            files = _maps(data, arguments.subject, None, arguments)
+            files, note = _maps(data, arguments.subject, None, arguments)
         elif arguments.importance.endswith(".parquet"):
-            files = _maps(data, arguments.subject, Path(arguments.importance), arguments)
+            files, note = _maps(data, arguments.subject, Path(arguments.importance), arguments)
         else:
-            files = _maps_of_trial(data, arguments)
+            files, note = _maps_of_trial(data, arguments)
     except DatasetError as error:
         raise UserError(str(error)) from error
-    return Answer({"folder": str(arguments.out), "files": files}, "\n".join(files))
+    names = [str(path) for path in files]
+    return Answer({"folder": str(arguments.out), "files": names, "note": note}, "\n".join([*names, note]).rstrip())
 
 
-def _maps_of_trial(data: "PreparedSet", arguments: argparse.Namespace) -> list[str]:
-    """Write the maps of the subject of a recorded trial; return the files."""
+def _maps_of_trial(data: "PreparedSet", arguments: argparse.Namespace) -> "tuple[list[Path], str]":
+    """Write the maps of the subject of a recorded trial; return what `_maps` does."""
     from platform.reproduction.importance_file import importance_of
 
     with importance_of(open_readable(options_of(arguments)), arguments.importance) as importance:
@@ -236,25 +238,22 @@ def _maps_of_trial(data: "PreparedSet", arguments: argparse.Namespace) -> list[s
 
 def _maps(
     data: "PreparedSet", asked: Sequence[str], importance: Path | None, arguments: argparse.Namespace
-) -> list[str]:
-    """Write the maps of some subjects, or of all; return the files."""
+) -> "tuple[list[Path], str]":
+    """Write the maps of some subjects, or of all; return the files, and why no surfaces are drawn."""
+    from platform.figures.subject_maps import write_subject_maps
     from trainables.preparation.brain_maps import chosen_subjects
 
     names = chosen_subjects(asked, [subject.name for subject in data.subjects])
     if importance is not None and len(names) > 1:
         raise UserError(f"--importance: is of one subject; name it with --subject: {', '.join(names)}")
     subjects = [subject for subject in data.subjects if subject.name in names]
-    return [
-        str(path) for subject in subjects for path in _maps_of(subject, data.description.space, importance, arguments)
-    ]
+    maps = [_maps_of(subject, importance) for subject in subjects]
+    return write_subject_maps(maps, data.description.space, arguments.out, arguments.like)
 
 
-def _maps_of(
-    subject: "PreparedSubject", space: str, importance: Path | None, arguments: argparse.Namespace
-) -> list[Path]:
-    """Write the maps of one subject; return the files."""
-    from platform.figures.region_bars import draw_region_bars
-    from trainables.preparation.brain_maps import importance_maps, region_means, reliability_maps, write_maps
+def _maps_of(subject: "PreparedSubject", importance: Path | None) -> "SubjectMaps":
+    from platform.figures.subject_maps import SubjectMaps
+    from trainables.preparation.brain_maps import importance_maps, reliability_maps
 
     maps = [*reliability_maps(subject.voxels)]
     if importance is not None:
@@ -263,15 +262,7 @@ def _maps_of(
         raise UserError(
             f"{subject.name}: no clip was shown twice, so there is no noise ceiling; give --importance FILE"
         )
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    files = write_maps(maps, subject.voxels, space, arguments.out / subject.name, arguments.like)
-    means = region_means(maps, subject.voxels)
-    if means:
-        files.append(arguments.out / f"{subject.name}_regions.png")
-        draw_region_bars(means, files[-1], title=f"{subject.name}: mean by region")
-    if not files:
-        raise UserError(f"{subject.name}: the data set says neither where its voxels lie nor in which regions")
-    return files
+    return SubjectMaps(subject.name, maps, subject.voxels)
 
 
 def _uploaded(arguments: argparse.Namespace) -> Answer:
