@@ -34,7 +34,7 @@ OTHER_MODULES = {
     "pytest",
 }  # fmt: skip
 """Programs without a parser that this test could ask; that they exist is tested."""
-OTHER_OPTIONS = {"--cov", "--hypothesis-profile", "--strict"}
+OTHER_OPTIONS = {"--cov", "--hypothesis-profile", "--no-deps", "--strict"}
 """Options that documents name and that are of other programs."""
 
 
