@@ -186,7 +186,7 @@ def unsealed(key: str, data: bytes) -> dict[str, Any]:
     if data != _seal(body):
         raise IntegrityError(f"{key} is damaged: its {len(data)} bytes do not match the SHA-256 that they contain")
     try:
-        value = json.loads(body, parse_constant=_refuse)
+        value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{key} is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -202,4 +202,5 @@ def _seal(body: bytes) -> bytes:
     return b'{"sha256":"%s","value":%s}' % (hashlib.sha256(body).hexdigest().encode(), body)
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 _BODY = len(_seal(b"")) - 1

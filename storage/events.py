@@ -22,6 +22,7 @@ class EventLog:
     def __init__(self, store: Store, study: str) -> None:
         self._store = store
         self._study = layout.checked(study)
+        self._prefix = layout.events(self._study)
 
     def append(self, trial: str, sequence: int, value: Mapping[str, Any]) -> None:
         """Store `value` as event `sequence` (from 0) of `trial`.
@@ -50,19 +51,19 @@ class EventLog:
         Raises:
             IntegrityError: An intact event follows a damaged one, which an interrupted write cannot cause.
         """
-        yield from self._intact(list(self._store.list(layout.events(self._study))))
+        yield from self._intact(list(self._store.list(self._prefix)))
 
     def ends(self) -> Iterator[dict[str, Any]]:
         """Yield the first and the last event of every trial: its config and its current state.
 
         Only these two events of each trial are read. Damaged events are treated as in `read`.
         """
-        by_trial = groupby(self._store.list(layout.events(self._study)), key=self._trial)
+        by_trial = groupby(self._store.list(self._prefix), key=self._trial)
         yield from self._intact([key for _, keys in by_trial for key in _first_and_last(keys)])
 
     def trials(self) -> tuple[str, ...]:
         """Return the trials that have events, in lexical order."""
-        return tuple(dict.fromkeys(map(self._trial, self._store.list(layout.events(self._study)))))
+        return tuple(dict.fromkeys(map(self._trial, self._store.list(self._prefix))))
 
     def _intact(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the events of the ordered `keys`. Damaged events are treated as in `read`."""
@@ -78,7 +79,7 @@ class EventLog:
                 yield event
 
     def _trial(self, key: str) -> str:
-        return key.removeprefix(layout.events(self._study)).partition("/")[0]
+        return key.removeprefix(self._prefix).partition("/")[0]
 
     def _load(self, key: str) -> dict[str, Any] | IntegrityError:
         try:

@@ -87,7 +87,7 @@ class LocalStore:
         """Return the bytes; see `Store.get`."""
         path = self._path(key)
         with self._translated("read", key, _READING):
-            return self._again(Path(path).read_bytes)
+            return self._again(partial(_bytes_of, path))
 
     def fetch(self, key: str, target: Path) -> Path:
         """Return the store's own file; `target` is not used."""
@@ -174,6 +174,11 @@ class LocalStore:
             raise table.get(type(error), UnavailableError)(
                 f"cannot {action} {key} in {self.uri}: {error.strerror}"
             ) from error
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as source:
+        return source.read()
 
 
 def _read_only(path: str, flags: int) -> int:

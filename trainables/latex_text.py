@@ -1,6 +1,9 @@
 """Texts for pdflatex, which knows fewer signs than a page."""
 
+import re
 import unicodedata
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 .,:;+=()*/'!?@-]")
 
 _SIGNS = {sign: "\\" + sign for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -48,7 +51,7 @@ _ACCENTS = {
 
 def escaped(text: str) -> str:
     """Return `text` for pdflatex. A sign that it cannot set is written as its code, such as `[U+4E2D]`."""
-    return "".join(map(_escaped_sign, text))
+    return _NOT_PLAIN.sub(lambda match: _escaped_sign(match[0]), text)
 
 
 def _escaped_sign(sign: str) -> str:

@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from platform.analysis.per_clip import Floats, PerClip, read_per_clip
-from platform.events import Outcome, TrialEvent
-from platform.record.trial_record import TrialRecord, reduce_events
+from platform.events import Finished, Outcome, Proposed, TrialEvent
+from platform.record.trial_record import reduce_events
 from platform.study.design import Design, has_clips, split_of, trial_name
 from platform.study.registration import Amendment, Registration, registered, seeds_of
 from storage.base import Store
@@ -251,30 +253,40 @@ def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult
 
 
 def _trials(events: Iterable[TrialEvent]) -> dict[str, AblationTrial]:
-    records = reduce_events(events)
-    return {name: _trial(record) for name, record in records.items() if record.proposed is not None}
+    """Return the proposed trials by name. `events` are in order of their trials.
+
+    Of each record only the trial is kept, and neighbours with equal configs share one: with all records of a large
+    study in memory, Python's search for garbage takes longer than reading them.
+    """
+    trials: dict[str, AblationTrial] = {}
+    config: Mapping[str, Any] = {}
+    for name, of_trial in groupby(events, key=attrgetter("trial")):
+        record = reduce_events(of_trial)[name]
+        if record.proposed is not None:
+            config = config if record.proposed.config == config else record.proposed.config
+            trials[name] = _trial(record.proposed, record.finished, config)
+    return trials
 
 
-def _trial(record: TrialRecord) -> AblationTrial:
-    proposed, end = record.proposed, record.finished
-    assert proposed is not None
-    trial = AblationTrial(
-        record.trial,
+def _trial(proposed: Proposed, end: Finished | None, config: Mapping[str, Any]) -> AblationTrial:
+    return AblationTrial(
+        proposed.trial,
         proposed.values["condition"],
         proposed.values["subject"],
         int(proposed.labels["seed"]),
         identities=proposed.identities,
-        config=proposed.config,
+        config=config,
         proposed=proposed.time,
+        **({} if end is None else _ended(end)),
     )
-    if end is None:
-        return trial
-    return replace(
-        trial,
-        outcome=end.outcome,
-        error=end.error,
-        metrics=end.metrics,
-        seconds={stage: run["seconds"] for stage, run in end.runs.items()},
-        executed=frozenset(run["identity"] for run in end.runs.values() if not run["reused"]),
-        finished=end.time,
-    )
+
+
+def _ended(end: Finished) -> dict[str, Any]:
+    return {
+        "outcome": end.outcome,
+        "error": end.error,
+        "metrics": end.metrics,
+        "seconds": {stage: run["seconds"] for stage, run in end.runs.items()},
+        "executed": frozenset(run["identity"] for run in end.runs.values() if not run["reused"]),
+        "finished": end.time,
+    }

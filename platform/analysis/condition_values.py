@@ -10,7 +10,7 @@ from platform.analysis.measures import Measure
 from platform.analysis.per_clip import Floats
 from platform.record.results import Result, controls, error_line
 from platform.statistics.attainable import ClaimUnit
-from platform.statistics.compare import ComparisonPlan
+from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.paired import CompleteCases, PairedTable, Side, TableIndex, complete_cases
 from platform.study.design import BASELINE, has_clips
 from platform.study.varied import varied_of

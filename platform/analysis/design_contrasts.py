@@ -5,10 +5,11 @@ from itertools import pairwise, permutations, product
 
 from platform.analysis.condition_values import ConditionValues, comparison_plan
 from platform.analysis.findings import Findings
-from platform.statistics.compare import Comparison, SignedP, compare_exploratory, signed_p
+from platform.statistics.compare import Comparison, compare_exploratory
 from platform.statistics.contrasts import Contrast, between, contrast_table, factorial_effects
 from platform.statistics.paired import PairedTable
 from platform.statistics.prevalence import Prevalence, prevalence
+from platform.statistics.signed_p import SignedP, signed_ps
 from platform.study.conditions import cell_name
 from platform.study.design import BASELINE, Design
 
@@ -59,14 +60,13 @@ def by_subject(findings: Findings, condition: str, metric: str) -> tuple[SignedP
     """Return difference and p of `condition` against the baseline in each subject alone: exploratory."""
     values, result = findings.tables[metric], findings.result
     plan = comparison_plan(result, [values.unit])
-    tested = []
+    tables = []
     for index, subject in enumerate(result.subjects):
         alone = {name: array[index : index + 1] for name, array in values.by_condition.items()}
         axes = ((str(subject),), result.seeds, values.clips)
         contrast = between(condition, BASELINE)
-        table = contrast_table(contrast, alone, values.measure.metric, axes, clusters=values.clusters)
-        tested.append(signed_p(table, plan))
-    return tuple(tested)
+        tables.append(contrast_table(contrast, alone, values.measure.metric, axes, clusters=values.clusters))
+    return signed_ps(tables, plan)
 
 
 def prevalence_of(tested: tuple[SignedP, ...], *, alpha: float) -> Prevalence:

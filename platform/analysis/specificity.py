@@ -22,8 +22,9 @@ from itertools import combinations
 from platform.analysis.condition_values import ConditionValues, comparison_plan
 from platform.analysis.findings import Findings, Pair
 from platform.analysis.per_clip import Floats
-from platform.statistics.compare import Comparison, SignedP, compare_exploratory, signed_p
+from platform.statistics.compare import Comparison, compare_exploratory
 from platform.statistics.paired import PairedTable
+from platform.statistics.signed_p import SignedP, signed_p
 from trainables.metrics.metric import Metric
 
 MOST = 40

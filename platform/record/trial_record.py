@@ -99,5 +99,7 @@ def reduce_events(events: Iterable[TrialEvent]) -> dict[str, TrialRecord]:
     """
     records: dict[str, TrialRecord] = {}
     for event in events:
-        records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
+        if event.trial not in records:
+            records[event.trial] = TrialRecord(event.trial)
+        records[event.trial].absorb(event)
     return records

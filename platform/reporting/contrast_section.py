@@ -8,7 +8,7 @@ from platform.analysis.measures import Measure
 from platform.reporting.comparison_table import comparison_table
 from platform.reporting.texts import ReportSection
 from platform.reporting.words import DASH, p_text
-from platform.statistics.compare import SignedP
+from platform.statistics.signed_p import SignedP
 from trainables.pages.grid import Cell, Grid
 
 MOST = 40

@@ -13,7 +13,8 @@ from typing import Any
 
 from platform.reporting.words import bracket, decimals, finite_or_none, number, p_text
 from platform.statistics.attainable import unattainable
-from platform.statistics.compare import Comparison, ComparisonPlan, compare_family
+from platform.statistics.compare import Comparison, compare_family
+from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.paired import TrialValues, pair
 from trainables.judging.score_tables import Sheet, shared_clips
 from trainables.judging.values import Value

@@ -8,7 +8,7 @@ from platform.analysis.specificity import Specificity, specificities
 from platform.analysis.variance import components_of
 from platform.reporting.texts import ReportSection
 from platform.reporting.words import DASH, bracket, number, p_text
-from platform.statistics.compare import SignedP
+from platform.statistics.signed_p import SignedP
 from platform.study.design import BASELINE
 from trainables.pages.grid import Cell, Grid
 

@@ -16,55 +16,33 @@ which does not mean "no difference". `reason` says why nothing can be concluded,
 """
 
 import math
-import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from platform.statistics.attainable import ClaimUnit, default_unit, smallest_p, unattainable
+from platform.statistics.attainable import ClaimUnit, unattainable
 from platform.statistics.clusters import in_clusters
-from platform.statistics.difference import Estimate, over_both, over_units, wilcoxon_p
+from platform.statistics.comparison_plan import ComparisonPlan, generator_of, planned_units, unit_of
+from platform.statistics.difference import Estimate, over_both, over_units
 from platform.statistics.effects import Effects, effects
 from platform.statistics.equivalence import tost
 from platform.statistics.missing import Bounds, MissingValues, missing_values, worst_case
 from platform.statistics.multiplicity import false_discovery_rates, holm, stars
 from platform.statistics.paired import CompleteCases, PairedTable, Values, complete_cases
-from platform.statistics.population import Varied, population
-from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval, sign_flip_p
+from platform.statistics.population import population
+from platform.statistics.primary_p import primary_p, smallest_primary_p, tests_of
+from platform.statistics.resampling import ENOUGH_UNITS, Interval, bca_interval, crossed_interval
 from platform.statistics.sameness import Reason, missing_trials, no_spread
 from trainables.datasets.clusters import kind_of
 from trainables.judging.cluster_means import cluster_means
 
 Verdict: TypeAlias = Literal["worse", "better", "equivalent", "inconclusive"]
-FEWEST_RESAMPLES = 999
 Counts: TypeAlias = tuple[int, int, int]
 """Subjects, seeds, clips."""
-
-
-@dataclass(frozen=True)
-class ComparisonPlan:
-    """Level, unit and margins, declared before the first trial."""
-
-    alpha: float = 0.05
-    unit: ClaimUnit | None = None
-    """None: the most demanding one that the planned seeds, clips and family can attain."""
-    margins: Mapping[str, float] = field(default_factory=dict)
-    """Metric to its margin of equivalence. Without a margin no verdict is `equivalent`."""
-    resamples: int = 9999
-    """Number of random sign flips if there are too many to compute all."""
-    varied: Varied = "training"
-    """What differs between the blocks, for the population of a claim."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (0.0 < self.alpha < 1.0 and self.resamples >= FEWEST_RESAMPLES):
-            raise ValueError(f"{self}: needs 0 < alpha < 1 and at least {FEWEST_RESAMPLES} resamples")
-        if not all(margin > 0.0 for margin in self.margins.values()):
-            raise ValueError(f"{self}: every margin must be above 0, in its metric's unit")
 
 
 @dataclass(frozen=True)
@@ -120,20 +98,6 @@ class Comparison:
     """False-discovery rate among the exploratory comparisons of a study; None for others."""
 
 
-@dataclass(frozen=True)
-class SignedP:
-    """A difference and its p alone, where thousands are tested and intervals, bounds and verdicts are not shown."""
-
-    difference: float
-    """Condition minus baseline, over the complete cases; NaN if there is none."""
-    p: float
-    """Over the unit of the claim; NaN without complete cases."""
-    smallest_p: float
-    """The smallest p that this number of units can yield."""
-    clusters: int
-    """Clusters among the compared clips; the number of clips if they are independent."""
-
-
 def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple[Comparison, ...]:
     """Test the declared family.
 
@@ -181,39 +145,16 @@ def compare_exploratory(table: PairedTable, plan: ComparisonPlan) -> Comparison:
     return _with_verdict(_compare(table, plan, 0), table, plan)
 
 
-def signed_p(table: PairedTable, plan: ComparisonPlan) -> SignedP:
-    """Return difference and p of `compare_exploratory`, without all else; random flips are other ones."""
-    data = complete_cases(table)
-    if data.empty:
-        return SignedP(math.nan, math.nan, 1.0, 0)
-    unit = _unit(table, plan, family=0)
-    flipped = cluster_means(data.differences, data.clusters).flipped
-    tests = _tests(in_clusters(data).differences, flipped, plan, _generator(table, plan))
-    p = _primary({name: tests[name]() for name in _PRIMARY[unit]}, unit)
-    return SignedP(_mean(data.condition - data.baseline), p, _smallest(flipped, unit, plan.resamples), data.units)
-
-
-def _unit(table: PairedTable, plan: ComparisonPlan, *, family: int) -> ClaimUnit:
-    """Return the declared unit, or the most demanding one that the planned numbers can attain."""
-    if plan.unit is not None:
-        return plan.unit
-    return default_unit(seeds=len(table.seeds), clips=_planned_units(table), alpha=plan.alpha, family=max(1, family))
-
-
-def _generator(table: PairedTable, plan: ComparisonPlan) -> np.random.Generator:
-    return np.random.default_rng([plan.seed, zlib.crc32(f"{table.name}\n{table.metric.name}".encode())])
-
-
 def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Comparison:
     data = complete_cases(table)
     planned = (len(table.subjects), len(table.seeds), len(table.clips))
     sizes = (len(data.subjects), len(data.seeds), len(data.clips))
     tested, clustered = in_clusters(data), kind_of(table.clusters)
-    unit, rng = _unit(table, plan, family=family), _generator(table, plan)
+    unit, rng = unit_of(table, plan, family=family), generator_of(table, plan)
     undefined = Interval(math.nan, math.nan, 1 - plan.alpha, "none", unit)
     intervals = () if data.empty else _intervals(tested, unit, plan, rng, clustered=clustered)
     flipped = np.empty((0, 0)) if data.empty else cluster_means(data.differences, data.clusters).flipped
-    tests = {} if data.empty else _tests(tested.differences, flipped, plan, rng)
+    tests = {} if data.empty else tests_of(tested.differences, flipped, plan, rng)
     p_values = {name: test() for name, test in tests.items()}
     return Comparison(
         name=table.name,
@@ -230,10 +171,10 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         difference=_mean(data.condition - data.baseline),
         interval=intervals[0] if intervals else undefined,
         intervals=intervals,
-        p=_primary(p_values, unit),
+        p=primary_p(p_values, unit),
         p_holm=None,
         p_values=p_values,
-        smallest_p=1.0 if data.empty else _smallest(flipped, unit, plan.resamples),
+        smallest_p=1.0 if data.empty else smallest_primary_p(flipped, unit, plan.resamples),
         effect=None if data.empty or unit == "both" else _effect(tested, unit, 1 - plan.alpha),
         equivalence=_equivalence(tested, unit, plan.margins.get(table.metric.name)),
         verdict="inconclusive",
@@ -254,11 +195,6 @@ def _reason(data: CompleteCases, unit: ClaimUnit, alpha: float, family: int) -> 
     if unattainable(unit, seeds=seeds, clips=clips, alpha=alpha, family=max(1, family)):
         return "too few units"
     return no_spread(data, _estimates(data.differences, unit))
-
-
-def _planned_units(table: PairedTable) -> int:
-    """Return the planned number of clusters, or of clips if they are independent."""
-    return len(set(table.clusters)) if table.clusters else len(table.clips)
 
 
 def _mean(values: Values) -> float:
@@ -294,43 +230,6 @@ def _intervals(
     return (first, *(interval for interval in all_intervals if interval is not first))
 
 
-def _tests(
-    differences: Values, flipped: Values, plan: ComparisonPlan, rng: np.random.Generator
-) -> dict[str, Callable[[], float]]:
-    """Return the tests of `differences` [seeds, clusters] by name, each a function to its p.
-
-    Signs are flipped of `flipped`.
-    """
-    by_seed, by_clip = differences.mean(axis=1), flipped.mean(axis=0)
-    return {
-        "sign flip over seeds": lambda: float(sign_flip_p(by_seed, rng=rng, resamples=plan.resamples)),
-        "sign flip over clips": lambda: float(sign_flip_p(by_clip, rng=rng, resamples=plan.resamples)),
-        "t over seeds and clips": lambda: over_both(differences).p(),
-        "Wilcoxon over seeds": lambda: wilcoxon_p(by_seed),
-        "Wilcoxon over clips": lambda: wilcoxon_p(by_clip),
-    }
-
-
-_PRIMARY: Mapping[ClaimUnit, tuple[str, ...]] = {
-    "seeds": ("sign flip over seeds",),
-    "clips": ("sign flip over clips",),
-    "both": ("sign flip over seeds", "sign flip over clips", "t over seeds and clips"),
-}
-"""Unit of a claim to its tests, the largest p of which counts."""
-
-
-def _primary(p_values: Mapping[str, float], unit: ClaimUnit) -> float:
-    if not p_values:
-        return math.nan
-    # A test that cannot be computed (the spread of one seed is undefined) counts as p = 1.
-    return max(1.0 if math.isnan(p_values[name]) else p_values[name] for name in _PRIMARY[unit])
-
-
-def _smallest(flipped: Values, unit: ClaimUnit, resamples: int) -> float:
-    seeds, clips = (smallest_p(int(np.count_nonzero(flipped.mean(axis=axis))), resamples=resamples) for axis in (1, 0))
-    return {"seeds": seeds, "clips": clips, "both": max(seeds, clips)}[unit]
-
-
 def _effect(data: CompleteCases, unit: ClaimUnit, level: float) -> Effects:
     axes = (0, 2) if unit == "seeds" else (0, 1)
     return effects(data.baseline.mean(axis=axes), data.condition.mean(axis=axes), level=level)
@@ -363,7 +262,7 @@ def _warnings(
     if reason:
         warnings.append(f"no star can be earned: {reason}")
     if plan.unit is None and unit == "clips":
-        reason = unattained("both", seeds=planned[1], clips=_planned_units(table))
+        reason = unattained("both", seeds=planned[1], clips=planned_units(table))
         warnings.append(f"the p is over clips: it holds for these networks, not for networks trained anew: {reason}")
     return tuple(warnings)
 

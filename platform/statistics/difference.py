@@ -119,9 +119,9 @@ def wilcoxon_p(differences: Values) -> float:
 
     Zeros are ranked and then dropped (Pratt 1959), so many zeros make p larger. The distribution is scipy's exact one
     up to n = 50 without ties and zeros, that of all 2^n flips up to n = 13 with them, otherwise the normal
-    approximation with continuity correction. If all are zero or there are none, p is 1.
+    approximation with continuity correction. If all are zero, or there are fewer than two, p is 1.
     """
-    if not differences.any():
+    if len(differences) < 2 or not differences.any():
         return 1.0
     sizes = np.abs(differences)
     if len(sizes) <= _FLIPPED_UP_TO and (len(np.unique(sizes)) < len(sizes) or not sizes.all()):

@@ -160,6 +160,10 @@ def pair(
 def complete_cases(paired: PairedTable) -> CompleteCases:
     """Apply the listwise rule of this module."""
     defined = np.isfinite(paired.baseline) & np.isfinite(paired.condition)
+    clusters = paired.clusters if paired.clusters else each_its_own(paired.clips)
+    if defined.size > 0 and defined.all():
+        axes = paired.subjects, paired.seeds, paired.clips
+        return CompleteCases(paired.baseline, paired.condition, *axes, np.zeros(defined.shape[:2], bool), clusters)
     trials: Mask = np.asarray(defined.any(axis=2))
     subjects: Mask = np.asarray(trials.any(axis=1))
     seeds: Mask = np.asarray(trials[subjects].any(axis=0)) & bool(subjects.any())
@@ -174,7 +178,7 @@ def complete_cases(paired: PairedTable) -> CompleteCases:
         tuple(int(seed) for seed in np.array(paired.seeds)[seeds]),
         tuple(int(clip) for clip in np.array(paired.clips)[clips]),
         missing,
-        tuple(np.array(paired.clusters if paired.clusters else each_its_own(paired.clips), dtype=object)[clips]),
+        tuple(np.array(clusters, dtype=object)[clips]),
     )
 
 

@@ -1,3 +1,4 @@
+import builtins
 import errno
 import os
 import signal
@@ -190,7 +191,7 @@ def test_what_a_network_disk_refuses_for_a_moment_is_tried_again(
     local = LocalStore(tmp_path, policy=RetryPolicy(patience=5.0, sleep=waits.append, clock=lambda: sum(waits)))
     _fails_first(monkeypatch, os, "link", code)
     local.put("a/b", b"x")
-    for where, name in ((os, "stat"), (os, "unlink"), (os, "scandir"), (Path, "read_bytes")):
+    for where, name in ((os, "stat"), (os, "unlink"), (os, "scandir"), (builtins, "open")):
         _fails_first(monkeypatch, where, name, code)
     assert (local.get("a/b"), local.size("a/b"), list(local.list(""))) == (b"x", 1, ["a/b"])
     local.delete("a/b")

@@ -1,15 +1,18 @@
 """The noise ceiling of voxels as text. It imports no engine, so that reports can read the fact."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.prepared.tables import VoxelTable
+if TYPE_CHECKING:  # it imports pyarrow's functions of columns
+    from trainables.datasets.prepared.tables import VoxelTable
 
 CEILING_FACT = "noise ceiling of the voxels"
 """A fact of the stage `library` that pages and reports show."""
 
 
-def ceiling_in_words(table: VoxelTable, voxels: NDArray[np.int32]) -> str:
+def ceiling_in_words(table: "VoxelTable", voxels: NDArray[np.int32]) -> str:
     """Return the noise ceiling of the selected voxels as text; empty if clips were not repeated.
 
     It is the share of a voxel's variance that repeats of a clip explain, so more cannot be decoded from it.

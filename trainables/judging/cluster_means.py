@@ -26,9 +26,9 @@ class ClusterMeans:
 
 def cluster_means(values: NDArray[np.float64], clusters: Sequence[str]) -> ClusterMeans:
     """Average `values` [..., n] within `clusters`, one name for each clip; as they are if every clip is on its own."""
-    names, number = np.unique(np.array(clusters, dtype=np.str_), return_inverse=True)
-    if len(names) == values.shape[-1]:
+    if len(set(clusters)) == values.shape[-1]:
         return ClusterMeans(values, values)
+    names, number = np.unique(np.array(clusters, dtype=np.str_), return_inverse=True)
     sizes = np.bincount(number)
     membership = np.zeros((values.shape[-1], len(names)))
     membership[np.arange(len(number)), number] = 1.0 / sizes[number]

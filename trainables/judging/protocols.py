@@ -9,19 +9,19 @@ compared. A protocol that changes gets a new number; the old one keeps its meani
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from trainables.config.video import protocol_name
-from trainables.datasets.video_io import resample
-from trainables.judging.pairing import Pairing, System
 from trainables.judging.values import available
 from trainables.metrics.clip import Clip
 from trainables.metrics.clip_metrics import ClipMetric
 from trainables.metrics.nway import FIFTY_WAY
 from trainables.metrics.video import Networks
+
+if TYPE_CHECKING:
+    from trainables.judging.pairing import Pairing, System
 
 VideoRole: TypeAlias = Literal["truth", "prediction"]
 PADDING = 2
@@ -106,6 +106,11 @@ class Protocol:
         return np.pad(sized, ((0, 0), (PADDING, PADDING), sides, (0, 0)))
 
     def _sized(self, clip: Clip, *, frames: int, size: tuple[int, int]) -> Clip:
+        # Reports read the names of protocols, and need no readers of pictures.
+        from PIL import Image
+
+        from trainables.datasets.video_io import resample
+
         if not self.enlarges or clip.shape[1] >= size[0]:
             return resample(clip, frames=frames, size=size)
         chosen = resample(clip, frames=frames, size=clip.shape[1:3])
@@ -173,7 +178,7 @@ def classes_of(networks: Networks, *, frames: int, size: tuple[int, int]) -> dic
     return {role: network(black).shape[-1] for role, network in classifiers.items() if network is not None}
 
 
-def refusals(protocol: Protocol, pairing: Pairing, truth: System | None) -> Iterator[str]:
+def refusals(protocol: Protocol, pairing: "Pairing", truth: "System | None") -> Iterator[str]:
     """Yield why the videos of `pairing` cannot be judged by `protocol`."""
     for system in (*pairing.systems, *(() if truth is None else (truth,))):
         if not system.clips:

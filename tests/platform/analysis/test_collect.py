@@ -62,6 +62,15 @@ def result(tmp_path: Path) -> AblationResult:
     return replace(whole, trials=trials)
 
 
+def test_trials_with_equal_configs_share_one(result: AblationResult) -> None:
+    """Ten thousand copies cost Python's search for garbage more than reading them."""
+    configs = {key: trial.config for key, trial in result.trials.items() if trial.config}
+    of_half = [config for (condition, *_), config in configs.items() if condition == "half"]
+    assert len(of_half) > 2
+    assert all(config is of_half[0] for config in of_half)
+    assert configs["baseline", 0, 0] != of_half[0]
+
+
 def test_scalars_by_condition_subject_and_seed(result: AblationResult) -> None:
     found = result.scalars("noop.value")
     assert found["baseline"].shape == (1, 6)

@@ -6,7 +6,7 @@ from platform.analysis.collect import AblationResult, collect_ablation
 from platform.analysis.design_contrasts import compared_contrasts, contrasts_of, prevalence_of
 from platform.analysis.findings import analyse
 from platform.reporting.contrast_section import contrast_sections
-from platform.statistics.compare import SignedP
+from platform.statistics.signed_p import SignedP
 from storage.memory import MemoryStore
 from tests.platform.noop_ablations import NOOP, build, play, register
 

@@ -343,9 +343,8 @@ def test_a_folder_that_cannot_be_written_is_named(home: Path, tmp_path: Path) ->
 
 
 def test_no_engine_is_loaded() -> None:
-    command = program(
-        "loaded", "platform.report,platform.reporting.files,platform.analysis.collect", "ray,mlflow,optuna"
-    )
+    engines = "ray,mlflow,optuna,PIL.Image,pyarrow.compute"
+    command = program("loaded", "platform.report,platform.reporting.files,platform.analysis.collect", engines)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -7,7 +7,8 @@ import pytest
 
 from platform.statistics.attainable import smallest_p, unattainable
 from platform.statistics.clusters import in_clusters
-from platform.statistics.compare import Comparison, ComparisonPlan, compare_family
+from platform.statistics.compare import Comparison, compare_family
+from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.difference import over_units
 from platform.statistics.paired import PairedTable, Values, complete_cases
 from platform.statistics.power import PowerTarget, seeds_needed

@@ -1,14 +1,17 @@
 """The verdict on a comparison: what is gathered, what is claimed, and what is never claimed."""
 
 import json
+import math
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from platform.statistics.attainable import ClaimUnit
-from platform.statistics.compare import Comparison, ComparisonPlan, compare_exploratory, compare_family, signed_p
+from platform.statistics.compare import Comparison, compare_exploratory, compare_family
+from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.paired import PairedTable
+from platform.statistics.signed_p import signed_p, signed_ps
 from tests.platform.statistics.null_simulations import at_most, crossed, metric, table
 
 NAN = np.nan
@@ -237,3 +240,18 @@ def test_the_p_alone_is_that_of_the_whole_comparison(unit: ClaimUnit | None) -> 
     whole, alone = compare_exploratory(paired, plan), signed_p(paired, plan)
     assert (alone.difference, alone.smallest_p) == (whole.difference, whole.smallest_p)
     assert alone.p == pytest.approx(whole.p, abs=0.01)  # over many clips, signs are flipped at random
+
+
+def test_several_tables_give_the_p_values_that_each_gives_alone() -> None:
+    """Subjects share the flips that each draws alone, also where one of them has fewer seeds or no values."""
+    generator = rng(5)
+    values = generator.normal(size=(4, 30, 3))
+    values[1, :4], values[3] = np.nan, np.nan
+    tables = [table(np.zeros((1, 30, 3)), each[None] + 0.1) for each in values]
+    plan = ComparisonPlan(unit="both", resamples=999)
+    alone = [signed_p(each, plan) for each in tables]
+    together = signed_ps(tables, plan)
+    assert [each.p for each in together[:3]] == [each.p for each in alone[:3]]
+    assert len({each.p for each in together[:3]}) == 3
+    assert math.isnan(together[3].p)
+    assert math.isnan(alone[3].p)

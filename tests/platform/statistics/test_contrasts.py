@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from platform.statistics.compare import ComparisonPlan, compare_exploratory
+from platform.statistics.compare import compare_exploratory
+from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.contrasts import Contrast, between, contrast_table, factorial_effects, shapley_contrasts
 from platform.statistics.paired import Values, complete_cases
 from platform.statistics.prevalence import prevalence
