@@ -34,6 +34,10 @@ PAPER_SIZES: Mapping[str, Any] = {
     "motion.train.gamma": 0.999,
     "motion.train.betas": (0.9, 0.999),
     "generator.test_clips": 1200,
+    "energy.resolution": 96,
+    "energy.spatial_frequencies": (0, 2, 4, 8, 16, 32),
+    "nishimoto.voxels": 2000,
+    "nishimoto.top": 100,
 }
 
 PAPER_WIDTHS: Mapping[int, int] = {4: 512, 8: 512, 16: 1024, 32: 4096, 64: 16384}
