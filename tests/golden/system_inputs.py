@@ -1,13 +1,12 @@
-"""Fixed inputs that stages of further systems find, drawn by a generator of their own: no other input changes by them."""
+"""Fixed inputs that stages of further systems find, of a generator of their own: no other input changes by them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FILTERS = 30
-Files = Mapping[str, Any]
+Files = dict[str, Any]
 
 
 def system_inputs(*, count: int, voxels: int) -> dict[str, Files]:

@@ -1,4 +1,4 @@
-"""nishimoto2011 on a small phantom: planted weights return, clips are identified, no held-out clip is in the library."""
+"""nishimoto2011 on a small phantom: planted weights return, clips are identified, no held-out clip in the library."""
 
 import json
 from pathlib import Path
@@ -157,7 +157,7 @@ def test_the_posterior_is_that_of_a_normal_distribution() -> None:
         answers = Answers(predicted, predicted, precision)
         library = torch.arange(6)
         normal = torch.distributions.MultivariateNormal(predicted[None], precision_matrix=precision)
-        exact = normal.log_prob(asked[:, None])
+        exact: torch.Tensor = normal.log_prob(asked[:, None])  # type: ignore[no-untyped-call]
         found = answers.log_posterior(asked, library)
         torch.testing.assert_close(found - found[:, :1], exact - exact[:, :1], atol=1e-6, rtol=1e-6)
         best = Best.of(found, library, NishimotoConfig(top=6, combine="posterior_weighted"))

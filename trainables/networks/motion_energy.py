@@ -124,8 +124,8 @@ def _check(config: EnergyConfig, frames: int) -> None:
         raise ValueError(f"energy.window is {config.window} frames, but the clips have {frames}; use {frames} or fewer")
     if (fastest := max(config.temporal_frequencies)) >= frames / 2:
         raise ValueError(
-            f"energy.temporal_frequencies has {fastest:g} cycles per clip, which {frames} frames cannot show; each must "
-            f"be less than {frames / 2:g}"
+            f"energy.temporal_frequencies has {fastest:g} cycles per clip, which {frames} frames cannot show; each "
+            f"must be less than {frames / 2:g}"
         )
 
 
