@@ -147,10 +147,15 @@ def _noam(config: TrainConfig, step: int, epoch: int, width: int) -> float:
     return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
 
 
+def _cosine(config: TrainConfig, step: int, epoch: int, width: int) -> float:
+    return _constant(config, step, epoch, width) * (1 + math.cos(math.pi * (epoch - 1) / config.epochs)) / 2
+
+
 _SCHEDULES: Mapping[str, Callable[[TrainConfig, int, int, int], float]] = {
     "constant": _constant,
     "exponential": _exponential,
     "noam": _noam,
+    "cosine": _cosine,
 }
 """`train.schedule` to the function that returns the learning rate."""
 
@@ -262,6 +267,8 @@ class _Loop:
             loss = self.learner.loss(self.forward, rows, streams)
         loss.backward()  # type: ignore[no-untyped-call]
         self.team.average_gradients(self.parameters)
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, config.clip_norm, foreach=True)
         add_l1_gradient(self.parameters, l1_weight(config, epoch))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, step=step, epoch=epoch, width=self.job.width)

@@ -46,6 +46,11 @@ class Stage:
         """Whether it trains a decoder, whose metrics are computed on validation and on test clips."""
         return self.builder is not None
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether its metrics are of validation clips, and of test clips with the prefix `test_`."""
+        return self.held_out or self.is_decoder
+
 
 @dataclass(frozen=True)
 class DecoderKind:

@@ -3,26 +3,24 @@
 from trainables.stage_definition import Stage
 
 SYSTEM_STAGES: tuple[Stage, ...] = (
-    Stage("energy", 1, ("energy",), ("clips",), "trainables.stages.energy:run", (20.0, 15_000_000), gpu=False),
     Stage(
-        "encode",
+        "premask",
         1,
-        ("encode",),
-        ("voxels", "energy"),
-        "trainables.stages.encode:run",
-        (30.0, 15_000_000),
-        gpu=False,
+        ("premask",),
+        ("data", "voxels"),
+        "trainables.stages.premask:run",
+        (600.0, 3_000_000),
+        seeded=True,
         held_out=True,
     ),
     Stage(
-        "nishimoto",
+        "tokens",
         1,
-        ("nishimoto",),
-        ("clips", "voxels", "encode"),
-        "trainables.stages.nishimoto:run",
-        (10.0, 50_000_000),
-        gpu=False,
+        ("tokens",),
+        ("data", "features", "voxels", "premask"),
+        "trainables.stages.tokens:run",
+        (120.0, 4_000_000),
+        seeded=True,
         held_out=True,
-        makes="nishimoto2011",
     ),
 )

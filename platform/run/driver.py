@@ -42,24 +42,13 @@ if TYPE_CHECKING:
     from platform.run.dispatch import Dispatcher
 
 
-def _nothing() -> None:
-    """Do nothing while Ray starts."""
-
-
-def run_study(
-    study: Study,
-    options: Options,
-    *,
-    views: Callable[[], Sequence[View]] = list,
-    meanwhile: Callable[[], None] = _nothing,
-) -> Summary:
+def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[View]] = list) -> Summary:
     """Run the unfinished trials of `study` and return a summary. The same call continues after any interruption.
 
     Args:
         study: The study to run.
         options: Where the records are and how the study runs.
         views: Opens the views after the lease is acquired; `platform.launch` has the default views.
-        meanwhile: Called just before this process waits for Ray to start; it returns at once.
 
     Example:
         >>> summary = run_study(study, options)  # study: of load_study; options: of Options, here with inline=True
@@ -73,7 +62,7 @@ def run_study(
     """
     _refuse_changed(study)
     with study.plugins.active():
-        return _run(study, options, views, meanwhile)
+        return _run(study, options, views)
 
 
 def _refuse_changed(study: Study) -> None:
@@ -84,7 +73,7 @@ def _refuse_changed(study: Study) -> None:
         )
 
 
-def _run(study: Study, options: Options, views: Callable[[], Sequence[View]], meanwhile: Callable[[], None]) -> Summary:
+def _run(study: Study, options: Options, views: Callable[[], Sequence[View]]) -> Summary:
     if options.inline:
         refuse_inline(options)
     store = _opened(options.store)
@@ -97,7 +86,7 @@ def _run(study: Study, options: Options, views: Callable[[], Sequence[View]], me
         except LeaseHeldError as error:
             raise UserError(f"another driver is running study {study.id}: {error}") from None
         try:
-            return _Run(study, options, store, interrupt, views(), spool, meanwhile).to_end()
+            return _Run(study, options, store, interrupt, views(), spool).to_end()
         except StoreError as error:
             _require_held(lease, study)
             raise StudyError(f"study {study.id} cannot continue: {error}\n{_way_on(study, options, spool)}") from error
@@ -144,7 +133,6 @@ class _Run:
     interrupt: Interrupt
     views: Sequence[View]
     spool: Spool
-    meanwhile: Callable[[], None]
 
     @property
     def worker_settings(self) -> dict[str, str]:
@@ -225,7 +213,6 @@ class _Run:
         from platform.run.ray.cluster_check import check_nodes
         from platform.run.ray.shared_runs import run_shared
 
-        self.meanwhile()
         with cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.worker_settings, layout.study(self.study.id))
             self._clear_nodes()

@@ -188,7 +188,7 @@ def _check_systems(baseline: WrittenBaseline, design: Design, metrics: Sequence[
         of_system = ancestors(["evaluate"], systems=[system])
         for metric in metrics:
             needed = ancestors([metric.stage], systems=[system])
-            decoders = [stage for stage in needed if STAGES[stage].is_decoder and stage not in of_system]
+            decoders = [stage for stage in needed if STAGES[stage].is_tested and stage not in of_system]
             if decoders:
                 message = (
                     f"{metric.name} needs {', '.join(decoders)}, which {name} (system: {system}) does not have; leave "

@@ -10,7 +10,6 @@ from trainables.graph import ancestors
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, OF_PROTOCOLS
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, is_held_out
-from trainables.stage_table import STAGES
 
 _TOP = re.compile(r"semantic\.(test_)?retrieval_(?:image|text)_(large_)?top(\d+)")
 
@@ -40,7 +39,7 @@ def trained_on_its_clips(metric: Metric, config: TrialConfig) -> str | None:
         return None
     for decoder in ancestors([metric.stage], systems=[config.system]):
         train = getattr(getattr(config, decoder, None), "train", None)
-        if STAGES[decoder].is_decoder and getattr(train, "rows", "train") == "train_and_validation":
+        if getattr(train, "rows", "train") == "train_and_validation":
             return decoder
     return None
 

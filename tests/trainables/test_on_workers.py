@@ -19,7 +19,7 @@ from trainables.graph import StageRun
 from trainables.on_ray import SharedRun
 from trainables.stage_table import STAGES
 
-TRAINED = [name for name, stage in STAGES.items() if stage.is_decoder]
+TRAINED = [name for name in STAGES if hasattr(getattr(resolve({}), name, None), "train")]
 SHORT = {f"semantic__train__{field}": value for field, value in {"epochs": 2, "batch_size": 67}.items()}
 TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2, "device": "cpu"}
 SMALL = {
@@ -27,6 +27,9 @@ SMALL = {
     "dataset.voxels": 64,
     "features": {"image_variants": 1, "text_variants": 1},
     "motion": {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8},
+    "premask": {"width": 8, "depth": 1, "heads": 2, "decoder_width": 8, "decoder_depth": 1, "decoder_heads": 2},
+    "tokens": {"augment": {"mask": 0.1, "interpolate": 0.5}, "dropout": 0.1},
+    "voxels.window": 2,
     **{f"{stage}.train": TRAIN for stage in TRAINED},
 }
 

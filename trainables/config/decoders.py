@@ -62,8 +62,9 @@ class TrainConfig(Config):
     """Learning rate after the warm-up. Schedule `noam` has its own formula."""
     warmup_steps: Natural = 50
     """Optimiser steps over which the learning rate increases."""
-    schedule: Literal["constant", "exponential", "noam"] = "constant"
-    """Learning rate after the warm-up: constant, multiplied by `gamma` per epoch, or the `noam` formula."""
+    schedule: Literal["constant", "exponential", "noam", "cosine"] = "constant"
+    """Learning rate after the warm-up: constant, multiplied by `gamma` per epoch, the `noam` formula, or half a cosine
+    from `lr` in the first epoch to almost 0 in the last one."""
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.999
     """Factor of the learning rate per epoch; only with schedule `exponential`."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
@@ -72,6 +73,8 @@ class TrainConfig(Config):
     """Term for numerical stability in AdamW."""
     weight_decay: NonNegative = 0.0
     """Weight decay of AdamW (decoupled)."""
+    clip_norm: Annotated[Positive | None, SINCE(None)] = None
+    """Largest norm of the gradient of all parameters together; a longer one is shortened to it. None: no limit."""
     l1: NonNegative = 0.0
     """Weight of the L1 penalty on all parameters (released code: mind-animator.md B10)."""
     l1_decay: NonNegative = 0.0
@@ -232,7 +235,7 @@ class MotionTrainConfig(TrainConfig):
     epochs: Count = 10
     batch_size: Count = 32
     lr: Positive = 3e-3
-    schedule: Literal["constant", "exponential", "noam"] = "exponential"
+    schedule: Literal["constant", "exponential", "noam", "cosine"] = "exponential"
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.82
     betas: tuple[Fraction, Fraction] = (0.9, 0.98)
 

@@ -8,6 +8,22 @@ both.
 from collections.abc import Mapping
 from typing import Any
 
+MINDVIDEO_SIZES: Mapping[str, Any] = {
+    "premask.patch": 16,
+    "premask.width": 1024,
+    "premask.depth": 24,
+    "premask.heads": 16,
+    "premask.decoder_width": 512,
+    "premask.decoder_depth": 8,
+    "premask.decoder_heads": 16,
+    "premask.train.epochs": 500,
+    "premask.train.batch_size": 100,
+    "premask.train.lr": 2.5e-4,
+    "premask.train.warmup_steps": 1760,
+}
+"""Sizes and training of MIND-VIS's masked model (config.py of its code), whose encoder is Mind-Video's. The warm-up of
+40 epochs is in steps for 4,400 volumes."""
+
 PAPER_SIZES: Mapping[str, Any] = {
     "features.resolution": 512,
     "features.latent_size": 64,
@@ -34,10 +50,7 @@ PAPER_SIZES: Mapping[str, Any] = {
     "motion.train.gamma": 0.999,
     "motion.train.betas": (0.9, 0.999),
     "generator.test_clips": 1200,
-    "energy.resolution": 96,
-    "energy.spatial_frequencies": (0, 2, 4, 8, 16, 32),
-    "nishimoto.voxels": 2000,
-    "nishimoto.top": 100,
+    **MINDVIDEO_SIZES,
 }
 
 PAPER_WIDTHS: Mapping[int, int] = {4: 512, 8: 512, 16: 1024, 32: 4096, 64: 16384}

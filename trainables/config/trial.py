@@ -12,7 +12,7 @@ from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.layers import LayersConfig
-from trainables.config.nishimoto import EncodeConfig, EnergyConfig, NishimotoConfig
+from trainables.config.mindvideo import PremaskConfig, TokensConfig
 from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, SYSTEMS
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
@@ -31,10 +31,9 @@ class TrialConfig(Config):
     system: Literal[
         "mindanimator",
         "given",
-        "nishimoto2011",
     ] = "mindanimator"
     """Which system makes the videos. `mindanimator`: the stage `reconstruct`. `given`: they were made elsewhere and are
-    read from `given.path`. Others: docs/systems."""
+    read from `given.path`."""
     dataset: DatasetConfig = PhantomConfig()
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -46,9 +45,8 @@ class TrialConfig(Config):
     reconstruct: ReconstructConfig = ReconstructConfig()
     generator: GeneratorConfig = GeneratorConfig()
     given: GivenConfig = GivenConfig()
-    energy: EnergyConfig = EnergyConfig()
-    encode: EncodeConfig = EncodeConfig()
-    nishimoto: NishimotoConfig = NishimotoConfig()
+    premask: PremaskConfig = PremaskConfig()
+    tokens: TokensConfig = TokensConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     importance: ImportanceConfig = ImportanceConfig()
     noop: NoopConfig = NoopConfig()
@@ -60,6 +58,14 @@ class TrialConfig(Config):
             divisors = [p for p in range(1, side + 1) if side % p == 0]
             raise ValueError(
                 f"motion.patch_size must divide features.latent_size ({side}), but got {patch}; possible are {divisors}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_can_be_held(self) -> Self:
+        if self.tokens.freeze > self.premask.depth:
+            raise ValueError(
+                f"tokens.freeze must be at most premask.depth ({self.premask.depth}), but got {self.tokens.freeze}"
             )
         return self
 

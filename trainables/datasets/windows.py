@@ -92,3 +92,24 @@ def _is_last_a_member(
     early = bool(ordered[0]) if before is None else before
     known = np.concatenate(([early], ordered))
     return np.asarray(known[place + 1], dtype=np.bool_)
+
+
+def next_clips(onsets: Doubles, runs: Runs, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the clip that was shown after the first presentation of each clip, [N]; -1 for none.
+
+    There is none if the clip was not shown, if its run ends with it, or if the next clip is of another group.
+
+    Args:
+        onsets: The volume of each presentation, [N, repeats]; -1 for none.
+        runs: First and end volume of each run.
+        groups: The group of each clip, [N].
+    """
+    result = np.full(len(onsets), -1, dtype=np.int64)
+    clips, repeats = np.nonzero(onsets >= 0)
+    order = np.argsort(onsets[clips, repeats], kind="stable")
+    clips, repeats = clips[order], repeats[order]
+    run = np.searchsorted([end for _, end in runs], onsets[clips, repeats], side="right")
+    is_first = repeats == np.argmax(onsets >= 0, axis=1)[clips]
+    joined = is_first[:-1] & (run[:-1] == run[1:]) & (groups[clips[:-1]] == groups[clips[1:]])
+    result[clips[:-1][joined]] = clips[1:][joined]
+    return result

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -228,21 +228,49 @@ def finish(
 
     `progress` is None if the model was not trained in epochs.
     """
-    save_file(learner.model.state_dict(), task.context.output / "model.safetensors")
     written = {name: tensor.cpu().contiguous() for name, tensor in predictions.items()}
     save_file(written, task.context.output / "predictions.safetensors")
+    save_file(learner.model.state_dict(), task.context.output / "model.safetensors")
+    return trained_result(task, learner, progress, metrics, device=learner.train.fmri.device)
+
+
+class Trained(Protocol):
+    """What a stage has trained."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+
+    @property
+    def training(self) -> TrainConfig:
+        """How it was trained."""
+
+
+def trained_result(
+    task: StageTask,
+    trained: Trained,
+    progress: LoopState | None,
+    metrics: Mapping[str, float],
+    *,
+    device: torch.device,
+) -> StageResult:
+    """Return the result of a stage that trains: metrics, epochs and facts of the training.
+
+    `progress` is None if the model was not trained in epochs.
+    """
+    config = trained.training
     epochs = {} if progress is None else {"best_epoch": str(progress.best_epoch), "epochs": str(progress.epoch)}
     info = {
-        "parameters": str(sum(p.numel() for p in learner.model.parameters())),
+        "parameters": str(sum(p.numel() for p in trained.model.parameters())),
         **epochs,
-        "device": str(learner.train.fmri.device),
+        "device": str(device),
         "workers": str(task.context.world_size),
-        **({} if learner.training.micro_batch is None else {"micro_batch": str(learner.training.micro_batch)}),
-        **penalties_of(learner.model),
+        **({} if config.micro_batch is None else {"micro_batch": str(config.micro_batch)}),
+        **penalties_of(trained.model),
     }
     if progress is None:
         return StageResult(dict(metrics), (), info)
-    kept = progress.history[kept_epoch(progress, learner.training) - 1]
+    kept = progress.history[kept_epoch(progress, config) - 1]
     return StageResult({"loss": kept["loss"], **metrics}, tuple(progress.history), info)
 
 

@@ -139,9 +139,14 @@ def _lag(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
 def _windows(facts: Mapping[str, Any], volumes: Doubles, runs: Sequence[tuple[int, int]], *, window: int) -> Doubles:
     if window == 1:
         return volumes[..., None]
+    return windows_of(volumes, runs, groups_of(facts), window=window)
+
+
+def groups_of(facts: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return a number for each clip, the same for clips of one block and split. `facts`: the stage's `data.json`."""
     groups = [*zip(facts["split"], facts["block"], strict=True)]
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return windows_of(volumes, runs, np.array([numbers[group] for group in groups]), window=window)
+    return np.array([numbers[group] for group in groups])
 
 
 def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> NDArray[np.int32]:

@@ -62,7 +62,7 @@ constraints:
             "motion.rollout_mse",
             "moton.rollout_mse",
             "test.yaml:1:1: target:",
-            ["no stage 'moton'", "mean motion?", "noop, semantic"],
+            ["no stage 'moton'", "mean motion?", "semantic, structure"],
         ),
         ("motion.rollout_mse", "[]", "test.yaml:1:1: target:", ["is empty"]),
         ("motion.rollout_mse", "[motion.rollout_mse, motion.rollout_mse]", "test.yaml:1:30: target[1]:", ["twice"]),
