@@ -1,5 +1,8 @@
 """Runs a study with the views of the command line: Optuna journal, Parquet tables, MLflow, progress on the terminal."""
 
+import threading
+from importlib import import_module
+
 from platform.events import View
 from platform.mlflow_view.tracking import Tracking
 from platform.mlflow_view.ui_command import ui_command
@@ -13,13 +16,20 @@ from platform.study.study import Study
 from storage.runs import RunStore
 from storage.uri import open_store
 
+_NEEDED_LATER = ("mlflow", "platform.reporting.contents", "platform.reporting.sweep_report")
+
 
 def launch(study: Study, options: Options) -> Summary:
     """Run the unfinished trials of `study` with all views; raises as `run_study`.
 
     It is called in the same way.
     """
-    return run_study(study, options, views=lambda: default_views(study, options))
+    return run_study(study, options, views=lambda: default_views(study, options), meanwhile=_import_for_later)
+
+
+def _import_for_later() -> None:
+    """Begin to import, in a thread, what takes seconds to import and is needed when trials run or have ended."""
+    threading.Thread(target=lambda: [import_module(name) for name in _NEEDED_LATER], daemon=True).start()
 
 
 def default_views(study: Study, options: Options) -> list[View]:

@@ -58,7 +58,7 @@ LIGHT = (
 )
 HEAVY = ("torch", "ray", "optuna", "mlflow", "diffusers", "transformers")
 ABLATIONS = sorted((ROOT / "ablations").glob("*.yaml"))
-DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")))
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")))
 
 
 @cache

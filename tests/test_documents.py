@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from trainables.config.data import FolderConfig
 from trainables.config.presets import RELEASED_CODE
 from trainables.config.trial import TrialConfig, flatten
 from trainables.metrics.registry import METRICS
+from trainables.systems import ABOUT
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "mind-animator.md"
@@ -97,10 +99,25 @@ def test_anchors_of_the_document_are_unique_and_its_links_lead_somewhere() -> No
     assert missing == []
 
 
-def test_the_document_links_every_design_and_every_published_table() -> None:
-    document = DOCUMENT.read_text(encoding="utf-8")
-    for path in (*(ROOT / "ablations").glob("*.yaml"), *(ROOT / "ablations" / "published").glob("*.csv")):
-        assert f"(../{path.relative_to(ROOT)})" in document, path.name
+def test_documents_of_models_link_every_design_and_every_published_table() -> None:
+    documents = (DOCUMENT, *(ROOT / "docs" / "systems").glob("*.md"))
+    linked = {
+        (path.parent / target).resolve()
+        for path in documents
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+    }
+    designs = {*(ROOT / "ablations").glob("*.yaml"), *(ROOT / "ablations" / "published").glob("*.csv")}
+    assert {path.name for path in designs - linked} == set()
+
+
+def test_every_system_has_its_page_its_search_and_its_questions() -> None:
+    for system in set(ABOUT) - {"mindanimator", "given"}:
+        page = ROOT / "docs" / "systems" / f"{system}.md"
+        text = page.read_text(encoding="utf-8")
+        assert f"(../../search_spaces/{system}.yaml)" in text, system
+        assert f"(../../ablations/{system}.yaml)" in text, system
+        search = yaml.safe_load((ROOT / "search_spaces" / f"{system}.yaml").read_text(encoding="utf-8"))
+        assert search["trials"] == 12, f"{system}: the same search budget for all"
 
 
 def test_every_field_that_the_document_names_exists() -> None:

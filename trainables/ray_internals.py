@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.air._internal import usage
 from ray.train.v2._internal.exceptions import (
     UserExceptionWithTraceback,
     WorkerGroupStartupFailedError,
@@ -57,7 +58,28 @@ def hide_from_trials(variables: Iterable[str]) -> None:
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(variables)
 
 
+def end_cluster() -> None:
+    """Call `ray.shutdown`; processes that `ray.init` started end at once, and do not get a second each to finish.
+
+    Replaces `kill_all_processes` of `ray._private.worker._global_node`. Ray has no option for this. The raylet then
+    ends no worker: workers end when they miss it, or `storage.owned_folders.kill_processes` ends them.
+    """
+    node = ray._private.worker._global_node
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **how: kill(**{**how, "allow_graceful": False})
+    ray.shutdown()
+
+
 # ---- Ray Tune, in the driver ----
+
+
+def count_no_callbacks() -> None:
+    """Keep `tune.run` from counting callbacks for usage statistics: it would import MLflow for that, for a second.
+
+    Replaces `ray.air._internal.usage.tag_callbacks`, which does so even if statistics are switched off.
+    """
+    usage.tag_callbacks = lambda callbacks: False
 
 
 def kill_worker(trial: Any) -> None:

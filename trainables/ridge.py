@@ -54,6 +54,10 @@ class RidgeSolver:
         """Return the solution for `targets` [n,T] under one penalty, which must be greater than 0."""
         return self._solved(targets, torch.full((targets.shape[1],), penalty, dtype=torch.float64))
 
+    def with_penalties(self, targets: Tensor, penalties: Tensor) -> RidgeWeights:
+        """Return the solution for `targets` [n,T] under a penalty for each, float64 [T], each greater than 0."""
+        return self._solved(targets, penalties)
+
     def chosen(
         self, targets: Tensor, *, validation: tuple[Tensor, Tensor], penalties: Sequence[float], per: PenaltyPer
     ) -> RidgeWeights:

@@ -3,6 +3,28 @@
 from trainables.stage_definition import Stage
 
 SYSTEM_STAGES: tuple[Stage, ...] = (
+    Stage("energy", 1, ("energy",), ("clips",), "trainables.stages.energy:run", (20.0, 15_000_000), gpu=False),
+    Stage(
+        "encode",
+        1,
+        ("encode",),
+        ("voxels", "energy"),
+        "trainables.stages.encode:run",
+        (30.0, 15_000_000),
+        gpu=False,
+        held_out=True,
+    ),
+    Stage(
+        "nishimoto",
+        1,
+        ("nishimoto",),
+        ("clips", "voxels", "encode"),
+        "trainables.stages.nishimoto:run",
+        (10.0, 50_000_000),
+        gpu=False,
+        held_out=True,
+        makes="nishimoto2011",
+    ),
     Stage(
         "premask",
         1,

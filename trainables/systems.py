@@ -32,6 +32,16 @@ ABOUT: Mapping[str, AboutSystem] = {
         "gentle`)",
         source="docs/mind-animator.md",
     ),
+    "nishimoto2011": AboutSystem(
+        "Nishimoto et al. 2011",
+        authors="motion energy of luminance (filters of their pymoten), one linear encoding model per voxel, normal "
+        "errors with a regularised covariance, a flat prior over a library of clips, the average of the best clips",
+        ours="frequencies of time per clip (few frames are kept); ridge and not L1 regression; one answer per clip "
+        "and not delays of 4 to 6 s; Ledoit-Wolf covariance; the library is the training clips and not 18 million "
+        "seconds of video; one clip and not the average of 100 (`nishimoto.top`)",
+        data="none (the library is the training clips)",
+        source="Current Biology 21:1641; github.com/gallantlab/pymoten; docs/systems/nishimoto2011.md",
+    ),
     "given": AboutSystem(
         "videos made elsewhere",
         authors="the videos",

@@ -42,13 +42,24 @@ if TYPE_CHECKING:
     from platform.run.dispatch import Dispatcher
 
 
-def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[View]] = list) -> Summary:
+def _nothing() -> None:
+    """Do nothing while Ray starts."""
+
+
+def run_study(
+    study: Study,
+    options: Options,
+    *,
+    views: Callable[[], Sequence[View]] = list,
+    meanwhile: Callable[[], None] = _nothing,
+) -> Summary:
     """Run the unfinished trials of `study` and return a summary. The same call continues after any interruption.
 
     Args:
         study: The study to run.
         options: Where the records are and how the study runs.
         views: Opens the views after the lease is acquired; `platform.launch` has the default views.
+        meanwhile: Called just before this process waits for Ray to start; it returns at once.
 
     Example:
         >>> summary = run_study(study, options)  # study: of load_study; options: of Options, here with inline=True
@@ -62,7 +73,7 @@ def run_study(study: Study, options: Options, *, views: Callable[[], Sequence[Vi
     """
     _refuse_changed(study)
     with study.plugins.active():
-        return _run(study, options, views)
+        return _run(study, options, views, meanwhile)
 
 
 def _refuse_changed(study: Study) -> None:
@@ -73,7 +84,7 @@ def _refuse_changed(study: Study) -> None:
         )
 
 
-def _run(study: Study, options: Options, views: Callable[[], Sequence[View]]) -> Summary:
+def _run(study: Study, options: Options, views: Callable[[], Sequence[View]], meanwhile: Callable[[], None]) -> Summary:
     if options.inline:
         refuse_inline(options)
     store = _opened(options.store)
@@ -86,7 +97,7 @@ def _run(study: Study, options: Options, views: Callable[[], Sequence[View]]) ->
         except LeaseHeldError as error:
             raise UserError(f"another driver is running study {study.id}: {error}") from None
         try:
-            return _Run(study, options, store, interrupt, views(), spool).to_end()
+            return _Run(study, options, store, interrupt, views(), spool, meanwhile).to_end()
         except StoreError as error:
             _require_held(lease, study)
             raise StudyError(f"study {study.id} cannot continue: {error}\n{_way_on(study, options, spool)}") from error
@@ -133,6 +144,7 @@ class _Run:
     interrupt: Interrupt
     views: Sequence[View]
     spool: Spool
+    meanwhile: Callable[[], None]
 
     @property
     def worker_settings(self) -> dict[str, str]:
@@ -213,6 +225,7 @@ class _Run:
         from platform.run.ray.cluster_check import check_nodes
         from platform.run.ray.shared_runs import run_shared
 
+        self.meanwhile()
         with cluster(self.options.address), self.interrupt.listening():
             check_nodes(self.worker_settings, layout.study(self.study.id))
             self._clear_nodes()

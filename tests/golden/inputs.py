@@ -14,6 +14,7 @@ from torch import nn
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from tests.golden.mindvideo_inputs import MINDVIDEO, mindvideo_files
+from tests.golden.system_inputs import system_inputs
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, render, sample_factors
@@ -52,6 +53,8 @@ def config(folder: Path | None = None) -> TrialConfig:
         "motion": {**_SMALL, "patch_size": 8, "train": _TRAIN},
         "generator": video,
         "given": {"path": None if folder is None else str(folder / VIDEOS_FOLDER)},
+        "energy": {"resolution": 32, "spatial_frequencies": [0, 2], "directions": 2},
+        "nishimoto": {"voxels": 12, "top": 3},
         "evaluate": {"shuffles": 20},
         "importance": {"clips": 3},
         **MINDVIDEO,
@@ -123,6 +126,7 @@ def _files(rng: np.random.Generator, split: Sequence[str], made: NDArray[np.int6
         **_decoders(rng, np.arange(split.index("validation"), count)),
         **_videos(rng, clips, made),
         "control_scores": _control_scores(rng, [split[clip] for clip in made], made),
+        **system_inputs(count=count, voxels=VOXELS),
         **mindvideo_files(voxels=VOXELS),
     }
 

@@ -30,6 +30,9 @@ GOLDEN = {
         "reconstruct": "reconstruct-60692219ee66dfe8",
         "evaluate": "evaluate-c0c3225c9dcc3b69",
         "importance": "importance-8a29a047f62392f0",
+        "energy": "energy-db154210dc7c1444",
+        "encode": "encode-459bb5425db9d85b",
+        "nishimoto": "nishimoto-2083a4dd864edffd",
         "premask": "premask-9356d9e4181d3e03",
         "tokens": "tokens-c72efc45dc6374b3",
         "noop": "noop-c44b7f3a757ab78e",
@@ -49,6 +52,9 @@ GOLDEN = {
         "reconstruct": "reconstruct-405d26cabbac5584",
         "evaluate": "evaluate-d3dd412dcd2a030a",
         "importance": "importance-467c9137b76d0267",
+        "energy": "energy-5f41ecded64688e9",
+        "encode": "encode-ccabc72162637949",
+        "nishimoto": "nishimoto-9070452db204758c",
         "premask": "premask-53f7427912e6027b",
         "tokens": "tokens-7eb3b118e132b38d",
         "noop": "noop-c44b7f3a757ab78e",
@@ -58,6 +64,8 @@ GOLDEN = {
 WITHOUT_FILES = {*STAGES} - {"given"}
 """What can be planned without videos from elsewhere."""
 EVERYTHING = WITHOUT_FILES - {"noop"}
+OF_CLIPS = {"clips", "features", "layers", "energy"}
+"""What knows of no brain."""
 
 
 def identities(overrides: dict[str, object], seed: int = 0) -> dict[str, str]:
@@ -78,7 +86,7 @@ def test_golden_identities(preset: str) -> None:
 def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
     assert changed({"motion.mask_ratio": 0.5}) == {"motion", "reconstruct", "evaluate", "importance"}
     assert changed({"structure.dropout": 0.3}) == {"structure", "motion", "reconstruct", "evaluate", "importance"}
-    assert changed({"voxels.subject": 1}) == EVERYTHING - {"clips", "data", "features", "layers"}
+    assert changed({"voxels.subject": 1}) == EVERYTHING - OF_CLIPS - {"data"}
     assert changed({"dataset.frames": 4}) == EVERYTHING
 
 
@@ -98,7 +106,7 @@ CLIPS = {
 
 @pytest.mark.parametrize("field", BRAINS)
 def test_other_brains_leave_clips_and_features_as_they_are(field: str) -> None:
-    assert changed({f"dataset.{field}": BRAINS[field]}) == EVERYTHING - {"clips", "features", "layers"}
+    assert changed({f"dataset.{field}": BRAINS[field]}) == EVERYTHING - OF_CLIPS
     assert not depends_on("clips", f"dataset.{field}")
     assert depends_on("data", f"dataset.{field}")
 

@@ -32,6 +32,9 @@ NAMES = {
     f"{TUNE}execution.tune_controller.TuneController.get_live_trials": "the same",
     f"{TUNE}execution.tune_controller.TuneController.stop_trial": "the same",
     f"{TUNE}execution.tune_controller.TuneController._maybe_reuse_cached_actor": "short trials would run one at a time",
+    "ray.air._internal.usage.tag_callbacks": "the first trial would wait a second longer, for an import of MLflow",
+    "ray._private.worker._global_node": "a study on this machine would return a second later",
+    "ray._private.node.Node.kill_all_processes": "the same",
     f"{TUNE}result.DONE": "each trial would cost one more round trip",
     # Ray Train
     f"{TRAIN}callbacks.DatasetsCallback": "each training would start an actor for data sets that it has not",
@@ -99,6 +102,34 @@ def test_a_cluster_writes_below_the_folder_that_we_give() -> None:
 
     (node,) = ray.nodes()  # type: ignore[no-untyped-call]
     assert f"/{PREFIX}" in node["RayletSocketName"], "ray.init ignores _temp_dir"
+
+
+def test_a_cluster_of_ours_ends_without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private.node import Node
+
+    from trainables.ray_internals import end_cluster
+
+    assert "allow_graceful" in inspect.signature(Node.kill_all_processes).parameters
+    assert "_global_node.kill_all_processes(" in inspect.getsource(inspect.unwrap(ray.shutdown))
+    seen: list[dict[str, bool]] = []
+    node = SimpleNamespace(kill_all_processes=lambda **how: seen.append(how))
+    monkeypatch.setattr("ray._private.worker._global_node", node)
+    monkeypatch.setattr(ray, "shutdown", lambda: node.kill_all_processes(check_alive=False, allow_graceful=True))
+    end_cluster()
+    assert seen == [{"check_alive": False, "allow_graceful": False}]
+
+
+def test_tune_counts_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks the module that we change for the function, each time."""
+    from ray.air._internal import usage
+    from ray.tune import Callback, tune
+
+    from trainables.ray_internals import count_no_callbacks
+
+    monkeypatch.setattr(usage, "tag_callbacks", usage.tag_callbacks)
+    count_no_callbacks()
+    assert usage.tag_callbacks([Callback()]) is False
+    assert "air_usage.tag_callbacks(" in inspect.getsource(tune.run)
 
 
 def test_tune_copies_no_credentials_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,10 @@ PAPER_SIZES: Mapping[str, Any] = {
     "motion.train.gamma": 0.999,
     "motion.train.betas": (0.9, 0.999),
     "generator.test_clips": 1200,
+    "energy.resolution": 96,
+    "energy.spatial_frequencies": (0, 2, 4, 8, 16, 32),
+    "nishimoto.voxels": 2000,
+    "nishimoto.top": 100,
     **MINDVIDEO_SIZES,
 }
 

@@ -13,6 +13,7 @@ from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig,
 from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.layers import LayersConfig
 from trainables.config.mindvideo import PremaskConfig, TokensConfig
+from trainables.config.nishimoto import EncodeConfig, EnergyConfig, NishimotoConfig
 from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, SYSTEMS
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
@@ -31,9 +32,10 @@ class TrialConfig(Config):
     system: Literal[
         "mindanimator",
         "given",
+        "nishimoto2011",
     ] = "mindanimator"
     """Which system makes the videos. `mindanimator`: the stage `reconstruct`. `given`: they were made elsewhere and are
-    read from `given.path`."""
+    read from `given.path`. Others: docs/systems."""
     dataset: DatasetConfig = PhantomConfig()
     voxels: VoxelsConfig = VoxelsConfig()
     backbones: BackbonesConfig = BackbonesConfig()
@@ -45,6 +47,9 @@ class TrialConfig(Config):
     reconstruct: ReconstructConfig = ReconstructConfig()
     generator: GeneratorConfig = GeneratorConfig()
     given: GivenConfig = GivenConfig()
+    energy: EnergyConfig = EnergyConfig()
+    encode: EncodeConfig = EncodeConfig()
+    nishimoto: NishimotoConfig = NishimotoConfig()
     premask: PremaskConfig = PremaskConfig()
     tokens: TokensConfig = TokensConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -16,7 +16,7 @@ from platform.errors import StudyError, UserError
 from platform.run.ray.code_upload import runtime_environment
 from storage.environment import variable, without_secrets
 from storage.owned_folders import kill_processes, make_folder, remove_folder
-from trainables.ray_internals import hide_from_trials, show_as_command, start_cluster
+from trainables.ray_internals import end_cluster, hide_from_trials, show_as_command, start_cluster
 from trainables.usable_cores import usable_cores
 
 SETTINGS = {
@@ -73,7 +73,7 @@ def cluster(address: str | None) -> Iterator[None]:
         _connect(address, None if folder is None else str(folder))
         yield
     finally:
-        ray.shutdown()
+        end_cluster()
         if folder is not None:
             _remove_folder(folder)
 
