@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_AMPERE = (8, 0)
+"""The first compute capability with arithmetic for bf16 and TF32. Older GPUs emulate bf16, slower than 32 bits."""
 
 
 @contextmanager
@@ -52,6 +54,25 @@ def _set_products(torch: Any, matmul: str, *of_cudnn: bool) -> None:
     torch.set_float32_matmul_precision(matmul)
     cudnn = torch.backends.cudnn
     cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = of_cudnn
+
+
+def refuse_lacking(device: Any, *, bf16: bool = False, tf32: bool = False, field: str) -> None:
+    """Refuse a number format for which `device`, a torch device, has no arithmetic. Any CPU computes bf16.
+
+    Raises:
+        ValueError: It is a GPU older than compute capability 8.0. `field` names the setting.
+    """
+    if device.type != "cuda" or not (bf16 or tf32):
+        return
+    import torch
+
+    found = torch.cuda.get_device_capability(device)
+    if torch.version.hip is None and found < _AMPERE:
+        what = "bf16" if bf16 else "tf32"
+        raise ValueError(
+            f"{field}: {what} needs a GPU of compute capability 8.0, but {torch.cuda.get_device_name(device)} has "
+            f"{found[0]}.{found[1]}; write fp32"
+        )
 
 
 def release() -> None:

@@ -26,7 +26,7 @@ from trainables.context import Context
 from trainables.distributed import Forward, Team
 from trainables.failure import cause_of
 from trainables.free_memory import free_on_gpu
-from trainables.gpu import stated_products
+from trainables.gpu import refuse_lacking, stated_products
 from trainables.kinds import of_kind
 from trainables.micro_batch import InParts
 from trainables.randomness import Streams
@@ -176,7 +176,12 @@ def train(learner: Learner, job: Job) -> LoopState:
 
     Raises:
         DivergedError: A loss or a metric is not finite.
+        ValueError: The GPU lacks the number format of the config.
     """
+    config = job.config
+    of = f"{job.stage}.train"
+    refuse_lacking(job.device, bf16=config.precision == "bf16", field=f"{of}.precision")
+    refuse_lacking(job.device, tf32=config.products == "tf32", field=f"{of}.products")
     loop = _Loop(learner, job)
     loop.resume()
     with stated_products(tf32=job.config.products == "tf32"):

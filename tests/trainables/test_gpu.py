@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
@@ -14,7 +15,7 @@ from torch._dynamo.testing import CompileCounter
 
 from trainables import on_ray
 from trainables.config.trial import resolve
-from trainables.gpu import granted_gpu, release, stated_products
+from trainables.gpu import granted_gpu, refuse_lacking, release, stated_products
 from trainables.graph import stage_runs
 from trainables.loop import compiled
 from trainables.networks import attention
@@ -113,6 +114,28 @@ def test_products_are_exact_unless_a_training_says_otherwise() -> None:
             assert products() == (True, "high", True, False, True)
         assert products() == (False, "highest", False, False, True)
     assert products() == before
+
+
+@pytest.mark.parametrize(
+    ("formats", "capability", "refused"),
+    [
+        ({"bf16": True}, (7, 5), "motion.train.precision: bf16 needs .* 8.0, but Tesla T4 has 7.5; write fp32"),
+        ({"tf32": True}, (7, 0), "tf32 needs .* 8.0, but Tesla T4 has 7.0"),
+        ({"bf16": True}, (8, 0), None),
+        ({"tf32": True}, (9, 0), None),
+        ({}, (6, 1), None),
+    ],
+)
+def test_a_format_that_a_gpu_lacks_is_refused(
+    formats: dict[str, bool], capability: tuple[int, int], refused: str | None
+) -> None:
+    with (
+        patch("torch.cuda.get_device_capability", return_value=capability),
+        patch("torch.cuda.get_device_name", return_value="Tesla T4"),
+        nullcontext() if refused is None else pytest.raises(ValueError, match=refused),
+    ):
+        refuse_lacking(torch.device("cuda", 0), **formats, field="motion.train.precision")
+    refuse_lacking(torch.device("cpu"), **formats, field="motion.train.precision")
 
 
 def test_products_are_part_of_the_identity_where_they_are_not_exact() -> None:

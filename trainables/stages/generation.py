@@ -19,6 +19,7 @@ from trainables.backbones.load import Vae, load_generator, load_text_encoder, lo
 from trainables.config.video import GeneratorConfig
 from trainables.context import StageTask
 from trainables.datasets.video_io import as_gif
+from trainables.gpu import refuse_lacking
 from trainables.networks.generator import Prompts, VideoGenerator
 from trainables.stages.decoding import BATCH
 from trainables.stages.feeding import Fed
@@ -103,6 +104,7 @@ def generate(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: 
 
 def _generator(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: torch.device) -> VideoGenerator:
     config = task.config.generator
+    refuse_lacking(device, bf16=config.precision == "bf16", field="generator.precision")
     diffusion = load_generator(task.config.backbones.stable_diffusion, precision=config.precision, device=device)
     frames, channels, side, _ = source.video
     width = source.block(slice(0, 1)).conditions.shape[-1]
