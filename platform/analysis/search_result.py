@@ -1,7 +1,7 @@
 """The results of a sweep, read from the store alone: its points in order, and the point that it tried first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from platform.errors import UserError, nearest
@@ -12,7 +12,7 @@ from platform.record.trial_record import TrialRecord, reduce_events
 from platform.study.study import Study
 from storage.base import Store
 from storage.events import EventLog
-from storage.studies import list_studies, load_definition
+from storage.studies import list_studies, load_calls, load_definition
 from trainables.metrics.metric import Metric
 
 
@@ -23,6 +23,8 @@ class SearchResult:
     study: Study
     """As it was last run."""
     records: Sequence[TrialRecord]
+    code: Mapping[str, str] = field(default_factory=dict)
+    """Commit and versions of the last call, as `tags_here` names them."""
 
     @cached_property
     def trials(self) -> tuple[Result, ...]:
@@ -100,9 +102,9 @@ def read_search(store: Store, study_id: str) -> SearchResult:
             f"{study_id} is an ablation: its conditions are compared already, and none of them is chosen; "
             f"python -m platform.report {study_id} writes its report"
         )
-    return SearchResult(
-        study, tuple(reduce_events(map(TrialEvent.from_json, EventLog(store, study_id).read())).values())
-    )
+    records = reduce_events(map(TrialEvent.from_json, EventLog(store, study_id).read()))
+    calls = load_calls(store, study_id)
+    return SearchResult(study, tuple(records.values()), calls[-1].get("provenance", {}) if calls else {})
 
 
 def follow_ups_of(store: Store, study_id: str) -> tuple[str, ...]:

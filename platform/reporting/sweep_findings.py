@@ -12,9 +12,10 @@ import numpy as np
 
 from platform.analysis.measures import Measure
 from platform.analysis.search_result import SearchResult
-from platform.record.results import Result, pareto
+from platform.record.results import Result, format_value, pareto
 from platform.record.trial_record import TrialRecord
 from platform.statistics.selection import luck_of_the_best, spread_within
+from platform.study.domains import Choice, Integers
 from trainables.metrics.metric import Metric
 
 
@@ -85,6 +86,23 @@ class SweepFindings:
         """Epoch of the first target's stage to the number of trials that were stopped there."""
         ends = (record.finished for record in self.search.records)
         return Counter(end.step for end in ends if end is not None and end.outcome == "PRUNED" and end.step is not None)
+
+    @cached_property
+    def never_completed(self) -> Mapping[str, tuple[str, ...]]:
+        """Field with few values to those that were tried, but with which no point was trained to the end, as texts."""
+        if not self.stopped:
+            return {}
+        domains = self.search.study.space.domains
+        few = [name for name, domain in domains.items() if isinstance(domain, Choice | Integers)]
+        tried = {name: dict.fromkeys(map(format_value, self.tried(name))) for name in few}
+        completed = {name: {format_value(p.values[name]) for p in self.listed if name in p.values} for name in few}
+        lost = {name: tuple(text for text in tried[name] if text not in completed[name]) for name in few}
+        return {name: texts for name, texts in lost.items() if texts}
+
+    def tried(self, name: str) -> list[Any]:
+        """Return the values of the field `name` of all points that have it; numbers in order."""
+        values = [point.values[name] for point in self.search.points if name in point.values]
+        return sorted(values) if all(isinstance(value, int | float) for value in values) else values
 
     @cached_property
     def epochs(self) -> tuple[int, int]:

@@ -14,11 +14,12 @@ from platform.reporting.cost import cost_table, costs
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import best_table, failed_table, space_table, stopping_table
 from platform.reporting.texts import Report, ReportSection, write_texts
-from platform.reporting.words import finite_or_none, number
+from platform.reporting.words import bracket, finite_or_none, number
 from platform.screen.units import duration
 from trainables.pages.grid import Cell, Grid
 
 _DATA = "sweep.json"
+_SPREAD = "Brackets: the share in 90% of random subsets of four fifths of the points."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +96,30 @@ def _importance(findings: SweepFindings) -> ReportSection:
         shares = {field.field: field.share for field in found.fields}
         panel = sweep_charts.importance(shares, target, null=found.null, subtitle=subtitle)
         panels += [panel] if panel is not None else []
-        rows += [(Cell(target.name), Cell(name), Cell(number(share, 2))) for name, share in shares.items()]
-        rows.append((Cell(target.name), Cell("null line: 95 % of shuffled values"), Cell(number(found.null, 2))))
+        rows += [
+            (
+                Cell(each.field),
+                Cell(target.name, tone="prose"),
+                Cell(number(each.share, 2)),
+                Cell(bracket(each.low, each.high, 2)),
+            )
+            for each in found.fields
+        ]
+        null = Cell("null line: 95 % of shuffled values")
+        rows.append((null, Cell(target.name, tone="prose"), Cell(number(found.null, 2)), Cell("")))
         above = ", ".join(found.above_null) if found.above_null else "no field"
         notes.append(f"{target.name}: {above} above what shuffled values give ({number(found.null, 2)}).")
         notes += [f"Importance {found.warning}."] if found.warning else []
-    grids = (Grid("Importance of fields", ("target", "field", "share"), tuple(rows)),) if rows else ()
+        if found.stopped_early:
+            notes.append(
+                f"{found.stopped_early} of the {found.points} points count with their last value, which they had after "
+                "fewer epochs than others: a field that slows training looks important, one that pays late does not."
+            )
+    grids = (
+        (Grid("Importance of fields", ("field", "target", "share", "90% of subsets"), tuple(rows), (_SPREAD,)),)
+        if rows
+        else ()
+    )
     return ReportSection("Importance of fields", " ".join(dict.fromkeys(notes)), grids, tuple(panels))
 
 

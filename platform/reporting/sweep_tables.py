@@ -1,7 +1,8 @@
 """The tables of a sweep's report."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from platform.record.results import Result, controls, error_line, format_value
@@ -81,25 +82,30 @@ def space_table(findings: SweepFindings) -> Grid:
     best: Mapping[str, Any] = findings.order[0].values if findings.order else {}
     rows = []
     for name, domain in study.space.domains.items():
-        tried = [point.values[name] for point in findings.search.points if name in point.values]
-        extent = f"{format_value(min(tried))} to {format_value(max(tried))}" if domain.is_numeric and tried else DASH
+        tried = findings.tried(name)
         # The default of a plug-in's field is in its code, which no report executes.
         default = format_value(findings.defaults[name]) if name in findings.defaults else DASH
         best_value = format_value(best[name]) if name in best else DASH
-        distinct = len({repr(value) for value in tried})
         rows.append(
             (
                 Cell(name),
                 Cell(values_in_words(domain), tone="prose"),
                 Cell(default),
                 Cell(best_value),
-                Cell(extent),
-                Cell(str(distinct)),
+                Cell(_tried(tried, is_numeric=domain.is_numeric)),
+                Cell(str(len({repr(value) for value in tried}))),
             )
         )
     header = ("field", "searched", "default", "best point", "tried", "different values")
     notes = tuple(f"Constraint: {constraint.text}." for constraint in study.space.constraints)
     return Grid("Search space", header, tuple(rows), notes)
+
+
+def _tried(values: Sequence[Any], *, is_numeric: bool) -> str:
+    """Return which values were tried: the range, or each with the number of its points."""
+    if is_numeric and values:
+        return f"{format_value(values[0])} to {format_value(values[-1])}"
+    return ", ".join(f"{text} ({count})" for text, count in Counter(map(format_value, values)).items()) or DASH
 
 
 def stopping_table(findings: SweepFindings) -> Grid | None:
@@ -115,6 +121,10 @@ def stopping_table(findings: SweepFindings) -> Grid | None:
         f"{trained:,} of {full:,} epochs were trained ({trained / full:.0%})." if full else "",
         f"Scheduler: {findings.search.study.headline()['scheduler']}. A point that was stopped early is not among the "
         f"best, although it might have become one: {sum(findings.stopped.values())} of {ended} trials.",
+        *(
+            f"No point with {name} {' or '.join(texts)} was trained to the end: what it can reach is not known."
+            for name, texts in findings.never_completed.items()
+        ),
     )
     return Grid("Early stopping", ("stopped at", "trials"), tuple(rows), tuple(filter(None, notes)))
 

@@ -8,12 +8,16 @@ from platform.record.results import better, controls, counts_text, ranked
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import value_text
 from platform.reporting.words import counted, listed, moment
-from platform.study.study import SAMPLERS
+from platform.study.study import SAMPLERS, Study
+from trainables.config.trial import TrialConfig
 from trainables.judging.controls import is_uninformed, title_of
 from trainables.judging.protocols import protocol_text
 from trainables.metrics.clip_metrics import EVALUATE
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import is_held_out
+
+_SOFTWARE = {"version.python": "Python", "version.torch": "PyTorch", "version.optuna": "Optuna", "version.ray": "Ray"}
+_COMMIT = {"git.commit": "commit", "git.dirty": "uncommitted changes"}
 
 
 def alerts(findings: SweepFindings) -> list[str]:
@@ -166,7 +170,7 @@ def _methods(findings: SweepFindings) -> Iterator[str]:
     held_out = all(is_held_out(target.name) for target in study.targets)
     yield (
         f"We searched {fields}{data} with the sampler {study.sampler} ({SAMPLERS[study.sampler].purpose}) and the "
-        f"scheduler {study.headline()['scheduler']} for {targets}{', on validation clips' if held_out else ''}."
+        f"scheduler {study.headline()['scheduler']} for {targets}{_validation(config) if held_out else ''}."
     )
     if study.outcome_constraints:
         yield f"Only points with {_bounds(findings)} could be chosen."
@@ -178,10 +182,26 @@ def _methods(findings: SweepFindings) -> Iterator[str]:
     first = len(study.space.points)
     fixed = f", of which {first:,} {'was' if first == 1 else 'were'} fixed in advance," if first else ""
     yield (
-        f"{counted(study.trials, 'point')}{fixed} were planned, each trained under {counted(study.repeats, 'seed')} "
-        f"({counts_text(search.trials)})."
+        f"{counted(study.trials, 'point')}{fixed} were planned, each trained under {counted(study.repeats, 'seed')}"
+        f"{_epochs(study)} ({counts_text(search.trials)})."
     )
     yield "The values of a search serve to choose, not to compare: no test was made, and no test clip served to choose."
+    software = ", ".join(f"{name} {search.code[key]}" for key, name in _SOFTWARE.items() if key in search.code)
+    if software:
+        yield f"Software: {software}."
+
+
+def _validation(config: TrialConfig) -> str:
+    """Return on which clips points were compared; a prepared data set counts them itself."""
+    count = getattr(config.dataset, "validation_clips", None)
+    return ", on validation clips" if count is None else f", on {count:,} validation clips"
+
+
+def _epochs(study: Study) -> str:
+    if study.targets[0].stage in ("noop", EVALUATE):
+        return ""
+    early = " unless it was stopped early" if study.scheduler.name != "fifo" else ""
+    return f" for {'up to ' if early else ''}{counted(study.max_epochs(), 'epoch')}"
 
 
 def provenance(findings: SweepFindings, store: str) -> tuple[tuple[str, str], ...]:
@@ -191,5 +211,6 @@ def provenance(findings: SweepFindings, store: str) -> tuple[tuple[str, str], ..
     lines += [("settings", ", ".join(study.settings))] if study.settings else []
     times = [trial.finished for trial in findings.search.trials if trial.finished > 0]
     lines += [("trials ended", f"{moment(min(times))} to {moment(max(times))}")] if times else []
+    lines += [(label, findings.search.code[key]) for key, label in _COMMIT.items() if key in findings.search.code]
     lines += [(f"plug-in {name}", f"SHA-256 {sha256}") for name, sha256 in study.plugins.digests.items()]
     return (*lines, ("again", f"python -m platform.report {study.id}"))

@@ -1,7 +1,7 @@
 """What all reports consist of, and how their parts are written: HTML, Markdown, LaTeX, figures as SVG."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +79,25 @@ def _markdown(report: Report) -> str:
     parts.append(_listed(report.facts))
     parts += [f"[{title}]({file}.md)" for title, file in report.pages]
     for section in report.sections:
-        parts += [section.lead] if section.lead and (section.grids or not section.panels) else []
-        parts += [grid.markdown().rstrip() for grid in section.grids]
+        parts += _section(section)
     parts += ["## Methods", report.methods, "## Provenance", _listed(report.provenance)]
     return "\n\n".join(parts) + "\n"
+
+
+def _section(section: ReportSection) -> Iterator[str]:
+    """Yield the parts of a section: its heading comes first, so its first table needs none of the same words."""
+    if not section.grids and (section.panels or not section.lead):
+        return  # figures alone, which this format does not show
+    yield f"## {section.title}"
+    if section.lead:
+        yield section.lead
+    for grid in section.grids:
+        text = grid.markdown().rstrip()
+        yield (
+            text.removeprefix(f"## {section.title}\n\n")
+            if grid.title == section.title
+            else text.replace("## ", "### ", 1)
+        )
 
 
 def _listed(facts: Iterable[tuple[str, str]]) -> str:

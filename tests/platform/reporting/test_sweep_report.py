@@ -136,3 +136,45 @@ def test_a_search_without_an_allowed_point_has_no_best() -> None:
     assert f"None of 9 completed points satisfies {TARGET} >= 1e+06: there is no best point." in texts(made)
     with pytest.raises(UserError, match="none of the 9 completed points of cmg-1a2b3c4d satisfies"):
         confirmation(bounded(1e6), METRICS[TARGET], top=3, against="default")
+
+
+def only_stopped(field: str, value: object) -> SearchResult:
+    """Return a search in which every point with this value was stopped early, and no other."""
+    made = search(pruned=0, failed=0)
+    points = {point.trial for point in made.points if point.values[field] == value}
+    for record in made.records:
+        assert record.finished is not None
+        if record.trial in points:
+            record.finished = replace(record.finished, outcome="PRUNED", step=2)
+    return replace(made)  # without what it has kept
+
+
+def test_a_value_that_was_never_trained_to_the_end_is_named(tmp_path: Path) -> None:
+    result = only_stopped("motion.patch_size", 4)
+    write_sweep_report(report(result), tmp_path)
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    stopped = sum(point.values["motion.patch_size"] == 4 for point in result.points)
+    assert stopped > 1
+    assert "No point with motion.patch_size 4 was trained to the end: what it can reach is not known." in markdown
+    assert f"4 ({stopped})" in markdown, "how many points had it"
+    assert f"{stopped} of the 12 points count with their last value, which they had after fewer epochs" in markdown
+    write_sweep_report(report(search(pruned=0, failed=0)), tmp_path)
+    unstopped = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "was trained to the end" not in unstopped
+    assert "last value" not in unstopped
+
+
+def test_the_methods_have_the_numbers_that_a_reviewer_asks_for() -> None:
+    code = {"git.commit": "abc123", "git.dirty": "true", "version.torch": "2.13.0", "version.optuna": "5.0.0"}
+    made = report(replace(search(), code=code))
+    assert "on 120 validation clips" in made.methods
+    assert "each trained under 1 seed for 10 epochs (12 trials:" in made.methods
+    assert made.methods.endswith("Software: PyTorch 2.13.0, Optuna 5.0.0.")
+    assert {("commit", "abc123"), ("uncommitted changes", "true")} < set(made.provenance)
+
+
+def test_the_heading_of_a_section_comes_before_its_first_sentence(tmp_path: Path) -> None:
+    write_sweep_report(report(search()), tmp_path)
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert markdown.index("## Cost") < markdown.index("trials that were stopped early, which took")
+    assert markdown.count("## Cost") == 1
