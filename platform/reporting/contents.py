@@ -18,6 +18,7 @@ from platform.reporting.methods import methods, provenance_facts
 from platform.reporting.overlap import LEAD, overlap_table
 from platform.reporting.protocol import caption
 from platform.reporting.published import Agreement, agreements, published_table
+from platform.reporting.references import references
 from platform.reporting.search_section import search_sentences, search_table
 from platform.reporting.sentences import declared_as, replicated, sentences_of, status
 from platform.reporting.sibling_table import sibling_alert, sibling_table
@@ -81,6 +82,7 @@ def build_report(
             *_last(findings, drawings, embedded),
         ),
         methods=methods(findings),
+        references=references(findings),
         provenance=provenance_facts(findings, store),
         findings=findings,
         agreements=published,

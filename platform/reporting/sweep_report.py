@@ -11,6 +11,7 @@ from platform.figures.study_data import StudyData
 from platform.record.results import outcomes
 from platform.reporting import sweep_charts, sweep_text
 from platform.reporting.cost import cost_table, costs
+from platform.reporting.references import sweep_references
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import best_table, failed_table, space_table, stopping_table
 from platform.reporting.texts import Report, ReportSection, write_texts
@@ -19,6 +20,7 @@ from platform.screen.units import duration
 from trainables.pages.grid import Cell, Grid
 
 _DATA = "sweep.json"
+_FIELDS = "Importance of fields"
 _SPREAD = "Brackets: the share in 90% of random subsets of four fifths of the points."
 
 
@@ -41,13 +43,16 @@ def build_sweep_report(
         followed_by: The ablations that confirm it or take it apart.
     """
     findings = SweepFindings(search)
+    sections = tuple(_sections(findings))
+    has_importance = any(section.title == _FIELDS and section.grids for section in sections)
     return SweepReport(
         title=f"Sweep {search.study.id}",
         alerts=tuple(sweep_text.alerts(findings)),
         conclusions=tuple(("", text) for text in sweep_text.conclusions(findings, followed_by)),
         facts=tuple(sweep_text.facts(findings)),
-        sections=tuple(_sections(findings)),
+        sections=sections,
         methods=sweep_text.methods(findings),
+        references=sweep_references(findings, has_importance=has_importance),
         provenance=sweep_text.provenance(findings, store),
         findings=findings,
         pages=tuple(pages),
@@ -115,12 +120,8 @@ def _importance(findings: SweepFindings) -> ReportSection:
                 f"{found.stopped_early} of the {found.points} points count with their last value, which they had after "
                 "fewer epochs than others: a field that slows training looks important, one that pays late does not."
             )
-    grids = (
-        (Grid("Importance of fields", ("field", "target", "share", "90% of subsets"), tuple(rows), (_SPREAD,)),)
-        if rows
-        else ()
-    )
-    return ReportSection("Importance of fields", " ".join(dict.fromkeys(notes)), grids, tuple(panels))
+    grids = (Grid(_FIELDS, ("field", "target", "share", "90% of subsets"), tuple(rows), (_SPREAD,)),) if rows else ()
+    return ReportSection(_FIELDS, " ".join(dict.fromkeys(notes)), grids, tuple(panels))
 
 
 def _not_counted(findings: SweepFindings) -> str:

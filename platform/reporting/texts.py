@@ -40,6 +40,8 @@ class Report:
     methods: str
     provenance: tuple[tuple[str, str], ...]
     """Where the numbers come from."""
+    references: tuple[str, ...] = ()
+    """Publications of what was used."""
     pages: tuple[tuple[str, str], ...] = ()
     """Title and file of further pages in the report's folder, without the ending: each is there as .html and .md."""
 
@@ -80,24 +82,23 @@ def _markdown(report: Report) -> str:
     parts += [f"[{title}]({file}.md)" for title, file in report.pages]
     for section in report.sections:
         parts += _section(section)
-    parts += ["## Methods", report.methods, "## Provenance", _listed(report.provenance)]
+    parts += ["## Methods", report.methods]
+    parts += ["## References", "\n".join(f"- {text}" for text in report.references)] if report.references else []
+    parts += ["## Provenance", _listed(report.provenance)]
     return "\n\n".join(parts) + "\n"
 
 
 def _section(section: ReportSection) -> Iterator[str]:
-    """Yield the parts of a section: its heading comes first, so its first table needs none of the same words."""
+    """Yield the parts of a section. Its first table needs no second heading if it has the section's title."""
     if not section.grids and (section.panels or not section.lead):
         return  # figures alone, which this format does not show
-    yield f"## {section.title}"
-    if section.lead:
-        yield section.lead
+    first = section.grids[0].title if section.grids else ""
+    title = first if first.startswith(section.title) else section.title
+    yield f"## {title}"
+    yield from [section.lead] if section.lead else []
     for grid in section.grids:
         text = grid.markdown().rstrip()
-        yield (
-            text.removeprefix(f"## {section.title}\n\n")
-            if grid.title == section.title
-            else text.replace("## ", "### ", 1)
-        )
+        yield text.removeprefix(f"## {title}\n\n") if grid.title == title else f"#{text}"
 
 
 def _listed(facts: Iterable[tuple[str, str]]) -> str:

@@ -1,5 +1,6 @@
 """Tables that can be written as HTML (`table` of templates/kit.html), Markdown or LaTeX."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -8,6 +9,9 @@ from trainables.judging.score_tables import Sheet
 from trainables.pages.latex import latex_tables
 
 Tone = Literal["", "better", "worse", "same", "agrees", "opposite", "quiet", "prose", "group"]
+_NUMBER = re.compile(r"[^\w]*\d")
+"""The start of a number, with signs before it."""
+_WORD = re.compile(r"\w")
 _SIGNS = {"better": "▲", "worse": "▼", "same": "=", "agrees": "✓", "opposite": "✗"}
 
 
@@ -60,15 +64,22 @@ class Grid:
         return latex_tables(self)
 
     def column_class(self, column: int) -> str:
-        """Return the CSS class of a column: `own` (highlighted), `prose` (if a cell is), or none."""
+        """Return the CSS class of a column: `own` (highlighted), `prose` (a cell is), `text` (no number), or none."""
         if column == self.own:
             return "own"
-        return "prose" if column in self._prose_columns else ""
+        return "prose" if column in self._prose_columns else "text" if column in self._text_columns else ""
 
     @cached_property
     def _prose_columns(self) -> frozenset[int]:
         """The columns with long texts. They are asked for at every cell, so they are found once."""
         return frozenset(index for row in self.rows for index, cell in enumerate(row) if cell.tone == "prose")
+
+    @cached_property
+    def _text_columns(self) -> frozenset[int]:
+        """The columns of texts that do not begin with a number, which are read from the left."""
+        filled = {index for row in self.rows for index, cell in enumerate(row) if _WORD.search(cell.text)}
+        numbers = {index for row in self.rows for index, cell in enumerate(row) if _NUMBER.match(cell.text)}
+        return frozenset(filled - numbers)
 
 
 def grid_of(sheet: Sheet) -> Grid:

@@ -32,10 +32,18 @@ def latex_tables(grid: "Grid") -> str:
 
 def _width(grid: "Grid", column: int) -> int:
     """Return the width of a column in letters."""
+    return PROSE if _is_wrapped(grid, column) else _longest(grid, column)
+
+
+def _longest(grid: "Grid", column: int) -> int:
     cells = [row[column] for row in grid.rows if column < len(row) and row[column].tone != "group"]
     lines = [line for cell in cells for line in _lines(cell)]
-    longest = max(map(len, (grid.header[column], *lines)))
-    return min(longest, PROSE) if _is_prose(grid, column) else longest
+    return max(map(len, (grid.header[column], *lines)))
+
+
+def _is_wrapped(grid: "Grid", column: int) -> bool:
+    """Return whether the texts of a column are too long for one line."""
+    return _is_prose(grid, column) and _longest(grid, column) > PROSE
 
 
 def _is_prose(grid: "Grid", column: int) -> bool:
@@ -81,9 +89,13 @@ def _table(grid: "Grid", columns: Sequence[int], widths: Sequence[int], *, part:
 
 
 def _alignment(grid: "Grid", column: int) -> str:
-    if _is_prose(grid, column):
-        return r"p{46ex}"
-    return "l" if column == 0 else "r"
+    if _is_wrapped(grid, column):
+        return rf"p{{{PROSE}ex}}"
+    return _side(grid, column)
+
+
+def _side(grid: "Grid", column: int) -> str:
+    return "l" if column == 0 or grid.column_class(column) in ("prose", "text") else "r"
 
 
 def _row(grid: "Grid", row: Sequence["Cell"], columns: Sequence[int]) -> str:
@@ -92,8 +104,12 @@ def _row(grid: "Grid", row: Sequence["Cell"], columns: Sequence[int]) -> str:
     cells = []
     for column in columns:
         lines = [escaped(line) for line in _lines(row[column])] if column < len(row) else []
-        prose = _is_prose(grid, column)
-        side = "l" if column == 0 else "r"
-        stacked = r"\\ ".join(lines)
-        cells.append(rf"\shortstack[{side}]{{{stacked}}}" if len(lines) > 1 and not prose else " ".join(lines))
-    return " & ".join(cells) + r" \\[2pt]"
+        stacked = len(lines) > 1 and not _is_wrapped(grid, column)
+        cells.append(_stack(lines, _side(grid, column)) if stacked else " ".join(lines))
+    return " & ".join(cells) + r" \\ \addlinespace[2pt]"
+
+
+def _stack(lines: Sequence[str], side: str) -> str:
+    """Return lines above each other; the first stands beside those of the other columns."""
+    stacked = r"\\ ".join(lines)
+    return rf"\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}{stacked}\end{{tabular}}"

@@ -75,6 +75,15 @@ def test_the_baseline_is_tested_against_its_controls_before_all_else(report: Pat
     assert r"another clip's fMRI" in (report / "report.tex").read_text(encoding="utf-8")
 
 
+def test_tests_metrics_and_published_values_are_cited(report: Path) -> None:
+    text = (report / "report.md").read_text(encoding="utf-8")
+    cited = text[text.index("## References") : text.index("## Provenance")]
+    for author in ("Fisher (1935)", "Holm (1979)", "Clark (1973)", "Wang, Bovik", "Farnebäck (2003)", "Ince", "Lu, Du"):
+        assert f"- {author}" in cited
+    assert "Cochran" not in cited, "no clusters are recorded"
+    assert "Bergstra" not in cited
+
+
 def test_at_the_level_of_the_controls_nothing_is_the_same(tmp_path: Path) -> None:
     """`renamed` differs from the baseline by nothing, and neither does another clip's fMRI."""
     store, controls = MemoryStore(), {"static": -0.05, "shuffled_fmri": 0.0, "random_clip": -0.25, "ceiling": 0.2}

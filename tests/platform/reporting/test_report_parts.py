@@ -135,7 +135,21 @@ def test_html_is_escaped_and_latex_too(tmp_path: Path) -> None:
     assert "<i>" not in html
     assert 'colspan="2"' in html
     assert r"\caption{a \& b}" in grid.latex()
-    assert r"$<$b$>$ & \shortstack[r]{1\_2 $\blacktriangledown$\\ {[}$-$1, 2]}" in grid.latex()
+    assert r"$<$b$>$ & \begin{tabular}[t]{@{}r@{}}1\_2 $\blacktriangledown$\\ {[}$-$1, 2]\end{tabular}" in grid.latex()
+
+
+def test_texts_are_read_from_the_left_and_numbers_stand_below_each_other() -> None:
+    rows = (
+        (Cell("a"), Cell("worse"), Cell("−0.5"), Cell("–"), Cell("short", tone="prose")),
+        (Cell("b"), Cell("3 dots"), Cell("p < 0.1"), Cell(""), Cell("–")),
+        (Cell("c"), Cell("–"), Cell("–"), Cell("< 0.01"), Cell("")),
+    )
+    grid = Grid("t", ("name", "verdict", "p", "rate", "why"), rows)
+    assert [grid.column_class(column) for column in range(5)] == ["text", "", "", "", "prose"]
+    assert r"\begin{longtable}{lrrrl}" in grid.latex(), "short texts need no lines of their own width"
+    only_texts = Grid("t", ("name", "verdict"), tuple((Cell(name), Cell("worse")) for name in "ab"))
+    assert only_texts.column_class(1) == "text"
+    assert r"\begin{longtable}{ll}" in only_texts.latex()
 
 
 def test_what_goes_against_the_paper_is_called_opposite(findings: Findings) -> None:

@@ -12,10 +12,13 @@ from platform.analysis.follow_ups import confirmation
 from platform.analysis.search_result import SearchResult
 from platform.errors import UserError
 from platform.record.trial_record import reduce_events
+from platform.reporting import references
 from platform.reporting.sweep_report import SweepReport, build_sweep_report, write_sweep_report
 from platform.statistics.selection import luck_of_the_best
 from platform.study.outcome_constraints import Bound, OutcomeConstraint
+from platform.study.study import SAMPLERS, SCHEDULERS
 from tests.platform.made_up_study import made_up_study, study_events
+from trainables.judging.protocols import PROTOCOLS
 from trainables.metrics.registry import METRICS
 
 TARGET = "motion.rollout_mse"
@@ -178,3 +181,22 @@ def test_the_heading_of_a_section_comes_before_its_first_sentence(tmp_path: Path
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert markdown.index("## Cost") < markdown.index("trials that were stopped early, which took")
     assert markdown.count("## Cost") == 1
+
+
+def test_what_was_used_is_cited(tmp_path: Path) -> None:
+    made = report(search())
+    assert [text.partition(" ")[0] for text in made.references] == ["Akiba,", "Bergstra,", "Liaw", "Watanabe,"]
+    page = write_sweep_report(made, tmp_path).read_text(encoding="utf-8")
+    assert "Bergstra, Bardenet" in page
+    assert "Bergstra, Bardenet" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_every_publication_has_a_use_and_every_use_a_publication() -> None:
+    lines = Path(references.__file__).with_name("publications.txt").read_text(encoding="utf-8").splitlines()
+    keys = [line.partition(": ")[0] for line in lines]
+    source = Path(references.__file__).read_text(encoding="utf-8")
+    assert keys == sorted(set(keys))
+    assert set(re.findall(r'"([a-z]+\d{4})"', source)) == set(keys)
+    assert set(SAMPLERS) - {"grid"} == set(references._SAMPLERS)
+    assert set(SCHEDULERS) - {"fifo"} == set(references._SCHEDULERS)
+    assert set(PROTOCOLS) - {"mindsweep-1"} == set(references._PROTOCOLS)
