@@ -5,6 +5,9 @@ safetensors. Both sides train the same networks on the same random data. The str
 released code trains: data on the host, one L1 sum over all parameters in Python at every step (mind-animator.md B10),
 masks filled entry by entry, attention spelled out, an optimiser that goes parameter by parameter, and `.item()` at
 every step.
+
+The last column is a limit: the ratio that ours would have if it computed nothing but its matrix products and attention,
+which both sides need. Their share of a step is what torch's profiler says.
 """
 
 import argparse
@@ -36,6 +39,8 @@ from trainables.stages.structure import StructureLearner
 
 STAGES = ("semantic", "structure", "motion")
 L1 = {"semantic": 0.0, "structure": 4e-6, "motion": 6e-7}
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "scaled_dot_product", "gemm")
+"""Parts of the names that the profiler gives to matrix products and attention."""
 WARM_UP = 2
 """Steps that are not timed."""
 
@@ -138,6 +143,20 @@ def ours(stage: str, size: Size, *, device: torch.device, steps: int) -> tuple[f
     return timed.steps_per_second, sum(p.numel() for p in learner.model.parameters())
 
 
+def share_of_products(stage: str, size: Size, *, device: torch.device) -> float:
+    """Return the share of our training's time that matrix products and attention take, from the profiler."""
+    from torch.profiler import profile
+
+    with profile() as profiler:
+        ours(stage, size, device=device, steps=8 if size is SIZES["phantom"] else 1)
+    on_gpu = device.type == "cuda"
+    times = {
+        row.key: row.self_device_time_total if on_gpu else row.self_cpu_time_total for row in profiler.key_averages()
+    }
+    products = sum(time for key, time in times.items() if any(name in key for name in PRODUCTS))
+    return float(products / sum(times.values()))
+
+
 def straightforward(stage: str, size: Size, *, device: torch.device, steps: int) -> float:
     """Return the steps per second of a loop that is written like the released code's."""
     config = resolve({"preset": size.preset})
@@ -227,8 +246,8 @@ def main() -> None:
     device = pick_device(options.device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {name}, batch 64\n")
-    print("| size | stage | parameters | straightforward, steps/s | ours, steps/s | ratio |")
-    print("|---|---|--:|--:|--:|--:|")
+    print("| size | stage | parameters | straightforward, steps/s | ours, steps/s | ratio | products alone |")
+    print("|---|---|--:|--:|--:|--:|--:|")
     for size_name in options.sizes:
         size = SIZES[size_name]
         for stage in options.stages:
@@ -236,7 +255,9 @@ def main() -> None:
             plain = straightforward(stage, size, device=device, steps=steps)
             fast, parameters = ours(stage, size, device=device, steps=steps)
             counted = f"{parameters / 1e6:.2f} M"
-            print(f"| {size_name} | {stage} | {counted} | {plain:.3g} | {fast:.3g} | {fast / plain:.2f} |", flush=True)
+            limit = fast / plain / share_of_products(stage, size, device=device)
+            cells = (size_name, stage, counted, f"{plain:.3g}", f"{fast:.3g}", f"{fast / plain:.2f}", f"{limit:.2f}")
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
