@@ -38,9 +38,10 @@ from trainables.config.decoders import TrainConfig
 from trainables.config.trial import resolve
 from trainables.config.video import GeneratorConfig
 from trainables.context import Context
+from trainables.descent import add_l1_gradient, make_optimizer, precision
 from trainables.failure import cause_of
 from trainables.gpu import granted_gpu, stated_products
-from trainables.loop import Job, add_l1_gradient, make_optimizer, precision
+from trainables.loop import Job
 from trainables.loop import train as train_loop
 from trainables.networks.motion import MotionGenerator
 from trainables.step_memory import forecast

@@ -1,4 +1,4 @@
-"""The training loop of all decoders: optimiser, schedule, early stopping, checkpoints, exact resume.
+"""The training loop of all decoders: early stopping, checkpoints, exact resume. One step of it: `trainables.descent`.
 
 On a CPU, a run that is interrupted after any epoch and resumed gives the same bits as an uninterrupted run. The batch
 order, masks, augmentation and dropout of an epoch come from random streams of that epoch (`trainables.randomness`). A
@@ -10,11 +10,11 @@ checkpoint can be continued by any number of processes.
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -23,12 +23,11 @@ from torch import Tensor, nn
 
 from trainables.config.decoders import TrainConfig
 from trainables.context import Context
+from trainables.descent import Descent, Moment, Opponent, opposed
 from trainables.distributed import Forward, Team
 from trainables.failure import cause_of
 from trainables.free_memory import free_on_gpu
 from trainables.gpu import refuse_lacking, stated_products
-from trainables.kinds import of_kind
-from trainables.micro_batch import InParts
 from trainables.randomness import Streams
 from trainables.step_memory import inputs_of_step, rows_that_fit
 
@@ -117,62 +116,15 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
-def compiled(model: nn.Module) -> Forward:
-    """Return `model` compiled. It draws the random numbers of the uncompiled one."""
-    return torch.compile(model, options={"fallback_random": True})
-
-
-def precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
-    """Return the autocast context of `config.precision`."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
-
-
-def learning_rate(config: TrainConfig, *, step: int, epoch: int, width: int) -> float:
-    """Return the learning rate of `step` (from 1) in `epoch` (from 1)."""
-    return of_kind(_SCHEDULES, config.schedule, field="train.schedule")(config, step, epoch, width)
-
-
-def _constant(config: TrainConfig, step: int, epoch: int, width: int) -> float:
-    return config.lr * (min(1.0, step / config.warmup_steps) if config.warmup_steps > 0 else 1.0)
-
-
-def _exponential(config: TrainConfig, step: int, epoch: int, width: int) -> float:
-    decay: float = config.gamma ** (epoch - 1)
-    return _constant(config, step, epoch, width) * decay
-
-
-def _noam(config: TrainConfig, step: int, epoch: int, width: int) -> float:
-    """Return the learning rate of the released code: `lr` has no effect (mind-animator.md B08)."""
-    warmup = max(config.warmup_steps, 1)
-    return float(width**-0.5 * min(step**-0.5, step * warmup**-1.5))
-
-
-def _cosine(config: TrainConfig, step: int, epoch: int, width: int) -> float:
-    return _constant(config, step, epoch, width) * (1 + math.cos(math.pi * (epoch - 1) / config.epochs)) / 2
-
-
-_SCHEDULES: Mapping[str, Callable[[TrainConfig, int, int, int], float]] = {
-    "constant": _constant,
-    "exponential": _exponential,
-    "noam": _noam,
-    "cosine": _cosine,
-}
-"""`train.schedule` to the function that returns the learning rate."""
-
-
-def l1_weight(config: TrainConfig, epoch: int) -> float:
-    """Return the weight of the L1 penalty in `epoch` (from 1). Its decay accelerates (mind-animator.md B10)."""
-    passed = epoch - 1
-    return config.l1 * math.exp(-config.l1_decay * passed * (passed - 1) / 2)
-
-
 def kept_epoch(progress: LoopState, config: TrainConfig) -> int:
     """Return the epoch whose weights are kept."""
     return progress.epoch if config.keep == "last" else progress.best_epoch
 
 
-def train(learner: Learner, job: Job) -> LoopState:
+def train(learner: Learner, job: Job, opponents: Sequence[Opponent] = ()) -> LoopState:
     """Train `learner.model`, from the latest checkpoint if there is one. `config.keep` says which weights it has then.
+
+    The metrics of an epoch have the mean of each opponent's loss as `loss_NAME`.
 
     Raises:
         DivergedError: A loss or a metric is not finite.
@@ -182,7 +134,7 @@ def train(learner: Learner, job: Job) -> LoopState:
     of = f"{job.stage}.train"
     refuse_lacking(job.device, bf16=config.precision == "bf16", field=f"{of}.precision")
     refuse_lacking(job.device, tf32=config.products == "tf32", field=f"{of}.products")
-    loop = _Loop(learner, job)
+    loop = _Loop(learner, job, opponents)
     loop.resume()
     with stated_products(tf32=job.config.products == "tf32"):
         while not loop.finished():
@@ -194,25 +146,24 @@ def train(learner: Learner, job: Job) -> LoopState:
 class _Loop:
     """The state of one training: learner, optimiser, progress and the weights that are kept."""
 
-    def __init__(self, learner: Learner, job: Job) -> None:
+    def __init__(self, learner: Learner, job: Job, opponents: Sequence[Opponent]) -> None:
         self.learner, self.job, self.team = learner, job, job.team
         self.progress = LoopState()
         self.kept: dict[str, Tensor] = {}
-        config, device = job.config, job.device
-        learner.model.to(device)
-        self.forward = self._forward(config.micro_batch)
-        self.chosen = config.micro_batch is not None
-        self.parameters = [p for p in learner.model.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.parameters, config)
-        self.steps = math.ceil(learner.rows / config.batch_size)
+        model = learner.model.to(job.device)
+        theirs = {id(p) for opponent in opponents for p in opponent.networks.parameters()}
+        own = [p for p in model.parameters() if p.requires_grad and id(p) not in theirs]
+        self.descents = {f"_{opponent.name}": opposed(opponent) for opponent in opponents}
+        """The end of the names of its loss and of its file, to each optimiser, in the order of their steps."""
+        self.descents[""] = Descent(learner.loss, model, own, job.config)
+        self._compute(job.config.micro_batch)
+        self.chosen = job.config.micro_batch is not None
+        self.steps = math.ceil(learner.rows / job.config.batch_size)
 
-    def _forward(self, micro_batch: int | None) -> Forward:
-        """Return what computes a batch: `micro_batch` rows at a time (None: all), together with the other processes."""
-        model = self.learner.model
-        forward: Forward = compiled(model) if self.job.config.compile else model
-        if micro_batch is not None:
-            forward = InParts(forward, model, rows=micro_batch)
-        return self.team.spread(forward, model)
+    def _compute(self, micro_batch: int | None) -> None:
+        """Compute `micro_batch` rows of a batch at a time (None: all), together with the other processes."""
+        for descent in self.descents.values():
+            descent.share(self.learner.model, self.team, rows=micro_batch)
 
     def _fit_into_memory(self, rows: Tensor, streams: Streams) -> None:
         """On a GPU that a batch like `rows` is too large for, compute fewer rows at a time from now on.
@@ -228,7 +179,7 @@ class _Loop:
         inputs = inputs_of_step(lambda network: self.learner.loss(network, own, streams))
         fitting = rows_that_fit(self.learner.model, inputs, self.job.config, free=free)
         if fitting is not None:
-            self.forward = self._forward(fitting)
+            self._compute(fitting)
             self.job.context.telemetry.warn(
                 f"{self.job.stage}: a batch of {len(own)} does not fit into the free memory of the GPU "
                 f"({free / 1e9:.1f} GB), so {fitting} rows are computed at a time; results differ by rounding only"
@@ -249,13 +200,16 @@ class _Loop:
         order = torch.randperm(self.learner.rows, generator=streams["order"]).to(self.job.device)
         if not self.chosen:
             self._fit_into_memory(order[: self.job.config.batch_size], self.job.streams(epoch))
-        losses = torch.empty(self.steps, device=self.job.device)
+        losses = {name: torch.empty(self.steps, device=self.job.device) for name in self.descents}
         with streams.as_default("dropout"):
             for i, rows in enumerate(torch.split(order, self.job.config.batch_size)):
-                losses[i] = self._step(rows, streams, (epoch - 1) * self.steps + i + 1)
+                moment = Moment((epoch - 1) * self.steps + i + 1, epoch)
+                for name in self.descents:
+                    losses[name][i] = self._step(name, rows, streams, moment)
         self._check(losses, epoch)
         self.learner.model.eval()
-        metrics = {"loss": losses.mean().item(), **self.learner.evaluate()} if self.team.leads else {}
+        means = {f"loss{name}": values.mean().item() for name, values in losses.items()}
+        metrics = {**means, **self.learner.evaluate()} if self.team.leads else {}
         metrics = self.team.broadcast(metrics)
         self._record(epoch, metrics)
         # Repeating the work after the last epoch is cheaper than saving.
@@ -265,29 +219,31 @@ class _Loop:
             self.job.context.report(epoch, metrics)
         # else patience has run out: no scheduler may stop what is complete, and the row follows with the stage run.
 
-    def _step(self, rows: Tensor, streams: Streams, step: int) -> Tensor:
-        config, epoch = self.job.config, self.progress.epoch + 1
-        self.optimizer.zero_grad(set_to_none=True)
-        with precision(config, self.job.device):
-            loss = self.learner.loss(self.forward, rows, streams)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.team.average_gradients(self.parameters)
-        if config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, config.clip_norm, foreach=True)
-        add_l1_gradient(self.parameters, l1_weight(config, epoch))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, step=step, epoch=epoch, width=self.job.width)
-        self.optimizer.step()
-        return loss.detach()
+    def _step(self, name: str, rows: Tensor, streams: Streams, moment: Moment) -> Tensor:
+        with self._alone(self.descents[name]):
+            return self.descents[name].step(rows, streams, moment, team=self.team, width=self.job.width)
 
-    def _check(self, losses: Tensor, epoch: int) -> None:
-        finite = losses.isfinite()
-        if not finite.all():
-            step = int((~finite).int().argmax())
-            raise DivergedError(
-                f"{self.job.stage}: the loss is {losses[step].item()} at epoch {epoch}, "
-                f"step {step + 1} of {self.steps}; a smaller lr or a longer warm-up may help"
-            )
+    @contextmanager
+    def _alone(self, descent: Descent) -> Iterator[None]:
+        """Let no parameters but its own have gradients: what opponents learn from a loss of the model is not needed."""
+        others = [p for other in self.descents.values() if other is not descent for p in other.parameters]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _check(self, losses: Mapping[str, Tensor], epoch: int) -> None:
+        for name, values in losses.items():
+            finite = values.isfinite()
+            if not finite.all():
+                step = int((~finite).int().argmax())
+                raise DivergedError(
+                    f"{self.job.stage}: the loss{name} is {values[step].item()} at epoch {epoch}, "
+                    f"step {step + 1} of {self.steps}; a smaller lr or a longer warm-up may help"
+                )
 
     def _record(self, epoch: int, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():  # all of them: ranks, for example, are finite whatever the network gives
@@ -308,7 +264,8 @@ class _Loop:
             save_file(self.learner.model.state_dict(), folder / "model.safetensors")
             if kept_epoch(self.progress, self.job.config) != self.progress.epoch:
                 save_file(self.kept, folder / "best.safetensors")
-            save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
+            for name, descent in self.descents.items():
+                save_file(descent.tensors(), folder / f"optimizer{name}.safetensors")
             save_file(self.learner.state(), folder / "learner.safetensors")
             (folder / "progress.json").write_text(json.dumps(self.progress.__dict__))
 
@@ -348,7 +305,8 @@ class _Loop:
 
     def _start_over(self, untrained: Mapping[str, Tensor]) -> None:
         self.learner.model.load_state_dict(untrained)
-        self.optimizer = make_optimizer(self.parameters, self.job.config)
+        for descent in self.descents.values():
+            descent.start_over()
         self.kept, self.progress = {}, LoopState()
 
     def _load(self, folder: Path) -> None:
@@ -356,39 +314,7 @@ class _Loop:
         self.learner.model.load_state_dict(load_file(folder / "model.safetensors", device=device))
         best = folder / "best.safetensors"
         self.kept = load_file(best if best.exists() else folder / "model.safetensors", device=device)
-        self._restore_optimizer(load_file(folder / "optimizer.safetensors", device=device))
+        for name, descent in self.descents.items():
+            descent.restore(load_file(folder / f"optimizer{name}.safetensors", device=device))
         self.progress = LoopState(**json.loads((folder / "progress.json").read_text()))
         self.learner.restore(load_file(folder / "learner.safetensors", device=device))
-
-    def _optimizer_tensors(self) -> dict[str, Tensor]:
-        states = self.optimizer.state_dict()["state"]
-        return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
-
-    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
-        states: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            index, _, name = key.partition(".")
-            states.setdefault(int(index), {})[name] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
-
-
-def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
-    """Return Adam, or AdamW if the config sets weight decay. The fused kernel runs on CPU and CUDA."""
-    kind = torch.optim.AdamW if config.weight_decay > 0 else torch.optim.Adam
-    return kind(
-        parameters,
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-
-
-def add_l1_gradient(parameters: list[nn.Parameter], weight: float) -> None:
-    """Add the gradient of the L1 penalty `weight` * sum |p| to all parameters. The penalty itself is not computed."""
-    if weight > 0:
-        learned = [(p.detach(), p.grad) for p in parameters if p.grad is not None]
-        signs = torch._foreach_sign([p for p, _ in learned])
-        torch._foreach_add_([gradient for _, gradient in learned], signs, alpha=weight)

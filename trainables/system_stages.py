@@ -1,8 +1,10 @@
 """The stages of further systems: entries of the table in `trainables.stage_table`."""
 
+from trainables.pixel_system_stages import PIXEL_SYSTEM_STAGES
 from trainables.stage_definition import Stage
 
 SYSTEM_STAGES: tuple[Stage, ...] = (
+    *PIXEL_SYSTEM_STAGES,
     Stage("energy", 1, ("energy",), ("clips",), "trainables.stages.energy:run", (20.0, 15_000_000), gpu=False),
     Stage(
         "encode",

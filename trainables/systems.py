@@ -42,6 +42,14 @@ ABOUT: Mapping[str, AboutSystem] = {
         data="none (the library is the training clips)",
         source="Current Biology 21:1641; github.com/gallantlab/pymoten; docs/systems/nishimoto2011.md",
     ),
+    "fcvgan_like": AboutSystem(
+        "f-CVGAN-like",
+        authors="a generator from fMRI to video with separate spatial and temporal discriminators; videos of 8 frames "
+        "and 64 pixels",
+        ours="all layers, losses, weights, optimisers and the number of epochs: the paper's text was not at hand and "
+        "no code is public",
+        source="Wang et al. 2022, Cerebral Cortex 32:4502 (abstract); docs/systems/fcvgan_like.md",
+    ),
     "given": AboutSystem(
         "videos made elsewhere",
         authors="the videos",

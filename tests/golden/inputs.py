@@ -55,6 +55,7 @@ def config(folder: Path | None = None) -> TrialConfig:
         "given": {"path": None if folder is None else str(folder / VIDEOS_FOLDER)},
         "energy": {"resolution": 32, "spatial_frequencies": [0, 2], "directions": 2},
         "nishimoto": {"voxels": 12, "top": 3},
+        "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4, "train": _TRAIN},
         "evaluate": {"shuffles": 20},
         "importance": {"clips": 3},
         **MINDVIDEO,

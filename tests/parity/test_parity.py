@@ -16,7 +16,7 @@ from torch import nn
 
 from tests.parity import references
 from trainables.config.trial import TrialConfig, resolve
-from trainables.loop import l1_weight, learning_rate
+from trainables.descent import l1_weight, learning_rate
 from trainables.losses import info_nce, latent_mse, semantic_loss
 from trainables.metrics.nway import NWay
 from trainables.metrics.pixels import hue_cos_legacy, psnr, ssim

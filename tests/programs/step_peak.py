@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainables.config.decoders import TrainConfig
 from trainables.config.trial import resolve
-from trainables.loop import add_l1_gradient, make_optimizer, precision
+from trainables.descent import add_l1_gradient, make_optimizer, precision
 from trainables.micro_batch import InParts
 from trainables.networks.decoders import semantic_decoder
 from trainables.networks.motion import MotionGenerator

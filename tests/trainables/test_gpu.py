@@ -15,9 +15,9 @@ from torch._dynamo.testing import CompileCounter
 
 from trainables import on_ray
 from trainables.config.trial import resolve
+from trainables.descent import compiled
 from trainables.gpu import granted_gpu, refuse_lacking, release, stated_products
 from trainables.graph import stage_runs
-from trainables.loop import compiled
 from trainables.networks import attention
 from trainables.networks.attention import attend
 from trainables.networks.motion import MotionGenerator

@@ -20,6 +20,7 @@ GOLDEN = {
         "data": "data-9a955d35b6be00e6",
         "features": "features-d08e09ec9f2e63e9",
         "layers": "layers-3b1bab6de514555f",
+        "gan": "gan-5429069bca792607",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-66c253c1fb5934d6",
         "structure": "structure-26d225808bfa04f3",
@@ -42,6 +43,7 @@ GOLDEN = {
         "data": "data-9a955d35b6be00e6",
         "features": "features-c3b6c301093f3522",
         "layers": "layers-3b1bab6de514555f",
+        "gan": "gan-82bb8e0ff4cb7043",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-75ec15fc698f9a11",
         "structure": "structure-248b213a487347d9",
@@ -158,7 +160,7 @@ def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
 
 
 def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
-    trained = {"semantic", "structure", "motion", "premask", "tokens", "noop"}
+    trained = {"semantic", "structure", "motion", "gan", "premask", "tokens", "noop"}
     assert changed({}, seed=1) == {*trained, "reconstruct", "evaluate", "importance"}
 
 

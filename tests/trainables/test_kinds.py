@@ -9,8 +9,8 @@ from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.decoders import MotionConfig, TrainConfig
 from trainables.config.trial import resolve
 from trainables.datasets.kinds import DATASET_KINDS, Reader, reader_of
+from trainables.descent import learning_rate
 from trainables.kinds import of_kind
-from trainables.loop import learning_rate
 from trainables.networks.motion import MOTION_DECODERS, motion_decoder
 from trainables.saved import _built
 from trainables.stages.motion import LEARNERS

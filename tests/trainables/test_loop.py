@@ -14,8 +14,9 @@ from storage.runs import Checkpoints
 from trainables.augment import Sparsifier, draw_keep
 from trainables.config.decoders import SparsifyConfig, TrainConfig
 from trainables.context import Context, silent
+from trainables.descent import add_l1_gradient, compiled, l1_weight, learning_rate
 from trainables.distributed import Forward
-from trainables.loop import DivergedError, Job, LoopState, add_l1_gradient, compiled, l1_weight, learning_rate, train
+from trainables.loop import DivergedError, Job, LoopState, train
 from trainables.networks.dropout import Dropout
 from trainables.randomness import Streams, derived_seed
 

@@ -25,6 +25,7 @@ MINDVIDEO_SIZES: Mapping[str, Any] = {
 40 epochs is in steps for 4,400 volumes."""
 
 PAPER_SIZES: Mapping[str, Any] = {
+    "gan.base": 64,
     "features.resolution": 512,
     "features.latent_size": 64,
     "semantic.hidden": 512,

@@ -11,6 +11,7 @@ from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
+from trainables.config.gan import GanConfig
 from trainables.config.layers import LayersConfig
 from trainables.config.mindvideo import PremaskConfig, TokensConfig
 from trainables.config.nishimoto import EncodeConfig, EnergyConfig, NishimotoConfig
@@ -31,6 +32,7 @@ class TrialConfig(Config):
     """Procedure of the generator: the paper's, or one for the phantom's small diffusion model."""
     system: Literal[
         "mindanimator",
+        "fcvgan_like",
         "given",
         "nishimoto2011",
     ] = "mindanimator"
@@ -41,6 +43,7 @@ class TrialConfig(Config):
     backbones: BackbonesConfig = BackbonesConfig()
     features: FeaturesConfig = FeaturesConfig()
     layers: LayersConfig = LayersConfig()
+    gan: GanConfig = GanConfig()
     semantic: SemanticConfig = SemanticConfig()
     structure: StructureConfig = StructureConfig()
     motion: MotionConfig = MotionConfig()

@@ -55,7 +55,7 @@ def metric_named(name: str) -> Metric | None:
 def is_held_out(name: str) -> bool:
     """Return whether the metric `name` of `METRICS` is computed on validation clips and on test clips."""
     stage, _, short = name.partition(".")
-    return stage == EVALUATE or (STAGES[stage].is_tested and short != "loss")
+    return stage == EVALUATE or (STAGES[stage].is_tested and not short.startswith("loss"))
 
 
 def ablation_metrics() -> tuple[str, ...]:

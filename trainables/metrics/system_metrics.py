@@ -4,9 +4,11 @@ import math
 
 from trainables.metrics.metric import Metric
 from trainables.metrics.mindvideo_metrics import MINDVIDEO_METRICS
+from trainables.metrics.pixel_system_metrics import PIXEL_SYSTEM_METRICS
 
 _FMRI = ("dataset", "voxels")
 SYSTEM_METRICS: tuple[Metric, ...] = (
+    *PIXEL_SYSTEM_METRICS,
     *MINDVIDEO_METRICS,
     Metric(
         "encode.r_mean",
