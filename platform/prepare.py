@@ -4,10 +4,10 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
@@ -51,11 +51,12 @@ lavfi:mandelbrot=size=128x128."""
 _RAY = "prepare shards of clips and recordings at the same time, on a Ray cluster that is started on this machine"
 _ADDRESS = "the same on the Ray cluster at ADDRESS (auto or HOST:PORT), whose nodes all see FOLDER and DIR"
 _UPLOAD = "put a prepared data set into a store, from where each machine fetches it once"
-_MAPS = "write noise ceilings, and the importance of voxels, as CIFTI or NIfTI, and as bars by region"
+_MAPS = "write noise ceilings, importance and encoding accuracy of voxels as CIFTI or NIfTI, and as pictures"
 _IMPORTANCE = (
     "a trial whose stage importance is stored, or the voxels.parquet of that stage, then with --subject: its maps are "
     "written, too"
 )
+_ENCODING = "the same for the stage encoding_accuracy"
 _LIKE = "a volume with the grid of the voxels, such as the mask of the bold; needed for NIfTI"
 _VALIDATE = "check a prepared data set against every rule, and say what to do about each finding"
 
@@ -90,6 +91,7 @@ def _parser(arguments: Sequence[str]) -> VerbParser:
     maps.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; files there are replaced")
     maps.add_argument("--subject", action="append", default=[], metavar="SUBJECT", help="this one only (default: all)")
     maps.add_argument("--importance", metavar="STUDY/TRIAL|FILE", help=_IMPORTANCE)
+    maps.add_argument("--encoding", metavar="STUDY/TRIAL|FILE", help=_ENCODING)
     maps.add_argument("--like", type=Path, metavar="FILE", help=_LIKE)
     add_store(maps)
     clips = _sub_parser(verbs, "clips", _CLIPS)
@@ -210,57 +212,75 @@ def _mapped(arguments: argparse.Namespace) -> Answer:
 
     try:
         data = open_prepared(arguments.folder.absolute())
-        if arguments.importance is None:
-            files, note = _maps(data, arguments.subject, None, arguments)
-        elif arguments.importance.endswith(".parquet"):
-            files, note = _maps(data, arguments.subject, Path(arguments.importance), arguments)
-        else:
-            files, note = _maps_of_trial(data, arguments)
+        with ExitStack() as stack:
+            found = [
+                (stage, _voxel_file(named, stage, data, arguments, stack))
+                for stage, named in (("importance", arguments.importance), ("encoding_accuracy", arguments.encoding))
+                if named is not None
+            ]
+            files, note = _maps(data, found, arguments)
     except DatasetError as error:
         raise UserError(str(error)) from error
     names = [str(path) for path in files]
     return Answer({"folder": str(arguments.out), "files": names, "note": note}, "\n".join([*names, note]).rstrip())
 
 
-def _maps_of_trial(data: "PreparedSet", arguments: argparse.Namespace) -> "tuple[list[Path], str]":
-    """Write the maps of the subject of a recorded trial; return what `_maps` does."""
-    from platform.reproduction.importance_file import importance_of
+@dataclass(frozen=True)
+class _StageVoxels:
+    """The `voxels.parquet` of a stage, and its subject if it is of a recorded trial."""
 
-    with importance_of(open_readable(options_of(arguments)), arguments.importance) as importance:
-        names = [subject.name for subject in data.subjects]
-        if importance.subject >= len(names):
-            raise UserError(
-                f"{arguments.importance}: its subject has number {importance.subject}, but {data.folder} "
-                f"has {len(names)}; name the trial's own data set"
-            )
-        return _maps(data, [names[importance.subject]], importance.file, arguments)
+    file: Path
+    subject: str | None
+
+
+def _voxel_file(
+    named: str, stage: str, data: "PreparedSet", arguments: argparse.Namespace, stack: ExitStack
+) -> _StageVoxels:
+    """Return the file, or that of a recorded trial; it is there until `stack` ends."""
+    from platform.reproduction.voxel_files import MapStage, voxel_file
+
+    if named.endswith(".parquet"):
+        return _StageVoxels(Path(named), None)
+    found = stack.enter_context(voxel_file(open_readable(options_of(arguments)), named, cast("MapStage", stage)))
+    names = [subject.name for subject in data.subjects]
+    if found.subject >= len(names):
+        raise UserError(
+            f"{named}: its subject has number {found.subject}, but {data.folder} has {len(names)}; name the trial's "
+            "own data set"
+        )
+    return _StageVoxels(found.file, names[found.subject])
 
 
 def _maps(
-    data: "PreparedSet", asked: Sequence[str], importance: Path | None, arguments: argparse.Namespace
+    data: "PreparedSet", found: Sequence[tuple[str, _StageVoxels]], arguments: argparse.Namespace
 ) -> "tuple[list[Path], str]":
     """Write the maps of some subjects, or of all; return the files, and why no surfaces are drawn."""
     from platform.figures.subject_maps import write_subject_maps
     from trainables.preparation.brain_maps import chosen_subjects
 
+    of_trials = sorted({each.subject for _, each in found if each.subject is not None})
+    if len(of_trials) > 1:
+        raise UserError(f"--importance and --encoding: are of {' and '.join(of_trials)}; name trials of one subject")
+    asked = of_trials if of_trials else arguments.subject
     names = chosen_subjects(asked, [subject.name for subject in data.subjects])
-    if importance is not None and len(names) > 1:
-        raise UserError(f"--importance: is of one subject; name it with --subject: {', '.join(names)}")
-    subjects = [subject for subject in data.subjects if subject.name in names]
-    maps = [_maps_of(subject, importance) for subject in subjects]
+    if found and len(names) > 1:
+        option = "--importance" if found[0][0] == "importance" else "--encoding"
+        raise UserError(f"{option}: is of one subject; name it with --subject: {', '.join(names)}")
+    maps = [_maps_of(subject, found) for subject in data.subjects if subject.name in names]
     return write_subject_maps(maps, data.description.space, arguments.out, arguments.like)
 
 
-def _maps_of(subject: "PreparedSubject", importance: Path | None) -> "SubjectMaps":
+def _maps_of(subject: "PreparedSubject", found: Sequence[tuple[str, _StageVoxels]]) -> "SubjectMaps":
     from platform.figures.subject_maps import SubjectMaps
-    from trainables.preparation.brain_maps import importance_maps, reliability_maps
+    from trainables.preparation.brain_maps import encoding_maps, importance_maps, reliability_maps
 
     maps = [*reliability_maps(subject.voxels)]
-    if importance is not None:
-        maps += importance_maps(importance, len(subject.voxels))
+    for stage, each in found:
+        read = importance_maps if stage == "importance" else encoding_maps
+        maps += read(each.file, len(subject.voxels))
     if not maps:
         raise UserError(
-            f"{subject.name}: no clip was shown twice, so there is no noise ceiling; give --importance FILE"
+            f"{subject.name}: no clip was shown twice, so there is no noise ceiling; give --importance or --encoding"
         )
     return SubjectMaps(subject.name, maps, subject.voxels)
 

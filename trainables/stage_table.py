@@ -161,6 +161,16 @@ _STAGES = {
             "trainables.stages.importance:run",
             (60.0, 200_000),
         ),
+        Stage(
+            "encoding_accuracy",
+            1,
+            ("encoding_accuracy",),
+            ("data", "features", "voxels"),
+            "trainables.stages.encoding_accuracy:run",
+            (15.0, 100_000),
+            held_out=True,
+            gpu=False,
+        ),
         *SYSTEM_STAGES,
         Stage("noop", 1, ("noop",), (), "trainables.stages.noop:run", (0.05, 1_000), seeded=True, gpu=False),
     )

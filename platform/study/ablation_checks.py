@@ -26,7 +26,7 @@ from trainables.datasets.clusters import kind_of
 from trainables.graph import ancestors, stage_runs
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import ablation_metrics, metric_named
-from trainables.stage_table import STAGES
+from trainables.stage_table import STAGES, VIDEO_STAGES
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "ablations" / "published"
 
@@ -181,14 +181,16 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
 
 
 def _check_systems(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
-    """Refuse a metric of decoders that the system of a condition does not have."""
+    """Refuse a metric of decoders that the system of a condition does not have; an analysis of voxels is of none."""
+    of_systems = ancestors(["evaluate"], systems=VIDEO_STAGES)
     for name in design.names:
         overrides = {} if name == BASELINE else design.conditions[name].overrides
         system = resolve({**baseline.overrides, **overrides}).system
         of_system = ancestors(["evaluate"], systems=[system])
         for metric in metrics:
             needed = ancestors([metric.stage], systems=[system])
-            decoders = [stage for stage in needed if STAGES[stage].is_tested and stage not in of_system]
+            others = [stage for stage in needed if stage in of_systems and stage not in of_system]
+            decoders = [stage for stage in others if STAGES[stage].is_tested]
             if decoders:
                 message = (
                     f"{metric.name} needs {', '.join(decoders)}, which {name} (system: {system}) does not have; leave "

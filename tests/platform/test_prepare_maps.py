@@ -21,6 +21,7 @@ from tests.trainables.prepared.labs import rows_lab
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.brain_maps import (
     BrainMap,
+    encoding_maps,
     importance_maps,
     region_means,
     reliability_maps,
@@ -179,6 +180,30 @@ base:
 space: {{structure.dropout: {{choice: [0.0, 0.2]}}}}
 """
 
+ENCODING = """
+target: encoding_accuracy.first_frame_r
+trials: 1
+sampler: random
+scheduler: fifo
+base:
+  dataset.kind: prepared
+  dataset.path: {path}
+space: {{encoding_accuracy.alphas: {{choice: [[1.0], [100.0]]}}}}
+"""
+
+
+def test_encoding_accuracy_of_test_clips_becomes_maps(tmp_path: Path) -> None:
+    rows = [{"voxel": voxel, "roi": "V1", "features": features, "split": split, "r": voxel / 10 + (split == "test")}
+            for features in ("caption", "motion") for split in ("validation", "test") for voxel in (4, 0)]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "v.parquet")
+    caption, motion = encoding_maps(tmp_path / "v.parquet", 5)
+    assert (caption.name, motion.name) == ("encoding caption", "encoding motion")
+    np.testing.assert_array_equal(motion.values, np.array([1, np.nan, np.nan, np.nan, 1.4], np.float32))
+    with pytest.raises(InputError, match="names voxel 4, but the subject has 4"):
+        encoding_maps(tmp_path / "v.parquet", 4)
+    with pytest.raises(InputError, match=r"cannot be read: .*of the stage encoding_accuracy"):
+        encoding_maps(importance(tmp_path / "i.parquet", [0]), 5)
+
 
 @pytest.mark.long
 def test_the_importance_of_a_trial_becomes_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +220,17 @@ def test_the_importance_of_a_trial_becomes_maps(tmp_path: Path, capsys: pytest.C
     assert {"importance structure gradient", "importance motion permutation"} <= {*names}
     values = image.get_fdata()[names.index("importance structure gradient")]
     assert (np.nanmin(values), np.nanmax(values)) == (0, 1)
+    encoding = tmp_path / "encoding.yaml"
+    encoding.write_text(ENCODING.format(path=tmp_path / "data"))
+    other = load_study(encoding)
+    assert run_study(other, inline_in(tmp_path / "home")).trials["completed"] == 1
+    assert main([*words, "--importance", f"{study.id}/t0000", "--encoding", f"{other.id}/t0000"]) == 0
+    image = nib.load(tmp_path / "maps" / "sub-01.dscalar.nii")
+    names = image.header.get_axis(0).name.tolist()
+    assert {"importance structure gradient", "encoding caption", "encoding motion"} <= {*names}
+    assert np.isfinite(image.get_fdata()[names.index("encoding motion")]).all()
     capsys.readouterr()
+    assert main([*words, "--encoding", f"{study.id}/t0000"]) == 2
+    assert "has no stage encoding_accuracy; run it with a design such as ablations/enc" in capsys.readouterr().err
     assert main([*words, "--importance", f"{study.id}/t0099"]) == 2
     assert "has no trial t0099" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
-from trainables.config.analysis import ImportanceConfig
+from trainables.config.analysis import EncodingAccuracyConfig, ImportanceConfig
 from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
@@ -57,6 +57,7 @@ class TrialConfig(Config):
     tokens: TokensConfig = TokensConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     importance: ImportanceConfig = ImportanceConfig()
+    encoding_accuracy: EncodingAccuracyConfig = EncodingAccuracyConfig()
     noop: NoopConfig = NoopConfig()
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
-"""The metrics of the decoder stages and of the importance stage. This module imports no heavy library."""
+"""The metrics of the decoder stages, of importance and of encoding accuracy. This module imports no heavy library."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from trainables.metrics.metric import Metric, title_in_words
@@ -9,6 +10,8 @@ from trainables.stage_table import STAGES
 
 DECODERS = tuple(name for name in STAGES["importance"].inputs if STAGES[name].is_decoder)
 """The decoders whose importance of voxels is computed."""
+ENCODED_FROM = ("caption", "first_frame", "motion")
+"""The features from which responses are predicted."""
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
 _SEMANTIC_TRAINING = (
@@ -49,6 +52,29 @@ def _importance(decoder: str, method: str, unit: str) -> Metric:
         needs_known_answer=True,
         source=f"mind-animator.md C.4; Spearman with the planted map, over {unit}",
     )
+
+
+def _encoding(features: str) -> tuple[Metric, Metric]:
+    name = f"encoding_accuracy.{features}"
+    r = Metric(
+        f"{name}_r",
+        title=f"encoding: mean correlation over voxels, from {features.replace('_', ' ')}",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        scale_fields=("dataset", "backbones", "features", "voxels"),
+        source="ridge regression to each voxel; Pearson's correlation over held-out clips",
+    )
+    planted = replace(
+        r,
+        name=f"{name}_planted",
+        title=f"encoding: agreement of the map from {features.replace('_', ' ')} with the planted one",
+        scale_fields=("dataset", "voxels.subject"),
+        needs_known_answer=True,
+        source="Spearman's rank correlation with the planted share, over voxels",
+    )
+    return r, planted
 
 
 def _shuffled_ratio(decoder: str) -> Metric:
@@ -148,3 +174,5 @@ IMPORTANCE_METRICS = (
     ),
 )
 """Metrics of the importance stage."""
+ENCODING_METRICS = tuple(metric for features in ENCODED_FROM for metric in _encoding(features))
+"""Metrics of the encoding_accuracy stage."""

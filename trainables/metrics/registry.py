@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from trainables.metrics.clip_metrics import EVALUATE, reported_metrics
-from trainables.metrics.decoder_metrics import DECODER_METRICS, IMPORTANCE_METRICS
+from trainables.metrics.decoder_metrics import DECODER_METRICS, ENCODING_METRICS, IMPORTANCE_METRICS
 from trainables.metrics.metric import Metric, title_in_words
 from trainables.metrics.system_metrics import SYSTEM_METRICS
 from trainables.stage_table import STAGES
@@ -31,7 +31,14 @@ METRICS: Mapping[str, Metric] = Table(
     "metrics",
     {
         metric.name: metric
-        for metric in (*DECODER_METRICS.values(), *IMPORTANCE_METRICS, *reported_metrics(), *SYSTEM_METRICS, _NOOP)
+        for metric in (
+            *DECODER_METRICS.values(),
+            *IMPORTANCE_METRICS,
+            *ENCODING_METRICS,
+            *reported_metrics(),
+            *SYSTEM_METRICS,
+            _NOOP,
+        )
     },
 )
 """Full name to metric that the stages report. `metric_named` also gives metrics on test clips."""

@@ -19,8 +19,6 @@ from trainables.preparation.files import InputError, require_content
 from trainables.preparation.series import CORTEX
 
 _MEASURES = ("noise_ceiling_1", "noise_ceiling_n", "repeat_r")
-_IMPORTANCE = ("voxel", "decoder", "method", "importance")
-_RIGHT = "voxels.parquet of the stage importance is needed"
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,43 @@ def importance_maps(path: Path, voxels: int) -> tuple[BrainMap, ...]:
     Raises:
         InputError: It cannot be read, or names voxels that the subject does not have.
     """
+    table = _read(path, ("voxel", "decoder", "method", "importance"), voxels, stage="importance")
+    labels = [f"importance {one} {other}" for one, other in zip(table["decoder"], table["method"], strict=True)]
+    return _maps_of(labels, table["voxel"], table["importance"], voxels)
+
+
+def encoding_maps(path: Path, voxels: int) -> tuple[BrainMap, ...]:
+    """Return the correlation on test clips for each of the features of the stage `encoding_accuracy`.
+
+    Arguments and errors are those of `importance_maps`.
+    """
+    table = _read(path, ("voxel", "features", "split", "r"), voxels, stage="encoding_accuracy")
+    labels = [
+        f"encoding {one}" if split == "test" else ""
+        for one, split in zip(table["features"], table["split"], strict=True)
+    ]
+    return _maps_of(labels, table["voxel"], table["r"], voxels)
+
+
+def _read(path: Path, columns: Sequence[str], voxels: int, *, stage: str) -> Mapping[str, Sequence[Any]]:
     require_content(path)
     try:
-        table = pq.read_table(path, columns=list(_IMPORTANCE)).to_pydict()
+        table: Mapping[str, Sequence[Any]] = pq.read_table(path, columns=list(columns)).to_pydict()
     except Exception as error:  # Arrow may raise any exception on damaged input
-        raise InputError(path, f"cannot be read: {str(error).splitlines()[0]}", _RIGHT) from error
-    voxel = np.array(table["voxel"], np.int64)
-    if len(voxel) and not 0 <= voxel.min() <= voxel.max() < voxels:
-        what = f"names voxel {voxel.max()}, but the subject has {voxels}"
+        right = f"voxels.parquet of the stage {stage} is needed"
+        raise InputError(path, f"cannot be read: {str(error).splitlines()[0]}", right) from error
+    voxel = table["voxel"]
+    if len(voxel) and not 0 <= min(voxel) <= max(voxel) < voxels:
+        what = f"names voxel {max(voxel)}, but the subject has {voxels}"
         raise InputError(path, what, "name the subject of the trial with --subject")
-    labels = np.array(
-        [f"importance {one} {other}" for one, other in zip(table["decoder"], table["method"], strict=True)]
-    )
-    importance = np.array(table["importance"], np.float32)
-    return tuple(_scattered(str(name), voxel, importance, labels == name, voxels) for name in dict.fromkeys(labels))
+    return table
+
+
+def _maps_of(labels: Sequence[str], voxel: Sequence[int], values: Sequence[float], voxels: int) -> tuple[BrainMap, ...]:
+    """Return a map for each label but the empty one."""
+    label, number, value = np.array(labels), np.array(voxel, np.int64), np.array(values, np.float32)
+    names = [name for name in dict.fromkeys(labels) if name]
+    return tuple(_scattered(name, number, value, label == name, voxels) for name in names)
 
 
 def _scattered(
