@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from trainables.config.data import PreparedConfig
 from trainables.config.trial import TrialConfig, flatten
 from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.kinds import WITHOUT_ANSWER
@@ -29,6 +30,8 @@ def why_not_yielded(metric: Metric, config: TrialConfig) -> str | None:
     if metric.needs_known_answer and kind in WITHOUT_ANSWER:
         others = ", ".join(_others(metric, METRICS.values()))
         return f"{metric.name} needs a known answer, which data sets of kind {kind} do not have; use one of: {others}"
+    if (still := _of_still_clips(metric, config)) is not None:
+        return still
     unjudged = _not_judged(metric, config)
     return unjudged if unjudged is not None else _always_right(metric, config)
 
@@ -54,6 +57,21 @@ def trained_on_both(config: TrialConfig, decoder: str) -> TrialConfig:
 def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:
     """Return the metrics of the same stage that need no known answer."""
     return [other.name for other in metrics if other.stage == metric.stage and not other.needs_known_answer]
+
+
+def _of_still_clips(metric: Metric, config: TrialConfig) -> str | None:
+    """Return why a data set of images has no usable value of `metric`; None if it may have one."""
+    needs_motion = metric.of_motion or "motion" in ancestors([metric.stage], systems=[config.system])
+    if not needs_motion or not isinstance(config.dataset, PreparedConfig):
+        return None
+    from trainables.datasets.prepared.dataset import shows_images  # reads the description of the data set
+
+    if not shows_images(config.dataset):
+        return None
+    return (
+        f"{metric.name} is of motion or of whole videos, but each clip of {config.dataset.path} is one image, "
+        "repeated: the stimulus does not move; use a metric of the stages semantic or structure, or encoding_accuracy"
+    )
 
 
 def _not_judged(metric: Metric, config: TrialConfig) -> str | None:

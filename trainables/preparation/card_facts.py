@@ -54,7 +54,8 @@ def _facts(about: Description) -> Iterator[tuple[str, str]]:
     if about.accessed:
         yield "accessed", about.accessed
     yield "kind", "BOLD series with onsets" if about.kind == "series" else "one row per presentation"
-    yield "clips", f"{clips.count:,} of {clips.frames} frames, {clips.height} x {clips.width} pixels"
+    still = "; each is one image, repeated: not for motion" if about.still else ""
+    yield "clips", f"{clips.count:,} of {clips.frames} frames, {clips.height} x {clips.width} pixels{still}"
     yield "subjects", ", ".join(about.subjects)
     yield "space", about.space if about.space else "unknown"
     yield "units", about.units

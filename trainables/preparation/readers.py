@@ -38,6 +38,7 @@ _ENTRIES: tuple[ReaderEntry[PreparationReader], ...] = (
     ReaderEntry("neuroclips", "CC2017 as packed for NeuroClips and NEURONS", "trainables.preparation.neuroclips"),
     ReaderEntry("mosaic", "MOSAIC (HDF5): betas of BMD or HAD on the 32k surface", "trainables.preparation.mosaic"),
     ReaderEntry("algonauts2025", "the challenge of 2025: Friends and movie10", "trainables.preparation.algonauts2025"),
+    ReaderEntry("nsd", "the Natural Scenes Dataset: images, without motion", "trainables.preparation.nsd"),
 )
 READERS = {entry.name: entry for entry in _ENTRIES}
 

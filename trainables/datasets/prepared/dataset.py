@@ -16,7 +16,7 @@ from trainables.config.data import PreparedConfig
 from trainables.datasets.base import BrainData, Stimuli, Subject
 from trainables.datasets.errors import DataProblem, DataReport, DatasetError, DataVerdict
 from trainables.datasets.prepared.clusters import prepared_clusters
-from trainables.datasets.prepared.description import DESCRIPTION_FILE
+from trainables.datasets.prepared.description import DESCRIPTION_FILE, read_description
 from trainables.datasets.prepared.digest import (
     CARDS,
     captions_digest,
@@ -69,6 +69,15 @@ def card_files(config: PreparedConfig) -> list[Path]:
 
 def _contents(folder: Path) -> list[str]:
     return content_files(folder) if folder.is_dir() else []
+
+
+def shows_images(config: PreparedConfig) -> bool:
+    """Return whether each clip is one image, repeated. A data set that cannot be read is reported elsewhere."""
+    try:
+        folder, _ = local_tables(config.path)
+        return read_description(folder).still
+    except DatasetError:
+        return False
 
 
 def check(config: PreparedConfig) -> DataVerdict:

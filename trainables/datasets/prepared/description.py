@@ -82,6 +82,8 @@ class SetFacts(Config):
     """Preprocessing of the fMRI, in sentences that the card lists."""
     previews: bool = False
     """Whether the licence allows frames of the clips in reports."""
+    still: bool = False
+    """Whether each clip is one image, repeated: then nothing that moves can be decoded or judged."""
 
 
 class Description(SetFacts):
