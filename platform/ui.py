@@ -18,7 +18,7 @@ from types import FrameType
 
 from platform.cli import Answer, VerbParser, add_home, add_tracking, options_of, run_verb, verb_parser
 from platform.errors import StudyError, UserError
-from platform.mlflow_view.saved_view import EXPERIMENTS, TAG, view_link
+from platform.mlflow_view.saved_view import CLIPS, EXPERIMENTS, TAG, view_link
 from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_until_ready
 from platform.tracking_uri import is_server, sqlite_path
 from storage.environment import without_secrets
@@ -112,7 +112,7 @@ def _studies(address: str) -> list[tuple[str, str]]:
         (json.loads(tag["value"])["createdAt"], tag["key"].removeprefix(TAG), experiment["experiment_id"])
         for experiment in experiments
         for tag in experiment.get("tags", [])
-        if experiment["name"].startswith(EXPERIMENTS) and tag["key"].startswith(TAG)
+        if experiment["name"].startswith(EXPERIMENTS) and tag["key"].startswith(TAG) and not tag["key"].endswith(CLIPS)
     ]
     return [(study, view_link(experiment, study)) for _, study, experiment in sorted(views, reverse=True)]
 

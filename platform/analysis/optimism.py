@@ -3,6 +3,9 @@
 The best of many values is chosen partly because chance favoured it, so it is better than what the same config yields
 again (the winner's curse). The value of the search is taken as it is; the interval is that of the mean over
 fresh seeds.
+
+A point that nothing chose, the baseline, can be too good as well: all points of a search share its seeds, and a seed
+can be a lucky one for all. What the choice did is then seen in the lead over the baseline, before and after.
 """
 
 from dataclasses import dataclass
@@ -30,6 +33,8 @@ class Optimism:
     """How much better the search's value is than the fresh mean; negative if the fresh mean is better."""
     seeds: int
     """Number of fresh seeds with a value."""
+    as_good: int
+    """In how many of them the fresh training is at least as good as the value of the search."""
     gain_searched: float
     """How much better than the baseline the point was in the search; NaN if the baseline has no value there."""
     gain_confirmed: MeanInterval
@@ -75,6 +80,7 @@ def _optimism(origin: SearchOrigin, values: dict[str, Floats], name: str, *, sig
         confirmed=_over_seeds(fresh, level),
         too_good_by=_over_seeds((searched - fresh) * sign, level),
         seeds=int(kept.any(axis=0).sum()),
+        as_good=int((np.nanmean(fresh[:, kept.any(axis=0)], axis=0) * sign >= searched * sign).sum()),
         gain_searched=float("nan") if base is None else (searched - float(base)) * sign,
         gain_confirmed=_over_seeds(paired, level),
     )

@@ -12,7 +12,7 @@ from platform.mlflow_view.client import TEMPORARY, find_experiment, log, unless_
 from platform.mlflow_view.clip_pictures import log_clip_pictures
 from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, params, readable
 from platform.mlflow_view.registry import register
-from platform.mlflow_view.saved_view import NOTE, TAG, pictures_of_view, run_link, saved_view
+from platform.mlflow_view.saved_view import CLIPS, NOTE, TAG, pictures_of_view, run_link, saved_views
 from platform.mlflow_view.summary import FIGURES, Conclusion
 from platform.record.data_card import DATA_CARD_PAGE
 from platform.record.results import Result
@@ -134,8 +134,9 @@ class StudyRuns:
             self._parent = run.info.run_id
         if not self._open:
             self._client.update_run(self._parent, status="RUNNING")
-            view = self._client.get_experiment(self._experiment).tags.get(TAG + self._study.id, "")
-            self._pictures = pictures_of_view(view)
+            tags = self._client.get_experiment(self._experiment).tags
+            views = (tags.get(TAG + self._study.id + end, "") for end in (CLIPS, ""))
+            self._pictures = next(filter(None, map(pictures_of_view, views)), ())
             self._write_view()
             definition = {name: value for name, value in self._study.definition.items() if name not in self._shared()}
             space = {name: readable(domain) for name, domain in definition.pop("space", {}).items()}
@@ -145,8 +146,8 @@ class StudyRuns:
         return self._parent
 
     def _write_view(self) -> None:
-        view = saved_view(self._study, began=self._began, pictures=self._pictures)
-        self._client.set_experiment_tag(self._experiment, *view)
+        for view in saved_views(self._study, began=self._began, pictures=self._pictures):
+            self._client.set_experiment_tag(self._experiment, *view)
 
     def _show_pictures(self, keys: tuple[str, ...]) -> None:
         """Have the view of the trials show images with these keys side by side."""

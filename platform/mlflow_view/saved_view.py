@@ -7,17 +7,20 @@ version of MLflow cannot read them, only the view is missing.
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from platform.mlflow_view.mirror import LAST, key
+from platform.study.ablation import AblationStudy
 from platform.study.study import Study
 
 EXPERIMENTS = "mindsweep/"
 """Prefix of the names of experiments with studies."""
 TAG = "mlflow.sharedViewState."
 """Prefix of the tag of a saved view in an experiment; the view's key follows."""
+CLIPS = ".clips"
+"""End of the key of an ablation's view of clips; a study's name has no such end."""
 
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's or experiment's description, in Markdown."""
@@ -28,8 +31,11 @@ _BY_CONDITION = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param
 """An ablation's trials are grouped by condition and shown as means; a click opens the trials."""
 
 
-def saved_view(study: Study, *, began: float, pictures: Sequence[str] = ()) -> tuple[str, str]:
-    """Return the name and value of the tag with the view of `study`.
+def saved_views(study: Study, *, began: float, pictures: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """Return names and values of the tags with the views of `study`: its trials, and for an ablation its clips.
+
+    MLflow shows no image of runs that it groups. So the clips of an ablation have a view of their own, with the trials
+    of the first block: one of each condition, all of one subject and one seed.
 
     Args:
         study: The study whose trials it shows.
@@ -37,14 +43,29 @@ def saved_view(study: Study, *, began: float, pictures: Sequence[str] = ()) -> t
         pictures: The keys of the images that its trials have in common, for the grid in which they are compared.
     """
     target = study.targets[0]
+    best_first = {"orderByKey": f"metrics.`{key(target.name)}`", "orderByAsc": target.goal == "min"}
+    name = f"Trials of {study.id}, best first"
+    if not isinstance(study, AblationStudy):
+        return (_view(study, TAG + study.id, name, began, {**best_first, **_picture_grid(pictures)}),)
+    trials = _view(study, TAG + study.id, name, began, {**best_first, "groupBy": _BY_CONDITION})
+    if not pictures:
+        return (trials,)
+    block = study.labels(0, study.points[0])["block"]
+    name = f"Clips of {study.id}, conditions of {block} side by side"
+    state = {"orderByKey": f"params.`{_CONDITION}`", "orderByAsc": True, **_picture_grid(pictures)}
+    return trials, _view(study, TAG + study.id + CLIPS, name, began, state, only=f" and tags.`block` = '{block}'")
+
+
+def _view(
+    study: Study, tag: str, name: str, began: float, state: Mapping[str, Any], *, only: str = ""
+) -> tuple[str, str]:
+    """Return name and value of a tag. `only` is added to the filter of trials."""
     columns = [f"metrics.`{key(metric.name)}`" for metric in study.targets]
     if study.scheduler.name != "fifo":
         columns += [f"metrics.`{key(LAST + metric.name)}`" for metric in study.targets]
     columns += [f"params.`{key(name)}`" for name in study.space.fields]
-    state = {
-        "searchFilter": f"tags.`mindsweep.study` = '{study.id}' and tags.`mindsweep.kind` = 'trial'",
-        "orderByKey": f"metrics.`{key(target.name)}`",
-        "orderByAsc": target.goal == "min",
+    whole = {
+        "searchFilter": f"tags.`mindsweep.study` = '{study.id}' and tags.`mindsweep.kind` = 'trial'{only}",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
@@ -58,15 +79,14 @@ def saved_view(study: Study, *, began: float, pictures: Sequence[str] = ()) -> t
         "isAccordionReordered": False,
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
-        "groupBy": _BY_CONDITION if _CONDITION in study.space.fields else None,
+        "groupBy": None,
         "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-        **_picture_grid(pictures),
+        **state,
     }
-    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    packed = base64.b64encode(zlib.compress(json.dumps(whole).encode())).decode()
     stamp = round(began * 1000)
-    view = {"name": f"Trials of {study.id}, best first", "createdAt": stamp, "updatedAt": stamp}
-    return TAG + study.id, json.dumps({**view, "state": f"deflate;{packed}"})
+    return tag, json.dumps({"name": name, "createdAt": stamp, "updatedAt": stamp, "state": f"deflate;{packed}"})
 
 
 def _picture_grid(pictures: Sequence[str]) -> dict[str, Any]:

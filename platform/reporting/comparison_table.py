@@ -8,7 +8,7 @@ from statistics import fmean
 from platform.analysis.findings import Findings, MeanInterval
 from platform.reporting.tables import TONES, column_decimals
 from platform.reporting.words import DASH, bracket, counted, number, p_text
-from platform.statistics.compare import Comparison
+from platform.statistics.compare import Comparison, Equivalence
 from platform.statistics.levels import far_seeds, level_note
 from trainables.pages.grid import Cell, Grid
 
@@ -20,7 +20,7 @@ def comparison_table(comparisons: Sequence[Comparison], findings: Findings, *, t
     header += ("p (Holm)",) if columns.declared else ()
     header += ("q",) if columns.rates else ()
     header += ("Hedges g", "Cliff's δ") if columns.effects else ()
-    header += ("p (same)", "smallest p", "verdict")
+    header += (*(("p (same)",) if columns.margins else ()), "smallest p", "verdict")
     rows = tuple(tuple(_cells(comparison, findings, columns)) for comparison in comparisons)
     return Grid(title, header, rows, (*_comparison_notes(comparisons, findings, columns), *_warnings(comparisons)))
 
@@ -33,6 +33,7 @@ class _Columns:
     shares: bool
     effects: bool
     rates: bool
+    margins: bool
     digits: Mapping[str, int]
 
     @classmethod
@@ -46,6 +47,7 @@ class _Columns:
             any(findings.span(comparison.metric) is not None for comparison in comparisons),
             any(comparison.effect is not None for comparison in comparisons),
             any(comparison.q is not None for comparison in comparisons),
+            any(comparison.equivalence is not None for comparison in comparisons),
             {metric: column_decimals(column) for metric, column in intervals.items()},
         )
 
@@ -72,11 +74,12 @@ def _comparison_notes(comparisons: Sequence[Comparison], findings: Findings, col
     if columns.rates:
         yield (
             f"q: false-discovery rate among these {counted(len(comparisons), 'comparison')} (Benjamini and Hochberg), "
-            "those without any difference included; of the ones with q ≤ 0.05, one in twenty is expected to be chance."
+            "those without any difference included; of those with q ≤ 0.05, at most one in 20 is expected to be chance."
         )
     if columns.effects:
         yield "g is Hedges' g_av, δ is Cliff's paired delta, both over the unit of the test."
-    yield "p (same): two one-sided tests against the declared margin."
+    if columns.margins:
+        yield "p (same): two one-sided tests against the declared margin."
     notes = {level_note(comparison.unit, seeds=comparison.sizes[1]): None for comparison in compared}
     yield from (f"{note}." for note in notes if note)
 
@@ -126,13 +129,17 @@ def _cells(comparison: Comparison, findings: Findings, columns: _Columns) -> Ite
         effect = comparison.effect
         for size in (None, None) if effect is None else (effect.g_av, effect.cliff):
             yield Cell(DASH) if size is None else Cell(number(size.value, 2), (bracket(size.low, size.high, 2),))
-    equivalence = comparison.equivalence
-    p_same = None if equivalence is None else equivalence.p if equivalence.p_holm is None else equivalence.p_holm
-    yield Cell(
-        p_text(p_same).removeprefix("= "), (f"margin {equivalence.margin:g}",) if equivalence is not None else ()
-    )
+    if columns.margins:
+        yield _same(comparison.equivalence)
     yield Cell(f"{comparison.smallest_p:.2g}")
     yield Cell(comparison.verdict, (comparison.reason,) if comparison.reason else (), TONES[comparison.verdict])
+
+
+def _same(equivalence: Equivalence | None) -> Cell:
+    if equivalence is None:
+        return Cell(DASH)
+    p = equivalence.p if equivalence.p_holm is None else equivalence.p_holm
+    return Cell(p_text(p).removeprefix("= "), (f"margin {equivalence.margin:g}",))
 
 
 def _share(comparison: Comparison, span: float | None) -> Cell:

@@ -102,7 +102,8 @@ def _sections(
     if systems is not None:
         yield ReportSection("Systems", SYSTEMS_LEAD, (systems,))
     if findings.declared:
-        lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds. Shaded: equivalent within the margin."
+        lead = "Filled dot: declared. Ring: exploratory. Small dots: seeds."
+        lead += " Shaded: equivalent within the margin." if findings.result.design.margins else ""
         declared = comparison_table(findings.declared, findings, title=caption("Declared comparisons", findings.result))
         yield ReportSection("Declared comparisons", lead, (declared,), tuple(drawings.get("effects", ())))
     grids = tuple(published_table(agreement, findings) for agreement in published if agreement.cells)

@@ -15,6 +15,8 @@ from storage.errors import StoreError
 from storage.runs import Manifest
 from trainables.judging.controls import title_of
 from trainables.judging.protocols import protocol_text
+from trainables.metrics.clip_metrics import EVALUATE
+from trainables.metrics.registry import is_held_out
 
 _TESTS = {
     "seeds": "p is from a sign-flip test of the mean over seeds; values are averaged over clips and subjects",
@@ -79,6 +81,7 @@ def _design(findings: Findings) -> Iterator[str]:
     clips = max((comparison.planned[2] for comparison in findings.declared), default=1)
     if clips > 1:
         yield f"Each trial was evaluated on the same {clips:,} test clips."
+    yield from _clips_of_decoders(findings)
     if judges_videos(findings.result):
         yield f"Videos were judged by the protocol {protocol_text(evaluate_of_trials(findings.result))}."
     yield from _controls(findings)
@@ -86,6 +89,20 @@ def _design(findings: Findings) -> Iterator[str]:
         f"Before the first trial, {counted(len(design.family), 'comparison')} in {tested}, the number of seeds "
         f"({design.seeds}) and the level ({design.alpha:g}) were registered {registration}."
     )
+
+
+def _clips_of_decoders(findings: Findings) -> Iterator[str]:
+    """Yield over how many clips primary metrics without values per clip are means, if the data set's config says so."""
+    first = _first(findings.result)
+    names = [measure.name for measure in findings.measures if not measure.name.startswith(f"{EVALUATE}.")]
+    splits = dict.fromkeys("test" if ".test_" in name else "validation" for name in names if is_held_out(name))
+    for split in splits:
+        count = first.config["dataset"].get(f"{split}_clips") if first is not None else None
+        if count is not None:
+            yield (
+                f"Values of a trial are over {count:,} {split} clips; there is one for each trial, so other clips are "
+                "not a unit of the tests."
+            )
 
 
 def _controls(findings: Findings) -> Iterator[str]:

@@ -40,9 +40,7 @@ def condition_table(findings: Findings) -> Grid:
     for name in (BASELINE, *findings.conditions):
         what = ", ".join(design.in_words(name)) or "the defaults"
         rows.append((Cell(name, known_as if name == BASELINE else ()), Cell(what, tone="prose")))
-    note = (
-        "The baseline is described by its differences to the defaults, a condition by its differences to the baseline."
-    )
+    note = "The baseline is described by what it sets, a condition by its differences to the baseline."
     return Grid("Definition of the conditions", ("condition", "sets"), tuple(rows), (note,))
 
 

@@ -60,9 +60,24 @@ def test_the_excess_is_the_distance_of_the_fresh_mean_from_the_searchs_value(
     paired = stats.ttest_rel(FRESH["baseline"], FRESH["t0003"]).confidence_interval(0.95)
     assert (best.gain_confirmed.value, best.gain_confirmed.low) == pytest.approx((gains.mean(), paired.low))
     assert next(search_sentences(check)).startswith(
-        "The search was too good by 0.100 [0.026, 0.174] for t0003: it found 0.4"
+        "The value that the search found for t0003 was too good by 0.100 [0.026, 0.174]: 0.4 as the best of 40 comple"
     )
+    assert "1 of 6 trainings at least as good" in next(search_sentences(check))
     assert search_table(check).rows[0][2].text == "0.500"
+
+
+def test_a_lucky_seed_of_all_points_is_no_fault_of_the_choice(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The baseline, which nothing chose, is too good by as much: the lead over it is what the search promised."""
+    promised: Mapping[str, list[float | None]] = {**FRESH, "baseline": [1.15, 1.05, 1.1, 1.2, 1.0, 1.1]}
+    check = search_check(result(tmp_path_factory, promised))
+    assert check is not None
+    assert check.points[1].too_good_by.low > 0
+    lead = list(search_sentences(check))[1]
+    assert lead.startswith("Its lead over the baseline was 0.600 in the search and is 0.600 [")
+    assert lead.endswith("it is not shown that the search made it look too large.")
+    check = search_check(result(tmp_path_factory, {**FRESH, "t0003": [0.8, 0.85, 0.75, 0.8, 0.9, 0.7]}))
+    assert check is not None
+    assert list(search_sentences(check))[1].endswith("under fresh seeds: the search made it look too large.")
 
 
 def test_a_search_that_was_not_too_good_is_not_said_to_be(tmp_path_factory: pytest.TempPathFactory) -> None:

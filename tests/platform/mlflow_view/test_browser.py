@@ -10,7 +10,7 @@ import pytest
 from platform.events import TrialEvent
 from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.client import connected
-from platform.mlflow_view.saved_view import run_link, view_link
+from platform.mlflow_view.saved_view import CLIPS, run_link, view_link
 from platform.mlflow_view.tracking import Tracking
 from platform.reporting.making import make_report
 from platform.reporting.texts import PAGE
@@ -85,14 +85,18 @@ def test_an_ablation_in_the_browser(mlflow_server: MlflowServer, browser: Browse
     browser.screenshot(shots / "report.png")
 
 
+@pytest.mark.parametrize("kind", ["sweep", "ablation"])
 def test_clips_of_trials_stand_side_by_side(
-    mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path
+    mlflow_server: MlflowServer, browser: Browser, tmp_path: Path, shots: Path, kind: str
 ) -> None:
-    study = noop_study(tmp_path, "trials: 2", name="pictured")
+    """MLflow shows no images of grouped runs, and it groups the trials of an ablation by condition."""
+    ablation = build(path="pictured_conditions.yaml")
+    study = noop_study(tmp_path, "trials: 2", name="pictured") if kind == "sweep" else ablation
     experiment = pictured(connected(mlflow_server.uri), study, tmp_path, trials=2)
-    browser.open(f"{mlflow_server.uri}{view_link(experiment, study.id)}&compareRunsMode=CHART")
+    view = study.id if kind == "sweep" else study.id + CLIPS
+    browser.open(f"{mlflow_server.uri}{view_link(experiment, view)}&compareRunsMode=CHART")
     text = browser.wait("Image grid", *KEYS, "t0000", "t0001")
     assert "noop.epochs=" not in text, "the parameters of a trial hide its pictures"
     shown = "return [...document.querySelectorAll('img')].filter(i => i.src.includes('clips') && i.width > 60).length"
     browser.until(lambda: browser.run(shown) == 4, "four pictures are not shown")
-    browser.screenshot(shots / "clips.png")
+    browser.screenshot(shots / f"clips_{kind}.png")

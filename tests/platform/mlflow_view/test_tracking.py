@@ -20,7 +20,7 @@ from platform.evaluate import FILES
 from platform.evaluate import main as evaluate
 from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.registry import load_best
-from platform.mlflow_view.saved_view import saved_view
+from platform.mlflow_view.saved_view import saved_views
 from platform.tracking_uri import default_tracking
 from storage.content import File, file_at
 from storage.local import LocalStore
@@ -289,6 +289,6 @@ def test_an_evaluation_becomes_a_run_with_its_means_and_files(
 
 @pytest.mark.parametrize(("scheduler", "shown"), [("fifo", False), ("{asha: {grace_epochs: 1}}", True)])
 def test_the_view_shows_last_values_where_trials_may_be_stopped(tmp_path: Path, scheduler: str, shown: bool) -> None:
-    _, value = saved_view(noop_study(tmp_path, f"trials: 2\nscheduler: {scheduler}"), began=0.0)
+    ((_, value),) = saved_views(noop_study(tmp_path, f"trials: 2\nscheduler: {scheduler}"), began=0.0)
     state = json.loads(zlib.decompress(base64.b64decode(json.loads(value)["state"].removeprefix("deflate;"))))
     assert ("metrics.`last/noop.value`" in state["selectedColumns"]) is shown

@@ -13,6 +13,7 @@ from platform.analysis.measures import find_measure, measure_named
 from platform.analysis.voxel_importance import agreement_by_chance
 from platform.record.results import error_line
 from platform.reporting.charts import figures
+from platform.reporting.comparison_table import comparison_table
 from platform.reporting.cost import costs
 from platform.reporting.methods import methods
 from platform.reporting.published import agreements
@@ -136,6 +137,16 @@ def test_html_is_escaped_and_latex_too(tmp_path: Path) -> None:
     assert 'colspan="2"' in html
     assert r"\caption{a \& b}" in grid.latex()
     assert r"$<$b$>$ & \begin{tabular}[t]{@{}r@{}}1\_2 $\blacktriangledown$\\ {[}$-$1, 2]\end{tabular}" in grid.latex()
+
+
+def test_a_column_that_no_comparison_fills_is_left_out(findings: Findings) -> None:
+    assert any(each.equivalence is not None for each in findings.declared)
+    assert "p (same)" in comparison_table(findings.declared, findings, title="t").header
+    bare = [replace(each, equivalence=None) for each in findings.declared]
+    grid = comparison_table(bare, findings, title="t")
+    assert "p (same)" not in grid.header
+    assert all(len(row) == len(grid.header) for row in grid.rows)
+    assert not any("declared margin" in note for note in grid.notes)
 
 
 def test_texts_are_read_from_the_left_and_numbers_stand_below_each_other() -> None:
