@@ -52,11 +52,19 @@ class DECIDES:
         self.stages = stages
 
 
+class SPARES:
+    """Marks, in `Annotated[type, SPARES("cotrain")]`, a field that the named stages do not read of its section."""
+
+    def __init__(self, *stages: str) -> None:
+        self.stages = stages
+
+
 def decides(info: FieldInfo, stage: str) -> bool:
     """Tell whether the field `info` can change what `stage` makes of its section."""
     marks = [mark for mark in info.metadata if isinstance(mark, DECIDES)]
+    spared = any(stage in mark.stages for mark in info.metadata if isinstance(mark, SPARES))
     circumstance = any(isinstance(mark, Circumstance) for mark in info.metadata)
-    return not circumstance and all(stage in mark.stages for mark in marks)
+    return not circumstance and not spared and all(stage in mark.stages for mark in marks)
 
 
 def identity_fields(model: BaseModel, *, stage: str | None = None) -> dict[str, Any]:

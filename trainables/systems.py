@@ -56,5 +56,15 @@ ABOUT: Mapping[str, AboutSystem] = {
         ours="size and number of frames at which they are judged",
         data="whatever they were made with",
     ),
+    "mindvideo_like": AboutSystem(
+        "Mind-Video-like",
+        authors="layers of fMRI encoder, projection head and masked model, windows of volumes, attention to the two "
+        "previous frames, temporal attention, generation from noise with 200 steps and guidance 12.5, as the released "
+        "code has them",
+        ours="training of contrast and co-training (not released), pre-training on the data set's own volumes, not on "
+        "HCP's, the error of the text condition, the mean training fMRI for guidance (theirs: of the test set), sizes "
+        "for the phantom",
+        source="docs/systems/mindvideo.md",
+    ),
 }
 """System to what is known of it; not of those that plug-ins bring."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from platform.study.domains import AnyDomain
-from trainables.config.presets import GENERATIONS, PRESETS, PROFILES, SYSTEMS
+from trainables.config.presets import GENERATIONS, PRESETS, PROFILES, SYSTEMS, defaults_of_system
 from trainables.config.trial import TrialConfig
 from trainables.graph import ancestors, depends_on, inputs_of
 from trainables.stage_definition import VIDEOS
@@ -14,7 +14,7 @@ _SETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "preset": {**PRESETS, **GENERATIONS},  # a preset also sets the default of `generation`
     "profile": PROFILES,
     "generation": GENERATIONS,
-    "system": SYSTEMS,
+    "system": {system: defaults_of_system(system) for system in SYSTEMS},
 }
 
 

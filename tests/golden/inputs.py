@@ -128,7 +128,9 @@ def _files(rng: np.random.Generator, split: Sequence[str], made: NDArray[np.int6
         **_videos(rng, clips, made),
         "control_scores": _control_scores(rng, [split[clip] for clip in made], made),
         **system_inputs(count=count, voxels=VOXELS),
-        **mindvideo_files(voxels=VOXELS),
+        **mindvideo_files(
+            voxels=VOXELS, clip_dim=CLIP_DIM, condition=CONDITION, held_out=np.arange(split.index("validation"), count)
+        ),
     }
 
 

@@ -69,7 +69,7 @@ def test_modules_that_are_named_by_a_string_belong_to_a_stage() -> None:
         "it reads what a metric is, not how it is computed"
     )
     assert "trainables.loop" not in sources.modules_of("data")
-    assert sources.stages_with("trainables.stages.voxels") == ("voxels", "premask", "tokens")
+    assert sources.stages_with("trainables.stages.voxels") == ("voxels", "premask", "tokens", "cotrain", "mindvideo")
 
 
 def test_nothing_is_recorded_over_results_of_the_same_version() -> None:

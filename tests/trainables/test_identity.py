@@ -37,6 +37,8 @@ GOLDEN = {
         "nishimoto": "nishimoto-2083a4dd864edffd",
         "premask": "premask-9356d9e4181d3e03",
         "tokens": "tokens-c72efc45dc6374b3",
+        "cotrain": "cotrain-17cadc9b29f4136a",
+        "mindvideo": "mindvideo-32cfbcc1755f3064",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
@@ -61,6 +63,8 @@ GOLDEN = {
         "nishimoto": "nishimoto-9070452db204758c",
         "premask": "premask-53f7427912e6027b",
         "tokens": "tokens-7eb3b118e132b38d",
+        "cotrain": "cotrain-c06935f73d328ba1",
+        "mindvideo": "mindvideo-2fe369a3d0fcf650",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }
@@ -150,19 +154,25 @@ def test_captions_and_split_of_a_folder_are_apart(tmp_path: Path) -> None:
 
 def test_an_ablated_feature_retrains_nothing() -> None:
     assert changed({"reconstruct.semantic": "noise"}) == {"reconstruct", "evaluate"}
-    assert changed({"generator.guidance": 1.0}) == {"controls", "control_scores", "reconstruct", "evaluate"}
+    assert changed({"generator.guidance": 1.0}) == {
+        "controls",
+        "control_scores",
+        "reconstruct",
+        "mindvideo",
+        "evaluate",
+    }
     assert changed({"evaluate.shuffles": 10}) == {"control_scores", "evaluate"}
 
 
 def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
-    assert changed({"generation": "paper"}) == {"controls", "control_scores", "reconstruct", "evaluate"}
+    assert changed({"generation": "paper"}) == {"controls", "control_scores", "reconstruct", "mindvideo", "evaluate"}
     assert identities({"generation": "paper"}) == identities(
         {f"generator.{name}": value for name, value in GeneratorConfig().model_dump().items()}
     )
 
 
 def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
-    trained = {"semantic", "structure", "motion", "gan", "premask", "tokens", "noop"}
+    trained = {"semantic", "structure", "motion", "gan", "premask", "tokens", "cotrain", "mindvideo", "noop"}
     assert changed({}, seed=1) == {*trained, "reconstruct", "evaluate", "importance"}
 
 

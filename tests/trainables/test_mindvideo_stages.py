@@ -17,7 +17,8 @@ from trainables.stages.decoding import read_rows
 from trainables.stages.tokens import TARGETS
 from trainables.stages.volumes import following_rows, with_windows
 
-VOXELS, CLIP_DIM, TOKENS, WIDTH, CAUSES = 30, 6, 5, 16, 3
+VOXELS, CLIP_DIM, TOKENS, WIDTH, CAUSES = 30, 6, 5, 64, 3
+VIDEO = (3, 4, 8, 8)
 SPLIT = ["train"] * 60 + ["validation"] * 10 + ["test"] * 10
 CLIPS, SPACING = len(SPLIT), 3
 TRAIN = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "warmup_steps": 2, "device": "cpu"}
@@ -29,11 +30,16 @@ TINY = {
     "premask.decoder_heads": 2,
     "premask.train": TRAIN,
     "tokens.train": TRAIN,
+    "cotrain": {"epoch_clips": 6, "validation_clips": 4, "train": {**TRAIN, "batch_size": 3, "lr": 1e-3}},
+    "generator": {"steps": 3, "test_clips": 3, "batch_clips": 2},
 }
+TRAINED = ("premask", "tokens", "cotrain")
 
 
 def tiny(**overrides: Any) -> TrialConfig:
-    return resolve({**TINY, **{name.replace("__", "."): value for name, value in overrides.items()}})
+    return resolve(
+        {"system": "mindvideo_like", **TINY, **{name.replace("__", "."): value for name, value in overrides.items()}}
+    )
 
 
 class Planted(World):
@@ -61,7 +67,7 @@ class Planted(World):
             "clip_image": linear(CLIP_DIM),
             "clip_text": linear(CLIP_DIM),
             "condition": linear(TOKENS, WIDTH),
-            "latents": linear(4, 2, 4, 4),
+            "latents": linear(*VIDEO),
         }
         facts = {
             "kind": "series",
@@ -71,7 +77,7 @@ class Planted(World):
             "tr": 2.0,
             "subjects": [{"name": "one", "onsets": onsets[:, None].tolist(), "runs": [0, 60 * SPACING]}],
         }
-        self.add("features", {"features.safetensors": self.truth})
+        self.add("features", {"features.safetensors": self.truth, "features.json": {"condition_tokens": TOKENS}})
         self.add("data", {"bold_0.safetensors": {"bold": bold}, "data.json": facts})
         self.add_fmri(self.windows)
 
@@ -90,17 +96,20 @@ def registered(stage: str) -> set[str]:
 
 
 def test_stages_report_their_registered_metrics_and_controls(planted: Planted) -> None:
-    for stage in ("premask", "tokens"):
-        result, output = planted.run(stage, tiny())
+    outputs = {}
+    for stage in TRAINED:
+        result, outputs[stage] = planted.run(stage, tiny())
         names = registered(stage)
         assert names | {f"test_{name}" for name in names - {"loss"}} <= result.metrics.keys()
         controls = {f"{m.short}_{c}" for m in METRICS.values() if m.stage == stage for c in m.chance_controls}
         assert controls <= result.metrics.keys()
         assert len(result.history) == 3
         json.dumps([result.metrics, result.history, result.info], allow_nan=False)
-    predictions = load_file(output / "predictions.safetensors")
+    predictions = load_file(outputs["tokens"] / "predictions.safetensors")
     assert predictions["index"].tolist() == list(range(60, 80))
     assert predictions["condition"].shape == (20, TOKENS, WIDTH)
+    conditions = load_file(outputs["cotrain"] / "conditions.safetensors")
+    torch.testing.assert_close(conditions["condition"], predictions["condition"])
 
 
 @pytest.mark.long
@@ -139,11 +148,16 @@ def test_tokens_are_retrieved_above_chance_and_at_chance_with_shuffled_fmri(plan
     assert by_chance.metrics["condition_mse"] > by_chance.metrics["condition_mse_mean"]
 
 
-@pytest.mark.parametrize("stage", ["premask", "tokens"])
+@pytest.mark.parametrize("stage", TRAINED)
 def test_a_killed_training_is_continued_to_the_same_bits(planted: Planted, stage: str) -> None:
-    if stage == "tokens":
-        planted.run("premask", tiny())
-    augmented = tiny(tokens__augment={"mask": 0.2, "interpolate": 0.5}, tokens__dropout=0.1)
+    for before in TRAINED[: TRAINED.index(stage)]:
+        planted.run(before, tiny())
+    augmented = tiny(
+        tokens__augment={"mask": 0.2, "interpolate": 0.5},
+        tokens__dropout=0.1,
+        cotrain__encoder=True,
+        cotrain__noise_share=0.3,
+    )
     whole, _ = planted.run(stage, augmented)
 
     class Killed(Exception):

@@ -30,6 +30,7 @@ SMALL = {
     "premask": {"width": 8, "depth": 1, "heads": 2, "decoder_width": 8, "decoder_depth": 1, "decoder_heads": 2},
     "tokens": {"augment": {"mask": 0.1, "interpolate": 0.5}, "dropout": 0.1},
     "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4},
+    "cotrain": {"epoch_clips": 9, "validation_clips": 2, "encoder": True},
     "voxels.window": 2,
     **{f"{stage}.train": TRAIN for stage in TRAINED},
 }

@@ -151,6 +151,10 @@ class CotrainConfig(Config):
     @model_validator(mode="after")
     def _trains_on_training_clips(self) -> Self:
         require_training_rows(self.train)
+        if self.train.init != "torch":
+            raise ValueError(
+                f"the weights are those of the diffusion model: train.init must be torch, not {self.train.init}"
+            )
         return self
 
     @model_validator(mode="after")

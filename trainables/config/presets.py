@@ -147,5 +147,29 @@ GENTLE: Mapping[str, Any] = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {"phantom": {}, "paper": PAPER_SIZES}
 PROFILES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "released_code": RELEASED_CODE}
 GENERATIONS: Mapping[str, Mapping[str, Any]] = {"gentle": GENTLE, "paper": {}}
-SYSTEMS: Mapping[str, Mapping[str, Any]] = {}
+SYSTEMS: Mapping[str, Mapping[str, Any]] = {
+    "mindvideo_like": {
+        "voxels.window": 2,
+        "generator.procedure": "scratch",
+        "generator.attention": "two_previous",
+        "generator.norm": "all_frames",
+        "generator.noise": "independent",
+        "generator.steps": 200,
+        "generator.guidance": 12.5,
+    },
+}
 """What a system changes in sections that systems share, such as the generator's: `system` to its defaults."""
+SYSTEMS_WITH: Mapping[tuple[str, str, str], Mapping[str, Any]] = {
+    ("mindvideo_like", "preset", "paper"): {"features.condition_tokens": 77},
+    ("mindvideo_like", "generation", "gentle"): {"generator.steps": 50, "generator.guidance": 3.0},
+}
+"""What it changes besides with a value of `preset` or `generation`: (system, field, value) to the defaults."""
+
+
+def defaults_of_system(system: str, **chosen: str) -> dict[str, Any]:
+    """Return what `system` changes, with the `chosen` preset and generation; without them, all that it may change."""
+    fields = dict(SYSTEMS.get(system, {}))
+    for (name, field, value), defaults in SYSTEMS_WITH.items():
+        if name == system and chosen.get(field, value) == value:
+            fields |= defaults
+    return fields

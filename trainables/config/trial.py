@@ -13,9 +13,9 @@ from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig,
 from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.gan import GanConfig
 from trainables.config.layers import LayersConfig
-from trainables.config.mindvideo import PremaskConfig, TokensConfig
+from trainables.config.mindvideo import CotrainConfig, MindvideoConfig, PremaskConfig, TokensConfig
 from trainables.config.nishimoto import EncodeConfig, EnergyConfig, NishimotoConfig
-from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, SYSTEMS
+from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, defaults_of_system
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
 from trainables.tables import Table
@@ -35,6 +35,7 @@ class TrialConfig(Config):
         "fcvgan_like",
         "given",
         "nishimoto2011",
+        "mindvideo_like",
     ] = "mindanimator"
     """Which system makes the videos. `mindanimator`: the stage `reconstruct`. `given`: they were made elsewhere and are
     read from `given.path`. Others: docs/systems."""
@@ -55,6 +56,8 @@ class TrialConfig(Config):
     nishimoto: NishimotoConfig = NishimotoConfig()
     premask: PremaskConfig = PremaskConfig()
     tokens: TokensConfig = TokensConfig()
+    cotrain: CotrainConfig = CotrainConfig()
+    mindvideo: MindvideoConfig = MindvideoConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     importance: ImportanceConfig = ImportanceConfig()
     encoding_accuracy: EncodingAccuracyConfig = EncodingAccuracyConfig()
@@ -75,6 +78,15 @@ class TrialConfig(Config):
         if self.tokens.freeze > self.premask.depth:
             raise ValueError(
                 f"tokens.freeze must be at most premask.depth ({self.premask.depth}), but got {self.tokens.freeze}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mindvideo_starts_from_noise(self) -> Self:
+        if self.system == "mindvideo_like" and self.generator.procedure != "scratch":
+            raise ValueError(
+                "system: mindvideo_like decodes no latents, so generator.procedure must be scratch, but got "
+                f"{self.generator.procedure}"
             )
         return self
 
@@ -145,7 +157,7 @@ def _defaults(chosen: _Sets, widths: tuple[tuple[str, Any], ...]) -> dict[str, A
         PRESETS.get(chosen.preset, {}),
         dict(widths),
         GENERATIONS.get(chosen.generation, {}),
-        SYSTEMS.get(chosen.system, {}),
+        defaults_of_system(chosen.system, preset=chosen.preset, generation=chosen.generation),
         PROFILES.get(chosen.profile, {}),
     ]
     merged: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from trainables.config.base import Config, Count, Fraction, Natural, NonNegative, Weights, absolute_folder
-from trainables.identity import BY_CONTENT, SINCE
+from trainables.identity import BY_CONTENT, SINCE, SPARES
 
 ProtocolName = Literal["mindsweep-1", "mind_animator-1", "mind_video-1", "neurons-1"]
 """Ids of `trainables.judging.protocols.PROTOCOLS`."""
@@ -14,6 +14,10 @@ DEFAULT_PROTOCOL: ProtocolName = "mindsweep-1"
 
 NEGATIVE_PROMPT = "Not like the real scene, Distorted and blurred body, blurry,bad proportions,out of frame,disfigured"
 """The negative prompt of the released code (mind-animator.md A.4)."""
+
+
+SAMPLING = SPARES("cotrain")
+"""Decides how videos are drawn, and not the network that draws them."""
 
 
 class ReconstructConfig(Config):
@@ -32,25 +36,25 @@ class ReconstructConfig(Config):
 class GeneratorConfig(Config):
     """The inflated diffusion model (eq. 10). The defaults are the paper's; `generation` selects a set of settings."""
 
-    procedure: Literal["inversion", "img2img", "scratch"] = "inversion"
+    procedure: Annotated[Literal["inversion", "img2img", "scratch"], SAMPLING] = "inversion"
     """`inversion`: DDIM inversion with the empty prompt, noise, then denoising through all steps, as in the paper.
     `img2img`: noise, then denoising from `noise_timestep` on. `scratch`: denoising of noise through all steps, as in
     Mind-Video; no latents are decoded."""
-    inversion_steps: Count = 50
+    inversion_steps: Annotated[Count, SAMPLING] = 50
     """DDIM steps of the inversion; only with `inversion`."""
-    noise_timestep: Annotated[int, Field(ge=0, le=999)] = 200
+    noise_timestep: Annotated[int, Field(ge=0, le=999), SAMPLING] = 200
     """Time step of the diffusion up to which noise is added."""
-    steps: Count = 50
+    steps: Annotated[Count, SAMPLING] = 50
     """DDIM steps over all 1000 times. `img2img` uses those up to `noise_timestep`."""
-    eta: Fraction = 0.0
+    eta: Annotated[Fraction, SAMPLING] = 0.0
     """Fraction of new noise per step: 0 is DDIM, 1 is DDPM."""
-    guidance: NonNegative = 12.5
+    guidance: Annotated[NonNegative, SAMPLING] = 12.5
     """Scale of classifier-free guidance."""
-    negative_prompt: str = NEGATIVE_PROMPT
+    negative_prompt: Annotated[str, SAMPLING] = NEGATIVE_PROMPT
     """Prompt of the unconditional part of guidance."""
-    noise: Literal["independent", "shared", "mixed"] = "independent"
+    noise: Annotated[Literal["independent", "shared", "mixed"], SAMPLING] = "independent"
     """Noise of the frames of a clip: independent, the same for all, or a mix of both (as NeuroCine's)."""
-    noise_share: Annotated[Fraction, SINCE(0.5)] = 0.5
+    noise_share: Annotated[Fraction, SINCE(0.5), SAMPLING] = 0.5
     """Part of the noise's variance that the frames of a clip share; only with `noise: mixed`."""
     attention: Literal["first_and_previous", "own_frame", "two_previous"] = "first_and_previous"
     """Frames that each frame attends to: eq. 10, only itself, as in the image model, or the two previous ones, as in
@@ -58,21 +62,21 @@ class GeneratorConfig(Config):
     norm: Annotated[Literal["per_frame", "all_frames"], SINCE("per_frame")] = "per_frame"
     """Group norms of the residual blocks and of the output: over each frame, or over all frames of a clip as in the
     released code (mind-animator.md B55)."""
-    temporal_bias: Annotated[Natural | None, SINCE(None)] = None
+    temporal_bias: Annotated[Natural | None, SINCE(None), SAMPLING] = None
     """Seed of the random biases that the untrained temporal attention of the released code adds to every transformer
     block (mind-animator.md B16). None: there is no such module."""
-    rounding: Annotated[Literal["nearest", "down"], SINCE("nearest")] = "nearest"
+    rounding: Annotated[Literal["nearest", "down"], SINCE("nearest"), SAMPLING] = "nearest"
     """How values of frames become 8 bits; the released code cuts them off (mind-animator.md B61)."""
-    saved_as: Annotated[Literal["frames", "gif"], SINCE("frames")] = "frames"
+    saved_as: Annotated[Literal["frames", "gif"], SINCE("frames"), SAMPLING] = "frames"
     """Format in which videos are kept before they are judged: without loss, or with the 256 colours per frame of a GIF,
     as in the released code (mind-animator.md B61). The true clips are not changed."""
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    precision: Annotated[Literal["fp32", "fp16", "bf16"], SAMPLING] = "fp32"
     """Number format of the diffusion model."""
-    batch_clips: Count = 4
+    batch_clips: Annotated[Count, SAMPLING] = 4
     """Number of clips per batch, which bounds memory. It is part of the identity, because it changes rounding."""
-    validation_clips: Natural = 0
+    validation_clips: Annotated[Natural, SAMPLING] = 0
     """Number of validation clips that are reconstructed: the first ones of the split."""
-    test_clips: Natural = 60
+    test_clips: Annotated[Natural, SAMPLING] = 60
     """Number of test clips that are reconstructed: the first ones of the split."""
 
 

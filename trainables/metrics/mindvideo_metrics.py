@@ -52,5 +52,12 @@ MINDVIDEO_METRICS = (
         scale=(*_CLIPS, *_TOKENS_LOSS, "tokens.train.batch_size", "tokens.dropout", "tokens.augment"),
         source="contrasts and condition, while training",
     ),
+    _error(
+        "cotrain.noise_mse",
+        controls=("before",),
+        scale=(*_CLIPS, "cotrain.noise_share", "cotrain.validation_clips"),
+        source="predicted noise, under decoded tokens, at times spread over the diffusion; control: before co-training",
+    ),
+    _error("cotrain.loss", scale=(*_CLIPS, "cotrain.noise_share"), source="predicted noise, while training"),
 )
 """What the stages report on validation clips, and with the prefix `test_` on test clips."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.config.video import GeneratorConfig
 from trainables.kinds import of_kind
-from trainables.networks.inflation import add_temporal_biases, inflate, normalise_over_frames
+from trainables.networks.inflation import add_temporal_biases, as_video_unet
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,7 @@ class VideoGenerator:
         self.config, self.schedule = config, schedule
         weight = next(unet.parameters())
         self.device, self.dtype = weight.device, weight.dtype
-        self.unet = unet.to(memory_format=torch.channels_last)
-        if config.attention != "own_frame":
-            inflate(self.unet, frames=frames, attention=config.attention)
-        if config.norm == "all_frames":
-            normalise_over_frames(self.unet, frames=frames)
+        self.unet = as_video_unet(unet.to(memory_format=torch.channels_last), config, frames=frames)
         if config.temporal_bias is not None:
             add_temporal_biases(self.unet, seed=config.temporal_bias)
         self.inverse = DDIMInverseScheduler.from_config(schedule.config)

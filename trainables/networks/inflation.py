@@ -14,6 +14,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 
+from trainables.config.video import GeneratorConfig
 from trainables.kinds import of_kind
 from trainables.networks.attention import attend
 
@@ -123,6 +124,15 @@ def normalise_over_frames(unet: UNet2DConditionModel, *, frames: int) -> UNet2DC
     return unet
 
 
+def as_video_unet(unet: Any, config: GeneratorConfig, *, frames: int) -> Any:
+    """Change the attention and the norms of `unet` as `config` says, for clips of `frames` frames. Return it."""
+    if config.attention != "own_frame":
+        inflate(unet, frames=frames, attention=config.attention)
+    if config.norm == "all_frames":
+        normalise_over_frames(unet, frames=frames)
+    return unet
+
+
 def add_temporal_biases(unet: UNet2DConditionModel, *, seed: int) -> UNet2DConditionModel:
     """Add to the output of every transformer block of `unet` the same random number per channel. Return it.
 
@@ -130,14 +140,15 @@ def add_temporal_biases(unet: UNet2DConditionModel, *, seed: int) -> UNet2DCondi
     trained: uniform within 1 / sqrt(channels), as torch initialises them (mind-animator.md B16).
     """
     generator = torch.Generator().manual_seed(seed)
-    for block in _transformer_blocks(unet):
+    for block in transformer_blocks(unet):
         channels = block.norm1.normalized_shape[0]
         bias = (2 * torch.rand(channels, generator=generator) - 1) / channels**0.5
         block.register_forward_hook(partial(_add, bias))
     return unet
 
 
-def _transformer_blocks(unet: UNet2DConditionModel) -> Iterator[Any]:
+def transformer_blocks(unet: UNet2DConditionModel) -> Iterator[Any]:
+    """Return the transformer blocks of `unet`."""
     return (module for module in unet.modules() if isinstance(module, BasicTransformerBlock))
 
 

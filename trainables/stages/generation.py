@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
@@ -73,8 +73,17 @@ def history(task: StageTask, total: int) -> tuple[dict[str, float], ...]:
     return tuple({"clips": float(end)} for end in [*range(step, total, step), total])
 
 
-def generate(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: torch.device) -> Iterator[Batch]:
+def generate(
+    task: StageTask,
+    source: InputBlocks,
+    *,
+    prompts: Prompts,
+    device: torch.device,
+    adapt: Callable[[Any], None] | None = None,
+) -> Iterator[Batch]:
     """Yield all videos of `source` in order, `batch_clips` at a time. Batches of a checkpoint are not made again.
+
+    `adapt` changes the UNet, once it is a video model, before the first video is made.
 
     Raises:
         ValueError: The UNet cannot be loaded or does not fit the features.
@@ -82,6 +91,8 @@ def generate(task: StageTask, source: InputBlocks, *, prompts: Prompts, device: 
     """
     config, total = task.config.generator, len(source)
     draw = _generator(task, source, prompts=prompts, device=device)
+    if adapt is not None:
+        adapt(draw.unet)
     kept = _Kept(task, total, source.video)
     clock = _Clock(total)
     unsaved: list[Tensor] = []
