@@ -30,8 +30,8 @@ SYSTEM_STAGES: tuple[Stage, ...] = (
     Stage(
         "premask",
         1,
-        ("premask",),
-        ("data", "voxels"),
+        ("premask", "voxels"),
+        ("data",),
         "trainables.stages.premask:run",
         (600.0, 3_000_000),
         seeded=True,

@@ -64,7 +64,7 @@ ABOUT: Mapping[str, AboutSystem] = {
         ours="training of contrast and co-training (not released), pre-training on the data set's own volumes, not on "
         "HCP's, the error of the text condition, the mean training fMRI for guidance (theirs: of the test set), sizes "
         "for the phantom",
-        source="docs/systems/mindvideo.md",
+        source="docs/systems/mindvideo_like.md",
     ),
 }
 """System to what is known of it; not of those that plug-ins bring."""

@@ -132,10 +132,12 @@ def test_settings_that_cannot_be_are_refused() -> None:
 
 
 def test_sampling_does_not_train_anew_and_the_network_does() -> None:
-    def identity(**fields: Any) -> str:
+    def identity(stage: str = "cotrain", **fields: Any) -> str:
         config = resolve({"system": "mindvideo_like", **{k.replace("__", "."): v for k, v in fields.items()}})
-        return next(run.identity for run in stage_runs(config, seed=0, targets=["cotrain"]) if run.stage == "cotrain")
+        return next(run.identity for run in stage_runs(config, seed=0, targets=["cotrain"]) if run.stage == stage)
 
+    assert identity("premask", voxels__window=3) == identity("premask") != identity("premask", voxels__subject=1)
+    assert identity() != identity(voxels__window=3)
     assert identity(generator__steps=10) == identity(generator__guidance=7.0) == identity(mindvideo__uncond="mean_test")
     assert identity() != identity(generator__attention="first_and_previous")
     assert identity() != identity(generator__norm="per_frame")

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainables.config.base import Config, Count, Natural, NonNegative
-from trainables.identity import CIRCUMSTANCE, DECIDES, SINCE
+from trainables.identity import CIRCUMSTANCE, DECIDES, SINCE, SPARES
 from trainables.tables import Table
 
 CLIPS = DECIDES("clips")
@@ -191,7 +191,7 @@ class VoxelsConfig(Config):
     (mind-animator.md B27)."""
     average_repeats: bool = True
     """Average the answers to a clip that was shown several times; otherwise the first counts alone."""
-    window: Annotated[Count, SINCE(1)] = 1
+    window: Annotated[Count, SINCE(1), SPARES("premask")] = 1
     """Volumes per clip: the one that answers it and those that follow it in its run, as in Mind-Video. The last one is
     repeated where a run ends, or the next one answers a clip of another block or split. Decoders of windows read all of
     them, all others the first alone."""

@@ -1,7 +1,7 @@
 """Configs of `mindvideo_like`: masked fMRI model, fMRI tokens, co-training of the diffusion model, and generation.
 
 Source: the code of Mind-Video (github.com/jqin4749/MindVideo, commit 5097206), and of MIND-VIS for the masked model.
-docs/systems/mindvideo.md says what is theirs and what is ours.
+docs/systems/mindvideo_like.md says what is theirs and what is ours.
 """
 
 from typing import Annotated, Literal, Self
