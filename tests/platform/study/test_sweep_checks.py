@@ -62,7 +62,7 @@ constraints:
             "motion.rollout_mse",
             "moton.rollout_mse",
             "test.yaml:1:1: target:",
-            ["no stage 'moton'", "mean motion?", "semantic, structure"],
+            ["no stage 'moton'", "mean motion?"],
         ),
         ("motion.rollout_mse", "[]", "test.yaml:1:1: target:", ["is empty"]),
         ("motion.rollout_mse", "[motion.rollout_mse, motion.rollout_mse]", "test.yaml:1:30: target[1]:", ["twice"]),
