@@ -20,13 +20,13 @@ def excluded(folder: Path, patterns: list[str]) -> Callable[[Path], bool]:
     return decide
 
 
-def trial_variables(trainable: type) -> dict[str, str]:
-    """Return the environment variables that Ray Tune gives to the process of a trial."""
+def trial_environment(trainable: type) -> dict[str, Any]:
+    """Return the runtime environment that Ray Tune gives to the process of a trial."""
     from ray.tune.execution.class_cache import _ActorClassCache
 
     actor = _ActorClassCache().get(trainable)  # type: ignore[no-untyped-call]
-    variables: dict[str, str] = actor._default_options["runtime_env"]["env_vars"]
-    return variables
+    environment: dict[str, Any] = actor._default_options["runtime_env"]
+    return environment
 
 
 def failed_trial(folder: Path, error: Exception) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
@@ -26,6 +27,10 @@ NAMES = {
     "ray._private.runtime_env.constants.RAY_JOB_CONFIG_JSON_ENV_VAR": "a submitted job would send its code twice",
     # Ray Tune
     f"{TUNE}execution.class_cache.ENV_VARS_TO_PROPAGATE": "credentials would be copied into runtime environments",
+    f"{TUNE}execution.class_cache.DEFAULT_ENV_VARS": "each trial would wait for the start of a process of its own",
+    "ray._private.node.Node.start_monitor": "a study on this machine would start an autoscaler, and start later",
+    "ray._private.node.Node.start_log_monitor": "the same with a reader of logs",
+    "ray._private.node.Node.start_api_server": "the same with the dashboard's server",
     f"{TUNE}experiment.Trial.set_ray_actor": "stalled trials could not be ended (Trial.temporary_state.ray_actor)",
     f"{TUNE}experiment.Trial.error_file": "the cause of a lost worker would be unknown",
     f"{TUNE}experiment.Trial.PENDING": "trials too large for the remaining nodes would wait for ever",
@@ -132,21 +137,49 @@ def test_tune_counts_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "air_usage.tag_callbacks(" in inspect.getsource(tune.run)
 
 
-def test_tune_copies_no_credentials_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tune_copies_no_variables_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of its own either: a trial without a runtime environment takes a process that is there already."""
+    from ray.runtime_env import RuntimeEnv
     from ray.tune.execution import class_cache
 
-    from platform.run.ray.cluster import CREDENTIALS
-    from tests.ray_private import trial_variables
-    from trainables.ray_internals import hide_from_trials
+    from tests.ray_private import trial_environment
+    from trainables.ray_internals import pass_nothing_to_trials
 
-    fresh: set[str] = runpy.run_path(class_cache.__file__)["ENV_VARS_TO_PROPAGATE"]
-    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", set(fresh))
-    suspects = {name for name in fresh if re.search("AWS|KEY|SECRET|TOKEN|PASSWORD", name)}
-    assert suspects <= set(CREDENTIALS), "Tune copies more credentials than we know of"
-    for name in CREDENTIALS:
+    fresh = runpy.run_path(class_cache.__file__)
+    for name in ("ENV_VARS_TO_PROPAGATE", "DEFAULT_ENV_VARS"):
+        monkeypatch.setattr(class_cache, name, fresh[name].copy())
+    for name in fresh["ENV_VARS_TO_PROPAGATE"]:
         monkeypatch.setenv(name, "planted")
-    hide_from_trials(CREDENTIALS)
-    assert "planted" not in trial_variables(type("Trainable", (), {})).values()
+    trainable = type("Trainable", (), {})
+    assert "planted" in trial_environment(trainable)["env_vars"].values(), "it would copy them"
+    pass_nothing_to_trials()
+    given = trial_environment(trainable)
+    assert RuntimeEnv(**given).serialize() == RuntimeEnv().serialize() == "{}"
+
+
+def test_a_cluster_of_ours_starts_no_unused_processes() -> None:
+    from ray._private.node import Node
+
+    from trainables.ray_internals import _UNUSED_PROCESSES, _fewer_processes
+
+    before = {name: getattr(Node, name) for name in _UNUSED_PROCESSES}
+    with _fewer_processes():
+        assert all(getattr(Node, name) is not method for name, method in before.items())
+        assert all(getattr(Node, name)(None) is None for name in before)
+    assert {name: getattr(Node, name) for name in _UNUSED_PROCESSES} == before
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_tests_cluster_has_none_of_them() -> None:
+    mine = psutil.Process().children(recursive=True)
+    commands = [" ".join(process.cmdline()) for process in mine if process.is_running()]
+    assert any("raylet" in command for command in commands)
+    assert not [
+        command
+        for command in commands
+        if re.search(r"autoscaler/_private/monitor|log_monitor|dashboard/dashboard", command)
+    ]
 
 
 def test_a_submitted_job_tells_its_settings_in_the_variable_that_we_read() -> None:

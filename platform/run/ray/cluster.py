@@ -16,7 +16,7 @@ from platform.errors import StudyError, UserError
 from platform.run.ray.code_upload import runtime_environment
 from storage.environment import variable, without_secrets
 from storage.owned_folders import kill_processes, make_folder, remove_folder
-from trainables.ray_internals import end_cluster, hide_from_trials, show_as_command, start_cluster
+from trainables.ray_internals import end_cluster, pass_nothing_to_trials, show_as_command, start_cluster
 from trainables.usable_cores import usable_cores
 
 SETTINGS = {
@@ -45,8 +45,6 @@ RAY_TRAIN_HEALTH_CHECK_INTERVAL_S is short because Ray Train looks for reports a
 TUNE_MAX_PENDING_TRIALS_PG is large because the dispatcher limits the trials itself; Tune would start one worker after
 another.
 """
-CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
-"""Workers read them from their node: its environment, profile or role."""
 
 _log = logging.getLogger(__name__)
 _OPEN_CLUSTER = (
@@ -128,6 +126,9 @@ def _own_variables() -> str:
 
 
 def _hide_secrets() -> None:
-    """Keep credentials out of Ray's logs and job table, which every user of a cluster can read."""
-    hide_from_trials(CREDENTIALS)
+    """Keep credentials out of Ray's logs and job table, which every user of a cluster can read.
+
+    Workers read them from their node: its environment, profile or role.
+    """
+    pass_nothing_to_trials()
     show_as_command(without_secrets(shlex.join(psutil.Process().cmdline())))
