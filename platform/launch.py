@@ -1,6 +1,7 @@
 """Runs a study with the views of the command line: Optuna journal, Parquet tables, MLflow, progress on the terminal."""
 
 import threading
+from functools import partial
 from importlib import import_module
 
 from platform.events import View
@@ -15,8 +16,16 @@ from platform.screen.progress import Progress
 from platform.study.study import Study
 from storage.runs import RunStore
 from storage.uri import open_store
+from trainables.stage_table import STAGES
 
-_NEEDED_LATER = ("mlflow", "platform.reporting.contents", "platform.reporting.sweep_report")
+_TORCH = "trainables.saved"
+"""Saves the best decoders in MLflow's model registry."""
+_NEEDED_LATER = (
+    "mlflow",
+    "platform.figures.page",
+    "platform.reporting.contents",
+    "platform.reporting.sweep_report",
+)
 
 
 def launch(study: Study, options: Options) -> Summary:
@@ -24,12 +33,15 @@ def launch(study: Study, options: Options) -> Summary:
 
     It is called in the same way.
     """
-    return run_study(study, options, views=lambda: default_views(study, options), meanwhile=_import_for_later)
+    later = partial(_import_for_later, study)
+    return run_study(study, options, views=lambda: default_views(study, options), meanwhile=later)
 
 
-def _import_for_later() -> None:
+def _import_for_later(study: Study) -> None:
     """Begin to import, in a thread, what takes seconds to import and is needed when trials run or have ended."""
-    threading.Thread(target=lambda: [import_module(name) for name in _NEEDED_LATER], daemon=True).start()
+    trains = any(STAGES[stage].is_decoder for stage in study.own_stages())
+    names = (*_NEEDED_LATER, *((_TORCH,) if trains and study.has_best else ()))
+    threading.Thread(target=lambda: [import_module(name) for name in names], daemon=True).start()
 
 
 def default_views(study: Study, options: Options) -> list[View]:

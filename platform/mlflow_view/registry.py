@@ -33,14 +33,14 @@ def registered_name(study: str) -> str:
 
 def save_decoders(runs: RunStore, best: Result, folder: Path) -> tuple[str, ...]:
     """Write the decoders of trial `best` into one subfolder of `folder` per stage; return the stages."""
-    from trainables.saved import save_decoder  # torch takes seconds to import
-
     manifests = {stage: runs.find(identity) for stage, identity in best.identities.items()}
     stages = tuple(
         stage
         for stage, manifest in manifests.items()
         if manifest is not None and {MODEL, _PREDICTIONS} <= manifest.files.keys() and "voxels" in manifest.inputs
     )
+    if stages:
+        from trainables.saved import save_decoder  # torch takes seconds to import
     for stage in stages:
         save_decoder(runs, best.identities[stage], folder / stage)
     return stages
