@@ -89,7 +89,18 @@ def _answer(arguments: argparse.Namespace) -> Answer:
             return _power(study, store, arguments.power, options)
         if arguments.add_seeds is not None:
             study = with_more_seeds(study, store, more=arguments.add_seeds, dry_run=options.dry_run)
-        return study_answer(study, store, options)
+        return study_answer(replace(study, notes=(*study.notes, *_wide_margins(study, store, options))), store, options)
+
+
+def _wide_margins(study: AblationStudy, store: Store, options: Options) -> tuple[str, ...]:
+    """Return notes on margins that are not smaller than an effect which another ablation in the store has shown."""
+    if not study.design.margins:
+        return ()
+    from platform.analysis.known_effects import effects_in_store, wide_margins
+
+    cache = options.home / "scratch" / "cache"
+    known = effects_in_store(store, study.design.margins, cache=cache, besides=study.id)
+    return tuple(wide_margins(study.design.margins, known))
 
 
 def _refuse_with_sweep(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from platform.analysis.collect import AblationResult
 from platform.analysis.findings import Findings, analyse
+from platform.analysis.known_effects import effects_shown, wide_margins
 from platform.analysis.optimism import SearchCheck, search_check
 from platform.analysis.siblings import Sibling
 from platform.analysis.voxel_importance import RegionMap, region_maps
@@ -70,7 +71,7 @@ def build_report(
     answered += [("", text) for text in search_sentences(check)] if check is not None else []
     return AblationReport(
         title=f"Ablation {result.study}",
-        alerts=(*status(findings), *sibling_alert(siblings)),
+        alerts=(*status(findings), *_wide(findings), *sibling_alert(siblings)),
         conclusions=tuple(answered),
         facts=tuple(declared_as(findings)),
         sections=(
@@ -124,6 +125,11 @@ def _sections(
         yield ReportSection("Exploratory comparisons", lead, (grid,), folded=True)
     if findings.other_measures:
         yield ReportSection("Other metrics", grids=(other_table(findings),), folded=True)
+
+
+def _wide(findings: Findings) -> Iterator[str]:
+    for text in wide_margins(findings.result.design.margins, effects_shown(findings)):
+        yield f"{text[0].upper()}{text[1:]}."
 
 
 def _searched(check: SearchCheck | None) -> Iterator[ReportSection]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from platform.analysis.search_result import SearchResult
-from platform.record.results import better, controls, counts_text, ranked
+from platform.record.results import Result, better, controls, counts_text, ranked
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import value_text
 from platform.reporting.words import counted, listed, moment
@@ -14,10 +14,13 @@ from trainables.judging.controls import is_uninformed, title_of
 from trainables.judging.protocols import protocol_text
 from trainables.metrics.clip_metrics import EVALUATE
 from trainables.metrics.metric import Metric
-from trainables.metrics.registry import is_held_out
+from trainables.metrics.registry import METRICS, is_held_out
 
 _SOFTWARE = {"version.python": "Python", "version.torch": "PyTorch", "version.optuna": "Optuna", "version.ray": "Ray"}
 _COMMIT = {"git.commit": "commit", "git.dirty": "uncommitted changes"}
+
+_ADVISED = 4
+"""Largest number of metrics that are named in place of a saturated one."""
 
 
 def alerts(findings: SweepFindings) -> list[str]:
@@ -29,7 +32,30 @@ def alerts(findings: SweepFindings) -> list[str]:
         warnings.append(f"{what}: {search.ended_points:,} of {counted(search.study.trials, 'point')} have ended.")
     if findings.failed:
         warnings.append(f"{counted(len(findings.failed), 'trial')} failed: see “Failed trials” for the reasons.")
-    return warnings
+    return [*warnings, *_saturated(findings)]
+
+
+def _saturated(findings: SweepFindings) -> Iterator[str]:
+    """Yield for each target whether it has one value in all completed points, and which metrics have several."""
+    points = findings.listed
+    if len(points) < 2:
+        return
+    for target in findings.search.study.targets:
+        values = {point.metrics[target.name] for point in points}
+        if len(values) == 1:
+            others = sorted(_differing(points), key=lambda name: name.partition(".")[0] != target.stage)
+            advice = f" Metrics that differ: {listed(others[:_ADVISED])}." if others else ""
+            yield (
+                f"{target.name} is {values.pop():.4g} in all {len(points)} completed points: it is saturated, or no "
+                f"field matters, so it orders nothing.{advice}"
+            )
+
+
+def _differing(points: Sequence[Result]) -> Iterator[str]:
+    """Yield the metrics that all `points` have, with several values."""
+    for name in METRICS:
+        if all(name in point.metrics for point in points) and len({point.metrics[name] for point in points}) > 1:
+            yield name
 
 
 def conclusions(findings: SweepFindings, followed_by: Sequence[str]) -> list[str]:

@@ -200,3 +200,14 @@ def test_every_publication_has_a_use_and_every_use_a_publication() -> None:
     assert set(SAMPLERS) - {"grid"} == set(references._SAMPLERS)
     assert set(SCHEDULERS) - {"fifo"} == set(references._SCHEDULERS)
     assert set(PROTOCOLS) - {"mindsweep-1"} == set(references._PROTOCOLS)
+
+
+def test_a_target_with_one_value_orders_nothing() -> None:
+    made = search(pruned=0, failed=0)
+    assert not any("saturated" in text for text in report(made).alerts)
+    for record in made.records:
+        assert record.finished is not None
+        record.finished = replace(record.finished, metrics={**record.finished.metrics, TARGET: 1.0})
+    (warning,) = report(replace(made)).alerts
+    assert warning.startswith("motion.rollout_mse is 1 in all 12 completed points: it is saturated, or no field")
+    assert warning.endswith("Metrics that differ: motion.teacher_forced_mse and structure.latent_mse.")
