@@ -42,6 +42,17 @@ ABOUT: Mapping[str, AboutSystem] = {
         data="none (the library is the training clips)",
         source="Current Biology 21:1641; github.com/gallantlab/pymoten; docs/systems/nishimoto2011.md",
     ),
+    "kupershmidt_like": AboutSystem(
+        "Kupershmidt-like",
+        authors="a network from video to fMRI and one back, trained on pairs and on videos without fMRI through both; "
+        "from the code of the same group for images: way of reading by voxels, layers of the decoder, errors of pixels "
+        "and of a frozen network's maps, the first network frozen while the second is trained",
+        ours="convolution over frames, all frames as channels of one image, the error of differences between frames, "
+        "weights, schedules, one answer per clip and not a model of the haemodynamic response",
+        data="clips without fMRI: freshly drawn ones on the phantom, or a folder (`unsee.external`)",
+        source="Kupershmidt et al. 2022, arXiv:2206.03544 (abstract); github.com/WeizmannVision/SelfSuperReconst; "
+        "docs/systems/kupershmidt_like.md",
+    ),
     "fcvgan_like": AboutSystem(
         "f-CVGAN-like",
         authors="a generator from fMRI to video with separate spatial and temporal discriminators; videos of 8 frames "

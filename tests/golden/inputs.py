@@ -14,6 +14,7 @@ from torch import nn
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
 from tests.golden.mindvideo_inputs import MINDVIDEO, mindvideo_files
+from tests.golden.pixel_inputs import PIXEL_SYSTEMS, pixel_files
 from tests.golden.system_inputs import system_inputs
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.base import digest_of
@@ -55,10 +56,10 @@ def config(folder: Path | None = None) -> TrialConfig:
         "given": {"path": None if folder is None else str(folder / VIDEOS_FOLDER)},
         "energy": {"resolution": 32, "spatial_frequencies": [0, 2], "directions": 2},
         "nishimoto": {"voxels": 12, "top": 3},
-        "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4, "train": _TRAIN},
         "evaluate": {"shuffles": 20},
         "importance": {"clips": 3},
         **MINDVIDEO,
+        **PIXEL_SYSTEMS,
         "noop": {"value": 0.5, "epochs": 2},
     }
     return resolve(sections)
@@ -131,6 +132,7 @@ def _files(rng: np.random.Generator, split: Sequence[str], made: NDArray[np.int6
         **mindvideo_files(
             voxels=VOXELS, clip_dim=CLIP_DIM, condition=CONDITION, held_out=np.arange(split.index("validation"), count)
         ),
+        **pixel_files(voxels=VOXELS, frames=FRAMES),
     }
 
 

@@ -42,16 +42,17 @@ def answers(shown: NDArray[np.uint8], *, seed: int = 1) -> NDArray[np.float32]:
 class PixelWorld:
     """A store with the runs `clips` and `voxels`, and stages to run on them."""
 
-    def __init__(self, folder: Path, *, fmri: NDArray[np.float32] | None = None) -> None:
-        """`fmri` replaces that of `answers`, [N,V]."""
+    def __init__(self, folder: Path, *, fmri: NDArray[np.float32] | None = None, more: int = 0) -> None:
+        """`fmri` replaces that of `answers`, [N,V]. `more` training clips follow those of `SPLIT`."""
         self.folder = folder
         self.runs = RunStore(MemoryStore(), cache=folder / "cache")
         self._number = itertools.count()
-        self.clips = clips()
+        self.split = (*SPLIT, *("train",) * more)
+        self.clips = clips(count=len(self.split))
         self.fmri = answers(self.clips) if fmri is None else fmri
         shown = {
-            "captions": [["a clip"]] * len(SPLIT),
-            "source": [f"film {number}" for number in range(len(SPLIT))],
+            "captions": [["a clip"]] * len(self.split),
+            "source": [f"film {number}" for number in range(len(self.split))],
             "factors": None,
             "warnings": [],
             "shape": self.clips.shape,
@@ -61,12 +62,12 @@ class PixelWorld:
         self.inputs: dict[str, Artifacts] = {}
         self.add("clips", {"clips.safetensors": {"clips": self.clips}, "clips.json": shown})
         roi = {"roi": np.zeros(VOXELS, np.int16), "voxel": np.arange(VOXELS, dtype=np.int32)}
-        described = {"split": list(SPLIT), "roi_names": ["V1"], "subject": "one"}
+        described = {"split": list(self.split), "roi_names": ["V1"], "subject": "one"}
         self.add("voxels", {"voxels.safetensors": {"fmri": self.fmri, **roi}, "voxels.json": described})
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the numbers of the clips of a split."""
-        return np.flatnonzero(np.array(SPLIT) == split)
+        return np.flatnonzero(np.array(self.split) == split)
 
     def add(self, stage: str, files: Mapping[str, Any]) -> None:
         """Commit `files` as the run of `stage` that others read."""

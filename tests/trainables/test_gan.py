@@ -161,10 +161,10 @@ def test_it_learns_from_fmri_and_from_nothing_else(world: PixelWorld, tmp_path: 
     assert min(losses) < 0.75 * losses[0]
     assert result.metrics["test_l1"] < result.metrics["test_l1_mean"]
     truth = world.clips[world.rows("test")]
-    assert identified(videos["videos"][12:], truth) > 0.8, "chance is 0.5"
+    assert identified(videos["videos"][12:], truth) > 0.72, "chance is 0.5, three standard deviations are 0.22"
     shuffled = world.fmri[np.random.default_rng(0).permutation(len(SPLIT))]
     _, guessed = PixelWorld(tmp_path, fmri=shuffled).run("gan", config)
-    assert abs(identified(guessed["videos"][12:], truth) - 0.5) < 0.25, "more than three standard deviations"
+    assert abs(identified(guessed["videos"][12:], truth) - 0.5) < 0.22
 
 
 def test_bad_input_is_refused_in_words(world: PixelWorld) -> None:

@@ -20,6 +20,8 @@ GOLDEN = {
         "data": "data-9a955d35b6be00e6",
         "features": "features-d08e09ec9f2e63e9",
         "layers": "layers-3b1bab6de514555f",
+        "see": "see-d51499f2cb173e7c",
+        "unsee": "unsee-e69b25a9663dd871",
         "gan": "gan-5429069bca792607",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-66c253c1fb5934d6",
@@ -46,6 +48,8 @@ GOLDEN = {
         "data": "data-9a955d35b6be00e6",
         "features": "features-c3b6c301093f3522",
         "layers": "layers-3b1bab6de514555f",
+        "see": "see-c6039aff8c61c946",
+        "unsee": "unsee-c4d082a08f32c12b",
         "gan": "gan-82bb8e0ff4cb7043",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-75ec15fc698f9a11",
@@ -172,7 +176,19 @@ def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
 
 
 def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
-    trained = {"semantic", "structure", "motion", "gan", "premask", "tokens", "cotrain", "mindvideo", "noop"}
+    trained = {
+        "semantic",
+        "structure",
+        "motion",
+        "gan",
+        "see",
+        "unsee",
+        "premask",
+        "tokens",
+        "cotrain",
+        "mindvideo",
+        "noop",
+    }
     assert changed({}, seed=1) == {*trained, "reconstruct", "evaluate", "importance"}
 
 

@@ -31,6 +31,8 @@ SMALL = {
     "tokens": {"augment": {"mask": 0.1, "interpolate": 0.5}, "dropout": 0.1},
     "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4},
     "cotrain": {"epoch_clips": 9, "validation_clips": 2, "encoder": True},
+    "see": {"resolution": 32, "planes": 2},
+    "unsee": {"channels": 4, "unpaired": 0.5, "encoder": "fine_tuned", "noise": "residual"},
     "voxels.window": 2,
     **{f"{stage}.train": TRAIN for stage in TRAINED},
 }

@@ -26,6 +26,13 @@ MINDVIDEO_SIZES: Mapping[str, Any] = {
 
 PAPER_SIZES: Mapping[str, Any] = {
     "gan.base": 64,
+    "see.resolution": 112,
+    "see.train.epochs": 50,
+    "unsee.channels": 64,
+    "unsee.kernel": 5,
+    "unsee.train.epochs": 150,
+    "unsee.train.lr": 5e-3,
+    "unsee.train.batch_size": 24,
     "features.resolution": 512,
     "features.latent_size": 64,
     "semantic.hidden": 512,

@@ -8,10 +8,11 @@ from pydantic import model_validator
 
 from trainables.config.analysis import EncodingAccuracyConfig, ImportanceConfig
 from trainables.config.base import Config
-from trainables.config.data import DatasetConfig, PhantomConfig, VoxelsConfig
+from trainables.config.data import DatasetConfig, PhantomConfig, PhantomWorld, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.gan import GanConfig
+from trainables.config.kupershmidt import FRESH, SeeConfig, UnseeConfig
 from trainables.config.layers import LayersConfig
 from trainables.config.mindvideo import CotrainConfig, MindvideoConfig, PremaskConfig, TokensConfig
 from trainables.config.nishimoto import EncodeConfig, EnergyConfig, NishimotoConfig
@@ -33,6 +34,7 @@ class TrialConfig(Config):
     system: Literal[
         "mindanimator",
         "fcvgan_like",
+        "kupershmidt_like",
         "given",
         "nishimoto2011",
         "mindvideo_like",
@@ -45,6 +47,8 @@ class TrialConfig(Config):
     features: FeaturesConfig = FeaturesConfig()
     layers: LayersConfig = LayersConfig()
     gan: GanConfig = GanConfig()
+    see: SeeConfig = SeeConfig()
+    unsee: UnseeConfig = UnseeConfig()
     semantic: SemanticConfig = SemanticConfig()
     structure: StructureConfig = StructureConfig()
     motion: MotionConfig = MotionConfig()
@@ -87,6 +91,16 @@ class TrialConfig(Config):
             raise ValueError(
                 "system: mindvideo_like decodes no latents, so generator.procedure must be scratch, but got "
                 f"{self.generator.procedure}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fresh_clips_are_of_a_phantom(self) -> Self:
+        fresh = self.unsee.external == FRESH and self.unsee.unpaired > 0
+        if self.system == "kupershmidt_like" and fresh and not isinstance(self.dataset, PhantomWorld):
+            raise ValueError(
+                f"unsee.external: {FRESH} draws clips of the phantom's world, but dataset.kind is {self.dataset.kind}; "
+                "give a folder of videos, or set unsee.unpaired: 0"
             )
         return self
 

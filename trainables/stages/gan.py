@@ -17,11 +17,11 @@ from trainables.context import StageResult, StageTask
 from trainables.descent import Opponent
 from trainables.distributed import Forward
 from trainables.loop import Job, LoopState, kept_epoch, pick_device, train
-from trainables.metrics.diversity import diversity
 from trainables.networks.gan import Gan, VideoShape
 from trainables.networks.spectral import iterate
 from trainables.randomness import Streams
 from trainables.stages.decoding import untrained
+from trainables.stages.pixel_metrics import mean_error, pixel_metrics, training_facts
 from trainables.stages.pixel_rows import PixelRows, as_clips, read_pixel_rows
 from trainables.system_videos import write_videos
 
@@ -103,13 +103,6 @@ class GanLearner:
         """Restore nothing."""
 
 
-def mean_error(videos: NDArray[np.uint8], rows: PixelRows) -> float:
-    """Return the mean absolute error of pixels in [0, 1]."""
-    return float(
-        np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(videos, rows.clips, strict=True)]) / 255.0
-    )
-
-
 def run(task: StageTask) -> StageResult:
     """Train the networks and decode all held-out clips.
 
@@ -129,32 +122,13 @@ def run(task: StageTask) -> StageResult:
     index = np.concatenate([rows[split].index for split in videos])
     write_videos(task, np.concatenate(list(videos.values())), index)
     save_file(learner.model.generator.state_dict(), task.context.output / "model.safetensors")
-    return _result(task, learner, progress, _metrics(videos, rows))
-
-
-def _metrics(videos: Mapping[str, NDArray[np.uint8]], rows: Mapping[str, PixelRows]) -> dict[str, float]:
-    """Return the metrics of both held-out splits, those of test clips with the prefix `test_`, and their controls."""
-    mean = rows["train"].clips.mean(axis=0, dtype=np.float32).round().astype(np.uint8)
-    found = {}
-    for split, made in videos.items():
-        prefix, true = "test_" if split == "test" else "", rows[split]
-        repeated = np.broadcast_to(mean, true.clips.shape)
-        found[f"{prefix}l1"] = mean_error(made, true)
-        found[f"{prefix}l1_mean"] = mean_error(repeated, true)
-        found[f"{prefix}diversity"] = diversity(made)
-        found[f"{prefix}diversity_truth"] = diversity(true.clips)
-    return found
+    return _result(task, learner, progress, pixel_metrics(videos, rows))
 
 
 def _result(task: StageTask, learner: GanLearner, progress: LoopState, metrics: Mapping[str, float]) -> StageResult:
-    info = {
-        "parameters": str(sum(p.numel() for p in learner.model.generator.parameters())),
-        "discriminator_parameters": str(sum(p.numel() for p in learner.model.discriminators.parameters())),
-        "best_epoch": str(progress.best_epoch),
-        "epochs": str(progress.epoch),
-        "device": str(learner.train.fmri.device),
-        "workers": str(task.context.world_size),
-    }
+    discriminators = sum(p.numel() for p in learner.model.discriminators.parameters())
+    facts = training_facts(task, progress, learner.model.generator, device=learner.train.fmri.device)
+    info = {**facts, "discriminator_parameters": str(discriminators)}
     kept = progress.history[kept_epoch(progress, learner.config.train) - 1]
     losses = {name: value for name, value in kept.items() if name.startswith("loss")}
     return StageResult({**losses, **metrics}, tuple(progress.history), info)
