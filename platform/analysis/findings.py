@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from platform.analysis.against_finder import FinderTest, against_finder
 from platform.analysis.collect import AblationResult
 from platform.analysis.condition_values import (
     ConditionValues,
@@ -60,6 +61,8 @@ class Findings:
     """The other metrics with values per clip."""
     control_tests: tuple[ControlTest, ...]
     """The baseline against the controls that know nothing of the clip, in the primary metrics that have some."""
+    finder_tests: tuple[FinderTest, ...]
+    """The baseline against the nearest training clip, in the primary metrics in which it was measured."""
     declared: tuple[Comparison, ...]
     """The registered family, in its order; `name` is the condition."""
     exploratory: tuple[Comparison, ...]
@@ -133,6 +136,7 @@ def analyse(collected: AblationResult) -> Findings:
         measures=measures,
         other_measures=other_measures,
         control_tests=tests,
+        finder_tests=tuple(against_finder(result, primary)),
         declared=declared,
         exploratory=exploratory,
         with_added=tuple(without_floor_claims(tested, floors) for tested in _with_added(collected, measures)),

@@ -15,6 +15,7 @@ from platform.reporting.contrast_section import contrast_sections
 from platform.reporting.control_standing import control_grid, control_sentences
 from platform.reporting.cost import cost_table, costs, trial_table
 from platform.reporting.embedding import EmbeddingMap, embedding_maps, embedding_table
+from platform.reporting.finder_section import finder_grid, finder_sentences
 from platform.reporting.methods import methods, provenance_facts
 from platform.reporting.overlap import LEAD, overlap_table
 from platform.reporting.protocol import caption
@@ -64,7 +65,7 @@ def build_report(
     published = agreements(findings)
     embedded = embedding_maps(result)
     drawings = figures(findings, maps, embedded)
-    answered = list(control_sentences(findings))
+    answered = [*control_sentences(findings), *(("", text) for text in finder_sentences(findings.finder_tests))]
     answered += [(TONES[tested.verdict], text) for tested, text in sentences_of(findings)]
     answered += [("", text) for text in replicated(findings)]
     check = search_check(result)
@@ -96,8 +97,9 @@ def _sections(
     findings: Findings, published: Sequence[Agreement], drawings: Mapping[str, Sequence[Drawing]]
 ) -> Iterator[ReportSection]:
     against_controls = control_grid(findings)
-    if against_controls is not None:
-        yield ReportSection("Baseline against its controls", grids=(against_controls,))
+    grids = tuple(grid for grid in (against_controls, finder_grid(findings.finder_tests)) if grid is not None)
+    if grids:
+        yield ReportSection("Baseline against its controls", grids=grids)
     yield ReportSection("Conditions and metrics", grids=(main_table(findings), condition_table(findings)))
     systems = systems_table(findings.result)
     if systems is not None:

@@ -45,6 +45,11 @@ def sentence(comparison: Comparison, measure: Measure, test: ControlTest | None 
     text = f"{condition_label(comparison.name)}, {measure.title} {_verb(comparison, measure)}, {_tested(comparison)}."
     if comparison.verdict == "equivalent" and comparison.unit != "clips":
         text += f" It holds for trainings like these: {not_excluded(comparison.sizes[1])}."
+    if comparison.verdict == "worse" and test is not None and test.standing == "at":
+        text += (
+            f" But the baseline itself is not shown to be better than its controls in {measure.title}: what is worse "
+            "here does not show that the baseline has what it takes."
+        )
     if comparison.verdict == "inconclusive":
         text += f" {_open(comparison, measure, test)}"
     return f"{text} {_gaps(comparison)}".rstrip()

@@ -138,6 +138,8 @@ def _controls(findings: SweepFindings, target: Metric) -> Iterator[str]:
 
 def _luck(findings: SweepFindings, target: Metric) -> str:
     study, count = findings.search.study, len(findings.order) + findings.stopped.total()
+    if count == 1:
+        return "Only one point was tried, so none was chosen."
     spread, luck = findings.luck(target)
     lead = (
         f"{target.title} of the best point is probably better than what its config gives again: it is the best of "

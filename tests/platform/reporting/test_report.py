@@ -75,6 +75,34 @@ def test_the_baseline_is_tested_against_its_controls_before_all_else(report: Pat
     assert r"another clip's fMRI" in (report / "report.tex").read_text(encoding="utf-8")
 
 
+def test_a_baseline_that_only_finds_training_clips_is_named(tmp_path: Path) -> None:
+    """The control shows a training clip: what it scores needs no reconstruction."""
+    store, controls = MemoryStore(), {"shuffled_fmri": -0.2, "nearest_clip": 0.1, "ceiling": 0.2}
+    write_study(store, tmp_path, MadeUp(seeds=9, controls=controls))
+    make_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    (said,) = re.findall(
+        r"^- The baseline is not shown to be better than the nearest training clip in (.*)$", text, re.M
+    )
+    assert said.startswith("2-way-I (−")
+    assert "not shown to do more than to find a training clip" in said
+    table = text[text.index("Baseline against the nearest training clip") :].partition("\n## ")[0]
+    assert "| worse ▼ |" in table
+    below = MadeUp(seeds=9, controls={**controls, "nearest_clip": -0.1})
+    write_study(other := MemoryStore(), tmp_path / "other", below)
+    make_report(other, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"^- The baseline is better than the nearest training clip in 2-way-I, SSIM and EPE", text, re.M)
+
+
+def test_a_loss_of_a_baseline_at_its_controls_is_no_proof_of_what_it_has(tmp_path: Path) -> None:
+    store, controls = MemoryStore(), {"shuffled_fmri": 0.0, "ceiling": 0.2}
+    write_study(store, tmp_path, MadeUp(seeds=9, controls=controls))
+    make_report(store, STUDY, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"^- Without structure, SSIM worsens by .* But the baseline itself is not shown to be", text, re.M)
+
+
 def test_tests_metrics_and_published_values_are_cited(report: Path) -> None:
     text = (report / "report.md").read_text(encoding="utf-8")
     cited = text[text.index("## References") : text.index("## Provenance")]

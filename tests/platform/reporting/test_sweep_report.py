@@ -107,6 +107,12 @@ def test_an_unfinished_and_an_empty_search_are_said_to_be(tmp_path: Path) -> Non
     assert "Importance" in page.read_text(encoding="utf-8")
 
 
+def test_one_point_is_not_the_best_of_anything() -> None:
+    made = report(search(trials=1, pruned=0, failed=0))
+    assert "Only one point was tried, so none was chosen." in texts(made)
+    assert "probably better than what its config gives again" not in texts(made)
+
+
 def test_several_targets_have_a_front() -> None:
     study = made_up_study(targets=(TARGET, "motion.teacher_forced_mse"))
     made = report(SearchResult(study, tuple(reduce_events(study_events()).values())))
