@@ -65,6 +65,7 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.plan
 	$(PY) -m benchmarks.prepare --every 200
 	$(PY) -m benchmarks.train
+	$(PY) -m benchmarks.mindvideo_train
 	$(PY) -m benchmarks.metrics
 	$(PY) -m benchmarks.reconstruct
 	$(PY) -m benchmarks.reuse --scale small

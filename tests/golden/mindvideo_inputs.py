@@ -15,7 +15,7 @@ _TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2}
 _SIZES = {"patch": 5, "width": 8, "depth": 1, "heads": 2, "decoder_width": 8, "decoder_depth": 1, "decoder_heads": 2}
 MINDVIDEO: Mapping[str, Any] = {
     "premask": {**_SIZES, "train": _TRAIN},
-    "tokens": {"augment": {"mask": 0.1, "interpolate": 0.5}, "train": _TRAIN},
+    "tokens": {"augment": {"mask": 0.1, "interpolate": 0.5}, "train": {**_TRAIN, "schedule": "constant"}},
     "cotrain": {"epoch_clips": 4, "validation_clips": 2, "noise_share": 0.2, "train": {**_TRAIN, "batch_size": 2}},
 }
 """Sections of the config."""

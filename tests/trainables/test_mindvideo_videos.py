@@ -1,5 +1,6 @@
 """Co-training and generation of `mindvideo_like` on planted data, and settings that are refused."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from storage.local import LocalStore
+from storage.runs import RunStore
 from tests.trainables.test_mindvideo_stages import TOKENS, TRAINED, VIDEO, WIDTH, Planted, tiny
 from trainables.backbones.load import load_generator
 from trainables.config.trial import resolve
 from trainables.context import Context, StageTask
+from trainables.execute import execute
 from trainables.graph import stage_runs
 from trainables.loop import Job
 from trainables.networks.cotrained import add_delta, add_temporal_attention
@@ -142,3 +146,29 @@ def test_sampling_does_not_train_anew_and_the_network_does() -> None:
     assert identity() != identity(generator__attention="first_and_previous")
     assert identity() != identity(generator__norm="per_frame")
     assert identity() != identity(cotrain__noise_share=0.2)
+
+
+@pytest.mark.long
+def test_a_trial_of_the_system_is_judged(tmp_path: Path) -> None:
+    """All of its stages, from clips to scores, with the system's own ceiling beside the generator's."""
+    config = resolve(
+        {
+            "system": "mindvideo_like",
+            "dataset": {"train_clips": 12, "validation_clips": 2, "test_clips": 4, "block_clips": 2, "subjects": 1},
+            "features": {"image_variants": 0, "text_variants": 0},
+            "premask": {"width": 16, "depth": 1, "decoder_width": 16, "decoder_depth": 1, "train": {"epochs": 1}},
+            "tokens.train.epochs": 1,
+            "cotrain": {"epoch_clips": 4, "validation_clips": 2, "train": {"epochs": 1}},
+            "generator": {"steps": 2, "test_clips": 4},
+        }
+    )
+    runs = RunStore(LocalStore(tmp_path / "store"), cache=tmp_path / "cache")
+    done = {}
+    for run in stage_runs(config, seed=0, targets=["evaluate"]):
+        done[run.stage] = execute(run, config, runs=runs, scratch=tmp_path / "scratch")
+    assert not {"semantic", "structure", "motion", "reconstruct"} & set(done)
+    metrics = done["evaluate"].metrics
+    for name in ("test_two_way_i", "test_vifi", "test_ssim", "test_epe"):
+        assert math.isfinite(metrics[name])
+    assert metrics["test_ssim_ceiling"] != metrics["test_ssim_ceiling_generator"]
+    assert "test_ssim_plain" not in metrics

@@ -86,9 +86,11 @@ class AugmentConfig(Config):
 
 
 class TokensTrainConfig(TrainConfig):
-    """Other defaults: a transformer needs a smaller step than the MLPs."""
+    """Other defaults: a transformer needs a smaller step than the MLPs, and a step takes many times as long."""
 
+    epochs: Count = 10
     lr: Positive = 3e-4
+    schedule: Literal["constant", "exponential", "noam", "cosine"] = "cosine"
     weight_decay: NonNegative = 0.05
     clip_norm: Annotated[Positive | None, SINCE(None)] = 0.8
 
