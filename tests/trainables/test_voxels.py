@@ -12,6 +12,7 @@ from tests.trainables.dataset_tools import Folder, run_data, run_stage, small
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
 from trainables.stages import voxels
+from trainables.stages.voxels import wanted_voxels
 
 Values = NDArray[Any]
 ByHand = Callable[..., Folder]
@@ -151,3 +152,23 @@ def test_subjects_of_the_phantom(made: Folder, tmp_path: Path) -> None:
     assert first["fmri"].shape == second["fmri"].shape == (56, 80)
     assert not np.array_equal(first["fmri"], second["fmri"])
     assert facts["dropped"] == facts["constant"] == []
+
+
+def test_the_most_repeatable_voxels_are_kept_and_ties_go_to_the_first() -> None:
+    table = VoxelTable(np.full(5, "V1"), repeat_r=np.array([0.2, 0.9, np.nan, 0.2, 0.5], np.float32))
+    assert wanted_voxels(table, None).all()
+    assert np.flatnonzero(wanted_voxels(table, 3)).tolist() == [0, 1, 4]
+    with pytest.raises(DatasetError, match=r"voxels\.top is 5, but of only 4 voxels is known how well they repeat"):
+        wanted_voxels(table, 5)
+    with pytest.raises(DatasetError, match=r"voxels\.top is 2; leave it out: the data set does not say how well"):
+        wanted_voxels(VoxelTable(np.full(5, "V1")), 2)
+
+
+def test_columns_of_the_kept_voxels_are_named(by_hand: ByHand, tmp_path: Path) -> None:
+    folder = by_hand()
+    table = VoxelTable(np.array(["A", "B", "B"]), repeat_r=np.array([0.9, 0.1, 0.8], np.float32))
+    write_voxels(table, folder.path("voxel_table_0.parquet"))
+    every, _ = run(folder, tmp_path / "all", voxels__detrend=False)
+    two, facts = run(folder, tmp_path / "two", voxels__top=2, voxels__detrend=False)
+    assert (two["voxel"].tolist(), two["roi"].tolist(), facts["constant"]) == ([0, 2], [0, 1], [])
+    np.testing.assert_array_equal(two["fmri"], every["fmri"][:, [0, 2]])

@@ -195,3 +195,6 @@ class VoxelsConfig(Config):
     """Volumes per clip: the one that answers it and those that follow it in its run, as in Mind-Video. The last one is
     repeated where a run ends, or the next one answers a clip of another block or split. Decoders of windows read all of
     them, all others the first alone."""
+    top: Annotated[Count | None, SINCE(None)] = None
+    """Keep this many voxels: those whose responses to training clips that were shown twice correlate best (`repeat_r`
+    in a prepared data set, mind-animator.md B26). Test clips play no part. None: all that vary."""

@@ -15,7 +15,7 @@ from trainables.context import StageResult, StageTask
 from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, ROWS_HAVE_NO_WINDOW, DatasetError
 from trainables.datasets.prepared.read import ArrayFile, array_file
-from trainables.datasets.prepared.tables import read_voxels
+from trainables.datasets.prepared.tables import VoxelTable, read_voxels
 from trainables.datasets.presentations import DROPPED, answering, runs_of
 from trainables.datasets.windows import windows_of
 from trainables.stages.scaling import Scale, fit_scale, require_finite
@@ -37,7 +37,7 @@ def run(task: StageTask) -> StageResult:
     safetensors: `fmri` float32 [N,V], row i belongs to clip i; `mean` and `std` [V] of the training rows; `roi` int16
     [V]; `voxel` int32 [V], the voxel's column in the data stage's `bold_<s>`. With a window of W volumes also
     `following` float32 [N,W-1,V], the volumes after those of `fmri`, on the same scale. json: split, roi_names,
-    subject, lag_tr, dropped (clips without a volume) and constant (voxels that were left out).
+    subject, lag_tr, dropped (clips without a volume) and constant (voxels that were left out since they do not vary).
 
     Raises:
         DatasetError: The subject does not exist, a value is not finite, no training clip or voxel is left, or fMRI with
@@ -48,15 +48,16 @@ def run(task: StageTask) -> StageResult:
     number = _subject(facts, config)
     bold = data.path(f"bold_{number}.safetensors")
     answers = answers_of(facts, config, volumes=len(map_tensors(bold)["bold"]))
-    roi = roi_numbers(read_voxels(data.path(f"voxel_table_{number}.parquet")), facts["roi_names"])
-    kept = _write(bold, answers, roi, task.context.output / "voxels.safetensors")
+    table = read_voxels(data.path(f"voxel_table_{number}.parquet"))
+    roi, wanted = roi_numbers(table, facts["roi_names"]), wanted_voxels(table, config.top)
+    kept = _write(bold, answers, roi, wanted, task.context.output / "voxels.safetensors")
     described = {
         "split": answers.split.tolist(),
         "roi_names": facts["roi_names"],
         "subject": facts["subjects"][number]["name"],
         "lag_tr": answers.lag,
         "dropped": np.nonzero(answers.split == DROPPED)[0].tolist(),
-        "constant": np.setdiff1d(np.arange(len(roi)), kept).tolist(),
+        "constant": np.setdiff1d(np.flatnonzero(wanted), kept).tolist(),
     }
     (task.context.output / "voxels.json").write_text(json.dumps(described))
     counts = {name: str(len(described[name])) for name in ("constant", "dropped")}
@@ -149,8 +150,29 @@ def groups_of(facts: Mapping[str, Any]) -> NDArray[np.int64]:
     return np.array([numbers[group] for group in groups])
 
 
-def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> NDArray[np.int32]:
-    """Write `voxels.safetensors`, some voxels at a time; return the columns that were kept."""
+def wanted_voxels(table: VoxelTable, top: int | None) -> NDArray[np.bool_]:
+    """Return which voxels are to be kept, [V]: all, or the `top` most repeatable; of equal ones the first.
+
+    Raises:
+        DatasetError: The repeatability is unknown, or known for fewer voxels.
+    """
+    if top is None:
+        return np.ones(len(table), np.bool_)
+    if table.repeat_r is None:
+        right = "leave it out: the data set does not say how well voxels repeat, which takes training clips shown twice"
+        raise DatasetError(f"voxels.top is {top}; {right}")
+    known = np.flatnonzero(np.isfinite(table.repeat_r))
+    if len(known) < top:
+        raise DatasetError(f"voxels.top is {top}, but of only {len(known)} voxels is known how well they repeat")
+    wanted = np.zeros(len(table), np.bool_)
+    wanted[known[np.argsort(-table.repeat_r[known], kind="stable")[:top]]] = True
+    return wanted
+
+
+def _write(
+    bold: Path, answers: Answers, roi: NDArray[np.int16], wanted: NDArray[np.bool_], path: Path
+) -> NDArray[np.int32]:
+    """Write `voxels.safetensors` of the wanted voxels, some at a time; return the columns that were kept."""
     with TemporaryDirectory(dir=path.parent) as folder:
         arrays: dict[str, list[Any]] = {"mean": [], "std": [], "voxel": []}
         blocks: dict[str, list[ArrayFile]] = {"fmri": [], "following": []}
@@ -160,16 +182,17 @@ def _write(bold: Path, answers: Answers, roi: NDArray[np.int16], path: Path) -> 
                 require_finite(of_place, first)
             own, *following = (scale.apply(of_place) for of_place in rows)
             parts = {"fmri": own, **({"following": np.stack(following, axis=1)} if following else {})}
+            chosen = wanted[scale.arrays["voxel"]]
             for name, values in parts.items():
                 file = Path(folder) / f"{name}_{number}.npy"
-                np.save(file, np.ascontiguousarray(values))
+                np.save(file, np.ascontiguousarray(values[..., chosen]))
                 blocks[name].append(array_file(file))
             for name, values in scale.arrays.items():
-                arrays[name].append(values)
+                arrays[name].append(values[chosen])
+        if not any(map(len, arrays["voxel"])):
+            raise DatasetError("every voxel is constant over the training clips; check that the BOLD data is not empty")
         joined = {name: np.concatenate(values) for name, values in arrays.items()}
         kept: NDArray[np.int32] = joined["voxel"]
-        if len(kept) == 0:
-            raise DatasetError("every voxel is constant over the training clips; check that the BOLD data is not empty")
         _join(blocks, {**joined, "roi": roi[kept]}, path)
     return kept
 
