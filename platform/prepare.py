@@ -33,8 +33,8 @@ Make a checked, described data set of what a lab has, for dataset.kind: prepared
 
 READER says what FOLDER holds; `python -m platform.prepare READER --help` lists its options. A command that was
 interrupted continues at the last finished part when it is given again. `validate DIR` checks a data set. `clips VIDEO`
-cuts videos into clips for dataset.kind: folder. `upload DIR URI` puts a data set into a store. `maps DIR` writes maps
-of its voxels for brain viewers."""
+cuts videos into clips for dataset.kind: folder, `captions` describes clips by BLIP-2. `upload DIR URI` puts a data set
+into a store. `maps DIR` writes maps of its voxels for brain viewers."""
 _EXIT_CODES = (
     "Exit code: 0 done, 1 a subject was left out, the data set has errors, or it could not be finished and parts are "
     "kept, 2 bad input and nothing was written, 130 interrupted (Ctrl-C)."
@@ -48,6 +48,11 @@ captions.json.
 A caption is the name of the video and a description of its pixels: brightness, colour and motion. Replace it by a
 better one if you can. VIDEO may also be lavfi:SOURCE, a moving pattern that FFmpeg generates, such as
 lavfi:mandelbrot=size=128x128."""
+_CAPTIONS = "describe clips by BLIP-2, as the paper does"
+_CAPTIONS_DESCRIPTION = """\
+Describe clips by BLIP-2 and write captions for --caption of a reader: JSON from the clip's name to its text. SOURCE is
+a prepared data set (prepare it first with any captions, then again with these), or a folder of clips. A command that
+was interrupted continues when it is given again."""
 _RAY = "prepare shards of clips and recordings at the same time, on a Ray cluster that is started on this machine"
 _ADDRESS = "the same on the Ray cluster at ADDRESS (auto or HOST:PORT), whose nodes all see FOLDER and DIR"
 _UPLOAD = "put a prepared data set into a store, from where each machine fetches it once"
@@ -94,6 +99,13 @@ def _parser(arguments: Sequence[str]) -> VerbParser:
     maps.add_argument("--encoding", metavar="STUDY/TRIAL|FILE", help=_ENCODING)
     maps.add_argument("--like", type=Path, metavar="FILE", help=_LIKE)
     add_store(maps)
+    captions = _sub_parser(verbs, "captions", _CAPTIONS)
+    captions.description = _CAPTIONS_DESCRIPTION
+    captions.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write, ending in .json")
+    if "captions" in arguments:
+        from trainables.preparation.caption_options import CaptionOptions
+
+        add_model_options(captions, CaptionOptions)
     clips = _sub_parser(verbs, "clips", _CLIPS)
     clips.description = _CLIPS_DESCRIPTION
     clips.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, or lavfi:SOURCE")
@@ -127,6 +139,8 @@ def _answer(arguments: argparse.Namespace) -> Answer:
             return _mapped(arguments)
         case "clips":
             return _cut(arguments)
+        case "captions":
+            return _captioned(arguments)
     return _prepared(arguments)
 
 
@@ -140,6 +154,30 @@ def _cut(arguments: argparse.Namespace) -> Answer:
         raise UserError(str(error)) from error
     value = {"folder": str(arguments.out), "clips": len(captions)}
     return Answer(value, f"{len(captions)} clips in {arguments.out}")
+
+
+def _captioned(arguments: argparse.Namespace) -> Answer:
+    from trainables.preparation.caption_options import CaptionOptions
+
+    options = model_from(arguments, CaptionOptions)
+    if arguments.out.suffix != ".json" or not arguments.out.absolute().parent.is_dir():
+        raise UserError(f"--out: {arguments.out} must be a file ending in .json in a folder that exists")
+    from trainables.preparation.captioning import write_captions
+    from trainables.preparation.clips_to_describe import open_clips_to_describe
+
+    try:
+        clips = open_clips_to_describe(options.source, frames=options.frames)
+        with StepProgress(_stderr()) as progress:
+            captions = write_captions(
+                clips.names, clips.read, arguments.out, options, lambda new, total: progress("clips", new, total)
+            )
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_CONTINUES) from stop
+    except (DatasetError, ValueError) as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise StudyError(f"{error}\n{_CONTINUES}") from error
+    return Answer({"file": str(arguments.out), "captions": len(captions)}, f"{len(captions)} captions: {arguments.out}")
 
 
 def _prepared(arguments: argparse.Namespace) -> Answer:

@@ -34,6 +34,10 @@ _NOTE = (
 Provenance: TypeAlias = Callable[[float], Mapping[str, str]]
 
 
+MAPS = "maps"
+"""The subfolder of a trial's pages with maps of voxels, and of its artifacts."""
+
+
 class StudyRuns:
     """The runs of one study in MLflow; missing runs are created."""
 
@@ -89,6 +93,8 @@ class StudyRuns:
                 pages(folder)
                 for page in sorted(path for path in folder.iterdir() if path.is_file()):
                     self._client.log_artifact(self._children[trial], str(page))
+                if (folder / MAPS).is_dir():
+                    self._client.log_artifacts(self._children[trial], str(folder / MAPS), MAPS)
                 ended = entries.ended if entries.ended is not None else milliseconds(fresh[-1].time)
                 self._show_pictures(log_clip_pictures(self._client, self._children[trial], folder, time=ended))
         log(self._client, self._children[trial], entries, store=self._store)

@@ -13,13 +13,15 @@ from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
+from platform.errors import UserError
 from platform.events import Proposed, TrialEvent
+from platform.figures.map_stages import has_maps
 from platform.mlflow_view.background_writer import BackgroundWriter
 from platform.mlflow_view.client import TEMPORARY, artifact_folder, connected
 from platform.mlflow_view.clip_pictures import write_clip_pictures
 from platform.mlflow_view.mirror import TrialMirror
 from platform.mlflow_view.registry import save_decoders
-from platform.mlflow_view.runs import Provenance, StudyRuns
+from platform.mlflow_view.runs import MAPS, Provenance, StudyRuns
 from platform.mlflow_view.summary import conclude
 from platform.record.data_card import write_data_card
 from platform.record.provenance import tags_here
@@ -130,19 +132,33 @@ class Tracking:
             raise ConnectionError(without_secrets(f"{type(error).__name__}: {error}")) from None
 
     def _pages(self, trial: str, folder: Path) -> None:
-        """Copy the pages of a trial's evaluate stage run, if there is one, and pictures of clips into `folder`."""
+        """Write into `folder` what a trial shows: the pages of its evaluate stage run, pictures of clips, and maps."""
         proposed = self._records[trial].proposed
-        identity = None if proposed is None else proposed.identities.get("evaluate")
-        if identity is None or self._stage_runs is None or self._stage_runs.find(identity) is None:
+        if proposed is None or self._stage_runs is None:
+            return
+        if has_maps(proposed.identities):
+            self._maps(trial, proposed, folder)
+        identity = proposed.identities.get("evaluate")
+        if identity is None or self._stage_runs.find(identity) is None:
             return
         try:
             artifacts = self._stage_runs.open(identity)
             for name in artifacts.manifest.files.keys() & set(_PAGES):
                 shutil.copyfile(artifacts.path(name), folder / name)
-            assert proposed is not None
             write_clip_pictures(self._stage_runs, proposed.identities, proposed.config, folder)
         except (StoreError, DatasetError, ValueError, OSError) as error:
             _log.warning("pages of trial %s are not in MLflow: %s", trial, without_secrets(str(error)))
+
+    def _maps(self, trial: str, proposed: Proposed, folder: Path) -> None:
+        """Write the maps of a trial's voxels into `folder/MAPS`."""
+        from platform.figures.trial_maps import write_trial_maps  # matplotlib and nibabel take a second
+
+        assert self._stage_runs is not None
+        subject = int(proposed.config["voxels"]["subject"])
+        try:
+            write_trial_maps(self._stage_runs, proposed.identities, subject, folder / MAPS)
+        except (StoreError, DatasetError, UserError, OSError) as error:
+            _log.warning("maps of trial %s are not in MLflow: %s", trial, without_secrets(str(error)))
 
     def _connected(self) -> StudyRuns:
         if self._runs is None:

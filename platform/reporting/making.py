@@ -48,10 +48,12 @@ def _of_ablation(
     from platform.analysis.siblings import siblings_of
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
+    from platform.reporting.maps_page import write_maps_page
 
     with owned_folder("mindsweep-report-") as cache:
         result = collect_ablation(store, study_id, cache=cache)
         siblings = siblings_of(store, study_id, cache=cache)
+        pages = [*pages, *write_maps_page(result, folder)]
         report = build_report(result, store=without_secrets(store.uri), pages=pages, siblings=siblings)
         return write_files(report, folder), report
 

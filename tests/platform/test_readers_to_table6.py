@@ -65,7 +65,7 @@ def test_from_files_to_a_finished_table6(reader: str, tmp_path: Path, capsys: py
     assert ablate([str(file), "--inline", "--home", str(tmp_path / "home")]) == 0
     assert "Without structure, SSIM " in capsys.readouterr().out
     (records,) = (tmp_path / "home" / "store" / "studies").glob("*/records/trials.parquet")
-    assert [*pq.read_table(records)["outcome"].to_pylist()] == ["completed"] * 12
+    assert [*pq.read_table(records)["outcome"].to_pylist()] == ["COMPLETED"] * 12
     (page,) = (tmp_path / "home" / "reports").glob("*/report.html")
     assert (page.parent / "data_card.html").is_file()
     if reader != "neuroclips":  # it has neither places of voxels nor regions

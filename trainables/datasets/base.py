@@ -159,6 +159,8 @@ class BrainData:
     is on its own."""
     warnings: Sequence[str] = ()
     """Warnings from reading."""
+    space: str = ""
+    """Of the voxels, such as fsLR-32k; "" if it is not known."""
 
     def __post_init__(self) -> None:
         if self.kind == "rows" and self.lag_tr != 0:

@@ -79,4 +79,5 @@ def brain_facts(brains: BrainData) -> dict[str, Any]:
             }
             for subject in brains.subjects
         ],
+        **({"space": brains.space} if brains.space else {}),
     }

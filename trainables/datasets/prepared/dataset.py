@@ -165,6 +165,7 @@ def load_brains(config: PreparedConfig, stimuli: Stimuli) -> BrainData:
         tr=about.tr if about.tr is not None else 1.0,
         roi_names=[*dict.fromkeys(name for subject in subjects for name in subject.voxels.roi.tolist())],
         warnings=[*map(str, lag_problems(about, data.folder)), *about.defects],
+        space=about.space,
     )
 
 
