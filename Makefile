@@ -64,6 +64,7 @@ bench: $(VENV)/installed ## run every benchmark; each prints a table of ratios
 	$(PY) -m benchmarks.overhead
 	$(PY) -m benchmarks.plan
 	$(PY) -m benchmarks.prepare --every 200
+	$(PY) -m benchmarks.prepare_readers
 	$(PY) -m benchmarks.train
 	$(PY) -m benchmarks.mindvideo_train
 	$(PY) -m benchmarks.metrics

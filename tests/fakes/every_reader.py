@@ -24,7 +24,13 @@ from trainables.preparation.hcp_clips import film_parts
 from trainables.preparation.prepare import Prepared, prepare
 
 _SIDE = 32
+Harm = Callable[[Path], None]
+"""Is called with the published folder before it is opened."""
 VIDEOS = fake_bmd.Videos(train=30, test=6)
+
+
+def unharmed(folder: Path) -> None:
+    """Leave the folder as it is."""
 
 
 def _captions(folder: Path, names: list[str]) -> tuple[Path, ...]:
@@ -32,17 +38,18 @@ def _captions(folder: Path, names: list[str]) -> tuple[Path, ...]:
     return (folder / "captions.json",)
 
 
-def prepare_cc2017(folder: Path, out: Path) -> Prepared:
+def prepare_cc2017(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """V1 and MT of both hemispheres answer to motion."""
     planted = fake_cc2017.write_cc2017(folder)
     brain = replace(planted.brain, subcortex=None)
     atlas = write_atlas(folder / "atlas.dlabel.nii", fake_cc2017.areas(brain), brain)
     captions = _captions(folder, clip_names(planted.design.segments, planted.design.clips))
     options = cc2017.Settings(folder=folder, captions=captions, atlas=atlas, resolution=_SIDE)
+    harm(folder)
     return prepare(cc2017.open_source(options, design=planted.design), options, out)
 
 
-def prepare_bids(folder: Path, out: Path) -> Prepared:
+def prepare_bids(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """V1 of the left hemisphere answers to motion, 4 to 8 s after a clip's onset."""
     brain, clips = reduced_brain(30, subcortex=None), 24
     names = [f"clip{number:02d}.mp4" for number in range(clips)]
@@ -62,41 +69,47 @@ def prepare_bids(folder: Path, out: Path) -> Prepared:
     atlas = write_atlas(folder / "atlas.dlabel.nii", labels, brain)
     captions = _captions(folder, [name.removesuffix(".mp4") for name in names])
     options = bids.Settings(folder=folder, captions=captions, atlas=atlas, resolution=_SIDE, lag=4.0, split_by="run")
+    harm(folder)
     return prepare(bids.open_source(options), options, out)
 
 
-def prepare_bmd(folder: Path, out: Path) -> Prepared:
+def prepare_bmd(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """The first vertices of the left hemisphere, which are in V1, answer to motion."""
     fake_bmd.write_bmd(folder, subjects=(1,), videos=VIDEOS)
     brain = reduced_brain()
     labels = fake_cc2017.areas(replace(brain, subcortex=None)) + [""] * 20
     atlas = write_atlas(folder / "atlas.dlabel.nii", labels, brain)
     options = bmd.Settings(folder=folder, atlas=atlas, resolution=_SIDE)
+    harm(folder)
     return prepare(bmd.open_source(options), options, out)
 
 
-def prepare_algonauts2021(folder: Path, out: Path) -> Prepared:
+def prepare_algonauts2021(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """Every region answers to motion."""
     fake2021.write_algonauts2021(folder, subjects=(1,), videos=VIDEOS)
     captions = _captions(folder, [number for numbers in VIDEOS.numbers.values() for number in numbers])
     options = algonauts2021.Settings(folder=folder, captions=captions, resolution=_SIDE)
+    harm(folder)
     return prepare(algonauts2021.open_source(options), options, out)
 
 
-def prepare_algonauts2025(folder: Path, out: Path) -> Prepared:
+def prepare_algonauts2025(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """The first parcels answer to motion."""
-    options = algonauts2025.Settings(folder=fake2025.write_algonauts2025(folder, subjects=(1,)), resolution=_SIDE)
+    fake2025.write_algonauts2025(folder, subjects=(1,))
+    options = algonauts2025.Settings(folder=folder, resolution=_SIDE)
+    harm(folder)
     return prepare(algonauts2025.open_source(options), options, out)
 
 
-def prepare_neuroclips(folder: Path, out: Path) -> Prepared:
+def prepare_neuroclips(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """The first voxels answer to motion; no places are known."""
     fake_pack.write_neuroclips(folder, subjects=(1,))
     options = neuroclips.Settings(folder=folder, resolution=_SIDE)
+    harm(folder)
     return prepare(neuroclips.open_source(options, design=fake_pack.SMALL), options, out)
 
 
-def prepare_mosaic(folder: Path, out: Path) -> Prepared:
+def prepare_mosaic(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """V1 of the left hemisphere answers to motion."""
     fake_mosaic.write_mosaic(folder, subjects=(1,))
     half, visual = fake_mosaic.COLUMNS // 2, fake_mosaic.VISUAL
@@ -104,10 +117,11 @@ def prepare_mosaic(folder: Path, out: Path) -> Prepared:
     atlas = write_atlas(folder / "atlas.dlabel.nii", labels, reduced_brain(half, subcortex=None))
     names = [fake_mosaic.stem(number) for numbers in fake_mosaic.VIDEOS.numbers.values() for number in numbers]
     options = mosaic.Settings(folder=folder, captions=_captions(folder, names), atlas=atlas, resolution=_SIDE)
+    harm(folder)
     return prepare(mosaic.open_source(options), options, out)
 
 
-def prepare_hcp(folder: Path, out: Path) -> Prepared:
+def prepare_hcp(folder: Path, out: Path, harm: Harm = unharmed) -> Prepared:
     """V1 and MT of both hemispheres answer to motion, 5 s later."""
     fake_hcp.write_films(folder / "movies")
     fake_hcp.write_runs(folder)
@@ -115,10 +129,11 @@ def prepare_hcp(folder: Path, out: Path) -> Prepared:
     fields: dict[str, Any] = {"captions": (folder / "captions.json",), "clip_seconds": 1, "resolution": _SIDE}
     options = hcp.Settings(folder=folder, atlas=atlas, **fields)
     _captions(folder, [clip for part in film_parts(fake_hcp.DESIGN, options.rule) for clip in part.clips])
+    harm(folder)
     return prepare(hcp.open_source(options, design=fake_hcp.DESIGN), options, out)
 
 
-FAKES: Mapping[str, Callable[[Path, Path], Prepared]] = {
+FAKES: Mapping[str, Callable[..., Prepared]] = {
     "cc2017": prepare_cc2017,
     "bids": prepare_bids,
     "bmd": prepare_bmd,
@@ -128,7 +143,7 @@ FAKES: Mapping[str, Callable[[Path, Path], Prepared]] = {
     "mosaic": prepare_mosaic,
     "hcp": prepare_hcp,
 }
-"""Reader to the function that writes its fake into the first folder and the data set into the second."""
+"""Reader to the function that writes its fake into a folder, harms it, and writes the data set into another."""
 PLANTED: Mapping[str, tuple[str, ...]] = {
     "cc2017": ("V1 L", "V1 R", "MT L", "MT R"),
     "bids": ("V1 L",),

@@ -1,11 +1,13 @@
 """What the data card says of a prepared data set, as tables and lists, from its tables and the verdict on it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
+from trainables.backbones.sources import PHANTOM
 from trainables.datasets.errors import DataReport
 from trainables.datasets.prepared.description import Description
 from trainables.datasets.prepared.read import PreparedSet, PreparedSubject
@@ -153,6 +155,16 @@ def _median(values: np.ndarray) -> float | None:
     return float(np.median(finite)) if len(finite) else None
 
 
+def _unknown_words(clips: Sequence[ClipRow]) -> str:
+    """Return how many different words of the captions the phantom's tokenizer lacks; CLIP's has parts for any word."""
+    from tokenizers import Tokenizer  # takes a tenth of a second
+
+    tokenizer = Tokenizer.from_file(str(PHANTOM / "stable_diffusion" / "tokenizer" / "tokenizer.json"))
+    words = {token for clip in clips for text in clip.captions for token in re.findall(r"[^\W\d_]+", text.lower())}
+    known = {word for word in words if tokenizer.token_to_id(word) is not None}
+    return f"{len(words - known):,} of {len(words):,} different words"
+
+
 def _captions(clips: Sequence[ClipRow]) -> Grid:
     texts = [[text.split() for text in clip.captions] for clip in clips]
     words = [len(text) for each in texts for text in each]
@@ -164,6 +176,7 @@ def _captions(clips: Sequence[ClipRow]) -> Grid:
         "words, longest": str(max(words)),
         "different first texts": f"{len({clip.caption for clip in clips}):,} of {len(clips):,} clips",
         "test clips with a training clip's first text": f"{sum(text in train for text in test)} of {len(test)}",
+        "words that the small networks' text encoder does not know": _unknown_words(clips),
     }
     rows = tuple((Cell(name), Cell(value)) for name, value in values.items())
     return Grid("Captions", ("captions", ""), rows)
