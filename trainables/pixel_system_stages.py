@@ -28,7 +28,7 @@ PIXEL_SYSTEM_STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "unsee",
-        1,
+        2,
         ("unsee", "see", "layers"),
         ("clips", "voxels", "see"),
         "trainables.stages.unsee:run",

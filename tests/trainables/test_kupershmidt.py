@@ -143,6 +143,18 @@ def test_it_decodes_all_held_out_clips_with_and_without_unpaired_ones(world: Pix
     assert many.info["unpaired_clips"] == "48"
 
 
+@pytest.mark.parametrize("encoder", ["frozen", "fine_tuned"])
+def test_parts_of_a_batch_give_the_same(world: PixelWorld, encoder: str) -> None:
+    """Dropout of the encoder draws for the whole batch, as it must for several workers."""
+    unsee = {"encoder": encoder, "noise": "residual", "perceptual": 0.0, "unpaired": 0.2}
+    held = dict(world.inputs)
+    whole, _ = world.run("unsee", settings(unsee=unsee, epochs=1))
+    world.inputs |= held
+    parts, _ = world.run("unsee", settings(unsee=unsee, epochs=1, micro_batch=9))
+    for name, value in whole.history[0].items():
+        assert parts.history[0][name] == pytest.approx(value, rel=1e-4), name
+
+
 def test_fresh_clips_are_never_those_of_the_data_set() -> None:
     config = resolve({"dataset": {"resolution": SIDE}})
     first = read_external(config.unsee, config.dataset, count=20, frames=FRAMES, side=SIDE)

@@ -105,8 +105,8 @@ class TrainedCycle(nn.Module):
             unpaired: Frames of other clips [B,F,3,H,W].
             noise: Added to their predicted fMRI, [B,V].
         """
-        answers = self.encoder(torch.cat((paired, unpaired)))
-        predicted, external = answers.split(len(fmri))
+        # Not joined: dropout draws for a batch, of which the input may be the part of a worker.
+        predicted, external = self.encoder(paired), self.encoder(unpaired)
         losses = self.frozen(torch.cat((fmri, external + noise)), torch.cat((paired, unpaired)))
         own, others = losses.split(len(fmri))
         return own, others, predicted
