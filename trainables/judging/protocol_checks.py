@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from trainables.backbones.sources import class_count
 from trainables.config.trial import TrialConfig
 from trainables.datasets import load_clips
-from trainables.judging.protocols import PROTOCOLS, lacking_classes, too_few_classes, unfit
+from trainables.judging.protocols import PROTOCOLS, Protocol, lacking_classes, too_few_classes, unfit
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE
 from trainables.metrics.metric import Metric
 
@@ -18,16 +18,22 @@ def protocol_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
     protocol = PROTOCOLS[config.evaluate.protocol]
     if protocol.side is not None and config.evaluate.resolution is not None:
         yield "evaluate.resolution", f"{protocol.id} fixes it at {protocol.side}; leave the field out"
-    reasons = [*too_few_classes(protocol, _classes(config))]
+    reasons = list(_reasons(protocol, config))
+    fitting = [other.id for other in PROTOCOLS.values() if reasons and not list(_reasons(other, config))]
+    advice = f"these can: {', '.join(fitting)}" if fitting else "no protocol can"
+    for reason in reasons:
+        yield FIELD, f"{protocol.id} cannot judge these videos: {reason}; {advice}"
+
+
+def _reasons(protocol: Protocol, config: TrialConfig) -> Iterator[str]:
+    """Yield each reason against judging trials of `config` by `protocol`."""
+    yield from too_few_classes(protocol, _classes(config))
     if protocol.side is not None or protocol.frames is not None:
         frames, size = _clip_shape(config)
-        reasons += unfit(protocol, "the data set", frames=frames, size=size)
+        yield from unfit(protocol, "the data set", frames=frames, size=size)
         if config.system != "given":
             side = config.features.resolution
-            reasons += unfit(protocol, "the generator (features.resolution)", frames=frames, size=(side, side))
-    others = ", ".join(name for name in PROTOCOLS if name != protocol.id)
-    for reason in reasons:
-        yield FIELD, f"{protocol.id} cannot judge these videos: {reason}; other protocols are: {others}"
+            yield from unfit(protocol, "the generator (features.resolution)", frames=frames, size=(side, side))
 
 
 def why_not_judged(metric: Metric, config: TrialConfig) -> str | None:

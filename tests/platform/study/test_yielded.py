@@ -131,7 +131,7 @@ def test_a_protocol_has_its_own_metrics(protocol: str, name: str, message: str |
             "evaluate.protocol: mind_video-1",
             [
                 "mind_video-1 cannot judge these videos: 50-way needs a classifier of 52 classes",
-                "it judges 256x256 pixels, but the data set has 64x64; other protocols are: mindsweep-1",
+                "it judges 256x256 pixels, but the data set has 64x64; these can: mindsweep-1, mind_animator-1",
             ],
         ),
         (
