@@ -183,22 +183,26 @@ def measure(reader: str, way: str, folder: Path) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
+def peak_mb() -> float:
+    """Return the largest memory of this process so far, in MB (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
 def one_way(reader: str, way: str, folder: Path) -> None:
     """Do the work of a child and print what was measured."""
-    import resource
-
     import h5py  # noqa: F401  what imports take is not counted
     import torch  # noqa: F401
 
     import trainables.preparation.parcel_runs  # noqa: F401
 
     file, ours, other, _ = FORMATS[reader]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = peak_mb()
     started = time.perf_counter()
     value = (ours if way == "ours" else other)(folder / file)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "value": value, "mb": (peak - before) / 1024}))
+    print(json.dumps({"seconds": seconds, "value": value, "mb": peak_mb() - before}))
 
 
 def compare(reader: str, folder: Path) -> str:

