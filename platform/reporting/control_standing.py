@@ -70,6 +70,15 @@ def floor_text(test: ControlTest) -> str:
     )
 
 
+def loss_at_floor_text(test: ControlTest) -> str:
+    """Return what to add to a loss in the metric of `test` if the baseline is not better than all its controls."""
+    hardest = test.hardest
+    return (
+        f"But the baseline itself is not shown to be better than all of its controls in {test.measure.title} "
+        f"({_size(test, hardest)} against {title_of(hardest.name)})."
+    )
+
+
 def _size(test: ControlTest, comparison: Comparison) -> str:
     low, high = comparison.interval.low, comparison.interval.high
     digits = decimals(low, high, of=comparison.difference)

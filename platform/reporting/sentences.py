@@ -9,7 +9,7 @@ from platform.analysis.control_tests import ControlTest
 from platform.analysis.findings import Findings
 from platform.analysis.measures import Measure
 from platform.reporting.clusters import clips_fact, clips_text
-from platform.reporting.control_standing import floor_text
+from platform.reporting.control_standing import floor_text, loss_at_floor_text
 from platform.reporting.protocol import evaluate_of_trials, judges_videos
 from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
@@ -46,10 +46,7 @@ def sentence(comparison: Comparison, measure: Measure, test: ControlTest | None 
     if comparison.verdict == "equivalent" and comparison.unit != "clips":
         text += f" It holds for trainings like these: {not_excluded(comparison.sizes[1])}."
     if comparison.verdict == "worse" and test is not None and test.standing == "at":
-        text += (
-            f" But the baseline itself is not shown to be better than its controls in {measure.title}: what is worse "
-            "here does not show that the baseline has what it takes."
-        )
+        text += f" {loss_at_floor_text(test)}"
     if comparison.verdict == "inconclusive":
         text += f" {_open(comparison, measure, test)}"
     return f"{text} {_gaps(comparison)}".rstrip()
