@@ -22,6 +22,8 @@ class Stage:
     guess: tuple[float, int]
     """Seconds and bytes of one run with the phantom preset on two CPU cores. Used while no run of it is stored."""
     seeded: bool = False
+    still: bool = False
+    """Whether it makes one frame per clip: metrics that look at several frames together are None for its system."""
     makes: str | None = None
     """The system (`TrialConfig.system`) whose videos it makes, as `videos` and `index` in `videos.safetensors`."""
     builder: str | None = None

@@ -1,14 +1,25 @@
 """The stages of further systems: entries of the table in `trainables.stage_table`."""
 
 from trainables.pixel_system_stages import PIXEL_SYSTEM_STAGES
-from trainables.stage_definition import Stage
+from trainables.stage_definition import VIDEOS, Stage
 
 SYSTEM_STAGES: tuple[Stage, ...] = (
+    Stage(
+        "retrieve",
+        1,
+        ("retrieve", "backbones"),
+        ("clips", "features", "voxels", VIDEOS),
+        "trainables.stages.retrieve:run",
+        (10.0, 100_000),
+        held_out=True,
+        fingerprint="trainables.backbones.gallery:gallery_fingerprint",
+        files="trainables.backbones.gallery:gallery_files",
+    ),
     *PIXEL_SYSTEM_STAGES,
     Stage("energy", 1, ("energy",), ("clips",), "trainables.stages.energy:run", (20.0, 15_000_000), gpu=False),
     Stage(
         "encode",
-        1,
+        2,
         ("encode",),
         ("voxels", "energy"),
         "trainables.stages.encode:run",
@@ -18,7 +29,7 @@ SYSTEM_STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "nishimoto",
-        1,
+        2,
         ("nishimoto",),
         ("clips", "voxels", "encode"),
         "trainables.stages.nishimoto:run",
@@ -70,5 +81,30 @@ SYSTEM_STAGES: tuple[Stage, ...] = (
         makes="mindvideo_like",
         fingerprint="trainables.backbones:generator_fingerprint",
         files="trainables.backbones:generator_files",
+    ),
+    Stage(
+        "han",
+        1,
+        ("han", "backbones"),
+        ("clips", "features", "voxels"),
+        "trainables.stages.han:run",
+        (10.0, 3_000_000),
+        held_out=True,
+        makes="han_like",
+        still=True,
+        fingerprint="trainables.backbones:vae_fingerprint",
+        files="trainables.backbones:vae_files",
+    ),
+    Stage(
+        "wen",
+        1,
+        ("wen",),
+        ("clips", "layers", "voxels"),
+        "trainables.stages.wen:run",
+        (30.0, 3_000_000),
+        gpu=False,
+        held_out=True,
+        makes="wen2018",
+        still=True,
     ),
 )

@@ -61,6 +61,23 @@ ABOUT: Mapping[str, AboutSystem] = {
         "no code is public",
         source="Wang et al. 2022, Cerebral Cortex 32:4502 (abstract); docs/systems/fcvgan_like.md",
     ),
+    "han_like": AboutSystem(
+        "after Han et al. 2019",
+        authors="the latent of a variational autoencoder, predicted by a linear model and decoded; one frame per clip",
+        ours="the autoencoder (that of the diffusion model; theirs has five layers and 1,024 latents, and was trained "
+        "on ILSVRC2012), ridge and its penalty: regularisation and code were not published",
+        data="the images of the autoencoder",
+        source="NeuroImage 198:125; docs/systems/han_like.md",
+    ),
+    "wen2018": AboutSystem(
+        "Wen et al. 2018",
+        authors="linear models from fMRI to the logarithm of a network's first maps, one per channel; the maps back to "
+        "a frame by the transposed filters; categories by principal components of the penultimate layer",
+        ours="ridge in closed form (theirs: L1 by mini-batch gradients); another network than Caffe's AlexNet; one "
+        "answer per clip and not a volume of 2 s each; gains of the transposed filters are fitted",
+        data="the images of the network",
+        source="Cerebral Cortex 28:4136; the authors' code (CC0); docs/systems/wen2018.md",
+    ),
     "given": AboutSystem(
         "videos made elsewhere",
         authors="the videos",

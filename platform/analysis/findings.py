@@ -235,6 +235,17 @@ def _by_subject(result: AblationResult, tables: Iterable[ConditionValues]) -> di
     return by_pair
 
 
+def of_subject(findings: Findings, subject: int, pair: Pair) -> tuple[MeanInterval, MeanInterval | None]:
+    """Return the mean of one subject of the study in a condition and metric, and its difference to the baseline."""
+    index, (condition, metric) = findings.result.subjects.index(subject), pair
+    values = findings.tables[metric]
+    own = values.by_condition[condition][index][None]
+    cases = in_clusters(values.complete_cases(own, own)).condition
+    effects = findings.subjects.get(pair, ())
+    effect = findings.differences.get(pair) if len(findings.result.subjects) == 1 else next(iter(effects[index:]), None)
+    return mean_interval(cases, values.unit, level=1 - findings.result.design.alpha), effect
+
+
 def mean_interval(values: Floats, unit: ClaimUnit, *, level: float) -> MeanInterval:
     """Return the mean of finite `values` [subjects, seeds, clips or clusters] with Student's interval over `unit`."""
     if values.size == 0:

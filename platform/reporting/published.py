@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from platform.analysis.findings import Findings, MeanInterval
+from platform.analysis.findings import Findings, MeanInterval, of_subject
 from platform.analysis.measures import Measure, measure_named
 from platform.reporting.protocol import protocol_of_trials
 from platform.reporting.words import DASH, counted, decimals, number
@@ -125,12 +125,11 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
     columns = sorted(table.columns.items(), key=lambda item: header.index(item[1]))
     for condition, row in sorted(mapped.items(), key=lambda item: list(rows).index(item[1])):
         for metric, column in columns:
-            mean = findings.means.get((condition, metric))
+            mean, effect = _measured(findings, table, (condition, metric))
             if rows[row][column] == "" or mean is None or not math.isfinite(mean.value):
                 continue
             published = float(rows[row][column])
             reference = rows[mapped[BASELINE]][column] if BASELINE in mapped else ""
-            effect = findings.differences.get((condition, metric))
             span = findings.span(metric)
             near = abs(table.scale * mean.value - published) <= findings.result.design.tolerance * abs(published)
             value, low, high = (table.scale * end for end in (mean.value, mean.low, mean.high))
@@ -149,6 +148,16 @@ def _cells(findings: Findings, table: Published) -> Iterator[ReproducedValue]:
                 share=None if span is None or effect is None else effect.value / span,
                 other_data=table.other_data,
             )
+
+
+def _measured(
+    findings: Findings, table: Published, pair: tuple[str, str]
+) -> tuple[MeanInterval | None, MeanInterval | None]:
+    """Return our mean and our difference to the baseline, of the table's subject or of all."""
+    if table.subject is None:
+        return findings.means.get(pair), findings.differences.get(pair)
+    known = table.subject in findings.result.subjects and pair in findings.means
+    return of_subject(findings, table.subject, pair) if known else (None, None)
 
 
 def _direction(published: float, reference: str, ours: MeanInterval | None) -> Direction:
@@ -189,6 +198,7 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
         rows.append((Cell(condition, (*published_as, *((f"by {ours}",) if protocol else ()))), *map(_cell, of_row)))
         source = Cell("published", ((f"by {protocol}",) if protocol else ()), "quiet" if differs else "")
         rows.append((source, *(_published_cell(cell, is_grey=differs) for cell in of_row)))
+    rows += _only_published(table, [metric.name for metric in metrics], protocol=protocol, is_grey=differs)
     if agreement.rankings:
         ranks = {ranking.metric: ranking for ranking in agreement.rankings}
         rows.append((Cell("order of conditions"), *(_rank_cell(ranks.get(metric.name)) for metric in metrics)))
@@ -202,6 +212,18 @@ def published_table(agreement: Agreement, findings: Findings) -> Grid:
         title += f", protocol {protocol}; ours: {ours}"
     header = ("condition", *(_heading(metric, table.scale) for metric in metrics))
     return Grid(title, header, tuple(rows), tuple(_notes(agreement, findings)))
+
+
+def _only_published(
+    table: Published, metrics: Sequence[str], *, protocol: str, is_grey: bool
+) -> Iterator[tuple[Cell, ...]]:
+    """Yield the rows of the table that no condition here corresponds to."""
+    labelled = _published_rows(table) if table.rows else {}
+    tone: Tone = "quiet" if is_grey else ""
+    for label in table.rows:
+        values = (labelled[label][table.columns[name]] for name in metrics)
+        source = ("published, not run here", *((f"by {protocol}",) if protocol else ()))
+        yield (Cell(label, source, tone), *(Cell(value or DASH, tone=tone) for value in values))
 
 
 def _heading(metric: Measure, scale: float) -> str:

@@ -55,25 +55,22 @@ NEEDS: Mapping[str, Need] = {
         Need("ViFi-CLIP", "judge of the VIFI-score",
              "github: muzairkhattak/ViFi-CLIP; then python -m platform.checkpoint import", "unknown", "MIT",
              "evaluate.vifi"),
-        Need("systems", "videos of the other systems", "their authors", "unknown", "not stated"),
         Need("GPU", "24 GB or more of memory, for videos of 512 pixels", "", "", ""),
     )
 }  # fmt: skip
 _KINDS_OF_DATA = ("prepared", "folder")
 _DECODING = ("CC2017", "SD", "CLIP-B/32", "GPU")
 _JUDGED = (*_DECODING, "ViT", "VideoMAE", "ViFi-CLIP")
-_SYSTEMS = (*_JUDGED, "systems")
-_OTHERS = "needs the videos of the other systems; if you have them, python -m platform.evaluate compares them with ours"
 _IN_PAGES = "drawn in the page of every finished trial"
 
 ITEMS: Mapping[str, Item] = {
     item.name: item
     for item in (
         Item("table1", "description of the data sets", (), note="its facts are in docs/mind-animator.md D.1"),
-        Item("table2", "systems on CC2017", _SYSTEMS, note=_OTHERS),
-        Item("table3", "systems on HCP", ("HCP", *_SYSTEMS[1:]), note=_OTHERS),
-        Item("table4", "systems on Algonauts 2021", ("Algonauts", *_SYSTEMS[1:]), note=_OTHERS),
-        Item("table5", "retrieval by four systems", ("CC2017", "HCP", "CLIP-B/32", "systems"), note=_OTHERS),
+        Item("table2", "systems on CC2017", _JUDGED, "table2"),
+        Item("table3", "systems on HCP", ("HCP", *_JUDGED[1:]), "table3"),
+        Item("table4", "systems on Algonauts 2021", ("Algonauts", *_JUDGED[1:]), "table4"),
+        Item("table5", "retrieval by four systems", ("CC2017", "HCP", "CLIP-B/32"), "table5"),
         Item("table6", "without semantic, structure, motion; subject 1", _JUDGED, "table6"),
         Item("table8", "patch sizes", _JUDGED, "table8"),
         Item("table9", "loss weights", _JUDGED, "table9"),
@@ -81,9 +78,9 @@ ITEMS: Mapping[str, Item] = {
         Item("table11", "mask ratio", _JUDGED, "table11"),
         Item("table12", "as table 6; subject 2", _JUDGED, "table12"),
         Item("table13", "as table 6; subject 3", _JUDGED, "table13"),
-        Item("table14", "systems on CC2017, by subject", _SYSTEMS, note=_OTHERS),
-        Item("table15", "systems on HCP, by subject", ("HCP", *_SYSTEMS[1:]), note=_OTHERS),
-        Item("table16", "systems on Algonauts 2021, by subject", ("Algonauts", *_SYSTEMS[1:]), note=_OTHERS),
+        Item("table14", "systems on CC2017, by subject", _JUDGED, "table14"),
+        Item("table15", "systems on HCP, by subject", ("HCP", *_JUDGED[1:]), "table15"),
+        Item("table16", "systems on Algonauts 2021, by subject", ("Algonauts", *_JUDGED[1:]), "table16"),
         Item("table17", "retrieval by three models", ("CC2017", "HCP", "CLIP-B/32"), "table17"),
         Item("fig5", "examples", _JUDGED, note=_IN_PAGES),
         Item("fig6", "shuffle test", _JUDGED, "fig6"),

@@ -19,7 +19,7 @@ from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
 from platform.study.varied import varied_of, varied_problem
 from platform.study.yaml_source import KeyPath, Source
-from platform.study.yielded import why_not_yielded
+from platform.study.yielded import why_none_of_still, why_not_yielded
 from trainables import datasets
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.datasets.clusters import kind_of
@@ -224,6 +224,9 @@ def _check_yielded(baseline: WrittenBaseline, design: Design, metrics: Sequence[
     for metric in metrics:
         messages = {name: why_not_yielded(metric, config) for name, config in configs.items()}
         for name, message in messages.items():
+            if name != BASELINE and not design.is_declared(name, metric.name):
+                # It has no value, and the report says why: no claim is made of it.
+                message = message if why_none_of_still(metric, configs[name]) is None else None
             if message is not None and (name == BASELINE or message != messages[BASELINE]):
                 prefix = "" if name == BASELINE else f"{name}: "
                 yield baseline.source.problem(("primary", design.primary.index(metric.name)), prefix + message)
@@ -290,6 +293,24 @@ def with_columns(table: Published) -> Published:
     return table.model_copy(update={"columns": {metric: name for metric, name in COLUMNS.items() if name in header}})
 
 
+def _check_rows(
+    source: Source, design: Design, table: Published, *, path: KeyPath, labels: Sequence[str]
+) -> Iterator[Problem]:
+    """Refuse conditions that there are not, and rows that the table does not have."""
+    for condition, label in table.conditions.items():
+        if condition not in (BASELINE, *design.conditions, *(design.factorial.cells if design.factorial else ())):
+            message = f"there is no condition {condition!r}; {nearest(condition, design.names)}"
+            yield source.problem((*path, "conditions", condition), message)
+        if label not in labels:
+            message = f"{table.table} has no row {label!r}; {nearest(label, labels)}"
+            yield source.problem((*path, "conditions", condition), message)
+    for number, label in enumerate(table.rows):
+        if label not in labels:
+            yield source.problem(
+                (*path, "rows", number), f"{table.table} has no row {label!r}; {nearest(label, labels)}"
+            )
+
+
 def _check_published(source: Source, design: Design, table: Published, index: int) -> Iterator[Problem]:
     path: KeyPath = ("published", index) if ("published", index) in source.locations else ("published",)
     file = PUBLISHED / table.table
@@ -304,13 +325,7 @@ def _check_published(source: Source, design: Design, table: Published, index: in
         if column not in columns:
             yield source.problem(path, f"{table.table} has no column {column!r}; {nearest(column, columns)}")
     labels = [row.get(key, "") for row in rows]
-    for condition, label in table.conditions.items():
-        if condition not in (BASELINE, *design.conditions, *(design.factorial.cells if design.factorial else ())):
-            message = f"there is no condition {condition!r}; {nearest(condition, design.names)}"
-            yield source.problem((*path, "conditions", condition), message)
-        if label not in labels:
-            message = f"{table.table} has no row {label!r}; {nearest(label, labels)}"
-            yield source.problem((*path, "conditions", condition), message)
+    yield from _check_rows(source, design, table, path=path, labels=labels)
     for metric in table.columns:
         if metric_named(metric) is None:
             yield source.problem(

@@ -21,6 +21,7 @@ from platform.study.study_file import conversion_problems, file_keys, overridden
 from platform.study.sweep_file import read_named
 from platform.study.yaml_source import Source
 from trainables.config.trial import TrialConfig, resolve
+from trainables.datasets.kinds import WITHOUT_ANSWER
 from trainables.plugins.active import Plugins
 
 ABLATIONS = Path("ablations")
@@ -76,7 +77,7 @@ def _checked_ablation(source: Source, *, settings: Sequence[str]) -> AblationStu
             *search_problems(source, file.search, design),
         ]
     )
-    notes = [*notes, *ablation_checks.slack_note(design)]
+    notes = [*notes, *ablation_checks.slack_note(design), *_needed_data(file, config)]
     study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
     return replace(study, settings=tuple(settings), search=file.search)
 
@@ -93,6 +94,15 @@ def _resolved(source: Source, written: Mapping[str, LocatedValue], problems: lis
     if config is not None:
         problems += conversion_problems(source, written, config)
     return config
+
+
+def _needed_data(file: AblationFile, config: TrialConfig) -> Iterator[str]:
+    """Yield which data the published tables are of, if the study is planned on others."""
+    if file.needs and config.dataset.kind not in WITHOUT_ANSWER:
+        yield (
+            f"needs {file.needs}: prepare it (python -m platform.prepare --help) and add dataset.kind=prepared "
+            f"dataset.path=FOLDER. As it stands, this is a plan for the simulated data set {config.dataset.kind}"
+        )
 
 
 def _design(file: AblationFile, baseline: Mapping[str, Any], distinct: Sequence[conditions.WrittenCondition]) -> Design:

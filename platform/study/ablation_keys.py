@@ -58,6 +58,8 @@ class AblationFile(Config):
     """Largest relative difference to a published value that counts as agreement."""
     published: tuple[Published, ...] = ()
     """Rows of published tables that the report shows next to the results."""
+    needs: StrictStr = ""
+    """The data set that the published table was measured on, in words. Plans on simulated data say that it is so."""
     figures: tuple[Figure, ...] = ()
     """Additional figures in the report."""
     search: SearchOrigin | None = None

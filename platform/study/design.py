@@ -63,6 +63,10 @@ class Published(Config):
     """Column to value: only rows with these values are used."""
     conditions: dict[str, str] = Field(default_factory=dict)
     """Condition to row of the table."""
+    subject: Annotated[Natural | None, SINCE(None)] = None
+    """Number of the subject here whose values stand beside the table's; None: the mean over all subjects."""
+    rows: Annotated[tuple[str, ...], SINCE(())] = ()
+    """Rows that no condition here corresponds to, shown as they were published."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Metric to column of the table; by default the columns of `COLUMNS` that the table has."""
     scale: float = 1.0

@@ -13,6 +13,7 @@ from platform.study.outcome_constraints import OutcomeConstraint
 from platform.study.registration import Amendment
 from platform.study.space import Point, Space
 from platform.study.swept_stages import swept_systems, varying_stages
+from platform.study.yielded import why_none_of_still
 from storage.base import Store
 from trainables.config.base import Config, Count
 from trainables.config.trial import TrialConfig, flatten
@@ -362,7 +363,7 @@ class Study:
             config=config.model_dump(mode="json"),
             seed=seed,
             runs=self.runs(config, seed=seed),
-            targets=tuple(metric.name for metric in self.targets),
+            targets=tuple(metric.name for metric in self.targets if why_none_of_still(metric, config) is None),
         )
 
     def headline(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 from pydantic import ValidationError
 
@@ -163,8 +164,8 @@ def _check_yielded(draft: Draft, config: TrialConfig, targets: tuple[Metric, ...
             return
     if any(field.startswith("dataset.") for field in draft.domains):
         return
-    for metric in targets:
-        if (message := why_not_yielded(metric, config)) is not None:
+    for metric, system in product(targets, swept_systems(draft.domains, config)):
+        if (message := why_not_yielded(metric, config.model_copy(update={"system": system}))) is not None:
             yield draft.problem("target", draft.target.index(metric.name), message=message)
 
 

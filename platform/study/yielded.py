@@ -11,7 +11,9 @@ from trainables.graph import ancestors
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, OF_PROTOCOLS
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, is_held_out
+from trainables.stage_table import STAGES, VIDEO_STAGES
 
+WITH_OTHERS = tuple(f"retrieve.{test}with_others_top{k}" for test in ("", "test_") for k in (10, 100))
 _TOP = re.compile(r"semantic\.(test_)?retrieval_(?:image|text)_(large_)?top(\d+)")
 
 
@@ -32,8 +34,28 @@ def why_not_yielded(metric: Metric, config: TrialConfig) -> str | None:
         return f"{metric.name} needs a known answer, which data sets of kind {kind} do not have; use one of: {others}"
     if (still := _of_still_clips(metric, config)) is not None:
         return still
+    if metric.name in WITH_OTHERS and config.retrieve.others is None:
+        return f"{metric.name} needs retrieve.others, the folder of another prepared data set; set it"
+    if (unmoved := why_none_of_still(metric, config)) is not None:
+        return unmoved
     unjudged = _not_judged(metric, config)
     return unjudged if unjudged is not None else _always_right(metric, config)
+
+
+def why_none_of_still(metric: Metric, config: TrialConfig) -> str | None:
+    """Return why the system of `config`, which makes one frame per clip, has no value of `metric`; None if it has."""
+    if metric.stage != EVALUATE or not STAGES[VIDEO_STAGES[config.system]].still or not _is_of_time(metric):
+        return None
+    others = ", ".join(f"{EVALUATE}.{name}" for name, other in CLIP_METRICS.items() if not other.of_time)
+    return (
+        f"{metric.name} looks at several frames together, but {config.system} makes one frame per clip, so it has no "
+        f"value; use one of: {others}"
+    )
+
+
+def _is_of_time(metric: Metric) -> bool:
+    short = metric.short.removeprefix("test_")
+    return short.startswith("shuffle_") or (short in CLIP_METRICS and CLIP_METRICS[short].of_time)
 
 
 def trained_on_its_clips(metric: Metric, config: TrialConfig) -> str | None:

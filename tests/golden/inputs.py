@@ -56,6 +56,8 @@ def config(folder: Path | None = None) -> TrialConfig:
         "given": {"path": None if folder is None else str(folder / VIDEOS_FOLDER)},
         "energy": {"resolution": 32, "spatial_frequencies": [0, 2], "directions": 2},
         "nishimoto": {"voxels": 12, "top": 3},
+        "han": {"alphas": [100.0]},
+        "wen": {"alphas": [100.0]},
         "evaluate": {"shuffles": 20},
         "importance": {"clips": 3},
         **MINDVIDEO,

@@ -41,7 +41,8 @@ def test_each_item_has_its_design_and_the_time_of_its_plan(capsys: pytest.Captur
     assert set(rows) == set(ITEMS)
     assert rows["table6"]["seconds"] > 600
     assert {"CC2017", "SD", "ViT"} <= set(rows["table6"]["lacks"])
-    assert rows["table2"]["design"] is None
+    assert rows["table2"]["design"] == "table2"
+    assert rows["fig5"]["design"] is None
     assert answer["needs"]["SD"]["licence"] == "CreativeML OpenRAIL-M"
 
 
@@ -76,7 +77,7 @@ def test_runs_print_their_own_answers_so_that_json_is_of_the_list_alone(
 
 @pytest.mark.parametrize(
     ("item", "message"),
-    [("tabel6", "there is no item 'tabel6'; did you mean"), ("table2", "table2 cannot be run here: needs the videos")],
+    [("tabel6", "there is no item 'tabel6'; did you mean"), ("fig5", "fig5 cannot be run here: drawn in the page")],
 )
 def test_items_that_cannot_be_run_are_refused(
     item: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -35,12 +35,15 @@ GOLDEN = {
         "importance": "importance-8a29a047f62392f0",
         "encoding_accuracy": "encoding_accuracy-6d0f24db6b46be74",
         "energy": "energy-db154210dc7c1444",
-        "encode": "encode-459bb5425db9d85b",
-        "nishimoto": "nishimoto-2083a4dd864edffd",
         "premask": "premask-c6f0b9d205bf0867",
         "tokens": "tokens-dfb1e170d3159887",
         "cotrain": "cotrain-62c88750f55dad68",
         "mindvideo": "mindvideo-c574cd807abbeb0a",
+        "han": "han-13a2226735fda827",
+        "wen": "wen-a4357cc7244835ce",
+        "retrieve": "retrieve-4e4a17e8a0440133",
+        "encode": "encode-beacd509ea26db8e",
+        "nishimoto": "nishimoto-8d9bb582535247ea",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
@@ -63,12 +66,15 @@ GOLDEN = {
         "importance": "importance-467c9137b76d0267",
         "encoding_accuracy": "encoding_accuracy-bf857cc08176909c",
         "energy": "energy-5f41ecded64688e9",
-        "encode": "encode-ccabc72162637949",
-        "nishimoto": "nishimoto-9070452db204758c",
         "premask": "premask-2a333627cfcb5e80",
         "tokens": "tokens-f45eabb423b00884",
         "cotrain": "cotrain-05b69ac2ae205794",
         "mindvideo": "mindvideo-49481d71a18b3180",
+        "han": "han-44012b0df9194cda",
+        "wen": "wen-a4357cc7244835ce",
+        "retrieve": "retrieve-c06347b4af3fab04",
+        "encode": "encode-c9b495f732bc860b",
+        "nishimoto": "nishimoto-99b4c445d2e3e05f",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }
@@ -96,8 +102,15 @@ def test_golden_identities(preset: str) -> None:
 
 
 def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
-    assert changed({"motion.mask_ratio": 0.5}) == {"motion", "reconstruct", "evaluate", "importance"}
-    assert changed({"structure.dropout": 0.3}) == {"structure", "motion", "reconstruct", "evaluate", "importance"}
+    assert changed({"motion.mask_ratio": 0.5}) == {"motion", "reconstruct", "evaluate", "retrieve", "importance"}
+    assert changed({"structure.dropout": 0.3}) == {
+        "structure",
+        "motion",
+        "reconstruct",
+        "evaluate",
+        "retrieve",
+        "importance",
+    }
     assert changed({"voxels.subject": 1}) == EVERYTHING - OF_CLIPS - {"data"}
     assert changed({"dataset.frames": 4}) == EVERYTHING
 
@@ -157,19 +170,27 @@ def test_captions_and_split_of_a_folder_are_apart(tmp_path: Path) -> None:
 
 
 def test_an_ablated_feature_retrains_nothing() -> None:
-    assert changed({"reconstruct.semantic": "noise"}) == {"reconstruct", "evaluate"}
+    assert changed({"reconstruct.semantic": "noise"}) == {"reconstruct", "evaluate", "retrieve"}
     assert changed({"generator.guidance": 1.0}) == {
         "controls",
         "control_scores",
         "reconstruct",
         "mindvideo",
         "evaluate",
+        "retrieve",
     }
     assert changed({"evaluate.shuffles": 10}) == {"control_scores", "evaluate"}
 
 
 def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
-    assert changed({"generation": "paper"}) == {"controls", "control_scores", "reconstruct", "mindvideo", "evaluate"}
+    assert changed({"generation": "paper"}) == {
+        "controls",
+        "control_scores",
+        "reconstruct",
+        "mindvideo",
+        "evaluate",
+        "retrieve",
+    }
     assert identities({"generation": "paper"}) == identities(
         {f"generator.{name}": value for name, value in GeneratorConfig().model_dump().items()}
     )
@@ -189,7 +210,7 @@ def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
         "mindvideo",
         "noop",
     }
-    assert changed({}, seed=1) == {*trained, "reconstruct", "evaluate", "importance"}
+    assert changed({}, seed=1) == {*trained, "reconstruct", "evaluate", "retrieve", "importance"}
 
 
 def test_a_default_written_out_changes_nothing() -> None:

@@ -11,6 +11,7 @@ from trainables.config.features import TABLE
 from trainables.config.trial import TrialConfig
 from trainables.datasets.wordnet import wordnet_files
 
+_VAE = ("vae",)
 STABLE_DIFFUSION_PARTS = ("vae", "text_encoder", "tokenizer")
 _OWN_GENERATOR_PARTS = ("unet", "scheduler")
 GENERATOR_PARTS = (*STABLE_DIFFUSION_PARTS, *_OWN_GENERATOR_PARTS)
@@ -37,6 +38,16 @@ def feature_files(config: TrialConfig) -> list[Path]:
     """Return the files that `fingerprint` stands for."""
     diffusion, clip = _feature_sources(config)
     return [*source_files(diffusion, parts=STABLE_DIFFUSION_PARTS), *source_files(clip), *_synonym_files(config)]
+
+
+def vae_fingerprint(config: TrialConfig) -> Any:
+    """Return what identifies the VAE alone. Raises `ValueError` as `fingerprint`."""
+    return source_digest(_diffusion(config, _VAE), parts=_VAE)
+
+
+def vae_files(config: TrialConfig) -> list[Path]:
+    """Return the files that `vae_fingerprint` stands for."""
+    return source_files(_diffusion(config, _VAE), parts=_VAE)
 
 
 def generator_fingerprint(config: TrialConfig) -> Any:

@@ -36,8 +36,8 @@ class EncodeConfig(Config):
     alphas: Annotated[tuple[Positive, ...], Field(min_length=1)] = tuple(10 ** (half / 2) for half in range(13))
     """Penalties that are tried on validation clips; each voxel has its own."""
     folds: Annotated[int, Field(ge=2)] = 5
-    """Parts into which the training clips are divided, in their order. Each part's answers are predicted from the
-    others: predictions of clips that a model was fitted to would be too good."""
+    """Parts into which the training clips are divided, in their order. Each part's answers are also predicted from the
+    others: errors on clips that a model was fitted to would be too small."""
 
 
 class NishimotoConfig(Config):
@@ -52,5 +52,8 @@ class NishimotoConfig(Config):
     """Clips of the library that are averaged; 1 is the maximum a posteriori, 100 the paper's average high posterior."""
     combine: Literal["mean", "posterior_weighted"] = "mean"
     """Weights of these clips: equal, or their posterior."""
+    library: Literal["fitted", "across_folds"] = "fitted"
+    """Predictions of library clips: by the model that was fitted to them, as they are training clips, or by models of
+    the other folds, as for a library without fMRI."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Fraction of the training clips that the library holds, spread over their order."""

@@ -155,6 +155,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {"phantom": {}, "paper": PAPER_SIZES}
 PROFILES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "released_code": RELEASED_CODE}
 GENERATIONS: Mapping[str, Mapping[str, Any]] = {"gentle": GENTLE, "paper": {}}
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
+    "wen2018": {"layers.frames": "mean"},
     "mindvideo_like": {
         "voxels.window": 2,
         "generator.procedure": "scratch",

@@ -14,9 +14,11 @@ from trainables.config.features import BackbonesConfig, FeaturesConfig
 from trainables.config.gan import GanConfig
 from trainables.config.kupershmidt import FRESH, SeeConfig, UnseeConfig
 from trainables.config.layers import LayersConfig
+from trainables.config.linear_systems import HanConfig, WenConfig
 from trainables.config.mindvideo import CotrainConfig, MindvideoConfig, PremaskConfig, TokensConfig
 from trainables.config.nishimoto import EncodeConfig, EnergyConfig, NishimotoConfig
 from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFILES, defaults_of_system
+from trainables.config.retrieve import RetrieveConfig
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
 from trainables.tables import Table
@@ -38,6 +40,8 @@ class TrialConfig(Config):
         "given",
         "nishimoto2011",
         "mindvideo_like",
+        "han_like",
+        "wen2018",
     ] = "mindanimator"
     """Which system makes the videos. `mindanimator`: the stage `reconstruct`. `given`: they were made elsewhere and are
     read from `given.path`. Others: docs/systems."""
@@ -62,6 +66,9 @@ class TrialConfig(Config):
     tokens: TokensConfig = TokensConfig()
     cotrain: CotrainConfig = CotrainConfig()
     mindvideo: MindvideoConfig = MindvideoConfig()
+    retrieve: RetrieveConfig = RetrieveConfig()
+    han: HanConfig = HanConfig()
+    wen: WenConfig = WenConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     importance: ImportanceConfig = ImportanceConfig()
     encoding_accuracy: EncodingAccuracyConfig = EncodingAccuracyConfig()

@@ -2,12 +2,33 @@
 
 import math
 
-from trainables.metrics.metric import Metric
+from trainables.metrics.metric import Metric, title_in_words
 from trainables.metrics.mindvideo_metrics import MINDVIDEO_METRICS
 from trainables.metrics.pixel_system_metrics import PIXEL_SYSTEM_METRICS
 
 _FMRI = ("dataset", "voxels")
+
+
+def _retrieved(k: int, gallery: str, clips: str) -> Metric:
+    name = f"retrieve.{gallery}top{k}"
+    return Metric(
+        name,
+        title=title_in_words(name),
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance_rule=f"{k} / clips in the gallery",
+        scale_fields=("dataset", "backbones", "features", "voxels.subject", "generator.validation_clips", "retrieve"),
+        source=f"paper Table 5; mind-animator.md C.2; gallery of {clips}, ties by average rank",
+    )
+
+
+_SMALL, _WITH_TRAINING = "reconstructed clips of the split", "these and the training clips"
+_WITH_OTHERS = "these and the clips of retrieve.others"
 SYSTEM_METRICS: tuple[Metric, ...] = (
+    *(_retrieved(k, "", _SMALL) for k in (1, 5, 10)),
+    *(_retrieved(k, "with_training_", _WITH_TRAINING) for k in (10, 100)),
+    *(_retrieved(k, "with_others_", _WITH_OTHERS) for k in (10, 100)),
     *PIXEL_SYSTEM_METRICS,
     *MINDVIDEO_METRICS,
     Metric(
@@ -39,5 +60,38 @@ SYSTEM_METRICS: tuple[Metric, ...] = (
         chance_rule="(clips of the library + 2) / 2",
         scale_fields=(*_FMRI, "nishimoto.share"),
         source="ours",
+    ),
+    Metric(
+        "han.latent_r2",
+        title="han: explained variance of the target",
+        goal="max",
+        low=-math.inf,
+        high=1.0,
+        chance=0.0,
+        scale_fields=("dataset", "backbones", "features", "voxels.subject", "han.target", "han.frame"),
+        source="ours",
+    ),
+    Metric(
+        "wen.map_r",
+        title="wen: correlation of predicted and true maps, mean over units",
+        goal="max",
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        scale_fields=(*_FMRI, "layers"),
+        source="Wen et al. 2018",
+    ),
+    *(
+        Metric(
+            f"wen.category_top{k}",
+            title=f"wen: category of the true frame, top {k}",
+            goal="max",
+            low=0.0,
+            high=1.0,
+            chance_rule=f"{k} / classes of the network",
+            scale_fields=(*_FMRI, "layers"),
+            source="Wen et al. 2018, categories",
+        )
+        for k in (1, 5)
     ),
 )

@@ -102,7 +102,7 @@ def read_some(task: StageTask, names: tuple[str, ...], index: Tensor, *, device:
         ValueError: Features and voxels differ in their number of clips.
     """
     fmri = read_tensors(task.inputs["voxels"].path("voxels.safetensors"), ("fmri",))["fmri"]
-    features = read_tensors(task.inputs["features"].path("features.safetensors"), names)
+    features = read_tensors(task.inputs["features"].path("features.safetensors"), names) if names else {}
     counts = {"fmri": len(fmri)} | {name: len(tensor) for name, tensor in features.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"the inputs have different numbers of rows: {counts}; each must have one row per clip")

@@ -20,9 +20,10 @@ def run(task: StageTask) -> StageResult:
     """Write `encode.safetensors` and `regions.json`.
 
     safetensors: `weight` float32 [V,K] and `bias` [V] of standardised energy, `energy_mean` and `energy_std` [K];
-    `penalty` float64 [V]; `predicted` float32 [N,V], answers as they are predicted: of training clips by models of the
-    other folds, of others by the model of all training clips; `r` float32 [2,V], correlation of prediction and fMRI
-    over validation clips and over test clips, 0 for a constant voxel. json: mean correlation of each region.
+    `penalty` float64 [V]; `predicted` float32 [N,V], answers as the model of all training clips predicts them;
+    `across_folds` float32 [N,V], the same, but of training clips by models of the other folds; `r` float32 [2,V],
+    correlation of prediction and fMRI over validation clips and over test clips, 0 for a constant voxel. json: mean
+    correlation of each region.
 
     Metrics: `r_mean`, over voxels; chance is 0.
 
@@ -36,9 +37,16 @@ def run(task: StageTask) -> StageResult:
     inputs = (energy - centre) / torch.where(spread > 0, spread, torch.ones_like(spread))
     solution = _chosen(task, inputs, fmri, train=train, validation=members["validation"])
     predicted = inputs @ solution.weight.T + solution.bias
-    predicted[train] = _cross_fitted(inputs[train], fmri[train], solution.penalty, folds=task.config.encode.folds)
+    across = predicted.clone()
+    across[train] = _cross_fitted(inputs[train], fmri[train], solution.penalty, folds=task.config.encode.folds)
     correlations = torch.stack([correlation(predicted[members[name]], fmri[members[name]]) for name in HELD_OUT])
-    tensors = {"predicted": predicted, "r": correlations, "penalty": solution.penalty, "weight": solution.weight}
+    tensors = {
+        "predicted": predicted,
+        "across_folds": across,
+        "r": correlations,
+        "penalty": solution.penalty,
+        "weight": solution.weight,
+    }
     tensors |= {"bias": solution.bias, "energy_mean": centre, "energy_std": spread}
     save_file(
         {name: tensor.contiguous() for name, tensor in tensors.items()}, task.context.output / "encode.safetensors"

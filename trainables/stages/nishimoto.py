@@ -20,6 +20,7 @@ from trainables.system_videos import write_videos
 from trainables.tensors import map_tensors
 
 Frames = NDArray[np.uint8]
+_PREDICTIONS = {"fitted": "predicted", "across_folds": "across_folds"}
 
 
 def run(task: StageTask) -> StageResult:
@@ -70,14 +71,15 @@ class Answers:
 
     @classmethod
     def read(cls, task: StageTask, config: NishimotoConfig, train: Tensor) -> "Answers":
-        """Choose voxels by their correlation on validation clips; errors are those on training clips."""
+        """Choose voxels by their correlation on validation clips; errors are those on training clips across folds."""
         encoded = map_tensors(task.inputs["encode"].path("encode.safetensors"))
         fmri = map_tensors(task.inputs["voxels"].path("voxels.safetensors"))["fmri"]
         voxels = np.sort(np.argsort(-encoded["r"][0], kind="stable")[: config.voxels])
-        measured, predicted = (
-            torch.from_numpy(np.array(rows[:, voxels])).double() for rows in (fmri, encoded["predicted"])
+        measured, known, across = (
+            torch.from_numpy(np.array(rows[:, voxels])).double()
+            for rows in (fmri, encoded[_PREDICTIONS[config.library]], encoded["across_folds"])
         )
-        return cls(measured, predicted, precision_of(measured[train] - predicted[train], config.covariance))
+        return cls(measured, known, precision_of(measured[train] - across[train], config.covariance))
 
     def log_posterior(self, asked: Tensor, library: Tensor) -> Tensor:
         """Return the log posterior [m,L] of clips `library`, up to a constant, for answers `asked` [m,v]."""
