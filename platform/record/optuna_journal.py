@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from platform.errors import UserError
 from platform.events import Finished, TrialEvent
-from platform.record.optuna_study import STATES, directions, distributions, quiet, set_constraints
+from platform.record.optuna_study import directions, distributions, quiet, set_constraints, state_of
 from platform.record.trial_log import PointResult, Records
 from platform.study.domains import sampled_values
 from platform.study.study import Study
@@ -62,16 +62,16 @@ class OptunaView:
         if not isinstance(event, Finished) or record.proposed is None:
             return
         result = self._records.result(record.proposed.point)
-        if result is not None and (result.point, STATES[result.outcome]) not in self._added:
+        if result is not None and (result.point, state_of(result)) not in self._added:
             self._optuna.add_trial(_frozen(self._study, result))
-            self._added.add((result.point, STATES[result.outcome]))
+            self._added.add((result.point, state_of(result)))
 
     def close(self) -> None:
         """Do nothing: each point is written when it is seen."""
 
 
 def _frozen(study: Study, result: PointResult) -> FrozenTrial:
-    state = STATES[result.outcome]
+    state = state_of(result)
     curve = dict(result.intermediate) if len(study.targets) == 1 else {}
     values = list(result.values) if state is TrialState.COMPLETE else None
     if state is TrialState.PRUNED and curve:

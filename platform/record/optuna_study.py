@@ -9,6 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from platform.record.trial_log import PointResult
 from platform.study.domains import AnyDomain, Value, sampled_value
 from trainables.metrics.metric import Metric
 
@@ -40,6 +41,11 @@ def in_memory(targets: Sequence[Metric]) -> optuna.Study:
     """Return an empty Optuna study with the goals of `targets`."""
     with quiet():
         return optuna.create_study(directions=directions(targets))
+
+
+def state_of(result: PointResult) -> TrialState:
+    """Return Optuna's state of a finished point. It has none for completed ones without values: they count as failed."""
+    return TrialState.FAIL if result.outcome == "COMPLETED" and not result.values else STATES[result.outcome]
 
 
 def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:

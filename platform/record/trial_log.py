@@ -38,7 +38,7 @@ class PointResult:
     outcome: Outcome
     """FAILED if any repeat failed, else PRUNED if any repeat was pruned, else COMPLETED."""
     values: tuple[float, ...]
-    """The mean of each target over the repeats; empty unless completed."""
+    """The mean of each target over the repeats; empty unless completed, or if its system has no value of a target."""
     intermediate: Mapping[int, float]
     """Epoch to the first target's mean over the repeats, for the epochs that all repeats reached."""
     excesses: Mapping[str, float] = field(default_factory=dict)
@@ -115,7 +115,8 @@ class Records:
         outcomes_seen = {end.outcome for end in ends}
         outcome: Outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes_seen), "COMPLETED")
         targets = [target.name for target in self._study.targets] if outcome == "COMPLETED" else []
-        values = tuple(fmean(end.metrics[name] for end in ends) for name in targets)
+        has_all = all(name in end.metrics for name in targets for end in ends)
+        values = tuple(fmean(end.metrics[name] for end in ends) for name in targets) if has_all else ()
         curves = [record.curve(self._study.targets[0].name) for record in repeats]
         reached = set.intersection(*map(set, curves))
         curve = {epoch: fmean(curve[epoch] for curve in curves) for epoch in sorted(reached)}

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from platform.errors import UserError
-from platform.record.optuna_study import STATES, OptunaSuggester, distributions, in_memory, quiet, set_constraints
+from platform.record.optuna_study import OptunaSuggester, distributions, in_memory, quiet, set_constraints, state_of
 from platform.record.trial_log import PointResult
 from platform.study.domains import sampled_values
 from platform.study.earlier_results import EarlierPoint, EarlierResults, points_of
@@ -104,7 +104,7 @@ class Proposer:
                 trial.report(value, step)
         set_constraints(trial, result.excesses)
         with quiet():
-            self._optuna.tell(trial, result.values if result.outcome == "COMPLETED" else None, STATES[result.outcome])
+            self._optuna.tell(trial, result.values if result.values else None, state_of(result))
 
     def _draw(self, point: int) -> dict[str, Any] | None:
         """Propose `point` and return its values, or None if no point is left; `exhausted` then has the reason."""
