@@ -44,8 +44,9 @@ def in_memory(targets: Sequence[Metric]) -> optuna.Study:
 
 
 def state_of(result: PointResult) -> TrialState:
-    """Return Optuna's state of a finished point. It has none for completed ones without values: they count as failed."""
-    return TrialState.FAIL if result.outcome == "COMPLETED" and not result.values else STATES[result.outcome]
+    """Return Optuna's state of a finished point. Completed ones without values, which it does not know, are failed."""
+    has_none = result.outcome == "COMPLETED" and not result.values
+    return TrialState.FAIL if has_none else STATES[result.outcome]
 
 
 def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:

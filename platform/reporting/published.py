@@ -17,6 +17,7 @@ from platform.reporting.words import DASH, counted, decimals, number
 from platform.statistics.permutation import kendall, sign_agreement
 from platform.study.ablation_checks import PUBLISHED
 from platform.study.design import BASELINE, Published
+from trainables.metrics.registry import metric_named
 from trainables.pages.grid import Cell, Grid, Tone
 
 Direction = Literal["", "agrees", "opposite", "unclear"]
@@ -266,6 +267,9 @@ def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
             f"Grey: published by protocol {protocol}, ours by {ours}. Sizes of values of two protocols are not "
             "comparable, also on the same data."
         )
+    below = _below_chance(agreement)
+    if below:
+        yield f"Published values below chance: {'; '.join(below)}."
     cells = agreement.cells
     directions: list[Direction] = [cell.direction for cell in cells if cell.direction]
     if directions:
@@ -293,6 +297,23 @@ def _notes(agreement: Agreement, findings: Findings) -> Iterator[str]:
             f"all orders that agree as well. With {conditions} conditions, perfect agreement has p = "
             f"{1 / math.factorial(conditions):.2g}."
         )
+
+
+def _below_chance(agreement: Agreement) -> list[str]:
+    """Return the published values of the table that are worse than those of a decoder without information."""
+    table, rows = agreement.published, _published_rows(agreement.published)
+    shown = dict.fromkeys((*table.conditions.values(), *table.rows))
+    found = []
+    for name in dict.fromkeys(cell.metric for cell in agreement.cells):
+        metric = metric_named(name)
+        if metric is None or metric.chance is None or metric.goal != "max":
+            continue
+        values = {label: rows[label][table.columns[name]] for label in shown}
+        worse = [
+            f"{label} {text}" for label, text in values.items() if text and float(text) / table.scale < metric.chance
+        ]
+        found += [f"{metric.title} (chance {metric.chance:g}): {', '.join(worse)}"] if worse else []
+    return found
 
 
 _DIRECTIONS: dict[Direction, str] = {

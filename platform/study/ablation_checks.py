@@ -14,6 +14,7 @@ from platform.statistics.attainable import seeds_for, unattainable
 from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
+from platform.study.fairness import one_sided, sees_test_fmri
 from platform.study.input_checks import given_problems, network_problems
 from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
@@ -172,6 +173,7 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
         message = f"embedding_map needs the stage semantic, but {', '.join(baseline.stages)} does not use it"
         yield source.problem(("figures",), message)
     yield from _check_systems(baseline, design, metrics)
+    yield from _check_fairness(baseline, design)
     yield from _check_scales(baseline, design, metrics)
     yield from _check_yielded(baseline, design, metrics)
     yield from _check_varied(baseline, design)
@@ -197,6 +199,20 @@ def _check_systems(baseline: WrittenBaseline, design: Design, metrics: Sequence[
                     "it out, and compare it in an ablation without this condition"
                 )
                 yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
+
+
+def _check_fairness(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]:
+    """Refuse a comparison of systems that one of them cannot lose, or in which one sees test fMRI."""
+    overrides = {BASELINE: {}, **{name: condition.overrides for name, condition in design.conditions.items()}}
+    configs = {name: resolve({**baseline.overrides, **changed}) for name, changed in overrides.items()}
+    if len({config.system for config in configs.values()}) == 1:
+        return
+    if (message := one_sided(design.primary)) is not None:
+        yield baseline.source.problem(("primary",), message)
+    for name, config in configs.items():
+        for field, message in sees_test_fmri(config):
+            path: KeyPath = ("baseline",) if name == BASELINE or field not in overrides[name] else ("conditions", name)
+            yield baseline.source.problem(path, f"{name}: {message}")
 
 
 def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:

@@ -40,7 +40,7 @@ def _unusable(draft: Draft, metric: Metric, bound: Bound, config: TrialConfig, s
             f"{metric.name} is not measured: the targets do not need the stage {metric.stage}; choose a metric of one "
             f"of the stages {', '.join(dict.fromkeys(stages))}, or make {metric.name} a target"
         )
-    dependent = [field for field in draft.domains if any(map(metric.scale_depends_on, touched(field)))]
+    dependent = [field for field in draft.domains if any(map(metric.scale_depends_on, touched(field, systems=systems)))]
     if dependent:
         return f"is not comparable across {', '.join(dependent)}, on which its scale depends; bound another metric"
     swept_data = any(field.startswith("dataset.") for field in draft.domains)

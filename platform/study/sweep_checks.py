@@ -171,7 +171,7 @@ def _check_yielded(draft: Draft, config: TrialConfig, targets: tuple[Metric, ...
 
 def _check_comparable(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> Iterator[Problem]:
     """Refuse a target whose scale differs between trials."""
-    dependent = [field for field in draft.domains if any(map(metric.scale_depends_on, touched(field)))]
+    dependent = [field for field in draft.domains if any(map(metric.scale_depends_on, touched(field, systems=systems)))]
     if not dependent:
         return
     fields = ", ".join(dependent)
@@ -187,7 +187,7 @@ def _check_comparable(draft: Draft, metric: Metric, systems: tuple[str, ...]) ->
 
 def _alternatives(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> list[str]:
     """Return the comparable metrics of the same stage or, if there are none, those that the swept fields change."""
-    candidates = sorted(comparable(name for field in draft.domains for name in touched(field)))
+    candidates = sorted(comparable(name for field in draft.domains for name in touched(field, systems=systems)))
     same_stage = [name for name in candidates if METRICS[name].stage == metric.stage]
     if same_stage:
         return same_stage

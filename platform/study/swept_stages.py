@@ -14,13 +14,16 @@ _SETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "preset": {**PRESETS, **GENERATIONS},  # a preset also sets the default of `generation`
     "profile": PROFILES,
     "generation": GENERATIONS,
-    "system": {system: defaults_of_system(system) for system in SYSTEMS},
 }
 
 
-def touched(field: str) -> frozenset[str]:
-    """Return the dotted config fields that change with `field`: itself, and the fields of a named set of settings."""
-    return frozenset((field, *(name for table in _SETS.get(field, {}).values() for name in table)))
+def touched(field: str, *, systems: Iterable[str] = SYSTEMS) -> frozenset[str]:
+    """Return the dotted config fields that change with `field`: itself, and the fields of a named set of settings.
+
+    With `system`, those that one of `systems` changes; by default, of all systems.
+    """
+    sets = [*_SETS.get(field, {}).values(), *(map(defaults_of_system, systems) if field == "system" else ())]
+    return frozenset((field, *(name for table in sets for name in table)))
 
 
 def varying_stages(fields: Iterable[str], targets: Iterable[str], *, systems: Iterable[str]) -> tuple[str, ...]:
@@ -29,7 +32,7 @@ def varying_stages(fields: Iterable[str], targets: Iterable[str], *, systems: It
     With `system` among the fields, a stage varies if not all `systems` need it, or if it is given their videos.
     """
     swept, needing, of_study = set(fields), tuple(targets), tuple(systems)
-    changed = [name for field in swept for name in touched(field)]
+    changed = [name for field in swept for name in touched(field, systems=of_study)]
     in_all = set.intersection(*(set(ancestors(needing, systems=[system])) for system in of_study))
     varying: dict[str, None] = {}
     for name in ancestors(needing, systems=of_study):

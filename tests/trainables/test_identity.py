@@ -43,7 +43,7 @@ GOLDEN = {
         "wen": "wen-a4357cc7244835ce",
         "retrieve": "retrieve-4e4a17e8a0440133",
         "encode": "encode-beacd509ea26db8e",
-        "nishimoto": "nishimoto-8d9bb582535247ea",
+        "nishimoto": "nishimoto-92bc212fa46b0674",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
@@ -74,7 +74,7 @@ GOLDEN = {
         "wen": "wen-a4357cc7244835ce",
         "retrieve": "retrieve-c06347b4af3fab04",
         "encode": "encode-c9b495f732bc860b",
-        "nishimoto": "nishimoto-99b4c445d2e3e05f",
+        "nishimoto": "nishimoto-b745008721dc6827",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }

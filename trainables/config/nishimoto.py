@@ -52,7 +52,7 @@ class NishimotoConfig(Config):
     """Clips of the library that are averaged; 1 is the maximum a posteriori, 100 the paper's average high posterior."""
     combine: Literal["mean", "posterior_weighted"] = "mean"
     """Weights of these clips: equal, or their posterior."""
-    library: Literal["fitted", "across_folds"] = "fitted"
+    predictions: Literal["fitted", "across_folds"] = "fitted"
     """Predictions of library clips: by the model that was fitted to them, as they are training clips, or by models of
     the other folds, as for a library without fMRI."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0

@@ -24,6 +24,7 @@ from trainables.metrics.video import Role
 from trainables.pages.trial_page import write_page
 from trainables.stage_table import STAGES, VIDEO_STAGES
 from trainables.systems import ABOUT
+from trainables.tensors import map_tensors
 
 
 def run(task: StageTask) -> StageResult:
@@ -129,5 +130,5 @@ def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())
     library = task.inputs["library"].manifest.info
     yield from ((name, library[name]) for name in (OVERLAP_FACT, CEILING_FACT) if name in library)
-    if "videos" in manifest.info:
-        yield "videos", manifest.info["videos"]
+    frames, height, width = map_tensors(task.inputs[maker].path("videos.safetensors"))["videos"].shape[1:4]
+    yield "videos", manifest.info.get("videos", f"native size {width}x{height}, {frames} frame{'s' * (frames > 1)}")

@@ -77,7 +77,7 @@ class Answers:
         voxels = np.sort(np.argsort(-encoded["r"][0], kind="stable")[: config.voxels])
         measured, known, across = (
             torch.from_numpy(np.array(rows[:, voxels])).double()
-            for rows in (fmri, encoded[_PREDICTIONS[config.library]], encoded["across_folds"])
+            for rows in (fmri, encoded[_PREDICTIONS[config.predictions]], encoded["across_folds"])
         )
         return cls(measured, known, precision_of(measured[train] - across[train], config.covariance))
 
