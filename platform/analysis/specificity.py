@@ -27,7 +27,7 @@ from platform.statistics.paired import PairedTable
 from platform.statistics.signed_p import SignedP, signed_p
 from trainables.metrics.metric import Metric
 
-MOST = 40
+_MOST = 40
 """Pairs of comparisons beyond which none is tested: a table of hundreds answers no question."""
 _SHARE = Metric(
     "specificity", title="specificity", goal="max", low=-math.inf, high=math.inf, source="difference of differences"
@@ -76,7 +76,7 @@ def specificities(findings: Findings) -> tuple[Specificity, ...]:
         for first, second in combinations(declared, 2)
         if first[0] != second[0] and first[1] != second[1] and not _is_shared(known, first, second)
     ]
-    return tuple(_tested(findings, pairs)) if len(pairs) <= MOST else ()
+    return tuple(_tested(findings, pairs)) if len(pairs) <= _MOST else ()
 
 
 def _is_shared(declared: frozenset[Pair], first: Pair, second: Pair) -> bool:

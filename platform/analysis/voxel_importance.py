@@ -11,7 +11,7 @@ from platform.analysis.per_clip import Floats
 from platform.study.design import BASELINE
 from storage.errors import StoreError
 
-STAGE = "importance"
+_STAGE = "importance"
 PLANTED = "planted"
 _ORDERS = 20_000
 
@@ -49,7 +49,7 @@ def region_maps(result: AblationResult) -> tuple[RegionMap, ...]:
     for facts, metrics in read:
         for decoder, by_method in facts["importance"].items():
             for method in (name for name in by_method if name != PLANTED):
-                agreement = metrics.get(f"{STAGE}.{decoder}_{method}_regions")
+                agreement = metrics.get(f"{_STAGE}.{decoder}_{method}_regions")
                 maps[decoder, method].append((by_method[method], by_method.get(PLANTED), agreement))
     return tuple(
         RegionMap(
@@ -69,9 +69,9 @@ def _read(
     result: AblationResult,
 ) -> Iterator[tuple[Mapping[str, Mapping[str, Mapping[str, list[float]]]], Mapping[str, float]]]:
     for (condition, _, _), trial in result.trials.items():
-        if condition == BASELINE and trial.outcome == "COMPLETED" and STAGE in trial.identities:
+        if condition == BASELINE and trial.outcome == "COMPLETED" and _STAGE in trial.identities:
             try:
-                yield result.runs.open(trial.identities[STAGE]).json("regions.json"), trial.metrics
+                yield result.runs.open(trial.identities[_STAGE]).json("regions.json"), trial.metrics
             except StoreError:
                 continue  # the artifacts were deleted; the tables still have the metrics
 

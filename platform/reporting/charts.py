@@ -26,7 +26,7 @@ _LETTER = 6.4
 """Assumed mean width of a letter, since no font is available to measure it."""
 _PAIR = 6
 """Height of a pair of dots."""
-PAIRS = 24
+_PAIRS = 24
 """Largest number of pairs of dots per condition."""
 
 
@@ -147,10 +147,10 @@ def _pairs(findings: Findings, measure: Measure) -> Drawing:
     _title(drawing, measure.heading, "baseline (ring) and condition (dot) under each seed")
     top = float(_HEAD)
     for name, pairs in shown.items():
-        more = f" ({len(pairs) - PAIRS} more not drawn)" if len(pairs) > PAIRS else ""
+        more = f" ({len(pairs) - _PAIRS} more not drawn)" if len(pairs) > _PAIRS else ""
         drawing.text(_LEFT, top + 8, name + more, "label")
         top += 15
-        for before, after in pairs[:PAIRS]:
+        for before, after in pairs[:_PAIRS]:
             tone = measure.sense(after - before) if after != before else ""
             drawing.line((axis(before), top), (axis(after), top), f"tie {tone}")
             drawing.dot(axis(before), top, 2.4, "hollow")

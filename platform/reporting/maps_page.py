@@ -13,8 +13,8 @@ from storage.errors import StoreError
 from trainables.datasets.errors import DatasetError
 from trainables.pages.kit import render_template
 
-PAGE = "maps"
-TITLE = "Maps of voxels"
+_PAGE = "maps"
+_TITLE = "Maps of voxels"
 _TEMPLATE = Path(__file__).with_name("maps.html")
 _LEAD = (
     "Of each subject the first completed trial of the baseline. Noise ceilings are of the data set; importance is what "
@@ -30,7 +30,7 @@ def write_maps_page(result: AblationResult, folder: Path) -> list[tuple[str, str
     notes: list[str] = []
     for trial in _trials(result):
         try:
-            files, note = write_trial_maps(result.runs, trial.identities, trial.subject, folder / PAGE)
+            files, note = write_trial_maps(result.runs, trial.identities, trial.subject, folder / _PAGE)
         except (StoreError, DatasetError, UserError) as error:
             notes.append(f"{trial.name}: no maps: {error}")
             continue
@@ -40,11 +40,11 @@ def write_maps_page(result: AblationResult, folder: Path) -> list[tuple[str, str
         return []
     notes = list(dict.fromkeys(notes))
     shown = [(path.stem.replace("_", ", "), _uri(path)) for path in pictures]
-    page = render_template(_TEMPLATE, title=TITLE, lead=_LEAD, notes=notes, pictures=shown)
-    (folder / f"{PAGE}.html").write_text(page, encoding="utf-8")
-    lines = [f"# {TITLE}", _LEAD, *notes, *(f"![{path.stem}]({PAGE}/{path.name})" for path in pictures)]
-    (folder / f"{PAGE}.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
-    return [(TITLE, PAGE)]
+    page = render_template(_TEMPLATE, title=_TITLE, lead=_LEAD, notes=notes, pictures=shown)
+    (folder / f"{_PAGE}.html").write_text(page, encoding="utf-8")
+    lines = [f"# {_TITLE}", _LEAD, *notes, *(f"![{path.stem}]({_PAGE}/{path.name})" for path in pictures)]
+    (folder / f"{_PAGE}.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    return [(_TITLE, _PAGE)]
 
 
 def _trials(result: AblationResult) -> Iterator[AblationTrial]:

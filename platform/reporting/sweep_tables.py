@@ -15,7 +15,7 @@ from trainables.metrics.metric import Metric
 from trainables.metrics.metric import notes as metric_notes
 from trainables.pages.grid import Cell, Grid
 
-SHOWN = 10
+_SHOWN = 10
 """Number of best points in the table."""
 _FAILURES = 40
 
@@ -26,7 +26,7 @@ def best_table(findings: SweepFindings) -> Grid:
     fields = study.space.fields
     bounds = tuple(each.text for each in study.outcome_constraints)
     header = ("point", *(measure.heading for measure in findings.measures), *bounds, *fields, "time")
-    rows = [tuple(_point(findings, point)) for point in findings.listed[:SHOWN]]
+    rows = [tuple(_point(findings, point)) for point in findings.listed[:_SHOWN]]
     controls_of = {t.name: controls(findings.order[0], t) for t in study.targets} if findings.order else {}
     kinds = tuple(dict.fromkeys(kind for levels in controls_of.values() for kind in levels))
     if kinds:
@@ -50,8 +50,8 @@ def _best_notes(findings: SweepFindings) -> Iterator[str]:
         yield f"● marks the {counted(len(findings.front), 'point')} of the Pareto front."
     if study.outcome_constraints:
         yield "✗ marks a value outside of its bound; such points come after all others, and are never the best."
-    if len(findings.listed) > SHOWN:
-        yield f"{len(findings.listed) - SHOWN} more completed points are in sweep.json."
+    if len(findings.listed) > _SHOWN:
+        yield f"{len(findings.listed) - _SHOWN} more completed points are in sweep.json."
     yield from metric_notes(measure.metric for measure in findings.measures)
 
 

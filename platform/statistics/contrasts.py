@@ -23,7 +23,7 @@ import numpy as np
 from platform.statistics.paired import PairedTable, Values
 from trainables.metrics.metric import Metric
 
-Weights: TypeAlias = Mapping[str, float]
+_Weights: TypeAlias = Mapping[str, float]
 """Condition to its weight. The weights sum to 1."""
 
 
@@ -32,8 +32,8 @@ class Contrast:
     """The weighted mean of the conditions `plus` minus that of the conditions `minus`."""
 
     name: str
-    plus: Weights
-    minus: Weights
+    plus: _Weights
+    minus: _Weights
 
     def __post_init__(self) -> None:
         for side in (self.plus, self.minus):
@@ -145,5 +145,5 @@ def contrast_table(
     return PairedTable(contrast.name, metric, minus, plus, *axes, clusters=clusters)
 
 
-def _weighted(values: Mapping[str, Values], weights: Weights) -> Values:
+def _weighted(values: Mapping[str, Values], weights: _Weights) -> Values:
     return np.asarray(sum(weight * values[condition] for condition, weight in weights.items()), dtype=np.float64)

@@ -17,7 +17,7 @@ from trainables.metrics.metric import Metric
 from trainables.metrics.registry import is_held_out
 
 SUBJECT, TEST_CLIPS = "voxels.subject", "generator.test_clips"
-ALPHA = 0.05
+_ALPHA = 0.05
 _MORE_SEEDS = 1
 """Seeds beyond the fewest that can earn a star: one failed trial then costs no star."""
 _NAME = re.compile(r"(?!(null|true|false)$)[a-z][a-z_]*(\.[a-z_0-9]+)*")
@@ -50,7 +50,7 @@ def written(follow_up: FollowUp, study: Study, *, seeds: int | None) -> str:
         seeds: Number of seeds; by default one more than the fewest that can earn a star.
     """
     primary = on_test_clips(follow_up.origin.metric)
-    count = seeds_for(ALPHA, len(follow_up.declared)) + _MORE_SEEDS if seeds is None else seeds
+    count = seeds_for(_ALPHA, len(follow_up.declared)) + _MORE_SEEDS if seeds is None else seeds
     baseline = {name: value for name, value in follow_up.baseline.items() if name != SUBJECT}
     everything = set(follow_up.declared) == set(follow_up.conditions)
     family = {} if everything else {"family": dict.fromkeys(follow_up.declared, "all")}
@@ -59,7 +59,7 @@ def written(follow_up: FollowUp, study: Study, *, seeds: int | None) -> str:
         (_measured(primary, follow_up.origin.metric), {"primary": [primary], **plugins}),
         ("The subject of the sweep.", {"subjects": [follow_up.baseline.get(SUBJECT, _subject(study))]}),
         (_seeds_note(study), {"seeds": count, "seed": study.seed + study.repeats}),
-        (_unit_note(primary), {"unit": "both" if has_clips(primary) else "seeds", "alpha": ALPHA}),
+        (_unit_note(primary), {"unit": "both" if has_clips(primary) else "seeds", "alpha": _ALPHA}),
         ("The baseline.", {"baseline": baseline}),
         ("Each differs from the baseline in:", {"conditions": {n: dict(c) for n, c in follow_up.conditions.items()}}),
         ("These comparisons are declared; all others are exploratory.", family),

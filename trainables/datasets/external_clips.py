@@ -19,7 +19,7 @@ from trainables.datasets.prepared.similarity import difference_hash, near_pairs
 from trainables.datasets.video_io import read_video, resample
 from trainables.file_version import digest_of_file
 
-FIELD = "unsee.external"
+_FIELD = "unsee.external"
 _SAME = 6.0
 """Mean difference of all pixels, of 255, up to which two clips that look alike are one: coding costs about 2."""
 _LISTED = 3
@@ -72,8 +72,8 @@ def refuse_held_out(external: Frames, held_out: Frames, *, names: Sequence[str],
     if same:
         listed = some(sorted({names[number] for number in same}), most=_LISTED)
         raise ValueError(
-            f"{FIELD}: {len(set(same))} held-out clips of the data set are among the unpaired clips ({listed}); remove "
-            "these videos, since what is tested must not be trained on"
+            f"{_FIELD}: {len(set(same))} held-out clips of the data set are among the unpaired clips ({listed}); "
+            "remove these videos, since what is tested must not be trained on"
         )
 
 
@@ -93,13 +93,13 @@ def _fresh(config: UnseeConfig, dataset: AnyDataset, count: int) -> Frames:
 
     if not isinstance(dataset, PhantomWorld):
         raise ValueError(
-            f"{FIELD}: {FRESH} draws clips of the phantom's world, but the data set is {dataset.kind}; give a folder "
+            f"{_FIELD}: {FRESH} draws clips of the phantom's world, but the data set is {dataset.kind}; give a folder "
             "of videos, or set unsee.unpaired: 0"
         )
     if dataset.unseen_combinations:
         raise ValueError(
-            f"{FIELD}: {FRESH} would show the combinations that dataset.unseen_combinations holds back for test clips; "
-            "set unsee.unpaired: 0"
+            f"{_FIELD}: {FRESH} would show the combinations that dataset.unseen_combinations holds back for test "
+            "clips; set unsee.unpaired: 0"
         )
     seed = derived_seed("external", dataset.seed, config.external_seed)
     drawn = dataset.model_copy(update={"seed": seed, "train_clips": count, "validation_clips": 1, "test_clips": 1})
@@ -113,14 +113,14 @@ def _read(folder: Path, count: int) -> list[Frames]:
         try:
             clips.append(read_video(path).frames)
         except ClipError as error:
-            raise ValueError(f"{FIELD}: {path}: {error}") from error
+            raise ValueError(f"{_FIELD}: {path}: {error}") from error
     return clips
 
 
 def _videos(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ValueError(f"{FIELD}: {folder}: there is no such folder; give a folder of videos, or {FRESH}")
+        raise ValueError(f"{_FIELD}: {folder}: there is no such folder; give a folder of videos, or {FRESH}")
     found = clips_in(folder, arrays=True)
     if not found:
-        raise ValueError(f"{FIELD}: {folder} has no videos; GIF, MP4, folders of PNG and .npy are read")
+        raise ValueError(f"{_FIELD}: {folder} has no videos; GIF, MP4, folders of PNG and .npy are read")
     return found

@@ -20,7 +20,7 @@ from trainables.judging.pairing import (
     lasts_other_than,
 )
 
-FIELD = "given.path"
+_FIELD = "given.path"
 _LISTED = 5
 _HELD_OUT = ("validation", "test")
 
@@ -29,7 +29,7 @@ def given_files(config: TrialConfig) -> list[Path]:
     """Return the files of all videos in `given.path`. Raises `ValueError` if there is no such folder."""
     folder = _folder(config)
     if not folder.is_dir():
-        raise ValueError(f"{FIELD}: {folder}: there is no such folder")
+        raise ValueError(f"{_FIELD}: {folder}: there is no such folder")
     return [file for clip in clips_in(folder, arrays=True) for file in files(clip)]
 
 
@@ -64,7 +64,7 @@ def check_given(config: TrialConfig, *, subjects: Sequence[int] | None = None) -
             _require_one_meaning(system, stimuli.source, shown.split, split)
     except ValueError as error:
         right = "a video is needed for each clip that is evaluated"
-        return DataReport((DataProblem(FIELD, str(error).removeprefix(f"{FIELD}: "), right),))
+        return DataReport((DataProblem(_FIELD, str(error).removeprefix(f"{_FIELD}: "), right),))
     shape = stimuli.clips.shape
     return DataReport((*dict.fromkeys(missing), *_unlike(system, shape), *_converted(config, system, shape)))
 
@@ -121,7 +121,7 @@ def _missing(config: TrialConfig, system: System, names: Sequence[str], split: S
         if missing:
             listed = some(missing, most=_LISTED)
             what = f"{config.given.path}: {len(missing)} of {len(wanted)} {name} clips have no video: {listed}"
-            yield DataProblem(FIELD, what, f"add them, or evaluate fewer clips (generator.{name}_clips)")
+            yield DataProblem(_FIELD, what, f"add them, or evaluate fewer clips (generator.{name}_clips)")
 
 
 def _require_one_meaning(system: System, names: Sequence[str], split: Sequence[str], judged: Sequence[str]) -> None:
@@ -162,7 +162,7 @@ def _unlike(system: System, shape: tuple[int, ...]) -> Iterator[DataProblem]:
 
 def _listing(system: System, videos: Sequence[str], what: str, right: str) -> DataProblem:
     listed = some(sorted(videos), most=_LISTED)
-    return DataProblem(FIELD, f"{system.folder}: {len(videos)} video(s) {what}: {listed}", right)
+    return DataProblem(_FIELD, f"{system.folder}: {len(videos)} video(s) {what}: {listed}", right)
 
 
 def _converted(config: TrialConfig, system: System, shape: tuple[int, ...]) -> Iterator[DataProblem]:
@@ -174,12 +174,12 @@ def _converted(config: TrialConfig, system: System, shape: tuple[int, ...]) -> I
     if others:
         what = f"{len(others)} video(s) have another size or frame count than {size[0]}x{size[1]}, {frames} frames"
         right = "they are resized; evaluate.resolution sets the size of all"
-        yield DataProblem(FIELD, what, right, fatal=False)
+        yield DataProblem(_FIELD, what, right, fatal=False)
 
 
 def _folder(config: TrialConfig) -> Path:
     if config.given.path is None:
-        raise ValueError(f"{FIELD}: is missing; system: given needs the folder of the videos")
+        raise ValueError(f"{_FIELD}: is missing; system: given needs the folder of the videos")
     return Path(config.given.path)
 
 

@@ -18,7 +18,7 @@ from trainables.metrics.metric import Metric
 Mark: TypeAlias = Literal["better", "worse"]
 ClipScores: TypeAlias = Mapping[tuple[str, str], Sequence[float | None]]
 """(system, metric) to one value per clip, in the same order of clips for all; None if undefined."""
-FEWEST = 6
+_FEWEST = 6
 """The smallest number of clips of which a test is made."""
 LEVEL = 0.05
 ENOUGH = 30
@@ -35,7 +35,7 @@ def paired_p(
     """
     names = clusters if clusters else each_its_own(range(len(first)))
     both = [(b - a, name) for a, b, name in zip(first, other, names, strict=True) if a is not None and b is not None]
-    if len({name for _, name in both}) < FEWEST:
+    if len({name for _, name in both}) < _FEWEST:
         return 0.0, 1.0
     differences = cluster_means(np.array([difference for difference, _ in both]), [name for _, name in both]).values
     if np.ptp(differences) <= 1e-12 * np.abs(differences).max():  # equal but for rounding

@@ -9,7 +9,7 @@ from trainables.judging.protocols import PROTOCOLS, Protocol, lacking_classes, t
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE
 from trainables.metrics.metric import Metric
 
-FIELD = "evaluate.protocol"
+_FIELD = "evaluate.protocol"
 _CLASSIFIERS = ("image_classifier", "video_classifier")
 
 
@@ -22,7 +22,7 @@ def protocol_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
     fitting = [other.id for other in PROTOCOLS.values() if reasons and not list(_reasons(other, config))]
     advice = f"these can: {', '.join(fitting)}" if fitting else "no protocol can"
     for reason in reasons:
-        yield FIELD, f"{protocol.id} cannot judge these videos: {reason}; {advice}"
+        yield _FIELD, f"{protocol.id} cannot judge these videos: {reason}; {advice}"
 
 
 def _reasons(protocol: Protocol, config: TrialConfig) -> Iterator[str]:

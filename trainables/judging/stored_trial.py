@@ -14,7 +14,7 @@ from trainables.judging.score_tables import ScoreRow
 from trainables.judging.score_trial import shuffled_partners, videos_of
 from trainables.judging.trial_videos import SplitVideos, read_material
 
-Scores = dict[tuple[str, str], dict[int, float | None]]
+_Scores = dict[tuple[str, str], dict[int, float | None]]
 
 
 def read_judged(runs: Mapping[str, Artifacts], dataset: AnyDataset) -> Iterator[JudgedSplit]:
@@ -36,8 +36,8 @@ def read_judged(runs: Mapping[str, Artifacts], dataset: AnyDataset) -> Iterator[
         yield _judged(material, clusters, rows, _scores(table, material.split), seed=config.seed)
 
 
-def _scores(table: list[dict[str, Any]], split: str) -> Scores:
-    scores: Scores = {}
+def _scores(table: list[dict[str, Any]], split: str) -> _Scores:
+    scores: _Scores = {}
     for line in table:
         if line["split"] == split:
             scores.setdefault((line["system"], line["metric"]), {})[line["clip"]] = line["value"]
@@ -45,7 +45,7 @@ def _scores(table: list[dict[str, Any]], split: str) -> Scores:
 
 
 def _judged(
-    material: SplitVideos, clusters: tuple[str, ...], rows: list[dict[str, Any]], scores: Scores, *, seed: int
+    material: SplitVideos, clusters: tuple[str, ...], rows: list[dict[str, Any]], scores: _Scores, *, seed: int
 ) -> JudgedSplit:
     return JudgedSplit(
         split=material.split,

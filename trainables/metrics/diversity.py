@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from trainables.metrics.pixels import ssim
 
-PAIRS = 120
+_PAIRS = 120
 """Pairs of videos that are compared at the most."""
 
 
-def diversity(videos: NDArray[np.uint8], *, pairs: int = PAIRS) -> float:
+def diversity(videos: NDArray[np.uint8], *, pairs: int = _PAIRS) -> float:
     """Return 1 - the mean SSIM of pairs of different videos uint8 [n,F,H,W,3]; 0 if all are the same video.
 
     Without a random draw: pairs of neighbours, then of those two apart, and so on. With one video it is 0.

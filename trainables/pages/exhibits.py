@@ -14,7 +14,7 @@ from trainables.metrics.metric import Metric
 from trainables.pages.grid import Grid
 
 Group = Literal["best", "median", "worst"]
-SHOWN = 4
+_SHOWN = 4
 """Number of clips in each group."""
 
 
@@ -76,12 +76,14 @@ class ExhibitSection:
         """The rule by which the exhibits were selected, as text of the page."""
         return (
             f"Selected by rule: of the {self.clips} clips, sorted by {self.ranked_by.label} of "
-            f"{label_of(next(iter(self.systems)))}, the best {SHOWN}, the middle {SHOWN} and the worst {SHOWN} "
-            f"(fewer if there are fewer than {3 * SHOWN} clips). None is selected by hand."
+            f"{label_of(next(iter(self.systems)))}, the best {_SHOWN}, the middle {_SHOWN} and the worst {_SHOWN} "
+            f"(fewer if there are fewer than {3 * _SHOWN} clips). None is selected by hand."
         )
 
 
-def choose_clips(values: Sequence[float | None], metric: Metric, *, shown: int = SHOWN) -> list[tuple[Group, int, int]]:
+def choose_clips(
+    values: Sequence[float | None], metric: Metric, *, shown: int = _SHOWN
+) -> list[tuple[Group, int, int]]:
     """Return group, rank (from 1) and index of the clips to show, best first.
 
     Clips without a value have no rank. With fewer than 3 x `shown` clips, the groups are smaller, and no clip is in two

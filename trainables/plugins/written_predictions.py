@@ -8,10 +8,10 @@ from safetensors import SafetensorError, safe_open
 
 from storage.runs import Artifacts
 
-FILE = "predictions.safetensors"
+_FILE = "predictions.safetensors"
 _HELD_OUT = ("validation", "test")
-Shape: TypeAlias = list[int]
-_FEATURES: Mapping[str, Mapping[str, tuple[str, Callable[[Shape], Shape]]]] = {
+_Shape: TypeAlias = list[int]
+_FEATURES: Mapping[str, Mapping[str, tuple[str, Callable[[_Shape], _Shape]]]] = {
     "semantic": {
         "embedding": ("clip_text", lambda shape: shape),
         "condition": ("condition", lambda shape: [shape[0] - 1, *shape[1:]]),
@@ -34,19 +34,19 @@ def check_predictions(stage: str, kind: str, folder: Path, *, inputs: Mapping[st
     Raises:
         ValueError: The file is missing or damaged, or a tensor is missing or has another shape than the stage's.
     """
-    path = folder / FILE
+    path = folder / _FILE
     if not path.is_file():
-        raise ValueError(f"the plug-in's decoder {stage}.kind: {kind} wrote no {FILE}")
+        raise ValueError(f"the plug-in's decoder {stage}.kind: {kind} wrote no {_FILE}")
     try:
         found = _shapes(path)
     except SafetensorError as error:
-        raise ValueError(f"{FILE} of the plug-in's decoder {stage}.kind: {kind} cannot be read: {error}") from error
+        raise ValueError(f"{_FILE} of the plug-in's decoder {stage}.kind: {kind} cannot be read: {error}") from error
     problems = list(_problems(stage, found, inputs))
     if problems:
-        raise ValueError(f"{FILE} of the plug-in's decoder {stage}.kind: {kind}: {'; '.join(problems)}")
+        raise ValueError(f"{_FILE} of the plug-in's decoder {stage}.kind: {kind}: {'; '.join(problems)}")
 
 
-def _problems(stage: str, found: Mapping[str, Shape], inputs: Mapping[str, Artifacts]) -> Iterator[str]:
+def _problems(stage: str, found: Mapping[str, _Shape], inputs: Mapping[str, Artifacts]) -> Iterator[str]:
     """Yield what is missing, and what has another shape."""
     features = _shapes(inputs["features"].path("features.safetensors"))
     clips = sum(member in _HELD_OUT for member in inputs["voxels"].json("voxels.json")["split"])
@@ -58,6 +58,6 @@ def _problems(stage: str, found: Mapping[str, Shape], inputs: Mapping[str, Artif
             yield f"{name} is {found[name]} and must be {shape}: the validation clips, then the test clips"
 
 
-def _shapes(path: Path) -> dict[str, Shape]:
+def _shapes(path: Path) -> dict[str, _Shape]:
     with safe_open(path, framework="pt") as file:
         return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

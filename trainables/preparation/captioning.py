@@ -21,8 +21,8 @@ from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.loop import pick_device
 from trainables.preparation.caption_options import CaptionOptions
 
-Frames = NDArray[np.uint8]
-ReadClip = Callable[[int], Frames]
+_Frames = NDArray[np.uint8]
+ReadClip = Callable[[int], _Frames]
 """Returns the frames of a clip by its number, uint8 [F,H,W,3]."""
 ReportDone = Callable[[int, int], None]
 """Is called with how many clips have just been described, and how many there are."""
@@ -37,7 +37,7 @@ class Describer:
     device: torch.device
 
     @torch.no_grad()
-    def describe(self, frames: Sequence[Frames], options: CaptionOptions) -> list[str]:
+    def describe(self, frames: Sequence[_Frames], options: CaptionOptions) -> list[str]:
         """Return a text for each frame, uint8 [H,W,3]."""
         from PIL import Image
 
@@ -139,7 +139,7 @@ def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 
 def _captioned(
-    names: Sequence[str], clips: Sequence[Frames], models: _Models, options: CaptionOptions
+    names: Sequence[str], clips: Sequence[_Frames], models: _Models, options: CaptionOptions
 ) -> Iterator[dict[str, Any]]:
     """Yield clip, both texts, their similarities to the compared frame, and the caption."""
     wanted = max(options.first, options.second, options.compared)

@@ -7,7 +7,7 @@ from trainables.datasets.prepared.similarity import NEAR, difference_hash, near_
 from trainables.datasets.prepared.tables import ClipRow
 from trainables.pages.grid import Cell, Grid
 
-TITLE = "Overlap of test and training clips"
+_TITLE = "Overlap of test and training clips"
 _SHARED: Mapping[str, Callable[[ClipRow], str]] = {
     "exactly the pixels of a training clip": lambda clip: clip.sha256,
     "the first text of a training clip": lambda clip: clip.caption,
@@ -34,7 +34,7 @@ def overlap_grid(data: PreparedSet) -> Grid:
         f"Nearly equal: 64-bit difference hashes of the middle frames that differ in {NEAR} bits or fewer. Nearness in "
         "meaning is in the reports of studies: similarity of CLIP embeddings, and the control nearest training clip.",
     )
-    return Grid(TITLE, ("clips with", *held_out), tuple(rows), notes)
+    return Grid(_TITLE, ("clips with", *held_out), tuple(rows), notes)
 
 
 def _nearly_equal(data: PreparedSet) -> frozenset[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Version = Literal["1", "2"]
-Interval = tuple[float, float]
+_Interval = tuple[float, float]
 """Seconds of the film, from the first frame to the end."""
 
 
@@ -22,9 +22,9 @@ class MovieRun:
     film: str
     """File name of version 1, without its ending; version 2 ends in `_v2`."""
     volumes: int
-    clips: tuple[Interval, ...]
+    clips: tuple[_Interval, ...]
     """All clips of the film. The last is the montage, the same in all runs."""
-    described: tuple[Interval, ...]
+    described: tuple[_Interval, ...]
     """The seconds that Mind-Animator uses and has captions for: without beginnings of clips, and without credits."""
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
-Rows = NDArray[np.float32] | Doubles
+_Rows = NDArray[np.float32] | Doubles
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class NoiseCeiling:
     """The same of the mean over all repeats."""
 
 
-def noise_ceiling(rows: Rows, clip: NDArray[np.int64]) -> NoiseCeiling:
+def noise_ceiling(rows: _Rows, clip: NDArray[np.int64]) -> NoiseCeiling:
     """Return the noise ceiling of each voxel (Allen et al. 2022, as in NSD and BOLD Moments).
 
     The noise variance is the mean over clips of the variance over repeats; the rest of the variance is signal.
@@ -90,7 +90,7 @@ def _percent(ratio: Doubles, noise_share: float) -> Doubles:
     return np.where(np.isinf(ratio), 100.0, percent)
 
 
-def correlation(left: Rows, right: Rows) -> Doubles:
+def correlation(left: _Rows, right: _Rows) -> Doubles:
     """Return the correlation over rows of each column of `left` and `right`, [N, voxels]; NaN if one is constant."""
     first, second = (np.asarray(values, np.float64) for values in (left, right))
     first, second = first - first.mean(axis=0), second - second.mean(axis=0)
@@ -99,7 +99,7 @@ def correlation(left: Rows, right: Rows) -> Doubles:
         return np.asarray(np.where(lengths > 0, (first * second).sum(axis=0) / lengths, np.nan))
 
 
-def repeat_correlation(rows: Rows, clip: NDArray[np.int64]) -> Doubles:
+def repeat_correlation(rows: _Rows, clip: NDArray[np.int64]) -> Doubles:
     """Return the correlation between the first two presentations of all clips that were shown twice or more, [voxels].
 
     Rows are in the order of presentation. Fewer than three such clips give NaN.
@@ -123,7 +123,7 @@ def spearman_brown(correlations: Doubles, repeats: float = 2.0) -> Doubles:
     return np.asarray(repeats * correlations / (1 + (repeats - 1) * correlations))
 
 
-def explainable_variance(repeats: Rows) -> Doubles:
+def explainable_variance(repeats: _Rows) -> Doubles:
     """Return the share of variance that repeats of one continuous run have in common, [voxels].
 
     Corrected for the number of repeats (Sahani and Linden 2003; Hsu et al. 2004).

@@ -16,7 +16,7 @@ _TRIALS = 25
 """Trials in memory at a time, of the whole volume."""
 _KEY = "betas"
 _RIGHT = "a file such as betas_session01.hdf5 of NSD is needed; download it again"
-Grid = tuple[int, int, int]
+_Grid = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SessionBetas:
             raise InputError(self.path, f"cannot be read: {str(error).splitlines()[0]}", _RIGHT) from error
 
 
-def open_session(path: Path, grid: Grid) -> SessionBetas:
+def open_session(path: Path, grid: _Grid) -> SessionBetas:
     """Open a session whose volumes have the grid of the ROI volume. Raises `InputError` for another one."""
     require_content(path)
     try:

@@ -25,7 +25,7 @@ from trainables.stages.pixel_metrics import mean_error, pixel_metrics, training_
 from trainables.stages.pixel_rows import PixelRows, as_clips, read_pixel_rows
 from trainables.system_videos import write_videos
 
-STAGE = "gan"
+_STAGE = "gan"
 DISCRIMINATORS = "discriminators"
 _DECODED = 64
 """Clips that are decoded at a time."""
@@ -114,7 +114,7 @@ def run(task: StageTask) -> StageResult:
     """
     config, device = task.config.gan, pick_device(task.config.gan.train.device)
     rows = read_pixel_rows(task, side=config.resolution, device=device, trained_on=config.train.rows)
-    job = Job(STAGE, task.seed, config.train, width=config.embedding, monitor="l1", goal="min", context=task.context)
+    job = Job(_STAGE, task.seed, config.train, width=config.embedding, monitor="l1", goal="min", context=task.context)
     learner = GanLearner(config, rows, job)
     progress = train(learner, job, learner.opponents())
     learner.model.to(device).eval()

@@ -20,7 +20,7 @@ from trainables.tensors import TensorShape, TensorWriter
 
 BATCH_FRAMES = 64
 """Frames at a time. The last bits of a convolution can depend on it."""
-Rows = dict[str, Tensor]
+_Rows = dict[str, Tensor]
 
 
 def run(task: StageTask) -> StageResult:
@@ -70,7 +70,7 @@ def _write(task: StageTask, clips: ClipSequence, network: ConvolutionalNetwork, 
             first, values = following
 
 
-def _rows(clips: ClipSequence, network: ConvolutionalNetwork, config: LayersConfig) -> Iterator[tuple[int, Rows]]:
+def _rows(clips: ClipSequence, network: ConvolutionalNetwork, config: LayersConfig) -> Iterator[tuple[int, _Rows]]:
     """Yield the number of a first clip, and the values of it and of those after it."""
     middle = clips.shape[1] // 2
     step = max(1, BATCH_FRAMES // (1 if config.frames == "middle" else clips.shape[1]))
@@ -80,7 +80,7 @@ def _rows(clips: ClipSequence, network: ConvolutionalNetwork, config: LayersConf
         yield first, _values(torch.from_numpy(np.array(shown)), network, config)
 
 
-def _values(frames: Tensor, network: ConvolutionalNetwork, config: LayersConfig) -> Rows:
+def _values(frames: Tensor, network: ConvolutionalNetwork, config: LayersConfig) -> _Rows:
     """Return the values [clips,G,...] of frames, uint8 [clips,F,H,W,3]."""
     clips, per_clip = frames.shape[:2]
     flat = frames.flatten(0, 1).permute(0, 3, 1, 2).to(network.mean.device).float() / 255.0

@@ -13,7 +13,7 @@ from trainables.datasets.video_io import resample
 from trainables.stages.decoding import TrainedOn
 from trainables.system_videos import clips_of, fmri_rows, read_clips
 
-SPLITS = ("train", "validation", "test")
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read_pixel_rows(
     if len(clips) != len(fmri):
         raise ValueError(f"there are {len(clips)} clips, but {len(fmri)} rows of fMRI; each clip must have one row")
     rows = {}
-    for split in SPLITS:
+    for split in _SPLITS:
         index = clips_of(task, split)
         if split == "train" and trained_on == "train_and_validation":
             index = np.concatenate((index, clips_of(task, "validation")))

@@ -19,7 +19,7 @@ from trainables.stages.decoding import untrained
 from trainables.stages.pixel_metrics import training_facts
 from trainables.stages.pixel_rows import PixelRows, read_pixel_rows
 
-STAGE = "see"
+_STAGE = "see"
 _CALIBRATED = 32
 """Training clips on which the scales of maps are computed."""
 _PREDICTED = 32
@@ -104,7 +104,7 @@ def run(task: StageTask) -> StageResult:
     config, device = task.config.see, pick_device(task.config.see.train.device)
     rows = read_pixel_rows(task, side=config.resolution, device=device, trained_on=config.train.rows)
     network = load_layers(task.config.layers.source, device=device)
-    job = Job(STAGE, task.seed, config.train, width=config.planes, monitor="r_mean", goal="max", context=task.context)
+    job = Job(_STAGE, task.seed, config.train, width=config.planes, monitor="r_mean", goal="max", context=task.context)
     learner = SeeLearner(config, network, rows, job)
     progress = train(learner, job)
     learner.model.to(device).eval()

@@ -33,7 +33,7 @@ from trainables.stages.decoding import (
 )
 from trainables.stages.solved import RIDGE, solved_semantic
 
-TOP = (1, 5, 10)
+_TOP = (1, 5, 10)
 """The k of top-k retrieval in the gallery of held-out clips."""
 LARGE_TOP = (10, 100)
 """The k of top-k retrieval in the gallery of held-out and training clips, if it is larger (mind-animator.md C.2)."""
@@ -130,7 +130,7 @@ class SemanticLearner(DecoderLearner):
         """Return the small and the large gallery: part of the metric's name, additional clips, and values of k."""
         training = self.train.features[f"clip_{kind}"][: self.distractors]
         large = tuple(k for k in LARGE_TOP if k < held_out + len(training))
-        return ("", training[:0], TOP), ("large_", training, large)
+        return ("", training[:0], _TOP), ("large_", training, large)
 
 
 def _network(config: SemanticConfig, rows: SplitRows) -> SemanticDecoder:

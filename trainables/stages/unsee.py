@@ -30,7 +30,7 @@ from trainables.stages.pixel_rows import PixelRows, as_clips, read_pixel_rows
 from trainables.stages.see import answer_loss, predicted_answers
 from trainables.system_videos import write_videos
 
-STAGE = "unsee"
+_STAGE = "unsee"
 _DECODED = 64
 """Clips that are decoded at a time."""
 
@@ -160,7 +160,7 @@ def run(task: StageTask) -> StageResult:
     config, device = task.config.unsee, pick_device(task.config.unsee.train.device)
     rows = read_pixel_rows(task, side=task.config.see.resolution, device=device, trained_on=config.train.rows)
     network = load_layers(task.config.layers.source, device=device)
-    job = Job(STAGE, task.seed, config.train, width=config.channels, monitor="l1", goal="min", context=task.context)
+    job = Job(_STAGE, task.seed, config.train, width=config.channels, monitor="l1", goal="min", context=task.context)
     learner = _learner(task, network, rows, job)
     progress = train(learner, job)
     learner.model.to(device).eval()

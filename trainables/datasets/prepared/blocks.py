@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.tables import Split
 
-FEWEST = 3
+_FEWEST = 3
 """Fewest groups of a split: training, validation and test get at least one each."""
 _ADVICE = (
     "use --split-by source (films or segments), run (scanner runs), block (neighbours in blocks of --block-clips), "
@@ -126,16 +126,16 @@ def _groups(clips: Sequence[ClipOrigin], rule: SplitRule) -> tuple[str, NDArray[
         case _:
             group = np.arange(len(clips))
     count = len(np.unique(group))
-    if count < FEWEST:
-        what = f"by {by}, {len(clips)} clips make {count} group(s); training, validation and test need {FEWEST}"
+    if count < _FEWEST:
+        what = f"by {by}, {len(clips)} clips make {count} group(s); training, validation and test need {_FEWEST}"
         raise DatasetError.of(DataProblem("split", what, _ADVICE))
     return by, group
 
 
 def _automatic(clips: Sequence[ClipOrigin]) -> str:
-    if all(clip.source for clip in clips) and len({clip.source for clip in clips}) >= FEWEST:
+    if all(clip.source for clip in clips) and len({clip.source for clip in clips}) >= _FEWEST:
         return "source"
-    if all(clip.runs for clip in clips) and len(np.unique(joined_runs(clips))) >= FEWEST:
+    if all(clip.runs for clip in clips) and len(np.unique(joined_runs(clips))) >= _FEWEST:
         return "run"
     sources, runs = len({clip.source for clip in clips}), len({run for clip in clips for run in clip.runs})
     what = f"the clips have no split, and come from {sources} source(s) and {runs} run(s)"

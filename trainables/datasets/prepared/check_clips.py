@@ -17,7 +17,7 @@ from trainables.datasets.prepared.read import ArrayFile, PreparedSet, array_file
 from trainables.datasets.prepared.similarity import difference_hash, near_pairs
 from trainables.datasets.prepared.tables import SPLITS, ClipRow
 
-TABLE = "clips.parquet"
+_TABLE = "clips.parquet"
 _LONG_WORDS = 60
 """CLIP's text encoder reads 77 tokens; some words take several."""
 
@@ -29,14 +29,14 @@ def clip_problems(data: PreparedSet, advance: Advance) -> Iterator[DataProblem]:
     problems = [*_pixels(data, hashes, advance)]
     yield from problems
     if not problems:
-        yield from _near(data.clips, hashes, data.folder / TABLE)
+        yield from _near(data.clips, hashes, data.folder / _TABLE)
 
 
 def clip_table_problems(data: PreparedSet) -> Iterator[DataProblem]:
     """Yield what is wrong with the table. Raises `DatasetError` if it cannot be read."""
-    yield from table_rules(data.clips, data.folder / TABLE)
-    yield from _counts(data.clips, data.description.clips, data.folder / TABLE)
-    yield from duplicate_rules(data.clips, data.folder / TABLE)
+    yield from table_rules(data.clips, data.folder / _TABLE)
+    yield from _counts(data.clips, data.description.clips, data.folder / _TABLE)
+    yield from duplicate_rules(data.clips, data.folder / _TABLE)
 
 
 def table_rules(clips: Sequence[ClipRow], path: Path) -> Iterator[DataProblem]:
@@ -144,7 +144,7 @@ def _counts(clips: Sequence[ClipRow], shape: ClipShape, path: Path) -> Iterator[
 
 def _pixels(data: PreparedSet, hashes: list[int], advance: Advance) -> Iterator[DataProblem]:
     """Read every clip once: compare its digest, and collect its difference hash in `hashes`."""
-    shape, table = data.description.clips, data.folder / TABLE
+    shape, table = data.description.clips, data.folder / _TABLE
     expected = (shape.frames, shape.height, shape.width, 3)
     bad_files: set[str] = set()
     files: dict[str, ArrayFile] = {}
@@ -191,7 +191,7 @@ def _clip_file(folder: Path, name: str) -> ArrayFile:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         right = "files must lie in the folder of the data set"
-        raise DatasetError.of(DataProblem(f"{folder / TABLE}, column file", f"is {name!r}", right))
+        raise DatasetError.of(DataProblem(f"{folder / _TABLE}, column file", f"is {name!r}", right))
     return array_file(folder / name)
 
 

@@ -10,7 +10,6 @@ from pydantic import Field, ValidationError
 from trainables.config.base import Config, Count, Natural, NonNegative, Positive
 from trainables.datasets.errors import DataProblem, DatasetError
 
-FORMAT = "mindsweep-data"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "dataset.json"
 _ROUNDING = 0.01
