@@ -6,8 +6,8 @@ from trainables.stage_definition import VIDEOS, Stage
 SYSTEM_STAGES: tuple[Stage, ...] = (
     Stage(
         "retrieve",
-        1,
-        ("retrieve", "backbones"),
+        2,
+        ("retrieve", "generator", "backbones"),
         ("clips", "features", "voxels", VIDEOS),
         "trainables.stages.retrieve:run",
         (10.0, 100_000),

@@ -41,9 +41,9 @@ GOLDEN = {
         "mindvideo": "mindvideo-c574cd807abbeb0a",
         "han": "han-13a2226735fda827",
         "wen": "wen-a4357cc7244835ce",
-        "retrieve": "retrieve-4e4a17e8a0440133",
         "encode": "encode-beacd509ea26db8e",
         "nishimoto": "nishimoto-92bc212fa46b0674",
+        "retrieve": "retrieve-1db4ac9bf5cefb9e",
         "noop": "noop-c44b7f3a757ab78e",
     },
     "paper": {
@@ -72,9 +72,9 @@ GOLDEN = {
         "mindvideo": "mindvideo-49481d71a18b3180",
         "han": "han-44012b0df9194cda",
         "wen": "wen-a4357cc7244835ce",
-        "retrieve": "retrieve-c06347b4af3fab04",
         "encode": "encode-c9b495f732bc860b",
         "nishimoto": "nishimoto-b745008721dc6827",
+        "retrieve": "retrieve-076f4c71d1b8edfd",
         "noop": "noop-c44b7f3a757ab78e",
     },
 }

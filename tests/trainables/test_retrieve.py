@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -41,7 +42,8 @@ def retrieved(
     folder.mkdir(parents=True)
     save_file({"videos": videos.contiguous(), "index": torch.tensor(HELD_OUT)}, folder / "videos.safetensors")
     inputs = cast(dict[str, Artifacts], {**world, "reconstruct": Folder(folder)})
-    task = StageTask(small(dataset__frames=2, **changed), 0, inputs, Context(output, cast(Checkpoints, None)))
+    chosen = {"generator__validation_clips": 8, "generator__test_clips": 8, **changed}
+    task = StageTask(small(dataset__frames=2, **chosen), 0, inputs, Context(output, cast(Checkpoints, None)))
     return retrieve.run(task), load_file(output / "retrieve.safetensors")
 
 
@@ -104,3 +106,14 @@ def test_a_folder_without_a_data_set_is_refused_before_anything_starts(tmp_path:
     config: TrialConfig = resolve({"retrieve.others": str(tmp_path)})
     with pytest.raises(ValueError, match=r"retrieve.others: .* holds no prepared data set"):
         gallery_fingerprint(config)
+
+
+def test_all_systems_are_asked_about_the_same_clips(world: dict[str, Folder], tmp_path: Path) -> None:
+    truth = clips_of(world)[HELD_OUT]
+    few = {"generator__validation_clips": 0, "generator__test_clips": 5}
+    result, stored = retrieved(world, tmp_path / "few", truth, **few)
+    assert stored["index"].tolist() == list(range(48, 53)), "also of a system that made videos of all held-out clips"
+    assert len(stored["test_rank_small"]) == 5
+    assert "top1" not in result.metrics
+    with pytest.raises(ValueError, match=r"1 of 2 clips have no video \(the first is number 9\)"):
+        retrieve.rows_of(np.array([7, 8]), torch.tensor([8, 9]))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from trainables.graph import video_stage
 from trainables.loop import pick_device
 from trainables.metrics.retrieval import ranks
 from trainables.stages.decoding import HELD_OUT, read_some, split_index
+from trainables.stages.feeding import chosen_clips
 from trainables.tensors import map_tensors
 
 TOP, LARGE_TOP = (1, 5, 10), (10, 100)
@@ -26,22 +28,22 @@ TOP, LARGE_TOP = (1, 5, 10), (10, 100)
 def run(task: StageTask) -> StageResult:
     """Write `retrieve.safetensors`: `index` int64 [n], `embedding` float32 [n,D], `rank_GALLERY` [n].
 
-    The query is the mean CLIP image embedding of the reconstructed frames. Galleries: `small`, the reconstructed clips
-    of the split; `with_training`, these and the training clips; `with_others`, these and the clips of
-    `retrieve.others`. Ranks are by cosine; ties get the average.
+    The query is the mean CLIP image embedding of the reconstructed frames. Galleries: `small`, the clips of the split
+    that `generator` chooses, the same for all systems, also for those that make more; `with_training`, these and the
+    training clips; `with_others`, these and the clips of `retrieve.others`. Ranks are by cosine; ties get the average.
 
     Metrics: `top1`, `top5`, `top10` of the small gallery; `with_training_top10` and `_top100`, `with_others_top10` and
     `_top100`, unless the gallery has no more clips than that.
 
     Raises:
-        ValueError: No held-out clip was reconstructed, `backbones.clip` cannot be loaded, or `retrieve.others` holds a
+        ValueError: A chosen clip was not reconstructed, `backbones.clip` cannot be loaded, or `retrieve.others` holds a
             clip with the frames of a held-out clip.
     """
     made = map_tensors(task.inputs[video_stage(task.inputs)].path("videos.safetensors"))
     clip = load_clip(task.config.backbones.clip, device=pick_device("auto"))
-    index = torch.from_numpy(np.array(made["index"]))
-    queries = embedded(clip, made["videos"])
     members = split_index(task)
+    index = chosen_clips(members, task.config.generator)
+    queries = embedded(clip, made["videos"], rows_of(np.array(made["index"]), index))
     larger = {"with_training": _of_clips(task, members["train"]), **_others(task, clip, members)}
     metrics: dict[str, float] = {}
     tensors = {"index": index, "embedding": queries}
@@ -55,8 +57,6 @@ def run(task: StageTask) -> StageResult:
             rank = ranks(queries[asked], torch.cat((own, more)))
             tensors[f"{name}_rank_{gallery}"] = rank
             metrics |= {f"{prefix}{key}": value for key, value in _tops(gallery, rank, len(own) + len(more))}
-    if not metrics:
-        raise ValueError("no held-out clip was reconstructed; set generator.validation_clips or generator.test_clips")
     save_file(
         {key: tensor.contiguous() for key, tensor in tensors.items()}, task.context.output / "retrieve.safetensors"
     )
@@ -65,12 +65,23 @@ def run(task: StageTask) -> StageResult:
     )
 
 
-def embedded(clip: ClipModel, videos: ClipSequence) -> Tensor:
-    """Return the mean CLIP image embedding of the frames of each video [n,F,H,W,3], float32 [n,D]."""
+def rows_of(made: NDArray[np.int64], chosen: Tensor) -> list[int]:
+    """Return where the videos of the `chosen` clips lie. Raises `ValueError` if one was not made."""
+    row_of = {int(number): row for row, number in enumerate(made)}
+    if missing := [number for number in chosen.tolist() if number not in row_of]:
+        raise ValueError(
+            f"{len(missing)} of {len(chosen)} clips have no video (the first is number {missing[0]}); systems are "
+            "compared on the same clips"
+        )
+    return [row_of[number] for number in chosen.tolist()]
+
+
+def embedded(clip: ClipModel, videos: ClipSequence, rows: Sequence[int] | None = None) -> Tensor:
+    """Return the mean CLIP image embedding of the frames of each of `rows` of videos [n,F,H,W,3]; None: of all."""
     device = clip.model.device
 
     def means() -> Iterator[Tensor]:
-        for row in range(len(videos)):
+        for row in range(len(videos)) if rows is None else rows:
             frames = torch.from_numpy(np.array(videos[row : row + 1][0]))
             yield clip.images(frames.to(device)).mean(dim=0).float().cpu()
 
