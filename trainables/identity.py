@@ -77,8 +77,17 @@ def identity_fields(model: BaseModel, *, stage: str | None = None) -> dict[str, 
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
         if _counts(info, value) and (stage is None or decides(info, stage)):
-            fields[name] = identity_fields(value) if isinstance(value, BaseModel) else plain[name]
+            fields[name] = _identity_value(value, plain[name])
     return fields
+
+
+def _identity_value(value: object, plain: Any) -> Any:
+    """Return what of a field's value counts: of models in it, alone or in a tuple, the fields that decide."""
+    if isinstance(value, BaseModel):
+        return identity_fields(value)
+    if isinstance(value, tuple | list) and value and all(isinstance(part, BaseModel) for part in value):
+        return [identity_fields(part) for part in value]
+    return plain
 
 
 def decisive_names(model: BaseModel) -> Iterator[str]:

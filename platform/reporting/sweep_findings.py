@@ -106,8 +106,13 @@ class SweepFindings:
 
     @cached_property
     def epochs(self) -> tuple[int, int]:
-        """Number of epochs of the first target's stage that trials trained, and that they would have to the end."""
+        """Number of epochs of the first target's stage that trials trained, and that they would have to the end.
+
+        None of either, if the stage has no epochs.
+        """
         target, full = self.search.study.targets[0].name, self.search.study.max_epochs()
+        if full is None:
+            return 0, 0
         curves = [record.curve(target) for record in self.search.records if record.finished is not None]
         trained = [max(curve) for curve in curves if curve]
         return sum(trained), full * len(trained)

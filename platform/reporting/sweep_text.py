@@ -226,10 +226,11 @@ def _validation(config: TrialConfig) -> str:
 
 
 def _epochs(study: Study) -> str:
-    if study.targets[0].stage in ("noop", EVALUATE):
+    epochs = study.max_epochs()
+    if epochs is None or study.targets[0].stage == "noop":
         return ""
     early = " unless it was stopped early" if study.scheduler.name != "fifo" else ""
-    return f" for {'up to ' if early else ''}{counted(study.max_epochs(), 'epoch')}"
+    return f" for {'up to ' if early else ''}{counted(epochs, 'epoch')}"
 
 
 def provenance(findings: SweepFindings, store: str) -> tuple[tuple[str, str], ...]:

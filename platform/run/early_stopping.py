@@ -101,7 +101,9 @@ def stopping_rule(study: Study, curves: Curves) -> StoppingRule:
     rule: StoppingRule = Never()
     if isinstance(options, AshaOptions):
         grace, factor = options.grace_epochs, options.reduction_factor
-        rule = SuccessiveHalving(grace=grace, factor=factor, epochs=study.max_epochs(), maximize=maximize)
+        epochs = study.max_epochs()
+        assert epochs is not None, "the checks of a sweep refuse a scheduler that has no epochs to decide on"
+        rule = SuccessiveHalving(grace=grace, factor=factor, epochs=epochs, maximize=maximize)
     if isinstance(options, MedianOptions):
         rule = MedianRule(grace=options.grace_epochs, min_trials=options.min_trials, maximize=maximize)
     for trial, curve in curves.items():

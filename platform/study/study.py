@@ -399,10 +399,12 @@ class Study:
             rows.append((field, values_in_words(domain), *((condition,) if conditional else ())))
         return Listing(("swept field", "values", *(("only when",) if conditional else ())), tuple(rows))
 
-    def max_epochs(self) -> int:
-        """Return the largest number of epochs of the first target's stage in the space."""
+    def max_epochs(self) -> int | None:
+        """Return the largest number of epochs of the first target's stage in the space; None if it has no epochs."""
         section = self.targets[0].stage
         name = "noop.epochs" if section == "noop" else f"{section}.train.epochs"
-        fixed = flatten(self.space.config({}).model_dump())[name]
+        fixed = flatten(self.space.config({}).model_dump()).get(name)
+        if fixed is None:
+            return None
         domain = self.space.domains.get(name)
         return int(fixed if domain is None else max(fixed, *domain.bounds()))

@@ -60,7 +60,7 @@ def test_the_best_points_are_compared_with_the_one_tried_first_under_fresh_seeds
     assert run(confirm, home, "small", "--top", "2", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["study"], answer["trials"]["completed"]) == ("small-confirm", 3 * 8)
-    assert any("The search found 0.3 as the best of 3 points (t0001)" in text for text in answer["answers"])
+    assert any("The search found 0.3 as the best of 3 completed points (t0001)" in text for text in answer["answers"])
     registration, _ = registered(LocalStore(home / "store"), "small-confirm")
     design, origin = registration.design, registration.search
     assert (design.seed, design.seeds) == (4, 8)  # the sweep trained under seed 3; 7 seeds can earn a star

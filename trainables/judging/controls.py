@@ -76,6 +76,12 @@ _CONTROLS = {
             "shuffled_fmri", "another clip's fMRI", "what was reconstructed from another clip's fMRI", lacks="clip"
         ),
         Control(
+            "before",
+            "before training",
+            "what the network gives before it is trained on these clips: what does the training add?",
+            of_videos=False,
+        ),
+        Control(
             CEILING,
             "true features (ceiling)",
             "the noise ceiling: the clip's true features through the system's own generator, as by perfect decoding; "

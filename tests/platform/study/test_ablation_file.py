@@ -280,5 +280,5 @@ def test_no_room_for_a_failed_training_is_noted_and_shipped_designs_have_room_fo
     assert build(NOOP, "seeds=7").notes == ()
     for path in ABLATIONS.glob("*.yaml"):
         design = load_ablation(path).design
-        if design.conditions:
+        if design.conditions and design.unit != "clips":  # systems without a seed are trained once
             assert design.seeds >= seeds_for(design.alpha, len(design.family)) + 2, path
