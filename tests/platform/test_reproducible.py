@@ -41,7 +41,7 @@ def test_each_item_has_its_design_and_the_time_of_its_plan(capsys: pytest.Captur
     assert set(rows) == set(ITEMS)
     assert rows["table6"]["seconds"] > 600
     assert {"CC2017", "SD", "ViT"} <= set(rows["table6"]["lacks"])
-    assert rows["table2"]["design"] == "table2"
+    assert rows["table2"]["design"] == "ablations/table2.yaml"
     assert rows["fig5"]["design"] is None
     assert answer["needs"]["SD"]["licence"] == "CreativeML OpenRAIL-M"
 

@@ -22,7 +22,7 @@ from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.video import Networks
 from trainables.pages.exhibits import choose_clips
 from trainables.stage_table import STAGES
-from trainables.stages import decoding, features, generation
+from trainables.stages import decoding, features, generation, layers
 
 FEW, MANY = 6, 10
 """Training clips; there are as many held-out ones, all of which are made into videos."""
@@ -67,6 +67,7 @@ def small_blocks() -> Iterator[None]:
             (features, "_TEXT_CLIPS", 2),
             (generation, "BATCH", 2),
             (decoding, "MEAN_ROWS", 2),
+            (layers, "BATCH_FRAMES", 2),
             (score_tables, "_RESAMPLES", 9),
         ):
             stack.enter_context(patch.object(module, name, value))
