@@ -31,6 +31,20 @@ def variable(name: str, environment: Mapping[str, str] = os.environ) -> str | No
 
 
 @contextmanager
+def with_variable(name: str, value: str, environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """Set, in the block, the variable `name`."""
+    before = environment.get(name)
+    environment[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del environment[name]
+        else:
+            environment[name] = before
+
+
+@contextmanager
 def without_empty(prefix: str, environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
     """Unset, in the block, the variables with `prefix` that are empty: libraries take some for the name of a file."""
     empty = [name for name, value in environment.items() if name.startswith(prefix) and value == ""]

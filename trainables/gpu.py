@@ -4,11 +4,12 @@ A process that was granted no GPU sees none. On a machine without a GPU only com
 """
 
 import gc
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from storage.environment import with_variable
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _AMPERE = (8, 0)
@@ -22,7 +23,8 @@ def granted_gpu(share: float) -> Iterator[None]:
     Work that asks for more than its share then ends with OUT_OF_MEMORY, and what else computes on the GPU goes on.
     At the end the memory is free for the next trial, which may run in another process.
     """
-    with _hidden_gpus() if share == 0 else _bounded_memory(share):
+    # Hidden from libraries that have not used one yet, and from processes that this one starts.
+    with with_variable(_VISIBLE, "") if share == 0 else _bounded_memory(share):
         try:
             yield
         finally:
@@ -86,20 +88,6 @@ def release() -> None:
         gc.collect()  # a failed trial's tensors hang on its traceback
         with suppress(RuntimeError):  # the device is lost: who uses it next says so
             torch.cuda.empty_cache()
-
-
-@contextmanager
-def _hidden_gpus() -> Iterator[None]:
-    """Hide all GPUs from libraries that have not used one yet, and from processes that this one starts."""
-    before = os.environ.get(_VISIBLE)
-    os.environ[_VISIBLE] = ""
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_VISIBLE]
-        else:
-            os.environ[_VISIBLE] = before
 
 
 @contextmanager

@@ -69,6 +69,20 @@ class Learner(Protocol):
         """Restore the state that `state` returned."""
 
 
+class WithoutState:
+    """The part of a learner that draws nothing for an epoch, and that has no state beside its weights."""
+
+    def begin_epoch(self, streams: Streams) -> None:
+        """Draw nothing."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Restore nothing."""
+
+
 @dataclass(frozen=True)
 class Job:
     """The settings of one training."""
@@ -136,7 +150,7 @@ def train(learner: Learner, job: Job, opponents: Sequence[Opponent] = ()) -> Loo
     refuse_lacking(job.device, tf32=config.products == "tf32", field=f"{of}.products")
     loop = _Loop(learner, job, opponents)
     loop.resume()
-    with stated_products(tf32=job.config.products == "tf32"):
+    with stated_products(tf32=config.products == "tf32"):
         while not loop.finished():
             loop.run_epoch()
     learner.model.load_state_dict(loop.kept)

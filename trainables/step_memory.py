@@ -7,7 +7,7 @@ same tensors, but for what attention keeps of its mask.
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class StepMemory:
     """Bytes of one training, on the device that trains."""
 
     held: int
-    """From the first step to the last: weights, Adam's two averages, and the weights of the best epoch."""
+    """From the first step to the last: weights, those of the best epoch, and Adam's averages of what is trained."""
     step: int
     """What a step takes beside that, at most."""
 
@@ -77,14 +77,13 @@ def forecast(model: nn.Module, inputs: Sequence[Tensor], config: TrainConfig, *,
     """
     batch = len(inputs[0])
     part = batch if rows is None else min(rows, batch)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weights, trained = _bytes(model.parameters()), _bytes(p for p in model.parameters() if p.requires_grad)
     peak, outputs = _peak(model, [(part if len(x) == batch else len(x), x) for x in inputs], config)
     if part < batch:
         peak += _OUTPUT_COPIES * outputs * batch // part
-    after = weights * (
-        1 + (config.l1 > 0) + (config.workers != 1)
-    )  # gradients; signs of weights; all gradients in a row
-    return StepMemory(held=4 * weights, step=max(peak, after))
+    copies = 1 + (config.l1 > 0) + (config.workers != 1)  # gradients; signs of weights; all gradients in a row
+    after = trained * copies
+    return StepMemory(held=2 * (weights + trained), step=max(peak, after))
 
 
 def rows_that_fit(model: nn.Module, inputs: Sequence[Tensor], config: TrainConfig, *, free: int) -> int | None:
@@ -96,7 +95,7 @@ def rows_that_fit(model: nn.Module, inputs: Sequence[Tensor], config: TrainConfi
         TooLargeError: One row is too much, with the numbers.
     """
     rows = len(inputs[0])
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weights = _bytes(model.parameters())
     while True:
         needed = int(_MARGIN * (forecast(model, inputs, config, rows=rows).total - weights))
         if needed <= free:
@@ -107,6 +106,10 @@ def rows_that_fit(model: nn.Module, inputs: Sequence[Tensor], config: TrainConfi
                 f"{free / 1e9:.2f} GB are free; train a smaller network, or fewer trials at a time (--max-concurrent)"
             )
         rows //= 2
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _peak(model: nn.Module, inputs: Sequence[tuple[int, Tensor]], config: TrainConfig) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+from storage.environment import with_variable
+
 _VARIABLE = "OMP_NUM_THREADS"
 """The environment variable that libraries read when they are loaded. Ray sets it for a worker if nobody else did."""
 
@@ -17,16 +19,8 @@ _VARIABLE = "OMP_NUM_THREADS"
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
     """Limit numeric libraries to `count` threads: those that are loaded, and those that will be."""
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = str(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        if before is None:
-            del os.environ[_VARIABLE]
-        else:
-            os.environ[_VARIABLE] = before
+    with with_variable(_VARIABLE, str(count)), threadpool_limits(count):
+        yield
 
 
 def limit_loaded() -> None:

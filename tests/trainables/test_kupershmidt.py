@@ -14,9 +14,9 @@ from trainables.config.kupershmidt import SeeConfig, UnseeConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.datasets.external_clips import read_external, refuse_held_out
 from trainables.datasets.video_writing import VIDEO_FORMS
+from trainables.metrics.correlation import column_correlation
 from trainables.networks.clip_encoder import ClipEncoder
 from trainables.networks.frame_decoder import FrameShape, FrozenCycle, perceptual_error
-from trainables.stages.see import correlations
 from trainables.stages.unsee import Noise
 
 TRAIN = {"epochs": 2, "batch_size": 32, "device": "cpu", "warmup_steps": 2}
@@ -65,7 +65,7 @@ def test_correlations_are_those_of_numpy() -> None:
     first, second = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
     second[:, 2] = 1.0
     expected = [np.corrcoef(first[:, i], second[:, i])[0, 1] for i in range(2)]
-    found = correlations(torch.from_numpy(first), torch.from_numpy(second))
+    found = column_correlation(torch.from_numpy(first), torch.from_numpy(second))
     assert found.tolist() == pytest.approx([*expected, 0.0])
 
 

@@ -14,6 +14,7 @@ from tests.trainables.dataset_tools import Folder, run_data, run_stage
 from trainables.config.nishimoto import NishimotoConfig
 from trainables.config.trial import resolve
 from trainables.context import Context, StageResult, StageTask
+from trainables.metrics.correlation import column_correlation
 from trainables.ridge import RidgeSolver
 from trainables.stages import encode, energy, nishimoto, voxels
 from trainables.stages.decoding import split_index
@@ -69,7 +70,7 @@ def test_planted_weights_are_recovered() -> None:
     solution = RidgeSolver.of(inputs).with_penalties(answers, penalty)
     assert (solution.weight - planted).abs().max() < 0.05
     predicted = encode._cross_fitted(inputs, answers, penalty, folds=5)
-    assert encode.correlation(predicted, answers).min() > 0.99
+    assert column_correlation(predicted, answers).min() > 0.99
     changed = answers.clone()
     changed[:80] = 7.0  # the first fold's own answers
     unseen = encode._cross_fitted(inputs, changed, penalty, folds=5)
@@ -79,7 +80,7 @@ def test_planted_weights_are_recovered() -> None:
 def test_correlation_is_that_of_numpy_and_0_where_it_is_undefined() -> None:
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 20, 3)))
     rows[0, :, 2] = 1.0
-    found = encode.correlation(rows[0], rows[1])
+    found = column_correlation(rows[0], rows[1])
     wanted = [np.corrcoef(rows[0, :, voxel], rows[1, :, voxel])[0, 1] for voxel in (0, 1)]
     np.testing.assert_allclose(found.numpy(), [*wanted, 0.0], atol=1e-6)
 

@@ -71,6 +71,15 @@ def test_the_patch_4_cmg_at_the_papers_width_fits_a_card_in_parts() -> None:
     assert rows_that_fit(model, (*inputs, mask), config.train, free=80 * 10**9) == 16
 
 
+def test_what_is_frozen_has_no_averages_and_no_gradients() -> None:
+    half = nn.Sequential(nn.Linear(8, 1024).requires_grad_(False), nn.ReLU(), nn.Linear(1024, 8))
+    all_weights = sum(p.numel() for p in half.parameters()) * 4
+    frozen = sum(p.numel() for p in half[0].parameters()) * 4
+    found = forecast(half, BATCH[:1], CONFIG)
+    assert found.held == 4 * all_weights - 2 * frozen
+    assert found.step < forecast(WIDE, BATCH[:1], CONFIG).step
+
+
 @pytest.mark.parametrize(("share", "rows"), [(2.0, None), (0.8, 128), (0.5, 64)])
 def test_rows_are_halved_until_they_fit(share: float, rows: int | None) -> None:
     whole: StepMemory = forecast(WIDE, BATCH, CONFIG)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from trainables.metrics.metric import Metric, title_in_words
+from trainables.metrics.metric import Metric, error_metric, retrieval_metric, title_in_words
 from trainables.stage_table import STAGES
 
 DECODERS = tuple(name for name in STAGES["importance"].inputs if STAGES[name].is_decoder)
@@ -27,13 +27,9 @@ _SEMANTIC_TRAINING = (
 def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Metric:
     name = f"semantic.retrieval_{gallery}_{size}top{k}"
     clips = "held-out and training clips" if size == "large_" else "held-out clips"
-    return Metric(
+    return retrieval_metric(
         name,
-        title=title_in_words(name),
-        goal="max",
-        low=0.0,
-        high=1.0,
-        chance_rule=f"{k} / clips in the gallery",
+        k,
         scale_fields=(*_DATA, "semantic.retrieval_ties"),
         source=f"paper Tables 5 and 17; mind-animator.md C.2; gallery of {clips}, ties by average rank",
     )
@@ -91,62 +87,39 @@ def _shuffled_ratio(decoder: str) -> Metric:
     )
 
 
-def _error(
-    name: str,
-    *,
-    controls: tuple[str, ...] = (),
-    of_motion: bool = False,
-    scale_fields: tuple[str, ...],
-    only_with: tuple[str, str] | None = None,
-    source: str,
-) -> Metric:
-    return Metric(
-        name,
-        title=title_in_words(name),
-        goal="min",
-        low=0.0,
-        high=math.inf,
-        chance_controls=controls,
-        of_motion=of_motion,
-        scale_fields=scale_fields,
-        only_with=only_with,
-        source=source,
-    )
-
-
 _ENTRIES = (
     *(_retrieval(k, gallery) for gallery in ("image", "text") for k in (1, 5, 10)),
     *(_retrieval(k, gallery, size="large_") for gallery in ("image", "text") for k in (10, 100)),
-    _error("semantic.projection_mse", controls=("mean",), scale_fields=_DATA, source="eq. 4"),
-    _error("semantic.align_mse", scale_fields=_DATA, source="eq. 3"),
-    _error("semantic.validation_loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5, validation"),
-    _error("semantic.loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS, *_SEMANTIC_TRAINING), source="eq. 5"),
-    _error("structure.latent_mse", controls=("mean",), scale_fields=_DATA, source="eq. 6"),
-    _error(
+    error_metric("semantic.projection_mse", controls=("mean",), scale_fields=_DATA, source="eq. 4"),
+    error_metric("semantic.align_mse", scale_fields=_DATA, source="eq. 3"),
+    error_metric("semantic.validation_loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS), source="eq. 5, validation"),
+    error_metric("semantic.loss", scale_fields=(*_DATA, *_SEMANTIC_LOSS, *_SEMANTIC_TRAINING), source="eq. 5"),
+    error_metric("structure.latent_mse", controls=("mean",), scale_fields=_DATA, source="eq. 6"),
+    error_metric(
         "structure.loss",
         scale_fields=(*_DATA, "structure.dropout", "structure.sparsify"),
         source="eq. 6 while training",
     ),
-    _error(
+    error_metric(
         "motion.rollout_mse",
         controls=("mean",),
         of_motion=True,
         scale_fields=_DATA,
         source="eq. 9, greedy from the decoded first frame",
     ),
-    _error(
+    error_metric(
         "motion.teacher_forced_mse",
         scale_fields=(*_DATA, "motion.kind", "motion.mask_means", "motion.inference_mask"),
         source="eq. 9, true past frames given, nothing hidden",
     ),
-    _error(
+    error_metric(
         "motion.true_first_mse",
         of_motion=True,
         scale_fields=_DATA,
         only_with=("motion.monitor", "true_first_mse"),
         source="eq. 9, greedy from the true first frame",
     ),
-    _error(
+    error_metric(
         "motion.loss",
         scale_fields=(
             *_DATA,

@@ -1,5 +1,6 @@
 """What a metric is: title, unit, goal, range, chance level, and the config fields that change its scale."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeAlias
@@ -78,3 +79,41 @@ def notes(metrics: Iterable[Metric]) -> tuple[str, ...]:
 def title_in_words(name: str) -> str:
     """Return the title `stage: metric` of a full name, in words."""
     return name.replace(".", ": ").replace("_", " ")
+
+
+def error_metric(
+    name: str,
+    *,
+    controls: tuple[str, ...] = (),
+    of_motion: bool = False,
+    scale_fields: tuple[str, ...],
+    only_with: tuple[str, str] | None = None,
+    source: str,
+) -> Metric:
+    """Return a metric that is 0 at best and has no upper bound, such as a loss."""
+    return Metric(
+        name,
+        title=title_in_words(name),
+        goal="min",
+        low=0.0,
+        high=math.inf,
+        chance_controls=controls,
+        of_motion=of_motion,
+        scale_fields=scale_fields,
+        only_with=only_with,
+        source=source,
+    )
+
+
+def retrieval_metric(name: str, k: int, *, scale_fields: tuple[str, ...], source: str) -> Metric:
+    """Return the metric of how often the right clip is among the `k` nearest of a gallery."""
+    return Metric(
+        name,
+        title=title_in_words(name),
+        goal="max",
+        low=0.0,
+        high=1.0,
+        chance_rule=f"{k} / clips in the gallery",
+        scale_fields=scale_fields,
+        source=source,
+    )

@@ -2,7 +2,7 @@
 
 import math
 
-from trainables.metrics.metric import Metric, title_in_words
+from trainables.metrics.metric import Metric, retrieval_metric
 from trainables.metrics.mindvideo_metrics import MINDVIDEO_METRICS
 from trainables.metrics.pixel_system_metrics import PIXEL_SYSTEM_METRICS
 
@@ -10,14 +10,9 @@ _FMRI = ("dataset", "voxels")
 
 
 def _retrieved(k: int, gallery: str, clips: str) -> Metric:
-    name = f"retrieve.{gallery}top{k}"
-    return Metric(
-        name,
-        title=title_in_words(name),
-        goal="max",
-        low=0.0,
-        high=1.0,
-        chance_rule=f"{k} / clips in the gallery",
+    return retrieval_metric(
+        f"retrieve.{gallery}top{k}",
+        k,
         scale_fields=("dataset", "backbones", "features", "voxels.subject", "generator.validation_clips", "retrieve"),
         source=f"paper Table 5; mind-animator.md C.2; gallery of {clips}, ties by average rank",
     )

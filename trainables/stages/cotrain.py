@@ -14,7 +14,7 @@ from trainables.config.decoders import TrainConfig
 from trainables.config.mindvideo import CotrainConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
-from trainables.loop import Job, LoopState, pick_device, train
+from trainables.loop import Job, LoopState, WithoutState, pick_device, train
 from trainables.networks.cotrained import CotrainedNetwork, video_unet
 from trainables.networks.fmri_tokens import TokensNetwork
 from trainables.networks.generator import mixed_noise
@@ -41,7 +41,7 @@ class Corrupted:
     """[n]"""
 
 
-class CotrainLearner:
+class CotrainLearner(WithoutState):
     """Trains a `CotrainedNetwork` by the error of the predicted noise."""
 
     def __init__(
@@ -98,13 +98,6 @@ class CotrainLearner:
             times = ((torch.arange(count) + 0.5) * all_times / count).long()
         times = times.to(latents.device)
         return Corrupted(self.schedule.add_noise(latents, noise, times), noise, times)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return that a checkpoint needs nothing besides the weights."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Restore nothing."""
 
 
 def run(task: StageTask) -> StageResult:

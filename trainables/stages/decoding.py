@@ -254,7 +254,7 @@ def trained_result(
     *,
     device: torch.device,
 ) -> StageResult:
-    """Return the result of a stage that trains: metrics, epochs and facts of the training.
+    """Return the result of a stage that trains: metrics, losses of the kept epoch, epochs and facts of the training.
 
     `progress` is None if the model was not trained in epochs.
     """
@@ -271,7 +271,8 @@ def trained_result(
     if progress is None:
         return StageResult(dict(metrics), (), info)
     kept = progress.history[kept_epoch(progress, config) - 1]
-    return StageResult({"loss": kept["loss"], **metrics}, tuple(progress.history), info)
+    losses = {name: value for name, value in kept.items() if name == "loss" or name.startswith("loss_")}
+    return StageResult({**losses, **metrics}, tuple(progress.history), info)
 
 
 @torch.no_grad()

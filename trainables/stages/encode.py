@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainables.context import StageResult, StageTask
+from trainables.metrics.correlation import column_correlation
 from trainables.ridge import RidgeSolver, RidgeWeights
 from trainables.stages.decoding import HELD_OUT, split_index
 from trainables.tensors import map_tensors
@@ -39,7 +40,7 @@ def run(task: StageTask) -> StageResult:
     predicted = inputs @ solution.weight.T + solution.bias
     across = predicted.clone()
     across[train] = _cross_fitted(inputs[train], fmri[train], solution.penalty, folds=task.config.encode.folds)
-    correlations = torch.stack([correlation(predicted[members[name]], fmri[members[name]]) for name in HELD_OUT])
+    correlations = torch.stack([_correlation(predicted, fmri, members[name]) for name in HELD_OUT])
     tensors = {
         "predicted": predicted,
         "across_folds": across,
@@ -58,15 +59,8 @@ def run(task: StageTask) -> StageResult:
     return StageResult(metrics, info={"r by region, test clips": in_words})
 
 
-def correlation(predicted: Tensor, measured: Tensor) -> Tensor:
-    """Return Pearson's correlation of each column of two tables [n,V]; 0 where one is constant."""
-    first, second = (
-        predicted.double() - predicted.double().mean(dim=0),
-        measured.double() - measured.double().mean(dim=0),
-    )
-    scale = first.norm(dim=0) * second.norm(dim=0)
-    products = (first * second).sum(dim=0)
-    return torch.where(scale > 0, products / torch.where(scale > 0, scale, torch.ones_like(scale)), 0.0).float()
+def _correlation(predicted: Tensor, fmri: Tensor, clips: Tensor) -> Tensor:
+    return column_correlation(predicted[clips], fmri[clips]).float()
 
 
 def _chosen(task: StageTask, inputs: Tensor, fmri: Tensor, *, train: Tensor, validation: Tensor) -> RidgeWeights:

@@ -15,8 +15,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from trainables.context import StageResult, StageTask
+from trainables.metrics.correlation import column_correlation
 from trainables.metrics.importance import by_region
-from trainables.preparation.noise_ceiling import correlation
 from trainables.ridge import RidgeSolver
 from trainables.stages.decoding import HELD_OUT, pick, read_tensors, split_index
 from trainables.tensors import map_tensors
@@ -164,10 +164,7 @@ def _correlations(
         per="target",
     )
     predicted = {name: pick(inputs, members[name]) @ solution.weight.T + solution.bias for name in HELD_OUT}
-    return [
-        (name, np.nan_to_num(correlation(predicted[name].numpy(), pick(fmri, members[name]).numpy())))
-        for name in HELD_OUT
-    ]
+    return [(name, column_correlation(predicted[name], pick(fmri, members[name])).numpy()) for name in HELD_OUT]
 
 
 def _measured(features: str, prefix: str, r: Floats, brain: _Brain) -> Iterator[tuple[str, float]]:

@@ -4,26 +4,25 @@ Two optimisers take turns at every batch: first the discriminators', then the ge
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from trainables.config.gan import GanConfig
 from trainables.context import StageResult, StageTask
 from trainables.descent import Opponent
 from trainables.distributed import Forward
-from trainables.loop import Job, LoopState, kept_epoch, pick_device, train
+from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.networks.gan import Gan, VideoShape
 from trainables.networks.spectral import iterate
 from trainables.randomness import Streams
-from trainables.stages.decoding import untrained
-from trainables.stages.pixel_metrics import mean_error, pixel_metrics, training_facts
+from trainables.stages.decoding import HELD_OUT, untrained
+from trainables.stages.pixel_metrics import TrainedPart, mean_error, pixel_result
 from trainables.stages.pixel_rows import PixelRows, as_clips, read_pixel_rows
-from trainables.system_videos import write_videos
 
 _STAGE = "gan"
 DISCRIMINATORS = "discriminators"
@@ -31,7 +30,7 @@ _DECODED = 64
 """Clips that are decoded at a time."""
 
 
-class GanLearner:
+class GanLearner(WithoutState):
     """Trains a `Gan`: the generator by pixel error and the discriminators' scores, the discriminators against it."""
 
     def __init__(self, config: GanConfig, rows: Mapping[str, PixelRows], job: Job) -> None:
@@ -53,9 +52,6 @@ class GanLearner:
         config = self.config.train.model_copy(update={"lr": self.config.discriminator_lr})
         networks = self.model.discriminators
         return (Opponent(DISCRIMINATORS, networks, self.model.judge, self.discriminator_loss, config),)
-
-    def begin_epoch(self, streams: Streams) -> None:
-        """Draw nothing: noise and frames are drawn for each batch."""
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the generator's loss on training rows: pixel error and softplus of the negative scores."""
@@ -95,13 +91,6 @@ class GanLearner:
             parts.append(as_clips((video.transpose(1, 2) + 1.0) / 2.0))
         return np.concatenate(parts)
 
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing: weights and optimisers are all that lasts."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Restore nothing."""
-
 
 def run(task: StageTask) -> StageResult:
     """Train the networks and decode all held-out clips.
@@ -118,17 +107,7 @@ def run(task: StageTask) -> StageResult:
     learner = GanLearner(config, rows, job)
     progress = train(learner, job, learner.opponents())
     learner.model.to(device).eval()
-    videos = {split: learner.decoded(rows[split]) for split in ("validation", "test")}
-    index = np.concatenate([rows[split].index for split in videos])
-    write_videos(task, np.concatenate(list(videos.values())), index)
-    save_file(learner.model.generator.state_dict(), task.context.output / "model.safetensors")
-    return _result(task, learner, progress, pixel_metrics(videos, rows))
-
-
-def _result(task: StageTask, learner: GanLearner, progress: LoopState, metrics: Mapping[str, float]) -> StageResult:
+    videos = {split: learner.decoded(rows[split]) for split in HELD_OUT}
+    result = pixel_result(task, TrainedPart(learner.model.generator, config.train), progress, videos, rows)
     discriminators = sum(p.numel() for p in learner.model.discriminators.parameters())
-    facts = training_facts(task, progress, learner.model.generator, device=learner.train.fmri.device)
-    info = {**facts, "discriminator_parameters": str(discriminators)}
-    kept = progress.history[kept_epoch(progress, learner.config.train) - 1]
-    losses = {name: value for name, value in kept.items() if name.startswith("loss")}
-    return StageResult({**losses, **metrics}, tuple(progress.history), info)
+    return replace(result, info={**result.info, "discriminator_parameters": str(discriminators)})

@@ -1,16 +1,20 @@
-"""Metrics of decoders that are trained on pixels, and what such a stage says of its training."""
+"""Metrics of decoders that are trained on pixels, and what such a stage leaves."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import nn
 
-from trainables.context import StageTask
+from trainables.config.decoders import TrainConfig
+from trainables.context import StageResult, StageTask
 from trainables.loop import LoopState
 from trainables.metrics.diversity import diversity
+from trainables.stages.decoding import trained_result
 from trainables.stages.pixel_rows import PixelRows
+from trainables.system_videos import write_videos
 
 Videos = NDArray[np.uint8]
 
@@ -38,12 +42,18 @@ def pixel_metrics(videos: Mapping[str, Videos], rows: Mapping[str, PixelRows]) -
     return found
 
 
-def training_facts(task: StageTask, progress: LoopState, model: nn.Module, *, device: Any) -> dict[str, str]:
-    """Return the facts of a training, for the manifest."""
-    return {
-        "parameters": str(sum(p.numel() for p in model.parameters())),
-        "best_epoch": str(progress.best_epoch),
-        "epochs": str(progress.epoch),
-        "device": str(device),
-        "workers": str(task.context.world_size),
-    }
+@dataclass(frozen=True)
+class TrainedPart:
+    """The part of what was trained that makes videos."""
+
+    model: nn.Module
+    training: TrainConfig
+
+
+def pixel_result(
+    task: StageTask, part: TrainedPart, progress: LoopState, videos: Mapping[str, Videos], rows: Mapping[str, PixelRows]
+) -> StageResult:
+    """Write the videos of both held-out splits and `model.safetensors`, the part; return the stage's result."""
+    write_videos(task, np.concatenate(list(videos.values())), np.concatenate([rows[split].index for split in videos]))
+    save_file(part.model.state_dict(), task.context.output / "model.safetensors")
+    return trained_result(task, part, progress, pixel_metrics(videos, rows), device=rows["train"].fmri.device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from trainables.config.mindvideo import PremaskConfig, PremaskTrainConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
-from trainables.loop import Job, pick_device, train
+from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.networks.fmri_encoder import MaskedFmriModel, in_patches, wrapped
 from trainables.randomness import Streams
 from trainables.stages.decoding import BATCH, trained_result, untrained
@@ -19,7 +19,7 @@ from trainables.stages.volumes import read_volumes
 MODEL, FACTS = "model.safetensors", "premask.json"
 
 
-class PremaskLearner:
+class PremaskLearner(WithoutState):
     """Trains a `MaskedFmriModel` by the squared error of hidden patches."""
 
     def __init__(self, config: PremaskConfig, volumes: Mapping[str, Tensor], job: Job) -> None:
@@ -34,9 +34,6 @@ class PremaskLearner:
     def rows(self) -> int:
         """The number of training volumes."""
         return len(self.volumes["train"])
-
-    def begin_epoch(self, streams: Streams) -> None:
-        """Do nothing: all is drawn in each step."""
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the error of the hidden patches of training volumes."""
@@ -66,13 +63,6 @@ class PremaskLearner:
     def _order(self, count: int, generator: torch.Generator) -> Tensor:
         patches = self.model.encoder.sizes.patches
         return torch.rand(count, patches, generator=generator).argsort(dim=1).to(next(self.model.parameters()).device)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return that a checkpoint needs nothing besides the weights."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Restore nothing."""
 
 
 def run(task: StageTask) -> StageResult:

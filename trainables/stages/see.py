@@ -9,14 +9,15 @@ from torch import Tensor
 
 from trainables.backbones.convolutional import ConvolutionalNetwork
 from trainables.backbones.layers import load_layers
+from trainables.config.decoders import TrainConfig
 from trainables.config.kupershmidt import SeeConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
-from trainables.loop import Job, kept_epoch, pick_device, train
+from trainables.loop import Job, WithoutState, pick_device, train
+from trainables.metrics.correlation import column_correlation
 from trainables.networks.clip_encoder import ClipEncoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import untrained
-from trainables.stages.pixel_metrics import training_facts
+from trainables.stages.decoding import HELD_OUT, trained_result, untrained
 from trainables.stages.pixel_rows import PixelRows, read_pixel_rows
 
 _STAGE = "see"
@@ -26,13 +27,14 @@ _PREDICTED = 32
 """Clips whose fMRI is predicted at a time."""
 
 
-class SeeLearner:
+class SeeLearner(WithoutState):
     """Trains a `ClipEncoder` by the squared error and the cosine of predicted and measured fMRI."""
 
     def __init__(
         self, config: SeeConfig, network: ConvolutionalNetwork, rows: Mapping[str, PixelRows], job: Job
     ) -> None:
         self.config, self.train, self.watched = config, rows["train"], rows["validation"]
+        self.training: TrainConfig = config.train
         frames, voxels = self.train.frames, self.train.fmri.shape[1]
         self.model = untrained(job, lambda: ClipEncoder(config, network, frames=frames, voxels=voxels))
         self.model.to(job.device)
@@ -44,9 +46,6 @@ class SeeLearner:
         """The number of training rows."""
         return len(self.train)
 
-    def begin_epoch(self, streams: Streams) -> None:
-        """Draw nothing."""
-
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the loss on training rows."""
         return answer_loss(forward(self.train.frames_of(rows)), self.train.fmri[rows], cosine=self.config.cosine)
@@ -54,13 +53,6 @@ class SeeLearner:
     def evaluate(self) -> dict[str, float]:
         """Return the metrics of the validation clips."""
         return answer_metrics(predicted_answers(self.model, self.watched), self.watched.fmri)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Restore nothing."""
 
 
 def answer_loss(predicted: Tensor, measured: Tensor, *, cosine: float) -> Tensor:
@@ -76,17 +68,10 @@ def predicted_answers(model: ClipEncoder, rows: PixelRows) -> Tensor:
     return torch.cat([model(rows.frames_of(part)) for part in parts])
 
 
-def correlations(predicted: Tensor, measured: Tensor) -> Tensor:
-    """Return the correlation of each voxel over rows [n,V], [V]; 0 where one of the two does not vary."""
-    first, second = (values.double() - values.double().mean(dim=0) for values in (predicted, measured))
-    scale = (first.square().sum(dim=0) * second.square().sum(dim=0)).sqrt()
-    return torch.where(scale > 0, (first * second).sum(dim=0) / scale.clamp_min(1e-12), 0.0)
-
-
 def answer_metrics(predicted: Tensor, measured: Tensor) -> dict[str, float]:
     """Return the mean correlation over voxels, and the mean squared error."""
     return {
-        "r_mean": correlations(predicted, measured).mean().item(),
+        "r_mean": column_correlation(predicted, measured).mean().item(),
         "mse": F.mse_loss(predicted, measured).item(),
     }
 
@@ -108,7 +93,7 @@ def run(task: StageTask) -> StageResult:
     learner = SeeLearner(config, network, rows, job)
     progress = train(learner, job)
     learner.model.to(device).eval()
-    answers = {split: predicted_answers(learner.model, rows[split]) for split in ("validation", "test")}
+    answers = {split: predicted_answers(learner.model, rows[split]) for split in HELD_OUT}
     metrics: dict[str, float] = {}
     for split, prefix in (("validation", ""), ("test", "test_")):
         found = answer_metrics(answers[split], rows[split].fmri)
@@ -118,11 +103,9 @@ def run(task: StageTask) -> StageResult:
     written = {
         "answers": torch.cat(list(answers.values())),
         "index": torch.cat([torch.from_numpy(rows[split].index) for split in answers]),
-        "r": torch.stack([correlations(answers[split], rows[split].fmri) for split in answers]).float(),
+        "r": torch.stack([column_correlation(answers[split], rows[split].fmri) for split in answers]).float(),
     }
     save_file(
         {name: t.cpu().contiguous() for name, t in written.items()}, task.context.output / "predictions.safetensors"
     )
-    kept = progress.history[kept_epoch(progress, config.train) - 1]
-    facts = training_facts(task, progress, learner.model, device=device)
-    return StageResult({"loss": kept["loss"], **metrics}, tuple(progress.history), facts)
+    return trained_result(task, learner, progress, metrics, device=device)

@@ -4,12 +4,12 @@ The fMRI of test clips is never trained on, with or without its video.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
@@ -20,15 +20,14 @@ from trainables.context import StageResult, StageTask
 from trainables.datasets.external_clips import read_external, refuse_held_out
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.distributed import Forward
-from trainables.loop import Job, kept_epoch, pick_device, train
+from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.networks.clip_encoder import ClipEncoder
 from trainables.networks.frame_decoder import FrameShape, FrozenCycle, TrainedCycle
 from trainables.randomness import Streams
-from trainables.stages.decoding import untrained
-from trainables.stages.pixel_metrics import mean_error, pixel_metrics, training_facts
+from trainables.stages.decoding import HELD_OUT, untrained
+from trainables.stages.pixel_metrics import TrainedPart, mean_error, pixel_result
 from trainables.stages.pixel_rows import PixelRows, as_clips, read_pixel_rows
 from trainables.stages.see import answer_loss, predicted_answers
-from trainables.system_videos import write_videos
 
 _STAGE = "unsee"
 _DECODED = 64
@@ -74,7 +73,7 @@ class Unpaired:
         return chosen, self.noise.draw(count, streams["noise"])
 
 
-class UnseeLearner:
+class UnseeLearner(WithoutState):
     """Trains a `FrameDecoder` on pairs, and on unpaired clips through a frozen encoder."""
 
     def __init__(
@@ -87,9 +86,6 @@ class UnseeLearner:
     def rows(self) -> int:
         """The number of training rows."""
         return len(self.train)
-
-    def begin_epoch(self, streams: Streams) -> None:
-        """Draw nothing: unpaired clips are drawn for each batch."""
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the loss on training rows, and on as many unpaired clips."""
@@ -115,13 +111,6 @@ class UnseeLearner:
     def decoded(self, rows: PixelRows) -> NDArray[np.uint8]:
         """Return the videos that are decoded from the fMRI of `rows`, uint8 [rows,F,H,W,3]."""
         return np.concatenate([as_clips(self.model.decoder(fmri)) for fmri in torch.split(rows.fmri, _DECODED)])
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Restore nothing."""
 
 
 class FineTunedLearner(UnseeLearner):
@@ -164,16 +153,10 @@ def run(task: StageTask) -> StageResult:
     learner = _learner(task, network, rows, job)
     progress = train(learner, job)
     learner.model.to(device).eval()
-    videos = {split: learner.decoded(rows[split]) for split in ("validation", "test")}
-    index = np.concatenate([rows[split].index for split in videos])
-    write_videos(task, np.concatenate(list(videos.values())), index)
-    decoder = learner.model.decoder
-    save_file(decoder.state_dict(), task.context.output / "model.safetensors")
-    kept = progress.history[kept_epoch(progress, config.train) - 1]
-    facts = training_facts(task, progress, decoder, device=device)
+    videos = {split: learner.decoded(rows[split]) for split in HELD_OUT}
+    result = pixel_result(task, TrainedPart(learner.model.decoder, config.train), progress, videos, rows)
     count = 0 if learner.unpaired is None else len(learner.unpaired.rows)
-    facts["unpaired_clips"] = str(count)
-    return StageResult({"loss": kept["loss"], **pixel_metrics(videos, rows)}, tuple(progress.history), facts)
+    return replace(result, info={**result.info, "unpaired_clips": str(count)})
 
 
 def _learner(task: StageTask, network: ConvolutionalNetwork, rows: Mapping[str, PixelRows], job: Job) -> UnseeLearner:
@@ -203,7 +186,7 @@ def _unpaired(task: StageTask, encoder: ClipEncoder, rows: Mapping[str, PixelRow
     frames, side = train.clips.shape[1:3]
     clips = read_external(config, task.config.dataset, count=count, frames=frames, side=side)
     source = read_stimuli(task.inputs, task.config.dataset).source
-    held_out = [rows[split] for split in ("validation", "test")]
+    held_out = [rows[split] for split in HELD_OUT]
     names = [source[number] for split in held_out for number in split.index]
     refuse_held_out(
         clips, np.concatenate([split.clips for split in held_out]), names=names, fresh=config.external == FRESH

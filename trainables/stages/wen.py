@@ -11,10 +11,10 @@ from torch import Tensor
 
 from trainables.config.linear_systems import WenConfig
 from trainables.context import StageResult, StageTask
+from trainables.metrics.correlation import column_correlation
 from trainables.networks.map_inverse import Convolution, LocalInverse, TransposedInverse
 from trainables.ridge import RidgeSolver
 from trainables.stages.decoding import HELD_OUT, SplitRows, read_rows
-from trainables.stages.encode import correlation
 from trainables.system_videos import read_clips, write_videos
 from trainables.tensors import map_tensors
 
@@ -90,7 +90,7 @@ def _predicted(
 
 def _metrics(predicted: Mapping[str, Tensor], maps: Mapping[str, Tensor]) -> dict[str, float]:
     pairs = ((predicted[name].flatten(1), maps[name].flatten(1)) for name in HELD_OUT)
-    validation, test = (float(correlation(*pair).mean()) for pair in pairs)
+    validation, test = (float(column_correlation(*pair).float().mean()) for pair in pairs)
     return {"map_r": validation, "test_map_r": test}
 
 
