@@ -65,7 +65,7 @@ def draw_brain(
             panel.set_axis_off()
             panel.set_title(view.title, fontsize=7)
         row[0].text(0.0, 1.25, each.name, transform=row[0].transAxes, fontsize=9, va="bottom")
-        _colour_bar(figure, row, low, high, unit_of(each.name))
+        add_colour_bar(figure, row, low, high, unit_of(each.name))
     figure.savefig(path, dpi=_DPI)
 
 
@@ -96,7 +96,8 @@ def _coloured(view: SurfaceView, values: NDArray[np.float32], low: float, high: 
     return np.where(np.isfinite(pixels)[..., None], colours, ground)
 
 
-def _colour_bar(figure: "Figure", row: "Sequence[Axes]", low: float, high: float, unit: str) -> None:
+def add_colour_bar(figure: "Figure", row: "Sequence[Axes]", low: float, high: float, unit: str) -> None:
+    """Add the colours of the limits to the right of a row of panels."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 

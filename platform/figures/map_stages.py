@@ -1,8 +1,10 @@
-"""The stages that compute a map of voxels. This module imports nothing heavy."""
+"""The stages that compute a map of voxels, and where maps are shown. This module imports nothing heavy."""
 
 from collections.abc import Iterable
 
 MAP_STAGES = ("importance", "encoding_accuracy")
+MAPS = "maps"
+"""Name of the page with maps, and of the folder beside it with its pictures and the files for viewers."""
 
 
 def has_maps(stages: Iterable[str]) -> bool:

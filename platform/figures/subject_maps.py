@@ -1,15 +1,16 @@
-"""Writes the maps of subjects: files for brain viewers, pictures where surfaces are installed, bars by region."""
+"""Writes the maps of subjects: files for brain viewers, pictures of surfaces or slices, bars by region."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platform.errors import UserError
-from platform.figures.brain_picture import draw_brain, scales_of
+from platform.figures.brain_picture import Scales, draw_brain, scales_of
 from platform.figures.meshes import CorticalMesh, find_mesh, package_of
 from platform.figures.region_bars import draw_region_bars
+from platform.figures.volume_slices import VoxelGrid, draw_slices, oriented_grid
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.brain_maps import BrainMap, region_means, write_maps
 
@@ -27,7 +28,7 @@ class SubjectMaps:
 
 
 def write_subject_maps(
-    subjects: Sequence[SubjectMaps], space: str, folder: Path, like: Path | None = None
+    subjects: Sequence[SubjectMaps], space: str, folder: Path, like: Path | None = None, *, volumes: bool = True
 ) -> tuple[list[Path], str]:
     """Write all maps into `folder`; maps of one measure have one scale in all pictures, also of several subjects.
 
@@ -35,7 +36,8 @@ def write_subject_maps(
         subjects: with one map or more each.
         space: of the data set, such as fsLR-32k.
         folder: where to; files there are replaced.
-        like: a volume with the grid of the voxels, for NIfTI.
+        like: a volume with the grid of the voxels, for NIfTI and the sides of slices.
+        volumes: whether voxels of a grid become NIfTI, for which `like` is needed. Slices are drawn in any case.
 
     Returns:
         The files, and why there are no pictures of surfaces; empty if there are.
@@ -50,9 +52,12 @@ def write_subject_maps(
     bars = _means_of_all(subjects)
     files: list[Path] = []
     for subject in subjects:
-        written = write_maps(subject.maps, subject.voxels, space, folder / subject.subject, like)
-        if mesh is not None and on_surface(subject.voxels):
-            written += _pictures(subject, mesh, limits, folder)
+        placed = subject.voxels if volumes else replace(subject.voxels, ijk=None)
+        written = write_maps(subject.maps, placed, space, folder / subject.subject, like)
+        if on_surface(subject.voxels):
+            written += _surfaces(subject, mesh, limits, folder) if mesh is not None else []
+        elif in_grid(subject.voxels):
+            written += _slices(subject, limits, folder, like)
         written += _bars(subject, bars, folder)
         if not written:
             raise UserError(f"{subject.subject}: the data set says neither where its voxels lie nor in which regions")
@@ -65,16 +70,34 @@ def on_surface(voxels: VoxelTable) -> bool:
     return voxels.vertex is not None and voxels.structure is not None and bool((voxels.vertex >= 0).any())
 
 
-def _pictures(
-    subject: SubjectMaps, mesh: CorticalMesh, limits: Mapping[str, tuple[float, float]], folder: Path
-) -> list[Path]:
+def in_grid(voxels: VoxelTable) -> bool:
+    """Return whether the table has voxels of a grid."""
+    return voxels.ijk is not None and bool((voxels.ijk >= 0).all(axis=1).any())
+
+
+def _surfaces(subject: SubjectMaps, mesh: CorticalMesh, limits: Scales, folder: Path) -> list[Path]:
     files = []
+    for path, maps in _pictures(subject, "surfaces", folder):
+        draw_brain(maps, subject.voxels, mesh, path, title=subject.subject, scales=limits)
+        files.append(path)
+    return files
+
+
+def _slices(subject: SubjectMaps, limits: Scales, folder: Path, like: Path | None) -> list[Path]:
+    assert subject.voxels.ijk is not None
+    grid = VoxelGrid(subject.voxels.ijk) if like is None else oriented_grid(subject.voxels.ijk, like)
+    files = []
+    for path, maps in _pictures(subject, "slices", folder):
+        draw_slices(maps, grid, path, title=subject.subject, scales=limits)
+        files.append(path)
+    return files
+
+
+def _pictures(subject: SubjectMaps, kind: str, folder: Path) -> Iterator[tuple[Path, Sequence[BrainMap]]]:
+    """Yield the file and the maps of each picture."""
     for first in range(0, len(subject.maps), _MOST):
         number = "" if len(subject.maps) <= _MOST else f"_{first // _MOST + 1}"
-        files.append(folder / f"{subject.subject}_surfaces{number}.png")
-        chosen = subject.maps[first : first + _MOST]
-        draw_brain(chosen, subject.voxels, mesh, files[-1], title=subject.subject, scales=limits)
-    return files
+        yield folder / f"{subject.subject}_{kind}{number}.png", subject.maps[first : first + _MOST]
 
 
 def _means_of_all(subjects: Sequence[SubjectMaps]) -> dict[str, list[float]]:

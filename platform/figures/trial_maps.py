@@ -1,7 +1,6 @@
 """The maps of a recorded trial: noise ceilings, importance and encoding accuracy of its subject's voxels."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from platform.figures.map_stages import MAP_STAGES
@@ -37,10 +36,11 @@ def write_trial_maps(
         return [], ""
     data = runs.open(identities["data"])
     facts = data.json("data.json")
-    # The grid of voxels is not on record, so that volumes are not written here: `prepare maps --like` does.
-    voxels = replace(read_voxels(data.path(f"voxel_table_{subject}.parquet")), ijk=None)
+    voxels = read_voxels(data.path(f"voxel_table_{subject}.parquet"))
     maps = [*reliability_maps(voxels)]
     for stage in stages:
         maps += _READERS[stage](runs.open(identities[stage]).path(_FILE), len(voxels))
     space = str(facts.get("space", ""))
-    return write_subject_maps([SubjectMaps(facts["subjects"][subject]["name"], maps, voxels)], space, folder, like=None)
+    of_subject = SubjectMaps(facts["subjects"][subject]["name"], maps, voxels)
+    # The grid of voxels is not on record, so that NIfTI is not written here: `prepare maps --like` does.
+    return write_subject_maps([of_subject], space, folder, volumes=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platform.events import Proposed, TrialEvent
+from platform.figures.map_stages import MAPS
 from platform.mlflow_view.client import TEMPORARY, find_experiment, log, unless_refused
 from platform.mlflow_view.clip_pictures import log_clip_pictures
 from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, params, readable
@@ -32,10 +33,6 @@ _NOTE = (
 
 
 Provenance: TypeAlias = Callable[[float], Mapping[str, str]]
-
-
-MAPS = "maps"
-"""The subfolder of a trial's pages with maps of voxels, and of its artifacts."""
 
 
 class StudyRuns:

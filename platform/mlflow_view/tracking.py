@@ -15,13 +15,13 @@ from pathlib import Path
 
 from platform.errors import UserError
 from platform.events import Proposed, TrialEvent
-from platform.figures.map_stages import has_maps
+from platform.figures.map_stages import MAPS, has_maps
 from platform.mlflow_view.background_writer import BackgroundWriter
 from platform.mlflow_view.client import TEMPORARY, artifact_folder, connected
 from platform.mlflow_view.clip_pictures import write_clip_pictures
 from platform.mlflow_view.mirror import TrialMirror
 from platform.mlflow_view.registry import save_decoders
-from platform.mlflow_view.runs import MAPS, Provenance, StudyRuns
+from platform.mlflow_view.runs import Provenance, StudyRuns
 from platform.mlflow_view.summary import conclude
 from platform.record.data_card import write_data_card
 from platform.record.provenance import tags_here
@@ -150,13 +150,17 @@ class Tracking:
             _log.warning("pages of trial %s are not in MLflow: %s", trial, without_secrets(str(error)))
 
     def _maps(self, trial: str, proposed: Proposed, folder: Path) -> None:
-        """Write the maps of a trial's voxels into `folder/MAPS`."""
+        """Write the maps of a trial's voxels into `folder/MAPS`, and the page that shows them beside it."""
+        from platform.figures.maps_document import MEANING, MapsDocument
         from platform.figures.trial_maps import write_trial_maps  # matplotlib and nibabel take a second
 
         assert self._stage_runs is not None
         subject = int(proposed.config["voxels"]["subject"])
         try:
-            write_trial_maps(self._stage_runs, proposed.identities, subject, folder / MAPS)
+            files, note = write_trial_maps(self._stage_runs, proposed.identities, subject, folder / MAPS)
+            pictures = [path for path in files if path.suffix == ".png"]
+            if pictures:
+                MapsDocument(f"Trial {trial}. {MEANING}", [note] if note else [], pictures).write(folder)
         except (StoreError, DatasetError, UserError, OSError) as error:
             _log.warning("maps of trial %s are not in MLflow: %s", trial, without_secrets(str(error)))
 

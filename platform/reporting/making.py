@@ -11,6 +11,7 @@ from storage.base import Store
 from storage.environment import without_secrets
 from storage.errors import NotFoundError
 from storage.owned_folders import owned_folder
+from storage.runs import RunStore
 from storage.studies import load_definition
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def _of_ablation(
     from platform.analysis.siblings import siblings_of
     from platform.reporting.contents import build_report
     from platform.reporting.files import write_files
-    from platform.reporting.maps_page import write_maps_page
+    from platform.reporting.maps_page import write_ablation_maps
 
     with owned_folder("mindsweep-report-") as cache:
         result = collect_ablation(store, study_id, cache=cache)
         siblings = siblings_of(store, study_id, cache=cache)
-        pages = [*pages, *write_maps_page(result, folder)]
+        pages = [*pages, *write_ablation_maps(result, folder)]
         report = build_report(result, store=without_secrets(store.uri), pages=pages, siblings=siblings)
         return write_files(report, folder), report
 
@@ -62,9 +63,12 @@ def _of_sweep(
     store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]
 ) -> "tuple[Path, AblationReport | SweepReport]":
     from platform.analysis.search_result import follow_ups_of, read_search
+    from platform.reporting.maps_page import write_sweep_maps
     from platform.reporting.sweep_report import build_sweep_report, write_sweep_report
 
     search, followed_by = read_search(store, study_id), follow_ups_of(store, study_id)
+    with owned_folder("mindsweep-report-") as cache:
+        pages = [*pages, *write_sweep_maps(search, RunStore(store, cache=cache), folder)]
     report = build_sweep_report(search, store=without_secrets(store.uri), pages=pages, followed_by=followed_by)
     return write_sweep_report(report, folder), report
 

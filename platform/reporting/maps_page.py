@@ -1,36 +1,66 @@
-"""A page of a report with the maps of voxels: one trial of the baseline for each subject."""
+"""A page of a report with the maps of voxels: one trial for each subject."""
 
-import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from platform.analysis.collect import AblationResult, AblationTrial
+from platform.analysis.collect import AblationResult
+from platform.analysis.search_result import SearchResult
 from platform.errors import UserError
-from platform.figures.map_stages import has_maps
+from platform.figures.map_stages import MAPS, has_maps
+from platform.figures.maps_document import MEANING, TITLE, MapsDocument
 from platform.figures.trial_maps import write_trial_maps
 from platform.study.design import BASELINE
 from storage.errors import StoreError
+from storage.runs import RunStore
 from trainables.datasets.errors import DatasetError
-from trainables.pages.kit import render_template
-
-_PAGE = "maps"
-_TITLE = "Maps of voxels"
-_TEMPLATE = Path(__file__).with_name("maps.html")
-_LEAD = (
-    "Of each subject the first completed trial of the baseline. Noise ceilings are of the data set; importance is what "
-    "a decoder relies on; encoding is the correlation, on test clips, of a voxel's responses with those that ridge "
-    "regression predicts from features of the clips. Maps of one measure have one scale within a picture. The files "
-    "beside this page are for brain viewers."
-)
 
 
-def write_maps_page(result: AblationResult, folder: Path) -> list[tuple[str, str]]:
-    """Write the page, its pictures and files for viewers; return its title and name, or nothing without maps."""
+@dataclass(frozen=True)
+class MappedTrial:
+    """A completed trial that has a map."""
+
+    name: str
+    subject: int
+    identities: Mapping[str, str]
+
+
+def write_ablation_maps(result: AblationResult, folder: Path) -> list[tuple[str, str]]:
+    """Write the page of an ablation, its pictures and files for viewers.
+
+    Returns:
+        Its title and name; nothing if no trial of the baseline has a map.
+    """
+    completed = (
+        MappedTrial(trial.name, trial.subject, trial.identities)
+        for (condition, _, _), trial in result.trials.items()
+        if condition == BASELINE and trial.outcome == "COMPLETED"
+    )
+    return _write_page("the first completed trial of the baseline", completed, result.runs, folder)
+
+
+def write_sweep_maps(search: SearchResult, runs: RunStore, folder: Path) -> list[tuple[str, str]]:
+    """Write the page of a sweep, as `write_ablation_maps` does: the best trial of each subject that has a map."""
+    return _write_page("the first completed trial of the best point", best_trials(search), runs, folder)
+
+
+def best_trials(search: SearchResult) -> Iterator[MappedTrial]:
+    """Yield the completed trials of a sweep: those of the best point first, by number of the repeat."""
+    proposed = {record.trial: record.proposed for record in search.records}
+    for point in search.allowed:
+        for trial in search.trials:
+            config = proposed.get(trial.trial)
+            if trial.point == point.point and trial.outcome == "COMPLETED" and config is not None:
+                yield MappedTrial(trial.trial, int(config.config["voxels"]["subject"]), trial.identities)
+
+
+def _write_page(which: str, completed: Iterable[MappedTrial], runs: RunStore, folder: Path) -> list[tuple[str, str]]:
     pictures: list[Path] = []
     notes: list[str] = []
-    for trial in _trials(result):
+    trials = [*_first_of_subjects(completed)]
+    for trial in trials:
         try:
-            files, note = write_trial_maps(result.runs, trial.identities, trial.subject, folder / _PAGE)
+            files, note = write_trial_maps(runs, trial.identities, trial.subject, folder / MAPS)
         except (StoreError, DatasetError, UserError) as error:
             notes.append(f"{trial.name}: no maps: {error}")
             continue
@@ -38,24 +68,14 @@ def write_maps_page(result: AblationResult, folder: Path) -> list[tuple[str, str
         notes += [note] if note else []
     if not pictures:
         return []
-    notes = list(dict.fromkeys(notes))
-    shown = [(path.stem.replace("_", ", "), _uri(path)) for path in pictures]
-    page = render_template(_TEMPLATE, title=_TITLE, lead=_LEAD, notes=notes, pictures=shown)
-    (folder / f"{_PAGE}.html").write_text(page, encoding="utf-8")
-    lines = [f"# {_TITLE}", _LEAD, *notes, *(f"![{path.stem}]({_PAGE}/{path.name})" for path in pictures)]
-    (folder / f"{_PAGE}.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
-    return [(_TITLE, _PAGE)]
+    lead = f"Of each subject {which}: {', '.join(trial.name for trial in trials)}. {MEANING}"
+    MapsDocument(lead, [*dict.fromkeys(notes)], pictures).write(folder)
+    return [(TITLE, MAPS)]
 
 
-def _trials(result: AblationResult) -> Iterator[AblationTrial]:
-    """Yield for each subject the first completed trial of the baseline that has a map."""
+def _first_of_subjects(completed: Iterable[MappedTrial]) -> Iterator[MappedTrial]:
     seen = set()
-    for (condition, subject, _), trial in result.trials.items():
-        is_done = condition == BASELINE and trial.outcome == "COMPLETED" and has_maps(trial.identities)
-        if is_done and subject not in seen:
-            seen.add(subject)
+    for trial in completed:
+        if has_maps(trial.identities) and trial.subject not in seen:
+            seen.add(trial.subject)
             yield trial
-
-
-def _uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,6 +1,7 @@
 """The evaluate stage on a few phantom clips, judged by tiny networks: what it writes is what metrics say."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import product
@@ -17,12 +18,14 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConf
 
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, Manifest, RunStore
+from tests.fakes.cifti import LEFT, RIGHT
 from tests.trainables.flow_oracles import static_error
 from trainables.backbones.judges import IMAGE, VIDEO_JUDGE
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.datasets.base import digest_of
 from trainables.datasets.phantom.stimuli import captions, object_mask, render, sample_factors
+from trainables.datasets.prepared.tables import VoxelTable, write_voxels
 from trainables.judging.bench import Bench
 from trainables.judging.controls import GENERATOR_CEILING, SYSTEMS
 from trainables.judging.judged_trial import JudgedSplit, JudgedTrial
@@ -43,6 +46,12 @@ FRAMES = 4
 FACTORS = sample_factors(np.random.default_rng(0), len(SPLIT))
 CLIPS = render(FACTORS, frames=FRAMES)
 GREY = 10
+VOXELS = VoxelTable(
+    roi=np.array(["V1", "MT", "V1", ""]),
+    structure=np.array([LEFT, LEFT, RIGHT, RIGHT]),
+    noise_ceiling_n=np.array([12.5, 40.0, 30.0, 99.0], np.float32),
+)
+"""Noise ceilings of three regions, and of a voxel in none."""
 OF_TRIAL = [name for name in SYSTEMS if name != GENERATOR_CEILING]
 Values = dict[tuple[int, str, str], tuple[float | None, str]]
 
@@ -68,7 +77,7 @@ def made() -> dict[str, Any]:
                 "prepared": None,
             },
         },
-        "data": {"data.json": {"cluster": CLUSTERS}},
+        "data": {"data.json": {"cluster": CLUSTERS}, "voxel_table_0.parquet": VOXELS},
         "voxels": {"voxels.json": {"split": SPLIT, "subject": "one"}},
         "reconstruct": {
             "videos.safetensors": {"videos": videos, "plain": noisy(truth, 1), "index": np.array(INDEX)},
@@ -96,6 +105,8 @@ def commit(runs: RunStore, stage: str, files: dict[str, Any], folder: Path) -> A
     for name, content in files.items():
         if name.endswith(".json"):
             (folder / name).write_text(json.dumps(content))
+        elif name.endswith(".parquet"):
+            write_voxels(content, folder / name)
         else:
             save_file({key: np.ascontiguousarray(values) for key, values in content.items()}, folder / name)
     return commit_folder(runs, stage, folder)
@@ -225,6 +236,14 @@ def test_what_is_undefined_is_null_with_its_reason(result: tuple[StageResult, Pa
     assert summary["metrics"]["two_way_i"]["chance"] == 0.75
     assert (folder / "page.html").stat().st_size > 0
     assert (folder / "contact.png").stat().st_size > 0
+
+
+def test_the_page_shows_noise_ceilings_by_region(result: tuple[StageResult, Path]) -> None:
+    page = (result[1] / "page.html").read_text(encoding="utf-8")
+    chart = page[page.index("Voxels of the subject") :]
+    shown = re.findall(r'class="(?:label|value)"[^>]*>([^<]+)<', chart)
+    assert shown == ["MT L", "40", "V1 R", "30", "V1 L", "12.5"]
+    assert "99" not in shown
 
 
 def test_frames_in_order_are_told_from_shuffled_ones(result: tuple[StageResult, Path]) -> None:

@@ -9,6 +9,7 @@ from trainables.judging.paired_marks import LEVEL, few_clips_note
 from trainables.judging.score_tables import ScoreRow
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.metric import Metric, notes
+from trainables.pages.drawing import Drawing
 from trainables.pages.exhibits import ExhibitSection
 from trainables.pages.grid import Cell, Grid, Tone
 from trainables.pages.kit import render_template
@@ -24,9 +25,18 @@ _OWN = 2
 
 
 def videos_page(
-    title: str, facts: Sequence[tuple[str, str]], sections: Sequence[ExhibitSection], *, side: int, quality: int
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    sections: Sequence[ExhibitSection],
+    *,
+    side: int,
+    quality: int,
+    panels: Sequence[Drawing] = (),
 ) -> str:
-    """Return the page. `side` (pixels) and `quality` (WebP, 0 to 100) of the clips determine its size in bytes."""
+    """Return the page. `side` (pixels) and `quality` (WebP, 0 to 100) of the clips determine its size in bytes.
+
+    `panels` are drawings of the subject's voxels; without any, the page has no section on them.
+    """
     strip = partial(strip_uri, side=side, quality=quality)
     return render_template(
         _TEMPLATE,
@@ -36,6 +46,7 @@ def videos_page(
         score_grid=score_grid,
         label_of=label_of,
         strip_uri=strip,
+        panels=panels,
     )
 
 

@@ -10,6 +10,7 @@ from trainables.judging.video_sequences import VideosOfClip
 from trainables.metrics.clip_metrics import CLIP_METRICS
 from trainables.metrics.metric import Metric
 from trainables.pages.document import videos_page
+from trainables.pages.drawing import Drawing
 from trainables.pages.exhibits import Exhibit, ExhibitSection, choose_clips
 from trainables.pages.pictures import write_contact_sheet
 
@@ -20,21 +21,26 @@ _SIZES = ((128, 85), (128, 60), (96, 50), (64, 40), (48, 30), (32, 20))
 _RANKED_BY = CLIP_METRICS["ssim"]
 
 
-def write_page(judged: JudgedTrial, folder: Path) -> None:
+def write_page(judged: JudgedTrial, folder: Path, panels: Sequence[Drawing] = ()) -> None:
     """Write `page.html` and `contact.png` of a trial into `folder`.
 
-    The clips are the best, the median and the worst of each split by the SSIM of the reconstruction.
+    The clips are the best, the median and the worst of each split by the SSIM of the reconstruction. `panels` show the
+    voxels of its subject.
     """
     sections = [_section(split, judged.metrics) for split in judged.splits]
-    write_sections("Reconstructed video", judged.facts, sections, folder)
+    write_sections("Reconstructed video", judged.facts, sections, folder, panels)
 
 
 def write_sections(
-    title: str, facts: Sequence[tuple[str, str]], sections: Sequence[ExhibitSection], folder: Path
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    sections: Sequence[ExhibitSection],
+    folder: Path,
+    panels: Sequence[Drawing] = (),
 ) -> None:
     """Write `page.html` and `contact.png` into `folder`. The page is smaller than `LIMIT` if possible."""
     for side, quality in _SIZES:
-        page = videos_page(title, facts, sections, side=side, quality=quality)
+        page = videos_page(title, facts, sections, side=side, quality=quality, panels=panels)
         if len(page.encode()) < LIMIT:
             break
     (folder / "page.html").write_text(page, encoding="utf-8")

@@ -8,6 +8,7 @@ from trainables.config.data import PhantomWorld
 from trainables.config.video import EvaluateConfig, protocol_name
 from trainables.context import StageResult, StageTask
 from trainables.datasets.clusters import clusters_of_facts, kind_of
+from trainables.datasets.prepared.tables import read_voxels
 from trainables.judging.bench import Bench, judge_sources, load_bench
 from trainables.judging.ceiling_text import CEILING_FACT
 from trainables.judging.control_scores import read_split
@@ -21,7 +22,10 @@ from trainables.judging.trial_videos import read_material, with_added_controls
 from trainables.judging.values import Value
 from trainables.metrics.metric import Metric
 from trainables.metrics.video import Role
+from trainables.pages.drawing import Drawing
+from trainables.pages.region_panels import region_panels
 from trainables.pages.trial_page import write_page
+from trainables.preparation.brain_maps import region_means, reliability_maps
 from trainables.stage_table import STAGES, VIDEO_STAGES
 from trainables.systems import ABOUT
 from trainables.tensors import map_tensors
@@ -49,7 +53,7 @@ def run(task: StageTask) -> StageResult:
     write_values(map(_table, verdicts), task.context.output / "per_clip.parquet", clusters=clusters)
     summary = {**_summary(verdicts, bench.metrics, judge_sources(config)), **_protocol(config, bench)}
     (task.context.output / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
-    write_page(judged, task.context.output)
+    write_page(judged, task.context.output, _voxel_panels(task))
     counts = ", ".join(f"{len(split.clips)} {split.split}" for split in judged.splits)
     return StageResult(metrics=dict(_metrics(verdicts)), info={"clips": counts})
 
@@ -112,6 +116,15 @@ def _clusters(task: StageTask) -> Sequence[str]:
     """Return the cluster of each clip of the data set; empty if every clip is on its own."""
     simulated = isinstance(task.config.dataset, PhantomWorld)
     return clusters_of_facts(task.inputs["data"].json("data.json"), simulated=simulated)
+
+
+def _voxel_panels(task: StageTask) -> Sequence[Drawing]:
+    """Return the mean noise ceilings by region of the trial's subject, as far as the data set knows them."""
+    data, name = task.inputs["data"], f"voxel_table_{task.config.voxels.subject}.parquet"
+    if name not in data.manifest.files:
+        return ()
+    table = read_voxels(data.path(name))
+    return region_panels(region_means(reliability_maps(table), table))
 
 
 def _facts(task: StageTask) -> Iterator[tuple[str, str]]:

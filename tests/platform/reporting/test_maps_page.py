@@ -1,4 +1,4 @@
-"""The maps of an ablation's trials: a page of its report, and files of each trial in MLflow."""
+"""Maps of trials: a page of the report of an ablation or a sweep, and a page and files of each trial in MLflow."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,18 @@ import pytest
 from mlflow import MlflowClient
 
 from platform.ablate import main
+from platform.analysis.search_result import SearchResult
 from platform.figures.map_stages import MAP_STAGES, has_maps
+from platform.record.trial_record import reduce_events
+from platform.report import main as report
+from platform.reporting.maps_page import best_trials
+from platform.run.driver import run_study
+from platform.study.sweep_file import load_study
 from platform.tracking_uri import default_tracking
 from tests.fakes.every_reader import prepare_mosaic
+from tests.platform.made_up_study import made_up_study, study_events
 from tests.platform.mirrored import runs_of
+from tests.platform.noop_studies import inline_in
 from trainables.stage_table import STAGES
 
 ENCODING = """
@@ -53,3 +61,45 @@ def test_report_and_mlflow_show_the_maps(tmp_path: Path) -> None:
     (trial,) = runs_of(client, "encoding")[1].values()
     logged = [item.path for item in client.list_artifacts(trial.info.run_id, "maps")]
     assert {Path(path).name for path in logged} == files
+    assert {"maps.html", "maps.md"} <= {item.path for item in client.list_artifacts(trial.info.run_id)}
+    shown = Path(client.download_artifacts(trial.info.run_id, "maps.html", str(tmp_path))).read_text()
+    assert shown.count("data:image/png;base64,") == page.count("data:image/png;base64,")
+
+
+SWEEP = """
+target: encoding_accuracy.first_frame_r
+trials: 2
+sampler: grid
+scheduler: fifo
+base:
+  dataset: {{kind: prepared, path: {path}}}
+  features: {{image_variants: 0, text_variants: 0}}
+space: {{encoding_accuracy.alphas: {{choice: [[1.0], [1e30]]}}}}
+"""
+
+
+@pytest.mark.long
+def test_the_report_of_a_sweep_shows_the_maps_of_its_best_trial(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    prepare_mosaic(tmp_path / "source", tmp_path / "data")
+    (tmp_path / "answers.yaml").write_text(SWEEP.format(path=tmp_path / "data"))
+    home = tmp_path / "home"
+    study = load_study(tmp_path / "answers.yaml")
+    assert run_study(study, inline_in(home)).trials["completed"] == 2
+    assert report(["answers", "--home", str(home), "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "maps.html").read_text()
+    assert "the first completed trial of the best point: t0000." in page, "a penalty of 1e30 predicts nothing"
+    assert "data:image/png;base64," in page
+    assert 'href="maps.html"' in (tmp_path / "report" / "report.html").read_text()
+    assert (tmp_path / "report" / "maps" / "sub-01.dscalar.nii").exists()
+
+
+def test_the_best_point_comes_first_and_of_it_the_first_repeat() -> None:
+    study = made_up_study(trials=4, repeats=2)
+    events = reduce_events(study_events(trials=4, repeats=2))
+    search = SearchResult(study, tuple(events.values()))
+    trials = [*best_trials(search)]
+    best = f"t{search.allowed[0].point:04d}"
+    assert [trial.name for trial in trials[:2]] == [f"{best}-s0", f"{best}-s1"]
+    assert {trial.name for trial in trials} == {t.trial for t in search.trials if t.outcome == "COMPLETED"}
+    assert {trial.subject for trial in trials} == {0}
