@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.config.nishimoto import EnergyConfig
-from trainables.networks.motion_energy import EnergyBank, gabors, luminance_of
+from trainables.metrics.motion_energy import EnergyBank, gabors, luminance_of
 
 SIDE, FRAMES = 32, 8
 ORACLE = Path(__file__).parents[1] / "data" / "pymoten_energy.npy"

@@ -8,7 +8,7 @@ import torch
 
 from trainables.context import StageResult, StageTask
 from trainables.datasets.video_io import resample
-from trainables.networks.motion_energy import EnergyBank, gabors, luminance_of
+from trainables.metrics.motion_energy import EnergyBank, gabors, luminance_of
 from trainables.system_videos import read_clips
 from trainables.tensors import TensorShape, TensorWriter
 
