@@ -134,7 +134,7 @@ _STAGES = {
         ),
         Stage(
             "control_scores",
-            4,
+            5,
             ("evaluate",),
             ("clips", "voxels", "controls", "library"),
             "trainables.stages.control_scores:run",
@@ -145,7 +145,7 @@ _STAGES = {
         ),
         Stage(
             "evaluate",
-            5,
+            6,
             ("evaluate",),
             ("clips", "data", "voxels", VIDEOS, "controls", "library", "control_scores"),
             "trainables.stages.evaluate:run",

@@ -32,3 +32,16 @@ def limit_loaded() -> None:
         torch.set_num_threads(count)
     if (cv2 := sys.modules.get("cv2")) is not None:
         cv2.setNumThreads(count)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let PyTorch use one core, so that no sum depends on how many there are."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -23,6 +23,8 @@ _METRICS: Mapping[str, str] = {
     "clip_pairs": "radford2021",
     "epe": "farneback2003",
     "object_epe": "farneback2003",
+    "motion_energy": "nishimoto2011",
+    "opponent_energy": "adelson1985",
 }
 """Name of a metric of video to the publication of it or of its network; none for those that only this project has."""
 _PROTOCOLS = {"mind_animator-1": "lu2025", "mind_video-1": "chen2023", "neurons-1": "wang2025"}

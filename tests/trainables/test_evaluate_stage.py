@@ -42,7 +42,7 @@ from trainables.stages.evaluate import run
 SPLIT = ["train"] * 5 + ["dropped"] + ["validation"] * 3 + ["test"] * 4
 CLUSTERS = [f"film {clip // 2}" for clip in range(len(SPLIT))]
 INDEX = [6, 7, 8, 9, 10, 11, 12]
-FRAMES = 4
+FRAMES = 6
 FACTORS = sample_factors(np.random.default_rng(0), len(SPLIT))
 CLIPS = render(FACTORS, frames=FRAMES)
 GREY = 10
@@ -398,7 +398,7 @@ def test_fifty_way_stands_beside_two_way_where_the_classifiers_have_enough_class
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"protocol": "mind_video-1"}, "mind_video-1 cannot judge these videos: it needs 6 frames per clip"),
+        ({"protocol": "mind_video-1"}, "mind_video-1 cannot judge these videos: it judges 256x256 pixels"),
         ({"protocol": "mind_animator-1", "resolution": 64}, "mind_animator-1 fixes it at 512; leave it out"),
     ],
 )

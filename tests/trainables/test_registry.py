@@ -61,4 +61,5 @@ def test_titles_hold_no_unit_and_notes_stand_once() -> None:
     assert (CLIP_METRICS["psnr"].label, CLIP_METRICS["epe"].label) == ("PSNR (dB)", "EPE (px)")
     assert notes(CLIP_METRICS.values()) == (
         "2-way accuracy counts three classes as right, so its chance is 0.75, not 0.5.",
+        "Mostly says where there is structure: a still video and another clip score high. See motion direction r.",
     )

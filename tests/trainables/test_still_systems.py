@@ -18,6 +18,7 @@ from trainables.stage_table import VIDEO_STAGES
 from trainables.systems import ABOUT
 
 OF_TIME = {"two_way_v", "fifty_way_v", "vifi", "clip_pcc", "clip_pairs", "epe", "epe_legacy", "object_epe"}
+OF_TIME |= {"motion_energy", "opponent_energy"}
 
 
 @pytest.fixture(scope="module")

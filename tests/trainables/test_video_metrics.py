@@ -11,7 +11,7 @@ from trainables.metrics.video import Network, Networks, reading_of
 Clip = NDArray[np.uint8]
 
 
-def clip(seed: int, *, frames: int = 4) -> Clip:
+def clip(seed: int, *, frames: int = 5) -> Clip:
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 200, (1, 8, 8, 3)) + random.integers(0, 56, (frames, 8, 8, 3))
     return np.asarray(blocks.repeat(6, axis=1).repeat(6, axis=2), dtype=np.uint8)
@@ -63,7 +63,7 @@ def test_the_static_control_is_what_reading_a_still_video_gives() -> None:
 def test_metrics_need_what_they_say() -> None:
     reading = reading_of(clip(0), Networks())
     for metric in map(CLIP_METRICS.__getitem__, OF_ANY_CLIP):
-        if not metric.needs:
+        if metric.needs in ((), ("motion_energy",)):  # a protocol has it; it asks no network
             metric.score(reading, reading, threads=1)
         else:
             with pytest.raises(KeyError):

@@ -4,8 +4,7 @@ Each network runs on one core, because more would change the last digits of what
 time instead.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +17,7 @@ from trainables.metrics.clip_metrics import HUE_METRICS, ClipMetric
 from trainables.metrics.flow import Grey
 from trainables.metrics.networks import load_networks
 from trainables.metrics.video import Networks, Reading, Role, flows_of, reading_of
+from trainables.threads import one_core
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,6 @@ class Bench:
     def flow(self, clip: Clip) -> Mapping[Grey, Floats]:
         """Return the flow of `clip` alone, as in its reading."""
         return flows_of([clip], threads=self.threads)[0]
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Let each network use one core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def judge_sources(config: EvaluateConfig) -> Mapping[Role, str]:

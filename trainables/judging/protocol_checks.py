@@ -6,7 +6,7 @@ from trainables.backbones.sources import class_count
 from trainables.config.trial import TrialConfig
 from trainables.datasets import load_clips
 from trainables.judging.protocols import PROTOCOLS, Protocol, lacking_classes, too_few_classes, unfit
-from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE
+from trainables.metrics.clip_metrics import CLIP_METRICS, ENERGY_FRAMES, EVALUATE
 from trainables.metrics.metric import Metric
 
 _FIELD = "evaluate.protocol"
@@ -51,6 +51,10 @@ def why_not_judged(metric: Metric, config: TrialConfig) -> str | None:
         return f"{metric.name} is no metric of {protocol.id}, which has 2-way only"
     if "fifty_way" in needs and (lacking := list(lacking_classes(classes))):
         return f"{metric.name}: {'; '.join(lacking)}; use 2-way, or another classifier"
+    if "motion_energy" in needs and not protocol.motion_energy:
+        return f"{metric.name} is no metric of {protocol.id}; mindsweep-1 has it"
+    if "motion_energy" in needs and (frames := _clip_shape(config)[0]) < ENERGY_FRAMES:
+        return f"{metric.name} needs {ENERGY_FRAMES} frames; each clip has {frames}"
     if "object" in needs and (protocol.padding == "halves" or protocol.frames is not None):
         return f"{metric.name} is no metric of {protocol.id}, which chooses frames and leaves borders in"
     return None

@@ -40,7 +40,7 @@ _WAYS = {
     "if possible": f"2-way top-1, and 50-way where a classifier has {FIFTY_WAY.classes} classes",
     "yes": "2-way and 50-way top-1",
 }
-_OPTIONAL = ("clip_pairs", "fifty_way")
+_OPTIONAL = ("clip_pairs", "fifty_way", "motion_energy")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Protocol:
     """`clip_pcc`: adjacent frames, 0 below the gate. `clip_pairs`: all pairs of frames, no gate."""
     fifty_way: Literal["no", "if possible", "yes"] = "yes"
     """Whether 50-way top-1 accuracy is judged beside 2-way top-1, for images and for videos."""
+    motion_energy: bool = False
+    """Whether motion energy is compared."""
 
     def metrics(
         self, networks: Networks, classes: Iterable[int], *, legacy_flow: bool = False, objects: bool = False
@@ -88,6 +90,8 @@ class Protocol:
     def _wants(self, name: str, classes: Sequence[int]) -> bool:
         if name == "clip_pairs":
             return self.consistency == name
+        if name == "motion_energy":
+            return self.motion_energy
         enough = all(count >= FIFTY_WAY.classes for count in classes)
         return self.fifty_way == "yes" or (self.fifty_way == "if possible" and enough)
 
@@ -127,13 +131,14 @@ class Protocol:
         borders = "padding cropped" if self.padding == "cropped" else "halves with their padding"
         pairs = "adjacent frames with gate" if self.consistency == "clip_pcc" else "all pairs of frames, no gate"
         ways = _WAYS[self.fifty_way]
-        return f"{self.id}: {size}, {count}{rate}, {borders}; SSIM: {ssim}; {ways}; CLIP-pcc: {pairs}"
+        energy = "; motion energy" if self.motion_energy else ""
+        return f"{self.id}: {size}, {count}{rate}, {borders}; SSIM: {ssim}; {ways}; CLIP-pcc: {pairs}{energy}"
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.id: protocol
     for protocol in (
-        Protocol("mindsweep-1", "this project", fifty_way="if possible"),
+        Protocol("mindsweep-1", "this project", fifty_way="if possible", motion_energy=True),
         Protocol(
             "mind_animator-1",
             "Mind-Animator's released metrics; native frames, as its tables mix systems",

@@ -40,7 +40,8 @@ def available(
 ) -> tuple[ClipMetric, ...]:
     """Return the metrics that can be computed with `networks`.
 
-    `objects` includes metrics of a known object; `optional` are `clip_pairs` and `fifty_way`, if a protocol has them.
+    `objects` includes metrics of a known object; `optional`: `clip_pairs`, `fifty_way` and `motion_energy`, if a
+    protocol has them.
     """
     also = (*(("legacy_flow",) if legacy_flow else ()), *(("object",) if objects else ()), *optional)
     present = {*networks.present, *also}

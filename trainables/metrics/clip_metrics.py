@@ -21,12 +21,23 @@ if TYPE_CHECKING:
     from trainables.metrics.video import Reading
 
 Requirement: TypeAlias = Literal[
-    "image_classifier", "video_classifier", "vifi", "clip", "object", "legacy_flow", "fifty_way", "clip_pairs"
+    "image_classifier",
+    "video_classifier",
+    "vifi",
+    "clip",
+    "object",
+    "legacy_flow",
+    "fifty_way",
+    "clip_pairs",
+    "motion_energy",
 ]
 """Requirements of a clip metric other than frames and flow: a network, a known object, the second flow, or a protocol
 that has the metric."""
-OF_PROTOCOLS: tuple[Requirement, ...] = ("fifty_way", "clip_pairs")
+OF_PROTOCOLS: tuple[Requirement, ...] = ("fifty_way", "clip_pairs", "motion_energy")
 """Requirements of metrics that are computed where the protocol has them, and 50-way where the classifiers allow it."""
+
+ENERGY_FRAMES = 5
+"""Frames that motion energy needs: its fastest filters have two cycles per clip."""
 
 EVALUATE = "evaluate"
 """The stage that reports these metrics."""
@@ -270,6 +281,30 @@ _ENTRIES = (
         source=_AS_RELEASED,
         function="trainables.metrics.video:epe_legacy",
         needs=("legacy_flow",),
+    ),
+    ClipMetric(
+        "motion_energy",
+        title="motion energy r",
+        goal="max",
+        of_motion=True,
+        low=-1.0,
+        high=1.0,
+        source="pymoten's filters; correlation over filters, as in Nishimoto et al. 2011",
+        note="Mostly says where there is structure: a still video and another clip score high. See motion direction r.",
+        function="trainables.metrics.video:motion_energy",
+        needs=("motion_energy",),
+    ),
+    ClipMetric(
+        "opponent_energy",
+        title="motion direction r",
+        goal="max",
+        of_motion=True,
+        low=-1.0,
+        high=1.0,
+        chance=0.0,
+        source="ours: energy of each direction less that of the opposite one (Adelson & Bergen 1985)",
+        function="trainables.metrics.video:opponent_energy",
+        needs=("motion_energy",),
     ),
     ClipMetric(
         "object_ssim",

@@ -8,7 +8,8 @@ returns one number.
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from trainables.metrics.clip import Clip, Floats, UndefinedError
 from trainables.metrics.nway import FIFTY_WAY, TWO_WAY, NWay
 from trainables.metrics.objects import Factor, KnownObject, factor_accuracy
 from trainables.metrics.video_semantics import clip_pcc, consistency, consistency_of_pairs, vifi
+
+if TYPE_CHECKING:
+    from trainables.metrics.clip_energy import ClipEnergy
 
 Network: TypeAlias = Callable[[Clip], Floats]
 Role: TypeAlias = Literal["image_classifier", "video_classifier", "vifi", "clip"]
@@ -52,6 +56,13 @@ class Reading:
     """Role of the network to its output."""
     known: KnownObject | None = None
     """The planted object of a true clip, if it is known."""
+
+    @cached_property
+    def motion_energy(self) -> "ClipEnergy":
+        """Motion energy of the frames, computed when it is asked for. Raises `UndefinedError` for few frames."""
+        from trainables.metrics.clip_energy import clip_energy  # PyTorch, which few users of readings need
+
+        return clip_energy(self.frames)
 
     def static(self, networks: Networks) -> "Reading":
         """Return the reading of a clip that repeats the first frame: the static control."""
@@ -155,6 +166,20 @@ def _flow_error(grey: flow.Grey, truth: Reading, prediction: Reading) -> float:
     if not (truth.flow and prediction.flow):
         raise UndefinedError("one frame has no flow")
     return flow.flow_error(truth.flow[grey], prediction.flow[grey])
+
+
+def motion_energy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return `clip_energy.energy_correlation` of two readings."""
+    from trainables.metrics.clip_energy import energy_correlation
+
+    return energy_correlation(truth.motion_energy, prediction.motion_energy)
+
+
+def opponent_energy(truth: Reading, prediction: Reading, *, threads: int = 1) -> float:
+    """Return `clip_energy.opponent_correlation` of two readings."""
+    from trainables.metrics.clip_energy import opponent_correlation
+
+    return opponent_correlation(truth.motion_energy, prediction.motion_energy)
 
 
 def _object(truth: Reading) -> KnownObject:

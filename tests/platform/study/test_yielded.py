@@ -115,6 +115,8 @@ def test_the_metric_of_a_monitor_needs_that_monitor() -> None:
         ("neurons-1", "evaluate.test_object_ssim", "which chooses frames and leaves borders in"),
         ("mind_animator-1", "evaluate.test_fifty_way_v", "is no metric of mind_animator-1, which has 2-way only"),
         ("mind_animator-1", "evaluate.test_object_ssim", None),
+        ("mindsweep-1", "evaluate.test_opponent_energy", None),
+        ("neurons-1", "evaluate.test_motion_energy", "is no metric of neurons-1; mindsweep-1 has it"),
     ],
 )
 def test_a_protocol_has_its_own_metrics(protocol: str, name: str, message: str | None) -> None:
