@@ -14,12 +14,18 @@ _NOTE = (
 
 
 def finder_sentences(tests: Sequence[FinderTest]) -> Iterator[str]:
-    """Yield in which metrics the baseline is shown to be better than the control, and in which it is not."""
+    """Yield in which metrics the baseline is shown to be better than the control, to be worse, and neither of both."""
     better = [test.measure.title for test in tests if test.comparison.verdict == "better"]
-    others = [_size(test) for test in tests if test.comparison.verdict != "better"]
+    worse = [_size(test) for test in tests if test.comparison.verdict == "worse"]
+    others = [_size(test) for test in tests if test.comparison.verdict not in ("better", "worse")]
     title = title_of(FINDER)
     if better:
         yield f"The baseline is better than the {title} in {listed(better)} (exploratory, not adjusted)."
+    if worse:
+        yield (
+            f"The baseline is worse than the {title} in {listed(worse)} (exploratory, not adjusted): in these, finding a "
+            "training clip does more."
+        )
     if others:
         yield (
             f"The baseline is not shown to be better than the {title} in {listed(others)}: by these alone "

@@ -420,7 +420,7 @@ def test_a_stored_trial_is_read_back_as_it_was_judged(
     judges: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[JudgedTrial] = []
-    monkeypatch.setattr("trainables.stages.evaluate.write_page", lambda trial, folder: judged.append(trial))
+    monkeypatch.setattr("trainables.stages.evaluate.write_page", lambda trial, *_: judged.append(trial))
     runs = RunStore(MemoryStore(), cache=tmp_path / "cache")
     inputs = {stage: commit(runs, stage, files, tmp_path / stage) for stage, files in made().items()}
     config, output = resolve({**judges, "evaluate.shuffles": 2, "evaluate.seed": 5}), tmp_path / "out"
