@@ -23,8 +23,8 @@ def finder_sentences(tests: Sequence[FinderTest]) -> Iterator[str]:
         yield f"The baseline is better than the {title} in {listed(better)} (exploratory, not adjusted)."
     if worse:
         yield (
-            f"The baseline is worse than the {title} in {listed(worse)} (exploratory, not adjusted): in these, finding a "
-            "training clip does more."
+            f"The baseline is worse than the {title} in {listed(worse)} (exploratory, not adjusted): in these, "
+            "finding a training clip does more."
         )
     if others:
         yield (
