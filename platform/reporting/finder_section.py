@@ -23,7 +23,7 @@ def finder_sentences(tests: Sequence[FinderTest]) -> Iterator[str]:
         yield f"The baseline is better than the {title} in {listed(better)} (exploratory, not adjusted)."
     if worse:
         yield (
-            f"The baseline is worse than the {title} in {listed(worse)} (exploratory, not adjusted): in these, "
+            f"The baseline is worse than the {title} in {listed(worse)} (exploratory, not adjusted): there, "
             "finding a training clip does more."
         )
     if others:
