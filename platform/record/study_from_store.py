@@ -18,9 +18,10 @@ from platform.study.domains import AnyDomain, as_value
 from platform.study.earlier_results import EarlierResults
 from platform.study.outcome_constraints import recorded_outcome_constraints
 from platform.study.registration import KIND, registered, seeds_of
+from platform.study.schedulers import SCHEDULERS, SchedulerConfig, StopOptions
 from platform.study.space import Point, Space
 from platform.study.space_checks import in_dependency_order
-from platform.study.study import SCHEDULERS, SchedulerConfig, StopOptions, Study
+from platform.study.study import Study
 from storage.base import Store
 from storage.errors import IntegrityError
 from storage.events import EventLog

@@ -8,7 +8,8 @@ from platform.record.results import Result, better, controls, counts_text, ranke
 from platform.reporting.sweep_findings import SweepFindings
 from platform.reporting.sweep_tables import value_text
 from platform.reporting.words import counted, listed, moment
-from platform.study.study import SAMPLERS, Study
+from platform.study.samplers import SAMPLERS
+from platform.study.study import Study
 from trainables.config.trial import TrialConfig
 from trainables.judging.controls import is_uninformed, title_of
 from trainables.judging.protocols import protocol_text

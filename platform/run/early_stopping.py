@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from platform.study.study import AshaOptions, MedianOptions, Study
+from platform.study.schedulers import AshaOptions, MedianOptions
+from platform.study.study import Study
 
 Curves = Mapping[str, Mapping[int, float]]
 """Trial to epoch (from 1) to the first target's value."""

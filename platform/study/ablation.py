@@ -15,9 +15,10 @@ from platform.study.design import BASELINE, Design, trial_name
 from platform.study.domains import Choice
 from platform.study.file_name import study_name
 from platform.study.registration import frozen, registered, seeds_of
+from platform.study.schedulers import FifoOptions, SchedulerConfig
 from platform.study.search_origin import SearchOrigin
 from platform.study.space import Point, Space
-from platform.study.study import FifoOptions, Listing, SchedulerConfig, Study
+from platform.study.study import Listing, Study
 from platform.study.varied import config_of_block, varied_in_words
 from storage.base import Store
 from storage.studies import load_definition

@@ -19,8 +19,9 @@ from platform.study.ablation_keys import AblationFile
 from platform.study.design import Published
 from platform.study.domains import DOMAINS, Domain
 from platform.study.outcome_constraints import Bound
+from platform.study.samplers import AUTO, SAMPLERS
+from platform.study.schedulers import REFUSED_SCHEDULERS, SCHEDULERS, StopOptions
 from platform.study.search_origin import SearchOrigin
-from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, StopOptions
 from platform.study.sweep_file import StudyFile
 from trainables.config.trial import TrialConfig, config_class, flatten, resolve
 from trainables.identity import Circumstance

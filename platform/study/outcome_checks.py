@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from platform.errors import Problem, nearest
 from platform.study.outcome_constraints import Bound, OutcomeConstraint
-from platform.study.study import SAMPLERS
+from platform.study.samplers import SAMPLERS
 from platform.study.swept_stages import touched
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import why_not_yielded

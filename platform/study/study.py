@@ -3,141 +3,24 @@
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self
-
-from pydantic import Field, model_validator
+from typing import Any, ClassVar, Self
 
 from platform.study.domains import in_words, values_in_words
 from platform.study.earlier_results import EarlierResults
 from platform.study.outcome_constraints import OutcomeConstraint
 from platform.study.registration import Amendment
+from platform.study.samplers import SAMPLERS
+from platform.study.schedulers import SchedulerConfig, StopOptions
 from platform.study.space import Point, Space
 from platform.study.swept_stages import swept_systems, varying_stages
 from platform.study.yielded import why_none_of_still
 from storage.base import Store
-from trainables.config.base import Config, Count
 from trainables.config.trial import TrialConfig, flatten
 from trainables.graph import Memory, StageRun, stage_runs
 from trainables.identity import digest, identity_fields
 from trainables.metrics.metric import Metric
 from trainables.plugins.active import NO_PLUGINS, Plugins
 from trainables.spec import TrialSpec
-
-
-class FifoOptions(Config):
-    """Every trial runs to its end."""
-
-
-class AshaOptions(Config):
-    """Asynchronous successive halving: at each rung only the best trials continue."""
-
-    grace_epochs: Count = 1
-    """Epochs of the first target's stage before a trial may be stopped; the first rung."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-    """r: at each rung the best 1/r of the trials continue, for r times the epochs."""
-
-
-class MedianOptions(Config):
-    """A trial stops when its running mean is worse than the median of the others at the same epoch."""
-
-    grace_epochs: Count = 1
-    """Epochs of the first target's stage before a trial may be stopped."""
-    min_trials: Count = 3
-    """Number of trials that must have reached an epoch before a trial is stopped there."""
-
-
-SchedulerOptions = FifoOptions | AshaOptions | MedianOptions
-
-SCHEDULERS: Mapping[str, type[SchedulerOptions]] = {"fifo": FifoOptions, "asha": AshaOptions, "median": MedianOptions}
-
-REFUSED_SCHEDULERS: Mapping[str, str] = {
-    "pbt": (
-        "population-based training changes a config while its network trains, so the result does not belong to a "
-        "single config; in Mindsweep a stage run is a function of its config and is cached and compared by it"
-    )
-}
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """The abilities of an Optuna sampler; `platform.run.proposer` creates the sampler."""
-
-    purpose: str
-    numeric_only: bool = False
-    """Whether all fields must be numeric ranges without conditions."""
-    max_targets: int | None = None
-    min_fields: int = 1
-    knows_outcome_constraints: bool = True
-    """Whether it avoids points that violate one, or chooses points without regard to results."""
-    learns_from_others: bool = False
-    """Whether it can be given the results of another sweep."""
-
-
-SAMPLERS: Mapping[str, Sampler] = {
-    "tpe": Sampler("tree-structured Parzen estimator: a good first choice", learns_from_others=True),
-    "random": Sampler("independent draws: a baseline, and for coverage"),
-    "grid": Sampler("every combination once; needs choices, integers or steps"),
-    "cmaes": Sampler(
-        "CMA-ES: many trials over numeric ranges",
-        numeric_only=True,
-        max_targets=1,
-        min_fields=2,
-        knows_outcome_constraints=False,
-    ),
-    "gp": Sampler("Gaussian process: few, expensive trials", learns_from_others=True),
-    "qmc": Sampler("quasi-random (Sobol): more even than random draws", numeric_only=True),
-    "nsga2": Sampler("genetic, for several targets"),
-    "nsga3": Sampler("genetic, for four or more targets"),
-}
-
-AUTO = "auto"
-"""Chooses one of `SAMPLERS` when the file is read: `auto_sampler`."""
-
-
-def auto_sampler(*, targets: int, early_stopping: bool, conditional: bool) -> tuple[str, str]:
-    """Return the sampler that `sampler: auto` stands for, and why. It does not depend on the number of points.
-
-    A study can thus be extended: another number of points keeps its sampler.
-    """
-    if targets > 3:
-        return "nsga3", "four or more targets"
-    if targets > 1:
-        return "tpe", "two or three targets"
-    if early_stopping:
-        return "tpe", "it learns from trials that were stopped early"
-    if conditional:
-        return "tpe", "it knows conditional fields"
-    return "gp", "one target, no conditional field, no early stopping"
-
-
-class StopOptions(Config):
-    """When a sweep ends before all its points are tried. The first rule that holds ends it."""
-
-    hours: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
-    """Hours of a call after which no further point is proposed."""
-    target: float | None = None
-    """Value of the target that ends the sweep when a point reaches it."""
-    no_better_in: Count | None = None
-    """Number of completed points in a row, none of them better than the best before, after which the sweep ends."""
-
-    @model_validator(mode="after")
-    def _one_at_least(self) -> Self:
-        if self.hours is None and self.target is None and self.no_better_in is None:
-            raise ValueError("names no rule; set hours, target or no_better_in")
-        return self
-
-
-@dataclass(frozen=True)
-class SchedulerConfig:
-    """The scheduler that stops trials early, and its options."""
-
-    name: str
-    options: SchedulerOptions
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the name and all options as one JSON object."""
-        return {"name": self.name, **self.options.model_dump(mode="json")}
-
 
 MAX_KNOWN_TRIALS = 10_000
 """Trials of a grid whose distinct stage runs are counted exactly; each further trial counts as distinct."""

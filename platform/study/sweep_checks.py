@@ -11,8 +11,9 @@ from platform.study import space_checks
 from platform.study.config_errors import explain
 from platform.study.outcome_checks import check_outcomes, outcome_constraints_of
 from platform.study.outcome_constraints import OutcomeConstraint
+from platform.study.samplers import AUTO, SAMPLERS
+from platform.study.schedulers import REFUSED_SCHEDULERS, SCHEDULERS, SchedulerConfig
 from platform.study.space import MAX_GRID, Space
-from platform.study.study import AUTO, REFUSED_SCHEDULERS, SAMPLERS, SCHEDULERS, SchedulerConfig
 from platform.study.swept_stages import swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import trained_on_both, why_not_yielded

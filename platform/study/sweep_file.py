@@ -16,7 +16,9 @@ from platform.study.file_name import study_name
 from platform.study.outcome_constraints import Bound
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
 from platform.study.plugin_key import plugins_of_file
-from platform.study.study import AUTO, SAMPLERS, StopOptions, Study, auto_sampler
+from platform.study.samplers import AUTO, SAMPLERS, auto_sampler
+from platform.study.schedulers import StopOptions
+from platform.study.study import Study
 from platform.study.study_file import conversion_problems, file_keys, overridden_config
 from platform.study.swept_stages import swept_systems
 from platform.study.unresolved_config import Draft

@@ -8,8 +8,9 @@ from typing import Any
 
 from platform.events import TrialEvent
 from platform.study.domains import AnyDomain, Choice, Integers, LogUniform, Uniform
+from platform.study.schedulers import FifoOptions, SchedulerConfig
 from platform.study.space import Space
-from platform.study.study import FifoOptions, SchedulerConfig, Study
+from platform.study.study import Study
 from tests.platform.made_up_events import made_up_event
 from trainables.config.trial import resolve
 from trainables.metrics.registry import METRICS

@@ -16,7 +16,8 @@ from platform.reporting import references
 from platform.reporting.sweep_report import SweepReport, build_sweep_report, write_sweep_report
 from platform.statistics.selection import luck_of_the_best
 from platform.study.outcome_constraints import Bound, OutcomeConstraint
-from platform.study.study import SAMPLERS, SCHEDULERS
+from platform.study.samplers import SAMPLERS
+from platform.study.schedulers import SCHEDULERS
 from tests.platform.made_up_study import made_up_study, study_events
 from trainables.judging.protocols import PROTOCOLS
 from trainables.metrics.registry import METRICS

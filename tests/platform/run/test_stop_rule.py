@@ -7,7 +7,8 @@ import pytest
 
 from platform.record.trial_log import Records
 from platform.run.stop_rule import StopRule
-from platform.study.study import Study, auto_sampler
+from platform.study.samplers import auto_sampler
+from platform.study.study import Study
 from tests.platform.noop_studies import dispatcher, noop_study, play
 from tests.platform.study_texts import NOOP, build, complaints
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from platform.errors import UserError
-from platform.study.study import AshaOptions, FifoOptions, MedianOptions
+from platform.study.schedulers import AshaOptions, FifoOptions, MedianOptions
 from platform.study.sweep_file import load_study
 from tests.platform.study_texts import NOOP, build
 from trainables.config.trial import resolve
