@@ -1,6 +1,6 @@
 """Augmentation of fMRI (sparsification) and of its CLIP targets (variants from the features stage)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -35,6 +35,14 @@ class Sparsifier:
         lasting = self.active and (config.cumulative or config.refresh == "epoch")
         self.keep = torch.ones_like(fmri, dtype=torch.bool) if lasting else None
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.fmri)
+
+    def clips(self, rows: Tensor) -> Tensor:
+        """Return the place of each row's clip among the features: that of the row."""
+        return rows
+
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Draw for the whole epoch if `refresh` is "epoch"."""
         if self.keep is not None and self.config.refresh == "epoch":
@@ -53,6 +61,14 @@ class Sparsifier:
             self.keep[rows] &= drawn
         assert self.keep is not None
         return batch * self.keep[rows]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what must last longer than a step."""
+        return {} if self.keep is None else {"keep": self.keep}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the state that `state` returned."""
+        self.keep = state.get("keep")
 
 
 def draw_variants(count: int, rows: Tensor, generator: torch.Generator) -> Tensor:

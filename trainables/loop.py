@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainables.config.decoders import TrainConfig
+from trainables.config.decoders import NO_FINE_TUNING, FineTuneConfig, TrainConfig
 from trainables.context import Context
 from trainables.descent import Descent, Moment, Opponent, opposed
 from trainables.distributed import Forward, Team
@@ -47,7 +47,7 @@ class Learner(Protocol):
 
     @property
     def rows(self) -> int:
-        """The number of training rows."""
+        """The number of training rows of the epoch that has begun."""
 
     def begin_epoch(self, streams: Streams) -> None:
         """Draw the random values that stay fixed for one epoch."""
@@ -96,6 +96,13 @@ class Job:
     """The metric that decides which epoch's weights are kept and when to stop."""
     goal: Literal["min", "max"]
     context: Context
+    fine_tune: FineTuneConfig = NO_FINE_TUNING
+
+    @property
+    def first_kept(self) -> int:
+        """The first epoch whose weights may be kept: with fine-tuning, the first of these epochs."""
+        tuned = self.fine_tune.epochs
+        return 1 if tuned == 0 else self.config.epochs - tuned + 1
 
     @property
     def device(self) -> torch.device:
@@ -120,6 +127,8 @@ class LoopState:
     best_epoch: int = 0
     best_value: float = math.nan
     history: History = field(default_factory=list)
+    steps: int = 0
+    """Optimiser steps so far."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -172,7 +181,6 @@ class _Loop:
         self.descents[""] = Descent(learner.loss, model, own, job.config)
         self._compute(job.config.micro_batch)
         self.chosen = job.config.micro_batch is not None
-        self.steps = math.ceil(learner.rows / job.config.batch_size)
 
     def _compute(self, micro_batch: int | None) -> None:
         """Compute `micro_batch` rows of a batch at a time (None: all), together with the other processes."""
@@ -202,7 +210,7 @@ class _Loop:
     def finished(self) -> bool:
         """Return whether the last epoch is reached, or early stopping has run out of patience."""
         progress, config = self.progress, self.job.config
-        waited = progress.epoch - progress.best_epoch
+        waited = progress.epoch - max(progress.best_epoch, self.job.first_kept - 1)
         return progress.epoch >= config.epochs or (config.patience > 0 and waited >= config.patience)
 
     def run_epoch(self) -> None:
@@ -214,13 +222,15 @@ class _Loop:
         order = torch.randperm(self.learner.rows, generator=streams["order"]).to(self.job.device)
         if not self.chosen:
             self._fit_into_memory(order[: self.job.config.batch_size], self.job.streams(epoch))
-        losses = {name: torch.empty(self.steps, device=self.job.device) for name in self.descents}
+        batches = torch.split(order, self.job.config.batch_size)
+        losses = {name: torch.empty(len(batches), device=self.job.device) for name in self.descents}
         with streams.as_default("dropout"):
-            for i, rows in enumerate(torch.split(order, self.job.config.batch_size)):
-                moment = Moment((epoch - 1) * self.steps + i + 1, epoch)
+            for i, rows in enumerate(batches):
+                moment = Moment(self.progress.steps + i + 1, epoch)
                 for name in self.descents:
                     losses[name][i] = self._step(name, rows, streams, moment)
         self._check(losses, epoch)
+        self.progress.steps += len(batches)
         self.learner.model.eval()
         means = {f"loss{name}": values.mean().item() for name, values in losses.items()}
         metrics = {**means, **self.learner.evaluate()} if self.team.leads else {}
@@ -256,7 +266,7 @@ class _Loop:
                 step = int((~finite).int().argmax())
                 raise DivergedError(
                     f"{self.job.stage}: the loss{name} is {values[step].item()} at epoch {epoch}, "
-                    f"step {step + 1} of {self.steps}; a smaller lr or a longer warm-up may help"
+                    f"step {step + 1} of {len(values)}; a smaller lr or a longer warm-up may help"
                 )
 
     def _record(self, epoch: int, metrics: dict[str, float]) -> None:
@@ -267,7 +277,7 @@ class _Loop:
         progress.epoch = epoch
         progress.history.append(metrics)
         better = value < progress.best_value if self.job.goal == "min" else value > progress.best_value
-        if progress.best_epoch == 0 or better:
+        if epoch >= self.job.first_kept and (progress.best_epoch == 0 or better):
             progress.best_epoch, progress.best_value = epoch, value
         if kept_epoch(progress, self.job.config) == epoch:
             self.kept = {name: tensor.clone() for name, tensor in self.learner.model.state_dict().items()}
@@ -330,5 +340,8 @@ class _Loop:
         self.kept = load_file(best if best.exists() else folder / "model.safetensors", device=device)
         for name, descent in self.descents.items():
             descent.restore(load_file(folder / f"optimizer{name}.safetensors", device=device))
-        self.progress = LoopState(**json.loads((folder / "progress.json").read_text()))
+        progress = json.loads((folder / "progress.json").read_text())
+        # A checkpoint without its steps was written when all epochs had the same rows.
+        steps = progress["epoch"] * math.ceil(self.learner.rows / self.job.config.batch_size)
+        self.progress = LoopState(**{"steps": steps, **progress})
         self.learner.restore(load_file(folder / "learner.safetensors", device=device))

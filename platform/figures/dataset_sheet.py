@@ -18,9 +18,10 @@ from trainables.config.trial import TrialConfig
 from trainables.datasets.base import Subject, roi_numbers
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.presentations import DROPPED
+from trainables.stages.clip_rows import detrend
 from trainables.stages.data import brain_facts
 from trainables.stages.scaling import standardise
-from trainables.stages.voxels import answers_of, detrend
+from trainables.stages.voxels import answers_of
 
 _INK, _PAPER, _FAINT = "#1d2433", "#ffffff", "#8a93a6"
 _COLOURS = "RdBu_r"

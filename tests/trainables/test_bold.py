@@ -13,7 +13,7 @@ from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, TR, hrf, scan_subject
 from trainables.datasets.phantom.drives import CHANNEL_SHAPES, DRIVES, drives, words
 from trainables.datasets.phantom.schedule import TAIL, schedule
-from trainables.stages import voxels
+from trainables.stages import clip_rows, voxels
 
 TRAIN = 600
 
@@ -157,7 +157,7 @@ def test_noise_sets_the_reliability_of_repeats(driven: Arrays) -> None:
     reliability = {}
     for noise in (0.0, 0.3, 2.0):
         scan = scan_subject(some, plan, rng=np.random.default_rng(0), voxels=200, noise=noise)
-        bold = voxels.detrend(scan.bold, runs, tr=TR)
+        bold = clip_rows.detrend(scan.bold, runs, tr=TR)
         first, second = (bold[plan.onsets[:, repeat] + 2] for repeat in (0, 1))
         reliability[noise] = np.mean([np.corrcoef(first[:, v], second[:, v])[0, 1] for v in range(200)])
     assert reliability[0.0] > 0.95 > reliability[0.3] > 0.8 > 0.35 > reliability[2.0] > 0.0

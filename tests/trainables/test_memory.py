@@ -17,7 +17,7 @@ from trainables.datasets import base, presentations, stored_clips
 from trainables.datasets.base import BrainData, ClipSequence, Stimuli, Subject, VerifiedClips, blocks_of, digest_of
 from trainables.datasets.errors import ChangedError
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
-from trainables.stages import clips, data, voxels
+from trainables.stages import clip_rows, clips, data, voxels
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
 FEW, MANY = 40, 160
@@ -134,7 +134,7 @@ def test_onsets_between_two_volumes_are_interpolated() -> None:
     bold = np.stack([np.arange(10.0), np.arange(10.0) ** 2], axis=1).astype(np.float32)
     times = presentations.answering(np.array([[1.0], [2.5], [7.5], [-1.0]]), [(0, 10)], lag=1)
     assert times.tolist() == [[2.0], [3.5], [8.5], [-1.0]]
-    rows = voxels.rows_of_clips(bold, times, average=True)
+    rows = clip_rows.rows_of_clips(bold, times, average=True)
     expected = np.array([[2, 4], [3.5, (9 + 16) / 2], [8.5, (64 + 81) / 2], [0, 0]])
     np.testing.assert_allclose(rows, expected)
     beyond = presentations.answering(np.array([[8.5]]), [(0, 10)], lag=1)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from tests.trainables.dataset_tools import Folder, run_data, run_stage, small
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
-from trainables.stages import voxels
+from trainables.stages import clip_rows, voxels
 from trainables.stages.voxels import wanted_voxels
 
 Values = NDArray[Any]
@@ -129,7 +129,7 @@ def test_detrending_takes_out_drift_within_each_run() -> None:
     wave = np.sin(np.arange(90.0))
     drift = np.concatenate([3 + 2 * time, -5 + time**2])
     bold = np.concatenate([wave, wave]) + drift
-    left = voxels.detrend(bold[:, None].astype(np.float32), [(0, 90), (90, 180)], tr=2.0)
+    left = clip_rows.detrend(bold[:, None].astype(np.float32), [(0, 90), (90, 180)], tr=2.0)
     np.testing.assert_allclose(left[:, 0], np.concatenate([wave, wave]), atol=0.15)
 
 
@@ -138,7 +138,7 @@ def test_drift_hurts_unless_it_is_taken_out(made: Folder, tmp_path: Path) -> Non
     facts, bold = made.json("data.json"), load_file(made.path("bold_0.safetensors"))["bold"]
     onsets = np.array(facts["subjects"][0]["onsets"])[48:] + 2
     starts = facts["subjects"][0]["runs"]
-    free = voxels.detrend(bold, [*zip(starts, [*starts[1:], len(bold)], strict=True)], tr=2.0)
+    free = clip_rows.detrend(bold, [*zip(starts, [*starts[1:], len(bold)], strict=True)], tr=2.0)
 
     def gap(values: Values) -> float:
         return float(((values[onsets[:, 0]] - values[onsets[:, 1]]) ** 2).mean())

@@ -69,8 +69,14 @@ def split_rows(task: StageTask, *features: str) -> dict[str, SplitRows]:
     """Return the rows of the splits `train`, `validation` and `test`, with these features, on the CPU.
 
     Raises:
-        ValueError: A split has no clips, or features and voxels differ in their number of clips.
+        ValueError: A split has no clips, features and voxels differ in their number of clips, or several subjects are
+            to be trained on.
     """
+    if task.config.voxels.others:
+        raise ValueError(
+            "split_rows reads the rows of one subject: leave voxels.subjects out, or train with train_motion, "
+            "train_structure or train_semantic"
+        )
     return read_rows(task, features, device=torch.device("cpu"))
 
 

@@ -173,6 +173,13 @@ DATASET_CONFIGS: Mapping[str, type[Config]] = Table(
 """By kind."""
 
 
+def _each_once(subjects: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `subjects` in ascending order, so that one choice has one identity. Raises `ValueError` for doublets."""
+    if len(set(subjects)) < len(subjects):
+        raise ValueError(f"each subject must be named once, but got {list(subjects)}")
+    return tuple(sorted(subjects))
+
+
 class VoxelsConfig(Config):
     """Which fMRI rows go with which clip, and how they are standardised."""
 
@@ -198,3 +205,40 @@ class VoxelsConfig(Config):
     top: Annotated[Count | None, SINCE(None)] = None
     """Keep this many voxels: those whose responses to training clips that were shown twice correlate best (`repeat_r`
     in a prepared data set, mind-animator.md B26). Test clips play no part. None: all that vary."""
+    own_clips: Annotated[Natural | None, SINCE(None)] = None
+    """Number of training clips of `voxels.subject` whose fMRI is used, at least 2: the first ones with a volume, in the
+    order of the data set. The fMRI of the others decides nothing: neither mean, standard deviation and drift nor any
+    decoder. Validation and test clips stay. None: all."""
+    subjects: Annotated[tuple[Natural, ...], AfterValidator(_each_once), SINCE(())] = ()
+    """Numbers of the subjects on whose training clips the three decoders are trained, `voxels.subject` among them. Each
+    subject has a first layer of its own in each decoder, so numbers of voxels may differ. Validation, test and all
+    videos are those of `voxels.subject`. Empty: that subject alone."""
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The subjects that are trained on beside `subject`, in ascending order."""
+        return tuple(number for number in self.subjects if number != self.subject)
+
+    @model_validator(mode="after")
+    def _the_own_layer_is_trained(self) -> Self:
+        if self.subjects and self.subject not in self.subjects:
+            right = sorted((*self.subjects, self.subject))
+            raise ValueError(
+                f"voxels.subjects {list(self.subjects)} leaves out voxels.subject {self.subject}, whose first layer "
+                f"can be trained on this subject's clips alone: use {right}, with voxels.own_clips: 2 or more"
+            )
+        if self.own_clips is not None and self.own_clips < 2:
+            raise ValueError(
+                f"voxels.own_clips must be at least 2, but got {self.own_clips}: a subject's first layer is trained on "
+                "own clips, and the standard deviation of a voxel takes two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _voxels_are_chosen_by_used_clips(self) -> Self:
+        if self.own_clips is not None and self.top is not None:
+            raise ValueError(
+                f"voxels.top chooses voxels by all training clips of a subject, so it cannot go with voxels.own_clips "
+                f"({self.own_clips}): leave one of them out"
+            )
+        return self

@@ -136,6 +136,28 @@ class RidgeConfig(Config):
 DEFAULT_RIDGE = RidgeConfig()
 
 
+class FineTuneConfig(Config):
+    """Training on other subjects first and on the judged subject last; only with `voxels.subjects`."""
+
+    epochs: Natural = 0
+    """The last so many of `train.epochs` train on the clips of `voxels.subject` alone, those before on the clips of the
+    other subjects alone. Epochs before do not count for early stopping, and none of them is kept. 0: every epoch trains
+    on all subjects together."""
+    weights: Literal["all", "first_layer"] = "all"
+    """Weights that the last epochs change: all, or the first layer of `voxels.subject` alone."""
+
+
+NO_FINE_TUNING = FineTuneConfig()
+
+
+def _require_epochs_before(tune: FineTuneConfig, train: TrainConfig) -> None:
+    if tune.epochs >= train.epochs:
+        raise ValueError(
+            f"fine_tune.epochs, the last epochs of train.epochs, must be fewer than these ({train.epochs}), but got "
+            f"{tune.epochs}"
+        )
+
+
 def _require_no_patience(kind: str, train: TrainConfig) -> None:
     if kind == "ridge" and train.patience > 0:
         raise ValueError(f"kind: ridge is solved without epochs, so train.patience must be 0, but got {train.patience}")
@@ -148,6 +170,7 @@ class SemanticConfig(Config):
     """The decoder: ours (`mlp`), ridge regression, or one of a plug-in. With `ridge`, the target in CLIP space is the
     mean of text and image, weighted by `alpha`."""
     ridge: Annotated[RidgeConfig, SINCE(DEFAULT_RIDGE)] = DEFAULT_RIDGE
+    fine_tune: Annotated[FineTuneConfig, SINCE(NO_FINE_TUNING)] = NO_FINE_TUNING
     loss: Literal["contrastive", "mse"] = "contrastive"
     """InfoNCE of fMRI, text and image, or mean squared errors (baselines of the paper's Table 17)."""
     alpha: Fraction = 0.5
@@ -190,8 +213,9 @@ class SemanticConfig(Config):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _no_patience_without_epochs(self) -> Self:
+    def _epochs_fit_together(self) -> Self:
         _require_no_patience(self.kind, self.train)
+        _require_epochs_before(self.fine_tune, self.train)
         return self
 
 
@@ -201,6 +225,7 @@ class StructureConfig(Config):
     kind: Annotated[Literal["mlp", "ridge"], SINCE("mlp")] = "mlp"
     """The decoder: ours (`mlp`), ridge regression, or one of a plug-in."""
     ridge: Annotated[RidgeConfig, SINCE(DEFAULT_RIDGE)] = DEFAULT_RIDGE
+    fine_tune: Annotated[FineTuneConfig, SINCE(NO_FINE_TUNING)] = NO_FINE_TUNING
     hidden: Count = 256
     """Width of the hidden layers."""
     residual_layers: Natural = 2
@@ -214,8 +239,9 @@ class StructureConfig(Config):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _no_patience_without_epochs(self) -> Self:
+    def _epochs_fit_together(self) -> Self:
         _require_no_patience(self.kind, self.train)
+        _require_epochs_before(self.fine_tune, self.train)
         return self
 
 
@@ -248,6 +274,7 @@ class MotionConfig(Config):
     no `attention_width`, encoder or dropout fields (mind-animator.md B44); one MLP per frame; or ridge regression to
     the frames after the first."""
     ridge: Annotated[RidgeConfig, SINCE(DEFAULT_RIDGE)] = DEFAULT_RIDGE
+    fine_tune: Annotated[FineTuneConfig, SINCE(NO_FINE_TUNING)] = NO_FINE_TUNING
     patch_size: Count = 16
     """Side of a patch of the latent. It must divide `features.latent_size`."""
     mask_ratio: Fraction = 0.6
@@ -321,8 +348,9 @@ class MotionConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _no_patience_without_epochs(self) -> Self:
+    def _epochs_fit_together(self) -> Self:
         _require_no_patience(self.kind, self.train)
+        _require_epochs_before(self.fine_tune, self.train)
         return self
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from trainables.config.presets import GENERATIONS, PAPER_WIDTHS, PRESETS, PROFIL
 from trainables.config.retrieve import RetrieveConfig
 from trainables.config.video import EvaluateConfig, GeneratorConfig, GivenConfig, ReconstructConfig
 from trainables.identity import BY_CONTENT
+from trainables.stage_definition import SOLVED_KIND
 from trainables.tables import Table
 
 
@@ -112,10 +113,39 @@ class TrialConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _other_subjects_have_layers(self) -> Self:
+        if self.voxels.others and self.system != "mindanimator":
+            raise ValueError(
+                f"voxels.subjects trains the decoders of system: mindanimator; system: {self.system} is trained on "
+                "voxels.subject alone, so leave voxels.subjects out"
+            )
+        for name, decoder in (("semantic", self.semantic), ("structure", self.structure), ("motion", self.motion)):
+            problem = _problem_with_subjects(decoder, self.voxels)
+            if problem is not None:
+                raise ValueError(f"{name}.{problem}")
+        return self
+
+    @model_validator(mode="after")
     def _given_videos_have_a_folder(self) -> Self:
         if self.system == "given" and self.given.path is None:
             raise ValueError("system: given needs given.path, the folder of the videos")
         return self
+
+
+def _problem_with_subjects(
+    decoder: SemanticConfig | StructureConfig | MotionConfig, voxels: VoxelsConfig
+) -> str | None:
+    """Return why a decoder cannot be trained on the subjects that `voxels` names, beginning with the field."""
+    out = f"leave voxels.subjects ({list(voxels.subjects)}) out"
+    if not voxels.others:
+        tuned = decoder.fine_tune.epochs
+        return None if tuned == 0 else f"fine_tune.epochs is {tuned}, which needs other subjects in voxels.subjects"
+    if decoder.kind == SOLVED_KIND:
+        return (
+            f"kind: {decoder.kind} is one map from one space of voxels, and the voxels of different subjects have no "
+            f"common space; choose a kind that is trained, which has a first layer per subject, or {out}"
+        )
+    return None if decoder.weights is None else f"weights is given, so nothing is trained: {out}"
 
 
 _CLASSES: Mapping[str, type[TrialConfig]] = Table("config", {})

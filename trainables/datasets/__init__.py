@@ -57,7 +57,15 @@ def check(config: TrialConfig) -> DataReport:
     verdict = reader_of(config.dataset.kind).check(config.dataset)
     if verdict.report.errors:
         return verdict.report
-    return DataReport((*verdict.report.problems, *_misfits(config.voxels, verdict)))
+    return DataReport((*verdict.report.problems, *_misfits(config.voxels, verdict), *_missing_clips(config)))
+
+
+def _missing_clips(config: TrialConfig) -> Iterator[DataProblem]:
+    """Yield that a phantom has fewer training clips than are to be used; of others the stage `voxels` says it."""
+    dataset, wanted = config.dataset, config.voxels.own_clips
+    if isinstance(dataset, PhantomWorld) and wanted is not None and wanted > dataset.train_clips:
+        right = f"the data set has {dataset.train_clips} training clips (dataset.train_clips)"
+        yield DataProblem("voxels.own_clips", f"is {wanted}", right)
 
 
 def _misfits(voxels: VoxelsConfig, verdict: DataVerdict) -> Iterator[DataProblem]:
@@ -65,6 +73,10 @@ def _misfits(voxels: VoxelsConfig, verdict: DataVerdict) -> Iterator[DataProblem
     if voxels.subject >= verdict.subjects:
         right = f"the data set has {verdict.subjects} subject(s), numbered from 0"
         yield DataProblem("voxels.subject", f"is {voxels.subject}", right)
+    missing = [number for number in voxels.others if number >= verdict.subjects]
+    if missing:
+        right = f"the data set has {verdict.subjects} subject(s), numbered from 0"
+        yield DataProblem("voxels.subjects", f"has {missing}", right)
     if verdict.kind == "rows" and voxels.lag_tr not in (None, 0):
         yield DataProblem("voxels.lag_tr", f"is {voxels.lag_tr}", ROWS_HAVE_NO_LAG)
     if verdict.kind == "rows" and voxels.window > 1:

@@ -12,6 +12,8 @@ Doubles = NDArray[np.float64]
 
 DROPPED = "dropped"
 """The split of clips without a BOLD volume."""
+WITHHELD = "withheld"
+"""The split of training clips whose fMRI is not used."""
 
 
 @dataclass(frozen=True)

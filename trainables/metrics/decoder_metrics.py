@@ -13,6 +13,8 @@ DECODERS = tuple(name for name in STAGES["importance"].inputs if STAGES[name].is
 ENCODED_FROM = ("caption", "first_frame", "motion")
 """The features from which responses are predicted."""
 _DATA = ("dataset", "backbones", "features", "voxels.subject")
+_TRAINED_ON = ("voxels.own_clips", "voxels.subjects")
+"""They decide which training clips are in a gallery."""
 _SEMANTIC_LOSS = ("semantic.loss", "semantic.alpha", "semantic.lambda_contrast", "semantic.lambda_projection")
 _SEMANTIC_TRAINING = (
     "semantic.train.batch_size",  # chance level of the contrastive loss: the logarithm of its rows
@@ -30,7 +32,7 @@ def _retrieval(k: int, gallery: str, *, size: Literal["", "large_"] = "") -> Met
     return retrieval_metric(
         name,
         k,
-        scale_fields=(*_DATA, "semantic.retrieval_ties"),
+        scale_fields=(*_DATA, "semantic.retrieval_ties", *(_TRAINED_ON if size == "large_" else ())),
         source=f"paper Tables 5 and 17; mind-animator.md C.2; gallery of {clips}, ties by average rank",
     )
 

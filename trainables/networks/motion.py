@@ -18,7 +18,7 @@ from trainables.networks.dropout import Dropout
 from trainables.networks.masks import inference_mask
 from trainables.networks.patches import cut, join
 from trainables.networks.ridge import RidgeMotion
-from trainables.networks.semantic import Residual, mlp_block
+from trainables.networks.semantic import Residual, first_linear, mlp_block
 from trainables.networks.small_patches import SmallPatchGenerator
 from trainables.networks.structure import StructureDecoder
 
@@ -171,6 +171,11 @@ class MotionGenerator(nn.Module):
         return torch.stack(video, dim=1)
 
     @property
+    def voxel_layers(self) -> tuple[nn.Linear, ...]:
+        """The layer that reads the voxels."""
+        return (first_linear(self.encoder),)
+
+    @property
     def fmri_layers(self) -> tuple[nn.Linear, ...]:
         """The linear layers of the fMRI encoder."""
         return tuple(layer for layer in self.encoder.modules() if isinstance(layer, nn.Linear))
@@ -208,6 +213,11 @@ class PerFrameMlps(nn.Module):
         """Return a video [B, F, c, h, w] that starts with `first` [B, c, h, w]. Other frames do not depend on it."""
         video: Tensor = self(fmri)
         return torch.cat((first[:, None], video[:, 1:]), dim=1)
+
+    @property
+    def voxel_layers(self) -> tuple[nn.Linear, ...]:
+        """The layer of each frame's MLP that reads the voxels."""
+        return tuple(first_linear(frame) for frame in self.frames)
 
     @property
     def fmri_layers(self) -> tuple[nn.Linear, ...]:

@@ -31,6 +31,11 @@ def mlp_block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), Dropout(dropout))
 
 
+def first_linear(module: nn.Module) -> nn.Linear:
+    """Return the first linear layer of `module`."""
+    return next(layer for layer in module.modules() if isinstance(layer, nn.Linear))
+
+
 class SemanticDecoder(nn.Module):
     """A residual MLP from voxels to the CLIP embedding f, and an MLP from f to the text condition.
 
@@ -52,6 +57,11 @@ class SemanticDecoder(nn.Module):
         """Turn fMRI [B, V] into the embedding [B, D] and the condition [B, L-1, C]."""
         embedding = self.trunk(fmri)
         return embedding, self.head(embedding).unflatten(-1, self.condition)
+
+    @property
+    def voxel_layers(self) -> tuple[nn.Linear, ...]:
+        """The layer that reads the voxels."""
+        return (first_linear(self.trunk),)
 
     @property
     def fmri_layers(self) -> tuple[nn.Linear, ...]:

@@ -96,6 +96,11 @@ class SmallPatchGenerator(nn.Module):
         return torch.stack(video, dim=1)
 
     @property
+    def voxel_layers(self) -> tuple[nn.Linear, ...]:
+        """The layer that reads the voxels."""
+        return self.fmri_layers
+
+    @property
     def fmri_layers(self) -> tuple[nn.Linear, ...]:
         """The linear layer of the fMRI."""
         return tuple(layer for layer in self.encoder if isinstance(layer, nn.Linear))

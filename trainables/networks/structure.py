@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from trainables.networks.dropout import Dropout
-from trainables.networks.semantic import Residual
+from trainables.networks.semantic import Residual, first_linear
 
 
 class StructureDecoder(nn.Module):
@@ -32,6 +32,11 @@ class StructureDecoder(nn.Module):
         """Turn fMRI [B, V] into latents [B, c, h, w]."""
         latent: Tensor = self.layers(fmri).unflatten(-1, self.latent)
         return latent
+
+    @property
+    def voxel_layers(self) -> tuple[nn.Linear, ...]:
+        """The layer that reads the voxels."""
+        return (first_linear(self.layers),)
 
     @property
     def fmri_layers(self) -> tuple[nn.Linear, ...]:

@@ -1,7 +1,7 @@
 """Functions of the three decoder stages: reading fMRI and features, sparsifying training rows, writing results."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -19,7 +19,14 @@ from trainables.loop import Job, Learner, LoopState, kept_epoch, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
 from trainables.networks.initial import initialise
 from trainables.networks.ridge import penalties_of
+from trainables.networks.subject_layers import (
+    add_subject_layers,
+    choose_trained,
+    subject_layers,
+    take_out_subject_layers,
+)
 from trainables.randomness import Streams
+from trainables.stages.pooling import PooledFmri, SubjectRows, read_subjects, trained_clips
 
 BATCH = 256
 """Clips at a time when rolling out."""
@@ -39,6 +46,9 @@ class SplitRows:
     fmri: Tensor
     """[rows, voxels]"""
     features: Mapping[str, Tensor]
+    subjects: tuple[SubjectRows, ...] = ()
+    """With `voxels.subjects`, the rows that are trained on, whose clips are those here. `fmri` is then zero where the
+    judged subject has none."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -60,15 +70,19 @@ def read_rows(
     """Return the rows of each split with features `names`, on `device`.
 
     `train` holds the clips that are trained on: with "train_and_validation" the validation clips follow, which
-    `validation` holds, too.
+    `validation` holds, too. With `voxels.subjects` these are the clips that any of the subjects answered, each once,
+    and `subjects` has the rows.
 
     Raises:
         ValueError: A split has no clips, or features and voxels differ in their number of clips.
     """
     members = split_index(task)
-    if trained_on == "train_and_validation":
-        members["train"] = torch.cat((members["train"], members["validation"]))
-    return {name: read_some(task, names, index, device=device) for name, index in members.items()}
+    members["train"], subjects = trained_clips(task, members, with_validation=trained_on == "train_and_validation")
+    rows = {name: read_some(task, names, index, device=device) for name, index in members.items()}
+    if subjects:
+        of_subjects = read_subjects(task, subjects, clips=members["train"], device=device)
+        rows["train"] = replace(rows["train"], subjects=of_subjects)
+    return rows
 
 
 def stored_names(task: StageTask, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,7 +160,8 @@ def make_job(
     """
     config = config.model_copy(update={"init": "torch"}) if solved else config
     goal = DECODER_METRICS[f"{stage}.{monitor}"].goal
-    return Job(stage, task.seed, config, width=width, monitor=monitor, goal=goal, context=task.context)
+    tune = getattr(task.config, stage).fine_tune
+    return Job(stage, task.seed, config, width=width, monitor=monitor, goal=goal, context=task.context, fine_tune=tune)
 
 
 def has_imported_weights(task: StageTask, stage: str, network: nn.Module) -> bool:
@@ -163,8 +178,20 @@ def has_imported_weights(task: StageTask, stage: str, network: nn.Module) -> boo
 
 
 def train_unless_solved(learner: Learner, job: Job, *, device: torch.device, solved: bool) -> LoopState | None:
-    """Train `learner.model`, unless it is `solved`: has its final weights. Leave it on `device`, in eval mode."""
+    """Train `learner.model`, unless it is `solved`: has its final weights. Leave it on `device`, in eval mode.
+
+    A network with a layer per subject is left with that of the judged subject alone.
+
+    Raises:
+        ValueError: It is solved, and other subjects are to be trained on.
+    """
+    if solved and any(subject_layers(learner.model)):
+        raise ValueError(
+            f"{job.stage}: nothing is trained, so there are no first layers of further subjects: leave voxels.subjects "
+            "out"
+        )
     progress = None if solved else train(learner, job)
+    take_out_subject_layers(learner.model)
     learner.model.to(device).eval()
     return progress
 
@@ -175,10 +202,16 @@ class DecoderLearner:
     def __init__(self, model: nn.Module, rows: Mapping[str, SplitRows], sparsify: SparsifyConfig, job: Job) -> None:
         self.model = model
         self.training = job.config
+        self.job = job
         self.train = rows["train"]
         if sparsify.initial:
             self.train = _sparsified(self.train, sparsify, job.streams(0)["sparsify_initial"])
-        self.sparsifier = Sparsifier(sparsify, self.train.fmri)
+        self.sparsifier: Sparsifier | PooledFmri = Sparsifier(sparsify, self.train.fmri)
+        if self.train.subjects:
+            self.sparsifier = PooledFmri(sparsify, self.train.subjects)
+            with job.streams(0).as_default("subjects"):
+                add_subject_layers(model, self.sparsifier.voxels[1:], init=job.config.init)
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.watched = rows["validation"]
         if sparsify.validation:
             self.watched = _sparsified(self.watched, sparsify, job.streams(0)["sparsify_validation"])
@@ -186,29 +219,41 @@ class DecoderLearner:
     @property
     def rows(self) -> int:
         """The number of training rows."""
-        return len(self.train)
+        return len(self.sparsifier)
 
     def begin_epoch(self, streams: Streams) -> None:
-        """Draw the epoch's sparsification, if the config has one."""
+        """Draw the epoch's sparsification, if the config has one. With fine-tuning, choose its rows and weights."""
         self.sparsifier.begin_epoch(streams["sparsify_epoch"])
+        tune = self.job.fine_tune
+        if isinstance(self.sparsifier, PooledFmri) and tune.epochs > 0:
+            own = streams.epoch >= self.job.first_kept
+            self.sparsifier.choose(own=own)
+            choose_trained(self.model, self.trained, own=own, shared=not own or tune.weights == "all")
 
     def fmri(self, rows: Tensor, streams: Streams) -> Tensor:
-        """Return the sparsified fMRI of training rows, [batch, voxels]."""
+        """Return the sparsified fMRI of training rows, [batch, voxels]; of several subjects side by side."""
         return self.sparsifier(rows, streams["sparsify"])
+
+    def clips(self, rows: Tensor) -> Tensor:
+        """Return for each of the training rows `rows` the row of `train` that has the features of its clip."""
+        return self.sparsifier.clips(rows)
 
     def state(self) -> dict[str, Tensor]:
         """Return the accumulated sparsification."""
-        return {} if self.sparsifier.keep is None else {"keep": self.sparsifier.keep}
+        return self.sparsifier.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Restore the state that `state` returned."""
-        self.sparsifier.keep = state.get("keep")
+        self.sparsifier.restore(state)
 
 
 def _sparsified(rows: SplitRows, config: SparsifyConfig, generator: torch.Generator) -> SplitRows:
-    sparsifier = Sparsifier(config.model_copy(update={"refresh": "step"}), rows.fmri)
-    all_rows = torch.arange(len(rows), device=rows.fmri.device)
-    return SplitRows(rows.index, sparsifier(all_rows, generator), rows.features)
+    def sparse(fmri: Tensor) -> Tensor:
+        sparsifier = Sparsifier(config.model_copy(update={"refresh": "step"}), fmri)
+        return sparsifier(torch.arange(len(fmri), device=fmri.device), generator)
+
+    subjects = tuple(replace(of_subject, fmri=sparse(of_subject.fmri)) for of_subject in rows.subjects)
+    return replace(rows, fmri=sparse(rows.fmri), subjects=subjects)
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor, size: int) -> Tensor:

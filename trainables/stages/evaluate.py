@@ -27,6 +27,7 @@ from trainables.pages.region_panels import region_panels
 from trainables.pages.trial_page import write_page
 from trainables.preparation.brain_maps import region_means, reliability_maps
 from trainables.stage_table import STAGES, VIDEO_STAGES
+from trainables.stages.voxels import TRAINED_ON
 from trainables.systems import ABOUT
 from trainables.tensors import map_tensors
 
@@ -138,6 +139,8 @@ def _facts(task: StageTask) -> Iterator[tuple[str, str]]:
         yield "further data", about.data
     yield "controls", task.inputs["controls"].manifest.identity
     yield "subject", str(task.inputs["voxels"].json("voxels.json")["subject"])
+    if TRAINED_ON in (trained := task.inputs["voxels"].manifest.info):
+        yield TRAINED_ON, trained[TRAINED_ON]
     settings = {name: manifest.config[name] for name in STAGES[maker].sections if name != "backbones"}
     for section, fields in {**settings, "judges": task.config.evaluate.model_dump(mode="json")}.items():
         yield section, ", ".join(f"{field} {value}" for field, value in fields.items())

@@ -98,7 +98,7 @@ class NextFrameLearner(MotionLearner):
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return eq. 9 on training rows: frames 2 to F are predicted from frames 1 to F-1."""
-        latents = self.train.features["latents"][rows]
+        latents = self.train.features["latents"][self.clips(rows)]
         inputs, target = latents[:, :-1], latents[:, 1:]
         mask = self._mask(inputs, streams)
         return latent_mse(forward(inputs, self.fmri(rows, streams), mask), target)
@@ -149,7 +149,7 @@ class PerFrameLearner(MotionLearner):
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the latent error of all frames on training rows."""
-        return latent_mse(forward(self.fmri(rows, streams)), self.train.features["latents"][rows])
+        return latent_mse(forward(self.fmri(rows, streams)), self.train.features["latents"][self.clips(rows)])
 
     def video(self, rows: SplitRows) -> Tensor:
         """Decode every frame of `rows`."""
@@ -175,7 +175,7 @@ class FirstFrameLearner(MotionLearner):
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return the latent error of frames 2 to F on training rows, each video decoded from its true first frame."""
-        latents = self.train.features["latents"][rows]
+        latents = self.train.features["latents"][self.clips(rows)]
         return latent_mse(forward(latents[:, 0], self.fmri(rows, streams))[:, 1:], latents[:, 1:])
 
     def video(self, rows: SplitRows) -> Tensor:

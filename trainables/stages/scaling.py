@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.errors import DatasetError
-from trainables.datasets.presentations import DROPPED
+from trainables.datasets.presentations import DROPPED, WITHHELD
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Scale:
         if self.own is not None:
             test = self.split == "test"
             scaled[test] = (rows[test] - self.own[0]) / self.own[1]
-        scaled[self.split == DROPPED] = 0.0
+        scaled[np.isin(self.split, (DROPPED, WITHHELD))] = 0.0
         return scaled.astype(np.float32)
 
     def of_volumes(self, series: Floats) -> Floats:

@@ -70,18 +70,18 @@ class SemanticLearner(DecoderLearner):
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return eq. 5 on training rows, CLIP targets drawn from their cached variants."""
-        prediction = forward(self.fmri(rows, streams))
-        image = self.images[rows, self._which(self.images, rows, streams, "image")]
-        which = self._which(self.texts, rows, streams, "text")
-        condition = self.conditions[rows, which if self.conditions.shape[1] > 1 else 0]
-        target = self.texts[rows, which], image, condition[:, 1:]
+        prediction, clips = forward(self.fmri(rows, streams)), self.clips(rows)
+        image = self.images[clips, self._which(self.images, clips, streams, "image")]
+        which = self._which(self.texts, clips, streams, "text")
+        condition = self.conditions[clips, which if self.conditions.shape[1] > 1 else 0]
+        target = self.texts[clips, which], image, condition[:, 1:]
         return semantic_loss(self.config, prediction, target, self.logit_scale)
 
-    def _which(self, candidates: Tensor, rows: Tensor, streams: Streams, kind: Literal["image", "text"]) -> Tensor:
+    def _which(self, candidates: Tensor, clips: Tensor, streams: Streams, kind: Literal["image", "text"]) -> Tensor:
         """Return the number of each row's candidate. By epoch, clips share views, whose crops may be shared, too."""
         if self.config.variants == "any":
-            return draw_variants(candidates.shape[1], rows, streams[kind])
-        begun_at = rows if kind == "text" else torch.zeros_like(rows)
+            return draw_variants(candidates.shape[1], clips, streams[kind])
+        begun_at = clips if kind == "text" else torch.zeros_like(clips)
         return (self.epoch - 1 + begun_at) % candidates.shape[1]
 
     def evaluate(self) -> dict[str, float]:

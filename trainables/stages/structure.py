@@ -46,7 +46,7 @@ class StructureLearner(DecoderLearner):
 
     def loss(self, forward: Forward, rows: Tensor, streams: Streams) -> Tensor:
         """Return eq. 6 on training rows."""
-        return latent_mse(forward(self.fmri(rows, streams)), _first(self.train)[rows])
+        return latent_mse(forward(self.fmri(rows, streams)), _first(self.train)[self.clips(rows)])
 
     def evaluate(self) -> dict[str, float]:
         """Return the metrics of the validation clips."""

@@ -11,7 +11,7 @@ from trainables.context import StageTask
 from trainables.datasets.presentations import runs_of
 from trainables.datasets.windows import next_clips, volumes_of_split
 from trainables.stages.decoding import DECODED_SPLITS, SplitRows, pick, read_tensors
-from trainables.stages.voxels import Answers, answers_of, groups_of
+from trainables.stages.voxels import Answers, answers_of, groups_of, of_subject
 from trainables.tensors import map_tensors
 
 
@@ -29,7 +29,7 @@ def read_volumes(task: StageTask, subject: int, *, between: bool) -> dict[str, T
         ValueError: A split has no volume.
     """
     facts = task.inputs["data"].json("data.json")
-    config = task.config.voxels.model_copy(update={"subject": subject, "window": 1})
+    config = of_subject(task.config.voxels, subject).model_copy(update={"window": 1})
     bold: NDArray[np.float32] = map_tensors(task.inputs["data"].path(f"bold_{subject}.safetensors"))["bold"]
     answers = answers_of(facts, config, volumes=len(bold))
     series = answers.series(np.ascontiguousarray(bold))

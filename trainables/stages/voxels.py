@@ -16,8 +16,9 @@ from trainables.datasets.base import roi_numbers
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, ROWS_HAVE_NO_WINDOW, DatasetError
 from trainables.datasets.prepared.read import ArrayFile, array_file
 from trainables.datasets.prepared.tables import VoxelTable, read_voxels
-from trainables.datasets.presentations import DROPPED, answering, runs_of
-from trainables.datasets.windows import windows_of
+from trainables.datasets.presentations import DROPPED, WITHHELD, answering, runs_of
+from trainables.datasets.windows import volumes_of_split, windows_of
+from trainables.stages.clip_rows import detrend, rows_of_clips
 from trainables.stages.scaling import Scale, fit_scale, require_finite
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
@@ -25,6 +26,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Texts = NDArray[np.str_]
 
+TRAINED_ON = "trained on"
+"""The fact of a stage run that names subjects and numbers of clips, if not all clips of one subject are trained on."""
 BUDGET = 1 << 28
 """Bytes that a block of voxels takes: with longer series blocks have fewer voxels."""
 _BYTES_PER_VOLUME, _BYTES_PER_CLIP = 8, 28
@@ -38,31 +41,68 @@ def run(task: StageTask) -> StageResult:
     [V]; `voxel` int32 [V], the voxel's column in the data stage's `bold_<s>`. With a window of W volumes also
     `following` float32 [N,W-1,V], the volumes after those of `fmri`, on the same scale. json: split, roi_names,
     subject, lag_tr, dropped (clips without a volume) and constant (voxels that were left out since they do not vary).
+    The rows of each other subject s that is trained on are in `other_<s>.safetensors`, likewise, and `others` of the
+    json has the same facts of each. Rows of clips that are dropped or withheld (`voxels.own_clips`) are zeros.
 
     Raises:
-        DatasetError: The subject does not exist, a value is not finite, no training clip or voxel is left, or fMRI with
-            one row per presentation is to be lagged or to have a window.
+        DatasetError: A subject does not exist or has fewer clips than are to be used, a value is not finite, no
+            training clip or voxel is left, or fMRI with one row per presentation is to be lagged or to have a window.
     """
-    config, data = task.config.voxels, task.inputs["data"]
+    config = task.config.voxels
+    described = _standardised(task, config, file="voxels.safetensors")
+    others = {
+        str(number): _standardised(task, of_subject(config, number), file=other_file(number))
+        for number in config.others
+    }
+    kept = described.pop("voxels")
+    written = {**described, **({"others": others} if others else {})}
+    (task.context.output / "voxels.json").write_text(json.dumps(written))
+    counts = {name: str(len(described[name])) for name in ("constant", "dropped")}
+    window = {"window": str(config.window)} if config.window > 1 else {}
+    return StageResult(info={"voxels": str(kept), **window, **counts, **_trained_on(config, described, others)})
+
+
+def of_subject(config: VoxelsConfig, number: int) -> VoxelsConfig:
+    """Return how the rows of subject `number` are standardised: as those of `config.subject`, of all its clips."""
+    if number == config.subject:
+        return config
+    return config.model_copy(update={"subject": number, "subjects": (), "own_clips": None, "window": 1})
+
+
+def other_file(number: int) -> str:
+    """Return the name of the file with the rows of a subject that is trained on beside `voxels.subject`."""
+    return f"other_{number}.safetensors"
+
+
+def _trained_on(
+    config: VoxelsConfig, own: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Return the facts on clips and subjects that are trained on, if they are not all clips of one subject."""
+    if config.own_clips is None and not others:
+        return {}
+    of_all = {facts["subject"]: facts["split"].count("train") for facts in (own, *others.values())}
+    return {TRAINED_ON: ", ".join(f"{count} clips of {name}" for name, count in of_all.items())}
+
+
+def _standardised(task: StageTask, config: VoxelsConfig, *, file: str) -> dict[str, Any]:
+    """Write the rows of one subject to `file`; return what `voxels.json` says of them, and the number of `voxels`."""
+    data = task.inputs["data"]
     facts = data.json("data.json")
     number = _subject(facts, config)
     bold = data.path(f"bold_{number}.safetensors")
     answers = answers_of(facts, config, volumes=len(map_tensors(bold)["bold"]))
     table = read_voxels(data.path(f"voxel_table_{number}.parquet"))
     roi, wanted = roi_numbers(table, facts["roi_names"]), wanted_voxels(table, config.top)
-    kept = _write(bold, answers, roi, wanted, task.context.output / "voxels.safetensors")
-    described = {
+    kept = _write(bold, answers, roi, wanted, task.context.output / file)
+    return {
         "split": answers.split.tolist(),
         "roi_names": facts["roi_names"],
         "subject": facts["subjects"][number]["name"],
         "lag_tr": answers.lag,
         "dropped": np.nonzero(answers.split == DROPPED)[0].tolist(),
         "constant": np.setdiff1d(np.flatnonzero(wanted), kept).tolist(),
+        "voxels": len(kept),
     }
-    (task.context.output / "voxels.json").write_text(json.dumps(described))
-    counts = {name: str(len(described[name])) for name in ("constant", "dropped")}
-    window = {"window": str(config.window)} if config.window > 1 else {}
-    return StageResult(info={"voxels": str(len(kept)), **window, **counts})
 
 
 @dataclass(frozen=True)
@@ -74,7 +114,7 @@ class Answers:
     windows: Doubles
     """[N, repeats, W]: `volumes`, and those that follow."""
     split: Texts
-    """Of each clip; `DROPPED` where no volume answers it, whose row is zeros."""
+    """Of each clip; `DROPPED` where no volume answers it, `WITHHELD` where its fMRI is not used: rows of zeros."""
     runs: tuple[tuple[int, int], ...]
     """First and end volume of each run."""
     lag: int
@@ -85,10 +125,12 @@ class Answers:
     """Whether test rows are standardised by themselves."""
     with_validation: bool
     """Whether mean and standard deviation are those of training and validation rows."""
+    left_out: NDArray[np.bool_] | None = None
+    """Which volumes a clip that is withheld drives and no row of another clip reads, [T]; None if none is withheld."""
 
     def series(self, bold: Floats) -> Floats:
         """Return the volumes [T,v] of some voxels, after drift was removed where it is to be."""
-        return detrend(bold, self.runs, tr=self.tr) if self.detrended else bold
+        return detrend(bold, self.runs, tr=self.tr, left_out=self.left_out) if self.detrended else bold
 
     def rows(self, series: Floats) -> list[Doubles]:
         """Return each clip's rows [N,v] of some voxels, of their `series` [T,v]: one of each place in the window."""
@@ -109,17 +151,27 @@ def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) 
         volumes: How many the subject has.
 
     Raises:
-        DatasetError: fMRI with one row per presentation is to be lagged or to have a window.
+        DatasetError: fMRI with one row per presentation is to be lagged or to have a window, or the subject has fewer
+            training clips than are to be used.
     """
     if facts["kind"] == "rows" and config.window > 1:
         raise DatasetError(f"voxels.window is {config.window}; {ROWS_HAVE_NO_WINDOW}")
     subject = facts["subjects"][config.subject]
     lag, runs = _lag(facts, config), runs_of(subject["runs"], volumes=volumes)
-    answering_volumes = answering(np.array(subject["onsets"], np.float64), runs, lag=lag)
+    onsets = np.array(subject["onsets"], np.float64)
+    answering_volumes = answering(onsets, runs, lag=lag)
+    split: Texts = np.where((answering_volumes >= 0).any(axis=1), facts["split"], DROPPED)
+    if config.own_clips is not None:
+        split = _with_own_clips(split, config.own_clips, name=subject["name"])
+        facts = {**facts, "split": split.tolist()}
+    windows = _windows(facts, answering_volumes, runs, window=config.window)
+    withheld = split == WITHHELD
+    of_used = volumes_of_split(onsets, answering_volumes, runs, ~withheld, count=volumes)
+    left_out = ~(of_used | _read(windows[~withheld], volumes))
     return Answers(
         volumes=answering_volumes,
-        windows=_windows(facts, answering_volumes, runs, window=config.window),
-        split=np.where((answering_volumes >= 0).any(axis=1), facts["split"], DROPPED),
+        windows=windows,
+        split=split,
         runs=runs,
         lag=lag,
         tr=facts["tr"],
@@ -127,7 +179,30 @@ def answers_of(facts: Mapping[str, Any], config: VoxelsConfig, *, volumes: int) 
         average=config.average_repeats,
         own_test=config.normalise == "test_stats",
         with_validation=config.fitted_on == "train_and_validation",
+        left_out=left_out if withheld.any() else None,
     )
+
+
+def _with_own_clips(split: Texts, count: int, *, name: str) -> Texts:
+    """Return `split` with all training clips but the first `count` as `WITHHELD`."""
+    train = np.flatnonzero(split == "train")
+    if len(train) < count:
+        raise DatasetError(
+            f"voxels.own_clips is {count}, but {len(train)} training clips of subject {name} have a volume; it must be "
+            f"at most {len(train)}"
+        )
+    result = split.astype(object)
+    result[train[count:]] = WITHHELD
+    return result.astype(np.str_)
+
+
+def _read(volumes: Doubles, count: int) -> NDArray[np.bool_]:
+    """Return which of `count` volumes are read for rows at `volumes`, of which -1 stands for none, [count]."""
+    read = volumes[volumes >= 0]
+    result = np.zeros(count, np.bool_)
+    result[np.floor(read).astype(np.int64)] = True
+    result[np.ceil(read).astype(np.int64)] = True
+    return result
 
 
 def _lag(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
@@ -222,45 +297,6 @@ def _join(blocks: Mapping[str, Sequence[ArrayFile]], arrays: Mapping[str, NDArra
         for name, parts in given.items():
             for first in range(0, clips, step):
                 file.write(name, first, np.concatenate([part[first : first + step] for part in parts], axis=-1))
-
-
-def detrend(bold: Floats, runs: Sequence[tuple[int, int]], *, tr: float) -> Floats:
-    """Return BOLD [T,V] after subtracting a polynomial from each run (first and end volume).
-
-    The degree of the polynomial is 1 + duration / 150 s.
-    """
-    result = bold.copy()
-    for start, end in runs:
-        degree = min(1 + int((end - start) * tr / 150.0), end - start - 1)
-        basis = np.polynomial.legendre.legvander(np.linspace(-1.0, 1.0, end - start), degree)
-        basis = np.linalg.qr(basis)[0].astype(np.float32)
-        result[start:end] -= basis @ (basis.T @ bold[start:end])
-    return result
-
-
-def rows_of_clips(bold: Floats, volumes: Doubles, *, average: bool) -> Doubles:
-    """Return each clip's row [N,V]: the mean over its presentations, or the first one; zeros if there is none.
-
-    Between two volumes, values are interpolated.
-    """
-    valid = volumes >= 0
-    if not average:
-        valid &= np.cumsum(valid, axis=1) == 1
-    rows = np.zeros((len(volumes), bold.shape[1]))
-    for repeat in range(volumes.shape[1]):
-        shown = valid[:, repeat]
-        rows[shown] += _at(bold, volumes[shown, repeat])
-    rows /= np.maximum(valid.sum(axis=1, keepdims=True), 1)
-    return rows
-
-
-def _at(bold: Floats, times: Doubles) -> NDArray[Any]:
-    """Return BOLD [T,V] at `times` in volumes, [n,V]."""
-    before = np.floor(times).astype(np.int64)
-    part = (times - before)[:, None]
-    if not part.any():
-        return bold[before]
-    return np.asarray((1 - part) * bold[before] + part * bold[np.ceil(times).astype(np.int64)])
 
 
 def _subject(facts: Mapping[str, Any], config: VoxelsConfig) -> int:
