@@ -142,13 +142,13 @@ def with_more_seeds(study: AblationStudy, store: Store, *, more: int, dry_run: b
 
 
 def _power(study: AblationStudy, store: Store, stated: str, options: Options) -> Answer:
-    from platform.analysis.collect import collect_ablation
+    from platform.analysis.collect import collect_data_sets
     from platform.analysis.power import power_table
 
     if not store.exists(layout.study(study.id)):
         raise UserError(f"--power: the store has no trials of {study.id} yet; run it first, with a few seeds")
-    result = collect_ablation(store, study.id, cache=options.home / "scratch" / "cache")
-    table = power_table(result, stated)
+    results = collect_data_sets(store, study.id, cache=options.home / "scratch" / "cache")
+    table = power_table(results, stated)
     level = f"alpha {study.design.alpha:g} after Holm's adjustment"
     note = f"seeds for a power of 0.8 at {level}; cautious: with the upper limit of the spread in a small pilot"
     return Answer({"study": study.id, "power": _rows(table)}, lambda console: console.print(table, note, sep="\n"))
@@ -172,7 +172,8 @@ def _list(options: Options) -> Answer:
         study = load_ablation(path)
         with study.plugins.active():
             plan = make_plan(replace(study, attempt=1), store)
-        counts = (len(study.design.names), len(study.design.subjects), study.repeats, plan.trials)
+        subjects = sum(len(part.subjects) for part in study.design.parts.values())
+        counts = (len(study.design.names), subjects, study.repeats, plan.trials)
         distinct = sum(stage.runs for stage in plan.stages)
         costs = (duration(plan.seconds_shared), duration(plan.seconds_saved))
         table.add_row(path.stem, *map(str, counts), str(distinct), *costs)

@@ -8,6 +8,9 @@
     result.clips("evaluate.test_ssim", "ceiling")      # the same for a control
 
 A value is NaN if its trial is missing or failed, or if the metric is undefined for the clip.
+
+An ablation in several data sets is collected as one such result per data set (`collect_data_sets`), so that no trial is
+ever paired with one of another data set.
 """
 
 from collections import Counter
@@ -68,11 +71,6 @@ class AblationTrial:
     """Seconds since 1970, as `finished`; 0 if there is no such event."""
     finished: float = 0.0
 
-    @property
-    def block(self) -> str:
-        """The block, which pairs the trial with trials of other conditions."""
-        return f"u{self.subject}-s{self.seed}"
-
 
 @dataclass(frozen=True)
 class ClipValues:
@@ -108,11 +106,13 @@ class AblationResult:
     trials: Mapping[Key, AblationTrial]
     """All planned trials; the outcome of a missing trial is None."""
     runs: RunStore
+    dataset: str = ""
+    """Of an ablation in several data sets, the one that this is the result in."""
 
-    @property
+    @cached_property
     def design(self) -> Design:
-        """The design that was registered before the first trial."""
-        return self.registration.design
+        """The design that was registered before the first trial; of several data sets, the part in this one."""
+        return self.registration.design.parts[self.dataset]
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -227,7 +227,7 @@ class AblationResult:
 
 
 def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult:
-    """Read the results of ablation `study`.
+    """Read the results of ablation `study`, which has one data set.
 
     Args:
         store: The store with its records and stage runs.
@@ -241,15 +241,36 @@ def collect_ablation(store: Store, study: str, *, cache: Path) -> AblationResult
 
     Raises:
         storage.errors.NotFoundError: There is no such study.
-        ValueError: The study is a sweep, not an ablation.
+        ValueError: The study is a sweep, not an ablation, or has several data sets.
+    """
+    results = collect_data_sets(store, study, cache=cache)
+    if len(results) > 1:
+        names = ", ".join(result.dataset for result in results)
+        raise ValueError(f"{study} has several data sets ({names}); collect_data_sets reads them")
+    return results[0]
+
+
+def collect_data_sets(store: Store, study: str, *, cache: Path) -> tuple[AblationResult, ...]:
+    """Read the results of ablation `study`, one for each of its data sets, in the order of its file.
+
+    See `collect_ablation`.
     """
     registration, amendments = registered(store, study)
     design = registration.design
     seeds = tuple(range(design.seed, design.seed + seeds_of(design, amendments)))
     recorded = _trials(map(TrialEvent.from_json, EventLog(store, study).ends()))
-    keys = [(condition, subject, seed) for condition in design.names for subject in design.subjects for seed in seeds]
-    trials = {key: recorded.get(trial_name(*key), AblationTrial(trial_name(*key), *key)) for key in keys}
-    return AblationResult(study, registration, amendments, seeds, trials, RunStore(store, cache=cache))
+    runs = RunStore(store, cache=cache)
+    results = []
+    for dataset, part in design.parts.items():
+        keys = [(name, subject, seed) for name in part.names for subject in part.subjects for seed in seeds]
+        trials = {key: _recorded_or_planned(recorded, key, dataset) for key in keys}
+        results.append(AblationResult(study, registration, amendments, seeds, trials, runs, dataset))
+    return tuple(results)
+
+
+def _recorded_or_planned(recorded: Mapping[str, AblationTrial], key: Key, dataset: str) -> AblationTrial:
+    name = trial_name(*key, dataset)
+    return recorded.get(name, AblationTrial(name, *key))
 
 
 def _trials(events: Iterable[TrialEvent]) -> dict[str, AblationTrial]:

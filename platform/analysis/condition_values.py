@@ -53,7 +53,9 @@ def comparison_plan(result: AblationResult, units: Sequence[ClaimUnit]) -> Compa
     design = result.design
     # Metrics with one value per trial have no clips: with "both", every test would be refused.
     unit: ClaimUnit = "seeds" if units and all(unit == "seeds" for unit in units) else design.unit
-    return ComparisonPlan(alpha=design.alpha, unit=unit, margins=design.margins, varied=varied_of(design))
+    return ComparisonPlan(
+        alpha=design.alpha, unit=unit, margins=design.margins, varied=varied_of(design), dataset=result.dataset
+    )
 
 
 def condition_values(result: AblationResult, metric: Measure) -> ConditionValues:

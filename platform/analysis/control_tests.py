@@ -5,7 +5,8 @@ baseline is not better than all of them, a condition has nothing to lose, and "t
 
 Each control is compared with the baseline's own reconstruction of the same subject, seed and clip, over the unit of the
 design. "Better than all controls" is one claim per metric (an intersection-union test, Berger 1982): its p is the
-largest of those of the controls, without adjustment over controls. The primary metrics are adjusted by Holm's method.
+largest of those of the controls, without adjustment over controls. The primary metrics are adjusted by Holm's method,
+those of several data sets together.
 """
 
 import math
@@ -49,17 +50,37 @@ class ControlTest:
         return min(self.comparisons, key=lambda comparison: sign * comparison.difference)
 
 
-def control_tests(result: AblationResult, tables: Iterable[ConditionValues]) -> tuple[ControlTest, ...]:
-    """Compare the baseline with its controls in every primary metric that has such controls."""
-    compared = [(values.measure, _comparisons(result, values)) for values in tables]
-    compared = [(measure, comparisons) for measure, comparisons in compared if comparisons]
-    p_values = [max(_p_better(each, measure) for each in comparisons) for measure, comparisons in compared]
-    tests = zip(compared, p_values, holm(p_values), strict=True)
-    level, family = result.design.alpha, len(compared)
+def control_tests(
+    parts: Sequence[tuple[AblationResult, Sequence[ConditionValues]]],
+) -> tuple[tuple[ControlTest, ...], ...]:
+    """Compare the baseline with its controls in every primary metric that has such controls.
+
+    Args:
+        parts: The result and the values of the primary metrics in each data set; Holm's adjustment is over all of them.
+
+    Returns:
+        The tests in each data set.
+    """
+    compared = [
+        [(values.measure, found) for values in tables if (found := _comparisons(result, values))]
+        for result, tables in parts
+    ]
+    p_values = [max(_p_better(each, measure) for each in found) for of_part in compared for measure, found in of_part]
+    adjusted = iter(zip(p_values, holm(p_values), strict=True))
     return tuple(
-        ControlTest(measure, comparisons, p, p_holm, _standing(comparisons, p_holm, level=level, family=family))
-        for (measure, comparisons), p, p_holm in tests
+        tuple(
+            _control_test(measure, comparisons, next(adjusted), level=result.design.alpha, family=len(p_values))
+            for measure, comparisons in of_part
+        )
+        for (result, _), of_part in zip(parts, compared, strict=True)
     )
+
+
+def _control_test(
+    measure: Measure, comparisons: tuple[Comparison, ...], p_values: tuple[float, float], *, level: float, family: int
+) -> ControlTest:
+    p, p_holm = p_values
+    return ControlTest(measure, comparisons, p, p_holm, _standing(comparisons, p_holm, level=level, family=family))
 
 
 def _comparisons(result: AblationResult, values: ConditionValues) -> tuple[Comparison, ...]:

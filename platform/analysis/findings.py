@@ -25,8 +25,10 @@ from platform.analysis.measures import Measure, find_measure, measure_named
 from platform.analysis.per_clip import Floats
 from platform.statistics.attainable import ClaimUnit
 from platform.statistics.clusters import in_clusters
-from platform.statistics.compare import Comparison, compare_exploratory, compare_family, with_false_discovery_rates
+from platform.statistics.compare import Comparison, compare_exploratory, compare_families, with_false_discovery_rates
+from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.difference import over_both, over_units
+from platform.statistics.paired import PairedTable
 from platform.study.design import BASELINE
 
 CEILING, SHUFFLED = "ceiling", "shuffled_fmri"
@@ -110,63 +112,107 @@ class Findings:
         return (*self.measures, *self.other_measures)
 
 
+@dataclass(frozen=True)
+class _Values:
+    """What is compared in one data set."""
+
+    collected: AblationResult
+    """All trials, those of added seeds included."""
+
+    @cached_property
+    def result(self) -> AblationResult:
+        """The trials of the registered seeds."""
+        return self.collected.registered_part
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """The primary metrics."""
+        return tuple(map(measure_named, self.result.design.primary))
+
+    @cached_property
+    def primary(self) -> tuple[ConditionValues, ...]:
+        """The values of the primary metrics."""
+        return tuple(condition_values(self.result, measure) for measure in self.measures)
+
+    @cached_property
+    def others(self) -> tuple[ConditionValues, ...]:
+        """The values of the other metrics."""
+        return tuple(condition_values(self.result, measure) for measure in _other_measures(self.result))
+
+    @property
+    def family(self) -> tuple[list[PairedTable], ComparisonPlan]:
+        """The tables of the declared comparisons, and their plan."""
+        tables = {values.measure.name: values for values in self.primary}
+        declared = [(tables[each.metric], each.condition) for each in self.result.design.family]
+        plan = comparison_plan(self.result, [values.unit for values, _ in declared])
+        return [paired_table(self.result, values, condition) for values, condition in declared], plan
+
+
 def analyse(collected: AblationResult) -> Findings:
-    """Return the comparisons and means of `collected`.
+    """Return the comparisons and means of `collected`, an ablation in one data set.
 
     Raises:
         UserError: The study was registered with a metric that this version does not know.
     """
-    result, design = collected.registered_part, collected.design
-    measures = tuple(map(measure_named, design.primary))
-    other_measures = tuple(_other_measures(result))
-    tables = {measured.name: condition_values(result, measured) for measured in (*measures, *other_measures)}
-    family = [(declaration.condition, declaration.metric) for declaration in design.family]
-    primary = [tables[measured.name] for measured in measures]
-    tests = control_tests(result, primary)
-    floors = floors_of(tests)
-    declared = _declared(result, tables, floors)
-    others = with_false_discovery_rates(tuple(_exploratory(result, primary, family)))
+    return analyse_data_sets([collected])[0]
+
+
+def analyse_data_sets(collected: Sequence[AblationResult]) -> tuple[Findings, ...]:
+    """Return the comparisons and means of an ablation in each of its data sets.
+
+    Values of two data sets are never compared or averaged. The declared comparisons of all of them are one family.
+
+    Raises:
+        UserError: The study was registered with a metric that this version does not know.
+    """
+    parts = [_Values(result) for result in collected]
+    tested = _declared(parts)
+    return tuple(_findings(values, *each) for values, each in zip(parts, tested, strict=True))
+
+
+def _findings(values: _Values, tests: tuple[ControlTest, ...], declared: tuple[Comparison, ...]) -> Findings:
+    result, floors, every = values.result, floors_of(tests), (*values.primary, *values.others)
+    family = [(declaration.condition, declaration.metric) for declaration in result.design.family]
+    others = with_false_discovery_rates(tuple(_exploratory(result, values.primary, family)))
     exploratory = tuple(without_floor_claims(tested, floors) for tested in others)
-    means, differences = _described(result, tables.values())
+    means, differences = _described(result, every)
     tested = {(comparison.name, comparison.metric): comparison for comparison in (*declared, *exploratory)}
     for pair, comparison in tested.items():
         differences[pair] = MeanInterval(comparison.difference, comparison.interval.low, comparison.interval.high)
+    with_added = _with_added(values.collected, values.measures)
     return Findings(
-        result=collected,
-        measures=measures,
-        other_measures=other_measures,
+        result=values.collected,
+        measures=values.measures,
+        other_measures=tuple(each.measure for each in values.others),
         control_tests=tests,
-        finder_tests=tuple(against_finder(result, primary)),
+        finder_tests=tuple(against_finder(result, values.primary)),
         declared=declared,
         exploratory=exploratory,
-        with_added=tuple(without_floor_claims(tested, floors) for tested in _with_added(collected, measures)),
+        with_added=tuple(without_floor_claims(tested, floors) for tested in with_added),
         means=means,
         differences=differences,
-        subjects=_by_subject(result, primary),
-        controls=tuple(dict.fromkeys(control for values in tables.values() for control in values.controls)),
-        tables=tables,
+        subjects=_by_subject(result, values.primary),
+        controls=tuple(dict.fromkeys(control for each in every for control in each.controls)),
+        tables={each.measure.name: each for each in every},
     )
 
 
-def declared_comparisons(collected: AblationResult) -> tuple[Comparison, ...]:
-    """Return the declared comparisons alone, over the registered seeds.
+def declared_comparisons(collected: Sequence[AblationResult]) -> tuple[tuple[Comparison, ...], ...]:
+    """Return the declared comparisons alone, over the registered seeds, in each data set of an ablation.
 
     Raises:
         UserError: The study was registered with a metric that this version does not know.
     """
-    result = collected.registered_part
-    measures = map(measure_named, result.design.primary)
-    tables = {measure.name: condition_values(result, measure) for measure in measures}
-    return _declared(result, tables, floors_of(control_tests(result, tables.values())))
+    return tuple(declared for _, declared in _declared([_Values(result) for result in collected]))
 
 
-def _declared(
-    result: AblationResult, tables: Mapping[str, ConditionValues], floors: frozenset[str]
-) -> tuple[Comparison, ...]:
-    family = [(declaration.condition, declaration.metric) for declaration in result.design.family]
-    plan = comparison_plan(result, [tables[metric].unit for _, metric in family])
-    compared = compare_family([paired_table(result, tables[metric], condition) for condition, metric in family], plan)
-    return tuple(without_floor_claims(tested, floors) for tested in compared)
+def _declared(parts: Sequence[_Values]) -> Iterator[tuple[tuple[ControlTest, ...], tuple[Comparison, ...]]]:
+    """Yield for each data set the tests of its baseline against controls, and its declared comparisons."""
+    tests = control_tests([(values.result, values.primary) for values in parts])
+    families = compare_families([values.family for values in parts])
+    for of_controls, compared in zip(tests, families, strict=True):
+        floors = floors_of(of_controls)
+        yield of_controls, tuple(without_floor_claims(tested, floors) for tested in compared)
 
 
 def _with_added(result: AblationResult, measures: Iterable[Measure]) -> Iterator[Comparison]:

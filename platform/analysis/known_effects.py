@@ -6,13 +6,13 @@ itself has shown, and those of the finished ablations in the same store.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from platform.analysis.collect import AblationResult, collect_ablation
+from platform.analysis.collect import AblationResult, collect_data_sets
 from platform.analysis.findings import Findings
 from platform.analysis.per_clip import Floats
 from platform.errors import UserError
@@ -70,25 +70,27 @@ def effects_in_store(store: Store, metrics: Iterable[str], *, cache: Path, besid
     """
     wanted = frozenset(metrics)
     for name in list_studies(store):
-        result = None if name == besides else _finished(store, name, cache)
-        if result is not None and wanted & set(result.design.primary):
-            yield from (effect for effect in _over_seeds(result) if effect.metric in wanted)
+        results = () if name == besides else _finished(store, name, cache)
+        if results and wanted & set(results[0].design.primary):
+            yield from (effect for effect in _over_seeds(results) if effect.metric in wanted)
 
 
-def _finished(store: Store, name: str, cache: Path) -> AblationResult | None:
+def _finished(store: Store, name: str, cache: Path) -> tuple[AblationResult, ...]:
+    """Return the results of an ablation in each of its data sets; none if it is left out."""
     try:
-        result = collect_ablation(store, name, cache=cache)
+        results = collect_data_sets(store, name, cache=cache)
     except (ValueError, UserError, StoreError):
-        return None  # a sweep, or an ablation of another version
-    return result if result.complete and len(result.trials) <= _LARGEST else None
+        return ()  # a sweep, or an ablation of another version
+    trials = sum(len(result.trials) for result in results)
+    return results if all(result.complete for result in results) and trials <= _LARGEST else ()
 
 
-def _over_seeds(result: AblationResult) -> Iterator[KnownEffect]:
-    pairs = [(each.condition, each.metric) for each in result.design.family]
-    differences = [_differences(result, *pair) for pair in pairs]
+def _over_seeds(results: Sequence[AblationResult]) -> Iterator[KnownEffect]:
+    pairs = [(result, each.condition, each.metric) for result in results for each in result.design.family]
+    differences = [_differences(*pair) for pair in pairs]
     rng = np.random.default_rng(0)
     p_values = [float(sign_flip_p(values, rng=rng)) if len(values) > 1 else 1.0 for values in differences]
-    for (condition, metric), values, p in zip(pairs, differences, holm(p_values), strict=True):
+    for (result, condition, metric), values, p in zip(pairs, differences, holm(p_values), strict=True):
         if p <= result.design.alpha and math.isfinite(size := abs(float(values.mean()))):
             yield KnownEffect(metric, condition, size, result.study)
 

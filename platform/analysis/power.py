@@ -1,6 +1,6 @@
 """The number of seeds that a stated effect needs, estimated from the existing trials of an ablation (the pilot)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -12,22 +12,26 @@ from trainables.datasets.clusters import kind_of
 from trainables.metrics.registry import metric_named
 
 
-def power_table(result: AblationResult, stated: str) -> Table:
+def power_table(results: Sequence[AblationResult], stated: str) -> Table:
     """Return the number of seeds that each declared comparison needs for the effect `stated` (`METRIC=EFFECT`).
+
+    `results` are those of one ablation in each of its data sets.
 
     Raises:
         UserError: `stated` names no declared metric, or the pilot is too small.
     """
     name, _, text = stated.partition("=")
-    declared = [comparison.condition for comparison in result.design.family if comparison.metric == name]
+    family = results[0].design.family
+    declared = [comparison.condition for comparison in family if comparison.metric == name]
     if not declared:
-        metrics = sorted({comparison.metric for comparison in result.design.family})
+        metrics = sorted({comparison.metric for comparison in family})
         raise UserError(f"--power {stated}: must be METRIC=EFFECT with one of the metrics: {', '.join(metrics)}")
     try:
         effect = float(text)
         table = Table("comparison", "seeds", "cautious", "at least", "", box=box.SIMPLE)
-        for row in _rows(result, name, declared, effect):
-            table.add_row(*row)
+        for result in results:
+            for comparison, *cells in _rows(result, name, declared, effect):
+                table.add_row(": ".join(filter(None, (result.dataset, comparison))), *cells)
     except ValueError as error:
         raise UserError(f"--power {stated}: {error}") from error
     return table
@@ -48,7 +52,7 @@ def _rows(result: AblationResult, name: str, conditions: list[str], effect: floa
         unit = "seeds" if per_clip.own_clips else design.unit
     else:  # one value per trial
         values, unit = {side: array[..., None] for side, array in result.scalars(name).items()}, "seeds"
-    aim = PowerTarget(effect, alpha=design.alpha, family=len(design.family), unit=unit, clustered=kind_of(clusters))
+    aim = PowerTarget(effect, alpha=design.alpha, family=design.family_size, unit=unit, clustered=kind_of(clusters))
     baseline, *_ = result.conditions
     for condition in conditions:
         arrays = (values[baseline], values[condition])

@@ -52,7 +52,7 @@ def _log_answers(client: "MlflowClient", run: "MlflowRun", file: Path) -> None:
         return
     answers = json.loads(file.read_text(encoding="utf-8"))
     for row in answers["comparisons"]:
-        name, value = key(f"difference.{row['condition']}.{row['metric']}"), row["difference"]
+        name, value = key(_named("difference", row, "condition")), row["difference"]
         logged = run.data.metrics.get(name)
         if value is not None and value != logged:
             time = run.info.end_time if logged is None else None
@@ -65,9 +65,14 @@ def _tags(answers: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for row in answers["comparisons"]:
         if row["declared"]:
             reason = f" ({row['reason']})" if row["reason"] else ""
-            yield f"verdict.{row['condition']}.{row['metric']}", f"{row['verdict']}{reason}"
+            yield _named("verdict", row, "condition"), f"{row['verdict']}{reason}"
     for row in answers["controls"]:
-        yield f"controls.{row['metric']}", _STANDINGS[row["standing"]]
+        yield _named("controls", row), _STANDINGS[row["standing"]]
+
+
+def _named(kind: str, row: dict[str, Any], *columns: str) -> str:
+    """Return the name of what a row says: `kind`, of several data sets the name of this one, `columns` and metric."""
+    return ".".join((kind, *(row[column] for column in ("dataset", *columns, "metric") if column in row)))
 
 
 _STANDINGS = {

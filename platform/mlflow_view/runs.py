@@ -15,7 +15,7 @@ from platform.mlflow_view.mirror import Entries, TrialMirror, milliseconds, para
 from platform.mlflow_view.registry import register
 from platform.mlflow_view.saved_view import CLIPS, NOTE, TAG, pictures_of_view, run_link, saved_views
 from platform.mlflow_view.summary import FIGURES, Conclusion
-from platform.record.data_card import DATA_CARD_PAGE
+from platform.record.data_card import DATA_CARD, card_pages
 from platform.record.results import Result
 from platform.study.study import Study
 from storage.owned_folders import owned_folder
@@ -114,7 +114,8 @@ class StudyRuns:
         parent = self._open_parent()
         self._client.log_artifacts(parent, str(folder))
         points, tags = list(conclusion.points), dict(conclusion.tags)
-        pages = {"Figures": FIGURES, "Data card": DATA_CARD_PAGE}
+        cards = {title: f"{stem}.html" for title, stem in card_pages(sorted(folder.glob(f"{DATA_CARD}*.html")))}
+        pages = {"Figures": FIGURES, **cards}
         links = [
             f"[{title}]({run_link(self._experiment, parent, page)})"
             for title, page in pages.items()

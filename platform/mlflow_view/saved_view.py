@@ -27,8 +27,9 @@ NOTE = "mlflow.note.content"
 _SECTION, _GRID = "clips", "mindsweep-clips"
 """Section of the page of charts (the part of the images' keys before the slash), and its id."""
 _CONDITION = "condition"
-_BY_CONDITION = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": _CONDITION}]}
-"""An ablation's trials are grouped by condition and shown as means; a click opens the trials."""
+_GROUPED_BY = ("dataset", _CONDITION)
+"""An ablation's trials are grouped by condition, of several data sets within each, and shown as means; a click opens
+the trials."""
 
 
 def saved_views(study: Study, *, began: float, pictures: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
@@ -47,13 +48,21 @@ def saved_views(study: Study, *, began: float, pictures: Sequence[str] = ()) -> 
     name = f"Trials of {study.id}, best first"
     if not isinstance(study, AblationStudy):
         return (_view(study, TAG + study.id, name, began, {**best_first, **_picture_grid(pictures)}),)
-    trials = _view(study, TAG + study.id, name, began, {**best_first, "groupBy": _BY_CONDITION})
+    trials = _view(study, TAG + study.id, name, began, {**best_first, "groupBy": _grouped(study)})
     if not pictures:
         return (trials,)
     block = study.labels(0, study.points[0])["block"]
     name = f"Clips of {study.id}, conditions of {block} side by side"
     state = {"orderByKey": f"params.`{_CONDITION}`", "orderByAsc": True, **_picture_grid(pictures)}
     return trials, _view(study, TAG + study.id + CLIPS, name, began, state, only=f" and tags.`block` = '{block}'")
+
+
+def _grouped(study: Study) -> Mapping[str, Any]:
+    fields = [field for field in _GROUPED_BY if field in study.space.fields]
+    return {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "param", "groupByData": field} for field in fields],
+    }
 
 
 def _view(

@@ -95,7 +95,12 @@ def summary_table(study: Study, results: Sequence[Result], order: Sequence[Resul
     for target in study.targets if order else ():
         levels = controls(order[0], target)
         if levels:
-            lines += ["", f"Controls of {target.name}: " + ", ".join(f"{n} {v:.4g}" for n, v in levels.items()) + "."]
+            dataset = order[0].values.get("dataset")
+            within = f" in the data set {dataset}" if dataset is not None else ""
+            lines += [
+                "",
+                f"Controls of {target.name}{within}: " + ", ".join(f"{n} {v:.4g}" for n, v in levels.items()) + ".",
+            ]
     lines += ["", "Figures: `figures.html` and `figures/` under Artifacts."]
     return "\n".join(lines)
 
@@ -146,7 +151,8 @@ def _write_study(study: Study, folder: Path) -> None:
     """Write the study's file, and the resolved study with the settings of the command line and all defaults."""
     (folder / "study").mkdir()
     (folder / "study" / f"{study.name}.yaml").write_text(study.source, encoding="utf-8")
-    config = study.space.config({}).model_dump(mode="json")
+    configs = {name: config.model_dump(mode="json") for name, config in study.data_configs().items()}
+    config = configs.get("", configs)
     head = {"id": study.id, "file": study.path, "trials": study.trials, "settings": list(study.settings)}
     document = json.loads(json.dumps({**head, **study.definition, "config": config}))
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

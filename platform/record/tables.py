@@ -37,7 +37,7 @@ _LARGEST = 2**63 - 1
 _TIMES = ("proposed", "started", "finished", "time")
 _TRIAL: Mapping[str, Any] = dict.fromkeys(
     (
-        *("study", "trial", "point", "repeat", "seed", "condition", "subject", "block"),
+        *("study", "trial", "point", "repeat", "seed", "condition", "dataset", "subject", "block"),
         *("outcome", "cause", "error", "attempts", "proposed", "started", "finished", "seconds"),
     )
 )
@@ -129,7 +129,7 @@ def _proposed(proposed: Proposed) -> dict[str, Any]:
     subject = {"subject": int(labels["subject"])} if "subject" in labels else {}
     return {
         **{name: getattr(proposed, name) for name in ("point", "repeat", "seed")},
-        **{name: labels[name] for name in ("condition", "block") if name in labels},
+        **{name: labels[name] for name in ("condition", "dataset", "block") if name in labels},
         **subject,
         "proposed": proposed.time,
         **{f"param.{name}": value for name, value in flatten(proposed.config).items()},

@@ -5,7 +5,7 @@ Each figure is a set of panels of equal width. A page arranges them side by side
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from platform.analysis.findings import Findings, means_by_seed
 from platform.analysis.measures import Measure
@@ -93,6 +93,23 @@ def _effects(findings: Findings, measure: Measure) -> Iterator[_Effect]:
                 tested.stars,
                 tuple(value for values in tested.by_seed.values() for value in values),
             )
+
+
+def data_set_effects(all_findings: Sequence[Findings]) -> list[Drawing]:
+    """Return a panel for each primary metric: the difference of every condition in every data set, side by side."""
+    first = all_findings[0]
+    panels = [_forest("Data sets", measure, _in_data_sets(all_findings, measure), first) for measure in first.measures]
+    return [panel for panel in panels if panel.height > 0]
+
+
+def _in_data_sets(all_findings: Sequence[Findings], measure: Measure) -> list[_Effect]:
+    rows = [
+        replace(effect, label=f"{effect.label}, {findings.result.dataset}")
+        for findings in all_findings
+        for effect in _effects(findings, measure)
+    ]
+    order = all_findings[0].conditions
+    return sorted(rows, key=lambda row: order.index(row.label.rpartition(", ")[0]))
 
 
 def _by_subject(findings: Findings, measure: Measure) -> Iterator[_Effect]:

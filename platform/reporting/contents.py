@@ -60,7 +60,14 @@ def build_report(
     Raises:
         UserError: The study was registered with a metric that this version does not have.
     """
-    findings = analyse(result)
+    return report_on(analyse(result), store=store, pages=pages, siblings=siblings)
+
+
+def report_on(
+    findings: Findings, *, store: str, pages: Sequence[tuple[str, str]] = (), siblings: Sequence[Sibling] = ()
+) -> AblationReport:
+    """Return the report on `findings`; see `build_report`. Of several data sets, it is the part of one."""
+    result = findings.result
     maps = region_maps(result)
     published = agreements(findings)
     embedded = embedding_maps(result)

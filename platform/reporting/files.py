@@ -1,7 +1,7 @@
 """Writes the report as files: HTML, Markdown and LaTeX for readers, CSV and Parquet for programs, figures as SVG."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,40 +14,53 @@ from platform.analysis.findings import Findings
 from platform.record.results import error_line
 from platform.reporting.contents import AblationReport
 from platform.reporting.control_standing import control_rows
+from platform.reporting.data_sets import DataSetsReport
 from platform.reporting.texts import write_texts
 from platform.reporting.words import finite_or_none
 from platform.statistics.compare import Comparison
 
 ANSWERS = "answers.json"
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
 
-def write_files(report: AblationReport, folder: Path) -> Path:
-    """Write all files into `folder`; return the path of the HTML page."""
+def write_files(report: AblationReport | DataSetsReport, folder: Path) -> Path:
+    """Write all files into `folder`; return the path of the HTML page.
+
+    Of several data sets, the first column of each table names the data set.
+    """
     page = write_texts(report, folder)
     (folder / ANSWERS).write_text(json.dumps(answers_json(report), indent=2), encoding="utf-8")
-    findings = report.findings
-    _write(_comparisons(findings), folder / "comparisons")
-    _write(_columns(control_rows(findings.control_tests)), folder / "controls")
-    _write(_means(findings), folder / "means")
-    _write(_trials(findings), folder / "trials")
-    published = [cell for agreement in report.agreements for cell in agreement.cells]
+    for name, rows in (
+        ("comparisons", _comparisons),
+        ("controls", lambda part: control_rows(part.findings.control_tests)),
+        ("means", lambda part: _means(part.findings)),
+        ("trials", lambda part: _trials(part.findings)),
+    ):
+        _write(_columns(_of_parts(report, rows)), folder / name)
+    published = _of_parts(report, _published)
     if published:
-        _write(_columns([{**asdict(cell), "difference": cell.difference} for cell in published]), folder / "published")
-        rankings = [asdict(ranking) for agreement in report.agreements for ranking in agreement.rankings]
+        _write(_columns(published), folder / "published")
+        rankings = _of_parts(report, lambda part: [asdict(each) for of in part.agreements for each in of.rankings])
         _write(_columns(rankings), folder / "order")
     return page
 
 
-def answers_json(report: AblationReport) -> dict[str, Any]:
+def _of_parts(report: AblationReport | DataSetsReport, rows: Callable[[AblationReport], Rows]) -> Rows:
+    """Return the rows of a report; of several data sets, with the data set of each row in its first column."""
+    if isinstance(report, AblationReport):
+        return rows(report)
+    return [{"dataset": name, **row} for name, part in report.parts.items() for row in rows(part)]
+
+
+def answers_json(report: AblationReport | DataSetsReport) -> dict[str, Any]:
     """Return warnings, sentences, the baseline against its controls, and all comparisons, as JSON."""
-    findings = report.findings
-    tested = (*findings.declared, *findings.exploratory)
+    controls = _of_parts(report, lambda part: control_rows(part.findings.control_tests))
     return {
         "alerts": list(report.alerts),
         "answers": [text for _, text in report.conclusions],
-        "controls": list(map(_finite, control_rows(findings.control_tests))),
-        "comparisons": [_finite(_flat(comparison, findings)) for comparison in tested],
+        "controls": list(map(_finite, controls)),
+        "comparisons": list(map(_finite, _of_parts(report, _comparisons))),
     }
 
 
@@ -55,8 +68,14 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: finite_or_none(value) for name, value in row.items()}
 
 
-def _comparisons(findings: Findings) -> Columns:
-    return _columns([_flat(tested, findings) for tested in (*findings.declared, *findings.exploratory)])
+def _comparisons(report: AblationReport) -> Rows:
+    findings = report.findings
+    return [_flat(tested, findings) for tested in (*findings.declared, *findings.exploratory)]
+
+
+def _published(report: AblationReport) -> Rows:
+    cells = [cell for agreement in report.agreements for cell in agreement.cells]
+    return [{**asdict(cell), "difference": cell.difference} for cell in cells]
 
 
 def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
@@ -99,7 +118,7 @@ def _flat(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _means(findings: Findings) -> Columns:
+def _means(findings: Findings) -> Rows:
     rows = []
     for (name, metric), mean in findings.means.items():
         shift = findings.differences.get((name, metric))
@@ -116,27 +135,27 @@ def _means(findings: Findings) -> Columns:
                 "difference_high": None if shift is None else shift.high,
             }
         )
-    return _columns(rows)
+    return rows
 
 
-def _trials(findings: Findings) -> Columns:
-    """Return a table with one row per planned trial and one column per primary metric."""
-    trials = list(findings.result.trials.values())
-    columns: dict[str, list[Any]] = {
-        "trial": [trial.name for trial in trials],
-        "condition": [trial.condition for trial in trials],
-        "subject": [trial.subject for trial in trials],
-        "seed": [trial.seed for trial in trials],
-        "outcome": [trial.outcome for trial in trials],
-        "error": [error_line(trial.error) if trial.error else None for trial in trials],
-        "seconds": [sum(trial.seconds.values()) if trial.seconds else None for trial in trials],
-    }
-    for measure in findings.measures:
-        columns[measure.name] = [trial.metrics.get(measure.name) for trial in trials]
-    return columns
+def _trials(findings: Findings) -> Rows:
+    """Return one row per planned trial, with one column per primary metric."""
+    return [
+        {
+            "trial": trial.name,
+            "condition": trial.condition,
+            "subject": trial.subject,
+            "seed": trial.seed,
+            "outcome": trial.outcome,
+            "error": error_line(trial.error) if trial.error else None,
+            "seconds": sum(trial.seconds.values()) if trial.seconds else None,
+            **{measure.name: trial.metrics.get(measure.name) for measure in findings.measures},
+        }
+        for trial in findings.result.trials.values()
+    ]
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
+def _columns(rows: Rows) -> Columns:
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 

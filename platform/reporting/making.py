@@ -1,10 +1,10 @@
 """Writes the report of a study from its records alone."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platform.errors import UserError
-from platform.record.data_card import DATA_CARD, write_data_card
+from platform.record.data_card import card_pages, write_data_card
 from platform.record.stored_plugins import named_plugins
 from platform.study.registration import KIND, registered
 from storage.base import Store
@@ -16,10 +16,13 @@ from storage.studies import load_definition
 
 if TYPE_CHECKING:
     from platform.reporting.contents import AblationReport
+    from platform.reporting.data_sets import DataSetsReport
     from platform.reporting.sweep_report import SweepReport
 
+    AnyReport: TypeAlias = AblationReport | DataSetsReport | SweepReport
 
-def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AblationReport | SweepReport]":
+
+def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, AnyReport]":
     """Write the report of study `study_id` into `folder`; return the path of its page, and the report.
 
     Raises:
@@ -37,31 +40,33 @@ def make_report(store: Store, study_id: str, folder: Path) -> "tuple[Path, Ablat
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written: {error}") from error
     with named_plugins(store, study_id).active():  # metrics have their titles; the code of plug-ins is not executed
-        pages = [("Data card", DATA_CARD)] if write_data_card(store, study_id, folder) else []
+        pages = card_pages(write_data_card(store, study_id, folder))
         return (_of_ablation if is_ablation else _of_sweep)(store, study_id, folder, pages)
 
 
-def _of_ablation(
-    store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]
-) -> "tuple[Path, AblationReport | SweepReport]":
+def _of_ablation(store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]) -> "tuple[Path, AnyReport]":
     # pyarrow and scipy take seconds to import: check the arguments first
-    from platform.analysis.collect import collect_ablation
+    from platform.analysis.collect import collect_data_sets
     from platform.analysis.siblings import siblings_of
     from platform.reporting.contents import build_report
+    from platform.reporting.data_sets import build_data_sets_report
     from platform.reporting.files import write_files
     from platform.reporting.maps_page import write_ablation_maps
 
     with owned_folder("mindsweep-report-") as cache:
-        result = collect_ablation(store, study_id, cache=cache)
+        results = collect_data_sets(store, study_id, cache=cache)
         siblings = siblings_of(store, study_id, cache=cache)
-        pages = [*pages, *write_ablation_maps(result, folder)]
-        report = build_report(result, store=without_secrets(store.uri), pages=pages, siblings=siblings)
+        pages = [*pages, *(page for result in results for page in write_ablation_maps(result, folder))]
+        uri = without_secrets(store.uri)
+        report: AblationReport | DataSetsReport
+        if results[0].dataset:
+            report = build_data_sets_report(results, store=uri, pages=pages, siblings=siblings)
+        else:
+            report = build_report(results[0], store=uri, pages=pages, siblings=siblings)
         return write_files(report, folder), report
 
 
-def _of_sweep(
-    store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]
-) -> "tuple[Path, AblationReport | SweepReport]":
+def _of_sweep(store: Store, study_id: str, folder: Path, pages: list[tuple[str, str]]) -> "tuple[Path, AnyReport]":
     from platform.analysis.search_result import follow_ups_of, read_search
     from platform.reporting.maps_page import write_sweep_maps
     from platform.reporting.sweep_report import build_sweep_report, write_sweep_report
@@ -73,11 +78,11 @@ def _of_sweep(
     return write_sweep_report(report, folder), report
 
 
-def report_json(report: "AblationReport | SweepReport") -> dict[str, Any]:
+def report_json(report: "AnyReport") -> dict[str, Any]:
     """Return warnings and sentences of a report as JSON, of an ablation also its comparisons."""
-    from platform.reporting.contents import AblationReport
     from platform.reporting.files import answers_json
+    from platform.reporting.sweep_report import SweepReport
 
-    if isinstance(report, AblationReport):
+    if not isinstance(report, SweepReport):
         return answers_json(report)
     return {"alerts": list(report.alerts), "answers": [text for _, text in report.conclusions]}

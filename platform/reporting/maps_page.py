@@ -28,6 +28,8 @@ class MappedTrial:
 def write_ablation_maps(result: AblationResult, folder: Path) -> list[tuple[str, str]]:
     """Write the page of an ablation, its pictures and files for viewers.
 
+    Of several data sets, the page of each is in a folder with its name.
+
     Returns:
         Its title and name; nothing if no trial of the baseline has a map.
     """
@@ -36,7 +38,9 @@ def write_ablation_maps(result: AblationResult, folder: Path) -> list[tuple[str,
         for (condition, _, _), trial in result.trials.items()
         if condition == BASELINE and trial.outcome == "COMPLETED"
     )
-    return _write_page("the first completed trial of the baseline", completed, result.runs, folder)
+    dataset = result.dataset
+    pages = _write_page("the first completed trial of the baseline", completed, result.runs, folder / dataset)
+    return [(f"{title}: {dataset}", f"{dataset}/{name}") for title, name in pages] if dataset else pages
 
 
 def write_sweep_maps(search: SearchResult, runs: RunStore, folder: Path) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ def overlap_table(result: AblationResult) -> Grid | None:
             *(Cell(number(overlap["quantiles"][name], _DIGITS)) for name in ("0%", "25%", "50%", "75%", "100%")),
             Cell(number(overlap["any_training_clip"], _DIGITS)),
         )
-        for subject, overlap in _overlaps(result)
+        for subject, overlap in overlaps(result)
     ]
     if not rows:
         return None
@@ -37,7 +37,8 @@ def overlap_table(result: AblationResult) -> Grid | None:
     return Grid("Overlap of test and training clips", header, tuple(rows), (note,))
 
 
-def _overlaps(result: AblationResult) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def overlaps(result: AblationResult) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield each subject with what the stage found of its test clips; none whose artifacts were deleted."""
     seen = set()
     for (condition, subject, _), trial in result.trials.items():
         if condition != BASELINE or subject in seen or STAGE not in trial.identities:

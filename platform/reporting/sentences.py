@@ -16,7 +16,7 @@ from platform.statistics.compare import Comparison
 from platform.statistics.levels import not_excluded
 from platform.statistics.missing import MissingValues
 from platform.statistics.sameness import Reason
-from platform.study.design import BASELINE
+from platform.study.design import BASELINE, Design
 from trainables.judging.protocols import protocol_text
 
 
@@ -200,15 +200,20 @@ def status(findings: Findings) -> list[str]:
     return warnings
 
 
+def family_in_words(design: Design, noun: str) -> str:
+    """Return the number of comparisons that Holm's method adjusts together, and in how many data sets they are."""
+    text = counted(design.family_size, noun)
+    return f"{text} in {design.sharing} data sets" if design.sharing > 1 else text
+
+
 def declared_as(findings: Findings) -> list[tuple[str, str]]:
     """Return the registration and the amendments as labels and texts."""
     result, design = findings.result, findings.result.design
     ended = sum(trial.outcome is not None for trial in result.trials.values())
     facts = [("registered", f"SHA-256 {result.registration.sha256[:16]}{_first_proposed(findings)}")]
     if findings.conditions:
-        family = counted(len(design.family), "comparison")
         facts += [
-            ("family", f"{family}, level {design.alpha:g} after Holm"),
+            ("family", f"{family_in_words(design, 'comparison')}, level {design.alpha:g} after Holm"),
             ("holds for", "; ".join(sorted({comparison.generalises_over for comparison in findings.declared}))),
             ("exploratory", f"{counted(len(findings.exploratory), 'other comparison')} in primary metrics"),
         ]

@@ -9,8 +9,8 @@ from platform.analysis.measures import Measure
 from platform.record.results import error_line
 from platform.reporting.noise_ceiling import noise_ceiling_notes
 from platform.reporting.protocol import caption
-from platform.reporting.sentences import condition_label
-from platform.reporting.words import DASH, bracket, counted, decimals, number
+from platform.reporting.sentences import condition_label, family_in_words
+from platform.reporting.words import DASH, bracket, decimals, number
 from platform.statistics.multiplicity import STARS
 from platform.study.design import BASELINE
 from trainables.judging.controls import title_of
@@ -121,7 +121,7 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
         return (f"Means with {level} intervals.",)
     notes = [
         f"Means with {level} intervals; Δ is the paired difference to the baseline with its interval, which is not "
-        f"adjusted. Stars: p after Holm's correction for {counted(len(design.family), 'declared comparison')}: "
+        f"adjusted. Stars: p after Holm's correction for {family_in_words(design, 'declared comparison')}: "
         f"{levels}.",
         f"{smallest(findings)} ° exploratory: outside the declared family, therefore without stars.",
         "▲ better and ▼ worse than the baseline, = the same to within the declared margin; a declared comparison "

@@ -129,13 +129,13 @@ def _of_sweep(
 
 
 def _of_ablation(completed: Sequence[RecordedTrial]) -> tuple[list[RecordedTrial], int, str]:
-    """Return the trials, one of each condition first, the number of conditions, and the order as text."""
+    """Return the trials, one of each condition (in each data set) first, their number, and the order as text."""
     points = sorted(completed, key=lambda trial: trial.result.point)
     subjects = list(dict.fromkeys(trial.labels["subject"] for trial in points))
     ordered = sorted(points, key=lambda t: (t.result.repeat, subjects.index(t.labels["subject"]), t.result.point))
-    firsts: dict[str, RecordedTrial] = {}
+    firsts: dict[tuple[str, str], RecordedTrial] = {}
     for trial in ordered:
-        firsts.setdefault(trial.labels["condition"], trial)
+        firsts.setdefault((trial.labels.get("dataset", ""), trial.labels["condition"]), trial)
     chosen = list(firsts.values())
     remaining = [trial for trial in ordered if trial not in chosen]
     return [*chosen, *remaining], len(chosen), "one of each condition, of the first seed and subject that it completed"

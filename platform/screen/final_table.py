@@ -110,8 +110,12 @@ def _condition_table(study: Study, points: Sequence[Result]) -> Table:
         # The mean is shown only if all trials of a condition completed, else the outcome of another trial.
         state = str(point.repeats) if point.outcome == "COMPLETED" else OUTCOME_WORDS.get(str(point.outcome), "to do")
         table.add_row(*cells(point, names), *_scores(study, point), state, duration(point.seconds))
-    first = next(point for point in points if point.value(study.targets[0]) is not None)
-    _add_controls(table, study, first, before=len(names))
+    with_value = [point for point in points if point.value(study.targets[0]) is not None]
+    for dataset in dict.fromkeys(point.values.get("dataset") for point in with_value):
+        first = next(point for point in with_value if point.values.get("dataset") == dataset)
+        _add_controls(
+            table, study, first, before=len(names), of="control" if dataset is None else f"control, {dataset}"
+        )
     return table
 
 
@@ -127,7 +131,7 @@ def _scores(study: Study, point: Result) -> list[str]:
     return ["" if value is None else f"{value:.4g}" for value in values]
 
 
-def _add_controls(table: Table, study: Study, point: Result, *, before: int) -> None:
+def _add_controls(table: Table, study: Study, point: Result, *, before: int, of: str = "control") -> None:
     """Add a row for each control of `point`; `before` columns precede the columns of the targets."""
     levels = [controls(point, target) for target in study.targets]
     kinds = dict.fromkeys(kind for level in levels for kind in level)
@@ -135,4 +139,4 @@ def _add_controls(table: Table, study: Study, point: Result, *, before: int) -> 
         table.add_section()
     for kind in kinds:
         scores = [f"{level[kind]:.4g}" if kind in level else "" for level in levels]
-        table.add_row(f"control: {kind}", *[""] * (before - 1), *scores, style="dim")
+        table.add_row(f"{of}: {kind}", *[""] * (before - 1), *scores, style="dim")

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -106,18 +107,35 @@ def compare_family(tables: Sequence[PairedTable], plan: ComparisonPlan) -> tuple
     Raises:
         ValueError: The same comparison is given twice in the same metric.
     """
+    return compare_families([(tables, plan)])[0]
+
+
+def compare_families(
+    parts: Sequence[tuple[Sequence[PairedTable], ComparisonPlan]],
+) -> tuple[tuple[Comparison, ...], ...]:
+    """Test one family whose tables are of several data sets, each with its plan; Holm's adjustment is over all of them.
+
+    No table holds values of two data sets, and nothing is pooled. See `compare_family`.
+    """
+    for tables, _ in parts:
+        _refuse_repeated(tables)
+    family = [(table, plan) for tables, plan in parts for table in tables]
+    comparisons = [_compare(table, plan, len(family)) for table, plan in family]
+    adjusted = holm([comparison.p for comparison in comparisons])
+    with_margin = [i for i, comparison in enumerate(comparisons) if comparison.equivalence is not None]
+    equivalence = dict(zip(with_margin, holm([_equivalence_p(comparisons[i]) for i in with_margin]), strict=True))
+    tested = iter(
+        _with_verdict(_adjusted(comparison, p, equivalence.get(i), family[i][1].alpha), *family[i])
+        for i, (comparison, p) in enumerate(zip(comparisons, adjusted, strict=True))
+    )
+    return tuple(tuple(islice(tested, len(tables))) for tables, _ in parts)
+
+
+def _refuse_repeated(tables: Sequence[PairedTable]) -> None:
     counted = Counter((table.name, table.metric.name) for table in tables)
     twice = [" in ".join(key) for key, times in counted.items() if times > 1]
     if twice:
         raise ValueError(f"a family must name each comparison once, but these are repeated: {', '.join(twice)}")
-    comparisons = [_compare(table, plan, len(tables)) for table in tables]
-    adjusted = holm([comparison.p for comparison in comparisons])
-    with_margin = [i for i, comparison in enumerate(comparisons) if comparison.equivalence is not None]
-    equivalence = dict(zip(with_margin, holm([_equivalence_p(comparisons[i]) for i in with_margin]), strict=True))
-    return tuple(
-        _with_verdict(_adjusted(comparison, p, equivalence.get(i), plan.alpha), tables[i], plan)
-        for i, (comparison, p) in enumerate(zip(comparisons, adjusted, strict=True))
-    )
 
 
 def with_false_discovery_rates(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
@@ -160,7 +178,7 @@ def _compare(table: PairedTable, plan: ComparisonPlan, family: int) -> Compariso
         name=table.name,
         metric=table.metric.name,
         unit=unit,
-        generalises_over=population(unit, clustered=clustered, varied=plan.varied),
+        generalises_over=population(unit, clustered=clustered, varied=plan.varied, dataset=plan.dataset),
         family=family,
         planned=planned,
         sizes=sizes,

@@ -26,6 +26,8 @@ class ComparisonPlan:
     """Number of random sign flips if there are too many to compute all."""
     varied: Varied = "training"
     """What differs between the blocks, for the population of a claim."""
+    dataset: str = ""
+    """Of a study in several data sets, the name of this one, for the population of a claim."""
     seed: int = 0
 
     def __post_init__(self) -> None:

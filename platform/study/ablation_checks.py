@@ -149,7 +149,7 @@ def _video_problems(
 
 
 def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
-    """Check the family, the scale of metrics, the number of seeds, margins and published tables."""
+    """Check the family, the scale of metrics, the number of seeds, and margins, in one data set."""
     source = baseline.source
     for comparison in design.family:
         path: KeyPath = ("family", comparison.condition)
@@ -178,8 +178,6 @@ def check_design(baseline: WrittenBaseline, design: Design, metrics: Sequence[Me
     yield from _check_yielded(baseline, design, metrics)
     yield from _check_varied(baseline, design)
     yield from _check_seeds(baseline, design)
-    for index, table in enumerate(design.published):
-        yield from _check_published(source, design, table, index)
 
 
 def _check_systems(baseline: WrittenBaseline, design: Design, metrics: Sequence[Metric]) -> Iterator[Problem]:
@@ -229,6 +227,8 @@ def _check_scales(baseline: WrittenBaseline, design: Design, metrics: Sequence[M
             dependent = sorted(filter(metric.scale_depends_on, changed))
             if dependent:
                 message = f"{metric.name} is not comparable in {name}: its scale depends on {', '.join(dependent)}"
+                if any(field.startswith("dataset.") for field in dependent):
+                    message += "; name data sets under `datasets`: conditions are then compared within each"
                 yield baseline.source.problem(("primary", design.primary.index(metric.name)), message)
 
 
@@ -277,7 +277,7 @@ def _check_seeds(baseline: WrittenBaseline, design: Design) -> Iterator[Problem]
 
 def _unattainable(baseline: WrittenBaseline, design: Design, config: TrialConfig) -> tuple[str, str]:
     """Return why the seeds, and why the test clips, are too few for any star; each is empty if they are enough."""
-    level = partial(unattainable, alpha=design.alpha, family=len(design.family))
+    level = partial(unattainable, alpha=design.alpha, family=design.family_size)
     seeds = level("seeds", seeds=design.seeds, clips=0) if design.unit in ("seeds", "both") else ""
     if design.unit == "seeds" or "evaluate" not in baseline.stages or varied_of(design) == "data set":
         return seeds, ""
@@ -292,7 +292,7 @@ def _unattainable(baseline: WrittenBaseline, design: Design, config: TrialConfig
 
 def slack_note(design: Design) -> Iterator[str]:
     """Yield a note if a single failed training would make every significant result impossible."""
-    fewest = seeds_for(design.alpha, max(1, len(design.family)))
+    fewest = seeds_for(design.alpha, max(1, design.family_size))
     if design.conditions and design.unit != "clips" and design.seeds == fewest:
         yield (
             f"{fewest} seeds are the fewest with which a result can be significant: if one training fails, none can; "
@@ -307,6 +307,16 @@ def with_columns(table: Published) -> Published:
         return table
     header = file.read_text(encoding="utf-8").splitlines()[0].split(",")
     return table.model_copy(update={"columns": {metric: name for metric, name in COLUMNS.items() if name in header}})
+
+
+def check_published(source: Source, design: Design) -> Iterator[Problem]:
+    """Check the published tables of a design: files, rows, columns, and the data set whose values stand beside them."""
+    for index, table in enumerate(design.published):
+        yield from _check_published(source, design, table, index)
+        if table.dataset is not None and table.dataset not in design.parts:
+            path: KeyPath = ("published", index) if ("published", index) in source.locations else ("published",)
+            message = f"there is no data set {table.dataset!r}; {nearest(table.dataset, filter(None, design.parts))}"
+            yield source.problem((*path, "dataset"), message)
 
 
 def _check_rows(

@@ -1,9 +1,8 @@
 """Reads an ablation file into an `AblationStudy`, or reports all its problems."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,6 +11,14 @@ from platform.study import ablation_checks, conditions
 from platform.study.ablation import AblationStudy, ablation_study
 from platform.study.ablation_keys import AblationFile, FactorialFile
 from platform.study.config_errors import explain
+from platform.study.data_sets import (
+    WrittenDataSet,
+    each_once,
+    equal_data_sets,
+    problems_once,
+    read_data_sets,
+    unequal_conditions,
+)
 from platform.study.design import BASELINE, DeclaredComparison, Design, Factorial, Published
 from platform.study.input_checks import check_inputs
 from platform.study.overrides import Keys, LocatedValue, absolute, apply_settings, read_overrides
@@ -56,30 +63,68 @@ def _checked_ablation(source: Source, *, settings: Sequence[str]) -> AblationStu
     refuse(_early_stopping_problems(source))
     written, problems = read_overrides(source, "baseline")
     source, written = apply_settings(settings, source=source, base=written, keys=_KEYS)
-    config = _resolved(source, written, problems)
+    sets = read_data_sets(source, written, problems)
+    configs = _resolved_in(source, written, sets, problems)
     file = file_keys(AblationFile, source, section="baseline", problems=problems, explanation=_shape_problems)
     metrics, metric_problems = ablation_checks.primary_metrics(source, file.primary)
     refuse([*problems, *metric_problems])
-    assert config is not None
-    baseline = {field: absolute(field, override.value) for field, override in written.items()}
     stages = tuple(dict.fromkeys(metric.stage for metric in metrics))
-    largest = resolve({**baseline, "voxels.subject": max(file.subjects)})
-    systems = [largest.system]
-    refuse(check_inputs(source, largest, stages=stages, systems=systems, section="baseline"))
+    baselines = {data.name: _written_baseline(source, written, data, file, stages) for data in sets}
+    refuse(problems_once({data.name: _input_problems(baselines[data.name], data) for data in sets}))
+    refuse(equal_data_sets(source, {name: each.identities(configs[name]) for name, each in baselines.items()}))
     expansion = conditions.expand(file, source, baseline={field: override.value for field, override in written.items()})
-    written_baseline = ablation_checks.WrittenBaseline(source, baseline, written, stages, file.subjects, file.seed)
-    distinct, notes, problems = ablation_checks.distinct_conditions(written_baseline, expansion.conditions)
-    refuse([*expansion.problems, *problems])
-    design = _design(file, baseline, distinct)
-    refuse(
-        [
-            *ablation_checks.check_design(written_baseline, design, metrics),
-            *search_problems(source, file.search, design),
-        ]
-    )
-    notes = [*notes, *ablation_checks.slack_note(design), *_needed_data(file, config)]
+    distinct, notes = _distinct_in(baselines, expansion)
+    design = _design(file, written, distinct, sets)
+    checked = {
+        name: ablation_checks.check_design(baselines[name], part, metrics) for name, part in design.parts.items()
+    }
+    tables = ablation_checks.check_published(source, design)
+    refuse([*problems_once(checked), *tables, *search_problems(source, file.search, design)])
+    notes = [*notes, *ablation_checks.slack_note(design), *_needed_data(file, configs.values())]
     study = ablation_study(design, targets=metrics, source=source.text, path=source.path, notes=notes)
     return replace(study, settings=tuple(settings), search=file.search)
+
+
+def _resolved_in(
+    source: Source, written: Mapping[str, LocatedValue], sets: Sequence[WrittenDataSet], problems: list[Problem]
+) -> Mapping[str, TrialConfig]:
+    """Return the baseline's config in each data set; problems are appended to `problems`."""
+    found: dict[str, list[Problem]] = {data.name: [] for data in sets}
+    resolved = {data.name: _resolved(source, {**written, **data.written}, found[data.name]) for data in sets}
+    problems += problems_once(found)
+    return {name: config for name, config in resolved.items() if config is not None}
+
+
+def _written_baseline(
+    source: Source,
+    written: Mapping[str, LocatedValue],
+    data: WrittenDataSet,
+    file: AblationFile,
+    stages: tuple[str, ...],
+) -> ablation_checks.WrittenBaseline:
+    """Return the baseline in one data set."""
+    both = {**written, **data.written}
+    overrides = {field: absolute(field, override.value) for field, override in both.items()}
+    return ablation_checks.WrittenBaseline(source, overrides, both, stages, data.subjects_or(file.subjects), file.seed)
+
+
+def _input_problems(baseline: ablation_checks.WrittenBaseline, data: WrittenDataSet) -> Iterator[Problem]:
+    largest = resolve({**baseline.overrides, "voxels.subject": max(baseline.subjects)})
+    yield from check_inputs(
+        baseline.source, largest, stages=baseline.stages, systems=[largest.system], sections=data.sections
+    )
+
+
+def _distinct_in(
+    baselines: Mapping[str, ablation_checks.WrittenBaseline], expansion: conditions.Expansion
+) -> tuple[Sequence[conditions.WrittenCondition], list[str]]:
+    """Return the conditions that differ from the baseline, which are those of every data set, and notes."""
+    found = {name: ablation_checks.distinct_conditions(each, expansion.conditions) for name, each in baselines.items()}
+    refuse([*expansion.problems, *problems_once({name: problems for name, (_, _, problems) in found.items()})])
+    source = next(iter(baselines.values())).source
+    refuse(unequal_conditions(source, {name: distinct for name, (distinct, _, _) in found.items()}))
+    notes = [prefix + note for note, prefix in each_once({name: notes for name, (_, notes, _) in found.items()})]
+    return next(iter(found.values()))[0], notes
 
 
 _COPIED_KEYS = {"vary", "subjects", "seeds", "seed", "primary", "unit", "alpha", "margins", "tolerance", "figures"}
@@ -96,23 +141,30 @@ def _resolved(source: Source, written: Mapping[str, LocatedValue], problems: lis
     return config
 
 
-def _needed_data(file: AblationFile, config: TrialConfig) -> Iterator[str]:
-    """Yield which data the published tables are of, if the study is planned on others."""
-    if file.needs and config.dataset.kind not in WITHOUT_ANSWER:
+def _needed_data(file: AblationFile, configs: Iterable[TrialConfig]) -> Iterator[str]:
+    """Yield which data the published tables are of, if the study is planned on simulated ones alone."""
+    kinds = dict.fromkeys(config.dataset.kind for config in configs)
+    if file.needs and not set(kinds) & set(WITHOUT_ANSWER):
         yield (
             f"needs {file.needs}: prepare it (python -m platform.prepare --help) and add dataset.kind=prepared "
-            f"dataset.path=FOLDER. As it stands, this is a plan for the simulated data set {config.dataset.kind}"
+            f"dataset.path=FOLDER. As it stands, this is a plan for the simulated data set {', '.join(kinds)}"
         )
 
 
-def _design(file: AblationFile, baseline: Mapping[str, Any], distinct: Sequence[conditions.WrittenCondition]) -> Design:
+def _design(
+    file: AblationFile,
+    baseline: Mapping[str, LocatedValue],
+    distinct: Sequence[conditions.WrittenCondition],
+    sets: Sequence[WrittenDataSet],
+) -> Design:
     differing = [condition for condition in distinct if not condition.is_baseline]
     return Design(
-        baseline=dict(baseline),
+        baseline={field: absolute(field, override.value) for field, override in baseline.items()},
         conditions={condition.name: condition.in_design() for condition in differing},
         family=_family(file, [condition.name for condition in differing]),
         factorial=_factorial(file, distinct),
         published=tuple(map(ablation_checks.with_columns, file.published)),
+        datasets=tuple(data.in_design(file.subjects) for data in sets if data.name),
         **file.model_dump(include=_COPIED_KEYS),
     )
 

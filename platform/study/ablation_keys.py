@@ -11,6 +11,9 @@ from trainables.config.base import Config, Count, Natural
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 
+DataSetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]{0,39}$")]
+"""Without `-`, which separates the parts of a trial's name."""
+
 
 class FactorialFile(Config):
     """The fields of a full factorial: every combination of their levels is a condition."""
@@ -31,6 +34,9 @@ class AblationFile(Config):
     """The first training seed; the others follow it."""
     subjects: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0,)
     """Numbers of the subjects, from 0."""
+    datasets: dict[DataSetName, dict[str, Any]] = Field(default_factory=dict)
+    """Several data sets: a name to its overrides on top of the baseline (`dataset.kind`, `dataset.path`, ...) and, if
+    they differ, its `subjects`. Every condition runs in each of them and is compared within it only."""
     baseline: dict[str, Any] = Field(default_factory=dict)
     """Overrides for all conditions, dotted or nested."""
     conditions: dict[Name, dict[str, Any]] = Field(default_factory=dict)

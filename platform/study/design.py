@@ -52,6 +52,16 @@ class DeclaredComparison(Config):
     metric: str
 
 
+class DataSet(Config):
+    """One of several data sets in which every condition runs."""
+
+    name: str
+    overrides: dict[str, Any]
+    """Dotted field to value, on top of the baseline; a condition is on top of both."""
+    subjects: tuple[Natural, ...]
+    """Numbers of its subjects."""
+
+
 class Published(Config):
     """The rows and columns of a published table that correspond to the conditions and metrics of an ablation."""
 
@@ -65,6 +75,8 @@ class Published(Config):
     """Condition to row of the table."""
     subject: Annotated[Natural | None, SINCE(None)] = None
     """Number of the subject here whose values stand beside the table's; None: the mean over all subjects."""
+    dataset: Annotated[str | None, SINCE(None)] = None
+    """Of several data sets, the one whose values stand beside the table's; None: those of each."""
     rows: Annotated[tuple[str, ...], SINCE(())] = ()
     """Rows that no condition here corresponds to, shown as they were published."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -120,6 +132,10 @@ class Design(Config):
     """Additional figures in the report."""
     vary: Annotated[tuple[Source, ...], SINCE(("train",))] = ("train",)
     """What differs between blocks, and so the population that a claim speaks of."""
+    datasets: Annotated[tuple[DataSet, ...], SINCE(())] = ()
+    """Several data sets in which every condition runs, in the order of the file. Empty: the one of the baseline."""
+    sharing: Annotated[Count, SINCE(1)] = 1
+    """Of the part in one of several data sets: how many of them share the family."""
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +152,29 @@ class Design(Config):
     def names(self) -> tuple[str, ...]:
         """All conditions in order, the baseline first."""
         return (BASELINE, *self.order)
+
+    @property
+    def parts(self) -> Mapping[str, "Design"]:
+        """Name of each data set to the design in it: its baseline, subjects and published tables.
+
+        Trials are paired within a part only. Without several data sets there is one part, which has no name.
+        """
+        return {data.name: self._in(data) for data in self.datasets} if self.datasets else {"": self}
+
+    def _in(self, data: DataSet) -> "Design":
+        changed = {
+            "baseline": {**self.baseline, **data.overrides},
+            "subjects": data.subjects,
+            "published": tuple(table for table in self.published if table.dataset in (None, data.name)),
+            "datasets": (),
+            "sharing": len(self.datasets),
+        }
+        return self.model_copy(update=changed)
+
+    @property
+    def family_size(self) -> int:
+        """The number of comparisons that Holm's method adjusts together: those of all data sets."""
+        return len(self.family) * max(self.sharing, len(self.datasets))
 
     @property
     def varies_data(self) -> bool:
@@ -185,6 +224,11 @@ def has_clips(metric: str) -> bool:
     return metric.startswith(f"{EVALUATE}.") and not split_of(metric)[1].startswith("shuffle_")
 
 
-def trial_name(condition: str, subject: int, seed: int) -> str:
-    """Return the name of a trial."""
-    return f"{condition}-u{subject}-s{seed}"
+def block_name(subject: int, seed: int, dataset: str = "") -> str:
+    """Return the name of a block; `dataset` is empty if the design names no data sets."""
+    return f"{dataset}-u{subject}-s{seed}".removeprefix("-")
+
+
+def trial_name(condition: str, subject: int, seed: int, dataset: str = "") -> str:
+    """Return the name of a trial. It is unique since names of data sets have no `-`."""
+    return f"{condition}-{block_name(subject, seed, dataset)}"

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 from platform.errors import Problem
 from platform.study.config_errors import config_fields
-from platform.study.yaml_source import Source
+from platform.study.yaml_source import KeyPath, Source
 from trainables import datasets
 from trainables.backbones.sources import is_unpinned
 from trainables.config.presets import unread_fields
@@ -30,7 +31,7 @@ def check_inputs(
     *,
     stages: Iterable[str],
     systems: Iterable[str],
-    section: str,
+    sections: Sequence[KeyPath],
 ) -> Iterator[Problem]:
     """Yield the problems of the data set, given videos and pretrained networks, if `stages` need them.
 
@@ -39,7 +40,7 @@ def check_inputs(
         config: The resolved config.
         stages: The stages that report the study's metrics.
         systems: The systems whose videos trials make.
-        section: The key of the file with the overrides of config fields.
+        sections: The parts of the file with the overrides of config fields, the decisive one first.
     """
     needed = ancestors(stages, systems=systems)
     if "clips" in needed:
@@ -47,14 +48,14 @@ def check_inputs(
         if "given" in needed and not problems:
             problems = [(_GIVEN, message) for message in given_problems(config)]
         for field, message in problems:
-            yield _problem_at(source, section, field, message)
+            yield _problem_at(source, sections, field, message)
         if EVALUATE in needed and not problems and config.evaluate.protocol != DEFAULT_PROTOCOL:
             for field, message in _protocol_problems(config):
-                yield _problem_at(source, section, field, message)
+                yield _problem_at(source, sections, field, message)
     _warn_of_unpinned(config, needed)
     _warn_of_unread_profile(config, needed)
     for field, message in (*network_problems(config, needed), *_unused_weights(config, needed)):
-        yield _problem_at(source, section, field, message)
+        yield _problem_at(source, sections, field, message)
 
 
 def _warn_of_unpinned(config: TrialConfig, stages: Iterable[str]) -> None:
@@ -142,10 +143,11 @@ def _protocol_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
     yield from protocol_problems(config)
 
 
-def _problem_at(source: Source, section: str, field: str, message: str) -> Problem:
+def _problem_at(source: Source, sections: Sequence[KeyPath], field: str, message: str) -> Problem:
     """Return a problem at the location of `field`, which may be a section, or else without a line."""
-    for path in sorted(source.locations, key=len, reverse=True):
-        dotted = ".".join(map(str, path[1:]))
-        if path[0] == section and dotted != "" and f"{dotted}.".startswith(f"{field}."):
+    paths = sorted(source.locations, key=len, reverse=True)
+    for section, path in product(sections, paths):
+        dotted = ".".join(map(str, path[len(section) :]))
+        if path[: len(section)] == section and dotted != "" and f"{dotted}.".startswith(f"{field}."):
             return source.problem(path, message)
     return replace(source.problem((), message), key=field)

@@ -202,6 +202,10 @@ class Study:
         config = self.space.config({}).model_dump(mode="json")
         return [{**config, "system": system} for system in self.systems]
 
+    def data_configs(self) -> Mapping[str, TrialConfig]:
+        """Return a config of each of its data sets, by name; without a name, of its only one."""
+        return {"": self.space.config({})}
+
     def config_of(self, run: StageRun) -> TrialConfig:
         """Return the config under which to execute `run`, one of `shared_runs`."""
         return self.space.config({})

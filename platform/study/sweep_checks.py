@@ -23,6 +23,9 @@ from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, comparable
 from trainables.stage_table import STAGES
 
+_BY_CONTENT = "dataset.path"
+"""Decides results by what lies there, which no stage's config tells."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -176,11 +179,13 @@ def _check_comparable(draft: Draft, metric: Metric, systems: tuple[str, ...]) ->
     if not dependent:
         return
     fields = ", ".join(dependent)
+    is_data = any(field.startswith("dataset.") for field in dependent)
+    other = ", or an ablation with the key `datasets`, which compares within each data set" if is_data else ""
     alternatives = ", ".join(_alternatives(draft, metric, systems))
     advice = (
         f"comparable metrics: {alternatives}"
         if alternatives
-        else f"no metric is comparable; run one study for each value of {fields}"
+        else f"no metric is comparable; run one study for each value of {fields}{other}"
     )
     message = f"{metric.name} is not comparable across {fields}, on which its scale depends; {advice}"
     yield draft.problem("target", draft.target.index(metric.name), message=message)
@@ -200,13 +205,17 @@ def _alternatives(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> lis
 
 def _check_influence(draft: Draft, targets: tuple[Metric, ...], systems: tuple[str, ...]) -> Iterator[Problem]:
     """Refuse fields that change no target, and targets that no field changes."""
-    for metric in targets:
+    is_refused = _BY_CONTENT in draft.domains and any(metric.scale_depends_on(_BY_CONTENT) for metric in targets)
+    refused = (_BY_CONTENT,) if is_refused else ()
+    for metric in () if refused else targets:
         if metric.stage not in varying_stages(draft.domains, [metric.stage], systems=systems):
             message = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
             yield draft.problem("target", draft.target.index(metric.name), message=message)
     for field in draft.domains if targets else ():
-        if field.partition(".")[0] in config_class().model_fields and not varying_stages(
-            [field], [metric.stage for metric in targets], systems=systems
+        if (
+            field not in refused
+            and field.partition(".")[0] in config_class().model_fields
+            and not varying_stages([field], [metric.stage for metric in targets], systems=systems)
         ):
             message = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"
             yield draft.problem("space", field, message=message)

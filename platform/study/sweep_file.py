@@ -147,7 +147,7 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
     parts = sweep_checks.build_parts(draft, config, problems=problems)
     stages = [metric.stage for metric in parts.targets]
     systems = swept_systems(draft.domains, config)
-    refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, section="base"))
+    refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, sections=[("base",)]))
     refuse(_folder_problems(draft, systems))
     refuse(_swept_network_problems(draft, config, ancestors(stages, systems=systems)))
     return Study(

@@ -63,6 +63,6 @@ def varied_in_words(design: Design, seeds: int) -> str:
     """Return what is varied between `seeds` blocks, and how, for plans and methods."""
     if not design.varies_data:
         return "training"
-    field = _field_of_baseline(design)
+    fields = dict.fromkeys(f"dataset.{_field_of_baseline(part)}" for part in design.parts.values())
     last = design.seed + seeds - 1
-    return f"training and data (the baseline's dataset.{field} + {design.seed} to {last}, one for each seed)"
+    return f"training and data (the baseline's {' or '.join(fields)} + {design.seed} to {last}, one for each seed)"

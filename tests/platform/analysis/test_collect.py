@@ -112,13 +112,13 @@ def test_power_tells_how_many_seeds_an_effect_needs(result: AblationResult, monk
         update={"family": (DeclaredComparison(condition="half", metric=name),), "unit": "both"}
     )
     piloted = replace(result, registration=replace(result.registration, design=design))
-    columns = {str(column.header): list(column.cells) for column in power_table(piloted, f"{name}=0.05").columns}
+    columns = {str(column.header): list(column.cells) for column in power_table([piloted], f"{name}=0.05").columns}
     assert columns["comparison"] == ["half"]
     assert columns["seeds"] == ["6"], "a large effect needs no more than a star can be earned with"
     assert columns["at least"] == ["6"]
     for wrong in ("evaluate.test_epe=1", f"{name}=x", f"{name}=0"):
         with pytest.raises(UserError, match="--power"):
-            power_table(piloted, wrong)
+            power_table([piloted], wrong)
 
 
 def test_power_of_a_number_of_whole_trials_is_over_seeds(
@@ -127,10 +127,10 @@ def test_power_of_a_number_of_whole_trials_is_over_seeds(
     rng = np.random.default_rng(0)
     values = {condition: rng.uniform(0, 0.1, (1, 6)) for condition in result.conditions}
     monkeypatch.setattr(AblationResult, "scalars", lambda self, metric: values)
-    (seeds,) = power_table(result, "noop.value=0.5").columns[1].cells
+    (seeds,) = power_table([result], "noop.value=0.5").columns[1].cells
     assert seeds == "6", "a huge effect needs no more than a star can be earned with"
     with pytest.raises(UserError, match=r"one of the metrics: noop\.value"):
-        power_table(result, "evaluate.test_ssim=0.5")
+        power_table([result], "evaluate.test_ssim=0.5")
 
 
 def test_splits_and_names() -> None:

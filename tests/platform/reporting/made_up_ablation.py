@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from platform.study.design import BASELINE, Condition, DeclaredComparison, Design, Published, Source, trial_name
+from platform.study.design import (
+    BASELINE,
+    Condition,
+    DataSet,
+    DeclaredComparison,
+    Design,
+    Published,
+    Source,
+    block_name,
+    trial_name,
+)
 from platform.study.registration import Amendment, frozen
 from storage.base import Store
 from storage.events import EventLog
@@ -75,6 +86,8 @@ class MadeUp:
     """Noise ceiling of the voxels, as the stage `library` reports it."""
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     """The section of the config; empty: that of an earlier version."""
+    datasets: Mapping[str, "MadeUp"] = field(default_factory=dict)
+    """Several data sets: what the study is like in each; conditions, seeds and family are those of the whole."""
 
     @property
     def design(self) -> Design:
@@ -95,6 +108,10 @@ class MadeUp:
             tolerance=0.1,
             vary=self.vary,
             published=(table,) if self.published else (),
+            datasets=tuple(
+                DataSet(name=name, overrides={"dataset.seed": index}, subjects=each.subjects)
+                for index, (name, each) in enumerate(self.datasets.items())
+            ),
         )
 
 
@@ -109,24 +126,29 @@ def write_study(store: Store, scratch: Path, made: MadeUp, *, added: int = 0, st
         save_amendment(store, study, 1, asdict(amendment))
     runs = RunStore(store, cache=scratch / "cache")
     log = EventLog(store, study)
-    for condition in design.names:
-        for subject in design.subjects:
-            for seed in range(made.seeds + added):
-                name = trial_name(condition, subject, seed)
-                identities = _stages(runs, scratch, made, (condition, subject, seed))
-                for number, event in enumerate(_events(made, name, (condition, subject, seed), identities)):
-                    log.append(name, number, {"trial": name, "sequence": number, **event})
+    for dataset, part in design.parts.items():
+        like = made.datasets.get(dataset, made)
+        for key in product(part.names, part.subjects, range(made.seeds + added)):
+            name = trial_name(*key, dataset)
+            identities = _stages(runs, scratch, like, key, name)
+            for number, event in enumerate(
+                _events(like, name, key, identities, {"dataset": dataset} if dataset else {})
+            ):
+                log.append(name, number, {"trial": name, "sequence": number, **event})
     return study
 
 
-def _events(made: MadeUp, name: str, key: tuple[str, int, int], identities: Mapping[str, str]) -> list[dict[str, Any]]:
+def _events(
+    made: MadeUp, name: str, key: tuple[str, int, int], identities: Mapping[str, str], dataset: Mapping[str, str]
+) -> list[dict[str, Any]]:
     condition, subject, seed = key
-    labels = {"condition": condition, "subject": str(subject), "seed": str(seed), "block": f"u{subject}-s{seed}"}
+    block = block_name(subject, seed, *dataset.values())
+    labels = {"condition": condition, "subject": str(subject), "seed": str(seed), "block": block, **dataset}
     body = {
         "point": 0,
         "repeat": seed,
         "seed": seed,
-        "values": {"condition": condition, "subject": subject},
+        "values": {**dataset, "condition": condition, "subject": subject},
         "config": {"dataset": {"kind": "phantom"}, **({"evaluate": made.evaluate} if made.evaluate else {})},
         "runs": [
             {"stage": stage, "identity": one, "seed": seed, "config": {}, "inputs": {}}
@@ -161,8 +183,8 @@ def _trial_metrics(made: MadeUp) -> dict[str, float]:
     return {f"importance.motion_{method}_regions": 0.8 for method in methods}
 
 
-def _stages(runs: RunStore, scratch: Path, made: MadeUp, key: tuple[str, int, int]) -> dict[str, str]:
-    seed, name = key[2], trial_name(*key)
+def _stages(runs: RunStore, scratch: Path, made: MadeUp, key: tuple[str, int, int], name: str) -> dict[str, str]:
+    seed = key[2]
     identities = {"data": "data-0000000000000000", "evaluate": f"evaluate-{name}"}
     if name in made.failed | made.waiting:
         return identities

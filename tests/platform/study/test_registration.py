@@ -46,6 +46,7 @@ DESIGNS = {
     "table3": "066be8edbd1c38e95938fb54fee9f1e0992d1b10e583118eb1c81f6ccf8a15eb",
     "table4": "ddde36467d57b84736e978e299e466c062ee505acc7a517eaa015ec62d18ab18",
     "table5": "478227751338ffafbdf99039eb7b28b46f5a8d2cee508e1a75b56383544a7823",
+    "two_data_sets": "617611d6e127287a889bd5e61c6a95d8abd2707ddeebc443b73d972db53dee79",
     "wen2018": "a7bf586472c12eea4cbad77f5e28ea31b5beaf4011fae44d32a05c16f520c2b9",
 }
 """Every shipped ablation to the hash of its design, without the identities of the baseline's stage runs.
