@@ -98,12 +98,16 @@ def _row(item: Item, needs: Mapping[str, Need], seconds: Mapping[str, float]) ->
     }
 
 
+def _time(seconds: float) -> str:
+    return duration(seconds) if seconds > 0 else "done: stored"
+
+
 def _show(needs: Mapping[str, Need], seconds: Mapping[str, float], console: Console) -> None:
     items = Table("item", "what", "lacks, as published", "runs here", "time", box=box.SIMPLE)
     for item in ITEMS.values():
         lacks = ", ".join(name for name in item.needs if name in needs)
         runs = item.note if item.design is None else f"{ABLATIONS}/{item.design}.yaml"
-        items.add_row(item.name, item.title, lacks, runs, "" if item.design is None else duration(seconds[item.design]))
+        items.add_row(item.name, item.title, lacks, runs, "" if item.design is None else _time(seconds[item.design]))
     sources = Table("lacking", "what", "where to get it", "size", "licence", box=box.SIMPLE)
     for need in needs.values():
         sources.add_row(need.name, need.what, need.source, need.size, need.licence)

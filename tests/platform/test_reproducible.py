@@ -1,10 +1,12 @@
 """`platform.reproducible` lists every table and figure with what is lacking, and runs the designs that it names."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from platform import ablate, reproducible
 from platform.reproduction.paper_items import ITEMS, NEEDS, lacking
@@ -85,3 +87,9 @@ def test_items_that_cannot_be_run_are_refused(
     answer = listed(capsys, tmp_path, "--run", item)
     assert answer["code"] == 2
     assert message in json.dumps(answer)
+
+
+def test_a_finished_item_is_called_done() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    reproducible._show({}, {item.design: 0.0 for item in ITEMS.values() if item.design is not None}, console)
+    assert console.export_text().count("done: stored") == sum(item.design is not None for item in ITEMS.values())
