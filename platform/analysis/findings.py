@@ -7,7 +7,7 @@ tests.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,7 @@ from platform.statistics.comparison_plan import ComparisonPlan
 from platform.statistics.difference import over_both, over_units
 from platform.statistics.paired import PairedTable
 from platform.study.design import BASELINE
+from trainables.metrics.metric import Metric
 
 CEILING, SHUFFLED = "ceiling", "shuffled_fmri"
 """The controls with all and with no information of the clip's fMRI."""
@@ -49,6 +50,10 @@ class MeanInterval:
     def excludes_zero(self) -> bool:
         """Whether the whole interval is above or below 0."""
         return self.low > 0 or self.high < 0
+
+    def of_mean(self, metric: Metric) -> "MeanInterval":
+        """Return it without what lies beyond the metric's range, where no mean can be."""
+        return replace(self, low=max(self.low, metric.low), high=min(self.high, metric.high))
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,8 @@ def _described(
     for values in tables:
         for name, array in {**values.controls, **values.by_condition}.items():
             cases = in_clusters(values.complete_cases(array, array))
-            means[name, values.measure.name] = mean_interval(cases.condition, values.unit, level=level)
+            mean = mean_interval(cases.condition, values.unit, level=level)
+            means[name, values.measure.name] = mean.of_mean(values.measure.metric)
             if name in result.design.conditions:
                 arrays = in_clusters(values.complete_cases(values.by_condition[BASELINE], array))
                 shift = arrays.condition - arrays.baseline
@@ -289,7 +295,8 @@ def of_subject(findings: Findings, subject: int, pair: Pair) -> tuple[MeanInterv
     cases = in_clusters(values.complete_cases(own, own)).condition
     effects = findings.subjects.get(pair, ())
     effect = findings.differences.get(pair) if len(findings.result.subjects) == 1 else next(iter(effects[index:]), None)
-    return mean_interval(cases, values.unit, level=1 - findings.result.design.alpha), effect
+    mean = mean_interval(cases, values.unit, level=1 - findings.result.design.alpha)
+    return mean.of_mean(values.measure.metric), effect
 
 
 def mean_interval(values: Floats, unit: ClaimUnit, *, level: float) -> MeanInterval:

@@ -118,10 +118,10 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
     level = f"{1 - design.alpha:.0%}"
     levels = ", ".join(f"{mark} {design.alpha / part:g}" for part, mark in reversed(STARS))
     if not findings.conditions:
-        return (f"Means with {level} intervals.",)
+        return (f"Means with {level} intervals, within the range of the metric.",)
     notes = [
-        f"Means with {level} intervals; Δ is the paired difference to the baseline with its interval, which is not "
-        f"adjusted. Stars: p after Holm's correction for {family_in_words(design, 'declared comparison')}: "
+        f"Means with {level} intervals, within the range of the metric; Δ is the paired difference to the baseline "
+        f"with its interval, which is not adjusted. Stars: p after Holm's correction for {family_in_words(design, 'declared comparison')}: "
         f"{levels}.",
         f"{smallest(findings)} ° exploratory: outside the declared family, therefore without stars.",
         "▲ better and ▼ worse than the baseline, = the same to within the declared margin; a declared comparison "
