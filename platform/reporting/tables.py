@@ -121,8 +121,8 @@ def _main_notes(findings: Findings) -> tuple[str, ...]:
         return (f"Means with {level} intervals, within the range of the metric.",)
     notes = [
         f"Means with {level} intervals, within the range of the metric; Δ is the paired difference to the baseline "
-        f"with its interval, which is not adjusted. Stars: p after Holm's correction for {family_in_words(design, 'declared comparison')}: "
-        f"{levels}.",
+        "with its interval, which is not adjusted. Stars: p after Holm's correction for "
+        f"{family_in_words(design, 'declared comparison')}: {levels}.",
         f"{smallest(findings)} ° exploratory: outside the declared family, therefore without stars.",
         "▲ better and ▼ worse than the baseline, = the same to within the declared margin; a declared comparison "
         "without a sign is inconclusive.",
