@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 from trainables import datasets
 from trainables.config.trial import TrialConfig
 from trainables.datasets.base import Subject, roi_numbers
+from trainables.datasets.clip_rows import detrend
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.presentations import DROPPED
-from trainables.stages.clip_rows import detrend
 from trainables.stages.data import brain_facts
 from trainables.stages.scaling import standardise
 from trainables.stages.voxels import answers_of

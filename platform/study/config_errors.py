@@ -13,6 +13,9 @@ from platform.study.yaml_source import KeyPath, Source
 from trainables.config.data import DATASET_CONFIGS
 from trainables.config.trial import TrialConfig, config_class
 
+_PARTS = ("train", "test")
+"""Fields of `dataset` that are data sets themselves (`dataset.kind: across`)."""
+
 
 def config_fields() -> Mapping[str, FieldInfo]:
     """Return every dotted field of a trial's config, those of all data sets and of active plug-ins included."""
@@ -49,7 +52,8 @@ def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:
     kind, message, received = error["type"], str(error["msg"]), _short(error["input"])
     context: Mapping[str, Any] = error.get("ctx", {})
     if kind == "extra_forbidden" and (owners := _kinds_with(error["loc"])):
-        return f"belongs to data sets of another kind; set dataset.kind, too, to {' or '.join(owners)}"
+        section = ".".join(map(str, error["loc"][:-1]))
+        return f"belongs to data sets of another kind; set {section}.kind, too, to {' or '.join(owners)}"
     if kind == "extra_forbidden":
         return f"there is no such key; {nearest('.'.join(map(str, error['loc'])), valid_keys)}"
     if kind == "missing":
@@ -76,9 +80,10 @@ def explain(error: Mapping[str, Any], valid_keys: Iterable[str] = ()) -> str:
 
 def _kinds_with(loc: Sequence[str | int]) -> list[str]:
     """Return the kinds of data set that have the field at `loc`, such as ("dataset", "path")."""
-    if len(loc) != 2 or loc[0] != "dataset":
+    *section, field = loc
+    if section != ["dataset"] and section not in ([["dataset", part] for part in _PARTS]):
         return []
-    return [kind for kind, config in DATASET_CONFIGS.items() if loc[1] in config.model_fields]
+    return [kind for kind, config in DATASET_CONFIGS.items() if field in config.model_fields]
 
 
 def config_problems(error: ValidationError, *, source: Source, paths: Mapping[str, KeyPath]) -> Iterator[Problem]:
@@ -102,6 +107,8 @@ def config_field(entry: Mapping[str, Any]) -> str:
     loc = [str(part) for part in entry["loc"] if not isinstance(part, int)]
     if loc[:1] == ["dataset"] and loc[1:2] and loc[1] in DATASET_CONFIGS:
         del loc[1]
+    if len(loc) > 2 and loc[0] == "dataset" and loc[1] in _PARTS and loc[2] in DATASET_CONFIGS:
+        del loc[2]
     if entry["type"] in ("union_tag_invalid", "union_tag_not_found"):
         loc.append("kind")
     return ".".join(loc)

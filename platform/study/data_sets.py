@@ -23,10 +23,9 @@ SUBJECTS = "subjects"
 ACROSS = ("train_on", "test_on", "train_from", "test_from", "dataset.train_on", "dataset.test_on", "dataset.test_from")
 """Keys by which one might ask for training on one data set and testing on another."""
 _ACROSS = (
-    "training on one data set and testing on another is not possible: a decoder reads the voxels of one subject by "
-    "their order, and other voxels lie in another data set. It would need a layer per subject, or fMRI averaged within "
-    "atlas parcels that both data sets name alike, which this version does not have; remove this key: every condition "
-    "is then trained and tested within each data set"
+    "every condition is trained and tested within its data set, since a decoder reads the voxels of one subject by "
+    "their order. Training on one data set and testing on another is possible on atlas regions that both name alike: "
+    "dataset: {kind: across, train: {kind: ..., path: ...}, test: {kind: ..., path: ...}}"
 )
 _Item = TypeVar("_Item")
 

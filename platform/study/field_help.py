@@ -137,8 +137,8 @@ def _keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[FieldHelp]:
 def _fields_of(model: type[BaseModel], prefix: str = "", only_with: str = "") -> Iterator[FieldHelp]:
     """Yield the fields of `model` and of the models in it."""
     for name, info in model.model_fields.items():
-        models = _models_in(info.annotation)
-        if isinstance(info.discriminator, str):
+        models = [] if _is_described(info) else _models_in(info.annotation)
+        if models and isinstance(info.discriminator, str):
             yield from _fields_of_kinds(models, info.discriminator, f"{prefix}{name}.")
         elif models:
             yield from _fields_of(models[0], f"{prefix}{name}.", only_with)
@@ -146,6 +146,11 @@ def _fields_of(model: type[BaseModel], prefix: str = "", only_with: str = "") ->
             marks = any(isinstance(mark, Circumstance) for mark in info.metadata)
             kind = "circumstance" if marks else "identity"
             yield replace(_entry(model, name, info, prefix), kind=kind, only_with=only_with)
+
+
+def _is_described(info: FieldInfo) -> bool:
+    """Return whether a field says in words what it takes, so that the models in it are not listed once more."""
+    return isinstance(info.json_schema_extra, dict) and "values" in info.json_schema_extra
 
 
 def _fields_of_kinds(models: Sequence[type[BaseModel]], tag: str, prefix: str) -> Iterator[FieldHelp]:

@@ -47,7 +47,10 @@ def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tupl
             yield ".".join(str(part) for part in key_path[depth:]), LocatedValue(value, key_path)
 
 
-FOLDER_FIELDS = ("dataset.path", "given.path", "semantic.weights", "structure.weights", "motion.weights")
+FOLDER_FIELDS = (
+    *("dataset.path", "dataset.train.path", "dataset.test.path"),
+    *("given.path", "semantic.weights", "structure.weights", "motion.weights"),
+)
 
 
 def absolute(field: str, value: Any) -> Any:

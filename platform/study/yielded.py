@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from trainables.config.data import PreparedConfig
+from trainables.config.data import PreparedConfig, parts_of
 from trainables.config.trial import TrialConfig, flatten
 from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.kinds import WITHOUT_ANSWER
@@ -84,14 +84,17 @@ def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:
 def _of_still_clips(metric: Metric, config: TrialConfig) -> str | None:
     """Return why a data set of images has no usable value of `metric`; None if it may have one."""
     needs_motion = metric.of_motion or "motion" in ancestors([metric.stage], systems=[config.system])
-    if not needs_motion or not isinstance(config.dataset, PreparedConfig):
+    data = config.dataset
+    prepared = [each for each in parts_of(data) if isinstance(each, PreparedConfig)]
+    if not needs_motion or not prepared:
         return None
     from trainables.datasets.prepared.dataset import shows_images  # reads the description of the data set
 
-    if not shows_images(config.dataset):
+    still = next((each for each in prepared if shows_images(each)), None)
+    if still is None:
         return None
     return (
-        f"{metric.name} is of motion or of whole videos, but each clip of {config.dataset.path} is one image, "
+        f"{metric.name} is of motion or of whole videos, but each clip of {still.path} is one image, "
         "repeated: the stimulus does not move; use a metric of the stages semantic or structure, or encoding_accuracy"
     )
 

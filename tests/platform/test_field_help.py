@@ -37,7 +37,10 @@ def test_defaults_are_those_of_a_trial() -> None:
 def test_the_kind_of_a_field_is_what_identity_says() -> None:
     decisive = set(decisive_names(resolve({})))
     kinds = {entry.name: entry.kind for entry in config_help() if "folder" not in entry.only_with}
-    for of_others in ("dataset.onset", "dataset.resplit"):
+    for of_others in (
+        *("dataset.onset", "dataset.resplit"),
+        *("dataset.train", "dataset.test", "dataset.train_subject", "dataset.test_subject"),
+    ):
         kinds.pop(of_others)
     assert {name for name, kind in kinds.items() if kind == "identity"} == decisive
 
@@ -53,8 +56,9 @@ def test_the_kind_of_a_field_is_what_identity_says() -> None:
             "motion.train.gamma",
             {"default": "0.82", "meaning": "Factor of the learning rate per epoch; only with schedule `exponential`."},
         ),
-        ("dataset.kind", {"values": "one of: phantom, appearing, folder, prepared", "default": "phantom"}),
+        ("dataset.kind", {"values": "one of: phantom, appearing, folder, prepared, across", "default": "phantom"}),
         ("dataset.kind", {"only_with": ""}),
+        ("dataset.train", {"values": "kind and fields of a data set", "only_with": "dataset.kind=across"}),
         ("dataset.crop", {"default": "null", "only_with": "dataset.kind=folder"}),
         ("dataset.path", {"default": "", "values": "folder or URI", "only_with": "dataset.kind=prepared"}),
         ("generator.procedure", {"default": "img2img"}),

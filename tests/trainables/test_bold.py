@@ -9,11 +9,12 @@ from safetensors.numpy import load_file
 
 from tests.trainables.dataset_tools import Folder, run_data, run_stage
 from trainables.config.trial import resolve
+from trainables.datasets import clip_rows
 from trainables.datasets.phantom import stimuli
 from trainables.datasets.phantom.bold import AREAS, TR, hrf, scan_subject
 from trainables.datasets.phantom.drives import CHANNEL_SHAPES, DRIVES, drives, words
 from trainables.datasets.phantom.schedule import TAIL, schedule
-from trainables.stages import clip_rows, voxels
+from trainables.stages import voxels
 
 TRAIN = 600
 

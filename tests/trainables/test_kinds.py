@@ -33,7 +33,7 @@ def test_every_kind_of_data_set_has_a_config_and_a_reader() -> None:
         assert len(functions) == 8
         assert all(callable(getattr(kind.reader, function)) for function in functions)
         assert DATASET_CONFIGS[name].model_fields["kind"].default == name
-    with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: appearing, folder, phantom"):
+    with pytest.raises(ValueError, match=r"dataset\.kind: there is no 'bids'; there are: across, appearing, folder, "):
         reader_of("bids")
 
 

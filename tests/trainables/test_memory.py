@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.trainables.dataset_tools import Folder, run_stage, small
-from trainables.datasets import base, presentations, stored_clips
+from trainables.datasets import base, clip_rows, presentations, stored_clips
 from trainables.datasets.base import BrainData, ClipSequence, Stimuli, Subject, VerifiedClips, blocks_of, digest_of
 from trainables.datasets.errors import ChangedError
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
-from trainables.stages import clip_rows, clips, data, voxels
+from trainables.stages import clips, data, voxels
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
 FEW, MANY = 40, 160

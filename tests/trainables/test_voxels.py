@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from tests.trainables.dataset_tools import Folder, run_data, run_stage, small
+from trainables.datasets import clip_rows
 from trainables.datasets.errors import DatasetError
 from trainables.datasets.prepared.tables import VoxelTable, write_voxels
-from trainables.stages import clip_rows, voxels
+from trainables.stages import voxels
 from trainables.stages.voxels import wanted_voxels
 
 Values = NDArray[Any]

@@ -59,7 +59,7 @@ class PhantomConfig(PhantomWorld):
 
     kind: Literal["phantom"] = "phantom"
     """The data set: `phantom` and `appearing` are simulated, `folder` is read from files, `prepared` is what
-    `python -m platform.prepare` has written."""
+    `python -m platform.prepare` has written, `across` trains on one and tests on another."""
 
 
 class AppearingConfig(PhantomWorld):
@@ -164,8 +164,37 @@ def phantom_unless_given(value: Any) -> Any:
     return {"kind": "phantom", **value} if isinstance(value, Mapping) else value
 
 
-AnyDataset: TypeAlias = PhantomConfig | AppearingConfig | FolderConfig | PreparedConfig
+SingleDataset: TypeAlias = PhantomConfig | AppearingConfig | FolderConfig | PreparedConfig
+_Side = Annotated[
+    SingleDataset,
+    Field(discriminator="kind", json_schema_extra={"values": "kind and fields of a data set"}),
+    BeforeValidator(phantom_unless_given),
+]
+
+
+class AcrossConfig(Config):
+    """Trained on one data set and tested on another, by the atlas regions that both name (datasets/across.py)."""
+
+    kind: Literal["across"] = "across"
+    train: _Side
+    """The data set of the training and validation clips."""
+    test: _Side
+    """The data set of the test clips. Its training clips only standardise its fMRI."""
+    train_subject: Annotated[Natural, BRAINS] = 0
+    """Number of the subject of `train`, from 0; `voxels.subject` is 0."""
+    test_subject: Annotated[Natural, BRAINS] = 0
+    """Number of the subject of `test`, from 0."""
+
+
+AnyDataset: TypeAlias = SingleDataset | AcrossConfig
 """The kinds of data set; `datasets/kinds.py` says what reads or makes each."""
+
+
+def parts_of(dataset: AnyDataset) -> tuple[SingleDataset, ...]:
+    """Return the data sets that `dataset` consists of: the one of training and the one of testing, or itself."""
+    return (dataset.train, dataset.test) if isinstance(dataset, AcrossConfig) else (dataset,)
+
+
 DatasetConfig = Annotated[AnyDataset, Field(discriminator="kind"), BeforeValidator(phantom_unless_given)]
 DATASET_CONFIGS: Mapping[str, type[Config]] = Table(
     "dataset_configs", {config.model_fields["kind"].default: config for config in get_args(AnyDataset)}

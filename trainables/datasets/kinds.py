@@ -61,12 +61,13 @@ _ENTRIES: tuple[ReaderEntry[Reader], ...] = (
     ReaderEntry("appearing", "the phantom whose shapes appear on an empty ground", "trainables.datasets.phantom"),
     ReaderEntry("folder", "clips, captions and fMRI of your own", "trainables.datasets.folder"),
     ReaderEntry("prepared", "a data set made by platform.prepare", "trainables.datasets.prepared.dataset"),
+    ReaderEntry("across", "trained on one data set, tested on another, by atlas regions", "trainables.datasets.across"),
 )
 DATASET_KINDS: Mapping[str, ReaderEntry[Reader]] = Table("dataset_kinds", {entry.name: entry for entry in _ENTRIES})
 
 
-WITHOUT_ANSWER = ("folder", "prepared")
-"""Kinds of measured data, where nobody knows what a voxel carries or which object a clip shows."""
+WITHOUT_ANSWER = ("folder", "prepared", "across")
+"""Kinds of data, most of them measured, where nobody knows what a voxel carries or which object a clip shows."""
 
 
 def reader_of(kind: str) -> Reader:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from trainables.config.data import VoxelsConfig
 from trainables.context import StageResult, StageTask
 from trainables.datasets.base import roi_numbers
+from trainables.datasets.clip_rows import detrend, rows_of_clips
 from trainables.datasets.errors import ROWS_HAVE_NO_LAG, ROWS_HAVE_NO_WINDOW, DatasetError
 from trainables.datasets.prepared.read import ArrayFile, array_file
 from trainables.datasets.prepared.tables import VoxelTable, read_voxels
 from trainables.datasets.presentations import DROPPED, WITHHELD, answering, runs_of
 from trainables.datasets.windows import volumes_of_split, windows_of
-from trainables.stages.clip_rows import detrend, rows_of_clips
 from trainables.stages.scaling import Scale, fit_scale, require_finite
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 

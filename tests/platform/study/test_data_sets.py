@@ -184,11 +184,10 @@ def test_mistakes_are_named_where_they_are(before: str, after: str, expected: st
 
 
 @pytest.mark.parametrize("key", ACROSS)
-def test_training_on_one_and_testing_on_another_is_refused_with_the_reason(key: str) -> None:
+def test_training_on_one_and_testing_on_another_is_pointed_to_its_kind(key: str) -> None:
     (line,) = complaints(NOOP.replace("subjects: [0, 3]", f"{key}: one"))
-    assert re.search(rf"datasets.two.{key}: training on one data set and testing on another is not possible", line)
-    assert "layer per subject" in line
-    assert "atlas parcels" in line
+    assert re.search(rf"datasets.two.{key}: every condition is trained and tested within its data set", line)
+    assert "dataset: {kind: across, train: " in line
 
 
 def test_a_setting_that_a_data_set_overrides_is_refused() -> None:
@@ -201,6 +200,27 @@ def test_a_setting_that_a_data_set_overrides_is_refused() -> None:
 def test_another_data_set_as_a_condition_is_pointed_to_the_key() -> None:
     text = "primary: evaluate.test_ssim\nseeds: 8\nconditions: {other: {dataset.seed: 1}}\n"
     assert "its scale depends on dataset.seed; name data sets under `datasets`" in "\n".join(complaints(text))
+
+
+def test_within_and_across_stand_side_by_side() -> None:
+    test = f"test: {{seed: 5, {SMALL}}}"
+    text = f"""\
+primary: structure.test_latent_mse
+seeds: 8
+unit: seeds
+datasets:
+  within: {{dataset: {{kind: across, train: {{seed: 5, {SMALL}}}, {test}}}}}
+  across: {{dataset: {{kind: across, train: {{seed: 0, {SMALL}}}, {test}}}}}
+conditions: {{ridge: {{structure.kind: ridge}}}}
+"""
+    stages = {stage.stage: stage.runs for stage in make_plan(build(text), MemoryStore()).stages}
+    assert stages == {"clips": 2, "features": 2, "data": 2, "voxels": 2, "structure": 2 * 9}
+    lines = complaints(text.replace("test: {seed: 5,", "test: {seed: 5, frames: 6,", 1))
+    assert "data set within: clips have 8 frames of 64 x 64 pixels in dataset.train, but 6 frames" in lines[0]
+    (line,) = complaints(text.replace("seed: 0,", "sead: 0,"))
+    assert "datasets.across.dataset.train.sead: data set across: there is no such key" in line
+    (line,) = complaints(text.replace("seed: 0,", "crop: null,"))
+    assert "belongs to data sets of another kind; set dataset.train.kind, too, to folder" in line
 
 
 @pytest.mark.parametrize("domain", ["dataset.noise: {choice: [0.1, 0.5]}", "dataset.path: {choice: [/a, /b]}"])

@@ -76,8 +76,13 @@ def test_a_folder_keeps_its_test_clips(tmp_path: Path) -> None:
     assert varied_of(study.design) == "training clips"
 
 
-@pytest.mark.parametrize("kind", DATASET_CONFIGS)
-def test_every_kind_of_data_set_of_this_project_can_be_varied(kind: str) -> None:
+def test_two_data_sets_as_one_cannot_be_varied() -> None:
+    (line,) = complaints(TEXT + DATA + "baseline: {dataset: {kind: across, train: {seed: 0}, test: {seed: 1}}}\n")
+    assert "vary: data sets of kind across cannot be varied; leave `data` out, or use one of: phantom" in line
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DATASET_CONFIGS if kind != "across"])
+def test_every_other_kind_of_data_set_of_this_project_can_be_varied(kind: str) -> None:
     path = {} if kind in ("phantom", "appearing") else {"dataset.path": "/nowhere"}
     before = resolve({"dataset.kind": kind, **path})
     assert config_of_block(before, 0) == before
