@@ -15,7 +15,7 @@ from platform.study.conditions import WrittenCondition
 from platform.study.config_errors import config_problems
 from platform.study.design import BASELINE, COLUMNS, Design, Published, has_clips
 from platform.study.fairness import one_sided, sees_test_fmri
-from platform.study.input_checks import given_problems, network_problems
+from platform.study.input_checks import given_problems, network_problems, voxel_problems
 from platform.study.overrides import LocatedValue
 from platform.study.space_checks import conversion_problem
 from platform.study.varied import varied_of, varied_problem
@@ -130,9 +130,14 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
     problems = [baseline.source.problem(path, message) for path, message in checked if message is not None]
     problems += _video_problems(baseline, config, paths=paths, section=condition.path)
     if not problems:
+        needed = ancestors(baseline.stages, systems=[config.system])
+        changes_voxels = "voxels" in needed and any(name.startswith("voxels.") for name in condition.written)
         problems += [
             baseline.source.problem(paths.get(field, condition.path), message)
-            for field, message in network_problems(config, ancestors(baseline.stages, systems=[config.system]))
+            for field, message in (
+                *(voxel_problems(config) if changes_voxels else ()),
+                *network_problems(config, needed),
+            )
         ]
     return (None if problems else config), problems
 

@@ -106,6 +106,13 @@ def _data_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
         yield field, f"{prefix}{problem.what}; {problem.right}"
 
 
+def voxel_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
+    """Yield the field and the message of each field of the section `voxels` that does not fit the data set."""
+    for problem in datasets.check(config).errors:
+        if problem.where.startswith("voxels."):
+            yield problem.where, f"{problem.what}; {problem.right}"
+
+
 def network_problems(config: TrialConfig, stages: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the field and the message of each pretrained network that `stages` need and that cannot be used."""
     for reference in dict.fromkeys(STAGES[name].fingerprint for name in stages if name not in (*_DATA_STAGES, "given")):

@@ -22,9 +22,11 @@ from tests.trainables.test_decoder_stages import (
 from tests.trainables.test_on_workers import SMALL
 from trainables.api.decoders import split_rows
 from trainables.check_ray_train import check_under_ray_train
+from trainables.config.decoders import TrainConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.networks.subject_layers import add_subject_layers, subject_layers, take_out_subject_layers
+from trainables.step_memory import forecast
 
 OTHER_VOXELS = 27
 OWN = 12
@@ -223,6 +225,10 @@ def test_a_network_that_names_no_layers_is_refused_and_one_that_does_has_one_per
             super().__init__()
             self.read = nn.Linear(4, 3)
 
+        def forward(self, fmri: torch.Tensor) -> torch.Tensor:
+            hidden: torch.Tensor = self.read(fmri)
+            return hidden
+
     class Named(Plain):
         @property
         def voxel_layers(self) -> tuple[nn.Linear, ...]:
@@ -241,6 +247,8 @@ def test_a_network_that_names_no_layers_is_refused_and_one_that_does_has_one_per
         column = torch.eye(3)[number : number + 1]
         torch.testing.assert_close(layers(torch.cat((*blocks, column), dim=1)), linear(fmri[number]))
     torch.testing.assert_close(layers(fmri[0]), before(fmri[0]))
+    needed = forecast(network, (torch.randn(8, 14),), TrainConfig(device="cpu"))
+    assert needed.total > forecast(Named(), (torch.randn(8, 4),), TrainConfig(device="cpu")).total
     take_out_subject_layers(network)
     assert network.read is before
 

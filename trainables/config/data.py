@@ -239,9 +239,9 @@ class VoxelsConfig(Config):
     order of the data set. The fMRI of the others decides nothing: neither mean, standard deviation and drift nor any
     decoder. Validation and test clips stay. None: all."""
     subjects: Annotated[tuple[Natural, ...], AfterValidator(_each_once), SINCE(())] = ()
-    """Numbers of the subjects on whose training clips the three decoders are trained, `voxels.subject` among them. Each
-    subject has a first layer of its own in each decoder, so numbers of voxels may differ. Validation, test and all
-    videos are those of `voxels.subject`. Empty: that subject alone."""
+    """Numbers of the subjects on whose training clips the three decoders are trained. `voxels.subject` is one of them,
+    whether it is named or not. Each subject has a first layer of its own in each decoder, so numbers of voxels may
+    differ. Validation, test and all videos are those of `voxels.subject`. Empty: that subject alone."""
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -250,16 +250,10 @@ class VoxelsConfig(Config):
 
     @model_validator(mode="after")
     def _the_own_layer_is_trained(self) -> Self:
-        if self.subjects and self.subject not in self.subjects:
-            right = sorted((*self.subjects, self.subject))
-            raise ValueError(
-                f"voxels.subjects {list(self.subjects)} leaves out voxels.subject {self.subject}, whose first layer "
-                f"can be trained on this subject's clips alone: use {right}, with voxels.own_clips: 2 or more"
-            )
         if self.own_clips is not None and self.own_clips < 2:
             raise ValueError(
-                f"voxels.own_clips must be at least 2, but got {self.own_clips}: a subject's first layer is trained on "
-                "own clips, and the standard deviation of a voxel takes two"
+                f"voxels.own_clips must be at least 2, but got {self.own_clips}: whatever others are trained on, a "
+                "subject's first layer is trained on its own clips, and a voxel's standard deviation takes two"
             )
         return self
 

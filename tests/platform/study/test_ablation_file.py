@@ -273,6 +273,21 @@ def test_a_subject_that_is_not_there() -> None:
     assert "the data set has 3 subject(s)" in line
 
 
+def test_subjects_and_clips_of_a_condition_that_are_not_there() -> None:
+    pooled = "voxels: {subjects: [0, 2, 7], own_clips: 3000}"
+    lines = complaints(DECODERS + f"conditions: {{pooled: {{{pooled}}}}}\n")
+    assert [line.partition("conditions.")[2] for line in lines] == [
+        "pooled.voxels.subjects: has [7]; the data set has 3 subject(s), numbered from 0",
+        "pooled.voxels.own_clips: is 3000; the data set has 2400 training clips (dataset.train_clips)",
+    ]
+
+
+def test_each_subject_of_a_design_can_be_trained_on_the_others_clips() -> None:
+    """`voxels.subjects` need not name the subject that is judged, which a block sets."""
+    text = DECODERS + "conditions: {pooled: {voxels.subjects: [1, 2]}}\n"
+    assert build(text, "subjects=[0, 1, 2]").design.conditions["pooled"].overrides["voxels.subjects"] == [1, 2]
+
+
 def test_no_room_for_a_failed_training_is_noted_and_shipped_designs_have_room_for_two() -> None:
     (note,) = build(NOOP).notes
     assert note.startswith("6 seeds are the fewest with which a result can be significant")

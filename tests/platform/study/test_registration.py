@@ -36,6 +36,7 @@ DESIGNS = {
     "encoding": "99bf339b85e3833f613da342036ed944cc266fb35127ec0405b2b0fbed271d7f",
     "fcvgan_like": "188b9c2e9f44eb30ed282ea93395e0e79bf20e99b3f695873afdec0b14e43953",
     "han_like": "de4efea9b18c122f3b66f969ec9edfc9615ee0fc9a1204dc6d840bb13abb9400",
+    "leave_one_subject_out": "368444e69cfa0d57f4f7a34226abea3451a269960d7ba42a2744d340472065ed",
     "kupershmidt_like": "ba602776346f17b628f863154e495e20fb8314ac728d3ff6e1cf7224269c941a",
     "mindvideo_like": "7257a1e93fb6e7f2fc6a84bdfb8bb37fa0dc571b76643dd6bdfc6a82de8ebd93",
     "nishimoto2011": "67e18b2bd100c7295cb25e08b5319a7e7fff59312d55e054479dfb4f3fd9e061",
