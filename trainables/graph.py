@@ -11,7 +11,7 @@ from storage.typed import check_fields
 from trainables.config.base import CHECKPOINT_SHARE, workers_range
 from trainables.config.trial import TrialConfig, config_class
 from trainables.identity import SCHEMA, decides, digest, identity_fields
-from trainables.stage_definition import SOLVED_KIND, VIDEOS, DecoderKind, Stage
+from trainables.stage_definition import SOLVED_KIND, VIDEOS, ChosenInput, DecoderKind, Stage
 from trainables.stage_table import DATASET_PLUGINS, DECODER_KINDS, EXTENDED_BY, STAGES, VIDEO_STAGES
 
 _DATA_STAGES = ("clips", "data")
@@ -121,9 +121,17 @@ def resolve_reference(reference: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def inputs_of(stage: str, system: str) -> tuple[str, ...]:
-    """Return the inputs of `stage` in a trial of `system`."""
-    return tuple(VIDEO_STAGES[system] if name == VIDEOS else name for name in STAGES[stage].inputs)
+def inputs_of(stage: str, system: str, config: TrialConfig | None = None) -> tuple[str, ...]:
+    """Return the inputs of `stage` in a trial of `system`: with `config`, or all that one can have."""
+    always = (VIDEO_STAGES[system] if name == VIDEOS else name for name in STAGES[stage].inputs)
+    chosen = (each.stage for each in STAGES[stage].chosen if config is None or chooses(config, each))
+    return (*always, *chosen)
+
+
+def chooses(config: TrialConfig, each: ChosenInput) -> bool:
+    """Return whether `config` has the value with which a stage has this input."""
+    section, _, name = each.field.partition(".")
+    return bool(getattr(getattr(config, section), name) == each.value)
 
 
 def video_stage(stages: Iterable[str]) -> str:
@@ -132,8 +140,10 @@ def video_stage(stages: Iterable[str]) -> str:
     return next((name for name in stages if name in VIDEO_STAGES.values()), default)
 
 
-def ancestors(targets: Iterable[str], *, systems: Iterable[str]) -> tuple[str, ...]:
+def ancestors(targets: Iterable[str], *, systems: Iterable[str], config: TrialConfig | None = None) -> tuple[str, ...]:
     """Return `targets` and all stages they depend on in a trial of any of `systems`, inputs first.
+
+    With `config`, inputs that it does not choose are left out; otherwise all that a trial can have are there.
 
     Raises:
         KeyError: A stage or system is unknown.
@@ -147,13 +157,24 @@ def ancestors(targets: Iterable[str], *, systems: Iterable[str]) -> tuple[str, .
 
     def visit(name: str) -> None:
         for system in of_study:
-            for needed in inputs_of(name, system):
+            for needed in inputs_of(name, system, config):
                 visit(needed)
         ordered.setdefault(name)
 
     for target in targets:
         visit(target)
     return tuple(ordered)
+
+
+def needed_stages(config: TrialConfig, targets: Iterable[str]) -> tuple[str, ...]:
+    """Return `targets` and all stages they depend on with `config`, inputs first.
+
+    Example:
+        >>> from trainables.config.trial import resolve
+        >>> needed_stages(resolve({"system": "han_like"}), ["han"])
+        ('clips', 'features', 'data', 'voxels', 'han')
+    """
+    return ancestors(targets, systems=[config.system], config=config)
 
 
 Memory = dict[tuple[Any, ...], dict[str, Any]]
@@ -170,13 +191,13 @@ def stage_runs(
     """
     runs: dict[str, StageRun] = {}
     fields_of: Memory = {} if memory is None else memory
-    for name in ancestors(targets, systems=[config.system]):
+    for name in needed_stages(config, targets):
         stage = STAGES[name]
         decisive = (name, *(getattr(config, section) for section in sections_of(stage, config)))
         if decisive not in fields_of:
             fields_of[decisive] = _fields(stage, config)
         fields = fields_of[decisive]
-        inputs = {needed: runs[needed].identity for needed in inputs_of(name, config.system)}
+        inputs = {needed: runs[needed].identity for needed in inputs_of(name, config.system, config)}
         run_seed = seed if stage.seeded and not is_solved(config, name) else 0
         key = [SCHEMA, name, stage.version, fields, run_seed, inputs]
         runs[name] = StageRun(name, f"{name}-{digest(key)}", run_seed, fields, inputs)

@@ -9,6 +9,17 @@ VIDEOS = "@videos"
 
 
 @dataclass(frozen=True)
+class ChosenInput:
+    """An input that a stage has only with one value of a field of its own section."""
+
+    stage: str
+    """Other than those that every trial of the system has. It may need no stage that the choosing one does not."""
+    field: str
+    """Dotted, such as `han.vae`."""
+    value: str
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of a trial: a pure function of its config sections, its seed and its inputs."""
 
@@ -22,6 +33,8 @@ class Stage:
     guess: tuple[float, int]
     """Seconds and bytes of one run with the phantom preset on two CPU cores. Used while no run of it is stored."""
     seeded: bool = False
+    chosen: tuple[ChosenInput, ...] = ()
+    """Further inputs, which the config chooses."""
     still: bool = False
     """Whether it makes one frame per clip: metrics that look at several frames together are None for its system."""
     makes: str | None = None

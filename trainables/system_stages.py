@@ -1,7 +1,7 @@
 """The stages of further systems: entries of the table in `trainables.stage_table`."""
 
 from trainables.pixel_system_stages import PIXEL_SYSTEM_STAGES
-from trainables.stage_definition import VIDEOS, Stage
+from trainables.stage_definition import VIDEOS, ChosenInput, Stage
 
 SYSTEM_STAGES: tuple[Stage, ...] = (
     Stage(
@@ -91,6 +91,7 @@ SYSTEM_STAGES: tuple[Stage, ...] = (
         (10.0, 3_000_000),
         held_out=True,
         makes="han_like",
+        chosen=(ChosenInput("autoencoder", "han.vae", "global"),),
         still=True,
         fingerprint="trainables.backbones:vae_fingerprint",
         files="trainables.backbones:vae_files",
@@ -105,6 +106,7 @@ SYSTEM_STAGES: tuple[Stage, ...] = (
         gpu=False,
         held_out=True,
         makes="wen2018",
+        chosen=(ChosenInput("map_inverse", "wen.inverse", "trained"),),
         still=True,
     ),
 )

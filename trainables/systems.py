@@ -64,9 +64,11 @@ ABOUT: Mapping[str, AboutSystem] = {
     "han_like": AboutSystem(
         "after Han et al. 2019",
         authors="the latent of a variational autoencoder, predicted by a linear model and decoded; one frame per clip",
-        ours="the autoencoder (that of the diffusion model; theirs has five layers and 1,024 latents, and was trained "
-        "on ILSVRC2012), ridge and its penalty: regularisation and code were not published",
-        data="the images of the autoencoder",
+        ours="the autoencoder: that of the diffusion model, or with `han.vae: global` one of their kind (five layers "
+        "each way, a latent without places) whose kernels, normalisation, loss and training are ours, on frames of "
+        "training clips (theirs: 1,024 latents, ILSVRC2012); ridge and its penalty: regularisation and code were not "
+        "published",
+        data="the images of the diffusion model's autoencoder; with `han.vae: global` none",
         source="NeuroImage 198:125; docs/systems/han_like.md",
     ),
     "wen2018": AboutSystem(
@@ -74,7 +76,8 @@ ABOUT: Mapping[str, AboutSystem] = {
         authors="linear models from fMRI to the logarithm of a network's first maps, one per channel; the maps back to "
         "a frame by the transposed filters; categories by principal components of the penultimate layer",
         ours="ridge in closed form (theirs: L1 by mini-batch gradients); another network than Caffe's AlexNet; one "
-        "answer per clip and not a volume of 2 s each; gains of the transposed filters are fitted",
+        "answer per clip and not a volume of 2 s each; gains of the transposed filters are fitted; inverses `local` "
+        "and `trained` (three up-convolutions, trained on training frames)",
         data="the images of the network",
         source="Cerebral Cortex 28:4136; the authors' code (CC0); docs/systems/wen2018.md",
     ),

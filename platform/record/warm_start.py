@@ -20,7 +20,7 @@ from storage.events import EventLog
 from storage.studies import load_calls, load_definition
 from storage.typed import check_mapping
 from trainables.config.trial import flatten
-from trainables.graph import ancestors
+from trainables.graph import needed_stages
 from trainables.identity import decisive_names
 from trainables.stage_table import STAGES
 
@@ -139,7 +139,7 @@ def _refuse_other(study: Study, source: str, values: Point, fields: Mapping[str,
     """Raise `UserError` unless the config with `fields` differs from `values` in a field that is swept there."""
     config = study.space.config(values)
     here = flatten(config.model_dump(mode="json"))
-    stages = ancestors(study.stages, systems=[config.system])
+    stages = needed_stages(config, study.stages)
     sections = {section for stage in stages for section in STAGES[stage].sections}
     differing = {
         name: (fields[name], here[name])

@@ -16,7 +16,7 @@ from platform.errors import UserError
 from platform.options import Options
 from platform.study.study import Study
 from trainables.config.trial import TrialConfig, config_from_json
-from trainables.graph import always_uses_ray_train, ancestors, uses_gpu, workers_of
+from trainables.graph import always_uses_ray_train, needed_stages, uses_gpu, workers_of
 from trainables.stage_table import STAGES
 from trainables.usable_cores import usable_cores
 
@@ -92,7 +92,7 @@ def share_out(study: Study, nodes: Sequence[Node], max_concurrent: int | None = 
             message shows both numbers.
     """
     for config in _configs(study):
-        for stage in ancestors(study.stages, systems=[config.system]):
+        for stage in needed_stages(config, study.stages):
             admit(need_of(config, stage), nodes)
     return admit(trial_need(study), nodes, max_concurrent)
 
@@ -103,7 +103,7 @@ def trial_need(study: Study) -> Need:
     needs = [
         need_of(config, stage)
         for config in _configs(study)
-        for stage in ancestors(study.stages, systems=[config.system])
+        for stage in needed_stages(config, study.stages)
         if stage in own
     ]
     largest = max(needs, key=lambda need: (need.workers, need.whole_gpus), default=Need())
@@ -140,12 +140,15 @@ def _configs(study: Study) -> list[TrialConfig]:
 def _worker_fields(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of a config (as JSON) that determine its resources. Many trials share the same values.
 
-    The kind of a decoder is one of them: a solved one has one worker, whatever its section says.
+    The kind of a decoder is one of them: a solved one has one worker, whatever its section says. So is a field that
+    chooses a stage.
     """
+    fields = (each.field.split(".") for stage in STAGES.values() for each in stage.chosen)
+    chosen = (config[section][name] for section, name in fields)
     sections = [section for section in config.values() if isinstance(section, Mapping)]
     parts = [{**section.get("train", section), "kind": section.get("kind")} for section in sections]
     names = ("workers", "device", "use_ray_train", "kind")
-    return (config["system"], *(tuple(map(part.get, names)) for part in parts if "workers" in part))
+    return (config["system"], *chosen, *(tuple(map(part.get, names)) for part in parts if "workers" in part))
 
 
 def admit(need: Need, nodes: Sequence[Node], max_concurrent: int | None = None) -> Grant:
@@ -239,7 +242,7 @@ def shared_resources(need: Need, trials: Grant, nodes: Sequence[Node]) -> tuple[
 def refuse_absent_gpu(study: Study, *, has_gpu: bool, where: str) -> None:
     """Raise `UserError` if a stage must train on a GPU and there is none. `where` says so."""
     for config in () if has_gpu else _configs(study):
-        for stage in ancestors(study.stages, systems=[config.system]):
+        for stage in needed_stages(config, study.stages):
             train = getattr(getattr(config, stage, None), "train", None)
             if getattr(train, "device", "auto") == "cuda":
                 raise UserError(

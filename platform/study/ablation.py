@@ -158,6 +158,12 @@ class AblationStudy(Study):
         unshared = {run.stage for spec in self.specs for run in spec.runs if self.uses[run.identity] == 1}
         return tuple(stage for stage in ancestors(self.stages, systems=self.systems) if stage in unshared)
 
+    @cached_property
+    def possible_stages(self) -> tuple[str, ...]:
+        """The stages that a trial needs, inputs first."""
+        needed = {run.stage for spec in self.specs for run in spec.runs}
+        return tuple(stage for stage in ancestors(self.stages, systems=self.systems) if stage in needed)
+
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
         """Yield all trials, each with its point, except the points in `skip`."""
         for index, spec in enumerate(self.specs):

@@ -24,7 +24,7 @@ from platform.study.yielded import why_none_of_still, why_not_yielded
 from trainables import datasets
 from trainables.config.trial import TrialConfig, flatten, resolve
 from trainables.datasets.clusters import kind_of
-from trainables.graph import ancestors, stage_runs
+from trainables.graph import ancestors, needed_stages, stage_runs
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import ablation_metrics, metric_named
 from trainables.stage_table import STAGES, VIDEO_STAGES
@@ -130,7 +130,7 @@ def _resolved(baseline: WrittenBaseline, condition: WrittenCondition) -> tuple[T
     problems = [baseline.source.problem(path, message) for path, message in checked if message is not None]
     problems += _video_problems(baseline, config, paths=paths, section=condition.path)
     if not problems:
-        needed = ancestors(baseline.stages, systems=[config.system])
+        needed = needed_stages(config, baseline.stages)
         changes_voxels = "voxels" in needed and any(name.startswith("voxels.") for name in condition.written)
         problems += [
             baseline.source.problem(paths.get(field, condition.path), message)

@@ -120,7 +120,7 @@ def make_plan(study: Study, store: Store, *, retry_failed: bool = False) -> Plan
     """
     shared, past = study.shared_runs(), _past(study, store, retry_failed=retry_failed)
     predicted = _predicted_runs(study, shared, past)
-    stored = {stage: stored_runs(store, stage) for stage in ancestors(study.stages, systems=study.systems)}
+    stored = {stage: stored_runs(store, stage) for stage in study.possible_stages}
     done = past.ended - predicted.shared | predicted.shared - predicted.needed
     cached = frozenset(
         identity for identity, run in predicted.runs.items() if identity in stored[run.stage] or identity in done
@@ -223,10 +223,13 @@ def _stage_plan(
 
 def _most_runs(study: Study, stage: str, *, points: int) -> int:
     """Return the largest possible number of distinct runs of `stage` for this number of `points`."""
-    systems = study.systems
-    seeds = study.repeats if any(STAGES[name].seeded for name in ancestors([stage], systems=systems)) else 1
+    systems, possible = study.systems, study.possible_stages
+    needed = [name for name in ancestors([stage], systems=systems) if name in possible]
+    seeds = study.repeats if any(STAGES[name].seeded for name in needed) else 1
     relevant = [
-        domain for field, domain in study.space.domains.items() if varying_stages([field], [stage], systems=systems)
+        domain
+        for field, domain in study.space.domains.items()
+        if varying_stages([field], [stage], systems=systems, possible=possible)
     ]
     if any(domain.size is None for domain in relevant):
         return seeds * points

@@ -12,7 +12,7 @@ from platform.study.registration import Amendment
 from platform.study.samplers import SAMPLERS
 from platform.study.schedulers import SchedulerConfig, StopOptions
 from platform.study.space import Point, Space
-from platform.study.swept_stages import swept_systems, varying_stages
+from platform.study.swept_stages import possible_stages, swept_systems, varying_stages
 from platform.study.yielded import why_none_of_still
 from storage.base import Store
 from trainables.config.trial import TrialConfig, flatten
@@ -174,7 +174,7 @@ class Study:
     def shared_runs(self) -> tuple[StageRun, ...]:
         """Return the stage runs that no swept field changes, one per seed for seeded stages, inputs first."""
         config = self.space.config({})
-        private = varying_stages(self.space.fields, self.stages, systems=self.systems)
+        private = self.own_stages()
         runs: dict[str, StageRun] = {}
         for seed in self.seeds():
             for run in self.runs(config, seed=seed):
@@ -184,7 +184,12 @@ class Study:
 
     def own_stages(self) -> tuple[str, ...]:
         """Return the stages that trials run themselves, inputs first; the runs of all other stages are shared."""
-        return varying_stages(self.space.fields, self.stages, systems=self.systems)
+        return varying_stages(self.space.fields, self.stages, systems=self.systems, possible=self.possible_stages)
+
+    @cached_property
+    def possible_stages(self) -> tuple[str, ...]:
+        """The stages that a trial may need, inputs first."""
+        return possible_stages(self.space.fields, self.space.config({}), self.stages, systems=self.systems)
 
     def known_trials(self, *, skip: Container[int] = ()) -> Iterator[tuple[int, TrialSpec]]:
         """Yield the trials that are known before there are results, each with its point, except the points in `skip`.

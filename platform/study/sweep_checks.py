@@ -14,7 +14,7 @@ from platform.study.outcome_constraints import OutcomeConstraint
 from platform.study.samplers import AUTO, SAMPLERS
 from platform.study.schedulers import REFUSED_SCHEDULERS, SCHEDULERS, SchedulerConfig
 from platform.study.space import MAX_GRID, Space
-from platform.study.swept_stages import swept_systems, touched, varying_stages
+from platform.study.swept_stages import possible_stages, swept_systems, touched, varying_stages
 from platform.study.unresolved_config import Draft
 from platform.study.yielded import trained_on_both, why_not_yielded
 from trainables.config.trial import TrialConfig, config_class
@@ -125,7 +125,7 @@ def build_parts(draft: Draft, config: TrialConfig, *, problems: list[Problem]) -
     targets = tuple(METRICS[name] for name in draft.target if name in METRICS)
     systems = swept_systems(draft.domains, config)
     problems += [problem for metric in targets for problem in _check_comparable(draft, metric, systems)]
-    problems += _check_influence(draft, targets, systems)
+    problems += _check_influence(draft, config, targets, systems)
     problems += _check_clips(draft, config)
     problems += _check_yielded(draft, config, targets)
     problems += check_outcomes(draft, config, systems)
@@ -203,19 +203,23 @@ def _alternatives(draft: Draft, metric: Metric, systems: tuple[str, ...]) -> lis
     ]
 
 
-def _check_influence(draft: Draft, targets: tuple[Metric, ...], systems: tuple[str, ...]) -> Iterator[Problem]:
+def _check_influence(
+    draft: Draft, config: TrialConfig, targets: tuple[Metric, ...], systems: tuple[str, ...]
+) -> Iterator[Problem]:
     """Refuse fields that change no target, and targets that no field changes."""
     is_refused = _BY_CONTENT in draft.domains and any(metric.scale_depends_on(_BY_CONTENT) for metric in targets)
     refused = (_BY_CONTENT,) if is_refused else ()
+    stages = [metric.stage for metric in targets]
+    possible = possible_stages(draft.domains, config, stages, systems=systems)
     for metric in () if refused else targets:
-        if metric.stage not in varying_stages(draft.domains, [metric.stage], systems=systems):
+        if metric.stage not in varying_stages(draft.domains, [metric.stage], systems=systems, possible=possible):
             message = f"{metric.name} is the same in all trials: no swept field changes {metric.stage} or what it needs"
             yield draft.problem("target", draft.target.index(metric.name), message=message)
     for field in draft.domains if targets else ():
         if (
             field not in refused
             and field.partition(".")[0] in config_class().model_fields
-            and not varying_stages([field], [metric.stage for metric in targets], systems=systems)
+            and not varying_stages([field], stages, systems=systems, possible=possible)
         ):
             message = f"changes nothing that {', '.join(draft.target)} depends on; remove it, or choose another target"
             yield draft.problem("space", field, message=message)

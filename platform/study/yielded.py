@@ -7,7 +7,7 @@ from trainables.config.data import PreparedConfig, parts_of
 from trainables.config.trial import TrialConfig, flatten
 from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.kinds import WITHOUT_ANSWER
-from trainables.graph import ancestors
+from trainables.graph import needed_stages
 from trainables.metrics.clip_metrics import CLIP_METRICS, EVALUATE, OF_PROTOCOLS
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS, is_held_out
@@ -62,7 +62,7 @@ def trained_on_its_clips(metric: Metric, config: TrialConfig) -> str | None:
     """Return the decoder that trains on validation clips, of which `metric` is; None if there is none."""
     if metric.short.startswith("test_") or metric.short == "loss" or not is_held_out(metric.name):
         return None
-    for decoder in ancestors([metric.stage], systems=[config.system]):
+    for decoder in needed_stages(config, [metric.stage]):
         train = getattr(getattr(config, decoder, None), "train", None)
         if getattr(train, "rows", "train") == "train_and_validation":
             return decoder
@@ -83,7 +83,7 @@ def _others(metric: Metric, metrics: Iterable[Metric]) -> list[str]:
 
 def _of_still_clips(metric: Metric, config: TrialConfig) -> str | None:
     """Return why a data set of images has no usable value of `metric`; None if it may have one."""
-    needs_motion = metric.of_motion or "motion" in ancestors([metric.stage], systems=[config.system])
+    needs_motion = metric.of_motion or "motion" in needed_stages(config, [metric.stage])
     data = config.dataset
     prepared = [each for each in parts_of(data) if isinstance(each, PreparedConfig)]
     if not needs_motion or not prepared:

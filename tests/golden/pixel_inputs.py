@@ -14,6 +14,8 @@ PIXEL_SYSTEMS: Mapping[str, Any] = {
     "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4, "train": _TRAIN},
     "see": {"resolution": 32, "planes": 2, "train": _TRAIN},
     "unsee": {"channels": 2, "unpaired": 0.5, "train": _TRAIN},
+    "autoencoder": {"resolution": 32, "base": 2, "latent": 4, "train": _TRAIN},
+    "map_inverse": {"channels": 4, "train": _TRAIN},
 }
 
 

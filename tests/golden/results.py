@@ -43,7 +43,9 @@ def stage_result(stage: str) -> Numbers:
         output.mkdir()
         inputs = write_inputs(given)
         trial = config(given)
-        needed = {name: inputs.get(f"{name}_of_{stage}", inputs[name]) for name in inputs_of(stage, trial.system)}
+        needed = {
+            name: inputs.get(f"{name}_of_{stage}", inputs[name]) for name in inputs_of(stage, trial.system, trial)
+        }
         task = StageTask(trial, 0, needed, Context(output, NoCheckpoints()))
         result = resolve_reference(STAGES[stage].implementation)(task)
         numbers = {f"metric {name}": value for name, value in result.metrics.items()}

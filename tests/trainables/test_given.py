@@ -60,7 +60,7 @@ def write(folder: Path, names: list[str], *, frames: int = 8, side: int = 64) ->
 
 def run_stage(stage: str, config: TrialConfig, output: Path, artifacts: Mapping[str, Artifacts]) -> dict[str, float]:
     output.mkdir()
-    needed = {name: artifacts[name] for name in inputs_of(stage, config.system)}
+    needed = {name: artifacts[name] for name in inputs_of(stage, config.system, config)}
     task = StageTask(config, 0, needed, Context(output, NoCheckpoints()))
     metrics: dict[str, float] = dict(resolve_reference(STAGES[stage].implementation)(task).metrics)
     return metrics

@@ -10,7 +10,7 @@ from trainables.config.base import Config
 from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.trial import resolve
 from trainables.config.video import GeneratorConfig
-from trainables.graph import depends_on, stage_runs
+from trainables.graph import ancestors, depends_on, needed_stages, stage_runs
 from trainables.identity import CIRCUMSTANCE, SINCE, canonical, decides, decisive_names, digest, identity_fields
 from trainables.stage_table import STAGES
 
@@ -23,6 +23,8 @@ GOLDEN = {
         "see": "see-d51499f2cb173e7c",
         "unsee": "unsee-8bc544fda0868665",
         "gan": "gan-5429069bca792607",
+        "autoencoder": "autoencoder-9e4e89565561b990",
+        "map_inverse": "map_inverse-8b48d1fb294e7f57",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-66c253c1fb5934d6",
         "structure": "structure-26d225808bfa04f3",
@@ -54,6 +56,8 @@ GOLDEN = {
         "see": "see-c6039aff8c61c946",
         "unsee": "unsee-4dec9bb84643ad1b",
         "gan": "gan-82bb8e0ff4cb7043",
+        "autoencoder": "autoencoder-94a6622f3d912ee9",
+        "map_inverse": "map_inverse-8b48d1fb294e7f57",
         "voxels": "voxels-6f27d1c10e663da3",
         "semantic": "semantic-75ec15fc698f9a11",
         "structure": "structure-248b213a487347d9",
@@ -84,6 +88,8 @@ WITHOUT_FILES = {*STAGES} - {"given"}
 EVERYTHING = WITHOUT_FILES - {"noop"}
 OF_CLIPS = {"clips", "features", "layers", "energy"}
 """What knows of no brain."""
+OF_FRAMES = {"autoencoder", "map_inverse"}
+"""What is trained on frames of the training split, for all subjects at once."""
 
 
 def identities(overrides: dict[str, object], seed: int = 0) -> dict[str, str]:
@@ -111,7 +117,7 @@ def test_a_field_changes_its_stage_and_what_builds_on_it() -> None:
         "retrieve",
         "importance",
     }
-    assert changed({"voxels.subject": 1}) == EVERYTHING - OF_CLIPS - {"data"}
+    assert changed({"voxels.subject": 1}) == EVERYTHING - OF_CLIPS - {"data", *OF_FRAMES}
     assert changed({"dataset.frames": 4}) == EVERYTHING
 
 
@@ -196,6 +202,30 @@ def test_a_named_set_of_settings_is_the_settings_it_names() -> None:
     )
 
 
+def test_a_chosen_input_is_part_of_the_identity_only_if_it_is_chosen() -> None:
+    for stage, own, settings in (
+        ("han", "autoencoder", {"system": "han_like", "han.vae": "global"}),
+        ("wen", "map_inverse", {"system": "wen2018", "wen.inverse": "trained"}),
+    ):
+        without, chosen, other_seed = (
+            {run.stage: run for run in stage_runs(resolve(overrides), seed=seed, targets=[stage])}
+            for overrides, seed in (({"system": settings["system"]}, 1), (settings, 1), (settings, 2))
+        )
+        assert own not in without
+        assert chosen[stage].inputs[own] == chosen[own].identity
+        assert chosen[stage].seed == 0
+        assert len({each[stage].identity for each in (without, chosen, other_seed)}) == 3
+        trained = {name: chosen[name].identity for name in chosen if name not in (own, stage)}
+        assert all(without[name].identity == identity for name, identity in trained.items())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_chosen_stage_needs_the_choosing_one_has_anyway(stage: str) -> None:
+    for each in STAGES[stage].chosen:
+        needed = ancestors([each.stage], systems=["mindanimator"])
+        assert {*needed} - {each.stage} <= {*needed_stages(resolve({}), [stage])}
+
+
 def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
     trained = {
         "semantic",
@@ -204,6 +234,8 @@ def test_a_seed_changes_what_is_trained_and_nothing_else() -> None:
         "gan",
         "see",
         "unsee",
+        "autoencoder",
+        "map_inverse",
         "premask",
         "tokens",
         "cotrain",

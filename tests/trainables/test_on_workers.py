@@ -32,6 +32,8 @@ SMALL = {
     "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4},
     "cotrain": {"epoch_clips": 9, "validation_clips": 2, "encoder": True},
     "see": {"resolution": 32, "planes": 2},
+    "autoencoder": {"resolution": 32, "base": 2, "latent": 4},
+    "map_inverse": {"channels": 4},
     "unsee": {"channels": 4, "unpaired": 0.5, "encoder": "fine_tuned", "noise": "residual"},
     "voxels.window": 2,
     **{f"{stage}.train": TRAIN for stage in TRAINED},

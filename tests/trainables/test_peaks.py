@@ -114,7 +114,7 @@ def test_the_peak_of_a_stage_does_not_grow_with_the_number_of_clips(
         )
         output = tmp_path / str(next(runs))
         output.mkdir()
-        needed = {name: inputs[count][name] for name in inputs_of(stage, trial.system)}
+        needed = {name: inputs[count][name] for name in inputs_of(stage, trial.system, trial)}
         resolve_reference(STAGES[stage].implementation)(StageTask(trial, 0, needed, Context(output, NoCheckpoints())))
 
     with small_blocks(), single_thread():

@@ -25,6 +25,9 @@ MINDVIDEO_SIZES: Mapping[str, Any] = {
 40 epochs is in steps for 4,400 volumes."""
 
 PAPER_SIZES: Mapping[str, Any] = {
+    "autoencoder.resolution": 128,
+    "autoencoder.base": 64,
+    "autoencoder.latent": 1024,
     "gan.base": 64,
     "see.resolution": 112,
     "see.train.epochs": 50,

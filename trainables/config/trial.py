@@ -11,6 +11,7 @@ from trainables.config.base import Config
 from trainables.config.data import DatasetConfig, PhantomConfig, PhantomWorld, VoxelsConfig
 from trainables.config.decoders import MotionConfig, NoopConfig, SemanticConfig, StructureConfig
 from trainables.config.features import BackbonesConfig, FeaturesConfig
+from trainables.config.frame_networks import AutoencoderConfig, MapInverseConfig
 from trainables.config.gan import GanConfig
 from trainables.config.kupershmidt import FRESH, SeeConfig, UnseeConfig
 from trainables.config.layers import LayersConfig
@@ -68,7 +69,9 @@ class TrialConfig(Config):
     cotrain: CotrainConfig = CotrainConfig()
     mindvideo: MindvideoConfig = MindvideoConfig()
     retrieve: RetrieveConfig = RetrieveConfig()
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
     han: HanConfig = HanConfig()
+    map_inverse: MapInverseConfig = MapInverseConfig()
     wen: WenConfig = WenConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     importance: ImportanceConfig = ImportanceConfig()

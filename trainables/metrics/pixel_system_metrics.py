@@ -24,6 +24,19 @@ def _l1(stage: str, side: str) -> Metric:
     )
 
 
+def _squared(stage: str, what: str, fields: tuple[str, ...]) -> Metric:
+    return Metric(
+        f"{stage}.mse",
+        title=f"{stage}: mean squared error of pixels of frames that return from their {what}",
+        goal="min",
+        low=0.0,
+        high=1.0,
+        chance_controls=("mean",),
+        scale_fields=fields,
+        source="pixels in [0, 1]; `mean`: the mean training frame",
+    )
+
+
 def _diversity(stage: str, side: str) -> Metric:
     return Metric(
         f"{stage}.diversity",
@@ -81,4 +94,13 @@ PIXEL_SYSTEM_METRICS: tuple[Metric, ...] = (
     _l1("unsee", "see.resolution"),
     _diversity("unsee", "see.resolution"),
     _loss("unsee.loss", "unsee: loss", _UNSEE_LOSS, "weighted errors of paired and unpaired clips, while training"),
+    _squared("autoencoder", "latents", ("dataset", "autoencoder.resolution")),
+    _loss(
+        "autoencoder.loss",
+        "autoencoder: loss",
+        ("dataset", "autoencoder"),
+        "squared error and weighted divergence of the latent, while training",
+    ),
+    _squared("map_inverse", "maps", ("dataset", "layers")),
+    _loss("map_inverse.loss", "map_inverse: loss", ("dataset", "layers"), "squared error of standardised frames"),
 )

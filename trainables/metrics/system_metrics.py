@@ -63,7 +63,10 @@ SYSTEM_METRICS: tuple[Metric, ...] = (
         low=-math.inf,
         high=1.0,
         chance=0.0,
-        scale_fields=("dataset", "backbones", "features", "voxels.subject", "han.target", "han.frame"),
+        scale_fields=(
+            *("dataset", "backbones", "features", "voxels.subject"),
+            *("han.target", "han.vae", "han.frame", "autoencoder"),
+        ),
         source="ours",
     ),
     Metric(

@@ -37,6 +37,11 @@ class Convolution:
             )
         return cls(filters, facts["stride"], facts["padding"], facts["side"], facts["log"])
 
+    @property
+    def first_pixel(self) -> int:
+        """The pixel at which the cell of the first place begins: around the centre of its filter."""
+        return (self.filters.shape[-1] - self.stride) // 2 - self.padding
+
     def linear(self, maps: Tensor) -> Tensor:
         """Return maps without their logarithm, at least 0."""
         return maps if self.log is None else (10.0 ** maps.float() - self.log).clamp(min=0.0)
@@ -100,14 +105,9 @@ class LocalInverse:
         places, step, side = maps.shape[-1], self._convolution.stride, self._convolution.side
         cells = (self._regressors(maps) @ self._weights).float().view(len(maps), places, places, 3, step, step)
         whole = cells.permute(0, 3, 1, 4, 2, 5).reshape(len(maps), 3, places * step, places * step)
-        first, missing = self._first(), side - places * step
+        first, missing = self._convolution.first_pixel, side - places * step
         before, after = first, missing - first
         return F.pad(whole, (before, after, before, after), mode="replicate")
-
-    def _first(self) -> int:
-        """Return the pixel at which the cell of the first place begins: around the centre of its filter."""
-        size = self._convolution.filters.shape[-1]
-        return (size - self._convolution.stride) // 2 - self._convolution.padding
 
     def _regressors(self, maps: Tensor) -> Tensor:
         around = F.unfold(F.pad(maps.float(), (1, 1, 1, 1), mode="replicate"), 3).transpose(1, 2).flatten(0, 1)
@@ -115,7 +115,7 @@ class LocalInverse:
 
     def _cells(self, frames: Tensor, places: int) -> Tensor:
         """Return the pixels of each place, float64 [n places places, 3 stride stride]."""
-        step, first = self._convolution.stride, self._first()
+        step, first = self._convolution.stride, self._convolution.first_pixel
         inside = frames[..., first : first + places * step, first : first + places * step]
         cells = inside.reshape(len(frames), 3, places, step, places, step)
         return cells.permute(0, 2, 4, 1, 3, 5).reshape(-1, 3 * step * step).double()

@@ -13,11 +13,13 @@ from trainables.config.video import GeneratorConfig
 from trainables.context import StageResult, StageTask
 from trainables.loop import pick_device
 from trainables.ridge import RidgeSolver
+from trainables.stages.autoencoder import TrainedAutoencoder
 from trainables.stages.decoding import HELD_OUT, SplitRows, read_rows, split_index
 from trainables.stages.generation import FrameDecoder
 from trainables.system_videos import read_clips, write_videos
 
 Frames = NDArray[np.uint8]
+FramesOf = Callable[[Tensor], Frames]
 _AT_ONCE = 64
 
 
@@ -31,17 +33,25 @@ def run(task: StageTask) -> StageResult:
         ValueError: A split has no clips, or the VAE cannot be loaded.
     """
     config = task.config.han
-    targets = _pixels(task, config) if config.target == "pixels" else _latents(task, config)
+    targets, frames_of = _targets(task, config)
     rows = read_rows(task, (), device=torch.device("cpu"))
     predicted, penalty = _predicted(rows, targets, config)
     index = torch.cat([rows[name].index for name in HELD_OUT])
-    size = targets["train"].shape[-2:]
-    frames_of = _as_pixels if config.target == "pixels" else _frames_of_latents(task, size)
     made, true = (frames_of(torch.cat([values[name] for name in HELD_OUT])) for values in (predicted, targets))
     write_videos(task, made, index.numpy(), ceiling=true)
     validation, test = (explained(predicted[name], targets[name], targets["train"]) for name in HELD_OUT)
     metrics = {"latent_r2": validation, "test_latent_r2": test}
     return StageResult(metrics, info={"penalty": f"{penalty:.4g}", "clips": str(len(index))})
+
+
+def _targets(task: StageTask, config: HanConfig) -> tuple[dict[str, Tensor], FramesOf]:
+    """Return what is predicted, by split, and what makes frames of it."""
+    if config.target == "pixels":
+        return _pixels(task, config), _as_pixels
+    if config.vae == "global":
+        return _own_latents(task, config)
+    latents = _latents(task, config)
+    return latents, _frames_of_latents(task, latents["train"].shape[-2:])
 
 
 def explained(predicted: Tensor, truth: Tensor, known: Tensor) -> float:
@@ -78,6 +88,26 @@ def _latents(task: StageTask, config: HanConfig) -> dict[str, Tensor]:
     return {name: _one(split.features["latents"].float(), config) for name, split in rows.items()}
 
 
+def _own_latents(task: StageTask, config: HanConfig) -> tuple[dict[str, Tensor], FramesOf]:
+    """Return the latents [n,L] of the stage `autoencoder`, by split, and its decoder."""
+    own, clips = TrainedAutoencoder(task.inputs["autoencoder"], pick_device("auto")), read_clips(task)
+
+    def blocks(index: Tensor) -> Iterator[Tensor]:
+        for clip in index.tolist():
+            yield _one(own.latents(_shown(np.array(clips[clip : clip + 1]), config)), config)
+
+    targets = {name: torch.cat(list(blocks(index))) for name, index in split_index(task).items()}
+    return targets, own.frames
+
+
+def _shown(clips: Frames, config: HanConfig) -> Frames:
+    """Return clips [n,F,H,W,3] with the frames alone that the target is made of."""
+    if config.frame == "mean":
+        return clips
+    frame = 0 if config.frame == "first" else clips.shape[1] // 2
+    return clips[:, frame : frame + 1]
+
+
 def _pixels(task: StageTask, config: HanConfig) -> dict[str, Tensor]:
     """Return the chosen frame [n,H,W,3] from 0 to 255, by split."""
     clips = read_clips(task)
@@ -100,7 +130,7 @@ def _as_pixels(values: Tensor) -> Frames:
     return values[:, None].round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def _frames_of_latents(task: StageTask, size: Sequence[int]) -> Callable[[Tensor], Frames]:
+def _frames_of_latents(task: StageTask, size: Sequence[int]) -> FramesOf:
     """Return what makes frames [n,1,H,W,3] of latents [n,c,h,w] of this height and width, by the VAE alone."""
     vae = load_vae(task.config.backbones.stable_diffusion, device=pick_device("auto"))
     decoding = vae.decoding(size)

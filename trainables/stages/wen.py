@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,10 +14,11 @@ from trainables.metrics.correlation import column_correlation
 from trainables.networks.map_inverse import Convolution, LocalInverse, TransposedInverse
 from trainables.ridge import RidgeSolver
 from trainables.stages.decoding import HELD_OUT, SplitRows, read_rows
-from trainables.system_videos import read_clips, write_videos
+from trainables.stages.frame_rows import NetworkFrames
+from trainables.stages.map_inverse import StoredInverse
+from trainables.system_videos import write_videos
 from trainables.tensors import map_tensors
 
-Frames = NDArray[np.uint8]
 TOP = (1, 5)
 FITTED = 512
 """Training frames that an inverse is fitted to, evenly spread: its few weights need no more."""
@@ -50,16 +50,24 @@ def run(task: StageTask) -> StageResult:
     maps = {name: _picked(stored["maps"], split)[:, 0] for name, split in rows.items()}
     solver = RidgeSolver.of(rows["train"].fmri)
     predicted = _predicted(solver, rows, maps, config)
-    shown = _Shown(task, facts)
-    fitted = torch.linspace(0, len(rows["train"]) - 1, min(len(rows["train"]), FITTED)).round().long()
-    of_mean = task.config.layers.frames == "mean"
-    frames = shown.standardised(rows["train"].index[fitted], mean=of_mean)
-    inverse = _INVERSES[config.inverse](convolution, maps["train"][fitted], frames)
+    shown = NetworkFrames(task, facts)
+    inverse = _inverse(task, convolution, shown, rows["train"].index, maps["train"])
     index = torch.cat([rows[name].index for name in HELD_OUT])
     made, true = (shown.frames(inverse(torch.cat([of[name] for name in HELD_OUT]))) for of in (predicted, maps))
     write_videos(task, made, index.numpy(), ceiling=true)
     metrics = _metrics(predicted, maps) | _categories(solver, rows, stored, network, config)
     return StageResult(metrics, info={"clips": str(len(index))})
+
+
+def _inverse(
+    task: StageTask, convolution: Convolution, shown: NetworkFrames, index: Tensor, maps: Tensor
+) -> TransposedInverse | LocalInverse | StoredInverse:
+    """Return what makes frames of maps: trained before, or fitted to frames of the training clips `index`."""
+    if task.config.wen.inverse == "trained":
+        return StoredInverse(task.inputs["map_inverse"], convolution)
+    fitted = torch.linspace(0, len(index) - 1, min(len(index), FITTED)).round().long()
+    frames = shown.standardised(index[fitted], mean=task.config.layers.frames == "mean")
+    return _INVERSES[task.config.wen.inverse](convolution, maps[fitted], frames)
 
 
 def _network(task: StageTask) -> Mapping[str, NDArray[Any]]:
@@ -123,35 +131,3 @@ def _categories(
         prefix = "" if name == "validation" else f"{name}_"
         metrics |= {f"{prefix}category_top{k}": float((rank < k).double().mean()) for k in TOP}
     return metrics
-
-
-class _Shown:
-    """Frames as the network takes them, and back."""
-
-    def __init__(self, task: StageTask, facts: Mapping[str, Any]) -> None:
-        self._clips, self._side = read_clips(task), int(facts["side"])
-        self._mean, self._std = (torch.tensor(facts[name]).view(3, 1, 1) for name in ("mean", "std"))
-
-    def standardised(self, index: Tensor, *, mean: bool) -> Tensor:
-        """Return the middle frame of each clip, or the mean of all, standardised, [n,3,R,R]."""
-        frames = np.empty((len(index), self._side, self._side, 3), dtype=np.float32)
-        for row, clip in enumerate(index.tolist()):
-            video = np.asarray(self._clips[clip : clip + 1][0])
-            frame = video.mean(axis=0) if mean else video[len(video) // 2].astype(np.float64)
-            frames[row] = _resized(frame.astype(np.float32), (self._side, self._side))
-        return (torch.from_numpy(frames).permute(0, 3, 1, 2) / 255 - self._mean) / self._std
-
-    def frames(self, standardised: Tensor) -> Frames:
-        """Return frames in the size of the clips, uint8 [n,1,H,W,3]."""
-        values = ((standardised * self._std + self._mean) * 255).permute(0, 2, 3, 1).numpy()
-        size = self._clips.shape[2:4]
-        sized = np.stack([_resized(frame, size) for frame in values])
-        return np.asarray(sized.round().clip(0, 255), dtype=np.uint8)[:, None]
-
-
-def _resized(frame: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    height, width = size
-    if frame.shape[:2] == (height, width):
-        return frame
-    method = cv2.INTER_AREA if height <= frame.shape[0] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(frame, (width, height), interpolation=method), dtype=np.float32)

@@ -35,7 +35,7 @@ DESIGNS = {
     "table9": "c22183dba03be367372c63a019a58be0b27019af1e0e633f11a2de4732f3c06d",
     "encoding": "99bf339b85e3833f613da342036ed944cc266fb35127ec0405b2b0fbed271d7f",
     "fcvgan_like": "188b9c2e9f44eb30ed282ea93395e0e79bf20e99b3f695873afdec0b14e43953",
-    "han_like": "de4efea9b18c122f3b66f969ec9edfc9615ee0fc9a1204dc6d840bb13abb9400",
+    "han_like": "0a82a0c4f6db7f5ba302f0933518bf2954dc313bf4a78aa8a1a819518ad3f32c",
     "leave_one_subject_out": "368444e69cfa0d57f4f7a34226abea3451a269960d7ba42a2744d340472065ed",
     "kupershmidt_like": "ba602776346f17b628f863154e495e20fb8314ac728d3ff6e1cf7224269c941a",
     "mindvideo_like": "7257a1e93fb6e7f2fc6a84bdfb8bb37fa0dc571b76643dd6bdfc6a82de8ebd93",
@@ -48,7 +48,7 @@ DESIGNS = {
     "table4": "ddde36467d57b84736e978e299e466c062ee505acc7a517eaa015ec62d18ab18",
     "table5": "478227751338ffafbdf99039eb7b28b46f5a8d2cee508e1a75b56383544a7823",
     "two_data_sets": "617611d6e127287a889bd5e61c6a95d8abd2707ddeebc443b73d972db53dee79",
-    "wen2018": "a7bf586472c12eea4cbad77f5e28ea31b5beaf4011fae44d32a05c16f520c2b9",
+    "wen2018": "51e796fd5ee13ae911daf5aeaa368060a11b58ac1084b1d8a679b9dc5ae580fa",
 }
 """Every shipped ablation to the hash of its design, without the identities of the baseline's stage runs.
 

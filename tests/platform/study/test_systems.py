@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from platform.errors import UserError
+from platform.run.admission import Node, share_out
 from platform.study.plan import make_plan
 from storage.uri import open_store
 from tests.platform import noop_ablations, study_texts
@@ -129,3 +131,61 @@ def test_metrics_of_decoders_are_not_compared_with_given_videos(folder: Path) ->
     text = ABLATION.replace("FOLDER", str(folder)).replace("[evaluate", "[motion.test_rollout_mse, evaluate")
     (line,) = noop_ablations.complaints(text)
     assert "motion.test_rollout_mse needs structure, motion, which theirs (system: given) does not have" in line
+
+
+CHOSEN = """
+target: evaluate.two_way_i
+trials: 4
+sampler: random
+scheduler: fifo
+base:
+  system: han_like
+  generator: {validation_clips: 4, test_clips: 0}
+  dataset: {train_clips: 20, validation_clips: 4, test_clips: 4, block_clips: 2}
+space:
+"""
+
+
+def test_a_stage_that_a_swept_field_chooses_is_the_trials_own() -> None:
+    study = study_texts.build(CHOSEN + "  han.vae: {choice: [features, global]}\n")
+    assert study.own_stages() == ("autoencoder", "han", "evaluate")
+    assert "autoencoder" not in {run.stage for run in study.shared_runs()}
+    assert "autoencoder" in {stage.stage for stage in make_plan(study, open_store("memory://")).stages}
+    both = study_texts.build(
+        CHOSEN + "  han.vae: {choice: [features, global]}\n  autoencoder.latent: {choice: [32, 64]}\n"
+    )
+    assert both.own_stages() == study.own_stages()
+
+
+def test_a_stage_that_no_trial_chooses_is_not_planned() -> None:
+    study = study_texts.build(CHOSEN + "  han.frame: {choice: [first, mean]}\n")
+    assert study.own_stages() == ("han", "evaluate")
+    assert "autoencoder" not in {stage.stage for stage in make_plan(study, open_store("memory://")).stages}
+    message = "autoencoder.latent.*changes nothing that evaluate.two_way_i depends on"
+    with pytest.raises(UserError, match=message):
+        study_texts.build(CHOSEN + "  han.frame: {choice: [first, mean]}\n  autoencoder.latent: {choice: [32, 64]}\n")
+
+
+def test_a_chosen_stage_is_shared_if_all_trials_choose_it() -> None:
+    text = CHOSEN.replace("system: han_like", "system: han_like\n  han.vae: global")
+    study = study_texts.build(text + "  han.frame: {choice: [first, mean]}\n")
+    assert study.own_stages() == ("han", "evaluate")
+    assert "autoencoder" in {run.stage for run in study.shared_runs()}
+
+
+def test_an_own_autoencoder_is_trained_once_for_all_subjects_and_counts_for_the_workers() -> None:
+    text = """
+primary: [evaluate.test_two_way_i]
+subjects: [0, 1]
+seeds: 1
+unit: clips
+baseline: {system: han_like, autoencoder.train.workers: 2}
+conditions: {own: {han.vae: global}}
+family: {own: [evaluate.test_two_way_i]}
+"""
+    study = noop_ablations.build(text)
+    runs = {stage.stage: stage.runs for stage in make_plan(study, open_store("memory://")).stages}
+    assert (runs["autoencoder"], runs["han"], runs["features"]) == (1, 4, 1)
+    with pytest.raises(UserError, match="autoencoder"):
+        share_out(study, [Node("small", 1)])
+    share_out(noop_ablations.build(text.replace("vae: global", "frame: mean")), [Node("small", 1)])
