@@ -2,7 +2,7 @@
 
 On a CPU, a run that is interrupted after any epoch and resumed gives the same bits as an uninterrupted run. The batch
 order, masks, augmentation and dropout of an epoch come from random streams of that epoch (`trainables.randomness`). A
-checkpoint holds the rest of the state. Within an epoch no value is read back from the device.
+checkpoint holds the rest of the state. Within an epoch the loop reads no value back from the device.
 
 Several processes can run one loop together (`trainables.distributed`). Their weights are equal up to rounding, so a
 checkpoint can be continued by any number of processes.

@@ -128,3 +128,25 @@ def test_ray_train_trains_a_plugins_decoder_as_one_process_does(tmp_path: Path) 
     settings: dict[str, Any] = {**SMALL, "motion.kind": "drift"}
     with load_plugins([read_source("drift.py", folder=written(tmp_path, drift_py=DRIFT))]).active():
         check_under_ray_train("motion", resolve(settings), folder=tmp_path)
+
+
+@pytest.mark.long
+def test_a_network_of_a_plug_in_that_names_its_layers_is_trained_on_several_subjects(tmp_path: Path) -> None:
+    named = DRIFT.replace(
+        "    def forward(self",
+        "    @property\n    def voxel_layers(self):\n        return (self.change[0],)\n\n    def forward(self",
+    )
+    assert named != DRIFT
+    for text in (named, DRIFT):
+        source = read_source("drift.py", folder=written(tmp_path, drift_py=text))
+        with load_plugins([source]).active():
+            config = resolve({**SMALL, "dataset.subjects": 2, "voxels.subjects": [0, 1], "motion.kind": "drift"})
+            runs = RunStore(MemoryStore(), cache=tmp_path / "cache")
+            *inputs, run = stage_runs(config, seed=0, targets=["motion"])
+            for needed in inputs:
+                execute(needed, config, runs=runs, scratch=tmp_path / "scratch")
+            if text == named:
+                assert len(execute(run, config, runs=runs, scratch=tmp_path / "scratch").history) == 2
+            else:
+                with pytest.raises(ValueError, match=r"Drift does not say which layers read voxels"):
+                    execute(run, config, runs=runs, scratch=tmp_path / "scratch")

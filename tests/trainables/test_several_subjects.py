@@ -120,13 +120,17 @@ def test_rows_of_others_are_trained_on(world: Subjects, stage: str, overrides: d
     assert again.metrics != result.metrics
 
 
-def test_held_out_rows_of_others_change_nothing(world: Subjects) -> None:
-    _, folder = world.run("structure", pooled())
-    changed = world.truth["other"].clone()
-    changed[200:] = 100.0
-    world.add("voxels", {"other_1.safetensors": {"fmri": changed}})
-    _, again = world.run("structure", pooled())
-    assert (folder / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+@pytest.mark.parametrize("stage", STAGES)
+def test_held_out_rows_of_others_and_withheld_ones_change_nothing(world: Subjects, stage: str) -> None:
+    """Neither would rows of withheld clips if the stage `voxels` had left them there."""
+    _, folder = ran(world, stage, pooled())
+    theirs, own = world.truth["other"].clone(), world.truth["fmri"].clone()
+    theirs[200:] = 100.0
+    own[OWN:200] = 100.0
+    world.add("voxels", {"other_1.safetensors": {"fmri": theirs}, "voxels.safetensors": {"fmri": own}})
+    _, again = world.run(stage, pooled())
+    for file in ("model.safetensors", "predictions.safetensors"):
+        assert (folder / file).read_bytes() == (again / file).read_bytes()
 
 
 def test_galleries_and_controls_are_of_all_clips_that_are_trained_on(tmp_path: Path) -> None:

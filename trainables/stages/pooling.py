@@ -68,7 +68,8 @@ class PooledFmri:
     """The training rows of several subjects, in the order of these, as a `Sparsifier` has those of one.
 
     A batch has the voxels of all subjects side by side, and after them a column for each subject, as
-    `trainables.networks.subject_layers` wants it. Each subject's rows are sparsified by themselves.
+    `trainables.networks.subject_layers` wants it. Each subject's rows are sparsified by themselves. How many of them a
+    batch has is read back from the device, once per subject and batch.
     """
 
     def __init__(self, config: SparsifyConfig, subjects: Sequence[SubjectRows]) -> None:
