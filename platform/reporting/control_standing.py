@@ -97,11 +97,12 @@ def control_grid(findings: Findings) -> Grid | None:
         for index, comparison in enumerate(test.comparisons):
             rows.append((*_cells(test, comparison), standing if index == 0 else Cell("")))
     header = ("metric", "control", "baseline", "control's value", "difference", "p", "baseline is")
+    of_all = " of all data sets" if findings.result.dataset else ""
     units = sorted({each.generalises_over for test in findings.control_tests for each in test.comparisons})
     notes = (
         "Difference: baseline minus control, paired by subject, seed and clip. Each control knows nothing of the clip; "
         "a still frame is one for metrics of motion.",
-        "Better than all: the largest p of the controls, adjusted by Holm's method over the primary metrics. "
+        f"Better than all: the largest p of the controls, adjusted by Holm's method over the primary metrics{of_all}. "
         f"Results generalise to: {'; '.join(units)}.",
     )
     return Grid("Baseline against its controls", header, tuple(rows), notes)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from platform.analysis.control_tests import floors_of
-from platform.analysis.findings import Findings
+from platform.analysis.findings import Findings, Pair
 from platform.analysis.measures import Measure
 from platform.reporting.charts import data_set_effects
 from platform.reporting.clusters import clips_fact
@@ -96,9 +96,7 @@ def effects_grid(parts: Sequence[Findings]) -> Grid:
     for condition in parts[0].conditions:
         for measure in parts[0].measures:
             found = [each.comparisons[condition, measure.name] for each in parts]
-            spans = [each.span(measure.name) for each in parts]
-            declared = parts[0].is_declared((condition, measure.name))
-            cells = [_effect(each, span, declared=declared) for each, span in zip(found, spans, strict=True)]
+            cells = [_effect(each, (condition, measure.name)) for each in parts]
             row = (*cells, Cell(_direction(found, measure)), _holds_for(parts, found))
             rows.append((Cell(condition), Cell(measure.heading), *row))
     header = ("condition", "metric", *(each.result.dataset for each in parts), "direction", "claim holds for")
@@ -111,14 +109,17 @@ def effects_grid(parts: Sequence[Findings]) -> Grid:
     return Grid("Effects in each data set", header, tuple(rows), notes)
 
 
-def _effect(comparison: Comparison, span: float | None, *, declared: bool) -> Cell:
+def _effect(findings: Findings, pair: Pair) -> Cell:
+    """Return the difference in one data set, with its share of the range there and what limits it."""
+    comparison, span, declared = findings.comparisons[pair], findings.span(pair[1]), findings.is_declared(pair)
     if not math.isfinite(comparison.difference):
         return Cell(DASH, tone="quiet")
     low, high = comparison.interval.low, comparison.interval.high
     digits = decimals(low, high, of=comparison.difference)
     mark = "°" if not declared else comparison.stars if comparison.verdict != "equivalent" else ""
     share = f"share {number(comparison.difference / span, _DIGITS, signed=True)}" if span is not None else ""
-    reason = "baseline at its controls" if comparison.reason == "floor" else comparison.reason
+    at_floor = pair[1] in floors_of(findings.control_tests)
+    reason = "baseline at its controls" if at_floor else comparison.reason
     small = (bracket(low, high, digits), share, reason)
     text = f"{number(comparison.difference, digits, signed=True)}{mark}"
     return Cell(text, tuple(filter(None, small)), TONES[comparison.verdict] if declared else "")

@@ -108,10 +108,11 @@ def _clips_of_decoders(findings: Findings) -> Iterator[str]:
 def _controls(findings: Findings) -> Iterator[str]:
     """Yield with which controls the baseline was compared."""
     names = list(dict.fromkeys(title_of(each.name) for test in findings.control_tests for each in test.comparisons))
+    of_all = " of all data sets" if findings.result.dataset else ""
     if names:
         yield (
             f"The baseline was first compared with controls that know nothing of the clip ({listed(names)}): the "
-            "largest p of the controls of a metric, adjusted by Holm's method over the primary metrics."
+            f"largest p of the controls of a metric, adjusted by Holm's method over the primary metrics{of_all}."
         )
 
 

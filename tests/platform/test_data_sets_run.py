@@ -1,5 +1,8 @@
 """A small ablation in two phantom worlds and a prepared data set, run in one process: records, views and report."""
 
+import base64
+import json
+import zlib
 from pathlib import Path
 
 import mlflow
@@ -7,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform.launch import launch
+from platform.mlflow_view.saved_view import saved_views
 from platform.record.data_card import recorded_card, store_data_card, write_data_card
 from platform.record.study_from_store import call_of, recorded_study
 from platform.record.tables import TRIALS
 from platform.reporting.making import make_report
 from platform.reproduction.selection import choose_trials
+from platform.run.driver import run_study
 from platform.study.ablation import AblationStudy
 from platform.study.ablation_file import load_ablation
 from platform.tracking_uri import default_tracking
@@ -85,6 +90,37 @@ def test_it_runs_to_a_report_with_a_panel_for_each(data: Path, tmp_path: Path) -
     again = recorded_study(store, study.id)
     assert isinstance(again, AblationStudy)
     assert (again.points, again.definition) == (study.points, study.definition)
+
+
+def test_mlflow_groups_trials_within_a_data_set(data: Path, tmp_path: Path) -> None:
+    views = saved_views(study_in(tmp_path, phantom="", lab=prepared(data)), began=0.0, pictures=("clips/a",))
+    states = [
+        json.loads(zlib.decompress(base64.b64decode(json.loads(value)["state"].removeprefix("deflate;"))))
+        for _, value in views
+    ]
+    assert [each["groupByData"] for each in states[0]["groupBy"]["groupByKeys"]] == ["dataset", "condition"]
+    assert "tags.`block` = 'phantom-u0-s0'" in states[1]["searchFilter"]
+
+
+ALONE = """\
+primary: [noop.value]
+seeds: 1
+unit: seeds
+datasets: {one: {noop.value: 1.0}, two: {noop.value: 2.0}}
+conditions: {}
+"""
+
+
+def test_several_data_sets_without_a_condition_are_described_side_by_side(tmp_path: Path) -> None:
+    file = tmp_path / "alone.yaml"
+    file.write_text(ALONE, encoding="utf-8")
+    study, home = load_ablation(file), tmp_path / "home"
+    run_study(study, inline_in(home))
+    _, report = make_report(LocalStore(home / "store"), study.id, tmp_path / "report")
+    means = [text for _, text in report.conclusions if "noop: value is" in text]
+    assert [text.partition(" over")[0] for text in means] == ["one: noop: value is 1.00", "two: noop: value is 2.00"]
+    assert report.sections[0].title == "All data sets"
+    assert [grid.title for grid in report.sections[0].grids] == ["Data sets"]
 
 
 def test_every_data_set_has_its_card(data: Path, tmp_path: Path) -> None:

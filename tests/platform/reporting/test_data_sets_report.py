@@ -153,6 +153,8 @@ def test_effects_stand_side_by_side(parts: tuple[Findings, ...]) -> None:
     assert any(line.startswith("share ") for line in structure[2].small)
     assert rows["wo_motion", "EPE"][6].text == "worse: quiet and films"
     assert "baseline at its controls" in rows["wo_motion", "EPE"][4].small
+    assert "baseline at its controls" in rows["wo_semantic", "2-way-I"][4].small, "also beside a significant loss"
+    assert "baseline at its controls" not in rows["wo_semantic", "2-way-I"][3].small
     exploratory = rows["wo_motion", "SSIM"]
     assert all(cell.text.endswith("°") for cell in exploratory[2:5])
     assert exploratory[6].text == "–", "an exploratory comparison claims nothing"
@@ -187,6 +189,7 @@ def test_facts_and_methods_name_data_sets_where_they_differ(report: DataSetsRepo
     assert "for the data set films and these subjects" in facts["holds for, films"]
     assert "no values of two data sets were compared or averaged" in report.methods
     assert "In films: We compared 4 conditions" in report.methods
+    assert "adjusted by Holm's method over the primary metrics of all data sets" in report.methods
     assert report.alerts == ("films: 1 trial failed: see “Missing and failed” for the reasons and worst-case bounds.",)
 
 
