@@ -151,8 +151,8 @@ def data_sets_grid(parts: Sequence[Findings]) -> Grid:
     notes = (
         "Above its controls: in how many primary metrics the baseline is better than every control that knows nothing "
         "of the clip, after Holm's adjustment over the metrics of all data sets.",
-        "Nearest training clip: median CLIP similarity of a test clip to it, the mean over subjects. Each data set has "
-        "its own tables below.",
+        "Nearest training clip: median CLIP similarity of a test clip to it, the mean over subjects; – if no metric of "
+        "videos is primary, since only they need it. Each data set has its own tables below.",
     )
     return Grid("Data sets", header, tuple(rows), notes)
 
@@ -165,8 +165,11 @@ def _overrides(findings: Findings) -> str:
 
 def _standing(findings: Findings) -> str:
     tests = findings.control_tests
-    above = sum(test.standing == "above" for test in tests)
-    return f"{above} of {counted(len(tests), 'metric')}" if tests else DASH
+    tested = [test for test in tests if test.standing != "untested"]
+    if not tested:
+        return "cannot be tested" if tests else DASH
+    above = sum(test.standing == "above" for test in tested)
+    return f"{above} of {counted(len(tested), 'tested metric')}"
 
 
 def _overlap(findings: Findings) -> str:

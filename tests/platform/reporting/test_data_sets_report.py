@@ -159,7 +159,7 @@ def test_effects_stand_side_by_side(parts: tuple[Findings, ...]) -> None:
     assert all(cell.text.endswith("°") for cell in exploratory[2:5])
     assert exploratory[6].text == "–", "an exploratory comparison claims nothing"
     standing = {row[0].text: row[4].text for row in data_sets_grid(parts).rows}
-    assert standing == {"quiet": "3 of 3 metrics", "films": "3 of 3 metrics", "weak": "0 of 3 metrics"}
+    assert standing == {name: f"{above} of 3 tested metrics" for name, above in zip(SETS, (3, 3, 0), strict=True)}
     overlap = {row[0].text: row[5].text for row in data_sets_grid(parts).rows}
     assert overlap == {"quiet": "0.71", "films": "–", "weak": "–"}
 
