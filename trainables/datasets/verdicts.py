@@ -16,7 +16,7 @@ from trainables.datasets.errors import DataProblem, DataReport, DataVerdict
 from trainables.identity import canonical, digest
 from trainables.user_cache import user_cache
 
-VERDICTS_VERSION = 3
+VERDICTS_VERSION = 4
 """Raised when checks find other things than before in the same files."""
 VERDICT_FILE = ".verdict.json"
 _HERE = "$DATASET"

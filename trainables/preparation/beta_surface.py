@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.datasets.errors import DataProblem
+from trainables.datasets.prepared.description import MESH_VERTICES
 from trainables.datasets.prepared.tables import VoxelTable
 from trainables.preparation.atlas import Atlas, in_areas, read_atlas
 from trainables.preparation.beta_subject import VoxelChoice, rows_of
@@ -18,6 +19,7 @@ from trainables.preparation.series import CORTEX, BrainAxis
 GRAYORDINATES = 91282
 """Columns of the standard axis: the cortex, left and right, then voxels."""
 _CORTEX = (29696, 29716)
+_SPACE = "fsLR-32k"
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,13 @@ class SurfaceAtlas:
 
 
 def open_surface_atlas(path: Path) -> SurfaceAtlas:
-    """Open an atlas of the cortex. Raises `InputError`."""
+    """Open an atlas of the cortex. Raises `InputError`, also if it is of another mesh: betas do not name theirs."""
     whole = read_axis(path)
     cortex = [part for name in CORTEX for part in whole.structures if part.name == name]
+    for part in cortex:
+        if part.mesh != MESH_VERTICES[_SPACE]:
+            what = f"{part.name} has {part.mesh} vertices, the betas are on {MESH_VERTICES[_SPACE]}"
+            raise InputError(path, what, "an atlas of the 32k surface is needed")
     return SurfaceAtlas(read_atlas(path), BrainAxis(tuple(cortex)), len(whole))
 
 

@@ -36,6 +36,7 @@ from trainables.preparation.filtering import Projection, Run, cleaned_blocks, ma
 from trainables.preparation.lag import align_at_lag, volume_times
 from trainables.preparation.options import FolderOptions
 from trainables.preparation.series import BrainAxis, Series
+from trainables.preparation.stimulus_lengths import shown_for_other_times
 from trainables.preparation.volumes import open_gifti, open_nifti, read_gifti_axis, read_mask, read_nifti_shape
 
 VERSION = 1
@@ -90,7 +91,29 @@ def open_source(options: Settings) -> DataSource:
         subject = _Subject(sub, tree, runs, {key: bold[key] for key in runs if key in bold}, options, atlas)
         subjects.append(SourceSubject(f"sub-{sub}", subject.voxels, subject.recordings))
     facts = _set_facts(options, tree, space, [name for key, name in bold.items() if key in shown])
-    return DataSource(facts, lambda: iter(clips), subjects, (*problems, *left_out), root=options.folder)
+    notes = (*_length_problems(options, films, shown), *_header_notes(bold[key] for key in shown if key in bold))
+    return DataSource(facts, lambda: iter(clips), subjects, (*problems, *left_out, *notes), root=options.folder)
+
+
+def _length_problems(
+    options: Settings, films: Mapping[str, Film], shown: Mapping[RunKey, Sequence[ShownStimulus]]
+) -> Iterator[DataProblem]:
+    seconds = {
+        event.clip: event.duration_s for key, events in shown.items() if key.task not in films for event in events
+    }
+    yield from shown_for_other_times(_stimuli(options.folder, seconds), seconds, options.folder / "stimuli")
+
+
+def _header_notes(bold: Iterable[BidsName]) -> Iterator[DataProblem]:
+    """Yield what the headers of CIFTI files have that is unexpected; files that cannot be read are reported later."""
+    for name in bold:
+        if name.extension == ".dtseries.nii":
+            try:
+                notes = open_cifti(name.path).notes
+            except InputError:
+                continue
+            for note in notes:
+                yield DataProblem(str(name.path), note, "nothing needs to be done", fatal=False)
 
 
 def _is_asked(key: RunKey, options: Settings) -> bool:

@@ -48,6 +48,7 @@ def run_timing(tree: BidsTree, bold: BidsName) -> RunTiming:
     merged: dict[str, Any] = {}
     for path in reversed(tree.sidecars(bold)):
         try:
+            require_content(path)
             merged |= json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(path, f"is not JSON: {error}", "copy it again") from error

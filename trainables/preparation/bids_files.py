@@ -118,7 +118,7 @@ class BidsTree:
             and all(bold.entities.get(entity) == value for entity, value in name.entities.items())
         ]
         general = sorted(raw, key=lambda path: -len(path.name))
-        return [path for path in [*own, *general] if path.is_file()]
+        return [path for path in [*own, *general] if path.is_file() or path.is_symlink()]  # a dangling one is an error
 
 
 _NEVER = 9

@@ -179,8 +179,9 @@ def _components(table: _Table, notes: list[str]) -> list[str]:
 
 def _described(path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(".json")
-    if not sidecar.is_file():
+    if not sidecar.is_file() and not sidecar.is_symlink():
         return {}
+    require_content(sidecar)
     try:
         described = json.loads(sidecar.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

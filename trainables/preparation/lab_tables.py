@@ -184,8 +184,12 @@ def _hdf5_rows(path: Path, key: str, start: int, stop: int) -> NDArray[Any]:
 
 
 def one_file(folder: Path, stem: str, suffixes: Sequence[str]) -> Path | None:
-    """Return `folder/stem` with one of `suffixes`, or None. Raises `DatasetError` if there are several."""
-    found = [path for suffix in suffixes if (path := folder / f"{stem}{suffix}").is_file()]
+    """Return `folder/stem` with one of `suffixes`, or None. Raises `DatasetError` if there are several.
+
+    A link to content that is not there (git-annex) counts: who opens it says so, and the file is not taken for absent.
+    """
+    paths = [folder / f"{stem}{suffix}" for suffix in suffixes]
+    found = [path for path in paths if path.is_file() or path.is_symlink()]
     if len(found) > 1:
         what = f"there are {' and '.join(path.name for path in found)}"
         raise DatasetError.of(DataProblem(str(folder), what, "keep one of them"))

@@ -30,6 +30,7 @@ from trainables.preparation.files import InputError
 from trainables.preparation.mosaic_files import ENDINGS, MosaicGroup, open_groups
 from trainables.preparation.numbered_videos import drawn_by_hash
 from trainables.preparation.options import FolderOptions, check_options
+from trainables.preparation.stimulus_lengths import of_other_length
 
 VERSION = 1
 _CITATION = "MOSAIC (mosaicfmri): eight fMRI data sets in one preprocessing; cite the data set's own authors, too"
@@ -75,7 +76,7 @@ def open_source(options: Settings) -> DataSource:
         _facts(options, groups),
         clips,
         subjects,
-        (*warnings, *mixed),
+        (*warnings, *of_other_length(videos, _stimuli(options)), *mixed),
         options.folder,
         "test: the clips of phase test; validation: drawn from the others by a hash of the clip's name",
     )
@@ -146,7 +147,7 @@ def _videos(
         what = f"{len(images)} of {len(names)} stimuli are images, for example {min(images)!r}"
         right = "clips need videos: take BMD or HAD with --dataset"
         raise DatasetError.of(DataProblem(str(groups[0].path), what, right))
-    folder = options.stimuli if options.stimuli is not None else options.folder / "stimuli"
+    folder = _stimuli(options)
     files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (*VIDEO_FORMATS, ".gif")}
     found = {name: files.get(name, files.get(numbers.get(name, ""))) for name in names}
     missing = [name for name, path in found.items() if path is None]
@@ -155,6 +156,10 @@ def _videos(
         right = "get the videos from the data set's authors, or give their folder with --stimuli"
         raise DatasetError.of(DataProblem(str(folder), what, right))
     return {name: path for name, path in found.items() if path is not None}
+
+
+def _stimuli(options: Settings) -> Path:
+    return options.stimuli if options.stimuli is not None else options.folder / "stimuli"
 
 
 def _captions(paths: Sequence[Path], names: Sequence[str], numbers: Mapping[str, str]) -> Captions:

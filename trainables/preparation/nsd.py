@@ -30,7 +30,7 @@ from trainables.datasets.prepared.source import (
 from trainables.datasets.prepared.tables import Split, VoxelTable
 from trainables.preparation.clip_files import square_picture
 from trainables.preparation.files import InputError, require_content
-from trainables.preparation.nsd_betas import SessionBetas, open_session
+from trainables.preparation.nsd_betas import SessionBetas, open_session, refuse_copies
 from trainables.preparation.nsd_design import NsdDesign, clip_name, nsd_captions, read_design
 from trainables.preparation.numbered_videos import drawn_by_hash
 from trainables.preparation.options import FolderOptions, check_options
@@ -66,6 +66,9 @@ def open_source(options: Settings) -> DataSource:
     subjects = [_Subject(number, options, design) for number in _subject_numbers(options.folder)]
     asked = [each for each in subjects if not options.subjects or each.name in options.subjects]
     numbers = sorted({image for each in asked for image in each.images()})
+    if not numbers:
+        for each in asked:
+            each.sessions()  # raises what keeps it from being read
     brick = _open_brick(options.folder, max(numbers, default=0))
     table = options.folder / "nsddata" / "experiments" / "nsd" / "nsd_stim_info_merged.csv"
     captions = nsd_captions(options.captions, numbers, table)
@@ -237,7 +240,9 @@ class _Subject:
         return VoxelTable(roi=np.full(len(ijk), self.options.roi), ijk=ijk)
 
     def recordings(self) -> list[RunRecording]:
-        return [self._recording(number, each) for number, each in self.sessions().items()]
+        opened = self.sessions()
+        refuse_copies(opened.values())
+        return [self._recording(number, each) for number, each in opened.items()]
 
     def _recording(self, session: int, betas: SessionBetas) -> RunRecording:
         images = self.design.of_session(self.number, session, betas.trials)

@@ -1,6 +1,7 @@
 """Betas of NSD: a session in HDF5 or NIfTI, whose values are percent of signal change times 300."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,26 @@ class SessionBetas:
             flat[first : first + len(block)] = block[:, *index]
         return flat / np.float32(SCALE)
 
-    def _blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield the number of the first trial, and values [n, axis, axis, axis]."""
+    def first_trial(self) -> bytes:
+        """Return the SHA-256 of the volume of the first trial. Raises `InputError`."""
+        _, block = next(self._blocks(most=1))
+        return hashlib.sha256(np.ascontiguousarray(block).data).digest()
+
+    def _blocks(self, most: int = _TRIALS) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the number of the first trial, and values [n, axis, axis, axis] of at most so many trials."""
         try:
             if self.path.suffix == ".hdf5":
                 import h5py
 
                 with h5py.File(self.path) as file:
-                    for first in range(0, self.trials, _TRIALS):
-                        yield first, file[_KEY][first : first + _TRIALS]
+                    for first in range(0, self.trials, most):
+                        yield first, file[_KEY][first : first + most]
             else:
                 import nibabel as nib
 
                 image: Any = nib.load(self.path)
-                for first in range(0, self.trials, _TRIALS):
-                    block = np.asarray(image.dataobj[..., first : first + _TRIALS])
+                for first in range(0, self.trials, most):
+                    block = np.asarray(image.dataobj[..., first : first + most])
                     yield first, np.moveaxis(block, -1, 0)
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise InputError(self.path, f"cannot be read: {str(error).splitlines()[0]}", _RIGHT) from error
@@ -79,3 +85,16 @@ def open_session(path: Path, grid: _Grid) -> SessionBetas:
         return SessionBetas(path, int(trials), reversed_axes=False)
     what = f"has volumes of {' x '.join(map(str, axes))} voxels, but the ROI volume {' x '.join(map(str, grid))}"
     raise InputError(path, what, "betas and ROIs must be of one space (func1pt8mm)")
+
+
+def refuse_copies(sessions: Iterable[SessionBetas]) -> None:
+    """Raise `InputError` if two sessions begin with the same trial.
+
+    Values are standardised per session, by trials that differ: a copied session could not be told afterwards.
+    """
+    first: dict[bytes, Path] = {}
+    for session in sessions:
+        twin = first.setdefault(session.first_trial(), session.path)
+        if twin != session.path:
+            what = f"and {twin.name} hold the same values"
+            raise InputError(session.path, what, "one session was copied: download both again")

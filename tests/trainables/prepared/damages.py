@@ -88,6 +88,11 @@ def constant(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def repeat_rows(array: np.ndarray) -> np.ndarray:
+    array[12:14] = array[2:4]
+    return array
+
+
 def recolour(folder: Path) -> None:
     array = np.load(folder / "clips" / "shard_00000.npy")
     array[2, 0, 0, 0] ^= 1
@@ -187,6 +192,11 @@ ERRORS: dict[str, tuple[str, Damage, str]] = {
         "rows",
         lambda folder: edit_array(folder, "rows.npy", nan),
         r"1 value\(s\) of 1 voxel\(s\) are NaN or infinite, the first in row 5, voxel 2; remove these voxels",
+    ),
+    "rows twice": (
+        "rows",
+        lambda folder: edit_array(folder, "rows.npy", repeat_rows),
+        r"rows\.npy: rows 2 and 12 hold the same values; 2 row\(s\) have those of an earlier one; a session, a repeat",
     ),
     "all constant": (
         "rows",

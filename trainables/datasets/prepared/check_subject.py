@@ -31,6 +31,8 @@ class ArrayFacts:
     constant: NDArray[np.bool_]
     digests: list[str] = field(default_factory=list)
     """SHA-256 of the rows of each run, or of all."""
+    twins: list[tuple[int, int]] = field(default_factory=list)
+    """Rows with the values of an earlier row, which comes first; looked for only if the rows are of no run."""
 
 
 def subject_problems(
@@ -192,6 +194,7 @@ def _never_shown(shown: set[str], clips: ClipFacts, path: Path) -> Iterator[Data
 def scan_array(file: ArrayFile, runs: Sequence[tuple[int, int]], advance: Advance) -> ArrayFacts:
     """Read [rows, voxels] once. `runs` are first row and length; without any, all rows are one."""
     rows, voxels = file.shape
+    seen: dict[bytes, int] = {}
     low, high = np.full(voxels, np.inf), np.full(voxels, -np.inf)
     facts = ArrayFacts(np.zeros(voxels, np.int64), None, np.zeros(voxels, np.bool_))
     for start, count in runs if runs else [(0, rows)]:
@@ -200,6 +203,8 @@ def scan_array(file: ArrayFile, runs: Sequence[tuple[int, int]], advance: Advanc
         for row in range(start, end, _ROWS):
             block = file.rows(row, min(row + _ROWS, end))
             digest.update(block.data)
+            if not runs:
+                facts.twins += _twins(block, row, seen)
             finite = np.isfinite(block)
             if not finite.all():
                 facts.bad += (~finite).sum(axis=0)
@@ -214,6 +219,14 @@ def scan_array(file: ArrayFile, runs: Sequence[tuple[int, int]], advance: Advanc
     return facts
 
 
+def _twins(block: NDArray[np.float32], first: int, seen: dict[bytes, int]) -> Iterator[tuple[int, int]]:
+    """Yield the rows of a block that were `seen` before, with the earlier row, and add the others to `seen`."""
+    for number, values in enumerate(block, start=first):
+        twin = seen.setdefault(hashlib.blake2b(values.data, digest_size=16).digest(), number)
+        if twin != number:
+            yield twin, number
+
+
 def _values(facts: ArrayFacts, voxels: VoxelTable, path: Path) -> Iterator[DataProblem]:
     if facts.first_bad is not None:
         row, voxel = facts.first_bad
@@ -222,6 +235,13 @@ def _values(facts: ArrayFacts, voxels: VoxelTable, path: Path) -> Iterator[DataP
         )
         what += f"in row {row}, voxel {voxel}"
         yield DataProblem(str(path), what, "remove these voxels from table and array, or the run")
+    if facts.twins and not facts.constant.all():
+        earlier, later = facts.twins[0]
+        what = (
+            f"rows {earlier} and {later} hold the same values; {len(facts.twins)} row(s) have those of an earlier one"
+        )
+        right = "a session, a repeat or a file was copied: get the right one, or keep one row for each measurement"
+        yield DataProblem(str(path), what, right)
     if facts.constant.all():
         yield DataProblem(str(path), "every voxel is constant", "the file holds no measurement; prepare the data again")
     elif facts.constant.any() and len(voxels) == len(facts.constant):
