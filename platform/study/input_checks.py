@@ -101,9 +101,10 @@ def _data_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
         _log.warning("%s", warning)
     files = "dataset.path" if "path" in type(config.dataset).model_fields else "dataset"
     for problem in report.errors:
-        field = problem.where if problem.where.startswith("voxels.") else files
-        prefix = "" if field == problem.where else f"{problem.where}: "
-        yield field, f"{prefix}{problem.what}; {problem.right}"
+        where, _, place = problem.where.partition(": ")
+        is_field = where == files or where in config_fields()
+        field, place = (where, place) if is_field else (files, problem.where)
+        yield field, f"{place}: {problem.what}; {problem.right}" if place != "" else f"{problem.what}; {problem.right}"
 
 
 def voxel_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
@@ -151,8 +152,12 @@ def _protocol_problems(config: TrialConfig) -> Iterator[tuple[str, str]]:
 
 
 def _problem_at(source: Source, sections: Sequence[KeyPath], field: str, message: str) -> Problem:
-    """Return a problem at the location of `field`, which may be a section, or else without a line."""
-    paths = sorted(source.locations, key=len, reverse=True)
+    """Return a problem at the location of `field`, which may be a section, or else without a line.
+
+    What the command line sets is at line 0, and is decisive.
+    """
+    set_apart = {path for path in source.locations if path[-1:] == (field,) and source.location(path).line == 0}
+    paths = sorted(source.locations, key=lambda path: (path in set_apart, len(path)), reverse=True)
     for section, path in product(sections, paths):
         dotted = ".".join(map(str, path[len(section) :]))
         if path[: len(section)] == section and dotted != "" and f"{dotted}.".startswith(f"{field}."):

@@ -89,6 +89,21 @@ def _check_scheduler(draft: Draft) -> Iterator[Problem]:
         )
         yield draft.problem("scheduler", message=message)
     yield from _check_solved(draft, name)
+    if name in SCHEDULERS and name != "fifo":
+        yield from _check_fine_tuned(draft, name)
+
+
+def _check_fine_tuned(draft: Draft, scheduler: str) -> Iterator[Problem]:
+    """Refuse early stopping of a decoder that is, or can be, trained on other subjects first."""
+    field = f"{draft.target[0].partition('.')[0]}.fine_tune.epochs"
+    swept = draft.domains[field].probes() if field in draft.domains else ()
+    tuned = [value for value in (draft.base.get(field), *swept) if isinstance(value, int) and value > 0]
+    if tuned:
+        message = (
+            f"{scheduler} compares trials by their early epochs, but with {field}: {tuned[0]} these train on other "
+            "subjects and say nothing of the judged one; use fifo"
+        )
+        yield draft.problem("scheduler", message=message)
 
 
 def _check_solved(draft: Draft, scheduler: str) -> Iterator[Problem]:

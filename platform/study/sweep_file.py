@@ -10,7 +10,7 @@ from pydantic import Field, StrictStr, ValidationError, field_validator
 from platform.errors import Problem, UserError, nearest, refuse
 from platform.study import input_checks, sweep_checks, yaml_source
 from platform.study.config_errors import explain
-from platform.study.domains import DOMAIN_KINDS, AnyDomain, PositiveInteger
+from platform.study.domains import DOMAIN_KINDS, AnyDomain, Choice, PositiveInteger, kind_of
 from platform.study.earlier_results import EarlierResults
 from platform.study.file_name import study_name
 from platform.study.outcome_constraints import Bound
@@ -149,7 +149,8 @@ def _checked_study(source: Source, *, name: str, settings: Sequence[str]) -> Stu
     systems = swept_systems(draft.domains, config)
     refuse(input_checks.check_inputs(source, config, stages=stages, systems=systems, sections=[("base",)]))
     refuse(_folder_problems(draft, systems))
-    refuse(_swept_network_problems(draft, config, ancestors(stages, systems=systems)))
+    needed = ancestors(stages, systems=systems)
+    refuse((*_swept_network_problems(draft, config, needed), *_swept_voxel_problems(draft, needed)))
     return Study(
         name=name,
         repeats=file.repeats,
@@ -220,6 +221,22 @@ def _swept_network_problems(draft: Draft, config: TrialConfig, stages: Iterable[
             found = dict(input_checks.network_problems(resolve({**draft.base, field: value}), needed))
             if field in found:
                 yield draft.problem("space", field, "choice", number, message=found[field])
+
+
+def _swept_voxel_problems(draft: Draft, stages: Iterable[str]) -> Iterator[Problem]:
+    """Yield swept subjects and numbers of clips that the data set does not have. One that is swept is not checked."""
+    if "voxels" not in stages or any(field.startswith("dataset.") for field in draft.domains):
+        return
+    for field in [name for name in draft.domains if name.startswith("voxels.")]:
+        domain = draft.domains[field]
+        for number, value in enumerate(domain.probes()):
+            try:
+                found = dict(input_checks.voxel_problems(resolve({**draft.base, field: value})))
+            except ValidationError:  # another swept field allows it (`space_checks.check_fields`)
+                continue
+            place = ("choice", number) if isinstance(domain, Choice) else (kind_of(domain),)
+            if field in found:
+                yield draft.problem("space", field, *place, message=found[field])
 
 
 def _draft(file: StudyFile, source: Source, base: Mapping[str, LocatedValue]) -> Draft:

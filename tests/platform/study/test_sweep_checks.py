@@ -135,7 +135,7 @@ constraints:
             "motion.depth: 2",
             "dataset.kind: cc",
             "test.yaml:4:3: base.dataset.kind:",
-            ["'cc'", "there are: appearing, folder, phantom"],
+            ["'cc'", "there are: across, appearing, folder, phantom"],
         ),
         (
             "motion.depth: 2",
@@ -348,6 +348,18 @@ def test_a_decoder_that_is_solved_has_no_epochs_to_stop_at_and_no_loss() -> None
     assert "choose a metric of the validation clips" in line
 
 
+def test_a_decoder_that_is_trained_on_others_first_is_not_judged_by_its_early_epochs() -> None:
+    text = "target: semantic.projection_mse\nscheduler: asha\ntrials: 2\nspace:\n  semantic.alpha: {uniform: [0, 1]}\n"
+    others = "voxels.subjects=[0, 1]"
+    (line,) = complaints(text, others, "semantic.fine_tune.epochs=5")
+    assert line.startswith("test.yaml:2:1: scheduler: asha compares trials by their early epochs")
+    swept = text + "  semantic.fine_tune.epochs: {choice: [0, 5]}\n"
+    assert complaints(swept, others) == [line]
+    build(text, others)
+    build(text, others, "structure.fine_tune.epochs=5")
+    build(text.replace("asha", "fifo"), others, "semantic.fine_tune.epochs=5")
+
+
 def test_a_decoder_of_a_plugin_that_is_solved_has_no_epochs_to_stop_at(tmp_path: Path) -> None:
     text = """\
 plugins: [mean.py]
@@ -399,6 +411,32 @@ def test_a_subject_that_is_not_there_is_told_at_its_key(monkeypatch: pytest.Monk
     (line,) = complaints(MOTION.replace("motion.depth: 2", "voxels.subject: 9"))
     assert line.startswith("test.yaml:4:3: base.voxels.subject:")
     assert "3 subject" in line
+
+
+def test_what_is_wrong_with_one_of_two_data_sets_is_told_at_its_key() -> None:
+    across = "dataset: {kind: across, train: {subjects: 1}, test: {subjects: 2}, test_subject: 1}"
+    text = (
+        "target: semantic.projection_mse\ntrials: 2\nbase:\n  "
+        + across
+        + "\nspace:\n  semantic.alpha: {uniform: [0, 1]}\n"
+    )
+    (line,) = complaints(text.replace("test_subject: 1", "test_subject: 2"))
+    assert line.startswith("test.yaml:4:70: base.dataset.test_subject: is 2; that data set has 2 subject(s)")
+    (line,) = complaints(text, "dataset.test_subject=3")
+    assert line.startswith("--set dataset.test_subject=3: base.dataset.test_subject: is 3;")
+    (line,) = complaints(text.replace("test: {subjects: 2}", "test: {frames: 6}"), "dataset.test_subject=0")
+    assert "base.dataset.train.subjects: clips have 8 frames of" in line
+
+
+def test_swept_subjects_and_clips_that_are_not_there_are_told_at_their_values() -> None:
+    text = "target: semantic.projection_mse\ntrials: 2\nspace:\n  voxels.subjects: {choice: [[], [0, 1], [0, 9]]}\n"
+    (line,) = complaints(text)
+    assert line.startswith("test.yaml:4:42: space.voxels.subjects.choice[2]: has [9]; the data set has 3 subject")
+    clips = text.replace("voxels.subjects: {choice: [[], [0, 1], [0, 9]]}", "voxels.own_clips: {int: [60, 5000]}")
+    (line,) = complaints(clips)
+    assert line.startswith("test.yaml:4:22: space.voxels.own_clips.int:")
+    assert "is 5000; the data set has 2400 training clips" in line
+    build(clips.replace("5000", "2400"))
 
 
 def test_a_named_set_of_the_generator_changes_what_the_video_metrics_depend_on() -> None:
