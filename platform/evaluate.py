@@ -114,7 +114,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         rows,
         judge.metrics,
         title=f"Reconstructed video against its truth (protocol {protocol.id})",
-        notes=(f"Protocol {protocol}.", choice, *_notes(values)),
+        notes=(f"Protocol {protocol}.", choice, *judge.remarks, *_notes(values)),
     )
     pairs = compare_systems(values, judge.metrics, [system.name for system in pairing.systems], clusters=clusters)
     comparisons = (comparison_sheet(pairs),) if pairs else ()

@@ -178,3 +178,17 @@ def test_stills_have_no_motion_to_judge(tmp_path: Path, capsys: pytest.CaptureFi
     assert {failure["reason"] for failure in report["failures"]} == {"EPE (px) is undefined: one frame has no flow"}
     assert means(report)["epe"]["mean"] is None
     assert means(report)["ssim"]["mean"] == 1
+
+
+def test_motion_energy_of_few_frames_is_left_out_and_this_is_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(2):
+        save(tmp_path / "truth", f"clip{seed}", moving(seed, frames=4))
+        save(tmp_path / "ours", f"clip{seed}", moving(seed, frames=4))
+    code, report = judged(capsys, tmp_path / "truth", tmp_path / "ours")
+    assert (code, report["failures"]) == (0, [])
+    assert "epe" in means(report)
+    assert "motion_energy" not in means(report)
+    page = Path(report["out"], "scores.md").read_text()
+    assert "Motion energy is left out: it needs 5 frames, but there are 4." in page

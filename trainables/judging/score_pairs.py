@@ -14,7 +14,7 @@ from trainables.judging.pairing import Failure, Pairing, VideoFile, has_aspect_o
 from trainables.judging.protocols import DEFAULT, PROTOCOLS, Protocol, VideoRole, classes_of
 from trainables.judging.values import Value, clip_values
 from trainables.metrics.clip import Clip
-from trainables.metrics.clip_metrics import CLIP_METRICS, ClipMetric
+from trainables.metrics.clip_metrics import CLIP_METRICS, ENERGY_FRAMES, ClipMetric
 from trainables.metrics.video import Networks, Reading, read_all
 
 _ORDER_SEED = 0
@@ -39,8 +39,21 @@ class PairJudge:
 
     @cached_property
     def metrics(self) -> tuple[ClipMetric, ...]:
-        """The metrics of the protocol that can be computed with the networks."""
-        return self.protocol.metrics(self.networks, self.classes.values(), legacy_flow=self.legacy_flow)
+        """The metrics of the protocol that can be computed with the networks, of videos of so many frames."""
+        found = self.protocol.metrics(self.networks, self.classes.values(), legacy_flow=self.legacy_flow)
+        return tuple(metric for metric in found if self._is_long_enough or "motion_energy" not in metric.needs)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the protocol is left out, and why."""
+        if self._is_long_enough or not self.protocol.motion_energy:
+            return ()
+        return (f"Motion energy is left out: it needs {ENERGY_FRAMES} frames, but there are {self.pairing.frames}.",)
+
+    @property
+    def _is_long_enough(self) -> bool:
+        """Whether videos have the frames that motion energy needs."""
+        return self.pairing.frames >= ENERGY_FRAMES
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:
         """Return the values of all systems, controls, clips and metrics, and the problems with clips.
