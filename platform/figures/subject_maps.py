@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,11 @@ class SubjectMaps:
     subject: str
     maps: Sequence[BrainMap]
     voxels: VoxelTable
+
+    @property
+    def stem(self) -> str:
+        """Beginning of the files' names. Markdown shows no picture whose name has a space or a bracket."""
+        return re.sub(r"[^\w.-]+", "_", self.subject)
 
 
 def write_subject_maps(
@@ -53,7 +59,7 @@ def write_subject_maps(
     files: list[Path] = []
     for subject in subjects:
         placed = subject.voxels if volumes else replace(subject.voxels, ijk=None)
-        written = write_maps(subject.maps, placed, space, folder / subject.subject, like)
+        written = write_maps(subject.maps, placed, space, folder / subject.stem, like)
         if on_surface(subject.voxels):
             written += _surfaces(subject, mesh, limits, folder) if mesh is not None else []
         elif in_grid(subject.voxels):
@@ -97,7 +103,7 @@ def _pictures(subject: SubjectMaps, kind: str, folder: Path) -> Iterator[tuple[P
     """Yield the file and the maps of each picture."""
     for first in range(0, len(subject.maps), _MOST):
         number = "" if len(subject.maps) <= _MOST else f"_{first // _MOST + 1}"
-        yield folder / f"{subject.subject}_{kind}{number}.png", subject.maps[first : first + _MOST]
+        yield folder / f"{subject.stem}_{kind}{number}.png", subject.maps[first : first + _MOST]
 
 
 def _means_of_all(subjects: Sequence[SubjectMaps]) -> dict[str, list[float]]:
@@ -113,7 +119,7 @@ def _bars(subject: SubjectMaps, everyone: Mapping[str, Sequence[float]], folder:
     means = region_means(subject.maps, subject.voxels)
     if not means:
         return []
-    path = folder / f"{subject.subject}_regions.png"
+    path = folder / f"{subject.stem}_regions.png"
     draw_region_bars(means, path, title=f"{subject.subject}: mean by region", values=everyone)
     return [path]
 

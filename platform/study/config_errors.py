@@ -119,8 +119,9 @@ def _cause_of(field: str, message: str, paths: Mapping[str, KeyPath]) -> str:
     if field in paths:
         return field
     related = [name for name in paths if field == "" or name.startswith(field + ".") or field.startswith(name + ".")]
+    in_full = [name for name in related if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", message)]
     mentioned = [name for name in related if re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message)]
-    return next(iter((*mentioned, *related)), "")
+    return next(iter((*in_full, *mentioned, *related)), "")
 
 
 def _short(value: Any) -> str:

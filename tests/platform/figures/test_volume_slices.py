@@ -105,6 +105,12 @@ def test_without_a_grid_there_are_slices_and_no_volumes(tmp_path: Path) -> None:
         write_subject_maps([subject], "MNI", tmp_path, tmp_path / "none.nii")
 
 
+def test_names_of_files_are_such_that_markdown_shows_them(tmp_path: Path) -> None:
+    subject = SubjectMaps("one to (two)", [brain_map(1.0, *[0.0] * 5)], VOXELS)
+    files, _ = write_subject_maps([subject], "MNI", tmp_path, volumes=False)
+    assert [path.name for path in files] == ["one_to_two__slices.png", "one_to_two__regions.png"]
+
+
 def test_no_voxel_in_the_grid_is_refused(tmp_path: Path) -> None:
     nowhere = VoxelGrid(np.full((1, 3), -1, np.int32))
     with pytest.raises(ValueError, match="no voxel is in the grid"):

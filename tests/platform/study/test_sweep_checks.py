@@ -428,6 +428,14 @@ def test_what_is_wrong_with_one_of_two_data_sets_is_told_at_its_key() -> None:
     assert "base.dataset.train.subjects: clips have 8 frames of" in line
 
 
+def test_of_fields_of_one_name_the_one_that_is_meant_is_told() -> None:
+    base = "base: {dataset.subjects: 2, semantic.fine_tune.epochs: 1}\n"
+    (line,) = complaints(
+        "target: semantic.projection_mse\ntrials: 2\n" + base + "space: {semantic.alpha: {uniform: [0, 1]}}\n"
+    )
+    assert line.startswith("test.yaml:3:29: base.semantic.fine_tune.epochs:")
+
+
 def test_swept_subjects_and_clips_that_are_not_there_are_told_at_their_values() -> None:
     text = "target: semantic.projection_mse\ntrials: 2\nspace:\n  voxels.subjects: {choice: [[], [0, 1], [0, 9]]}\n"
     (line,) = complaints(text)
