@@ -83,7 +83,7 @@ def test_evaluate_reports_the_metric_and_the_control_of_a_plugin(tmp_path: Path)
     [
         ("return np.abs", "return math.nan * np.abs", r"mae returned .*nan.*; it must return a finite number"),
         ("return truth ^ 1", "return truth + 1.0", "the control flipped is float64"),
-        ("return truth ^ 1", "return truth[1:]", r"the control flipped is uint8 \[3, .*it must be uint8 \[4, "),
+        ("return truth ^ 1", "return truth[1:]", r"the control flipped is uint8 \[5, .*it must be uint8 \[6, "),
     ],
 )
 def test_wrong_values_of_a_metric_and_a_control_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
