@@ -61,11 +61,17 @@ def test_clips_of_other_lengths_have_motion_energy(frames: int) -> None:
     assert score("opponent_energy", clip, clip) == pytest.approx(1)
 
 
+def test_a_black_or_still_reconstruction_has_the_score_of_chance() -> None:
+    still, black = np.repeat(CLIPS[0, :1], 8, axis=0), np.zeros((8, 64, 64, 3), np.uint8)
+    assert score("motion_energy", CLIPS[0], black) == 0
+    assert score("opponent_energy", CLIPS[0], black) == score("opponent_energy", CLIPS[0], still) == 0
+
+
 def test_what_has_no_motion_energy_says_why() -> None:
     still, black = np.repeat(CLIPS[0, :1], 8, axis=0), np.zeros((8, 64, 64, 3), np.uint8)
     with pytest.raises(UndefinedError, match="nothing moves in the true clip"):
         score("opponent_energy", still, CLIPS[0])
-    with pytest.raises(UndefinedError, match="one of the clips is black"):
-        score("motion_energy", CLIPS[0], black)
+    with pytest.raises(UndefinedError, match="the true clip is black"):
+        score("motion_energy", black, CLIPS[0])
     with pytest.raises(UndefinedError, match="needs 5 frames; the clip has 4"):
         score("motion_energy", CLIPS[0, :4], CLIPS[0, :4])

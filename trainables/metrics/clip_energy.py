@@ -55,9 +55,15 @@ def clip_energy(frames: Clip) -> ClipEnergy:
 
 
 def energy_correlation(truth: ClipEnergy, prediction: ClipEnergy) -> float:
-    """Return Pearson's correlation over filters of two clips' energy. Raises `UndefinedError` if one is black."""
-    if min(truth.energy.std(), prediction.energy.std()) < _STILL:
-        raise UndefinedError("one of the clips is black, so it has no motion energy")
+    """Return Pearson's correlation over filters of two clips' energy; 0 for a black prediction.
+
+    Raises:
+        UndefinedError: The true clip is black.
+    """
+    if truth.energy.std() < _STILL:
+        raise UndefinedError("the true clip is black, so it has no motion energy")
+    if prediction.energy.std() < _STILL:
+        return 0.0
     return _pearson(truth.energy, prediction.energy)
 
 
