@@ -156,6 +156,8 @@ def ancestors(targets: Iterable[str], *, systems: Iterable[str], config: TrialCo
     of_study = tuple(systems)
 
     def visit(name: str) -> None:
+        if name in ordered:  # otherwise each way that leads to a stage would be walked
+            return
         for system in of_study:
             for needed in inputs_of(name, system, config):
                 visit(needed)

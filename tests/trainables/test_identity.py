@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 import pytest
 
+from trainables import graph
 from trainables.config.base import Config
 from trainables.config.data import DATASET_CONFIGS, PhantomConfig
 from trainables.config.trial import resolve
@@ -292,3 +293,12 @@ def test_what_one_trial_overrides_is_no_default_of_the_next(preset: str) -> None
     changed = resolve({"preset": preset, "motion.depth": 7, "generator.steps": 3, "features.resolution": 256})
     assert (changed.motion.depth, changed.generator.steps, changed.features.resolution) == (7, 3, 256)
     assert resolve({"preset": preset}) == before
+
+
+def test_each_stage_is_visited_once_whatever_leads_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    inputs_of = graph.inputs_of
+    monkeypatch.setattr(graph, "inputs_of", lambda name, *rest: (calls.append(name), inputs_of(name, *rest))[1])
+    systems = tuple(graph.VIDEO_STAGES)
+    found = graph.ancestors(["evaluate"], systems=systems)
+    assert len(calls) == len(found) * len(systems), "two million calls before, for a table of nine systems"

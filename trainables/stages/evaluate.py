@@ -27,7 +27,7 @@ from trainables.pages.region_panels import region_panels
 from trainables.pages.trial_page import write_page
 from trainables.preparation.brain_maps import region_means, reliability_maps
 from trainables.stage_table import STAGES, VIDEO_STAGES
-from trainables.stages.voxels import TRAINED_ON
+from trainables.stages.other_subjects import TRAINED_ON
 from trainables.systems import ABOUT
 from trainables.tensors import map_tensors
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainables.augment import Sparsifier
 from trainables.config.decoders import SparsifyConfig
 from trainables.context import StageTask
-from trainables.stages.voxels import other_file
+from trainables.stages.other_subjects import other_file
 from trainables.tensors import map_tensors
 
 Floats = NDArray[np.float32]

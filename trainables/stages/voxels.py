@@ -19,6 +19,7 @@ from trainables.datasets.prepared.read import ArrayFile, array_file
 from trainables.datasets.prepared.tables import VoxelTable, read_voxels
 from trainables.datasets.presentations import DROPPED, WITHHELD, answering, runs_of
 from trainables.datasets.windows import volumes_of_split, windows_of
+from trainables.stages.other_subjects import TRAINED_ON, other_file
 from trainables.stages.scaling import Scale, fit_scale, require_finite
 from trainables.tensors import TensorShape, TensorWriter, map_tensors
 
@@ -26,8 +27,6 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Texts = NDArray[np.str_]
 
-TRAINED_ON = "trained on"
-"""The fact of a stage run that names subjects and numbers of clips, if not all clips of one subject are trained on."""
 BUDGET = 1 << 28
 """Bytes that a block of voxels takes: with longer series blocks have fewer voxels."""
 _BYTES_PER_VOLUME, _BYTES_PER_CLIP = 8, 28
@@ -67,11 +66,6 @@ def of_subject(config: VoxelsConfig, number: int) -> VoxelsConfig:
     if number == config.subject:
         return config
     return config.model_copy(update={"subject": number, "subjects": (), "own_clips": None, "window": 1})
-
-
-def other_file(number: int) -> str:
-    """Return the name of the file with the rows of a subject that is trained on beside `voxels.subject`."""
-    return f"other_{number}.safetensors"
 
 
 def _trained_on(
