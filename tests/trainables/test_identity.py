@@ -9,11 +9,11 @@ import pytest
 from trainables import graph
 from trainables.config.base import Config
 from trainables.config.data import DATASET_CONFIGS, PhantomConfig
-from trainables.config.trial import resolve
+from trainables.config.trial import TrialConfig, resolve
 from trainables.config.video import GeneratorConfig
 from trainables.graph import ancestors, depends_on, needed_stages, stage_runs
 from trainables.identity import CIRCUMSTANCE, SINCE, canonical, decides, decisive_names, digest, identity_fields
-from trainables.stage_table import STAGES
+from trainables.stage_table import STAGES, VIDEO_STAGES
 
 GOLDEN = {
     "phantom": {
@@ -298,7 +298,12 @@ def test_what_one_trial_overrides_is_no_default_of_the_next(preset: str) -> None
 def test_each_stage_is_visited_once_whatever_leads_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     inputs_of = graph.inputs_of
-    monkeypatch.setattr(graph, "inputs_of", lambda name, *rest: (calls.append(name), inputs_of(name, *rest))[1])
-    systems = tuple(graph.VIDEO_STAGES)
+
+    def counted(stage: str, system: str, config: TrialConfig | None = None) -> tuple[str, ...]:
+        calls.append(stage)
+        return inputs_of(stage, system, config)
+
+    monkeypatch.setattr(graph, "inputs_of", counted)
+    systems = tuple(VIDEO_STAGES)
     found = graph.ancestors(["evaluate"], systems=systems)
     assert len(calls) == len(found) * len(systems), "two million calls before, for a table of nine systems"
