@@ -31,6 +31,9 @@ def read_overrides(source: Source, *path: str | int) -> tuple[dict[str, LocatedV
     flat: dict[str, LocatedValue] = {}
     problems = []
     for field, located in _leaves(raw, path, len(path)):
+        if located.value == {}:
+            problems.append(source.problem(located.path, "is empty and sets nothing; write its fields, or remove it"))
+            continue
         overlapping = [other for other in flat if f"{other}.".startswith(f"{field}.") or field.startswith(f"{other}.")]
         for other in overlapping:
             problems.append(source.problem(located.path, f"given twice; first at {source.location(flat[other].path)}"))
@@ -41,7 +44,7 @@ def read_overrides(source: Source, *path: str | int) -> tuple[dict[str, LocatedV
 def _leaves(mapping: dict[str, Any], path: KeyPath, depth: int) -> Iterator[tuple[str, LocatedValue]]:
     for key, value in mapping.items():
         key_path = (*path, key)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _leaves(value, key_path, depth)
         else:
             yield ".".join(str(part) for part in key_path[depth:]), LocatedValue(value, key_path)

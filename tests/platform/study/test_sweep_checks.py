@@ -152,6 +152,7 @@ constraints:
             ["given twice; first at test.yaml:4:3"],
         ),
         ("base:\n  motion.depth: 2", "base:", "test.yaml:3:1: base:", ["must be a mapping"]),
+        ("motion.depth: 2", "motoin: {}", "test.yaml:4:3: base.motoin:", ["is empty and sets nothing"]),
         # space
         ("space:\n  motion.train.lr: {log_uniform: [1e-4, 1e-2]}", "space: {}", "test.yaml:5:1: space:", ["is empty"]),
         (
