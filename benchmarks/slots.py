@@ -2,11 +2,13 @@
 
     python -m benchmarks.slots [--slots 2 8 16 32 64] [--sleep 10] [--rounds 4]
 
-A slot is a CPU that Ray is told it has; a sleeping trial needs none, so that what is measured is what the driver, Ray
-and the start of workers cost. Each study has `rounds` trials for each slot. Busy: the share of the slots' time, from
-the start of the first trial to the end of the last, in which a trial slept. Filled: from the start of the first trial
-until as many trials run as there are slots, which is the start of that many worker processes on these cores. Later
-rounds: the same share after that moment, up to the first slot that finds no trial left.
+Ray is told that the machine has as many CPUs as there are slots. Trials only sleep, so they need no CPU, and what is
+measured is the cost of the driver, of Ray and of starting workers. Each study has `rounds` trials for each slot.
+
+- Busy: the share of the slots' time, from the start of the first trial to the end of the last, in which a trial slept.
+- Filled: seconds from the start of the first trial until as many trials run as there are slots, that is, until so many
+  worker processes have started on these cores.
+- Later rounds: the same share as "busy", after that moment, up to the first slot that finds no trial left.
 """
 
 import argparse
@@ -55,7 +57,7 @@ def main() -> None:
 
 
 def _study(home: Path, slots: int, sleep: float, rounds: int) -> Measured:
-    """Run a study as `python -m platform.sweep` does, all views included, on a Ray of so many CPUs."""
+    """Run a study as `python -m platform.sweep` does, all views included, on a Ray cluster that counts `slots` CPUs."""
     import logging
 
     import ray
