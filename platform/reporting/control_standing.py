@@ -5,7 +5,7 @@ from typing import Any
 
 from platform.analysis.control_tests import ControlTest, Standing
 from platform.analysis.findings import Findings
-from platform.reporting.words import bracket, decimals, listed, number, p_text
+from platform.reporting.words import bracket, decimals, difference_text, listed, number, p_text
 from platform.statistics.compare import Comparison
 from trainables.judging.controls import title_of
 from trainables.pages.grid import Cell, Grid, Tone
@@ -81,9 +81,7 @@ def loss_at_floor_text(test: ControlTest) -> str:
 
 def _size(test: ControlTest, comparison: Comparison) -> str:
     low, high = comparison.interval.low, comparison.interval.high
-    digits = decimals(low, high, of=comparison.difference)
-    parts = (number(comparison.difference, digits, signed=True), test.measure.unit, bracket(low, high, digits))
-    return " ".join(part for part in parts if part)
+    return difference_text(comparison.difference, low, high, unit=test.measure.unit)
 
 
 def control_grid(findings: Findings) -> Grid | None:

@@ -16,7 +16,7 @@ from platform.reporting.overlap import overlaps
 from platform.reporting.sentences import condition_label
 from platform.reporting.tables import TONES
 from platform.reporting.texts import ReportSection
-from platform.reporting.words import DASH, bracket, counted, decimals, listed, number
+from platform.reporting.words import DASH, bracket, counted, decimals, difference_text, listed, number
 from platform.statistics.compare import Comparison, Verdict
 from trainables.pages.grid import Cell, Grid, Tone
 
@@ -76,9 +76,7 @@ def _size(comparison: Comparison, measure: Measure) -> str:
     if not math.isfinite(comparison.difference):
         return "no values"
     low, high = comparison.interval.low, comparison.interval.high
-    digits = decimals(low, high, of=comparison.difference)
-    parts = (number(comparison.difference, digits, signed=True), measure.unit, bracket(low, high, digits))
-    return " ".join(part for part in parts if part)
+    return difference_text(comparison.difference, low, high, unit=measure.unit)
 
 
 def _direction(comparisons: Sequence[Comparison], measure: Measure) -> str:

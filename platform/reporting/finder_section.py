@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from platform.analysis.against_finder import FINDER, FinderTest
-from platform.reporting.words import bracket, decimals, listed, number, p_text
+from platform.reporting.words import bracket, decimals, difference_text, listed, number, p_text
 from trainables.judging.controls import title_of
 from trainables.pages.grid import Cell, Grid
 
@@ -57,7 +57,4 @@ def _cells(test: FinderTest) -> Iterator[Cell]:
 
 def _size(test: FinderTest) -> str:
     low, high = test.comparison.interval.low, test.comparison.interval.high
-    digits = decimals(low, high, of=test.comparison.difference)
-    size = number(test.comparison.difference, digits, signed=True)
-    parts = (test.measure.title, f"({size}", test.measure.unit, bracket(low, high, digits))
-    return f"{' '.join(part for part in parts if part)})"
+    return f"{test.measure.title} ({difference_text(test.comparison.difference, low, high, unit=test.measure.unit)})"

@@ -11,7 +11,7 @@ from platform.analysis.measures import Measure
 from platform.reporting.clusters import clips_fact, clips_text
 from platform.reporting.control_standing import floor_text, loss_at_floor_text
 from platform.reporting.protocol import evaluate_of_trials, judges_videos
-from platform.reporting.words import bracket, counted, decimals, listed, moment, number, p_text
+from platform.reporting.words import bracket, counted, decimals, difference_text, listed, moment, number, p_text
 from platform.statistics.compare import Comparison
 from platform.statistics.levels import not_excluded
 from platform.statistics.missing import MissingValues
@@ -148,9 +148,8 @@ def sentences_of(findings: Findings) -> list[tuple[Comparison, str]]:
 
 def _difference(comparison: Comparison, measures: Mapping[str, Measure]) -> str:
     low, high = comparison.interval.low, comparison.interval.high
-    digits, unit = decimals(low, high, of=comparison.difference), measures[comparison.metric].unit
-    parts = (number(comparison.difference, digits, signed=True), unit, bracket(low, high, digits))
-    return f"{' '.join(part for part in parts if part)}, {_p(comparison)}"
+    text = difference_text(comparison.difference, low, high, unit=measures[comparison.metric].unit)
+    return f"{text}, {_p(comparison)}"
 
 
 def replicated(findings: Findings) -> list[str]:

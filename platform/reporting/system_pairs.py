@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from platform.reporting.words import bracket, decimals, finite_or_none, number, p_text
+from platform.reporting.words import difference_text, finite_or_none, p_text
 from platform.statistics.attainable import unattainable
 from platform.statistics.compare import Comparison, compare_family
 from platform.statistics.comparison_plan import ComparisonPlan
@@ -152,9 +152,7 @@ def _too_few(tested: Sequence[Comparison], *, family: int) -> tuple[str, ...]:
 
 
 def _difference(comparison: Comparison) -> str:
-    low, high = comparison.interval.low, comparison.interval.high
-    digits = decimals(low, high, of=comparison.difference)
-    return f"{number(comparison.difference, digits, signed=True)} {bracket(low, high, digits)}".rstrip()
+    return difference_text(comparison.difference, comparison.interval.low, comparison.interval.high)
 
 
 def _p(value: float | None) -> str:

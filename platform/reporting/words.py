@@ -40,6 +40,13 @@ def bracket(low: float, high: float, digits: int) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def difference_text(difference: float, low: float, high: float, *, unit: str = "") -> str:
+    """Return a difference with sign, unit and interval, such as `−0.07 px [−0.12, −0.02]`."""
+    digits = decimals(low, high, of=difference)
+    parts = (number(difference, digits, signed=True), unit, bracket(low, high, digits))
+    return " ".join(part for part in parts if part)
+
+
 def p_text(p: float | None) -> str:
     """Return `= 0.012` or `< 0.0001`; `= –` if no test was possible."""
     if p is None or not math.isfinite(p):

@@ -76,7 +76,7 @@ class Published(Config):
     subject: Annotated[Natural | None, SINCE(None)] = None
     """Number of the subject here whose values stand beside the table's; None: the mean over all subjects."""
     dataset: Annotated[str | None, SINCE(None)] = None
-    """Of several data sets, the one whose values stand beside the table's; None: those of each."""
+    """With several data sets: the one whose results are compared with this table. None: each of them is."""
     rows: Annotated[tuple[str, ...], SINCE(())] = ()
     """Rows that no condition here corresponds to, shown as they were published."""
     columns: dict[str, str] = Field(default_factory=dict)

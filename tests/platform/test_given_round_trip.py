@@ -17,15 +17,14 @@ from storage.events import EventLog
 from storage.uri import open_store
 from tests.platform.made_up_videos import moving
 from tests.platform.noop_studies import inline_in, noop_study
+from tests.tiny_trial import TINY
 from trainables.datasets.video_io import read_video
 from trainables.datasets.video_writing import VIDEO_FORMS
 
 TRAIN = {"epochs": 1, "batch_size": 6, "warmup_steps": 2, "device": "cpu"}
 BASE = {
     "dataset": {"train_clips": 12, "validation_clips": 4, "test_clips": 4, "block_clips": 4, "subjects": 1},
-    "dataset.voxels": 64,
-    "features": {"image_variants": 1, "text_variants": 1},
-    "motion": {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8},
+    **TINY,
     **{f"{stage}.train": TRAIN for stage in ("semantic", "structure", "motion")},
     "generator": {"steps": 2, "validation_clips": 3, "test_clips": 3},
     "evaluate.shuffles": 5,

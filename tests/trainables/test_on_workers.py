@@ -10,6 +10,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from storage.local import LocalStore
 from storage.runs import Manifest, RunStore
+from tests.tiny_trial import TINY
 from tests.trainables.test_decoder_stages import SPLIT, World, features, tiny
 from trainables import on_ray, on_workers
 from trainables.check_ray_train import check_under_ray_train
@@ -24,9 +25,7 @@ SHORT = {f"semantic__train__{field}": value for field, value in {"epochs": 2, "b
 TRAIN = {"epochs": 2, "batch_size": 5, "warmup_steps": 2, "device": "cpu"}
 SMALL = {
     "dataset": {"train_clips": 12, "validation_clips": 2, "test_clips": 2, "block_clips": 2, "subjects": 1},
-    "dataset.voxels": 64,
-    "features": {"image_variants": 1, "text_variants": 1},
-    "motion": {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8},
+    **TINY,
     "premask": {"width": 8, "depth": 1, "heads": 2, "decoder_width": 8, "decoder_depth": 1, "decoder_heads": 2},
     "tokens": {"augment": {"mask": 0.1, "interpolate": 0.5}, "dropout": 0.1},
     "gan": {"resolution": 16, "base": 2, "embedding": 8, "noise": 4},

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from storage.memory import MemoryStore
 from storage.runs import Artifacts, RunStore
+from tests.tiny_trial import TINY
 from trainables.config.trial import TrialConfig, resolve
 from trainables.execute import execute
 from trainables.graph import stage_runs
@@ -17,9 +18,7 @@ from trainables.saved import load_decoder, save_decoder
 TRAIN = {"epochs": 4, "batch_size": 16, "warmup_steps": 2, "device": "cpu"}
 SMALL = {
     "dataset": {"train_clips": 40, "validation_clips": 4, "test_clips": 4, "block_clips": 4, "subjects": 3},
-    "dataset.voxels": 64,
-    "features": {"image_variants": 1, "text_variants": 1},
-    "motion": {"width": 16, "attention_width": 8, "heads": 2, "ffn_width": 16, "encoder_hidden": 8},
+    **TINY,
     "generator": {"test_clips": 4, "steps": 2},
     "evaluate": {"image_trials": 2, "video_trials": 2},
     "importance": {"clips": 4, "shuffles": 1},

@@ -1,6 +1,6 @@
 """Configs of the three decoders and of their training. Equations (eq. 1 to 12) are in docs/mind-animator.md."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -19,6 +19,8 @@ from trainables.config.base import (
     most_workers,
 )
 from trainables.identity import BY_CONTENT, CIRCUMSTANCE, SINCE
+
+Schedule: TypeAlias = Literal["constant", "exponential", "noam", "cosine"]
 
 
 class SparsifyConfig(Config):
@@ -62,7 +64,7 @@ class TrainConfig(Config):
     """Learning rate after the warm-up. Schedule `noam` has its own formula."""
     warmup_steps: Natural = 50
     """Optimiser steps over which the learning rate increases."""
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     """Learning rate after the warm-up: constant, multiplied by `gamma` per epoch, the `noam` formula, or half a cosine
     from `lr` in the first epoch to almost 0 in the last one."""
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.999
@@ -140,9 +142,9 @@ class FineTuneConfig(Config):
     """Training on other subjects first and on the judged subject last; only with `voxels.subjects`."""
 
     epochs: Natural = 0
-    """The last so many of `train.epochs` train on the clips of `voxels.subject` alone, those before on the clips of the
-    other subjects alone. Epochs before do not count for early stopping, and none of them is kept. 0: every epoch trains
-    on all subjects together."""
+    """Number of epochs, at the end of `train.epochs`, that train on the clips of `voxels.subject` alone. The epochs
+    before train on the clips of the other subjects alone; none of them is kept or counts for early stopping. 0: every
+    epoch trains on all subjects together."""
     weights: Literal["all", "first_layer"] = "all"
     """Weights that the last epochs change: all, or the first layer of `voxels.subject` alone."""
 
@@ -261,7 +263,7 @@ class MotionTrainConfig(TrainConfig):
     epochs: Count = 10
     batch_size: Count = 32
     lr: Positive = 3e-3
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "exponential"
+    schedule: Schedule = "exponential"
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.82
     betas: tuple[Fraction, Fraction] = (0.9, 0.98)
 

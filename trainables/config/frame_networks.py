@@ -1,23 +1,24 @@
 """Configs of the networks of single frames: the autoencoder of `han_like` and the trained inverse of `wen2018`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from trainables.config.base import Config, Count, NonNegative, Positive
-from trainables.config.decoders import TrainConfig
+from trainables.config.decoders import Schedule, TrainConfig
 
 HALVINGS = 5
 """Convolutions of the autoencoder's encoder, each of which halves the side; its decoder mirrors them."""
 
 
-class AutoencoderTrainConfig(TrainConfig):
-    """As for the decoders. A row is a training clip, of which each epoch sees one frame at random."""
-
-    epochs: Count = 30
+class _FrameTrainConfig(TrainConfig):
     batch_size: Count = 32
     lr: Positive = 2e-3
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "cosine"
+    schedule: Schedule = "cosine"
+
+
+class AutoencoderTrainConfig(_FrameTrainConfig):
+    """As for the decoders. A row is a training clip, of which each epoch sees one frame at random."""
 
 
 class AutoencoderConfig(Config):
@@ -39,13 +40,10 @@ class AutoencoderConfig(Config):
     train: AutoencoderTrainConfig = AutoencoderTrainConfig()
 
 
-class MapInverseTrainConfig(TrainConfig):
+class MapInverseTrainConfig(_FrameTrainConfig):
     """As for the decoders. A row is the frame of a training clip whose maps are stored."""
 
     epochs: Count = 12
-    batch_size: Count = 32
-    lr: Positive = 2e-3
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "cosine"
 
 
 class MapInverseConfig(Config):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from trainables.config.base import Config, Count, DropoutRate, Natural, NonNegative, Positive, absolute_source
-from trainables.config.decoders import TrainConfig
+from trainables.config.decoders import Schedule, TrainConfig
 from trainables.identity import BY_CONTENT
 
 FRESH = "phantom_fresh"
@@ -18,7 +18,7 @@ class SeeTrainConfig(TrainConfig):
 
     epochs: Count = 10
     batch_size: Count = 32
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "exponential"
+    schedule: Schedule = "exponential"
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.85
 
 
@@ -48,7 +48,7 @@ class UnseeTrainConfig(TrainConfig):
     epochs: Count = 6
     batch_size: Count = 16
     lr: Positive = 2e-3
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "exponential"
+    schedule: Schedule = "exponential"
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.75
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.config.base import Config, Count, DropoutRate, Fraction, Natural, NonNegative, Positive
-from trainables.config.decoders import TrainConfig
+from trainables.config.decoders import Schedule, TrainConfig
 from trainables.identity import SINCE
 
 
@@ -24,7 +24,7 @@ class PremaskTrainConfig(TrainConfig):
 
     epochs: Count = 20
     warmup_steps: Natural = 100
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "cosine"
+    schedule: Schedule = "cosine"
     betas: tuple[Fraction, Fraction] = (0.9, 0.95)
     weight_decay: NonNegative = 0.05
     clip_norm: Annotated[Positive | None, SINCE(None)] = 0.8
@@ -90,7 +90,7 @@ class TokensTrainConfig(TrainConfig):
 
     epochs: Count = 10
     lr: Positive = 3e-4
-    schedule: Literal["constant", "exponential", "noam", "cosine"] = "cosine"
+    schedule: Schedule = "cosine"
     weight_decay: NonNegative = 0.05
     clip_norm: Annotated[Positive | None, SINCE(None)] = 0.8
 

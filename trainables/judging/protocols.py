@@ -16,7 +16,7 @@ import numpy as np
 from trainables.config.video import protocol_name
 from trainables.judging.values import available
 from trainables.metrics.clip import Clip
-from trainables.metrics.clip_metrics import ClipMetric
+from trainables.metrics.clip_metrics import ENERGY_FRAMES, ClipMetric
 from trainables.metrics.nway import FIFTY_WAY
 from trainables.metrics.video import Networks
 
@@ -72,7 +72,13 @@ class Protocol:
     """Whether motion energy is compared."""
 
     def metrics(
-        self, networks: Networks, classes: Iterable[int], *, legacy_flow: bool = False, objects: bool = False
+        self,
+        networks: Networks,
+        classes: Iterable[int],
+        *,
+        legacy_flow: bool = False,
+        objects: bool = False,
+        frames: int | None = None,
     ) -> tuple[ClipMetric, ...]:
         """Return the metrics that can be computed with `networks`, as this protocol defines them.
 
@@ -81,8 +87,11 @@ class Protocol:
             classes: The number of classes of each classifier among them.
             legacy_flow: Whether the flow of the released code is computed.
             objects: Whether the objects of the true clips are known.
+            frames: Those of each video; metrics that need more are left out.
         """
         wanted = [name for name in _OPTIONAL if self._wants(name, tuple(classes))]
+        if frames is not None and frames < ENERGY_FRAMES and "motion_energy" in wanted:
+            wanted.remove("motion_energy")
         found = available(networks, legacy_flow=legacy_flow, objects=objects, optional=wanted)
         kept = [metric for metric in found if metric.short != "clip_pcc" or self.consistency == "clip_pcc"]
         return tuple(self._defined(metric) for metric in kept)

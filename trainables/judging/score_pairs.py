@@ -40,20 +40,17 @@ class PairJudge:
     @cached_property
     def metrics(self) -> tuple[ClipMetric, ...]:
         """The metrics of the protocol that can be computed with the networks, of videos of so many frames."""
-        found = self.protocol.metrics(self.networks, self.classes.values(), legacy_flow=self.legacy_flow)
-        return tuple(metric for metric in found if self._is_long_enough or "motion_energy" not in metric.needs)
+        return self.protocol.metrics(
+            self.networks, self.classes.values(), legacy_flow=self.legacy_flow, frames=self.pairing.frames
+        )
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What of the protocol is left out, and why."""
-        if self._is_long_enough or not self.protocol.motion_energy:
+        frames = self.pairing.frames
+        if not self.protocol.motion_energy or frames >= ENERGY_FRAMES:
             return ()
-        return (f"Motion energy is left out: it needs {ENERGY_FRAMES} frames, but there are {self.pairing.frames}.",)
-
-    @property
-    def _is_long_enough(self) -> bool:
-        """Whether videos have the frames that motion energy needs."""
-        return self.pairing.frames >= ENERGY_FRAMES
+        return (f"Motion energy is left out: it needs {ENERGY_FRAMES} frames, but there are {frames}.",)
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[list[Value], list[Failure]]:
         """Return the values of all systems, controls, clips and metrics, and the problems with clips.

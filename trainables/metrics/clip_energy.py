@@ -60,11 +60,7 @@ def energy_correlation(truth: ClipEnergy, prediction: ClipEnergy) -> float:
     Raises:
         UndefinedError: The true clip is black.
     """
-    if truth.energy.std() < _STILL:
-        raise UndefinedError("the true clip is black, so it has no motion energy")
-    if prediction.energy.std() < _STILL:
-        return 0.0
-    return _pearson(truth.energy, prediction.energy)
+    return _correlation(truth.energy, prediction.energy, nothing="the true clip is black, so it has no motion energy")
 
 
 def opponent_correlation(truth: ClipEnergy, prediction: ClipEnergy) -> float:
@@ -73,15 +69,16 @@ def opponent_correlation(truth: ClipEnergy, prediction: ClipEnergy) -> float:
     Raises:
         UndefinedError: Nothing moves in the true clip.
     """
-    if truth.opponent.std() < _STILL:
-        raise UndefinedError("nothing moves in the true clip")
-    if prediction.opponent.std() < _STILL:
+    return _correlation(truth.opponent, prediction.opponent, nothing="nothing moves in the true clip")
+
+
+def _correlation(truth: Floats, prediction: Floats, *, nothing: str) -> float:
+    """Return Pearson's correlation; 0 if `prediction` does not vary. If `truth` does not, the reason is `nothing`."""
+    if truth.std() < _STILL:
+        raise UndefinedError(nothing)
+    if prediction.std() < _STILL:
         return 0.0
-    return _pearson(truth.opponent, prediction.opponent)
-
-
-def _pearson(first: Floats, second: Floats) -> float:
-    return float(np.clip(np.corrcoef(first, second)[0, 1], -1, 1))
+    return float(np.clip(np.corrcoef(truth, prediction)[0, 1], -1, 1))
 
 
 def _config(frames: int) -> EnergyConfig:

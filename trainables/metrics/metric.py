@@ -81,6 +81,11 @@ def title_in_words(name: str) -> str:
     return name.replace(".", ": ").replace("_", " ")
 
 
+def split_prefix(split: str) -> str:
+    """Return what the names of metrics of `split` begin with: `test_`, and nothing for validation clips."""
+    return "" if split == "validation" else f"{split}_"
+
+
 def error_metric(
     name: str,
     *,

@@ -12,28 +12,24 @@ _UNSEE_LOSS = (*_PIXELS, "layers.source", "see.resolution", "unsee")
 
 
 def _l1(stage: str, side: str) -> Metric:
-    return Metric(
-        f"{stage}.l1",
-        title=f"{stage}: mean absolute error of pixels",
-        goal="min",
-        low=0.0,
-        high=1.0,
-        chance_controls=("mean",),
-        scale_fields=(*_PIXELS, side),
-        source="pixels in [0, 1]; `mean`: the mean training clip",
-    )
+    return _pixel_error(f"{stage}.l1", f"{stage}: mean absolute error of pixels", (*_PIXELS, side), mean="clip")
 
 
 def _squared(stage: str, what: str, fields: tuple[str, ...]) -> Metric:
+    title = f"{stage}: mean squared error of pixels of frames that return from their {what}"
+    return _pixel_error(f"{stage}.mse", title, fields, mean="frame")
+
+
+def _pixel_error(name: str, title: str, fields: tuple[str, ...], *, mean: str) -> Metric:
     return Metric(
-        f"{stage}.mse",
-        title=f"{stage}: mean squared error of pixels of frames that return from their {what}",
+        name,
+        title=title,
         goal="min",
         low=0.0,
         high=1.0,
         chance_controls=("mean",),
         scale_fields=fields,
-        source="pixels in [0, 1]; `mean`: the mean training frame",
+        source=f"pixels in [0, 1]; `mean`: the mean training {mean}",
     )
 
 

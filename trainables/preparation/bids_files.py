@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainables.datasets.clip_names import NaturalKey, natural
 from trainables.datasets.errors import DataProblem, DatasetError
+from trainables.preparation.files import is_named
 
 _PASSED_OVER = frozenset({"stimuli", "sourcedata", "figures", "anat", "fmap", "dwi", "logs", "log"})
 SURFACE = ".func.gii"
@@ -118,7 +119,7 @@ class BidsTree:
             and all(bold.entities.get(entity) == value for entity, value in name.entities.items())
         ]
         general = sorted(raw, key=lambda path: -len(path.name))
-        return [path for path in [*own, *general] if path.is_file() or path.is_symlink()]  # a dangling one is an error
+        return [path for path in [*own, *general] if is_named(path)]
 
 
 _NEVER = 9

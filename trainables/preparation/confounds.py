@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.names import nearest, question
-from trainables.preparation.files import InputError, require_content
+from trainables.preparation.files import InputError, is_named, require_content
 
 Doubles = NDArray[np.float64]
 
@@ -179,7 +179,7 @@ def _components(table: _Table, notes: list[str]) -> list[str]:
 
 def _described(path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(".json")
-    if not sidecar.is_file() and not sidecar.is_symlink():
+    if not is_named(sidecar):
         return {}
     require_content(sidecar)
     try:

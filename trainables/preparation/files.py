@@ -20,6 +20,11 @@ class InputError(DatasetError):
         return InputError, (self.problem.where, self.problem.what, self.problem.right)
 
 
+def is_named(path: Path) -> bool:
+    """Return whether there is a file, or a link to content that is not there (git-annex): who opens it says so."""
+    return path.is_file() or path.is_symlink()
+
+
 def require_content(path: Path) -> None:
     """Check that `path` is a file with its content.
 

@@ -12,7 +12,7 @@ from storage.names import listing, question
 from trainables.datasets.errors import DataProblem, DatasetError
 from trainables.datasets.prepared.read import map_array
 from trainables.datasets.prepared.source import DataBlock
-from trainables.preparation.files import require_content
+from trainables.preparation.files import is_named, require_content
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 ARRAY_SUFFIXES = (".npy", ".h5", ".hdf5", ".hdf", ".parquet")
@@ -189,7 +189,7 @@ def one_file(folder: Path, stem: str, suffixes: Sequence[str]) -> Path | None:
     A link to content that is not there (git-annex) counts: who opens it says so, and the file is not taken for absent.
     """
     paths = [folder / f"{stem}{suffix}" for suffix in suffixes]
-    found = [path for path in paths if path.is_file() or path.is_symlink()]
+    found = [path for path in paths if is_named(path)]
     if len(found) > 1:
         what = f"there are {' and '.join(path.name for path in found)}"
         raise DatasetError.of(DataProblem(str(folder), what, "keep one of them"))

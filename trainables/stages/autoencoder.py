@@ -17,7 +17,7 @@ from trainables.distributed import Forward
 from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.networks.autoencoder import Autoencoder
 from trainables.randomness import Streams
-from trainables.stages.decoding import HELD_OUT, trained_result, untrained
+from trainables.stages.decoding import held_out, trained_result, untrained
 from trainables.stages.frame_rows import clips_of_splits
 from trainables.stages.pixel_metrics import TrainedPart
 from trainables.stages.pixel_rows import resized_clips
@@ -94,11 +94,13 @@ def run(task: StageTask) -> StageResult:
     progress = train(learner, job)
     learner.model.to(device).eval()
     mean = shown["train"].mean(axis=(0, 1), dtype=np.float64)
-    metrics = {}
-    for name in HELD_OUT:
-        prefix = "" if name == "validation" else f"{name}_"
-        metrics[f"{prefix}mse"] = squared_error(learner.model, shown[name], device)
-        metrics[f"{prefix}mse_mean"] = float(((shown[name] - mean) ** 2).mean()) / 255.0**2
+    metrics = held_out(
+        lambda held: {
+            "mse": squared_error(learner.model, held, device),
+            "mse_mean": float(((held - mean) ** 2).mean()) / 255.0**2,
+        },
+        shown,
+    )
     save_file(learner.model.state_dict(), task.context.output / "model.safetensors")
     sizes = config.model_dump(mode="json", include={"resolution", "base", "latent"})
     (task.context.output / _FACTS).write_text(json.dumps(sizes), encoding="utf-8")

@@ -15,6 +15,7 @@ from trainables.config.mindvideo import CotrainConfig
 from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
 from trainables.loop import Job, LoopState, WithoutState, pick_device, train
+from trainables.metrics.metric import split_prefix
 from trainables.networks.cotrained import CotrainedNetwork, video_unet
 from trainables.networks.fmri_tokens import TokensNetwork
 from trainables.networks.generator import mixed_noise
@@ -121,8 +122,8 @@ def run(task: StageTask) -> StageResult:
     progress = _trained(learner, job)
     learner.model.to(device).eval()
     metrics = {
-        f"{prefix}{name}": value
-        for split, prefix in (("validation", ""), ("test", "test_"))
+        f"{split_prefix(split)}{name}": value
+        for split in HELD_OUT
         for name, value in (("noise_mse", learner.noise_mse(split)), ("noise_mse_before", before[split]))
     }
     save_file({name: value.cpu() for name, value in learner.model.delta().items()}, task.context.output / DELTA)

@@ -17,6 +17,7 @@ from trainables.imported.loading import load_weights
 from trainables.imported.weights_folder import used_folder
 from trainables.loop import Job, Learner, LoopState, kept_epoch, train
 from trainables.metrics.decoder_metrics import DECODER_METRICS
+from trainables.metrics.metric import split_prefix
 from trainables.networks.initial import initialise
 from trainables.networks.ridge import penalties_of
 from trainables.networks.subject_layers import (
@@ -35,6 +36,7 @@ MEAN_ROWS = 64
 HELD_OUT = ("validation", "test")
 DECODED_SPLITS = ("train", *HELD_OUT)
 Network = TypeVar("Network", bound=nn.Module)
+_Rows = TypeVar("_Rows")
 TrainedOn: TypeAlias = Literal["train", "train_and_validation"]
 
 
@@ -327,7 +329,7 @@ def predict(model: nn.Module, rows: Mapping[str, SplitRows]) -> tuple[Any, Tenso
     return model(fmri), index
 
 
-def held_out(metrics: Callable[[SplitRows], Mapping[str, float]], rows: Mapping[str, SplitRows]) -> dict[str, float]:
+def held_out(metrics: Callable[[_Rows], Mapping[str, float]], rows: Mapping[str, _Rows]) -> dict[str, float]:
     """Return `metrics` of the validation clips, and of the test clips with the prefix `test_`."""
-    test = {f"test_{name}": value for name, value in metrics(rows["test"]).items()}
-    return {**metrics(rows["validation"]), **test}
+    found = {split: metrics(rows[split]) for split in HELD_OUT}
+    return {f"{split_prefix(split)}{name}": value for split in HELD_OUT for name, value in found[split].items()}

@@ -17,6 +17,7 @@ from torch import Tensor
 from trainables.context import StageResult, StageTask
 from trainables.metrics.correlation import column_correlation
 from trainables.metrics.importance import by_region
+from trainables.metrics.metric import split_prefix
 from trainables.ridge import RidgeSolver
 from trainables.stages.decoding import HELD_OUT, pick, read_tensors, split_index
 from trainables.tensors import map_tensors
@@ -69,7 +70,7 @@ def run(task: StageTask) -> StageResult:
         facts["r"][features] = {split: by_region(r, brain.roi, regions=len(brain.names)).tolist() for split, r in found}
         for split, r in found:
             table += _lines(features, split, r, brain)
-            metrics |= _measured(features, "test_" if split == "test" else "", r, brain)
+            metrics |= _measured(features, split_prefix(split), r, brain)
     if brain.planted:
         facts["planted"] = {
             name: by_region(share, brain.roi, regions=len(brain.names)).tolist()

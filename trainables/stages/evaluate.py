@@ -20,7 +20,7 @@ from trainables.judging.protocols import protocol_text
 from trainables.judging.score_trial import SplitScores, judge, row_json
 from trainables.judging.trial_videos import read_material, with_added_controls
 from trainables.judging.values import Value
-from trainables.metrics.metric import Metric
+from trainables.metrics.metric import Metric, split_prefix
 from trainables.metrics.video import Role
 from trainables.pages.drawing import Drawing
 from trainables.pages.region_panels import region_panels
@@ -61,7 +61,7 @@ def run(task: StageTask) -> StageResult:
 
 def _metrics(verdicts: Sequence[SplitScores]) -> Iterator[tuple[str, float]]:
     for verdict in verdicts:
-        prefix = "" if verdict.judged.split == "validation" else f"{verdict.judged.split}_"
+        prefix = split_prefix(verdict.judged.split)
         for row in verdict.judged.rows:
             if row.mean is not None:
                 yield f"{prefix}{row.metric}{_suffix(row.system)}", row.mean

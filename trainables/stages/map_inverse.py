@@ -20,7 +20,7 @@ from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.networks.map_inverse import Convolution
 from trainables.networks.trained_inverse import TrainedInverse
 from trainables.randomness import Streams
-from trainables.stages.decoding import HELD_OUT, trained_result, untrained
+from trainables.stages.decoding import held_out, trained_result, untrained
 from trainables.stages.frame_rows import NetworkFrames, clips_of_splits
 from trainables.stages.pixel_metrics import TrainedPart
 from trainables.tensors import map_tensors
@@ -111,14 +111,16 @@ def run(task: StageTask) -> StageResult:
     progress = train(learner, job)
     learner.model.to(device).eval()
     mean = shown.in_range(rows["train"].frames.float().mean(dim=0, keepdim=True))
-    metrics = {}
-    for name in HELD_OUT:
-        prefix, true = "" if name == "validation" else f"{name}_", shown.in_range(rows[name].frames.float())
-        metrics[f"{prefix}mse"] = _squared(shown.in_range(learner.drawn(rows[name])), true)
-        metrics[f"{prefix}mse_mean"] = _squared(mean, true)
+
+    def metrics(held: MapRows) -> dict[str, float]:
+        true = shown.in_range(held.frames.float())
+        return {"mse": _squared(shown.in_range(learner.drawn(held)), true), "mse_mean": _squared(mean, true)}
+
     save_file(learner.model.state_dict(), task.context.output / "model.safetensors")
     (task.context.output / _FACTS).write_text(json.dumps({"channels": config.channels}), encoding="utf-8")
-    return trained_result(task, TrainedPart(learner.model, config.train), progress, metrics, device=device)
+    return trained_result(
+        task, TrainedPart(learner.model, config.train), progress, held_out(metrics, rows), device=device
+    )
 
 
 def _squared(drawn: Tensor, true: Tensor) -> float:

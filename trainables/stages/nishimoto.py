@@ -15,6 +15,7 @@ from trainables.context import StageResult, StageTask
 from trainables.datasets.base import ClipSequence
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.judging.library import library_of
+from trainables.metrics.metric import split_prefix
 from trainables.stages.decoding import HELD_OUT, split_index
 from trainables.system_videos import write_videos
 from trainables.tensors import map_tensors
@@ -134,7 +135,7 @@ def _identified(answers: Answers, members: Mapping[str, Tensor], library: Tensor
     for name in HELD_OUT:
         asked = answers.measured[members[name]]
         top1, rank = identified(answers, asked, members[name], library)
-        prefix = "" if name == "validation" else f"{name}_"
+        prefix = split_prefix(name)
         values += [(f"{prefix}identification_top1", top1), (f"{prefix}median_rank", rank)]
     return values
 

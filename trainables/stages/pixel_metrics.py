@@ -12,6 +12,7 @@ from trainables.config.decoders import TrainConfig
 from trainables.context import StageResult, StageTask
 from trainables.loop import LoopState
 from trainables.metrics.diversity import diversity
+from trainables.metrics.metric import split_prefix
 from trainables.stages.decoding import trained_result
 from trainables.stages.pixel_rows import PixelRows
 from trainables.system_videos import write_videos
@@ -34,7 +35,7 @@ def pixel_metrics(videos: Mapping[str, Videos], rows: Mapping[str, PixelRows]) -
     mean = rows["train"].clips.mean(axis=0, dtype=np.float32).round().astype(np.uint8)
     found = {}
     for split, made in videos.items():
-        prefix, true = "test_" if split == "test" else "", rows[split]
+        prefix, true = split_prefix(split), rows[split]
         found[f"{prefix}l1"] = mean_error(made, true)
         found[f"{prefix}l1_mean"] = mean_error(np.broadcast_to(mean, true.clips.shape), true)
         found[f"{prefix}diversity"] = diversity(made)

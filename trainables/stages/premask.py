@@ -13,7 +13,7 @@ from trainables.distributed import Forward
 from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.networks.fmri_encoder import MaskedFmriModel, in_patches, wrapped
 from trainables.randomness import Streams
-from trainables.stages.decoding import BATCH, trained_result, untrained
+from trainables.stages.decoding import BATCH, HELD_OUT, held_out, trained_result, untrained
 from trainables.stages.volumes import read_volumes
 
 MODEL, FACTS = "model.safetensors", "premask.json"
@@ -83,14 +83,13 @@ def run(task: StageTask) -> StageResult:
     learner = PremaskLearner(config, volumes, job)
     progress = train(learner, job)
     learner.model.eval()
-    test = {f"test_{name}": value for name, value in learner.metrics("test").items()}
     save_file(learner.model.state_dict(), task.context.output / MODEL)
     facts = {
         "voxels": learner.model.encoder.sizes.voxels,
         "volumes": {name: len(values) for name, values in volumes.items()},
     }
     (task.context.output / FACTS).write_text(json.dumps(facts))
-    metrics = {**learner.metrics("validation"), **test}
+    metrics = held_out(learner.metrics, {split: split for split in HELD_OUT})
     return trained_result(task, learner, progress, metrics, device=pick_device(config.train.device))
 
 

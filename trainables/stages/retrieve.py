@@ -16,6 +16,7 @@ from trainables.datasets.base import ClipSequence
 from trainables.datasets.stored_clips import read_stimuli
 from trainables.graph import video_stage
 from trainables.loop import pick_device
+from trainables.metrics.metric import split_prefix
 from trainables.metrics.retrieval import ranks
 from trainables.stages.decoding import HELD_OUT, read_some, split_index
 from trainables.stages.feeding import chosen_clips
@@ -52,7 +53,7 @@ def run(task: StageTask) -> StageResult:
         if not asked.any():
             continue
         own = _of_clips(task, index[asked])
-        prefix = "" if name == "validation" else f"{name}_"
+        prefix = split_prefix(name)
         for gallery, more in {"small": own[:0], **larger}.items():
             rank = ranks(queries[asked], torch.cat((own, more)))
             tensors[f"{name}_rank_{gallery}"] = rank

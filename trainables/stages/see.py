@@ -15,6 +15,7 @@ from trainables.context import StageResult, StageTask
 from trainables.distributed import Forward
 from trainables.loop import Job, WithoutState, pick_device, train
 from trainables.metrics.correlation import column_correlation
+from trainables.metrics.metric import split_prefix
 from trainables.networks.clip_encoder import ClipEncoder
 from trainables.randomness import Streams
 from trainables.stages.decoding import HELD_OUT, trained_result, untrained
@@ -95,8 +96,8 @@ def run(task: StageTask) -> StageResult:
     learner.model.to(device).eval()
     answers = {split: predicted_answers(learner.model, rows[split]) for split in HELD_OUT}
     metrics: dict[str, float] = {}
-    for split, prefix in (("validation", ""), ("test", "test_")):
-        found = answer_metrics(answers[split], rows[split].fmri)
+    for split in HELD_OUT:
+        prefix, found = split_prefix(split), answer_metrics(answers[split], rows[split].fmri)
         metrics |= {f"{prefix}{name}": value for name, value in found.items()}
         metrics[f"{prefix}mse_mean"] = (rows[split].fmri - rows["train"].fmri.mean(dim=0)).square().mean().item()
     save_file(learner.model.state_dict(), task.context.output / "model.safetensors")

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainables.config.linear_systems import WenConfig
 from trainables.context import StageResult, StageTask
 from trainables.metrics.correlation import column_correlation
+from trainables.metrics.metric import split_prefix
 from trainables.networks.map_inverse import Convolution, LocalInverse, TransposedInverse
 from trainables.ridge import RidgeSolver
 from trainables.stages.decoding import HELD_OUT, SplitRows, read_rows
@@ -128,6 +129,6 @@ def _categories(
         scores = penultimate @ network["score_weight"].T + network["score_bias"]
         right = _picked(stored["scores"], rows[name])[:, 0].argmax(dim=1)
         rank = (scores > scores.gather(1, right[:, None])).sum(dim=1)
-        prefix = "" if name == "validation" else f"{name}_"
+        prefix = split_prefix(name)
         metrics |= {f"{prefix}category_top{k}": float((rank < k).double().mean()) for k in TOP}
     return metrics

@@ -41,13 +41,18 @@ def test_map_stages_exist() -> None:
     assert not has_maps(["evaluate", "voxels"])
 
 
+def study_file(folder: Path, name: str, text: str) -> Path:
+    """Prepare a data set in `folder`; return the file of a study of it."""
+    (folder / "source").mkdir()
+    prepare_mosaic(folder / "source", folder / "data")
+    (folder / name).write_text(text.format(path=folder / "data"))
+    return folder / name
+
+
 @pytest.mark.long
 def test_report_and_mlflow_show_the_maps(tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    prepare_mosaic(tmp_path / "source", tmp_path / "data")
-    (tmp_path / "encoding.yaml").write_text(ENCODING.format(path=tmp_path / "data"))
-    home = tmp_path / "home"
-    assert main([str(tmp_path / "encoding.yaml"), "--inline", "--home", str(home)]) == 0
+    file, home = study_file(tmp_path, "encoding.yaml", ENCODING), tmp_path / "home"
+    assert main([str(file), "--inline", "--home", str(home)]) == 0
     report = home / "reports" / "encoding"
     files = {path.name for path in (report / "maps").iterdir()}
     assert {"sub-01.dscalar.nii", "sub-01_regions.png"} <= files
@@ -81,11 +86,8 @@ space: {{encoding_accuracy.alphas: {{choice: [[1.0], [1e30]]}}}}
 
 @pytest.mark.long
 def test_the_report_of_a_sweep_shows_the_maps_of_its_best_trial(tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    prepare_mosaic(tmp_path / "source", tmp_path / "data")
-    (tmp_path / "answers.yaml").write_text(SWEEP.format(path=tmp_path / "data"))
-    home = tmp_path / "home"
-    study = load_study(tmp_path / "answers.yaml")
+    file, home = study_file(tmp_path, "answers.yaml", SWEEP), tmp_path / "home"
+    study = load_study(file)
     assert run_study(study, inline_in(home)).trials["completed"] == 2
     assert report(["answers", "--home", str(home), "--out", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report" / "maps.html").read_text()
