@@ -61,7 +61,7 @@ _STAGES = {
         Stage("voxels", 2, ("voxels",), ("data",), "trainables.stages.voxels:run", (4.0, 11_000_000), gpu=False),
         Stage(
             "semantic",
-            2,
+            3,
             ("semantic",),
             ("features", "voxels"),
             "trainables.stages.semantic:run",

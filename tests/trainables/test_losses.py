@@ -39,6 +39,34 @@ def test_info_nce_is_not_rounded_to_half_precision() -> None:
     assert value.item() == info_nce(tensor(FMRI), tensor(TEXT), scale).item()
 
 
+def test_rows_of_one_clip_are_no_negatives_of_each_other() -> None:
+    """The clip of rows 0 and 3 was seen by two subjects. Their pairs stay positives, those across are left out."""
+    clips = torch.tensor([7, 1, 2, 7, 4, 5])
+    value = info_nce(tensor(FMRI), tensor(TEXT), torch.tensor(SCALE), clips=clips)
+    similarity = FMRI @ TEXT.T / np.linalg.norm(FMRI, axis=1)[:, None] / np.linalg.norm(TEXT, axis=1)
+    powers = np.exp(np.exp(SCALE) * similarity)
+    powers[0, 3] = powers[3, 0] = 0.0
+    own = np.diag(powers)
+    expected = -np.mean(np.log(own / powers.sum(0)) + np.log(own / powers.sum(1))) / 2
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    assert value.item() < info_nce(tensor(FMRI), tensor(TEXT), torch.tensor(SCALE)).item()
+
+
+def test_clips_that_all_differ_change_nothing() -> None:
+    alone = info_nce(tensor(FMRI), tensor(TEXT), torch.tensor(SCALE))
+    assert info_nce(tensor(FMRI), tensor(TEXT), torch.tensor(SCALE), clips=torch.arange(6)).item() == alone.item()
+
+
+def test_a_batch_of_one_clip_has_nothing_to_contrast() -> None:
+    """The gradient exists, too: a batch of a single clip must not end a training."""
+    fmri = tensor(FMRI).requires_grad_()
+    value = info_nce(fmri, tensor(TEXT), torch.tensor(SCALE), clips=torch.zeros(6, dtype=torch.int64))
+    value.backward()
+    assert value.item() == 0.0
+    assert fmri.grad is not None
+    assert torch.all(fmri.grad == 0.0)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_alpha_weighs_text_against_image(alpha: float) -> None:
     value = tri_modal(tensor(FMRI), tensor(TEXT), tensor(IMAGE), torch.tensor(SCALE), alpha=alpha)

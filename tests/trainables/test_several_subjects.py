@@ -26,6 +26,7 @@ from trainables.config.decoders import TrainConfig
 from trainables.config.trial import TrialConfig, resolve
 from trainables.context import Context, StageResult, StageTask
 from trainables.networks.subject_layers import add_subject_layers, subject_layers, take_out_subject_layers
+from trainables.stages import semantic
 from trainables.step_memory import forecast
 
 OTHER_VOXELS = 27
@@ -118,6 +119,29 @@ def test_rows_of_others_are_trained_on(world: Subjects, stage: str, overrides: d
     world.add("voxels", {"other_1.safetensors": {"fmri": torch.randn(CLIPS, OTHER_VOXELS)}})
     again, _ = world.run(stage, pooled(**overrides))
     assert again.metrics != result.metrics
+
+
+def test_the_contrastive_loss_is_told_which_rows_are_of_one_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise another subject's row of the same clip would be pushed away from its own target."""
+    world = Subjects(tmp_path, own=200)
+    seen: list[torch.Tensor | None] = []
+    true_loss = semantic.semantic_loss
+
+    def loss(*args: Any, **kwargs: Any) -> torch.Tensor:
+        seen.append(kwargs.get("clips"))
+        return true_loss(*args, **kwargs)
+
+    monkeypatch.setattr(semantic, "semantic_loss", loss)
+    world.run("semantic", pooled())
+    batches = [clips for clips in seen if clips is not None]
+    assert any(len(clips.unique()) < len(clips) for clips in batches)
+    seen.clear()
+    (tmp_path / "one").mkdir()
+    World(tmp_path / "one").run("semantic", tiny())
+    assert seen
+    assert all(clips is None for clips in seen)
 
 
 @pytest.mark.parametrize("stage", STAGES)

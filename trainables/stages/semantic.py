@@ -75,7 +75,8 @@ class SemanticLearner(DecoderLearner):
         which = self._which(self.texts, clips, streams, "text")
         condition = self.conditions[clips, which if self.conditions.shape[1] > 1 else 0]
         target = self.texts[clips, which], image, condition[:, 1:]
-        return semantic_loss(self.config, prediction, target, self.logit_scale)
+        several = clips if self.train.subjects else None  # a subject alone has one row of each clip
+        return semantic_loss(self.config, prediction, target, self.logit_scale, clips=several)
 
     def _which(self, candidates: Tensor, clips: Tensor, streams: Streams, kind: Literal["image", "text"]) -> Tensor:
         """Return the number of each row's candidate. By epoch, clips share views, whose crops may be shared, too."""
