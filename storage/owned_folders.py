@@ -59,13 +59,22 @@ def make_folder(prefix: str, *, inside: Path | None = None, remove: Callable[[Pa
 
 
 def kill_processes(folder: Path) -> None:
-    """Kill the processes whose command line names `folder`. Those of other users stay."""
+    """Kill the processes whose command line names `folder`, or that write to a file in it. Those of other users stay.
+
+    Processes that rename themselves, as those of Ray do, lose their command line: only what they write tells.
+    """
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and any(str(folder) in word for word in process.cmdline()):
+            if process.pid != os.getpid() and _belongs_to(process, folder):
                 process.kill()
         except psutil.Error:  # it has ended, or is another user's
             continue
+
+
+def _belongs_to(process: psutil.Process, folder: Path) -> bool:
+    if any(str(folder) in word for word in process.cmdline()):
+        return True
+    return any(file.mode != "r" and Path(file.path).is_relative_to(folder) for file in process.open_files())
 
 
 def _removed(folder: Path) -> bool:

@@ -9,13 +9,17 @@ inside functions, because the import takes about half a second and the driver do
 """
 
 import asyncio
-from collections.abc import Iterator
+import gc
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray._private import services
 from ray._private.node import Node
+from ray._raylet import GcsClient
 from ray.air._internal import usage
 from ray.train.v2._internal.exceptions import (
     UserExceptionWithTraceback,
@@ -33,6 +37,10 @@ if TYPE_CHECKING:
 
 _UNUSED_PROCESSES = ("start_monitor", "start_log_monitor", "start_api_server")
 """Methods of a node, each of which starts a process."""
+_REGISTERED = 30.0
+"""Seconds for a node to register; then Ray's own wait begins."""
+_LOOK = 0.02
+"""Seconds between two looks."""
 
 # ---- Ray's core, in the driver ----
 
@@ -42,24 +50,54 @@ def start_cluster(folder: str, **settings: Any) -> None:
 
     Uses the argument `_temp_dir`. The variable RAY_TMPDIR does the same, but every process of the cluster inherits it.
 
-    Starts none of three processes that a cluster of one machine has no use for, and whose start takes two fifths of the
-    time: autoscaler, reader of logs, and the dashboard's server. Replaces methods of `ray._private.node.Node` for that;
-    Ray has no option for it, and `include_dashboard=False` starts the server, too.
+    Ray has no option for any of these, so methods of `ray._private.node.Node` and a function of `ray._private.services`
+    are replaced while it starts:
+
+    - Three processes that a cluster of one machine has no use for are not started: autoscaler, reader of logs, and the
+      dashboard's server (which `include_dashboard=False` starts, too). They take two fifths of the time.
+    - The agent of the node listens on any free port. On its usual one it waits for more than three seconds where
+      another cluster of this machine listens: that of a study beside this one, or of one that has just ended.
+    - The driver looks every few hundredths of a second, not once a second, whether the node is there.
     """
-    with _fewer_processes():
+    with _started_quickly():
         ray.init(_temp_dir=folder, **settings)
 
 
 @contextmanager
-def _fewer_processes() -> Iterator[None]:
-    before = {name: getattr(Node, name) for name in _UNUSED_PROCESSES}
+def _started_quickly() -> Iterator[None]:
+    replaced: dict[tuple[Any, str], Any] = {(Node, name): _start_nothing for name in _UNUSED_PROCESSES}
+    replaced[Node, "start_raylet"] = _on_any_port(Node.start_raylet)
+    replaced[services, "get_node"] = _when_registered(services.get_node)
+    before = {(owner, name): getattr(owner, name) for owner, name in replaced}
     try:
-        for name in before:
-            setattr(Node, name, lambda self, **settings: None)
+        for (owner, name), value in replaced.items():
+            setattr(owner, name, value)
         yield
     finally:
-        for name, method in before.items():
-            setattr(Node, name, method)
+        for (owner, name), value in before.items():
+            setattr(owner, name, value)
+
+
+def _start_nothing(node: Node, **settings: Any) -> None:
+    """Start no process."""
+
+
+def _on_any_port(start_raylet: Callable[..., Any]) -> Callable[..., Any]:
+    def start(node: Any, *arguments: Any, **settings: Any) -> Any:
+        node._ray_params.dashboard_agent_listen_port = 0
+        return start_raylet(node, *arguments, **settings)
+
+    return start
+
+
+def _when_registered(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    def get(gcs_address: str, node_id: str) -> Any:
+        client, end = GcsClient(address=gcs_address), time.monotonic() + _REGISTERED
+        while node_id not in {node.hex() for node in client.get_all_node_info()} and time.monotonic() < end:
+            time.sleep(_LOOK)
+        return get_node(gcs_address, node_id)
+
+    return get
 
 
 def show_as_command(command: str) -> None:
@@ -93,7 +131,25 @@ def end_cluster() -> None:
     if node is not None:
         kill = node.kill_all_processes
         node.kill_all_processes = lambda **how: kill(**{**how, "allow_graceful": False})
-    ray.shutdown()
+    with _no_collection():
+        ray.shutdown()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect garbage now, and then none in any thread until the end.
+
+    Tune leaves references to Ray's objects in cycles. A thread that collects one while Ray shuts down asks the core
+    worker, which is gone, and Ray then ends this process with exit code 1, in the middle of whatever it does.
+    """
+    gc.collect()
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 # ---- Ray Tune, in the driver ----

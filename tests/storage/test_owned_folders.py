@@ -128,3 +128,29 @@ def test_the_processes_whose_command_names_a_folder_are_killed_only_where_that_i
     finally:
         other.kill()
         other.wait()
+
+
+@pytest.mark.parametrize(("mode", "killed"), [("a", True), ("r", False)])
+def test_a_process_without_a_command_line_is_known_by_what_it_writes(
+    temporary: Path, *, mode: str, killed: bool
+) -> None:
+    """As the agents of a Ray node, which outlive a killed driver; somebody who only reads a log stays."""
+    folder = make_folder("ms-test-")
+    (folder / "log").write_text("a line")
+    code = f"file = open(input(), {mode!r}); print(flush=True); input()"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{folder / 'log'}\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        kill_processes(folder)
+        if killed:
+            assert process.wait(10) == -signal.SIGKILL
+        else:
+            assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()

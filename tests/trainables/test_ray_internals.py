@@ -5,10 +5,12 @@ Ray goes away", says what to do then.
 """
 
 import ast
+import gc
 import importlib
 import inspect
 import re
 import runpy
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +33,9 @@ NAMES = {
     "ray._private.node.Node.start_monitor": "a study on this machine would start an autoscaler, and start later",
     "ray._private.node.Node.start_log_monitor": "the same with a reader of logs",
     "ray._private.node.Node.start_api_server": "the same with the dashboard's server",
+    "ray._private.node.Node.start_raylet": "a study beside another one of this machine would start seconds later",
+    "ray._private.services.get_node": "a study on this machine would start up to a second later",
+    "ray._raylet.InnerGcsClient.get_all_node_info": "the same",
     f"{TUNE}experiment.Trial.set_ray_actor": "stalled trials could not be ended (Trial.temporary_state.ray_actor)",
     f"{TUNE}experiment.Trial.error_file": "the cause of a lost worker would be unknown",
     f"{TUNE}experiment.Trial.PENDING": "trials too large for the remaining nodes would wait for ever",
@@ -124,6 +129,29 @@ def test_a_cluster_of_ours_ends_without_grace(monkeypatch: pytest.MonkeyPatch) -
     assert seen == [{"check_alive": False, "allow_graceful": False}]
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_thread_collects_garbage_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch, *, enabled: bool) -> None:
+    """A thread that wrote to MLflow collected objects of Ray then, and Ray ended the whole process."""
+    from trainables.ray_internals import end_cluster
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    cycle = weakref.ref(Cycle())
+    seen: list[bool] = []
+    monkeypatch.setattr("ray._private.worker._global_node", None)
+    monkeypatch.setattr(ray, "shutdown", lambda: seen.append(gc.isenabled() or cycle() is not None))
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        end_cluster()
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == [False]
+
+
 def test_tune_counts_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks the module that we change for the function, each time."""
     from ray.air._internal import usage
@@ -157,16 +185,55 @@ def test_tune_copies_no_variables_into_trials(monkeypatch: pytest.MonkeyPatch) -
     assert RuntimeEnv(**given).serialize() == RuntimeEnv().serialize() == "{}"
 
 
-def test_a_cluster_of_ours_starts_no_unused_processes() -> None:
+def test_a_cluster_of_ours_starts_no_unused_processes_and_leaves_ray_as_it_was() -> None:
+    from ray._private import services
     from ray._private.node import Node
 
-    from trainables.ray_internals import _UNUSED_PROCESSES, _fewer_processes
+    from trainables.ray_internals import _UNUSED_PROCESSES, _started_quickly
 
-    before = {name: getattr(Node, name) for name in _UNUSED_PROCESSES}
-    with _fewer_processes():
-        assert all(getattr(Node, name) is not method for name, method in before.items())
-        assert all(getattr(Node, name)(None) is None for name in before)
-    assert {name: getattr(Node, name) for name in _UNUSED_PROCESSES} == before
+    names = [(Node, name) for name in (*_UNUSED_PROCESSES, "start_raylet")] + [(services, "get_node")]
+    before = [getattr(owner, name) for owner, name in names]
+    with _started_quickly():
+        assert all(getattr(owner, name) is not was for (owner, name), was in zip(names, before, strict=True))
+        assert all(getattr(Node, name)(None) is None for name in _UNUSED_PROCESSES)
+    assert [getattr(owner, name) for owner, name in names] == before
+
+
+def test_the_agent_of_a_node_is_given_no_fixed_port() -> None:
+    """On a fixed one it waits for seconds where the agent of another cluster of this machine listens."""
+    from trainables.ray_internals import _on_any_port
+
+    node = SimpleNamespace(_ray_params=SimpleNamespace(dashboard_agent_listen_port=52365))
+    start = _on_any_port(lambda node, *arguments, **settings: (node._ray_params, arguments, settings))
+    assert start(node, 1, two=2) == (SimpleNamespace(dashboard_agent_listen_port=0), (1,), {"two": 2})
+
+
+def test_ray_is_asked_for_the_node_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look once a second, and find it at the second look."""
+    from trainables import ray_internals
+
+    looks = iter([{}, {}, {bytes(2): "info"}])
+    client = SimpleNamespace(get_all_node_info=lambda: next(looks))
+    monkeypatch.setattr(ray_internals, "GcsClient", lambda address: client)
+    get_node = ray_internals._when_registered(lambda address, node: {"node": node, "left": len(list(looks))})
+    assert get_node("address", "0000") == {"node": "0000", "left": 0}
+
+
+def test_a_node_that_never_registers_is_left_to_rays_own_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainables import ray_internals
+
+    monkeypatch.setattr(ray_internals, "_REGISTERED", 0.0)
+    monkeypatch.setattr(ray_internals, "GcsClient", lambda address: SimpleNamespace(get_all_node_info=dict))
+    assert ray_internals._when_registered(lambda address, node: node)("address", "0000") == "0000"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_agent_of_the_tests_cluster_listens_on_a_port_of_its_own() -> None:
+    """`start_raylet` passes the number on, and the agent takes 0 for any."""
+    session = Path(ray.nodes()[0]["RayletSocketName"]).parents[1]  # type: ignore[no-untyped-call]
+    (file,) = session.glob("dashboard_agent_listen_port_*")
+    assert int(file.read_text()) not in (-1, 0, 52365)
 
 
 @pytest.mark.ray
