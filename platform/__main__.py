@@ -1,10 +1,10 @@
 """`python -m platform` lists the verbs; each is run as `python -m platform.VERB`."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 
 from platform.cli import Answer, run_verb, verb_parser
+from platform.process_end import run_command
 
 VERBS: Mapping[str, str] = {
     "sweep": "run the search space in a file, or continue it where it stopped",
@@ -43,4 +43,4 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

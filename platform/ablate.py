@@ -1,7 +1,6 @@
 """`python -m platform.ablate FILE`: run the ablation in FILE, or continue it where it stopped."""
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from platform.events import Finished, TrialEvent
 from platform.field_answer import field_answer
 from platform.follow_up_answer import apart_answer
 from platform.options import Options, open_readable, open_writable
+from platform.process_end import run_command
 from platform.run_answers import study_answer
 from platform.screen.units import duration
 from platform.study.ablation import AblationStudy
@@ -187,4 +187,4 @@ def _list(options: Options) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,7 +1,6 @@
 """`python -m platform.checkpoint import FILE --stage STAGE | --judge vifi`: makes weights of others usable here."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from platform.cli import Answer, VerbParser, add_settings, run_verb, verb_parser
 from platform.errors import UserError
+from platform.process_end import run_command
 from platform.study.command_config import config_with
 from platform.study.yaml_source import read
 from trainables.config.trial import TrialConfig
@@ -168,4 +168,4 @@ def names_of_file(path: Path) -> tuple[Rule, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

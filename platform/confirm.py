@@ -1,13 +1,13 @@
 """`python -m platform.confirm STUDY`: trains the best points of a sweep anew, under fresh seeds, and compares them."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import get_args
 
 from platform.analysis.follow_ups import Against, confirmation
 from platform.cli import Answer, VerbParser, add_running, add_settings, add_trust, positive, run_verb, verb_parser
 from platform.follow_up_answer import follow_up_answer
+from platform.process_end import run_command
 
 _DESCRIPTION = """\
 Confirm the best points of the sweep STUDY: train them and the point tried first anew, under fresh seeds, judge them on
@@ -52,4 +52,4 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

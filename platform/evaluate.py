@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from platform.cli import (
     verb_parser,
 )
 from platform.errors import UserError
+from platform.process_end import run_command
 from platform.reporting.cluster_file import read_clusters
 from platform.reporting.system_pairs import compare_systems, comparison_sheet, pair_json
 from platform.tracking_uri import check_tracking
@@ -337,4 +337,4 @@ def _show(console: Console, tables: Sequence[Sheet], failures: Sequence[Failure]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

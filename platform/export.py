@@ -1,7 +1,6 @@
 """`python -m platform.export STUDY OUT`: writes a study as one folder for `platform.import`, or videos of a trial."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from platform.bundle.video_files import FORMS, write_reconstructions
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.errors import UserError
 from platform.options import open_readable
+from platform.process_end import run_command
 from platform.record.study_names import resolve_study
 from platform.reproduction.selection import choose_trials
 from storage.base import Store
@@ -73,4 +73,4 @@ def _stages(text: str | None) -> Sequence[str] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

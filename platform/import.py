@@ -1,13 +1,13 @@
 """`python -m platform.import BUNDLE`: adds a study that `platform.export` wrote to a store."""
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.options import open_readable
+from platform.process_end import run_command
 from storage.environment import without_secrets
 from storage.uri import check_store
 
@@ -42,4 +42,4 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -20,6 +20,8 @@ from trainables.stage_table import STAGES
 
 _TORCH = "trainables.saved"
 """Saves the best decoders in MLflow's model registry."""
+_PLOTS = "optuna.visualization"
+"""Draws a sweep's figures; `import optuna` does not load it."""
 _NEEDED_LATER = (
     "mlflow",
     "platform.figures.page",
@@ -40,7 +42,8 @@ def launch(study: Study, options: Options) -> Summary:
 def _import_for_later(study: Study) -> None:
     """Begin to import, in a thread, what takes seconds to import and is needed when trials run or have ended."""
     trains = any(STAGES[stage].is_decoder for stage in study.own_stages())
-    names = (*_NEEDED_LATER, *((_TORCH,) if trains and study.has_best else ()))
+    plots = (_PLOTS,) if study.has_optuna_journal else ()
+    names = (*_NEEDED_LATER, *plots, *((_TORCH,) if trains and study.has_best else ()))
     threading.Thread(target=lambda: [import_module(name) for name in names], daemon=True).start()
 
 

@@ -15,6 +15,7 @@ from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, ve
 from platform.errors import StudyError, UserError
 from platform.model_options import add_model_options, model_from
 from platform.options import open_readable
+from platform.process_end import run_command
 from platform.screen.step_progress import StepProgress
 from trainables.datasets.errors import DataReport, DatasetError, DataVerdict
 from trainables.preparation.options import CutOptions, ReaderOptions
@@ -383,4 +384,4 @@ def _stderr() -> Console:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

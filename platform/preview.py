@@ -1,13 +1,13 @@
 """`python -m platform.preview KIND`: draws clips, captions and fMRI of a data set."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from platform.cli import Answer, VerbParser, add_home, console, options_of, run_verb, verb_parser
 from platform.errors import UserError
+from platform.process_end import run_command
 from platform.study.command_config import config_with
 from trainables import datasets
 from trainables.config.trial import TrialConfig
@@ -80,4 +80,4 @@ def _config(arguments: argparse.Namespace) -> TrialConfig:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,7 +1,6 @@
 """`python -m platform.rebuild [STUDY ...]`: writes MLflow, the Optuna study and the tables again from the records."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from platform.cli import Answer, VerbParser, add_store, add_tracking, console, o
 from platform.errors import UserError
 from platform.events import TrialEvent, View
 from platform.options import open_readable, open_writable
+from platform.process_end import run_command
 from platform.record.stored_plugins import named_plugins
 from platform.record.study_from_store import provenance_by_time, recorded_study
 from platform.record.study_names import resolve_studies
@@ -129,4 +129,4 @@ def _to_json(rebuilt: Rebuilt) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,12 +1,12 @@
 """`python -m platform.report STUDY`: writes the report of a sweep or an ablation from its records; no trial is run."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.options import open_readable
+from platform.process_end import run_command
 from platform.record.study_names import resolve_study
 from platform.reporting.making import make_report, report_json
 
@@ -38,4 +38,4 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

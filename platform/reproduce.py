@@ -29,6 +29,7 @@ from platform.cli import (
 )
 from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
+from platform.process_end import run_command
 from platform.record.stored_plugins import trusted_plugins
 from platform.record.study_names import resolve_trial
 from platform.reproduction.comparing import Tolerance
@@ -303,4 +304,4 @@ def _conclude(trials: Sequence[TrialOutcome], request: Request, console: Console
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,7 +1,6 @@
 """`python -m platform.reproducible`: which tables and figures of the paper can be reproduced here, and how."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from platform import ablate
 from platform.cli import Answer, VerbParser, add_running, add_settings, as_arguments, options_of, run_verb, verb_parser
 from platform.errors import UserError, nearest
 from platform.options import Options, open_readable
+from platform.process_end import run_command
 from platform.reproduction.paper_items import ITEMS, Item, Need, lacking
 from platform.screen.units import duration
 from platform.study.ablation_file import ABLATIONS, load_ablation
@@ -122,4 +122,4 @@ def _run(items: Sequence[Item], settings: Sequence[str], options: Options) -> in
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,13 +1,13 @@
 """`python -m platform.resume STUDY`: continues a study with its recorded file and settings."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from platform.cli import Answer, VerbParser, add_running, add_trust, options_of, run_verb, verb_parser
 from platform.options import open_readable, open_writable
+from platform.process_end import run_command
 from platform.record.runnable_study import file_note, runnable_study
 from platform.record.stored_plugins import trusted_plugins
 from platform.record.study_names import resolve_study
@@ -45,4 +45,4 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

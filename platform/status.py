@@ -1,11 +1,11 @@
 """`python -m platform.status [STUDY]`: shows the progress of a study, or lists the studies of a store."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.options import open_readable
+from platform.process_end import run_command
 from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_study
 from platform.screen.status import render_status, study_status
@@ -52,4 +52,4 @@ def _overview(store: Store) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

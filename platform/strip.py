@@ -1,7 +1,6 @@
 """`python -m platform.strip STUDY/TRIAL`: draws a stored trial as one picture."""
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
 from platform.errors import UserError
 from platform.options import open_readable
+from platform.process_end import run_command
 from platform.record.stored_plugins import named_plugins
 from platform.reproduction.selection import RecordedTrial, choose_trials
 from storage.base import Store
@@ -77,4 +77,4 @@ def draw_trial(store: Store, trial: RecordedTrial, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,7 +1,6 @@
 """`python -m platform.sweep FILE`: run the search space in FILE, or continue it where it stopped."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from platform.cli import (
 from platform.errors import UserError
 from platform.field_answer import field_answer
 from platform.options import open_readable, open_writable
+from platform.process_end import run_command
 from platform.record.warm_start import with_earlier_results, with_source_named
 from platform.run_answers import study_answer
 from platform.study.attempts import find_attempt
@@ -60,4 +60,4 @@ def _answer(arguments: argparse.Namespace) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -20,6 +20,7 @@ from platform.cli import Answer, VerbParser, add_home, add_tracking, options_of,
 from platform.errors import StudyError, UserError
 from platform.mlflow_view.saved_view import CLIPS, EXPERIMENTS, TAG, view_link
 from platform.mlflow_view.ui_server import HOST, end_server, start_server, wait_until_ready
+from platform.process_end import run_command
 from platform.tracking_uri import is_server, sqlite_path
 from storage.environment import without_secrets
 
@@ -146,4 +147,4 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,0 +1,52 @@
+"""How a command's process ends: all that is written and registered, and nothing that only frees memory."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.programs import ROOT
+
+_BEGIN = """
+import atexit, os, sys
+from platform.process_end import run_command
+
+class Freed:
+    def __del__(self):
+        os.write(1, b"freed ")
+
+kept = Freed()
+
+def main():
+    atexit.register(lambda: os.write(1, b"registered "))
+    print("printed", end=" ")
+"""
+
+
+def ended(last_lines: str, **pipes: int) -> subprocess.CompletedProcess[str]:
+    """Run a `main` with `last_lines` in a process of its own."""
+    code = f"{_BEGIN}    {last_lines}\n\nrun_command(main)\n"
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, check=False, timeout=60, **given)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("code", [0, 1, 130])
+def test_all_is_written_and_called_before_the_process_ends_with_its_code(code: int) -> None:
+    done = ended(f"return {code}")
+    assert (done.returncode, done.stderr) == (code, "")
+    assert sorted(done.stdout.split()) == ["printed", "registered"]
+
+
+@pytest.mark.parametrize(("raised", "code"), [("SystemExit(3)", 3), ("ValueError('wrong')", 1)])
+def test_what_main_raises_ends_the_process_in_pythons_own_way(raised: str, code: int) -> None:
+    done = ended(f"raise {raised}")
+    assert done.returncode == code
+    assert sorted(done.stdout.split()) == ["freed", "printed", "registered"]
+    assert ("ValueError: wrong" in done.stderr) == (code == 1)
+
+
+def test_output_that_cannot_be_written_is_no_success() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = ended("return 0", stdout=full.fileno())
+    assert done.returncode != 0
+    assert "No space left" in done.stderr
