@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray._private import services
 from ray._private.node import Node
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.air._internal import usage
 from ray.train.v2._internal.exceptions import (
     UserExceptionWithTraceback,

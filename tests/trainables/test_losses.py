@@ -61,7 +61,7 @@ def test_a_batch_of_one_clip_has_nothing_to_contrast() -> None:
     """The gradient exists, too: a batch of a single clip must not end a training."""
     fmri = tensor(FMRI).requires_grad_()
     value = info_nce(fmri, tensor(TEXT), torch.tensor(SCALE), clips=torch.zeros(6, dtype=torch.int64))
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     assert value.item() == 0.0
     assert fmri.grad is not None
     assert torch.all(fmri.grad == 0.0)
