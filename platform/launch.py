@@ -23,6 +23,7 @@ _TORCH = "trainables.saved"
 _PLOTS = "optuna.visualization"
 """Draws a sweep's figures; `import optuna` does not load it."""
 _NEEDED_LATER = (
+    "platform.run.ray.trials",
     "mlflow",
     "platform.figures.page",
     "platform.reporting.contents",
@@ -40,7 +41,7 @@ def launch(study: Study, options: Options) -> Summary:
 
 
 def _import_for_later(study: Study) -> None:
-    """Begin to import, in a thread, what takes seconds to import and is needed when trials run or have ended."""
+    """Begin to import, in a thread, what takes seconds to import and is needed once Ray has started, in this order."""
     trains = any(STAGES[stage].is_decoder for stage in study.own_stages())
     plots = (_PLOTS,) if study.has_optuna_journal else ()
     names = (*_NEEDED_LATER, *plots, *((_TORCH,) if trains and study.has_best else ()))

@@ -51,7 +51,7 @@ class LocalRay:
 
     def _start(self) -> None:
         from platform.run.ray.cluster import SETTINGS
-        from trainables.ray_internals import show_as_command, start_cluster
+        from trainables.ray_internals.core import show_as_command, start_cluster
 
         os.environ.update(SETTINGS)
         show_as_command(COMMAND)

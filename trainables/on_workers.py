@@ -19,7 +19,7 @@ from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, 
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from trainables.context import EpochReport, Part
-from trainables.ray_internals import RunsInThisProcess, death_of, raised_by
+from trainables.ray_internals.train import RunsInThisProcess, death_of, raised_by
 
 EPOCH, METRICS = "epoch", "metrics"
 Loop = Callable[[dict[str, Any]], None]

@@ -220,13 +220,14 @@ class _Run:
 
     def _on_ray(self, dispatcher: "Dispatcher", records: Records) -> int:
         """Run all trials; return the number of shared stage runs that were executed first."""
-        from platform.run.ray import trials
         from platform.run.ray.cluster import cluster
-        from platform.run.ray.cluster_check import check_nodes
-        from platform.run.ray.shared_runs import run_shared
 
         self.meanwhile()
         with cluster(self.options.address), self.interrupt.listening():
+            from platform.run.ray import trials  # Ray Tune, which `meanwhile` may have imported by now
+            from platform.run.ray.cluster_check import check_nodes
+            from platform.run.ray.shared_runs import run_shared
+
             check_nodes(self.worker_settings, layout.study(self.study.id))
             self._clear_nodes()
             grant = trials.grant(self.study, self.options.max_concurrent)

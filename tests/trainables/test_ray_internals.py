@@ -117,7 +117,7 @@ def test_a_cluster_writes_below_the_folder_that_we_give() -> None:
 def test_a_cluster_of_ours_ends_without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray._private.node import Node
 
-    from trainables.ray_internals import end_cluster
+    from trainables.ray_internals.core import end_cluster
 
     assert "allow_graceful" in inspect.signature(Node.kill_all_processes).parameters
     assert "_global_node.kill_all_processes(" in inspect.getsource(inspect.unwrap(ray.shutdown))
@@ -132,7 +132,7 @@ def test_a_cluster_of_ours_ends_without_grace(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("enabled", [True, False])
 def test_no_thread_collects_garbage_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch, *, enabled: bool) -> None:
     """A thread that wrote to MLflow collected objects of Ray then, and Ray ended the whole process."""
-    from trainables.ray_internals import end_cluster
+    from trainables.ray_internals.core import end_cluster
 
     class Cycle:
         def __init__(self) -> None:
@@ -157,7 +157,7 @@ def test_tune_counts_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.air._internal import usage
     from ray.tune import Callback, tune
 
-    from trainables.ray_internals import count_no_callbacks
+    from trainables.ray_internals.tune import count_no_callbacks
 
     monkeypatch.setattr(usage, "tag_callbacks", usage.tag_callbacks)
     count_no_callbacks()
@@ -171,7 +171,7 @@ def test_tune_copies_no_variables_into_trials(monkeypatch: pytest.MonkeyPatch) -
     from ray.tune.execution import class_cache
 
     from tests.ray_private import trial_environment
-    from trainables.ray_internals import pass_nothing_to_trials
+    from trainables.ray_internals.tune import pass_nothing_to_trials
 
     fresh = runpy.run_path(class_cache.__file__)
     for name in ("ENV_VARS_TO_PROPAGATE", "DEFAULT_ENV_VARS"):
@@ -189,7 +189,7 @@ def test_a_cluster_of_ours_starts_no_unused_processes_and_leaves_ray_as_it_was()
     from ray._private import services
     from ray._private.node import Node
 
-    from trainables.ray_internals import _UNUSED_PROCESSES, _started_quickly
+    from trainables.ray_internals.core import _UNUSED_PROCESSES, _started_quickly
 
     names = [(Node, name) for name in (*_UNUSED_PROCESSES, "start_raylet")] + [(services, "get_node")]
     before = [getattr(owner, name) for owner, name in names]
@@ -201,7 +201,7 @@ def test_a_cluster_of_ours_starts_no_unused_processes_and_leaves_ray_as_it_was()
 
 def test_the_agent_of_a_node_is_given_no_fixed_port() -> None:
     """On a fixed one it waits for seconds where the agent of another cluster of this machine listens."""
-    from trainables.ray_internals import _on_any_port
+    from trainables.ray_internals.core import _on_any_port
 
     node = SimpleNamespace(_ray_params=SimpleNamespace(dashboard_agent_listen_port=52365))
     start = _on_any_port(lambda node, *arguments, **settings: (node._ray_params, arguments, settings))
@@ -210,21 +210,21 @@ def test_the_agent_of_a_node_is_given_no_fixed_port() -> None:
 
 def test_ray_is_asked_for_the_node_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would look once a second, and find it at the second look."""
-    from trainables import ray_internals
+    from trainables.ray_internals import core
 
     looks = iter([{}, {}, {bytes(2): "info"}])
     client = SimpleNamespace(get_all_node_info=lambda: next(looks))
-    monkeypatch.setattr(ray_internals, "GcsClient", lambda address: client)
-    get_node = ray_internals._when_registered(lambda address, node: {"node": node, "left": len(list(looks))})
+    monkeypatch.setattr(core, "GcsClient", lambda address: client)
+    get_node = core._when_registered(lambda address, node: {"node": node, "left": len(list(looks))})
     assert get_node("address", "0000") == {"node": "0000", "left": 0}
 
 
 def test_a_node_that_never_registers_is_left_to_rays_own_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainables import ray_internals
+    from trainables.ray_internals import core
 
-    monkeypatch.setattr(ray_internals, "_REGISTERED", 0.0)
-    monkeypatch.setattr(ray_internals, "GcsClient", lambda address: SimpleNamespace(get_all_node_info=dict))
-    assert ray_internals._when_registered(lambda address, node: node)("address", "0000") == "0000"
+    monkeypatch.setattr(core, "_REGISTERED", 0.0)
+    monkeypatch.setattr(core, "GcsClient", lambda address: SimpleNamespace(get_all_node_info=dict))
+    assert core._when_registered(lambda address, node: node)("address", "0000") == "0000"
 
 
 @pytest.mark.ray
@@ -272,7 +272,7 @@ def test_ray_reads_every_variable_that_we_set() -> None:
 def test_the_process_of_a_trial_can_be_killed() -> None:
     from ray.tune.experiment import Trial
 
-    from trainables.ray_internals import kill_worker
+    from trainables.ray_internals.tune import kill_worker
 
     class Worker:
         def get_auto_filled_metrics(self, **_: Any) -> dict[str, Any]:
@@ -290,7 +290,7 @@ def test_the_process_of_a_trial_can_be_killed() -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_error_of_a_trial_is_a_text_at_once(tmp_path: Path) -> None:
     from tests.ray_private import failed_trial
-    from trainables.ray_internals import error_text
+    from trainables.ray_internals.tune import error_text
 
     trial = failed_trial(tmp_path, ray.exceptions.RayActorError(error_msg="the node of the worker has died"))
     assert "the node of the worker has died" in error_text(trial)
@@ -299,7 +299,7 @@ def test_the_error_of_a_trial_is_a_text_at_once(tmp_path: Path) -> None:
 def test_pending_trials_are_stopped_in_their_order() -> None:
     from ray.tune.experiment import Trial
 
-    from trainables.ray_internals import stop_pending_trials
+    from trainables.ray_internals.tune import stop_pending_trials
 
     running, *pending = [SimpleNamespace(status=status) for status in (Trial.RUNNING, *[Trial.PENDING] * 3)]
     stopped: list[Any] = []
@@ -310,7 +310,7 @@ def test_pending_trials_are_stopped_in_their_order() -> None:
 
 
 def test_a_free_worker_waits_for_a_trial_that_has_none() -> None:
-    from trainables.ray_internals import keep_starting_workers
+    from trainables.ray_internals.tune import keep_starting_workers
 
     class Controller:
         def __init__(self) -> None:
@@ -343,14 +343,14 @@ def test_tune_knows_the_last_result_by_our_key() -> None:
 
 def test_a_worker_that_is_lost_at_the_start_counts_as_lost() -> None:
     from trainables.failure import cause_of
-    from trainables.ray_internals import START_ERRORS
+    from trainables.ray_internals.train import START_ERRORS
 
     for kind in START_ERRORS:
         assert cause_of(kind(2)) == "WORKER_LOST", f"{kind.__name__} is unknown to trainables.failure"
 
 
 def test_what_ended_a_worker_can_be_read() -> None:
-    from trainables.ray_internals import death_of, raised_by
+    from trainables.ray_internals.train import death_of, raised_by
 
     cause = ValueError("of the user's code")
     lost = resolve(f"{TRAIN}exceptions.WorkerHealthCheckFailedError")("no answer", cause)
@@ -364,7 +364,7 @@ def test_a_trainer_of_ours_has_our_callback_and_starts_no_extra_actors() -> None
     from ray.train import UserCallback
     from ray.train.torch import TorchTrainer
 
-    from trainables.ray_internals import RunsInThisProcess
+    from trainables.ray_internals.train import RunsInThisProcess
 
     class Trainer(RunsInThisProcess, TorchTrainer):
         pass
@@ -389,7 +389,11 @@ def test_the_controller_is_made_of_what_the_trainer_hands_over() -> None:
 
 # ---- One file alone ----
 
-ALLOWED = {"trainables/ray_internals.py", "tests/ray_private.py", "tests/trainables/test_ray_internals.py"}
+ALLOWED = {
+    *(f"trainables/ray_internals/{part}.py" for part in ("core", "train", "tune")),
+    "tests/ray_private.py",
+    "tests/trainables/test_ray_internals.py",
+}
 FOLDERS = ("benchmarks", "platform", "storage", "tests", "trainables")
 INTERNAL = ("ray.tune.execution", "ray.train.v2", "ray.train._internal", "ray.tune.result")
 UNDOCUMENTED = {"temporary_state", "error_file", "get_live_trials", "health_check_failure", "worker_group_cls"}
@@ -399,7 +403,7 @@ def test_no_other_file_uses_a_private_name_of_ray() -> None:
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     files = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
     uses = {name: sorted(set(private_uses(text))) for name, text in files.items() if name not in ALLOWED}
-    assert {name: used for name, used in uses.items() if used} == {}, "move them to trainables/ray_internals.py"
+    assert {name: used for name, used in uses.items() if used} == {}, "move them to trainables/ray_internals"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from platform.errors import StudyError, UserError
 from platform.run.ray.code_upload import runtime_environment
 from storage.environment import variable, without_secrets
 from storage.owned_folders import kill_processes, make_folder, remove_folder
-from trainables.ray_internals import end_cluster, pass_nothing_to_trials, show_as_command, start_cluster
+from trainables.ray_internals.core import end_cluster, show_as_command, start_cluster
 from trainables.usable_cores import usable_cores
 
 SETTINGS = {
@@ -130,5 +130,4 @@ def _hide_secrets() -> None:
 
     Workers read them from their node: its environment, profile or role.
     """
-    pass_nothing_to_trials()
     show_as_command(without_secrets(shlex.join(psutil.Process().cmdline())))

@@ -8,7 +8,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from platform.run.early_stopping import StoppingRule, stopping_rule
 from platform.study.study import Study
 from trainables.on_ray import EPOCH, TARGET
-from trainables.ray_internals import keep_starting_workers, stop_pending_trials
+from trainables.ray_internals.tune import keep_starting_workers, stop_pending_trials
 
 CountStranded = Callable[[], int]
 

@@ -19,7 +19,7 @@ from platform.run.ray.placement import Reservations
 from platform.run.stalls import StallDetector
 from trainables.failure import cause_of
 from trainables.on_ray import ENDED, ROWS, SAMPLES
-from trainables.ray_internals import error_text, kill_worker
+from trainables.ray_internals.tune import error_text, kill_worker
 
 _CONNECT_TIMEOUT = 1.0
 """Seconds within which a node must accept a connection."""

@@ -1,0 +1,114 @@
+"""Ray's core, in the driver: start and end of a cluster. It does not import Ray Tune, which takes half a second."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray._private import services
+from ray._private.node import Node
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+_UNUSED_PROCESSES = ("start_monitor", "start_log_monitor", "start_api_server")
+"""Methods of a node, each of which starts a process."""
+_REGISTERED = 30.0
+"""Seconds for a node to register; then Ray's own wait begins."""
+_LOOK = 0.02
+"""Seconds between two looks."""
+
+
+def start_cluster(folder: str, **settings: Any) -> None:
+    """Call `ray.init` for a new cluster on this machine that writes its sockets and logs below `folder`.
+
+    Uses the argument `_temp_dir`. The variable RAY_TMPDIR does the same, but every process of the cluster inherits it.
+
+    Ray has no option for any of these, so methods of `ray._private.node.Node` and a function of `ray._private.services`
+    are replaced while it starts:
+
+    - Three processes that a cluster of one machine has no use for are not started: autoscaler, reader of logs, and the
+      dashboard's server (which `include_dashboard=False` starts, too). They take two fifths of the time.
+    - The agent of the node listens on any free port. On its usual one it waits for more than three seconds where
+      another cluster of this machine listens: that of a study beside this one, or of one that has just ended.
+    - The driver looks every few hundredths of a second, not once a second, whether the node is there.
+    """
+    with _started_quickly():
+        ray.init(_temp_dir=folder, **settings)
+
+
+@contextmanager
+def _started_quickly() -> Iterator[None]:
+    replaced: dict[tuple[Any, str], Any] = {(Node, name): _start_nothing for name in _UNUSED_PROCESSES}
+    replaced[Node, "start_raylet"] = _on_any_port(Node.start_raylet)
+    replaced[services, "get_node"] = _when_registered(services.get_node)
+    before = {(owner, name): getattr(owner, name) for owner, name in replaced}
+    try:
+        for (owner, name), value in replaced.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for (owner, name), value in before.items():
+            setattr(owner, name, value)
+
+
+def _start_nothing(node: Node, **settings: Any) -> None:
+    """Start no process."""
+
+
+def _on_any_port(start_raylet: Callable[..., Any]) -> Callable[..., Any]:
+    def start(node: Any, *arguments: Any, **settings: Any) -> Any:
+        node._ray_params.dashboard_agent_listen_port = 0
+        return start_raylet(node, *arguments, **settings)
+
+    return start
+
+
+def _when_registered(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    def get(gcs_address: str, node_id: str) -> Any:
+        client, end = GcsClient(address=gcs_address), time.monotonic() + _REGISTERED
+        while node_id not in {node.hex() for node in client.get_all_node_info()} and time.monotonic() < end:
+            time.sleep(_LOOK)
+        return get_node(gcs_address, node_id)
+
+    return get
+
+
+def show_as_command(command: str) -> None:
+    """Show `command` in Ray's job table as the command line of this process. Call this before `ray.init`.
+
+    Replaces `ray._private.utils.get_entrypoint_name`. Ray has no option for this. Otherwise every user of a cluster can
+    read the command line of every driver, passwords included.
+    """
+    ray._private.utils.get_entrypoint_name = lambda: command
+
+
+def end_cluster() -> None:
+    """Call `ray.shutdown`; processes that `ray.init` started end at once, and do not get a second each to finish.
+
+    Replaces `kill_all_processes` of `ray._private.worker._global_node`. Ray has no option for this. The raylet then
+    ends no worker: workers end when they miss it, or `storage.owned_folders.kill_processes` ends them.
+    """
+    node = ray._private.worker._global_node
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **how: kill(**{**how, "allow_graceful": False})
+    with _no_collection():
+        ray.shutdown()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect garbage now, and then none in any thread until the end.
+
+    Tune leaves references to Ray's objects in cycles. A thread that collects one while Ray shuts down asks the core
+    worker, which is gone, and Ray then ends this process with exit code 1, in the middle of whatever it does.
+    """
+    gc.collect()
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
