@@ -1,10 +1,11 @@
 """`python -m platform.status [STUDY]`: shows the progress of a study, or lists the studies of a store."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 
 from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, verb_parser
-from platform.options import open_readable
+from platform.options import Options, home_of, open_readable
 from platform.process_end import run_command
 from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_study
@@ -32,13 +33,23 @@ def _parser() -> VerbParser:
 
 
 def _answer(arguments: argparse.Namespace) -> Answer:
-    store = open_readable(options_of(arguments))
+    options = options_of(arguments)
+    store = open_readable(options)
     if arguments.study is None:
         return _overview(store)
     study = recorded_study(store, resolve_study(store, arguments.study))
     with study.plugins.active():
         status = study_status(store, study)
-    return Answer(status.to_json(), lambda console: render_status(status, study.targets[0].name, console))
+    target, written = study.targets[0].name, _as_written(options)
+    return Answer(status.to_json(), lambda console: render_status(status, target, console, options=written))
+
+
+def _as_written(options: Options) -> str:
+    """Return the options with which another command finds the same store; none if it is the default one."""
+    home = [] if options.home == home_of(None) else ["--home", str(options.home)]
+    own_store = options.store == (options.home / "store").as_uri()
+    store = [] if own_store else ["--store", without_secrets(options.store)]
+    return "".join(f" {shlex.quote(word)}" for word in (*home, *store))
 
 
 def _overview(store: Store) -> Answer:

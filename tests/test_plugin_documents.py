@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.programs import ROOT
 from trainables import api
 from trainables.api import decoders, videos
+from trainables.metrics.clip_metrics import CLIP_METRICS
+from trainables.metrics.video import Reading
+from trainables.plugins.active import load_plugins
+from trainables.plugins.source import read_source
 
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / "docs" / "own-decoder.md").read_text(encoding="utf-8")
@@ -39,6 +44,16 @@ def test_the_page_has_the_version_of_the_code() -> None:
 def test_the_example_is_short_and_declares_what_the_page_says() -> None:
     (program,) = re.findall(r"```python\n(.*?)```", EXAMPLE, re.DOTALL)
     assert len(program.splitlines()) < 60
+
+
+def test_the_example_of_a_metric_judges_videos(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", API, re.DOTALL)
+    (tmp_path / "mae.py").write_text(program, encoding="utf-8")
+    truth, other = (Reading(np.full((8, 32, 32, 3), grey, np.uint8), {}, {}) for grey in (0, 7))
+    with load_plugins([read_source("mae.py", folder=tmp_path)]).active():
+        metric = CLIP_METRICS["mae"]
+        assert (metric.name, metric.goal) == ("evaluate.mae", "min")
+        assert metric.score(truth, other) == 7
 
 
 @pytest.mark.long

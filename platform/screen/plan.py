@@ -94,8 +94,10 @@ def _counts(stage: StagePlan) -> tuple[str, ...]:
 
 def _totals(plan: Plan) -> str:
     at_most, at_least = ("", "") if plan.exact else ("at most ", "at least ")
-    guessed = any(stage.to_do > 0 and stage.forecast.samples == 0 for stage in plan.stages)
-    basis = "; guesses are for phantom sizes on two CPU cores" if guessed else ""
+    samples = [stage.forecast.samples for stage in plan.stages if stage.to_do > 0]
+    basis = "; guesses are for phantom sizes on two CPU cores" if 0 in samples else ""
+    if any(samples):
+        basis += "; stored times are those of earlier runs of the stage, whatever their settings"
     totals = f"{plan.to_do} stage runs, {duration(plan.seconds)} of compute, {size(plan.bytes)} stored"
     alone = f"each trial on its own: {duration(plan.seconds_alone)}"
     saved = f"sharing saves {at_least}{duration(plan.seconds_saved)}"

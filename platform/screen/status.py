@@ -180,9 +180,16 @@ def _running(name: str, record: TrialRecord | None, pulse: Mapping[str, Any], ta
     )
 
 
-def render_status(status: StudyStatus, target: str, console: Console) -> None:
-    """Print the status of a study with the values of the metric `target`."""
-    for line in _lines(status, target):
+def render_status(status: StudyStatus, target: str, console: Console, *, options: str = "") -> None:
+    """Print the status of a study with the values of the metric `target`.
+
+    Args:
+        status: The status.
+        target: Name of the metric.
+        console: The output; its markup must be off.
+        options: The options that commands need to find the study's store, with a space before each.
+    """
+    for line in _lines(status, target, options):
         console.print(line, soft_wrap=True)
     if status.working:
         console.print(_table(status, target))
@@ -190,20 +197,21 @@ def render_status(status: StudyStatus, target: str, console: Console) -> None:
             console.print(f"... and {len(status.working) - _SHOWN} more")
 
 
-def _lines(status: StudyStatus, target: str) -> Iterator[str]:
+def _lines(status: StudyStatus, target: str, options: str) -> Iterator[str]:
     yield f"{status.study}: {status.state}"
     if status.holder is not None:
         driver = status.holder
         doubt = " (on another machine; it is unknown whether it is alive)" if driver["state"] == "unknown" else ""
         yield f"driver: process {driver['pid']} on {driver['host']} since {driver['since']}{doubt}"
     elif status.left > 0:
-        yield f"driver: none; continue with python -m platform.resume {status.study}"
+        yield f"driver: none; continue with python -m platform.resume {status.study}{options}"
     counts = [f"{count} {name}" for name, count in status.counts.items() if count > 0]
     yield f"trials: {', '.join(counts) if counts else 'none ended'}; {status.left} of {status.trials} left"
     if status.causes:
         yield f"failed: {_counted(status.causes)}"
     for trial, error in sorted(status.failures.items())[:_FAILURES_SHOWN]:
-        yield f"{trial}: {error}; debug it: python -m platform.reproduce {status.study}/{trial} --debug"
+        command = f"python -m platform.reproduce {status.study}/{trial} --debug{options}"
+        yield f"{trial}: {error}; debug it: {command}"
     if status.retried:
         yield f"retried: {_counted(status.retried)}"
     if status.per_hour is not None and status.seconds_left is not None:

@@ -1,7 +1,7 @@
 """Checks the inputs of a study: the data set and the pretrained networks."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -14,6 +14,7 @@ from trainables.config.presets import unread_fields
 from trainables.config.trial import WEIGHT_FIELDS, TrialConfig
 from trainables.config.video import DEFAULT_PROTOCOL
 from trainables.datasets.errors import some
+from trainables.datasets.kinds import WITHOUT_ANSWER
 from trainables.graph import ancestors, resolve_reference
 from trainables.imported.weights_folder import unused_weights
 from trainables.metrics.clip_metrics import EVALUATE
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _DATA_STAGES = ("clips", "data")
 _GIVEN = "given.path"
+_JUDGES = ("image_classifier", "video_classifier", "vifi", "clip")
+"""Fields of `evaluate` that name a network."""
 
 
 def check_inputs(
@@ -54,6 +57,7 @@ def check_inputs(
                 yield _problem_at(source, sections, field, message)
     _warn_of_unpinned(config, needed)
     _warn_of_unread_profile(config, needed)
+    _warn_of_phantom_judges(config, needed)
     for field, message in (*network_problems(config, needed), *_unused_weights(config, needed)):
         yield _problem_at(source, sections, field, message)
 
@@ -72,6 +76,17 @@ def _warn_of_unpinned(config: TrialConfig, stages: Iterable[str]) -> None:
                 value,
                 value.partition("@")[0],
             )
+
+
+def _warn_of_phantom_judges(config: TrialConfig, stages: Collection[str]) -> None:
+    """Log which networks judge videos of another data set, though they were trained on the phantom's alone."""
+    own = [f"evaluate.{name}" for name in _JUDGES if getattr(config.evaluate, name) == "phantom"]
+    if EVALUATE in stages and config.dataset.kind in WITHOUT_ANSWER and own:
+        _log.warning(
+            "%s: phantom, a small network that was trained on the phantom's clips alone; its scores of other videos "
+            "mean little; name networks as in docs/cc2017.md",
+            ", ".join(own),
+        )
 
 
 _DECODERS = ("semantic", "structure", "motion")

@@ -107,8 +107,22 @@ def test_a_failed_trial_is_named_with_its_error_and_the_command_that_debugs_it(
     written.event(trial, "finished", {**end({}, "FAILED"), "error": error})
     assert study_status(written.store, written.study).failures == {trial: "ValueError: bad patch"}
     _, text, _ = run(written, capsys, written.study.id)
-    command = f"python -m platform.reproduce {written.study.id}/{trial} --debug"
-    assert f"{trial}: ValueError: bad patch; debug it: {command}" in text
+    command = f"python -m platform.reproduce {written.study.id}/{trial} --debug --home {written.home}"
+    assert f"{trial}: ValueError: bad patch; debug it: {command}\n" in text
+
+
+def test_commands_that_it_prints_name_a_store_that_is_not_the_default_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Written(tmp_path)
+    command = f"continue with python -m platform.resume {written.study.id}"
+    assert f"{command} --home {written.home}\n" in run(written, capsys, written.study.id)[1]
+    monkeypatch.setenv("MINDSWEEP_HOME", str(written.home))
+    assert status.main([written.study.id]) == 0
+    assert f"{command}\n" in capsys.readouterr().out
+    monkeypatch.setenv("MINDSWEEP_HOME", str(tmp_path / "other"))
+    assert status.main([written.study.id, "--store", written.store.uri]) == 0
+    assert f"{command} --store {written.store.uri}\n" in capsys.readouterr().out
 
 
 def test_what_was_recorded_last_counts_even_where_a_pulse_is_older(tmp_path: Path) -> None:

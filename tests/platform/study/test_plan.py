@@ -166,6 +166,15 @@ def test_first_guesses_are_called_guesses(store: Store) -> None:
     assert "guess" in rendered(plan, build(MOTION))
 
 
+def test_stored_times_are_said_to_be_of_any_settings(store: Store, tmp_path: Path) -> None:
+    study = build(MOTION)
+    words = "stored times are those of earlier runs of the stage, whatever their settings"
+    assert words not in rendered(make_plan(study, store), study)
+    other = build(MOTION + "points: [{motion.train.lr: 1e-3}]\nbase: {dataset.train_clips: 7}\n")
+    keep(store, other.spec(0, 0, other.space.points[0]).runs, tmp_path / "files")
+    assert words in rendered(make_plan(study, store), study)
+
+
 def test_planning_writes_nothing(tmp_path: Path) -> None:
     make_plan(build(NOOP), open_store((tmp_path / "store").as_uri()))
     assert list(tmp_path.iterdir()) == []
