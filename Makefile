@@ -54,8 +54,9 @@ fmt: $(VENV)/installed ## format all files and repair what ruff can repair
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-fields: $(VENV)/installed ## write docs/fields.md, the list of config fields and YAML keys, from the code
+fields: $(VENV)/installed ## write docs/fields.md and docs/metrics.md, the lists of fields, keys and metrics, from the code
 	$(PY) -m platform.screen.field_list > docs/fields.md
+	$(PY) -m platform.screen.metric_list > docs/metrics.md
 
 lock: ## write requirements.lock from pyproject.toml; versions stay (newer: make lock UPGRADE="ray optuna", or UPGRADE=all)
 	PYTHON=$(PYTHON) deploy/lock.sh $(UPGRADE)

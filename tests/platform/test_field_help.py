@@ -1,6 +1,7 @@
 """Config fields and keys of files are listed from the code, with meaning, default, values and kind."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 
 from platform import ablate, sweep
 from platform.screen.field_list import fields_page
+from platform.screen.metric_list import metrics_page
 from platform.study.config_errors import config_fields
 from platform.study.field_help import ablation_keys, config_help, sweep_keys
 from trainables.config.trial import flatten, resolve
 from trainables.identity import decisive_names
+from trainables.metrics.registry import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {entry.name: entry for entry in config_help()}
@@ -102,6 +105,16 @@ def test_an_unknown_prefix_is_answered_with_the_nearest(capsys: pytest.CaptureFi
     assert "did you mean motion or motion.kind?" in capsys.readouterr().err
 
 
-def test_the_page_is_up_to_date() -> None:
-    page = (ROOT / "docs" / "fields.md").read_text(encoding="utf-8")
-    assert page == fields_page(), "docs/fields.md is not what the code says: make fields writes it anew"
+@pytest.mark.parametrize(("name", "page"), [("fields.md", fields_page), ("metrics.md", metrics_page)])
+def test_the_page_is_up_to_date(name: str, page: Callable[[], str]) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert text == page(), f"docs/{name} is not what the code says: make fields writes it anew"
+
+
+def test_every_metric_stands_on_the_page_once_with_its_direction() -> None:
+    rows = [line for line in metrics_page().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == list(METRICS)
+    assert (
+        "| `evaluate.epe` | EPE (px) | lower | from 0 | `random_clip`, `shuffled_fmri` | Farneback flow of RGB frames |"
+        in rows
+    )
