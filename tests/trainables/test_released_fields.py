@@ -100,10 +100,10 @@ class Recorded:
         self.targets: list[Any] = []
         true_loss = losses.semantic_loss
 
-        def loss(config: Any, prediction: Any, target: Any, scale: Any) -> Any:
+        def loss(config: Any, prediction: Any, target: Any, scale: Any, **how: Any) -> Any:
             if torch.is_grad_enabled():
                 self.targets.append(tuple(part.clone() for part in target))
-            return true_loss(config, prediction, target, scale)
+            return true_loss(config, prediction, target, scale, **how)
 
         monkeypatch.setattr(semantic, "semantic_loss", loss)
 
