@@ -63,17 +63,20 @@ def kill_processes(folder: Path) -> None:
 
     Processes that rename themselves, as those of Ray do, lose their command line: only what they write tells.
     """
+    real = folder.resolve()  # where the system says that a file is, though the temporary folder may be a link
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and _belongs_to(process, folder):
+            if process.pid != os.getpid() and (_names(process, folder) or _writes_to(process, real)):
                 process.kill()
         except psutil.Error:  # it has ended, or is another user's
             continue
 
 
-def _belongs_to(process: psutil.Process, folder: Path) -> bool:
-    if any(str(folder) in word for word in process.cmdline()):
-        return True
+def _names(process: psutil.Process, folder: Path) -> bool:
+    return any(str(folder) in word for word in process.cmdline())
+
+
+def _writes_to(process: psutil.Process, folder: Path) -> bool:
     return any(file.mode != "r" and Path(file.path).is_relative_to(folder) for file in process.open_files())
 
 

@@ -61,19 +61,23 @@ def _other_defaults(entry: FieldHelp) -> str:
     return "; ".join(f"{name}: {value}" for name, value in entry.sets.items())
 
 
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table of texts, with a line break at its end."""
+    first, *others = (f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in (head, *rows))
+    return "".join([first, "|", "---|" * len(head), "\n", *others])
+
+
 def _table(entries: Sequence[FieldHelp]) -> str:
-    rows = ["| name | default | values | meaning |", "|---|---|---|---|", *map(_row, entries)]
-    return "\n".join(rows) + "\n"
+    return markdown_table(("name", "default", "values", "meaning"), map(_cells, entries))
 
 
-def _row(entry: FieldHelp) -> str:
+def _cells(entry: FieldHelp) -> tuple[str, ...]:
     kind = "*circumstance*" if entry.kind == "circumstance" else ""
     only = f"only with `{entry.only_with}`" if entry.only_with else ""
     sets = "; ".join(f"`{name}`: {value}" for name, value in entry.sets.items())
     default = f"`{entry.default}`" if entry.default else ""
     details = [entry.meaning, *(f"({note})" for note in (kind, only, sets) if note)]
-    cells = (f"`{entry.name}`", default, entry.values, " ".join(detail for detail in details if detail))
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    return f"`{entry.name}`", default, entry.values, " ".join(detail for detail in details if detail)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from itertools import groupby
 
+from platform.screen.field_list import markdown_table
 from trainables.metrics.metric import Metric
 from trainables.metrics.registry import METRICS
 
@@ -35,17 +36,15 @@ def metrics_page() -> str:
 
 
 def _table(metrics: Iterable[Metric]) -> str:
-    rows = ["| name | title | better | range | chance | source |", "|---|---|---|---|---|---|", *map(_row, metrics)]
-    return "\n".join(rows) + "\n"
+    return markdown_table(("name", "title", "better", "range", "chance", "source"), map(_cells, metrics))
 
 
-def _row(metric: Metric) -> str:
+def _cells(metric: Metric) -> tuple[str, ...]:
     better = "higher" if metric.goal == "max" else "lower"
     only = f"only with `{metric.only_with[0]}: {metric.only_with[1]}`" if metric.only_with is not None else ""
     known = "only where the answer is known (phantoms)" if metric.needs_known_answer else ""
     source = "; ".join(text.rstrip(".") for text in (metric.source, metric.note, only, known) if text)
-    cells = (f"`{metric.name}`", metric.label, better, _range(metric), _chance(metric), source)
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    return f"`{metric.name}`", metric.label, better, _range(metric), _chance(metric), source
 
 
 def _range(metric: Metric) -> str:

@@ -24,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 _DATA_STAGES = ("clips", "data")
 _GIVEN = "given.path"
-_JUDGES = ("image_classifier", "video_classifier", "vifi", "clip")
-"""Fields of `evaluate` that name a network."""
 
 
 def check_inputs(
@@ -80,7 +78,8 @@ def _warn_of_unpinned(config: TrialConfig, stages: Iterable[str]) -> None:
 
 def _warn_of_phantom_judges(config: TrialConfig, stages: Collection[str]) -> None:
     """Log which networks judge videos of another data set, though they were trained on the phantom's alone."""
-    own = [f"evaluate.{name}" for name in _JUDGES if getattr(config.evaluate, name) == "phantom"]
+    judges = [field for field in WEIGHT_FIELDS if field.startswith("evaluate.")]
+    own = [field for field in judges if getattr(config.evaluate, field.partition(".")[2]) == "phantom"]
     if EVALUATE in stages and config.dataset.kind in WITHOUT_ANSWER and own:
         _log.warning(
             "%s: phantom, a small network that was trained on the phantom's clips alone; its scores of other videos "

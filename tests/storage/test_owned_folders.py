@@ -130,12 +130,16 @@ def test_the_processes_whose_command_names_a_folder_are_killed_only_where_that_i
         other.wait()
 
 
+@pytest.mark.parametrize("through", ["itself", "a link"])
 @pytest.mark.parametrize(("mode", "killed"), [("a", True), ("r", False)])
 def test_a_process_without_a_command_line_is_known_by_what_it_writes(
-    temporary: Path, *, mode: str, killed: bool
+    temporary: Path, through: str, *, mode: str, killed: bool
 ) -> None:
     """As the agents of a Ray node, which outlive a killed driver; somebody who only reads a log stays."""
     folder = make_folder("ms-test-")
+    if through == "a link":
+        (temporary / "link").symlink_to(folder)
+        folder = temporary / "link"
     (folder / "log").write_text("a line")
     code = f"file = open(input(), {mode!r}); print(flush=True); input()"
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
