@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--wrapped-trials", type=int, default=4, help="of (b), each takes many seconds")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="these beside ours")
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="ways to measure; `ours` always is")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     arguments: Any = parser.parse_args()

@@ -2,12 +2,11 @@
 
     python -m benchmarks.slots [--slots 2 8 16 32 64] [--sleep 10] [--rounds 4]
 
-Ray is told that the machine has as many CPUs as there are slots. Trials only sleep, so they need no CPU, and what is
-measured is the cost of the driver, of Ray and of starting workers. Each study has `rounds` trials for each slot.
+Trials only sleep, so they need no CPU: one machine can run many, if Ray is started with one CPU for each slot. That
+leaves the cost of the driver, of Ray and of starting workers. Each study has `rounds` trials for each slot.
 
 - Busy: the share of the slots' time, from the start of the first trial to the end of the last, in which a trial slept.
-- Filled: seconds from the start of the first trial until as many trials run as there are slots, that is, until so many
-  worker processes have started on these cores.
+- Filled: seconds from the start of the first trial until every slot runs one. By then each slot has its worker process.
 - Later rounds: the same share as "busy", after that moment, up to the first slot that finds no trial left.
 """
 

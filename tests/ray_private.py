@@ -1,5 +1,6 @@
 """The private names of Ray that only tests use. Those of the program: `trainables.ray_internals`."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,17 @@ def failed_trial(folder: Path, error: Exception) -> Any:
     trial.init_local_path()  # type: ignore[no-untyped-call]
     trial.handle_error(error)  # type: ignore[arg-type]
     return trial
+
+
+def resolve(name: str) -> Any:
+    """Import the longest part of `name` that is a module, and follow the rest as attributes."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            value = getattr(value, part)
+        return value
+    raise AttributeError(name)

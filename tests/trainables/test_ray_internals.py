@@ -1,24 +1,21 @@
-"""The private names of Ray: that they exist and behave as the program needs, and that one file alone uses them.
+"""The private names of Ray: that they exist, and that `trainables.ray_internals` alone uses them.
+
+That they behave as the program needs: test_ray_core.py, test_ray_tune.py and test_ray_train.py.
 
 After an upgrade of Ray a failing test names what is gone and what it was for. docs/scaling.md, "If a private name of
 Ray goes away", says what to do then.
 """
 
 import ast
-import gc
 import importlib
-import inspect
 import re
-import runpy
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import psutil
 import pytest
 import ray
+
+from tests.ray_private import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNE, TRAIN = "ray.tune.", "ray.train.v2._internal."
@@ -70,20 +67,6 @@ NAMES = {
 """Name to what happens without it."""
 
 
-def resolve(name: str) -> Any:
-    """Import the longest part of `name` that is a module, and follow the rest as attributes."""
-    parts = name.split(".")
-    for count in range(len(parts), 0, -1):
-        try:
-            value: Any = importlib.import_module(".".join(parts[:count]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[count:]:
-            value = getattr(value, part)
-        return value
-    raise AttributeError(name)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_exists(name: str) -> None:
     try:
@@ -92,306 +75,12 @@ def test_the_name_exists(name: str) -> None:
         pytest.fail(f"{name} is gone from Ray {ray.__version__}: {NAMES[name]}; see docs/scaling.md")
 
 
-# ---- Ray's core ----
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_the_job_table_shows_the_command_that_we_give() -> None:
-    from tests.clusters import COMMAND
-    from tests.ray_private import metadata
-
-    jobs = {info.job_id.hex(): info.entrypoint for info in metadata().get_all_job_info().values()}
-    assert jobs[ray.get_runtime_context().get_job_id()] == COMMAND, "Ray takes the command line from elsewhere"
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_cluster_writes_below_the_folder_that_we_give() -> None:
-    from tests.clusters import PREFIX
-
-    (node,) = ray.nodes()  # type: ignore[no-untyped-call]
-    assert f"/{PREFIX}" in node["RayletSocketName"], "ray.init ignores _temp_dir"
-
-
-def test_a_cluster_of_ours_ends_without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ray._private.node import Node
-
-    from trainables.ray_internals.core import end_cluster
-
-    assert "allow_graceful" in inspect.signature(Node.kill_all_processes).parameters
-    assert "_global_node.kill_all_processes(" in inspect.getsource(inspect.unwrap(ray.shutdown))
-    seen: list[dict[str, bool]] = []
-    node = SimpleNamespace(kill_all_processes=lambda **how: seen.append(how))
-    monkeypatch.setattr("ray._private.worker._global_node", node)
-    monkeypatch.setattr(ray, "shutdown", lambda: node.kill_all_processes(check_alive=False, allow_graceful=True))
-    end_cluster()
-    assert seen == [{"check_alive": False, "allow_graceful": False}]
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_no_thread_collects_garbage_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch, *, enabled: bool) -> None:
-    """A thread that wrote to MLflow collected objects of Ray then, and Ray ended the whole process."""
-    from trainables.ray_internals.core import end_cluster
-
-    class Cycle:
-        def __init__(self) -> None:
-            self.itself = self
-
-    cycle = weakref.ref(Cycle())
-    seen: list[bool] = []
-    monkeypatch.setattr("ray._private.worker._global_node", None)
-    monkeypatch.setattr(ray, "shutdown", lambda: seen.append(gc.isenabled() or cycle() is not None))
-    before = gc.isenabled()
-    (gc.enable if enabled else gc.disable)()
-    try:
-        end_cluster()
-        assert gc.isenabled() is enabled
-    finally:
-        (gc.enable if before else gc.disable)()
-    assert seen == [False]
-
-
-def test_tune_counts_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks the module that we change for the function, each time."""
-    from ray.air._internal import usage
-    from ray.tune import Callback, tune
-
-    from trainables.ray_internals.tune import count_no_callbacks
-
-    monkeypatch.setattr(usage, "tag_callbacks", usage.tag_callbacks)
-    count_no_callbacks()
-    assert usage.tag_callbacks([Callback()]) is False
-    assert "air_usage.tag_callbacks(" in inspect.getsource(tune.run)
-
-
-def test_tune_copies_no_variables_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of its own either: a trial without a runtime environment takes a process that is there already."""
-    from ray.runtime_env import RuntimeEnv
-    from ray.tune.execution import class_cache
-
-    from tests.ray_private import trial_environment
-    from trainables.ray_internals.tune import pass_nothing_to_trials
-
-    fresh = runpy.run_path(class_cache.__file__)
-    for name in ("ENV_VARS_TO_PROPAGATE", "DEFAULT_ENV_VARS"):
-        monkeypatch.setattr(class_cache, name, fresh[name].copy())
-    for name in fresh["ENV_VARS_TO_PROPAGATE"]:
-        monkeypatch.setenv(name, "planted")
-    trainable = type("Trainable", (), {})
-    assert "planted" in trial_environment(trainable)["env_vars"].values(), "it would copy them"
-    pass_nothing_to_trials()
-    given = trial_environment(trainable)
-    assert RuntimeEnv(**given).serialize() == RuntimeEnv().serialize() == "{}"
-
-
-def test_a_cluster_of_ours_starts_no_unused_processes_and_leaves_ray_as_it_was() -> None:
-    from ray._private import services
-    from ray._private.node import Node
-
-    from trainables.ray_internals.core import _UNUSED_PROCESSES, _started_quickly
-
-    names = [(Node, name) for name in (*_UNUSED_PROCESSES, "start_raylet")] + [(services, "get_node")]
-    before = [getattr(owner, name) for owner, name in names]
-    with _started_quickly():
-        assert all(getattr(owner, name) is not was for (owner, name), was in zip(names, before, strict=True))
-        assert all(getattr(Node, name)(None) is None for name in _UNUSED_PROCESSES)
-    assert [getattr(owner, name) for owner, name in names] == before
-
-
-def test_the_agent_of_a_node_is_given_no_fixed_port() -> None:
-    """On a fixed one it waits for seconds where the agent of another cluster of this machine listens."""
-    from trainables.ray_internals.core import _on_any_port
-
-    node = SimpleNamespace(_ray_params=SimpleNamespace(dashboard_agent_listen_port=52365))
-    start = _on_any_port(lambda node, *arguments, **settings: (node._ray_params, arguments, settings))
-    assert start(node, 1, two=2) == (SimpleNamespace(dashboard_agent_listen_port=0), (1,), {"two": 2})
-
-
-def test_ray_is_asked_for_the_node_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would look once a second, and find it at the second look."""
-    from trainables.ray_internals import core
-
-    looks = iter([{}, {}, {bytes(2): "info"}])
-    client = SimpleNamespace(get_all_node_info=lambda: next(looks))
-    monkeypatch.setattr(core, "GcsClient", lambda address: client)
-    get_node = core._when_registered(lambda address, node: {"node": node, "left": len(list(looks))})
-    assert get_node("address", "0000") == {"node": "0000", "left": 0}
-
-
-def test_a_node_that_never_registers_is_left_to_rays_own_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainables.ray_internals import core
-
-    monkeypatch.setattr(core, "_REGISTERED", 0.0)
-    monkeypatch.setattr(core, "GcsClient", lambda address: SimpleNamespace(get_all_node_info=dict))
-    assert core._when_registered(lambda address, node: node)("address", "0000") == "0000"
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_the_agent_of_the_tests_cluster_listens_on_a_port_of_its_own() -> None:
-    """`start_raylet` passes the number on, and the agent takes 0 for any."""
-    session = Path(ray.nodes()[0]["RayletSocketName"]).parents[1]  # type: ignore[no-untyped-call]
-    (file,) = session.glob("dashboard_agent_listen_port_*")
-    assert int(file.read_text()) not in (-1, 0, 52365)
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_the_tests_cluster_has_none_of_them() -> None:
-    mine = psutil.Process().children(recursive=True)
-    commands = [" ".join(process.cmdline()) for process in mine if process.is_running()]
-    assert any("raylet" in command for command in commands)
-    assert not [
-        command
-        for command in commands
-        if re.search(r"autoscaler/_private/monitor|log_monitor|dashboard/dashboard", command)
-    ]
-
-
-def test_a_submitted_job_tells_its_settings_in_the_variable_that_we_read() -> None:
-    from platform.run.ray.code_upload import JOB_VARIABLE
-
-    assert resolve("ray._private.runtime_env.constants.RAY_JOB_CONFIG_JSON_ENV_VAR") == JOB_VARIABLE
-
-
-def test_ray_reads_every_variable_that_we_set() -> None:
-    from platform.run.ray.cluster import SETTINGS
-
-    folder = Path(ray.__file__).parent
-    parts = [folder / name for name in ("_common", "_private", "air", "train", "tune")]
-    text = "\n".join(path.read_text(encoding="utf-8") for part in parts for path in part.rglob("*.py"))
-    assert [name for name in SETTINGS if name not in text] == [], "without effect in this Ray"
-
-
-# ---- Ray Tune ----
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_the_process_of_a_trial_can_be_killed() -> None:
-    from ray.tune.experiment import Trial
-
-    from trainables.ray_internals.tune import kill_worker
-
-    class Worker:
-        def get_auto_filled_metrics(self, **_: Any) -> dict[str, Any]:
-            return {}
-
-    actor: Any = ray.remote(Worker).options(num_cpus=0).remote()
-    trial = Trial("none", stub=True)
-    trial.set_ray_actor(actor)  # type: ignore[no-untyped-call]
-    kill_worker(trial)
-    with pytest.raises(ray.exceptions.RayActorError):
-        ray.get(actor.get_auto_filled_metrics.remote(), timeout=60)
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
-def test_the_error_of_a_trial_is_a_text_at_once(tmp_path: Path) -> None:
-    from tests.ray_private import failed_trial
-    from trainables.ray_internals.tune import error_text
-
-    trial = failed_trial(tmp_path, ray.exceptions.RayActorError(error_msg="the node of the worker has died"))
-    assert "the node of the worker has died" in error_text(trial)
-
-
-def test_pending_trials_are_stopped_in_their_order() -> None:
-    from ray.tune.experiment import Trial
-
-    from trainables.ray_internals.tune import stop_pending_trials
-
-    running, *pending = [SimpleNamespace(status=status) for status in (Trial.RUNNING, *[Trial.PENDING] * 3)]
-    stopped: list[Any] = []
-    stop_pending_trials(
-        SimpleNamespace(get_live_trials=lambda: [running, *pending], stop_trial=stopped.append), count=2
-    )
-    assert stopped == pending[:2]
-
-
-def test_a_free_worker_waits_for_a_trial_that_has_none() -> None:
-    from trainables.ray_internals.tune import keep_starting_workers
-
-    class Controller:
-        def __init__(self) -> None:
-            self._trial_to_actor = {"starting": 1, "resetting": 2, "without resources": 3}
-            self._actor_manager = SimpleNamespace(is_actor_started=lambda actor: actor != 3)
-            self._resetting_trials = {"resetting"}
-            self.reused: list[str] = []
-
-        def _maybe_reuse_cached_actor(self, trial: str) -> bool:
-            self.reused.append(trial)
-            return True
-
-    controller = Controller()
-    for _ in range(2):
-        keep_starting_workers(SimpleNamespace(_tune_controller=controller))
-    trials = ("starting", "resetting", "without resources", "new")
-    answers = [controller._maybe_reuse_cached_actor(trial) for trial in trials]
-    assert answers == [False, True, True, True]
-    assert controller.reused == list(trials[1:])
-
-
-def test_tune_knows_the_last_result_by_our_key() -> None:
-    from trainables.on_ray import DONE
-
-    assert resolve("ray.tune.result.DONE") == DONE
-
-
-# ---- Ray Train; its behaviour on real workers: tests/trainables/test_on_workers.py ----
-
-
-def test_a_worker_that_is_lost_at_the_start_counts_as_lost() -> None:
-    from trainables.failure import cause_of
-    from trainables.ray_internals.train import START_ERRORS
-
-    for kind in START_ERRORS:
-        assert cause_of(kind(2)) == "WORKER_LOST", f"{kind.__name__} is unknown to trainables.failure"
-
-
-def test_what_ended_a_worker_can_be_read() -> None:
-    from trainables.ray_internals.train import death_of, raised_by
-
-    cause = ValueError("of the user's code")
-    lost = resolve(f"{TRAIN}exceptions.WorkerHealthCheckFailedError")("no answer", cause)
-    raised = resolve(f"{TRAIN}exceptions.UserExceptionWithTraceback")(cause, "Traceback")
-    assert (death_of(lost), raised_by(lost)) == (cause, None)
-    assert (death_of(raised), raised_by(raised)) == (None, cause)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data")
-def test_a_trainer_of_ours_has_our_callback_and_starts_no_extra_actors() -> None:
-    from ray.train import UserCallback
-    from ray.train.torch import TorchTrainer
-
-    from trainables.ray_internals.train import RunsInThisProcess
-
-    class Trainer(RunsInThisProcess, TorchTrainer):
-        pass
-
-    def callbacks(trainer: Any) -> set[str]:
-        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
-
-    ours = Trainer(lambda: None)
-    ours.report_callback = UserCallback()
-    extra = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
-    assert callbacks(TorchTrainer(lambda: None)) - callbacks(ours) == extra, "Ray's callbacks have changed"
-    handlers = [each for each in ours._create_default_callbacks() if type(each).__name__ == "UserCallbackHandler"]
-    assert any(ours.report_callback in handler._user_callbacks for handler in handlers)
-
-
-def test_the_controller_is_made_of_what_the_trainer_hands_over() -> None:
-    controller = inspect.signature(resolve(f"{TRAIN}execution.controller.TrainController"))
-    handed_over = {"train_fn_ref", "train_run_context", "scaling_policy", "failure_policy", "callbacks"}
-    assert handed_over <= set(controller.parameters)
-    assert inspect.iscoroutinefunction(resolve(f"{TRAIN}execution.controller.TrainController.run"))
-
-
 # ---- One file alone ----
 
 ALLOWED = {
     *(f"trainables/ray_internals/{part}.py" for part in ("core", "train", "tune")),
     "tests/ray_private.py",
+    *(f"tests/trainables/test_ray_{part}.py" for part in ("core", "train", "tune")),
     "tests/trainables/test_ray_internals.py",
 }
 FOLDERS = ("benchmarks", "platform", "storage", "tests", "trainables")
