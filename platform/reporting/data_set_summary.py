@@ -66,10 +66,9 @@ def _sentence(found: dict[str, Comparison], measure: Measure, at_floor: Sequence
         floor = "; baseline at its controls" if dataset in at_floor else ""
         groups.setdefault(claim, []).append(f"{dataset} ({_size(each, measure)}{floor})")
     text = "; ".join(f"{claim} in {listed(names)}" for claim, names in groups.items())
-    return (
-        f"{condition_label(comparison.name)}, {measure.title}: {text}. Significant or not, the difference is "
-        f"{_direction(list(found.values()), measure)}."
-    )
+    direction = _direction(list(found.values()), measure)
+    counted_text = f". Significant or not, the difference is {direction}." if direction is not None else "."
+    return f"{condition_label(comparison.name)}, {measure.title}: {text}{counted_text}"
 
 
 def _size(comparison: Comparison, measure: Measure) -> str:
@@ -79,10 +78,12 @@ def _size(comparison: Comparison, measure: Measure) -> str:
     return difference_text(comparison.difference, low, high, unit=measure.unit)
 
 
-def _direction(comparisons: Sequence[Comparison], measure: Measure) -> str:
-    """Return in how many data sets the difference points in the more frequent direction, significant or not."""
+def _direction(comparisons: Sequence[Comparison], measure: Measure) -> str | None:
+    """Return in how many data sets the difference points in the more frequent direction; None without values."""
     known = [comparison.difference for comparison in comparisons if math.isfinite(comparison.difference)]
     senses = [measure.sense(difference) for difference in known if difference != 0]
+    if not known:
+        return None
     losses, gains = senses.count("worse"), senses.count("better")
     count, word = (losses, "a loss") if losses >= gains else (gains, "a gain")
     return f"{word} in {count} of {counted(len(comparisons), 'data set')}"
@@ -95,7 +96,8 @@ def effects_grid(parts: Sequence[Findings]) -> Grid:
         for measure in parts[0].measures:
             found = [each.comparisons[condition, measure.name] for each in parts]
             cells = [_effect(each, (condition, measure.name)) for each in parts]
-            row = (*cells, Cell(_direction(found, measure)), _holds_for(parts, found))
+            direction = _direction(found, measure)
+            row = (*cells, Cell(DASH if direction is None else direction), _holds_for(parts, found))
             rows.append((Cell(condition), Cell(measure.heading), *row))
     header = ("condition", "metric", *(each.result.dataset for each in parts), "direction", "claim holds for")
     notes = (

@@ -13,6 +13,9 @@ from platform.reporting.texts import Report, ReportSection
 from platform.reporting.words import counted, listed
 from trainables.pages.grid import Tone
 
+_COUNTED = frozenset({"trials"})
+"""Labels of facts that are numbers of a data set, and not of the study."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSetsReport(Report):
@@ -54,7 +57,8 @@ def build_data_sets_report(
 def _merged_alerts(parts: Mapping[str, AblationReport]) -> Iterator[str]:
     for alert in dict.fromkeys(alert for part in parts.values() for alert in part.alerts):
         names = [name for name, part in parts.items() if alert in part.alerts]
-        yield alert if len(names) == len(parts) else f"{', '.join(names)}: {alert}"
+        where = "in each data set" if len(names) == len(parts) else ", ".join(names)
+        yield f"{where}: {alert}"
 
 
 def _conclusions(parts: Mapping[str, AblationReport]) -> Iterator[tuple[Tone, str]]:
@@ -68,7 +72,8 @@ def _merged(facts: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[tuple[st
     for label in labels:
         texts = {name: [text for other, text in of_part if other == label] for name, of_part in facts.items()}
         if len({tuple(found) for found in texts.values()}) == 1:
-            yield from ((label, text) for text in next(iter(texts.values())))
+            shown = f"{label}, each data set" if label in _COUNTED else label
+            yield from ((shown, text) for text in next(iter(texts.values())))
         else:
             yield from ((f"{label}, {name}", text) for name, found in texts.items() for text in found)
 

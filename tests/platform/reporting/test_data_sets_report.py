@@ -229,3 +229,21 @@ def test_a_data_set_without_results_is_said_to_have_none(tmp_path: Path) -> None
     text = next(text for _, text in report.conclusions if text.startswith("Without semantic, 2-way-I"))
     assert "not decided in quiet (no values)" in text
     assert text.endswith("a loss in 2 of 3 data sets.")
+
+
+def test_a_study_without_results_counts_the_trials_of_each_data_set_and_no_direction(tmp_path: Path) -> None:
+    """Three data sets of equal size are not one study of that size."""
+    store, name = MemoryStore(), next(iter(MADE.datasets))
+    waiting = frozenset(f"{condition}-{name}-u0-s{seed}" for condition in ("baseline", *EFFECTS) for seed in range(9))
+    one = replace(MADE.datasets[name], waiting=waiting)
+    others = {f"{name}{copy}": frozenset(t.replace(f"-{name}-", f"-{name}{copy}-") for t in waiting) for copy in (2, 3)}
+    sets = {name: one, **{other: replace(one, waiting=trials) for other, trials in others.items()}}
+    write_study(store, tmp_path / "scratch", replace(MADE, datasets=sets))
+    report = build_data_sets_report(collect_data_sets(store, STUDY, cache=tmp_path / "cache"), store="memory")
+    assert dict(report.facts)["trials, each data set"] == "0 of 45 ended"
+    assert any(alert.startswith("in each data set: Not finished: 45 of 45 trials") for alert in report.alerts)
+    text = next(text for _, text in report.conclusions if text.startswith("Without semantic, 2-way-I"))
+    assert (
+        text
+        == f"Without semantic, 2-way-I: not decided in {name} (no values), {name}2 (no values) and {name}3 (no values)."
+    )
