@@ -57,6 +57,8 @@ def directions(targets: Sequence[Metric]) -> list[optuna.study.StudyDirection]:
 
 def set_constraints(trial: Trial | FrozenTrial, excesses: Mapping[str, float]) -> None:
     """Tell Optuna by how much a completed trial exceeds the bound of each metric; 0 or less satisfies it."""
+    if not excesses:
+        return
     with quiet():  # experimental in Optuna
         for name, excess in excesses.items():
             trial.set_constraint(name, excess)

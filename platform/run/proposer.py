@@ -67,13 +67,14 @@ class Proposer:
         if study.start_from is not None:
             self._learn(study.start_from)
 
+    @quiet()
     def _learn(self, earlier: EarlierResults) -> None:
         """Give the sampler the results of an earlier sweep. Its points are not tried again."""
         for point in points_of(earlier):
-            with quiet():
-                self._optuna.add_trial(_earlier_trial(self._study, point))
+            self._optuna.add_trial(_earlier_trial(self._study, point))
             self._earlier.add(canonical(point.values))
 
+    @quiet()  # NSGA-III and QMC are experimental in Optuna
     def ask(self) -> Proposal | None:
         """Return the next point, or None if there is none.
 
@@ -88,6 +89,7 @@ class Proposer:
         values = self._draw(point)
         return None if values is None else Proposal(point, values)
 
+    @quiet()
     def restore(self, point: int, values: Mapping[str, Any]) -> None:
         """Restore the next point, which was proposed as `values` before this process started."""
         if self._study.sampler in _REMEMBERING and canonical(self._draw(point)) == canonical(values):
@@ -96,6 +98,7 @@ class Proposer:
         self._optuna.sampler = optuna.samplers.RandomSampler()
         self._accept(point, *self._sample(values))
 
+    @quiet()
     def tell(self, result: PointResult) -> None:
         """Report the result of a point to the sampler."""
         trial = self._trials[result.point]
@@ -103,15 +106,13 @@ class Proposer:
             for step, value in result.intermediate.items():
                 trial.report(value, step)
         set_constraints(trial, result.excesses)
-        with quiet():
-            self._optuna.tell(trial, result.values if result.values else None, state_of(result))
+        self._optuna.tell(trial, result.values if result.values else None, state_of(result))
 
     def _draw(self, point: int) -> dict[str, Any] | None:
         """Propose `point` and return its values, or None if no point is left; `exhausted` then has the reason."""
         seed = int(digest([self._study.seed, point], length=8), 16)
         fixed = self._fixed[point] if point < len(self._fixed) else {}
-        with quiet():  # NSGA-III and QMC are experimental in Optuna
-            self._optuna.sampler = _sampler(self._study, seed)
+        self._optuna.sampler = _sampler(self._study, seed)
         violated = None
         repeated = False
         for attempt in range(TRIES):
@@ -135,11 +136,10 @@ class Proposer:
         return None
 
     def _sample(self, fixed: Mapping[str, Any]) -> tuple[Trial, dict[str, Any]]:
-        with quiet():
-            if fixed:
-                self._optuna.enqueue_trial(sampled_values(fixed))
-            trial = self._optuna.ask()
-            return trial, self._study.space.suggest(OptunaSuggester(trial))
+        if fixed:
+            self._optuna.enqueue_trial(sampled_values(fixed))
+        trial = self._optuna.ask()
+        return trial, self._study.space.suggest(OptunaSuggester(trial))
 
     def _untried(self) -> list[Point]:
         return [point for point in self._study.space.grid() if self._is_new(point, listed=False)]

@@ -25,6 +25,37 @@ def test_tune_counts_no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "air_usage.tag_callbacks(" in inspect.getsource(tune.run)
 
 
+def test_tune_asks_for_the_trial_function_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial asks for it by these names of its module: when it is made, for its resources, and when it is placed."""
+    from ray.tune import registry
+    from ray.tune.experiment import Trial
+    from ray.tune.experiment import trial as module
+
+    from trainables.ray_internals.tune import look_up_once
+
+    asked: list[str] = []
+
+    def get(name: str) -> type:
+        asked.append(name)
+        if name == "unknown":
+            raise ValueError(name)
+        return int
+
+    monkeypatch.setattr(registry, "get_trainable_cls", get)
+    for name in ("get_trainable_cls", "validate_trainable"):
+        monkeypatch.setattr(module, name, vars(module)[name])
+        assert f"{name}(" in inspect.getsource(Trial)
+    look_up_once()
+    assert [vars(module)[name]("ours") for name in ("validate_trainable", "get_trainable_cls")] == [int, int]
+    assert asked == ["ours"]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="unknown"):
+            vars(module)["validate_trainable"]("unknown")
+    look_up_once()  # of the next study
+    assert vars(module)["get_trainable_cls"]("ours") is int
+    assert asked == ["ours", "unknown", "unknown", "ours"]
+
+
 def test_tune_copies_no_variables_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of its own either: a trial without a runtime environment takes a process that is there already."""
     from ray.runtime_env import RuntimeEnv

@@ -1,12 +1,15 @@
 """Ray Tune, in the driver."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.air._internal import usage
+from ray.tune import registry
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
+from ray.tune.experiment import trial as trial_module
 
 
 def pass_nothing_to_trials() -> None:
@@ -27,6 +30,16 @@ def count_no_callbacks() -> None:
     Replaces `ray.air._internal.usage.tag_callbacks`, which does so even if statistics are switched off.
     """
     usage.tag_callbacks = lambda callbacks: False
+
+
+def look_up_once() -> None:
+    """Keep Tune from asking the cluster three times for each trial whether it knows the trial function.
+
+    Replaces `validate_trainable` and `get_trainable_cls` in `ray.tune.experiment.trial` by ones that remember, for one
+    study, what they found. Ray has no option for this.
+    """
+    known = cache(registry.get_trainable_cls)
+    vars(trial_module).update(get_trainable_cls=known, validate_trainable=known)
 
 
 def kill_worker(trial: Any) -> None:
