@@ -1,11 +1,14 @@
 """Runs a study with the views of the command line: Optuna journal, Parquet tables, MLflow, progress on the terminal."""
 
 import threading
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
+from typing import Protocol
 
 from platform.events import View
-from platform.mlflow_view.tracking import Tracking
+from platform.mlflow_view.tracking_process import Places, TrackingProcess
 from platform.mlflow_view.ui_command import ui_command
 from platform.options import Options
 from platform.record.optuna_journal import OptunaView
@@ -16,43 +19,53 @@ from platform.screen.progress import Progress
 from platform.study.study import Study
 from storage.runs import RunStore
 from storage.uri import open_store
-from trainables.stage_table import STAGES
-
-_TORCH = "trainables.saved"
-"""Saves the best decoders in MLflow's model registry."""
-_PLOTS = "optuna.visualization"
-"""Draws a sweep's figures; `import optuna` does not load it."""
-_NEEDED_LATER = (
-    "platform.run.ray.trials",
-    "mlflow",
-    "platform.figures.page",
-    "platform.reporting.contents",
-    "platform.reporting.sweep_report",
-)
 
 
-def launch(study: Study, options: Options) -> Summary:
+class MlflowView(View, AbstractContextManager["MlflowView"], Protocol):
+    """MLflow as a view of one study. Leaving its block waits until MLflow has everything."""
+
+    def start(self) -> None:
+        """Begin to import MLflow, before the first event."""
+
+    def attach(self, page: Path) -> None:
+        """Log the study's report, whose page is `page`. Called after `close`."""
+
+
+_NEEDED_LATER = ("platform.run.ray.trials", "platform.reporting.contents", "platform.reporting.sweep_report")
+
+
+def launch(study: Study, options: Options, mlflow: MlflowView | None = None) -> Summary:
     """Run the unfinished trials of `study` with all views; raises as `run_study`.
 
-    It is called in the same way.
+    With `mlflow`, which `mlflow_view` made, the caller waits for MLflow. Without it, this function does.
     """
-    later = partial(_import_for_later, study)
-    return run_study(study, options, views=lambda: default_views(study, options), meanwhile=later)
+    if mlflow is None:
+        with mlflow_view(study, options) as own:
+            return launch(study, options, own)
+    later = partial(_begin_early, mlflow)
+    return run_study(study, options, views=lambda: default_views(study, options, mlflow), meanwhile=later)
 
 
-def _import_for_later(study: Study) -> None:
-    """Begin to import, in a thread, what takes seconds to import and is needed once Ray has started, in this order."""
-    trains = any(STAGES[stage].is_decoder for stage in study.own_stages())
-    plots = (_PLOTS,) if study.has_optuna_journal else ()
-    names = (*_NEEDED_LATER, *plots, *((_TORCH,) if trains and study.has_best else ()))
-    threading.Thread(target=lambda: [import_module(name) for name in names], daemon=True).start()
+def mlflow_view(study: Study, options: Options) -> MlflowView:
+    """Return MLflow as a view of `study`: in another process if trials run on Ray, else in a thread of this one."""
+    if options.inline:
+        from platform.mlflow_view.tracking import Tracking
+
+        store = open_store(options.store)
+        runs = RunStore(store, cache=options.home / "scratch" / "cache")
+        return Tracking(study, home=options.home, uri=options.tracking, store=store.uri, stage_runs=runs)
+    return TrackingProcess(Places(study.id, str(options.home), options.store, options.tracking))
 
 
-def default_views(study: Study, options: Options) -> list[View]:
+def _begin_early(mlflow: MlflowView) -> None:
+    """Begin what takes seconds and is needed once Ray has started: MLflow's process, and imports in this order."""
+    mlflow.start()
+    threading.Thread(target=lambda: [import_module(name) for name in _NEEDED_LATER], daemon=True).start()
+
+
+def default_views(study: Study, options: Options, mlflow: MlflowView) -> list[View]:
     """Return the views: Optuna journal of a sweep, tables, MLflow, and progress on the terminal, which closes last."""
-    home, store = options.home, open_store(options.store)
-    runs = RunStore(store, cache=home / "scratch" / "cache")
-    journal: list[View] = [OptunaView(study, home=home)] if study.has_optuna_journal else []
-    mlflow = Tracking(study, home=home, uri=options.tracking, store=store.uri, stage_runs=runs)
-    tables = RecordTables(store, study.id)
-    return [*journal, tables, mlflow, Progress(study, ui=ui_command(home, options.tracking), live=not options.inline)]
+    journal: list[View] = [OptunaView(study, home=options.home)] if study.has_optuna_journal else []
+    tables = RecordTables(open_store(options.store), study.id)
+    ui = ui_command(options.home, options.tracking)
+    return [*journal, tables, mlflow, Progress(study, ui=ui, live=not options.inline)]

@@ -1,7 +1,7 @@
 """The answers of `sweep`, `ablate` and `resume`: the plan of a dry run, or the summary after a run."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -14,6 +14,9 @@ from platform.study.plan import make_plan
 from platform.study.study import Study
 from storage.base import Store
 from storage.environment import without_secrets
+
+if TYPE_CHECKING:
+    from platform.launch import MlflowView
 
 
 def study_answer(study: Study, store: Store, options: Options) -> Answer:
@@ -34,25 +37,28 @@ def _plan(study: Study, store: Store, options: Options) -> Answer:
 
 
 def _run(study: Study, store: Store, options: Options) -> Answer:
-    from platform.launch import launch  # Ray, Optuna and MLflow take seconds to import: check the arguments first
+    from platform.launch import (
+        launch,
+        mlflow_view,
+    )  # Ray, Optuna and MLflow take seconds to import: check the arguments first
 
     for note in study.notes:
         _print_note(note)
-    try:
-        summary = launch(study, options)
-    except StudyError:
-        _report(study, store, options)  # on the existing results
-        raise
-    if summary.interrupted:
-        _print_note(_how_to_continue(study))
-    report = _report(study, store, options)
+    with mlflow_view(study, options) as mlflow:
+        try:
+            summary = launch(study, options, mlflow)
+        except StudyError:
+            _report(study, store, options, mlflow)  # on the existing results
+            raise
+        if summary.interrupted:
+            _print_note(_how_to_continue(study))
+        report = _report(study, store, options, mlflow)
     code = max(summary.exit_code, StudyError.exit_code) if "report_error" in report else summary.exit_code
     return Answer({**summary.to_json(), **report}, exit_code=code)
 
 
-def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
+def _report(study: Study, store: Store, options: Options, mlflow: "MlflowView") -> Mapping[str, Any]:
     """Write the report, print its answers, and attach it to the study's run in MLflow; return its part of `--json`."""
-    from platform.mlflow_view.attached_report import attach_report
     from platform.reporting.making import make_report
 
     try:
@@ -67,7 +73,7 @@ def _report(study: Study, store: Store, options: Options) -> Mapping[str, Any]:
     conclusions = [text for _, text in report.conclusions]
     lines = [*report.alerts, *(f"- {text}" for text in conclusions), f"report: {page}"]
     Console(markup=False, highlight=False, soft_wrap=True).print("\n".join(lines))
-    attach_report(page, study, uri=options.tracking)
+    mlflow.attach(page)
     return {"report": str(page), "alerts": list(report.alerts), "answers": conclusions}
 
 

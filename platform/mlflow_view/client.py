@@ -22,11 +22,13 @@ from storage.owned_folders import owned_folder
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
+    from mlflow.entities import RunInfo
 
 __all__ = [
     "TEMPORARY",
     "MlflowClient",
     "MlflowRun",
+    "RunInfo",
     "artifact_folder",
     "connected",
     "find_experiment",
@@ -50,35 +52,40 @@ _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 """MLflow's error codes for which a retry is useless."""
 
 
-def _log_texts(client: MlflowClient, run_id: str, texts: Mapping[str, str]) -> None:
-    # Not by `log_text`: killed, it leaves its temporary folder.
-    with owned_folder(TEMPORARY) as folder:
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-            client.log_artifact(run_id, str(folder / name))
-
-
-def log(client: MlflowClient, run_id: str, entries: Entries, *, store: str = "") -> None:
-    """Write `entries`, the status last. Entries that MLflow refuses are skipped with a warning.
+def log(client: MlflowClient, run: RunInfo, entries: Entries, *, store: str = "") -> None:
+    """Write `entries`, tags last. Entries that MLflow refuses are skipped with a warning.
 
     `store` is the URI of the object store that holds the data set.
     """
     from mlflow.entities import Metric, Param, RunTag
 
+    run_id = run.run_id
     parameters = [Param(name, value) for name, value in entries.params.items()]
     metrics = [Metric(*point) for point in entries.points]
     tags = [RunTag(name, value) for name, value in entries.tags.items()]
     if parameters:  # separately: a request has at most 1 MB, and a refused one must not drop metrics
         unless_refused(run_id, lambda: client.log_batch(run_id, params=parameters))
-    if metrics or tags:
-        unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
     if entries.texts:
-        _log_texts(client, run_id, entries.texts)
+        _log_texts(client, run, entries.texts)
     used, status = entries.dataset, entries.status
     if used is not None:
         unless_refused(run_id, lambda: _log_dataset(client, run_id, used, store=store))
     if status is not None:
         unless_refused(run_id, lambda: client.set_terminated(run_id, status, entries.ended))
+    if metrics or tags:
+        unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
+
+
+def _log_texts(client: MlflowClient, run: RunInfo, texts: Mapping[str, str]) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    # Not by `client.log_artifact`, which reads the whole run to find its folder.
+    repository = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
+    # Not by `log_text`: killed, it leaves its temporary folder.
+    with owned_folder(TEMPORARY) as folder:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            repository.log_artifact(str(folder / name))  # type: ignore[no-untyped-call]
 
 
 def unless_refused(run_id: str, write: Callable[[], object]) -> None:

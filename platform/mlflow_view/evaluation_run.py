@@ -48,7 +48,7 @@ def record_evaluation(evaluation: Evaluation, *, uri: str, home: Path) -> None:
     ended = milliseconds(time.time())
     points = [MetricPoint(key(_metric(row)), row.mean, ended, 0) for row in evaluation.rows if row.mean is not None]
     entries = Entries(params=params(evaluation.facts), points=points, status="FINISHED", ended=ended)
-    log(client, run.info.run_id, entries)
+    log(client, run.info, entries)
 
 
 def _metric(row: ScoreRow) -> str:

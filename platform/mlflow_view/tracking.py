@@ -7,19 +7,22 @@ written by the next driver of the study or by `python -m platform.rebuild`.
 """
 
 import logging
-import shlex
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from platform.errors import UserError
 from platform.events import Proposed, TrialEvent
 from platform.figures.map_stages import MAPS, has_maps
+from platform.mlflow_view.attached_report import attach_report
 from platform.mlflow_view.background_writer import BackgroundWriter
 from platform.mlflow_view.client import TEMPORARY, artifact_folder, connected
 from platform.mlflow_view.clip_pictures import write_clip_pictures
 from platform.mlflow_view.mirror import TrialMirror
+from platform.mlflow_view.missing_entries import warn_of_missing
 from platform.mlflow_view.registry import save_decoders
 from platform.mlflow_view.runs import Provenance, StudyRuns
 from platform.mlflow_view.summary import conclude
@@ -35,6 +38,7 @@ from storage.owned_folders import owned_folder
 from storage.parallel import ordered
 from storage.runs import RunStore
 from trainables.datasets.errors import DatasetError
+from trainables.metrics.clip_metrics import EVALUATE
 
 _log = logging.getLogger(__name__)
 _PAGES = ("page.html", "contact.png")
@@ -81,6 +85,16 @@ class Tracking:
         """The entries that are missing in MLflow, as text; set by `close`."""
         self._writer: BackgroundWriter[TrialEvent] = BackgroundWriter(self._write, name="MLflow")
 
+    def __enter__(self) -> Self:
+        """Return this view."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing to wait for: `close` and `attach` have waited."""
+
+    def start(self) -> None:
+        """Do nothing: the thread imports MLflow with the first event."""
+
     def see(self, event: TrialEvent) -> None:
         """Queue one event. The events of a trial must be in order.
 
@@ -110,9 +124,12 @@ class Tracking:
             except Exception as error:  # the results are stored: a view must not fail the study
                 self.missing = f"the summary of the study ({without_secrets(str(error))})"
         if self.missing:
-            options = ["--home", str(self._home), "--store", self._store, "--tracking", without_secrets(self._uri)]
-            command = shlex.join(["python", "-m", "platform.rebuild", self._study.id, *options])
-            _log.warning("missing in MLflow: %s. The store has all of it; write it with: %s", self.missing, command)
+            places = {"home": str(self._home), "store": self._store, "tracking": self._uri}
+            warn_of_missing(self.missing, study=self._study.id, **places)
+
+    def attach(self, page: Path) -> None:
+        """Log the study's report, whose page is `page`, to the study's run. Called after `close`."""
+        attach_report(page, self._study, uri=self._uri)
 
     def _write(self, events: list[TrialEvent]) -> None:
         by_trial: dict[str, list[TrialEvent]] = defaultdict(list)
@@ -122,8 +139,7 @@ class Tracking:
             runs = self._connected()
             mirrors = {trial: self._mirrors.setdefault(trial, TrialMirror(trial)) for trial in by_trial}
             batches = [
-                (trial, trial_events, mirrors[trial], partial(self._pages, trial))
-                for trial, trial_events in by_trial.items()
+                (trial, trial_events, mirrors[trial], self._pages_of(trial)) for trial, trial_events in by_trial.items()
             ]
             for _ in ordered(lambda batch: runs.write(*batch), batches, AT_A_TIME if is_server(self._uri) else 1):
                 pass
@@ -131,21 +147,27 @@ class Tracking:
             self._runs = None  # a run may exist although the call failed: search for it before the next attempt
             raise ConnectionError(without_secrets(f"{type(error).__name__}: {error}")) from None
 
-    def _pages(self, trial: str, folder: Path) -> None:
-        """Write into `folder` what a trial shows: the pages of its evaluate stage run, pictures of clips, and maps."""
+    def _pages_of(self, trial: str) -> Callable[[Path], None] | None:
+        """Return what writes into a folder what a trial shows; None if it has nothing to show."""
         proposed = self._records[trial].proposed
         if proposed is None or self._stage_runs is None:
-            return
+            return None
+        if not has_maps(proposed.identities) and EVALUATE not in proposed.identities:
+            return None
+        return partial(self._write_pages, trial, proposed, self._stage_runs)
+
+    def _write_pages(self, trial: str, proposed: Proposed, stage_runs: RunStore, folder: Path) -> None:
+        """Write the pages of a trial's evaluate stage run, pictures of clips, and maps."""
         if has_maps(proposed.identities):
             self._maps(trial, proposed, folder)
-        identity = proposed.identities.get("evaluate")
-        if identity is None or self._stage_runs.find(identity) is None:
+        identity = proposed.identities.get(EVALUATE)
+        if identity is None or stage_runs.find(identity) is None:
             return
         try:
-            artifacts = self._stage_runs.open(identity)
+            artifacts = stage_runs.open(identity)
             for name in artifacts.manifest.files.keys() & set(_PAGES):
                 shutil.copyfile(artifacts.path(name), folder / name)
-            write_clip_pictures(self._stage_runs, proposed.identities, proposed.config, folder)
+            write_clip_pictures(stage_runs, proposed.identities, proposed.config, folder)
         except (StoreError, DatasetError, ValueError, OSError) as error:
             _log.warning("pages of trial %s are not in MLflow: %s", trial, without_secrets(str(error)))
 

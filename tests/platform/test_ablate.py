@@ -13,6 +13,7 @@ from platform.study.ablation_file import load_ablation
 from platform.study.registration import registered
 from storage.local import LocalStore
 from storage.studies import load_amendments
+from tests.platform.no_mlflow import NoMlflow, drive_by
 from tests.platform.noop_ablations import NOOP, build, play, register, written
 
 
@@ -33,8 +34,7 @@ def driven(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[AblationStudy]:
         called.append(study)
         return Summary(study.id, {"completed": study.trial_count}, (), {"executed": 1, "reused": 0}, 1.0)
 
-    monkeypatch.setattr("platform.launch.launch", run_study)
-    monkeypatch.setattr("platform.mlflow_view.attached_report.attach_report", lambda folder, study, *, uri: None)
+    drive_by(run_study, monkeypatch)
     return called
 
 
@@ -132,10 +132,8 @@ def test_the_end_of_a_run_is_its_report(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    attached: list[Path] = []
-    monkeypatch.setattr(
-        "platform.mlflow_view.attached_report.attach_report", lambda folder, study, *, uri: attached.append(folder)
-    )
+    mlflow = NoMlflow()
+    monkeypatch.setattr("platform.launch.mlflow_view", lambda study, options: mlflow)
     assert run(written(tmp_path), home, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert Path(said["report"]) == home / "reports" / "small" / "report.html"
@@ -143,7 +141,7 @@ def test_the_end_of_a_run_is_its_report(
     controls, answer = said["answers"]
     assert controls == "In noop: value no control that knows nothing of the clip was measured."
     assert answer.startswith("Under half, noop: value")
-    assert attached == [home / "reports" / "small" / "report.html"]
+    assert mlflow.attached == [home / "reports" / "small" / "report.html"]
     assert run(written(tmp_path), home) == 0
     output = capsys.readouterr().out
     assert answer in output
@@ -157,7 +155,7 @@ def test_an_interrupted_run_leaves_a_report_on_what_there_is(
         register(study, LocalStore(home / "store"))
         return Summary(study.id, {"completed": 0}, (), {"executed": 0, "reused": 0}, 1.0, interrupted=True)
 
-    monkeypatch.setattr("platform.launch.launch", run_study)
+    drive_by(run_study, monkeypatch)
     assert run(written(tmp_path), home) == 130
     report = (home / "reports" / "small" / "report.md").read_text(encoding="utf-8")
     assert "Not finished: 12 of 12 trials have no result yet" in report

@@ -12,6 +12,7 @@ from platform.study.ablation_file import load_ablation
 from platform.study.registration import registered
 from storage.local import LocalStore
 from storage.studies import list_studies
+from tests.platform.no_mlflow import drive_by
 
 SWEEP = """\
 target: noop.value
@@ -30,8 +31,7 @@ FIRST = (
 
 @pytest.fixture(autouse=True)
 def _without_views(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.launch.launch", run_study)
-    monkeypatch.setattr("platform.mlflow_view.attached_report.attach_report", lambda *arguments, **options: None)
+    drive_by(run_study, monkeypatch)
 
 
 @pytest.fixture

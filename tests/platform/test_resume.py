@@ -14,6 +14,7 @@ from platform.study.registration import Amendment, amend
 from platform.study.study import Study
 from storage.local import LocalStore
 from storage.studies import save_call, save_study
+from tests.platform.no_mlflow import drive_by
 from tests.platform.noop_ablations import NOOP as ABLATION
 from tests.platform.study_texts import NOOP
 from trainables.backbones.sources import PHANTOM
@@ -33,8 +34,7 @@ def driven(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Study]:
         called.append(study)
         return Summary(study.id, {"completed": 1}, (), {"executed": 1, "reused": 0}, 1.0)
 
-    monkeypatch.setattr("platform.launch.launch", launch)
-    monkeypatch.setattr("platform.mlflow_view.attached_report.attach_report", lambda *arguments, **options: None)
+    drive_by(launch, monkeypatch)
     return called
 
 

@@ -14,6 +14,7 @@ from platform.study.study import Study
 from storage import layout
 from storage.errors import UnavailableError
 from storage.uri import open_store
+from tests.platform.no_mlflow import drive_by
 from tests.platform.study_texts import NOOP
 
 DONE = Summary("test-1", {"completed": 4}, (), {"executed": 4, "reused": 0}, 1.0)
@@ -36,8 +37,8 @@ def answer(monkeypatch: pytest.MonkeyPatch, outcome: Summary | BaseException) ->
             raise outcome
         return outcome
 
-    monkeypatch.setattr("platform.launch.launch", run_study)
-    monkeypatch.setattr("platform.run_answers._report", lambda study, store, options: {})  # nothing is stored
+    drive_by(run_study, monkeypatch)
+    monkeypatch.setattr("platform.run_answers._report", lambda *_: {})  # nothing is stored
     return called
 
 

@@ -20,6 +20,7 @@ from platform.events import TrialEvent
 from platform.mlflow_view import client
 from platform.mlflow_view.client import connected
 from platform.mlflow_view.tracking import Tracking
+from platform.record.trial_record import TrialRecord
 from platform.tracking_uri import check_tracking, default_tracking
 from storage.environment import without_secrets
 from tests.platform.made_up_study import BEGAN, EPOCHS, later, made_up_study, study_events, trial_events
@@ -161,7 +162,9 @@ def test_a_server_takes_several_trials_at_a_time(tmp_path: Path, monkeypatch: py
     runs = Together()
     monkeypatch.setattr(Tracking, "_connected", lambda _: runs)
     tracking = Tracking(study, home=tmp_path, uri="http://127.0.0.1:1", store="file:///s")
-    tracking._write(events)
+    for event in events:
+        tracking._records.setdefault(event.trial, TrialRecord(event.trial)).absorb(event)
+    tracking._write(events)  # as one batch
     assert tracking.drain() == []
     assert runs.seen == {trial: sorted(e.sequence for e in events if e.trial == trial) for trial in runs.seen}
     assert len(runs.seen) == 2

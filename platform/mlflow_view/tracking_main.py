@@ -1,0 +1,94 @@
+"""The process that writes a study to MLflow: `platform.mlflow_view.tracking_process` starts it and tells it what."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from platform.events import TrialEvent
+from platform.mlflow_view.client import connected
+from platform.mlflow_view.tracking import Tracking
+from platform.mlflow_view.tracking_process import Places
+from platform.process_end import run_command
+from platform.record.stored_plugins import named_plugins
+from platform.record.study_from_store import provenance_by_time, recorded_study
+from platform.study.study import Study
+from storage.base import Store
+from storage.runs import RunStore
+from storage.studies import load_calls
+from storage.uri import open_store
+from trainables.stage_table import STAGES
+
+_PLOTS = "optuna.visualization"
+"""Draws a sweep's figures; `import optuna` does not load it."""
+_TORCH = "trainables.saved"
+"""Saves the best decoders in MLflow's model registry."""
+
+
+def main() -> int:
+    """Read messages until the end, and return the exit code."""
+    messages = _messages()
+    places = Places(**next(messages))
+    first = next(messages)  # the records of the study are complete before its first event
+    store = open_store(places.store)
+    with named_plugins(store, places.study).active():
+        study = recorded_study(store, places.study)
+        threading.Thread(target=_begin_early, args=(study, places.tracking), daemon=True).start()
+        tracking = _tracking(study, places, store)
+        _follow(tracking, first)
+        for message in messages:
+            _follow(tracking, message)
+    return 0
+
+
+def _tracking(study: Study, places: Places, store: Store) -> Tracking:
+    home = Path(places.home)
+    return Tracking(
+        study,
+        home=home,
+        uri=places.tracking,
+        store=store.uri,
+        stage_runs=RunStore(store, cache=home / "scratch" / "cache"),
+        provenance=provenance_by_time(load_calls(store, study.id)),
+    )
+
+
+def _follow(tracking: Tracking, message: dict[str, Any]) -> None:
+    if "event" in message:
+        tracking.see(TrialEvent.from_json(message["event"]))
+    elif "close" in message:
+        tracking.close()
+    elif "attach" in message:
+        tracking.attach(Path(message["attach"]))
+
+
+def _messages() -> Iterator[dict[str, Any]]:
+    """Yield the driver's messages before its end message. Without one the driver was killed, and this process ends.
+
+    It ends at once: the next driver of the study starts another one, and both would write.
+    """
+    for line in sys.stdin:
+        message: dict[str, Any] = json.loads(line)
+        if "end" in message:
+            return
+        yield message
+    os._exit(1)
+
+
+def _begin_early(study: Study, uri: str) -> None:
+    """Do what takes seconds before it is needed: import MLflow, create a local database, import what draws figures."""
+    with suppress(Exception):  # the writer connects again, and says what is wrong
+        connected(uri)
+    trains = any(STAGES[stage].is_decoder for stage in study.own_stages())
+    plots = (_PLOTS,) if study.has_optuna_journal else ()
+    for name in ("platform.figures.page", *plots, *((_TORCH,) if trains and study.has_best else ())):
+        import_module(name)
+
+
+if __name__ == "__main__":
+    run_command(main)
