@@ -2,10 +2,17 @@
 
 import gc
 import inspect
+import os
 import re
+import shlex
+import subprocess
+import sys
+import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -72,26 +79,70 @@ def test_no_thread_collects_garbage_while_ray_shuts_down(monkeypatch: pytest.Mon
 
 
 def test_a_cluster_of_ours_starts_no_unused_processes_and_leaves_ray_as_it_was() -> None:
-    from ray._private import services
+    from ray._private import ray_constants, services, utils
     from ray._private.node import Node
 
-    from trainables.ray_internals.core import _UNUSED_PROCESSES, _started_quickly
+    from trainables.ray_internals.core import _UNUSED, _started_quickly
 
-    names = [(Node, name) for name in (*_UNUSED_PROCESSES, "start_raylet")] + [(services, "get_node")]
+    names: list[tuple[Any, str]] = [(Node, name) for name in _UNUSED]
+    names += [(services, "get_node"), (services, "start_ray_process")]
+    names += [(utils, "get_dashboard_dependency_error"), (ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV")]
     before = [getattr(owner, name) for owner, name in names]
     with _started_quickly():
         assert all(getattr(owner, name) is not was for (owner, name), was in zip(names, before, strict=True))
-        assert all(getattr(Node, name)(None) is None for name in _UNUSED_PROCESSES)
+        assert all(getattr(Node, name)(None) is None for name in _UNUSED)
     assert [getattr(owner, name) for owner, name in names] == before
 
 
-def test_the_agent_of_a_node_is_given_no_fixed_port() -> None:
-    """On a fixed one it waits for seconds where the agent of another cluster of this machine listens."""
-    from trainables.ray_internals.core import _on_any_port
+def test_the_node_gets_our_agent_in_the_place_of_rays(tmp_path: Path) -> None:
+    from trainables.ray_internals import core, node_agent
 
-    node = SimpleNamespace(_ray_params=SimpleNamespace(dashboard_agent_listen_port=52365))
-    start = _on_any_port(lambda node, *arguments, **settings: (node._ray_params, arguments, settings))
-    assert start(node, 1, two=2) == (SimpleNamespace(dashboard_agent_listen_port=0), (1,), {"two": 2})
+    folder = tmp_path / "a folder"
+    theirs = subprocess.list2cmdline(["python", "agent.py", "--node-id=1", f"--session-dir={folder}", "--head"])
+    others = ["raylet", f"--session_dir={folder}", "--runtime_env_agent_command=python main.py --session-dir=/s"]
+    start = core._with_small_agent(lambda command, *arguments, **settings: (command, arguments, settings))
+    command, *rest = start([*others, f"--dashboard_agent_command={theirs}"], "raylet", fate_share=True)
+    assert rest == [("raylet",), {"fate_share": True}]
+    assert command[:-1] == others
+    own = shlex.split(command[-1].removeprefix("--dashboard_agent_command="))
+    assert own == [sys.executable, "-S", "-E", node_agent.__file__, str(folder)]
+
+
+def test_our_agent_says_that_it_listens_nowhere_and_ends_with_the_node(tmp_path: Path) -> None:
+    """The node waits for these files, which Ray's agent writes by `persist_port`."""
+    from ray import _raylet
+
+    from trainables.ray_internals import node_agent
+
+    ports = [f"{name}_PORT_NAME" for name in ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN")]
+    identity = 28 * "a1"
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "ours").mkdir()
+    for name in ports:
+        vars(_raylet)["persist_port"](str(tmp_path / "theirs"), identity, getattr(_raylet, name), -1)
+    node = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); sys.stdin.read()"
+    agent = [sys.executable, "-S", "-E", node_agent.__file__, str(tmp_path / "ours")]
+    environment, pipe = {**os.environ, "RAY_NODE_ID": identity}, subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", node, *agent], stdin=pipe, stdout=pipe, env=environment) as parent:
+        assert parent.stdout is not None
+        process = psutil.Process(int(parent.stdout.readline()))
+        theirs = written(tmp_path / "theirs")
+        assert eventually(lambda: written(tmp_path / "ours") == theirs)
+        assert len(theirs) == len(ports)
+        assert process.is_running()
+        parent.kill()
+    process.wait(10.0)
+
+
+def written(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 10.0
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
+    return holds()
 
 
 def test_ray_is_asked_for_the_node_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,23 +166,15 @@ def test_a_node_that_never_registers_is_left_to_rays_own_wait(monkeypatch: pytes
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
-def test_the_agent_of_the_tests_cluster_listens_on_a_port_of_its_own() -> None:
-    """`start_raylet` passes the number on, and the agent takes 0 for any."""
-    session = Path(ray.nodes()[0]["RayletSocketName"]).parents[1]  # type: ignore[no-untyped-call]
-    (file,) = session.glob("dashboard_agent_listen_port_*")
-    assert int(file.read_text()) not in (-1, 0, 52365)
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_cluster")
 def test_the_tests_cluster_has_none_of_them() -> None:
     mine = psutil.Process().children(recursive=True)
     commands = [" ".join(process.cmdline()) for process in mine if process.is_running()]
     assert any("raylet" in command for command in commands)
+    assert any("ray_internals/node_agent.py" in command for command in commands)
     assert not [
         command
         for command in commands
-        if re.search(r"autoscaler/_private/monitor|log_monitor|dashboard/dashboard", command)
+        if re.search(r"autoscaler/_private/monitor|log_monitor|dashboard/dashboard|DashboardAgent", command)
     ]
 
 

@@ -1,18 +1,25 @@
 """Ray's core, in the driver: start and end of a cluster. It does not import Ray Tune, which takes half a second."""
 
 import gc
+import shlex
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import services
+from ray._private import ray_constants, services, utils
 from ray._private.node import Node
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-_UNUSED_PROCESSES = ("start_monitor", "start_log_monitor", "start_api_server")
-"""Methods of a node, each of which starts a process."""
+from trainables.ray_internals import node_agent
+
+_UNUSED = ("start_monitor", "start_log_monitor", "start_api_server", "_record_stats")
+"""Methods of a node: three start a process each, the last one keeps what usage statistics say of this machine."""
+_AGENT, _SESSION = "--dashboard_agent_command=", "--session-dir="
+"""Options of the command of a node, and of its agent."""
 _REGISTERED = 30.0
 """Seconds for a node to register; then Ray's own wait begins."""
 _LOOK = 0.02
@@ -24,14 +31,15 @@ def start_cluster(folder: str, **settings: Any) -> None:
 
     Uses the argument `_temp_dir`. The variable RAY_TMPDIR does the same, but every process of the cluster inherits it.
 
-    Ray has no option for any of these, so methods of `ray._private.node.Node` and a function of `ray._private.services`
-    are replaced while it starts:
+    Ray has no option for any of these, so methods of `ray._private.node.Node` and names of `ray._private.services`,
+    `ray._private.utils` and `ray._private.ray_constants` are replaced while it starts:
 
     - Three processes that a cluster of one machine has no use for are not started: autoscaler, reader of logs, and the
       dashboard's server (which `include_dashboard=False` starts, too). They take two fifths of the time.
-    - The agent of the node listens on any free port. On its usual one it waits for more than three seconds where
-      another cluster of this machine listens: that of a study beside this one, or of one that has just ended.
+    - The agent of the node is `node_agent.py`. Ray's own loads what the dashboard's server would ask it for. It listens
+      on a fixed port, for which it waits three seconds where another cluster of this machine does.
     - The driver looks every few hundredths of a second, not once a second, whether the node is there.
+    - Nobody looks for `uv run` among the parents of this process. Workers have its interpreter either way.
     """
     with _started_quickly():
         ray.init(_temp_dir=folder, **settings)
@@ -39,9 +47,11 @@ def start_cluster(folder: str, **settings: Any) -> None:
 
 @contextmanager
 def _started_quickly() -> Iterator[None]:
-    replaced: dict[tuple[Any, str], Any] = {(Node, name): _start_nothing for name in _UNUSED_PROCESSES}
-    replaced[Node, "start_raylet"] = _on_any_port(Node.start_raylet)
+    replaced: dict[tuple[Any, str], Any] = {(Node, name): _do_nothing for name in _UNUSED}
     replaced[services, "get_node"] = _when_registered(services.get_node)
+    replaced[services, "start_ray_process"] = _with_small_agent(services.start_ray_process)
+    replaced[utils, "get_dashboard_dependency_error"] = lambda: None  # it would import them
+    replaced[ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = False
     before = {(owner, name): getattr(owner, name) for owner, name in replaced}
     try:
         for (owner, name), value in replaced.items():
@@ -52,16 +62,24 @@ def _started_quickly() -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def _start_nothing(node: Node, **settings: Any) -> None:
-    """Start no process."""
+def _do_nothing(node: Node, **settings: Any) -> None:
+    """Do nothing."""
 
 
-def _on_any_port(start_raylet: Callable[..., Any]) -> Callable[..., Any]:
-    def start(node: Any, *arguments: Any, **settings: Any) -> Any:
-        node._ray_params.dashboard_agent_listen_port = 0
-        return start_raylet(node, *arguments, **settings)
+def _with_small_agent(start_process: Callable[..., Any]) -> Callable[..., Any]:
+    def start(command: Sequence[str], *arguments: Any, **settings: Any) -> Any:
+        return start_process([_small_agent(part) for part in command], *arguments, **settings)
 
     return start
+
+
+def _small_agent(part: str) -> str:
+    """Return a part of the command of a node, with our agent where it has Ray's."""
+    if not part.startswith(_AGENT):
+        return part
+    (session,) = [word for word in shlex.split(part.removeprefix(_AGENT)) if word.startswith(_SESSION)]
+    own = [sys.executable, "-S", "-E", node_agent.__file__, session.removeprefix(_SESSION)]
+    return f"{_AGENT}{subprocess.list2cmdline(own)}"
 
 
 def _when_registered(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:

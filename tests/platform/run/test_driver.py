@@ -188,14 +188,13 @@ def test_a_shared_stage_run_that_fails_ends_the_study(tmp_path: Path) -> None:
 def left_behind(folder: Path, seconds: float = 30.0) -> list[psutil.Process]:
     """Return the processes that still work on a Ray in `folder`, after giving them some time to end.
 
-    Ray's own agents of a node are not counted: they look for the dead head for about a minute before they end.
+    Ray's own agent of a node is not counted: it looks for the dead head for about a minute before it ends.
     """
     deadline = time.monotonic() + seconds
-    agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
     while found := [
         process
         for process in psutil.process_iter()
-        if str(folder) in (text := words(process)) and not text.startswith(agents)
+        if str(folder) in (text := words(process)) and not text.startswith("ray::RuntimeEnvAgent")
     ]:
         if time.monotonic() > deadline:
             return found
