@@ -66,6 +66,8 @@ class Dispatcher:
         """Seconds that a trial waited, summed over all its attempts."""
         self._failures: dict[str, dict[str, Any]] = {}
         """Trial to the failure because of which it is retried."""
+        self._unrecorded: Exception | None = None
+        """Why an event could not be recorded: the store is lost."""
         self.reused = 0
         """Stage runs that the trials finished by this process reused from the store."""
         self.executed = 0
@@ -162,7 +164,12 @@ class Dispatcher:
         self.ended(trial, self._end(trial, "PRUNED", metrics, None))
 
     def failed(self, trial: str, error: str, cause: Cause) -> None:
-        """Record that the worker of `trial` ended without a report."""
+        """Record that the worker of `trial` ended without a report.
+
+        Raises the error of an earlier event: Tune lets a trial fail whose end this process could not record.
+        """
+        if self._unrecorded is not None:
+            raise self._unrecorded
         self.ended(trial, {**self._end(trial, "FAILED", {}, error), "cause": cause})
 
     def put_back(self, trial: str) -> None:
@@ -225,7 +232,11 @@ class Dispatcher:
 
     def _record(self, kind: type[Event], trial: str, body: Mapping[str, Any]) -> Event:
         event = self._tools.records.new(kind, trial, body)
-        self._tools.recorder.put(event)
+        try:
+            self._tools.recorder.put(event)
+        except Exception as error:
+            self._unrecorded = error
+            raise
         return event
 
 

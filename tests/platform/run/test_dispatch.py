@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
+from platform.events import TrialEvent
 from platform.run.halve_batch import halved
 from platform.run.ray.schedulers import scheduler
 from platform.run.retries import RETRIES, RetryCounts
@@ -17,6 +18,7 @@ from platform.study.space import Space
 from platform.study.study import Study
 from platform.study.sweep_file import load_study
 from storage.checkpoints import with_checkpoints
+from storage.errors import UnavailableError
 from storage.lease import Lease
 from storage.memory import MemoryStore
 from storage.runs import RunStore
@@ -199,6 +201,28 @@ def test_tasks_are_tried_again_as_often_as_trials_each_by_itself() -> None:
     assert [counts.allow("part 1", "OUT_OF_MEMORY") for _ in range(2)] == [True, False]
     assert counts.allow("part 2", "WORKER_LOST")
     assert not counts.allow("part 2", "ERROR")
+
+
+def test_a_trial_whose_end_could_not_be_recorded_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune takes the error of this process, whose store is lost, for one of the trial."""
+    running, heard = dispatcher(noop_study(tmp_path, "trials: 2"), [], tmp_path)
+    spec = running.next()
+    assert spec is not None
+    running.started(spec.trial)
+    kept: list[TrialEvent] = []  # as the spool keeps an event that the store did not take
+
+    def put(event: TrialEvent) -> None:
+        kept.append(event)
+        raise UnavailableError("the network drive is gone")
+
+    monkeypatch.setattr(heard, "put", put)
+    with pytest.raises(UnavailableError, match="drive is gone"):  # the last rows come together with the end
+        running.rows(spec.trial, [{"stage": "noop", "epoch": 1, "metrics": {"value": 0.5}, "time": 0.0}])
+    with pytest.raises(UnavailableError, match="drive is gone"):
+        running.failed(spec.trial, "its worker was lost: Traceback ...", "ERROR")
+    assert [event.kind for event in kept] == ["epochs"]
 
 
 def test_another_driver_counts_the_retries_on(tmp_path: Path) -> None:
