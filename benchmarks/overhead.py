@@ -26,6 +26,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CPUS = 2
+SETTLING = 3.0
+"""Seconds for which processes of a new cluster still load their modules after `ray.init` has returned."""
 
 
 PLUGIN = '''
@@ -199,6 +201,7 @@ def _start_ray() -> None:
     import ray
 
     ray.init(num_cpus=CPUS, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    time.sleep(SETTLING)
 
 
 def _measured(way: str, trials: int) -> Seconds:

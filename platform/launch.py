@@ -31,7 +31,8 @@ class MlflowView(View, AbstractContextManager["MlflowView"], Protocol):
         """Log the study's report, whose page is `page`. Called after `close`."""
 
 
-_NEEDED_LATER = ("platform.run.ray.trials", "platform.reporting.contents", "platform.reporting.sweep_report")
+_TUNE = "platform.run.ray.trials"
+"""Needed once Ray has started."""
 
 
 def launch(study: Study, options: Options, mlflow: MlflowView | None = None) -> Summary:
@@ -58,9 +59,9 @@ def mlflow_view(study: Study, options: Options) -> MlflowView:
 
 
 def _begin_early(mlflow: MlflowView) -> None:
-    """Begin what takes seconds and is needed once Ray has started: MLflow's process, and imports in this order."""
+    """Begin what takes seconds while Ray starts: MLflow's process, and the import of Ray Tune."""
     mlflow.start()
-    threading.Thread(target=lambda: [import_module(name) for name in _NEEDED_LATER], daemon=True).start()
+    threading.Thread(target=import_module, args=(_TUNE,), daemon=True).start()
 
 
 def default_views(study: Study, options: Options, mlflow: MlflowView) -> list[View]:
