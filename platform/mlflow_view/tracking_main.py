@@ -34,7 +34,9 @@ def main() -> int:
     """Read messages until the end, and return the exit code."""
     messages = _messages()
     places = Places(**next(messages))
-    first = next(messages)  # the records of the study are complete before its first event
+    first = next(messages, None)  # the records of the study are complete before its first event
+    if first is None:
+        return 0
     store = open_store(places.store)
     with named_plugins(store, places.study).active():
         study = recorded_study(store, places.study)

@@ -107,6 +107,15 @@ def test_without_an_event_nothing_is_started(tmp_path: Path) -> None:
     assert view._process is None
 
 
+def test_a_study_that_ends_before_its_first_event_is_nothing_to_tell(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when no Ray cluster can be started."""
+    with caplog.at_level(logging.WARNING), TrackingProcess(Places("small", str(tmp_path), "file:///s", "x")) as view:
+        view.start()
+    assert caplog.messages == []
+
+
 def test_no_secret_is_on_its_command_line(tmp_path: Path) -> None:
     study, _ = recorded(tmp_path)
     view = TrackingProcess(places(study, tmp_path, tracking="postgresql+psycopg2://lab:word@host/mlflow"))
