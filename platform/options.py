@@ -54,6 +54,11 @@ def home_of(folder: Path | None, *, environment: Mapping[str, str] = os.environ)
     return home.expanduser().absolute()
 
 
+def place_arguments(*, home: Path | str, store: str, tracking: str) -> list[str]:
+    """Return the arguments of a command that works in these places. Credentials in the URI of MLflow are left out."""
+    return ["--home", str(home), "--store", store, "--tracking", without_secrets(tracking)]
+
+
 def open_readable(options: Options) -> Store:
     """Return the store without access to the network.
 

@@ -3,13 +3,13 @@
 import logging
 import shlex
 
-from storage.environment import without_secrets
+from platform.options import place_arguments
 
 _log = logging.getLogger(__name__)
 
 
 def warn_of_missing(missing: str, *, study: str, home: str, store: str, tracking: str) -> None:
     """Log a warning that MLflow at `tracking` lacks `missing`."""
-    options = ["--home", home, "--store", store, "--tracking", without_secrets(tracking)]
+    options = place_arguments(home=home, store=store, tracking=tracking)
     command = shlex.join(["python", "-m", "platform.rebuild", study, *options])
     _log.warning("missing in MLflow: %s. The store has all of it; write it with: %s", missing, command)

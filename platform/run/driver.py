@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from platform.errors import StudyError, UserError
 from platform.events import SharedState, SharedView, TrialEvent, View
-from platform.options import Options
+from platform.options import Options, place_arguments
 from platform.record.data_card import store_data_card
 from platform.record.spool import Spool, local_name
 from platform.record.study_from_store import call_of
@@ -25,7 +25,6 @@ from platform.run.stalls import StallDetector
 from platform.study.study import Study
 from storage import layout
 from storage.base import Store
-from storage.environment import without_secrets
 from storage.errors import ExistsError, LeaseHeldError, StoreError
 from storage.events import EventLog
 from storage.lease import Lease
@@ -107,8 +106,7 @@ def _run(study: Study, options: Options, views: Callable[[], Sequence[View]], me
 
 def _way_on(study: Study, options: Options, spool: Spool) -> str:
     """Return the file of the undelivered events, and the command that delivers them and continues the study."""
-    locations = {"home": str(options.home), "store": options.store, "tracking": without_secrets(options.tracking)}
-    arguments = [text for name, location in locations.items() for text in (f"--{name}", location)]
+    arguments = place_arguments(home=options.home, store=options.store, tracking=options.tracking)
     arguments += [text for setting in study.settings for text in ("--set", setting)]
     command = shlex.join(["python", "-m", f"platform.{study.verb}", study.path, *arguments])
     undelivered = f"{spool.waiting} undelivered events are in {spool.path}; " if spool.waiting else ""
