@@ -56,6 +56,25 @@ def test_tune_asks_for_the_trial_function_once(monkeypatch: pytest.MonkeyPatch) 
     assert asked == ["ours", "unknown", "unknown", "ours"]
 
 
+def test_tune_keeps_no_state_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would write it by the method that we replace, and then look for it in the class that we replace."""
+    from ray.tune import run
+    from ray.tune.execution.tune_controller import TuneController
+
+    from trainables.ray_internals.tune import keep_no_state
+
+    names: Any = run.__globals__
+    monkeypatch.setitem(names, "ExperimentAnalysis", names["ExperimentAnalysis"])
+    monkeypatch.setattr(TuneController, "checkpoint", TuneController.checkpoint)
+    keep_no_state()
+    controller: Any = object()
+    assert TuneController.checkpoint(controller, force=True, wait=True) is None
+    assert names["ExperimentAnalysis"](experiment_checkpoint_path="nowhere", trials=[]) is None
+    source = inspect.getsource(run)
+    assert "runner.checkpoint(" in source
+    assert "return ExperimentAnalysis(" in source
+
+
 def test_tune_copies_no_variables_into_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of its own either: a trial without a runtime environment takes a process that is there already."""
     from ray.runtime_env import RuntimeEnv

@@ -1,6 +1,7 @@
 """Ray Tune, in the driver."""
 
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import ray
 from ray.air._internal import usage
 from ray.tune import registry
 from ray.tune.execution import class_cache
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.experiment import trial as trial_module
 
@@ -40,6 +42,18 @@ def look_up_once() -> None:
     """
     known = cache(registry.get_trainable_cls)
     vars(trial_module).update(get_trainable_cls=known, validate_trainable=known)
+
+
+def keep_no_state() -> None:
+    """Keep Tune from writing the state of all trials, again and again and at the end, and from reading it back.
+
+    Only Tune would use it: the store has all of it. At the end alone it takes a millisecond and more for each trial.
+
+    Replaces `TuneController.checkpoint`, and `ExperimentAnalysis` in `ray.tune.tune`, which wants a state to be there;
+    so `tune.run` returns None. TUNE_GLOBAL_CHECKPOINT_S would prevent all but the last state.
+    """
+    vars(import_module("ray.tune.tune"))["ExperimentAnalysis"] = lambda **results: None
+    TuneController.checkpoint = lambda controller, **how: None  # type: ignore[method-assign]
 
 
 def kill_worker(trial: Any) -> None:

@@ -34,12 +34,10 @@ SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""No telemetry, no result files and no state files: the store has all of it, and Tune's files cost a second per trial.
+"""No telemetry and no result files: the store has all of it, and Tune's files cost a second per trial.
 
 RAY_TRAIN_HEALTH_CHECK_INTERVAL_S is short because Ray Train looks for reports as often as for dead workers.
 TUNE_MAX_PENDING_TRIALS_PG is large because the dispatcher limits the trials itself; Tune would start one worker after

@@ -18,7 +18,7 @@ from platform.run.run_leases import RunLeases
 from platform.run.stalls import StallDetector
 from platform.study.study import Study
 from trainables.on_ray import trial_function
-from trainables.ray_internals.tune import count_no_callbacks, look_up_once, pass_nothing_to_trials
+from trainables.ray_internals.tune import count_no_callbacks, keep_no_state, look_up_once, pass_nothing_to_trials
 
 
 def grant(study: Study, max_concurrent: int | None) -> Grant:
@@ -56,6 +56,7 @@ def run_trials(work: Work, dispatcher: Dispatcher, curves: Mapping[str, Mapping[
     count_no_callbacks()
     pass_nothing_to_trials()
     look_up_once()
+    keep_no_state()
     with tempfile.TemporaryDirectory(dir=scratch, prefix="tune-") as folder, reservations:
         tune.run(
             trial_function,
