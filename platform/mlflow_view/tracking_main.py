@@ -2,12 +2,12 @@
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from platform.events import TrialEvent
@@ -70,16 +70,25 @@ def _follow(tracking: Tracking, message: dict[str, Any]) -> None:
 
 
 def _messages() -> Iterator[dict[str, Any]]:
-    """Yield the driver's messages before its end message. Without one the driver was killed, and this process ends.
-
-    It ends at once: the next driver of the study starts another one, and both would write.
-    """
-    for line in sys.stdin:
-        message: dict[str, Any] = json.loads(line)
-        if "end" in message:
-            return
+    """Yield the driver's messages before its end message."""
+    messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_read, args=(messages,), daemon=True).start()
+    while "end" not in (message := messages.get()):
         yield message
-    os._exit(1)
+
+
+def _read(messages: "SimpleQueue[dict[str, Any]]") -> None:
+    """Read until the driver is gone, and end this process at once, whatever it does: this one should have ended first.
+
+    The next driver of the study starts another process, and both would write.
+    """
+    # Not `sys.stdin`: Python aborts if a thread reads from it while an error ends the process.
+    try:
+        with open(0, encoding="utf-8", closefd=False) as pipe:
+            for line in pipe:
+                messages.put(json.loads(line))
+    finally:  # also if it was killed in the middle of a line
+        os._exit(1)
 
 
 def _begin_early(study: Study, uri: str) -> None:

@@ -106,11 +106,11 @@ class TrackingProcess:
 
     def _finish(self, process: "subprocess.Popen[str]") -> None:
         self._messages.put({"end": True})
-        self._messages.put(None)
         try:
+            code = process.wait()
+            self._messages.put(None)  # not before: it ends at once if its pipe does
             for thread in self._threads:
                 thread.join()
-            code = process.wait()
         except KeyboardInterrupt:
             process.kill()
             raise

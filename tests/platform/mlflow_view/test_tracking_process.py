@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,26 @@ def test_it_ends_at_once_when_the_driver_is_killed(tmp_path: Path) -> None:
     assert view._process is not None
     view._messages.put(None)  # ends the pipe, as the end of the driver does
     assert view._process.wait(30.0) == 1
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["it writes its report", "it waits for MLflow"])
+def test_it_ends_at_once_when_the_driver_is_killed_after_its_trials(tmp_path: Path, waits: bool) -> None:
+    """It would write on for seconds, and the next driver's process would write the same runs."""
+    study, events = recorded(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a server that never answers
+        silent.settimeout(30.0)
+        host, port = silent.getsockname()
+        view = TrackingProcess(places(study, tmp_path, tracking=f"http://{host}:{port}"))
+        for event in events:
+            view.see(event)
+        view.close()
+        if waits:
+            view._messages.put({"end": True})
+        connection, _ = silent.accept()
+        view._messages.put(None)  # ends the pipe
+        with connection:
+            assert view._process is not None
+            assert view._process.wait(5.0) == 1
 
 
 def test_killed_it_costs_no_result_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
