@@ -113,9 +113,13 @@ class TrackingProcess:
                 thread.join()
         except KeyboardInterrupt:
             process.kill()
+            self._warn("the interrupt")
             raise
         if code != 0:
-            warn_of_missing(f"what its process did not write before it ended with code {code}", **asdict(self._places))
+            self._warn(f"it ended with code {code}")
+
+    def _warn(self, end: str) -> None:
+        warn_of_missing(f"what its process did not write before {end}", **asdict(self._places))
 
 
 @contextmanager

@@ -112,6 +112,25 @@ def test_killed_it_costs_no_result_and_is_told(tmp_path: Path, caplog: pytest.Lo
     assert f"python -m platform.rebuild {study.id} --home {tmp_path}" in warning
 
 
+def test_an_interrupt_of_the_wait_ends_it_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    study, events = recorded(tmp_path)
+    view = TrackingProcess(places(study, tmp_path))
+    view.see(events[0])
+    assert view._process is not None
+    wait = view._process.wait
+    monkeypatch.setattr(view._process, "wait", interrupted)
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        view.__exit__()
+    assert wait(30.0) == -signal.SIGKILL
+    (warning,) = caplog.messages
+    assert warning.startswith("missing in MLflow: what its process did not write before the interrupt. ")
+
+
 def test_what_it_says_is_said_by_the_driver(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Here that there is no such study: the driver writes its records before it sends an event."""
     _, events = recorded(tmp_path)
