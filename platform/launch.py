@@ -1,7 +1,7 @@
 """Runs a study with the views of the command line: Optuna journal, Parquet tables, MLflow, progress on the terminal."""
 
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -35,16 +35,17 @@ _TUNE = "platform.run.ray.trials"
 """Needed once Ray has started."""
 
 
-def launch(study: Study, options: Options, mlflow: MlflowView | None = None) -> Summary:
+def launch(study: Study, options: Options, mlflow: MlflowView | None = None, held: ExitStack | None = None) -> Summary:
     """Run the unfinished trials of `study` with all views; raises as `run_study`.
 
-    With `mlflow`, which `mlflow_view` made, the caller waits for MLflow. Without it, this function does.
+    With `mlflow`, which `mlflow_view` made, the caller waits for MLflow and then ends `held`: the study's lease, since
+    the views of another driver would write the same entries. Without them, this function does.
     """
     if mlflow is None:
-        with mlflow_view(study, options) as own:
-            return launch(study, options, own)
+        with ExitStack() as own, mlflow_view(study, options) as view:
+            return launch(study, options, view, own)
     later = partial(_begin_early, mlflow)
-    return run_study(study, options, views=lambda: default_views(study, options, mlflow), meanwhile=later)
+    return run_study(study, options, views=lambda: default_views(study, options, mlflow), meanwhile=later, held=held)
 
 
 def mlflow_view(study: Study, options: Options) -> MlflowView:

@@ -1,6 +1,7 @@
 """The answers of `sweep`, `ablate` and `resume`: the plan of a dry run, or the summary after a run."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -44,9 +45,9 @@ def _run(study: Study, store: Store, options: Options) -> Answer:
 
     for note in study.notes:
         _print_note(note)
-    with mlflow_view(study, options) as mlflow:
+    with ExitStack() as held, mlflow_view(study, options) as mlflow:
         try:
-            summary = launch(study, options, mlflow)
+            summary = launch(study, options, mlflow, held)
         except StudyError:
             _report(study, store, options, mlflow)  # on the existing results
             raise

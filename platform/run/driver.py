@@ -7,7 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ def run_study(
     *,
     views: Callable[[], Sequence[View]] = list,
     meanwhile: Callable[[], None] = _nothing,
+    held: ExitStack | None = None,
 ) -> Summary:
     """Run the unfinished trials of `study` and return a summary. The same call continues after any interruption.
 
@@ -59,6 +60,7 @@ def run_study(
         options: Where the records are and how the study runs.
         views: Opens the views after the lease is acquired; `platform.launch` has the default views.
         meanwhile: Called just before this process waits for Ray to start; it returns at once.
+        held: At its end the study's lease is released; by default at the end of this call.
 
     Example:
         >>> summary = run_study(study, options)  # study: of load_study; options: of Options, here with inline=True
@@ -70,9 +72,12 @@ def run_study(
             planned. Nothing was started.
         StudyError: The store was lost, a stage run that all trials need failed, or the first trials all failed alike.
     """
+    if held is None:
+        with ExitStack() as own:
+            return run_study(study, options, views=views, meanwhile=meanwhile, held=own)
     _refuse_changed(study)
     with study.plugins.active():
-        return _run(study, options, views, meanwhile)
+        return _run(study, options, views, meanwhile, held)
 
 
 def _refuse_changed(study: Study) -> None:
@@ -83,7 +88,13 @@ def _refuse_changed(study: Study) -> None:
         )
 
 
-def _run(study: Study, options: Options, views: Callable[[], Sequence[View]], meanwhile: Callable[[], None]) -> Summary:
+def _run(
+    study: Study,
+    options: Options,
+    views: Callable[[], Sequence[View]],
+    meanwhile: Callable[[], None],
+    held: ExitStack,
+) -> Summary:
     if options.inline:
         refuse_inline(options)
     store = _opened(options.store)
@@ -95,13 +106,12 @@ def _run(study: Study, options: Options, views: Callable[[], Sequence[View]], me
             lease.acquire()
         except LeaseHeldError as error:
             raise UserError(f"another driver is running study {study.id}: {error}") from None
+        held.callback(lease.release)
         try:
             return _Run(study, options, store, interrupt, views(), spool, meanwhile).to_end()
         except StoreError as error:
             _require_held(lease, study)
             raise StudyError(f"study {study.id} cannot continue: {error}\n{_way_on(study, options, spool)}") from error
-        finally:
-            lease.release()
 
 
 def _way_on(study: Study, options: Options, spool: Spool) -> str:

@@ -37,6 +37,6 @@ class NoMlflow:
 def drive_by(launch: Callable[[Any, Any], Any], monkeypatch: pytest.MonkeyPatch) -> NoMlflow:
     """Let `launch(study, options)` run the studies of verbs; return what takes the place of MLflow."""
     mlflow = NoMlflow()
-    monkeypatch.setattr("platform.launch.launch", lambda study, options, _: launch(study, options))
+    monkeypatch.setattr("platform.launch.launch", lambda study, options, *_: launch(study, options))
     monkeypatch.setattr("platform.launch.mlflow_view", lambda study, options: mlflow)
     return mlflow

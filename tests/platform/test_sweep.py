@@ -9,12 +9,14 @@ import pytest
 
 from platform import sweep
 from platform.errors import StudyError, UserError
+from platform.options import Options
 from platform.record.trial_log import Summary
 from platform.study.study import Study
 from storage import layout
-from storage.errors import UnavailableError
+from storage.errors import LeaseHeldError, UnavailableError
+from storage.lease import Lease
 from storage.uri import open_store
-from tests.platform.no_mlflow import drive_by
+from tests.platform.no_mlflow import NoMlflow, drive_by
 from tests.platform.study_texts import NOOP
 
 DONE = Summary("test-1", {"completed": 4}, (), {"executed": 4, "reused": 0}, 1.0)
@@ -82,3 +84,25 @@ def test_a_new_attempt_begins_and_the_same_command_continues_the_latest(
             store.put(key, b"{}")
     first = called[0].id
     assert [study.id for study in called] == [first, first, f"{first}.2", f"{first}.2", f"{first}.3"]
+
+
+def test_no_other_driver_begins_while_a_command_waits_for_mlflow(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its MLflow, or that of `rebuild`, would write the same runs a second time."""
+    leases: list[Lease] = []
+
+    class Waiting(NoMlflow):
+        def __exit__(self, *_: object) -> None:
+            with pytest.raises(LeaseHeldError):
+                leases[0].acquire()
+
+    def waiting(study: Study, options: Options) -> Waiting:
+        leases.append(Lease(open_store(options.store), f"study-{study.id}"))
+        return Waiting()
+
+    monkeypatch.setattr("platform.launch.mlflow_view", waiting)
+    monkeypatch.setattr("platform.run_answers._report", lambda *_: {})
+    assert sweep.main([*command, "--inline"]) == 0
+    leases[0].acquire()
+    leases[0].release()
