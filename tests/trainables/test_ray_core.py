@@ -85,7 +85,7 @@ def test_a_cluster_of_ours_starts_no_unused_processes_and_leaves_ray_as_it_was()
     from trainables.ray_internals.core import _UNUSED, _started_quickly
 
     names: list[tuple[Any, str]] = [(Node, name) for name in _UNUSED]
-    names += [(services, "get_node"), (services, "start_ray_process")]
+    names += [(services, name) for name in ("get_node", "start_ray_process", "ConsolePopen")]
     names += [(utils, "get_dashboard_dependency_error"), (ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV")]
     before = [getattr(owner, name) for owner, name in names]
     with _started_quickly():

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import ray
@@ -39,6 +40,8 @@ def start_cluster(folder: str, **settings: Any) -> None:
     - The agent of the node is `node_agent.py`. Ray's own loads what the dashboard's server would ask it for. It listens
       on a fixed port, for which it waits three seconds where another cluster of this machine does.
     - The driver looks every few hundredths of a second, not once a second, whether the node is there.
+    - Its processes are in process groups of their own: a scheduler's SIGTERM to the group of this process, which then
+      waits for its trials to stop, would end them first, and Ray would wait minutes for an answer.
     - Nobody looks for `uv run` among the parents of this process. Workers have its interpreter either way.
     """
     with _started_quickly():
@@ -50,6 +53,7 @@ def _started_quickly() -> Iterator[None]:
     replaced: dict[tuple[Any, str], Any] = {(Node, name): _do_nothing for name in _UNUSED}
     replaced[services, "get_node"] = _when_registered(services.get_node)
     replaced[services, "start_ray_process"] = _with_small_agent(services.start_ray_process)
+    replaced[services, "ConsolePopen"] = partial(services.ConsolePopen, process_group=0)
     replaced[utils, "get_dashboard_dependency_error"] = lambda: None  # it would import them
     replaced[ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = False
     before = {(owner, name): getattr(owner, name) for owner, name in replaced}

@@ -274,6 +274,18 @@ def test_a_terminated_driver_leaves_the_ray_of_others_alone(
     assert done.trials == {"completed": 5, "pruned": 0, "failed": 0, "unfinished": 0}
 
 
+@pytest.mark.long
+def test_sigterm_to_all_processes_of_a_command_stops_it_in_order(
+    tmp_path: Path, drive: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """As schedulers and `timeout` send it. Without Ray's own processes the driver waited for them."""
+    study = noop_study(tmp_path, "trials: 5\nbase: {noop.epochs: 5, noop.sleep: 0.3}")
+    process = drive(study, tmp_path)
+    wait_for(lambda: (tmp_path / "store").exists() and len(finished(study, tmp_path)) >= 1, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    stops_in_order(process, study, tmp_path)
+
+
 def test_two_drivers_on_one_study(tmp_path: Path) -> None:
     study = noop_study(tmp_path, "trials: 2")
     with (
