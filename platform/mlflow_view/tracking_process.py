@@ -70,7 +70,8 @@ class TrackingProcess:
                 self._process = self._started()
 
     def _started(self) -> "subprocess.Popen[str]":
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])}
+        own = {"PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()]), "PYTHONIOENCODING": "utf-8"}
+        environment = {**os.environ, **own}
         command, pipe, both = [sys.executable, "-m", _MAIN], subprocess.PIPE, subprocess.STDOUT
         with _without_signals():
             process = subprocess.Popen(

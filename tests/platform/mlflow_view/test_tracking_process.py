@@ -141,6 +141,17 @@ def test_what_it_says_is_said_by_the_driver(tmp_path: Path, caplog: pytest.LogCa
     assert "ended with code 1" in caplog.messages[-1]
 
 
+def test_what_it_says_is_said_in_any_encoding_of_the_terminal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    _, events = recorded(tmp_path)
+    unknown = Places("küche-00000000", str(tmp_path), (tmp_path / "store").as_uri(), "sqlite:///never.db")
+    with caplog.at_level(logging.WARNING), TrackingProcess(unknown) as view:
+        view.see(events[0])
+    assert any("küche-00000000" in message for message in caplog.messages[:-1])
+
+
 def test_without_an_event_nothing_is_started(tmp_path: Path) -> None:
     with TrackingProcess(Places("small", str(tmp_path), "file:///s", "sqlite:///x.db")) as view:
         view.close()
