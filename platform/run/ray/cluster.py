@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ _OPEN_CLUSTER = (
     "the Ray cluster at %s asks for no token: everybody who reaches its ports can run code there as its user; start it "
     "with RAY_AUTH_MODE=token (deploy/README.md)"
 )
+_REACHED = 10.0
+"""Seconds within which the head of a cluster must take a connection."""
 _LONGEST_ROOT = 16
 _SHORT_ROOT = Path("/tmp")
 
@@ -107,6 +110,8 @@ def _connect(address: str | None, folder: str | None) -> None:
         if folder is not None:
             start_cluster(folder, num_cpus=usable_cores(), include_dashboard=False, **quiet)
         else:
+            assert address is not None
+            _reach(address)
             ray.init(address=address, runtime_env=runtime_environment(SETTINGS), **quiet)
     except Exception as error:  # Ray raises a bare Exception if a busy machine delays its start
         cluster_text = "on this machine" if address is None else f"at {address}"
@@ -117,9 +122,21 @@ def _connect(address: str | None, folder: str | None) -> None:
         _log.warning(_OPEN_CLUSTER, address)
 
 
+def _reach(address: str) -> None:
+    """Raise `ConnectionError` if nothing listens at HOST:PORT: Ray would try for minutes, and not hear Ctrl-C."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "://" in host:  # a name that only Ray knows, such as auto
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f"nothing answers there ({error}).") from error
+
+
 def _own_variables() -> str:
     """Return the names of the variables that the user's environment sets for Ray."""
-    names = sorted(name for name in os.environ if name.startswith("RAY_") and name not in SETTINGS)
+    own = {*SETTINGS, "RAY_CLIENT_MODE"}  # Ray sets the last one itself
+    names = sorted(name for name in os.environ if name.startswith("RAY_") and name not in own)
     return f" Your environment sets {', '.join(names)}." if names else ""
 
 

@@ -1,5 +1,6 @@
 """Connecting to Ray."""
 
+import socket
 import tempfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import ray
 
 from platform.errors import StudyError, UserError
-from platform.run.ray.cluster import cluster
+from platform.run.ray.cluster import _reach, cluster
 
 
 @pytest.mark.parametrize(("address", "where"), [(None, "on this machine"), ("10.0.0.1:6379", "at 10.0.0.1:6379")])
@@ -19,9 +20,37 @@ def test_a_cluster_that_does_not_answer_is_no_traceback(
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", fails)
+    monkeypatch.setattr("platform.run.ray.cluster._reach", lambda address: None)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(StudyError, match=rf"no Ray cluster {where}.*timed out.*tries again"), cluster(address):
         raise AssertionError("must not get here")
+
+
+@pytest.mark.parametrize("port", [None, "70000"])
+def test_an_address_where_nothing_listens_is_told_at_once(port: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would try for more than ten minutes, in which Ctrl-C is not heard."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        free = str(closed.getsockname()[1])
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was asked"))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    address = f"127.0.0.1:{free if port is None else port}"
+    with pytest.raises(StudyError, match=rf"no Ray cluster at {address}: nothing answers there \("), cluster(address):
+        raise AssertionError("must not get here")
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "ray://127.0.0.1:1"])
+def test_what_only_ray_knows_is_left_to_it(address: str) -> None:
+    _reach(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_an_address_where_something_listens_is_left_to_ray(host: str) -> None:
+    with socket.create_server(
+        (host.strip("[]"), 0), family=socket.AF_INET6 if "[" in host else socket.AF_INET
+    ) as open_:
+        _reach(f"{host}:{open_.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +66,7 @@ def test_a_cluster_that_asks_for_no_token_is_warned_of(
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr("platform.run.ray.cluster._reach", lambda address: None)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     if mode is not None:
