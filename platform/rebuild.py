@@ -12,7 +12,7 @@ from platform.events import TrialEvent, View
 from platform.options import open_readable, open_writable
 from platform.process_end import run_command
 from platform.record.stored_plugins import named_plugins
-from platform.record.study_from_store import provenance_by_time, recorded_study
+from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_studies
 from platform.record.tables import rewrite_tables
 from platform.study.study import Study
@@ -20,8 +20,6 @@ from storage.base import Store
 from storage.errors import LeaseHeldError
 from storage.events import EventLog
 from storage.lease import Lease
-from storage.runs import RunStore
-from storage.studies import load_calls
 
 _DESCRIPTION = """\
 Write MLflow, the Optuna study and the tables (trials.parquet, epochs.parquet) again from the records of the store, for
@@ -73,16 +71,14 @@ def rebuild(store: Store, study_id: str, *, home: Path, tracking: str) -> Rebuil
         UserError: A driver works on the study, or this version cannot read it.
         storage.errors.StoreError: The records are damaged or cannot be read.
     """
-    from platform.mlflow_view.tracking import Tracking
+    from platform.mlflow_view.tracking import recorded_tracking
     from platform.record.optuna_journal import OptunaView
 
     rewrite_tables(store, study_id)  # needs no lease: the tables of a running study are replaced at its end
     try:
         with Lease(store, f"study-{study_id}"), named_plugins(store, study_id).active():
             study = recorded_study(store, study_id)
-            runs = RunStore(store, cache=home / "scratch" / "cache")
-            provenance = provenance_by_time(load_calls(store, study_id))
-            mlflow = Tracking(study, home=home, uri=tracking, store=store.uri, stage_runs=runs, provenance=provenance)
+            mlflow = recorded_tracking(study, store, home=home, uri=tracking)
             views: list[View] = [OptunaView(study, home=home), mlflow] if study.has_optuna_journal else [mlflow]
             events = list(in_time(map(TrialEvent.from_json, EventLog(store, study_id).read())))
             for event in events:

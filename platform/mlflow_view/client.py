@@ -33,7 +33,6 @@ __all__ = [
     "connected",
     "find_experiment",
     "log",
-    "unless_refused",
 ]
 
 _log = logging.getLogger(__name__)
@@ -64,16 +63,16 @@ def log(client: MlflowClient, run: RunInfo, entries: Entries, *, store: str = ""
     metrics = [Metric(*point) for point in entries.points]
     tags = [RunTag(name, value) for name, value in entries.tags.items()]
     if parameters:  # separately: a request has at most 1 MB, and a refused one must not drop metrics
-        unless_refused(run_id, lambda: client.log_batch(run_id, params=parameters))
+        _unless_refused(run_id, lambda: client.log_batch(run_id, params=parameters))
     if entries.texts:
         _log_texts(client, run, entries.texts)
     used, status = entries.dataset, entries.status
     if used is not None:
-        unless_refused(run_id, lambda: _log_dataset(client, run_id, used, store=store))
+        _unless_refused(run_id, lambda: _log_dataset(client, run_id, used, store=store))
     if status is not None:
-        unless_refused(run_id, lambda: client.set_terminated(run_id, status, entries.ended))
+        _unless_refused(run_id, lambda: client.set_terminated(run_id, status, entries.ended))
     if metrics or tags:
-        unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
+        _unless_refused(run_id, lambda: client.log_batch(run_id, metrics, tags=tags))
 
 
 def _log_texts(client: MlflowClient, run: RunInfo, texts: Mapping[str, str]) -> None:
@@ -88,7 +87,7 @@ def _log_texts(client: MlflowClient, run: RunInfo, texts: Mapping[str, str]) -> 
             repository.log_artifact(str(folder / name))  # type: ignore[no-untyped-call]
 
 
-def unless_refused(run_id: str, write: Callable[[], object]) -> None:
+def _unless_refused(run_id: str, write: Callable[[], object]) -> None:
     """Call `write`; if MLflow refuses it for good (for example because the run was deleted), log a warning."""
     from mlflow.exceptions import MlflowException
 

@@ -29,14 +29,17 @@ from platform.mlflow_view.summary import conclude
 from platform.record.data_card import write_data_card
 from platform.record.provenance import tags_here
 from platform.record.results import Result, results_of
+from platform.record.study_from_store import provenance_by_time
 from platform.record.trial_record import TrialRecord
 from platform.study.study import Study
 from platform.tracking_uri import is_server
+from storage.base import Store
 from storage.environment import without_secrets
 from storage.errors import StoreError
 from storage.owned_folders import owned_folder
 from storage.parallel import ordered
 from storage.runs import RunStore
+from storage.studies import load_calls
 from trainables.datasets.errors import DatasetError
 from trainables.metrics.clip_metrics import EVALUATE
 
@@ -214,6 +217,13 @@ class Tracking:
         with owned_folder(TEMPORARY) as folder:
             if self._stage_runs is not None and save_decoders(self._stage_runs, best, folder):
                 runs.register(best, folder)
+
+
+def recorded_tracking(study: Study, store: Store, *, home: Path, uri: str) -> Tracking:
+    """Return the view of a study that was read back from `store`. Tags of its runs are those of the recorded calls."""
+    stage_runs = RunStore(store, cache=home / "scratch" / "cache")
+    provenance = provenance_by_time(load_calls(store, study.id))
+    return Tracking(study, home=home, uri=uri, store=store.uri, stage_runs=stage_runs, provenance=provenance)
 
 
 def _provenance_here() -> Provenance:

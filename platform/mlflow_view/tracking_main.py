@@ -12,15 +12,12 @@ from typing import Any
 
 from platform.events import TrialEvent
 from platform.mlflow_view.client import connected
-from platform.mlflow_view.tracking import Tracking
+from platform.mlflow_view.tracking import Tracking, recorded_tracking
 from platform.mlflow_view.tracking_process import Places
 from platform.process_end import run_command
 from platform.record.stored_plugins import named_plugins
-from platform.record.study_from_store import provenance_by_time, recorded_study
+from platform.record.study_from_store import recorded_study
 from platform.study.study import Study
-from storage.base import Store
-from storage.runs import RunStore
-from storage.studies import load_calls
 from storage.uri import open_store
 from trainables.stage_table import STAGES
 
@@ -41,23 +38,11 @@ def main() -> int:
     with named_plugins(store, places.study).active():
         study = recorded_study(store, places.study)
         threading.Thread(target=_begin_early, args=(study, places.tracking), daemon=True).start()
-        tracking = _tracking(study, places, store)
+        tracking = recorded_tracking(study, store, home=Path(places.home), uri=places.tracking)
         _follow(tracking, first)
         for message in messages:
             _follow(tracking, message)
     return 0
-
-
-def _tracking(study: Study, places: Places, store: Store) -> Tracking:
-    home = Path(places.home)
-    return Tracking(
-        study,
-        home=home,
-        uri=places.tracking,
-        store=store.uri,
-        stage_runs=RunStore(store, cache=home / "scratch" / "cache"),
-        provenance=provenance_by_time(load_calls(store, study.id)),
-    )
 
 
 def _follow(tracking: Tracking, message: dict[str, Any]) -> None:
