@@ -205,7 +205,8 @@ def counts_text(results: Sequence[Result]) -> str:
     """Return the numbers of trials by outcome as text: `24 trials: 21 completed, 2 stopped early, 1 failed`."""
     counts = outcomes(results)
     labels = {**{outcome.lower(): label for outcome, label in OUTCOME_WORDS.items()}, "unfinished": "unfinished"}
-    return f"{len(results)} trials: " + ", ".join(
+    noun = "trial" if len(results) == 1 else "trials"
+    return f"{len(results)} {noun}: " + ", ".join(
         f"{counts[key]} {label}" for key, label in labels.items() if counts[key]
     )
 

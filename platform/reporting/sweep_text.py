@@ -175,12 +175,12 @@ def facts(findings: SweepFindings) -> list[tuple[str, str]]:
     lines = list(study.headline().items())
     if any(target.stage == EVALUATE for target in study.targets):
         lines.append(("protocol", protocol_text(study.space.config({}).evaluate.model_dump())))
-    return [*lines, ("trials", counts_text(findings.search.trials)), ("seeds", _seeds(findings))]
+    return [*lines, ("trials", counts_text(findings.search.trials)), _seeds(findings)]
 
 
-def _seeds(findings: SweepFindings) -> str:
-    seeds = findings.search.study.seeds()
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}, the same for all points"
+def _seeds(findings: SweepFindings) -> tuple[str, str]:
+    first, *more = findings.search.study.seeds()
+    return ("seeds", f"{first} to {more[-1]}, the same for all points") if more else ("seed", str(first))
 
 
 def methods(findings: SweepFindings) -> str:
