@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from storage.runs import Artifacts, Manifest, RunStore
+from trainables.allocator import freed_memory_kept
 from trainables.config.trial import TrialConfig, config_from_json
 from trainables.context import Context, EpochReport, Part, StageFunction, StageResult, StageTask, silent
 from trainables.gpu import stated_products
@@ -103,7 +104,8 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         context = Context(output, background, part.report, part.rank, part.world_size, part.telemetry, pace, staging)
         heard = len(part.telemetry.warnings)
         try:
-            with unchanged_files(run, config), hearing_warnings(part.telemetry.hear), stated_products():
+            hearing = hearing_warnings(part.telemetry.hear)
+            with unchanged_files(run, config), hearing, stated_products(), freed_memory_kept():
                 result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
             if part.rank == 0:
                 _check_of_plugin(run.stage, config, output, inputs)

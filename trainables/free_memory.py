@@ -10,7 +10,11 @@ import torch
 from trainables.usable_cores import usable_cores
 
 UNIT_BYTES = 1 << 30
-"""What the rows of one pass take at most, unless a single one takes more."""
+"""What the rows of one pass take at most on a GPU, unless a single one takes more."""
+CPU_UNIT_BYTES = 32 << 20
+"""The same on a CPU: layers that only read and write are slow where a map leaves the caches, and where the C library
+returns it to the system after each of them. Stable Diffusion's VAE at a width of 16 channels takes 1.2 ms for a frame
+of 64 pixels in passes of 20 MiB, and 2.0 ms in passes of 80 MiB; at its own width 10 to 20 % less time."""
 _PART = 0.5
 """Of what is free: the rest is for what the estimate leaves out."""
 _CGROUP = Path("/sys/fs/cgroup")
@@ -26,8 +30,9 @@ class Pass:
     """How many rows are computed at a time."""
 
     unit: int
-    """As many as take `UNIT_BYTES`, at least one. It depends on the network and the size of its input alone: networks
-    round by the number of rows, and results must not depend on what else runs on a machine."""
+    """As many as take `UNIT_BYTES`, or on a CPU the power of two that takes `CPU_UNIT_BYTES`, at least one. It depends
+    on the network, the size of its input and the kind of device alone: networks round by the number of rows, and
+    results must not depend on what else runs on a machine."""
     rows: int
     """`unit`, or fewer if memory is short: results may then differ in their last digits."""
 
@@ -44,9 +49,15 @@ class Pass:
 
 def plan_pass(row_bytes: int, device: torch.device, *, most: int | None = None) -> Pass:
     """Return how many rows of `row_bytes` each are computed at a time on `device`, `most` at the most."""
-    unit = max(1, UNIT_BYTES // row_bytes)
+    on_gpu = device.type == "cuda"
+    unit = max(1, UNIT_BYTES // row_bytes if on_gpu else _power_of_two(CPU_UNIT_BYTES // row_bytes))
     unit = unit if most is None else min(unit, most)
     return Pass(unit, max(1, min(unit, int(_PART * free_share(device)) // row_bytes)))
+
+
+def _power_of_two(rows: int) -> int:
+    """Return the largest power of two up to `rows`, or 0."""
+    return 1 << (rows.bit_length() - 1) if rows > 0 else 0
 
 
 def free_share(device: torch.device) -> int:

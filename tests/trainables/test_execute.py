@@ -3,9 +3,12 @@
 import logging
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -54,6 +57,23 @@ def test_a_run_is_executed_once(runs: RunStore, tmp_path: Path) -> None:
     assert [row["value"] for row in first.history] == [1.25, 1.0, 0.75, 0.5]
     assert {"python", "host", "cores", "system"} <= set(first.info)
     assert runs.open(run.identity).json("value.json") == 0.5
+
+
+def test_what_a_stage_frees_is_kept_while_it_runs(runs: RunStore, tmp_path: Path) -> None:
+    run, config = noop(value=0.5, epochs=2)
+    inside: list[bool] = []
+    told: list[bool] = []
+
+    @contextmanager
+    def kept() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.pop()
+
+    with patch("trainables.execute.freed_memory_kept", kept):
+        execute(run, config, runs=runs, scratch=tmp_path, report=lambda epoch, metrics: told.append(bool(inside)))
+    assert told == [True, True]
+    assert not inside
 
 
 def test_what_was_stopped_goes_on_from_its_checkpoint(runs: RunStore, tmp_path: Path) -> None:

@@ -14,24 +14,32 @@ from trainables.backbones.load import load_clip, load_vae
 from trainables.free_memory import Pass, free_share, plan_pass
 from trainables.stages.features import _resized
 
-CPU = torch.device("cpu")
-GIB = 1 << 30
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+GIB, MIB = 1 << 30, 1 << 20
 
 
 @pytest.mark.parametrize(
-    ("row", "free", "expected"),
+    ("row", "device", "free", "expected"),
     [
-        (GIB // 6, 100 * GIB, Pass(6, 6)),
-        (GIB // 6, 2 * GIB, Pass(6, 6)),
-        (GIB // 6, GIB, Pass(6, 3)),
-        (GIB // 6, 0, Pass(6, 1)),
-        (3 * GIB, 100 * GIB, Pass(1, 1)),
-        (3 * GIB, GIB, Pass(1, 1)),
+        (GIB // 6, GPU, 100 * GIB, Pass(6, 6)),
+        (GIB // 6, GPU, 2 * GIB, Pass(6, 6)),
+        (GIB // 6, GPU, GIB, Pass(6, 3)),
+        (GIB // 6, GPU, 0, Pass(6, 1)),
+        (3 * GIB, GPU, 100 * GIB, Pass(1, 1)),
+        (3 * GIB, GPU, GIB, Pass(1, 1)),
+        (MIB, CPU, 100 * GIB, Pass(32, 32)),
+        (MIB + 1, CPU, 100 * GIB, Pass(16, 16)),
+        (MIB + 1, CPU, 12 * MIB, Pass(16, 5)),
+        (32 * MIB, CPU, 100 * GIB, Pass(1, 1)),
+        (GIB // 6, CPU, 100 * GIB, Pass(1, 1)),
+        (GIB // 6, CPU, 0, Pass(1, 1)),
     ],
 )
-def test_a_pass_takes_a_gibibyte_or_half_of_what_is_free(row: int, free: int, expected: Pass) -> None:
+def test_a_pass_takes_a_gibibyte_or_on_a_cpu_what_caches_hold_or_half_of_what_is_free(
+    row: int, device: torch.device, free: int, expected: Pass
+) -> None:
     with patch.object(free_memory, "free_share", return_value=free):
-        planned = plan_pass(row, CPU)
+        planned = plan_pass(row, device)
     assert planned == expected
     assert (planned.warning is None) == (planned.rows == planned.unit)
     if planned.warning is not None:
@@ -88,8 +96,8 @@ def test_images_are_prepared_a_few_at_a_time_without_another_result() -> None:
 def test_the_number_depends_on_the_network_and_the_size_alone_while_memory_is_there() -> None:
     vae = load_vae("phantom")
     with patch.object(free_memory, "free_share", return_value=1 << 50):
-        assert vae.encoding(64).rows == vae.encoding(64).unit == 819
-        assert (vae.encoding(512).unit, vae.decoding((16, 16)).unit, vae.decoding((256, 256)).unit) == (12, 8, 2)
+        assert vae.encoding(64).rows == vae.encoding(64).unit == 16
+        assert (vae.encoding(512).unit, vae.decoding((16, 16)).unit, vae.decoding((256, 256)).unit) == (1, 8, 1)
     images = torch.randn(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     apart = vae.encode_parts(torch.split(images, 2))
     assert torch.allclose(vae.encode(images), apart, atol=1e-5)
