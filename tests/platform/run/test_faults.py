@@ -35,6 +35,7 @@ from storage.runs import Manifest, RunStore
 from tests.background import in_background
 from tests.clusters import LocalRay
 from tests.platform.noop_studies import inline_in, noop_study, options_in
+from trainables.provenance import code_facts
 from trainables.telemetry import read_pulses
 
 Pulse = dict[str, Any]
@@ -81,14 +82,20 @@ def title(process: psutil.Process) -> str:
 
 
 @contextmanager
-def sabotage(study: Study, home: Path, acts: Mapping[str, Callable[[Pulse], object]]) -> Iterator[None]:
-    """Meanwhile act on each named trial once, at its first sign of life."""
+def sabotage(
+    study: Study,
+    home: Path,
+    acts: Mapping[str, Callable[[Pulse], object]],
+    *,
+    ready: Callable[[str], bool] = lambda trial: True,
+) -> Iterator[None]:
+    """Meanwhile act on each named trial once, at its first sign of life with which it is `ready`."""
     waiting = dict(acts)
 
     def wait(over: threading.Event) -> None:
         while waiting and not over.wait(0.02):
             pulses = read_pulses(LocalStore(home / "store"), study.id)
-            for trial in waiting.keys() & pulses.keys():
+            for trial in filter(ready, waiting.keys() & pulses.keys()):
                 waiting.pop(trial)(pulses[trial])
 
     with in_background(wait):
@@ -148,7 +155,13 @@ def ended(tmp_path_factory: pytest.TempPathFactory, local_ray: LocalRay) -> Ende
         os.kill(pulse["pid"], signal.SIGSTOP)
 
     acts = {KILLED: kill, SILENT: lambda pulse: pids.update({SILENT: pulse["pid"]}), STOPPED: stop, FULL: fill}
-    with sabotage(study, home, acts):
+    (run,) = study.spec(0, 0, POINTS[0]).runs
+    checkpoints = RunStore(LocalStore(home / "store"), cache=home).checkpoints(run.identity, code=code_facts()["code"])
+
+    def ready(trial: str) -> bool:
+        return trial != KILLED or checkpoints.stored() != ()  # on a busy machine the first takes a while
+
+    with sabotage(study, home, acts, ready=ready):
         summary = run_study(study, options_in(home, stage_deadline=3))
     return Ended(study, home, summary.trials, ends(study, home), pids)
 
