@@ -11,7 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -242,7 +242,12 @@ def run_verb(parser: VerbParser, call: Callable[[argparse.Namespace], Answer], a
         on_stdout: AbstractContextManager[Any] = redirect_stdout(sys.stderr) if as_json else nullcontext()
         with on_stdout:
             answer = _answer(lambda: call(parser.parse_args(arguments)), as_json=as_json)
-        _print(answer, as_json=as_json)
+        try:
+            _print(answer, as_json=as_json)
+        except OSError as error:
+            return _failure(
+                f"the answer could not be written to stdout: {error.strerror}", StudyError.exit_code
+            ).exit_code
         return answer.exit_code if answer.then is None else answer.then()
 
 
@@ -269,9 +274,10 @@ def _failure(text: str, code: int) -> Answer:
     """Print the error, and return the answer for `--json`."""
     text = without_secrets(text)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    console.print(text)
-    if code == UserError.exit_code:
-        console.print("nothing was started", style="bold")
+    with suppress(OSError):  # stderr cannot be written either: the exit code says it
+        console.print(text)
+        if code == UserError.exit_code:
+            console.print("nothing was started", style="bold")
     return Answer({"error": text}, exit_code=code)
 
 

@@ -19,7 +19,11 @@ class _SafeStream:
         shown = without_secrets(text)
         if encoding is not None:
             shown = shown.encode(encoding, "backslashreplace").decode(encoding)
-        self._stream.write(shown)
+        try:
+            self._stream.write(shown)
+        except OSError as error:  # such as a full disk; the message then says which output it was
+            error.filename = self._stream.name
+            raise
         return len(text)
 
     def writelines(self, lines: Any) -> None:

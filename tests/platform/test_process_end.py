@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,48 @@ def test_output_that_cannot_be_written_is_no_success() -> None:
         done = ended("return 0", stdout=full.fileno())
     assert done.returncode != 0
     assert "No space left" in done.stderr
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, in which `$0` is Python."""
+    command = ["sh", "-c", line, sys.executable]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    lines = f"""
+import os, subprocess, sys
+from platform.process_end import run_command
+
+def main():
+    with open({str(tmp_path / "file")!r}, "w") as file:
+        print("to nobody", flush=True)
+        subprocess.run([sys.executable, "-c", "print('of a child')"], check=True)
+        file.write("mine")
+    return 0
+
+run_command(main)
+"""
+    (tmp_path / "program.py").write_text(lines, encoding="utf-8")
+    done = shell(f"PYTHONPATH=. exec $0 {tmp_path}/program.py <&- >&- 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+VERB = "$0 -m platform.sweep search_spaces/cmg.yaml --dry-run"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        (f"{VERB} >&-", 0, ""),
+        (f"{VERB} --json >&- 2>&-", 0, ""),
+        (f"{VERB} >/dev/full", 1, "the answer could not be written to stdout: No space left on device\n"),
+        (f"{VERB} --json >/dev/full", 1, "the answer could not be written to stdout: No space left on device\n"),
+        ("$0 -m platform.sweep nothing.yaml 2>/dev/full", 2, ""),
+        ("$0 -m platform.sweep nothing.yaml 2>&-", 2, ""),
+    ],
+)
+def test_a_verb_whose_output_cannot_be_written_says_so_and_has_its_exit_code(line: str, code: int, told: str) -> None:
+    done = shell(line)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", told)
