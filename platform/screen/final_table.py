@@ -86,14 +86,13 @@ def kept_line(study: Study, order: Sequence[Result]) -> str:
 
 def _best_table(study: Study, order: Sequence[Result]) -> Table:
     names = short_names(study.space.fields)
-    table = _empty("best", *(target.name for target in study.targets), *names.values(), "time")
+    table = empty_table("best", *(target.name for target in study.targets), *names.values(), "time")
     for index, result in enumerate(order[:_BEST]):
         violated = violated_by(result.metrics, study.outcome_constraints)
         style = "dim" if violated else "bold green" if index == 0 else None
-        scores = _scores(study, result)
         table.add_row(
             f"{result.label}{' (violates)' if violated else ''}",
-            *scores,
+            *scores(study, result),
             *cells(result, names),
             duration(result.seconds),
             style=style,
@@ -105,11 +104,11 @@ def _best_table(study: Study, order: Sequence[Result]) -> Table:
 def _condition_table(study: Study, points: Sequence[Result]) -> Table:
     """Return the means of all conditions in the order of the design: an ablation does not rank them."""
     names = short_names(study.space.fields)
-    table = _empty(*names.values(), *(target.name for target in study.targets), "mean of", "time")
+    table = empty_table(*names.values(), *(target.name for target in study.targets), "mean of", "time")
     for point in points:
         # The mean is shown only if all trials of a condition completed, else the outcome of another trial.
         state = str(point.repeats) if point.outcome == "COMPLETED" else OUTCOME_WORDS.get(str(point.outcome), "to do")
-        table.add_row(*cells(point, names), *_scores(study, point), state, duration(point.seconds))
+        table.add_row(*cells(point, names), *scores(study, point), state, duration(point.seconds))
     with_value = [point for point in points if point.value(study.targets[0]) is not None]
     for dataset in dict.fromkeys(point.values.get("dataset") for point in with_value):
         first = next(point for point in with_value if point.values.get("dataset") == dataset)
@@ -119,14 +118,16 @@ def _condition_table(study: Study, points: Sequence[Result]) -> Table:
     return table
 
 
-def _empty(*names: str) -> Table:
+def empty_table(*names: str) -> Table:
+    """Return a table without rows; long cells are folded."""
     table = Table(*names, box=box.SIMPLE)
     for column in table.columns:
         column.overflow = "fold"
     return table
 
 
-def _scores(study: Study, point: Result) -> list[str]:
+def scores(study: Study, point: Result) -> list[str]:
+    """Return the values of the targets; empty where there is none."""
     values = [point.value(target) for target in study.targets]
     return ["" if value is None else f"{value:.4g}" for value in values]
 
@@ -138,5 +139,5 @@ def _add_controls(table: Table, study: Study, point: Result, *, before: int, of:
     if kinds:
         table.add_section()
     for kind in kinds:
-        scores = [f"{level[kind]:.4g}" if kind in level else "" for level in levels]
-        table.add_row(f"{of}: {kind}", *[""] * (before - 1), *scores, style="dim")
+        values = [f"{level[kind]:.4g}" if kind in level else "" for level in levels]
+        table.add_row(f"{of}: {kind}", *[""] * (before - 1), *values, style="dim")

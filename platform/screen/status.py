@@ -96,8 +96,7 @@ class StudyStatus:
 def study_status(store: Store, study: Study) -> StudyStatus:
     """Return the status of `study`. Raises `storage.errors.StoreError` if its records cannot be read."""
     now, driver = time.time(), holder(store, f"study-{study.id}")
-    events = [TrialEvent.from_json(value) for value in EventLog(store, study.id).ends()]
-    records = reduce_events(events)
+    records = _records(store, study.id)
     results = results_of(records.values())
     counts = outcomes(results)
     ends = [record.finished for record in records.values() if record.finished is not None]
@@ -123,6 +122,15 @@ def study_status(store: Store, study: Study) -> StudyStatus:
         baseline=_baseline(study, results),
         last_active=max((record.time for record in records.values()), default=None),
     )
+
+
+def recorded_trials(store: Store, study: str) -> tuple[Result, ...]:
+    """Return the results of all trials that have begun, in the order of their names."""
+    return results_of(_records(store, study).values())
+
+
+def _records(store: Store, study: str) -> dict[str, TrialRecord]:
+    return reduce_events(TrialEvent.from_json(value) for value in EventLog(store, study).ends())
 
 
 def _best(result: Result, study: Study) -> dict[str, Any]:

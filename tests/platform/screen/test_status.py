@@ -234,3 +234,40 @@ def test_a_file_in_place_of_the_home_or_the_store_is_a_mistake(
     assert f"--home: {tmp_path}/file is a file, but must be a folder" in capsys.readouterr().err
     assert status.main(["--home", str(tmp_path), "--store", f"file://{tmp_path}/file"]) == 2
     assert f"--store: {tmp_path}/file is a file, but must be a folder" in capsys.readouterr().err
+
+
+def test_all_trials_are_listed_with_their_outcomes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = Written(tmp_path)
+    written.event(written.begin(0), "finished", end({"noop.value": 0.4}))
+    written.event(written.begin(1), "finished", {**end({"noop.value": 0.9}, "PRUNED"), "seconds": 61.0})
+    failure = {**end({}, "FAILED"), "error": "Traceback\n  line\nValueError: no such clip", "cause": "ERROR"}
+    written.event(written.begin(2), "finished", failure)
+    written.begin(3)
+    code, text, _ = run(written, capsys, written.study.id, "--trials")
+    rows = [line.split() for line in text.splitlines() if line.startswith("  t000")]
+    assert code == 0
+    assert [row[:2] for row in rows] == [
+        ["t0000", "completed"],
+        ["t0001", "stopped"],
+        ["t0002", "failed"],
+        ["t0003", "unfinished"],
+    ]
+    assert rows[0][2:4] == ["0.4", "0.1"], "the target, then the swept value"
+    assert rows[2][2] == "0.1", "a failed trial has no target"
+    assert rows[1][-2:] == ["1:01", "min"]
+
+    _, text, _ = run(written, capsys, written.study.id, "--trials", "--json")
+    listed = json.loads(text)["all_trials"]
+    assert [trial["outcome"] for trial in listed] == ["COMPLETED", "PRUNED", "FAILED", None]
+    assert [trial["error"] for trial in listed] == [None, None, "ValueError: no such clip", None]
+    assert listed[0]["metrics"] == {"noop.value": 0.4}
+    assert listed[0]["values"] == {"noop.value": 0.1}
+
+    _, text, _ = run(written, capsys, written.study.id, "--json")
+    assert "all_trials" not in json.loads(text)
+
+
+def test_the_trials_of_no_study_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = run(Written(tmp_path), capsys, "--trials")
+    assert code == 2
+    assert "--trials: name the study whose trials are to be listed" in error
