@@ -245,9 +245,8 @@ def run_verb(parser: VerbParser, call: Callable[[argparse.Namespace], Answer], a
         try:
             _print(answer, as_json=as_json)
         except OSError as error:
-            return _failure(
-                f"the answer could not be written to stdout: {error.strerror}", StudyError.exit_code
-            ).exit_code
+            text = f"the answer could not be written to stdout: {error.strerror}"
+            return _failure(text, StudyError.exit_code).exit_code
         return answer.exit_code if answer.then is None else answer.then()
 
 

@@ -1,4 +1,4 @@
-"""The begin and the end of a command's process."""
+"""The start and the end of a command's process."""
 
 import atexit
 import logging

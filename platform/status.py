@@ -10,9 +10,10 @@ from platform.cli import Answer, VerbParser, add_store, options_of, run_verb, ve
 from platform.errors import UserError
 from platform.options import Options, home_of, open_readable
 from platform.process_end import run_command
+from platform.record.results import results_of
 from platform.record.study_from_store import recorded_study
 from platform.record.study_names import resolve_study
-from platform.screen.status import recorded_trials, render_status, study_status
+from platform.screen.status import render_status, status_of, trial_records
 from platform.screen.store_overview import overview, render_overview
 from platform.screen.trial_list import trial_table, trials_to_json
 from storage.base import Store
@@ -48,9 +49,10 @@ def _answer(arguments: argparse.Namespace) -> Answer:
             )
         return _overview(store)
     study = recorded_study(store, resolve_study(store, arguments.study))
+    records = trial_records(store, study.id)
     with study.plugins.active():
-        status = study_status(store, study)
-    trials = recorded_trials(store, study.id) if arguments.trials else ()
+        status = status_of(store, study, records)
+    trials = results_of(records.values()) if arguments.trials else ()
     target, written = study.targets[0].name, _as_written(options)
 
     def show(console: Console) -> None:

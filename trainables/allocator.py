@@ -19,9 +19,9 @@ _LARGEST = 32 << 20
 def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory in this process, up to 256 MiB, and give all of it back at the end.
 
-    By default glibc returns to the system what lies free above a few MiB. A network asks for its maps anew with every
-    layer, and the system clears each page of them: the features of the phantom took a third more time for that. Does
-    nothing with another C library.
+    By default glibc keeps little of it, at most twice the largest block freed so far. A network asks for its maps anew
+    with every layer, and the system clears each page of them: the features of the phantom took a third more time for
+    that. Does nothing with another C library.
     """
     library = _glibc()
     if library is None:

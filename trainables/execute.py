@@ -104,8 +104,12 @@ def execute_anew(run: StageRun, config: TrialConfig, *, runs: RunStore, scratch:
         context = Context(output, background, part.report, part.rank, part.world_size, part.telemetry, pace, staging)
         heard = len(part.telemetry.warnings)
         try:
-            hearing = hearing_warnings(part.telemetry.hear)
-            with unchanged_files(run, config), hearing, stated_products(), freed_memory_kept():
+            with (
+                unchanged_files(run, config),
+                hearing_warnings(part.telemetry.hear),
+                stated_products(),
+                freed_memory_kept(),
+            ):
                 result = function(StageTask(config=config, seed=run.seed, inputs=inputs, context=context))
             if part.rank == 0:
                 _check_of_plugin(run.stage, config, output, inputs)

@@ -9,7 +9,7 @@ import torch
 
 from trainables.usable_cores import usable_cores
 
-UNIT_BYTES = 1 << 30
+GPU_UNIT_BYTES = 1 << 30
 """What the rows of one pass take at most on a GPU, unless a single one takes more."""
 CPU_UNIT_BYTES = 32 << 20
 """The same on a CPU: layers that only read and write are slow where a map leaves the caches, and where the C library
@@ -30,9 +30,9 @@ class Pass:
     """How many rows are computed at a time."""
 
     unit: int
-    """As many as take `UNIT_BYTES`, or on a CPU the power of two that takes `CPU_UNIT_BYTES`, at least one. It depends
-    on the network, the size of its input and the kind of device alone: networks round by the number of rows, and
-    results must not depend on what else runs on a machine."""
+    """As many as take `GPU_UNIT_BYTES`, or on a CPU the largest power of two that takes `CPU_UNIT_BYTES`, at least one.
+    It depends on the network, the size of its input and the kind of device alone: networks round by the number of rows,
+    and results must not depend on what else runs on a machine."""
     rows: int
     """`unit`, or fewer if memory is short: results may then differ in their last digits."""
 
@@ -49,15 +49,19 @@ class Pass:
 
 def plan_pass(row_bytes: int, device: torch.device, *, most: int | None = None) -> Pass:
     """Return how many rows of `row_bytes` each are computed at a time on `device`, `most` at the most."""
-    on_gpu = device.type == "cuda"
-    unit = max(1, UNIT_BYTES // row_bytes if on_gpu else _power_of_two(CPU_UNIT_BYTES // row_bytes))
+    unit = _gpu_unit(row_bytes) if device.type == "cuda" else _cpu_unit(row_bytes)
     unit = unit if most is None else min(unit, most)
     return Pass(unit, max(1, min(unit, int(_PART * free_share(device)) // row_bytes)))
 
 
-def _power_of_two(rows: int) -> int:
-    """Return the largest power of two up to `rows`, or 0."""
-    return 1 << (rows.bit_length() - 1) if rows > 0 else 0
+def _gpu_unit(row_bytes: int) -> int:
+    return max(1, GPU_UNIT_BYTES // row_bytes)
+
+
+def _cpu_unit(row_bytes: int) -> int:
+    """Return a power of two: latents of 16, 32 and 64 frames at a time were equal, of 12 and 25 they were not."""
+    rows = max(1, CPU_UNIT_BYTES // row_bytes)
+    return 1 << (rows.bit_length() - 1)
 
 
 def free_share(device: torch.device) -> int:

@@ -161,20 +161,10 @@ def _write_study(study: Study, folder: Path) -> None:
 
 def _write_tables(study: Study, results: Sequence[Result], order: Sequence[Result], folder: Path) -> None:
     (folder / "summary.md").write_text(summary_table(study, results, order) + "\n", encoding="utf-8")
-    rows = [
-        {
-            "trial": r.trial,
-            "outcome": r.outcome,
-            "values": dict(r.values),
-            "metrics": dict(r.metrics),
-            "seconds": r.seconds,
-        }
-        for r in results
-    ]
     summary = {
         "study": study.id,
         "outcomes": outcomes(results),
         "best": [r.label for r in order[:BEST_ROWS]],
-        "trials": rows,
+        "trials": [result.to_json() for result in results],
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

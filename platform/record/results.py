@@ -48,6 +48,12 @@ class Result:
             return self.trial
         return f"{self.trial.removesuffix(f'-s{self.repeat}')}, mean of {self.repeats} seeds"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what tables show of it, as plain JSON values; `outcome` is null until it ends."""
+        values, metrics = dict(self.values), dict(self.metrics)
+        own = {"trial": self.trial, "outcome": self.outcome, "seconds": self.seconds}
+        return {**own, "values": values, "metrics": metrics}
+
     def value(self, metric: Metric) -> float | None:
         """Return the value of `metric`; None unless the trial completed with a finite value."""
         value = self.metrics.get(metric.name)

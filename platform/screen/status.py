@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from platform.events import Finished, TrialEvent
-from platform.record.results import Result, averaged, outcomes, ranked, results_of
+from platform.record.results import OUTCOME_WORDS, Result, averaged, outcomes, ranked, results_of
 from platform.record.trial_record import TrialRecord, reduce_events
 from platform.screen.units import duration
 from platform.study.design import BASELINE
@@ -95,8 +95,17 @@ class StudyStatus:
 
 def study_status(store: Store, study: Study) -> StudyStatus:
     """Return the status of `study`. Raises `storage.errors.StoreError` if its records cannot be read."""
+    return status_of(store, study, trial_records(store, study.id))
+
+
+def trial_records(store: Store, study: str) -> dict[str, TrialRecord]:
+    """Return the records of all trials that have begun, of each the first and the last event."""
+    return reduce_events(TrialEvent.from_json(value) for value in EventLog(store, study).ends())
+
+
+def status_of(store: Store, study: Study, records: Mapping[str, TrialRecord]) -> StudyStatus:
+    """Return the status of `study`, whose trials have these `records` (`trial_records`)."""
     now, driver = time.time(), holder(store, f"study-{study.id}")
-    records = _records(store, study.id)
     results = results_of(records.values())
     counts = outcomes(results)
     ends = [record.finished for record in records.values() if record.finished is not None]
@@ -122,15 +131,6 @@ def study_status(store: Store, study: Study) -> StudyStatus:
         baseline=_baseline(study, results),
         last_active=max((record.time for record in records.values()), default=None),
     )
-
-
-def recorded_trials(store: Store, study: str) -> tuple[Result, ...]:
-    """Return the results of all trials that have begun, in the order of their names."""
-    return results_of(_records(store, study).values())
-
-
-def _records(store: Store, study: str) -> dict[str, TrialRecord]:
-    return reduce_events(TrialEvent.from_json(value) for value in EventLog(store, study).ends())
 
 
 def _best(result: Result, study: Study) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _lines(status: StudyStatus, target: str, options: str) -> Iterator[str]:
         yield f"driver: process {driver['pid']} on {driver['host']} since {driver['since']}{doubt}"
     elif status.left > 0:
         yield f"driver: none; continue with python -m platform.resume {status.study}{options}"
-    counts = [f"{count} {name}" for name, count in status.counts.items() if count > 0]
+    counts = [f"{count} {OUTCOME_WORDS[name.upper()]}" for name, count in status.counts.items() if count > 0]
     yield f"trials: {', '.join(counts) if counts else 'none ended'}; {status.left} of {status.trials} left"
     if status.causes:
         yield f"failed: {_counted(status.causes)}"

@@ -12,16 +12,9 @@ from platform.study.study import Study
 
 
 def trials_to_json(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return plain JSON values for each trial: `outcome` is null until it ends, `error` the last line of a failure."""
+    """Return plain JSON values for each trial; `error` is the last line of a failure, else null."""
     return [
-        {
-            "trial": result.trial,
-            "outcome": result.outcome,
-            "values": dict(result.values),
-            "metrics": dict(result.metrics),
-            "seconds": result.seconds,
-            "error": error_line(result.error) if result.outcome == "FAILED" else None,
-        }
+        {**result.to_json(), "error": error_line(result.error) if result.outcome == "FAILED" else None}
         for result in results
     ]
 

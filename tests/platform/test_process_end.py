@@ -66,9 +66,9 @@ from platform.process_end import run_command
 
 def main():
     with open({str(tmp_path / "file")!r}, "w") as file:
-        print("to nobody", flush=True)
-        subprocess.run([sys.executable, "-c", "print('of a child')"], check=True)
-        file.write("mine")
+        print("printed by this process", flush=True)
+        subprocess.run([sys.executable, "-c", "print('printed by a child process')"], check=True)
+        file.write("written to the file")
     return 0
 
 run_command(main)
@@ -76,7 +76,7 @@ run_command(main)
     (tmp_path / "program.py").write_text(lines, encoding="utf-8")
     done = shell(f"PYTHONPATH=. exec $0 {tmp_path}/program.py <&- >&- 2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "written to the file"
 
 
 VERB = "$0 -m platform.sweep search_spaces/cmg.yaml --dry-run"
