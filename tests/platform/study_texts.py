@@ -16,6 +16,16 @@ space:
 """
 """The smallest study: it needs no data set."""
 
+MOTION = """\
+target: motion.rollout_mse
+trials: 4
+base:
+  motion.depth: 2
+space:
+  motion.train.lr: {log_uniform: [1e-4, 1e-2]}
+"""
+"""A small sweep of the motion decoder without a mistake."""
+
 
 def build(text: str, *settings: str, name: str = "test") -> Study:
     return build_study(yaml_source.parse(text, path="test.yaml"), name=name, settings=settings)

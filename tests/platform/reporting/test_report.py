@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,11 +15,8 @@ from platform.analysis.collect import collect_ablation
 from platform.analysis.findings import analyse
 from platform.errors import UserError
 from platform.report import main
-from platform.reporting.contents import build_report
 from platform.reporting.control_standing import control_grid
 from platform.reporting.making import make_report
-from platform.reporting.protocol import protocol_of_trials
-from platform.reporting.texts import report_page
 from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.studies import save_study
@@ -215,48 +211,6 @@ def test_tables_name_the_protocol_and_published_rows_of_another_one_are_grey(rep
     assert "| published; by mind_animator-1 |" in text
     assert "Videos were judged by the protocol mindsweep-1: " in text
     assert 'class="quiet">0.184</td>' in (report / "report.html").read_text(encoding="utf-8")
-
-
-def test_a_protocol_of_a_newer_version_is_named(tmp_path: Path) -> None:
-    store = MemoryStore()
-    write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"protocol": "mindsweep-9"}, published=False))
-    make_report(store, STUDY, tmp_path / "report")
-    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert "Videos were judged by the protocol mindsweep-9, which this version does not know." in text
-
-
-def test_published_rows_of_the_same_protocol_are_not_grey(tmp_path: Path) -> None:
-    store = MemoryStore()
-    write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"protocol": "mind_animator-1"}))
-    page = report_page(build_report(collect_ablation(store, STUDY, cache=tmp_path / "cache"), store="memory:"))
-    assert "Conditions and metrics (protocol mind_animator-1)" in page
-    assert "Grey: published by" not in page
-    assert ">0.184</td>" in page
-    assert 'class="quiet">0.184</td>' not in page
-
-
-def test_what_was_changed_of_a_protocol_is_part_of_its_name(tmp_path: Path) -> None:
-    store = MemoryStore()
-    changed = {"protocol": "mind_animator-1", "hue_frames": 6, "image_trials": None}
-    write_study(store, tmp_path, MadeUp(seeds=3, evaluate=changed))
-    page = report_page(build_report(collect_ablation(store, STUDY, cache=tmp_path / "cache"), store="memory:"))
-    assert "Conditions and metrics (protocol mind_animator-1+hue_frames=6)" in page
-    assert "Videos were judged by the protocol mind_animator-1+hue_frames=6: 512x512, " in page
-    assert "; changed: hue_frames=6." in page
-    assert "published Table 6 (other data), protocol mind_animator-1; ours: mind_animator-1+hue_frames=6" in page
-    assert 'class="quiet">0.184</td>' in page
-
-
-def test_conditions_that_are_judged_otherwise_are_named_in_captions(tmp_path: Path) -> None:
-    store = MemoryStore()
-    write_study(store, tmp_path, MadeUp(seeds=3, evaluate={"image_trials": 20}))
-    result = collect_ablation(store, STUDY, cache=tmp_path / "cache")
-    trials = {
-        key: replace(trial, config={"evaluate": {}}) if key[0] == "wo_structure" else trial
-        for key, trial in result.trials.items()
-    }
-    expected = "mindsweep-1+image_trials=20; wo_structure: mindsweep-1"
-    assert protocol_of_trials(replace(result, trials=trials)) == expected
 
 
 def test_rows_of_a_metric_have_the_same_digits(tmp_path: Path) -> None:
